@@ -1,0 +1,210 @@
+// Package proto maps the payload of a published message to the columns of an
+// event. The payload is an eventstore.v1.Event, specified in
+// eventstore/v1/event.proto; its generated code is package eventstorev1.
+package proto
+
+import (
+	"bytes"
+	"errors"
+	"io"
+	"math"
+	"strconv"
+	"unicode/utf8"
+
+	"google.golang.org/protobuf/encoding/protowire"
+)
+
+// MaxIdentifier is the longest event_id, event_type, aggregate_id and
+// aggregate_type, in bytes.
+const MaxIdentifier = 255
+
+// Event holds what the event columns of a message are filled from.
+type Event struct {
+	ID            string // event_id, empty if the publisher gave none
+	Type          string // event_type, never empty
+	AggregateID   string // never empty
+	AggregateType string // may be empty
+	Version       uint64 // event_version, 0 if it is left to the server; at most math.MaxInt64
+	Data          []byte // event_data as published; part of the payload, not a copy
+	Metadata      []byte // JSON object of strings, keys sorted by their bytes; nil if there is none
+}
+
+// Field numbers of eventstore.v1.Event.
+const (
+	fieldEventID       protowire.Number = 1
+	fieldEventType     protowire.Number = 2
+	fieldAggregateID   protowire.Number = 3
+	fieldAggregateType protowire.Number = 4
+	fieldEventData     protowire.Number = 5
+	fieldStream        protowire.Number = 6
+	fieldEventVersion  protowire.Number = 7
+	fieldMetadata      protowire.Number = 8
+	fieldOccurredAt    protowire.Number = 9
+	fieldContentType   protowire.Number = 10
+)
+
+// Extract reads the event in payload. It walks the wire format once instead of
+// building the message, and accepts exactly what proto.Unmarshal accepts.
+//
+// The error is an *InvalidError: the payload does not decode, aggregate_id or
+// event_type is missing, an identifier is longer than MaxIdentifier, an
+// identifier or metadata contains a NUL byte (which SQL text and JSON cannot
+// hold), a metadata key is longer than MaxJSONKey, or event_version exceeds
+// math.MaxInt64.
+func Extract(payload []byte) (Event, error) {
+	var (
+		id, typ, aggregateID, aggregateType []byte
+		ev                                  Event
+		room                                [8]entry // most events fit, so that the list stays on the stack
+		metadata                            = room[:0]
+	)
+	for b := payload; len(b) > 0; {
+		num, wire, n := protowire.ConsumeTag(b)
+		if n < 0 || num > protowire.MaxValidNumber {
+			return Event{}, errMalformed("", payload, b, n)
+		}
+		b = b[n:]
+		name := "" // set for the fields that are strings on the wire
+		switch num {
+		case fieldEventID:
+			name = "event_id"
+		case fieldEventType:
+			name = "event_type"
+		case fieldAggregateID:
+			name = "aggregate_id"
+		case fieldAggregateType:
+			name = "aggregate_type"
+		case fieldStream:
+			name = "stream"
+		case fieldContentType:
+			name = "content_type"
+		case fieldEventVersion:
+			if wire == protowire.VarintType {
+				v, n := protowire.ConsumeVarint(b)
+				if n < 0 {
+					return Event{}, errMalformed("event_version", payload, b, n)
+				}
+				ev.Version = v
+				b = b[n:]
+				continue
+			}
+		}
+		known := name != "" || num == fieldEventData || num == fieldMetadata || num == fieldOccurredAt
+		if wire != protowire.BytesType || !known {
+			// A known field of another wire type is an unknown field too.
+			n := protowire.ConsumeFieldValue(num, wire, b)
+			if n < 0 {
+				return Event{}, errMalformed("field "+strconv.Itoa(int(num)), payload, b, n)
+			}
+			b = b[n:]
+			continue
+		}
+		v, n := protowire.ConsumeBytes(b)
+		if n < 0 {
+			return Event{}, errMalformed("field "+strconv.Itoa(int(num)), payload, b, n)
+		}
+		// Every occurrence must be valid, also one that a later one replaces.
+		if name != "" && !utf8.Valid(v) {
+			return Event{}, errNotUTF8(name)
+		}
+		switch num {
+		case fieldEventID:
+			id = v
+		case fieldEventType:
+			typ = v
+		case fieldAggregateID:
+			aggregateID = v
+		case fieldAggregateType:
+			aggregateType = v
+		case fieldEventData:
+			ev.Data = v[:len(v):len(v)] // an append must not write into the payload
+		case fieldMetadata:
+			e, err := consumeEntry(v, payload)
+			if err != nil {
+				return Event{}, err
+			}
+			metadata = append(metadata, e)
+		case fieldOccurredAt:
+			if err := checkMessage(v, payload); err != nil {
+				return Event{}, err
+			}
+		}
+		b = b[n:]
+	}
+
+	switch {
+	case len(aggregateID) == 0:
+		return Event{}, ErrNoAggregateID
+	case len(typ) == 0:
+		return Event{}, ErrNoEventType
+	case ev.Version > math.MaxInt64:
+		return Event{}, ErrVersionRange
+	}
+	var err error
+	if ev.ID, err = identifier("event_id", id); err != nil {
+		return Event{}, err
+	}
+	if ev.Type, err = identifier("event_type", typ); err != nil {
+		return Event{}, err
+	}
+	if ev.AggregateID, err = identifier("aggregate_id", aggregateID); err != nil {
+		return Event{}, err
+	}
+	if ev.AggregateType, err = identifier("aggregate_type", aggregateType); err != nil {
+		return Event{}, err
+	}
+	if ev.Metadata, err = object(metadata); err != nil {
+		return Event{}, err
+	}
+	return ev, nil
+}
+
+// AppendVersion returns a copy of payload whose event_version is version:
+// concatenated protobuf messages merge, so the field is appended.
+func AppendVersion(payload []byte, version uint64) []byte {
+	b := make([]byte, 0, len(payload)+protowire.SizeTag(fieldEventVersion)+protowire.SizeVarint(version))
+	b = append(b, payload...)
+	b = protowire.AppendTag(b, fieldEventVersion, protowire.VarintType)
+	return protowire.AppendVarint(b, version)
+}
+
+func identifier(field string, v []byte) (string, error) {
+	if len(v) > MaxIdentifier {
+		return "", errTooLong(field, MaxIdentifier)
+	}
+	if bytes.IndexByte(v, 0) >= 0 {
+		return "", errNUL(field)
+	}
+	return string(v), nil
+}
+
+// checkMessage refuses what Unmarshal would refuse in a nested message without
+// string fields (google.protobuf.Timestamp).
+func checkMessage(b, payload []byte) error {
+	for len(b) > 0 {
+		num, wire, n := protowire.ConsumeTag(b)
+		if n < 0 || num > protowire.MaxValidNumber {
+			return errMalformed("occurred_at", payload, b, n)
+		}
+		b = b[n:]
+		if n = protowire.ConsumeFieldValue(num, wire, b); n < 0 {
+			return errMalformed("occurred_at", payload, b, n)
+		}
+		b = b[n:]
+	}
+	return nil
+}
+
+// errMalformed describes protowire's error code n, met at rest, which is a part
+// of payload: their capacities tell where.
+func errMalformed(where string, payload, rest []byte, n int) error {
+	why := "malformed"
+	if n < 0 && errors.Is(protowire.ParseError(n), io.ErrUnexpectedEOF) {
+		why = "truncated"
+	}
+	why += " at byte " + strconv.Itoa(cap(payload)-cap(rest))
+	if where != "" {
+		why = where + " is " + why
+	}
+	return &InvalidError{Reason: "not an eventstore.v1.Event: " + why}
+}

@@ -1,0 +1,283 @@
+package proto
+
+import (
+	"encoding/base64"
+	"strconv"
+	"unicode/utf8"
+)
+
+// MaxJSONKey is the longest key of a JSON object that every database takes, in
+// bytes as written (MySQL holds the length in 16 bits).
+const MaxJSONKey = 65535
+
+// A number of JSON text is at most this long, in bytes. PostgreSQL's numeric
+// holds more; a double does not, and nobody means more.
+const (
+	maxNumber         = 300
+	maxExponentDigits = 3
+)
+
+// JSON returns the JSON text that is stored for event_data:
+//
+//   - nil for empty data (SQL NULL);
+//   - data itself, not a copy, if it is JSON (RFC 8259) that every database takes;
+//   - otherwise a JSON string of the data's standard base64 with padding
+//     (RFC 4648 section 4): protobuf, Avro, text, or JSON that a database refuses.
+//
+// JSON that some database refuses is: invalid UTF-8, an escaped NUL (\u0000), half
+// of a surrogate pair, arrays and objects nested deeper than maxDepth (a scalar
+// has depth 0, [] depth 1), a key longer than MaxJSONKey, a number of more than
+// 300 bytes, with more than three digits of exponent, or beyond the range of a
+// double, at either end.
+//
+// An event's base64 string and a JSON string published as such look alike here;
+// the payload itself, column data, is unchanged and tells them apart.
+func JSON(data []byte, maxDepth int) []byte {
+	if len(data) == 0 {
+		return nil
+	}
+	if storable(data, maxDepth) {
+		return data
+	}
+	out := make([]byte, 0, base64.StdEncoding.EncodedLen(len(data))+2)
+	out = append(out, '"')
+	out = base64.StdEncoding.AppendEncode(out, data)
+	return append(out, '"')
+}
+
+// storable scans data once, for every event published. encoding/json takes twice
+// as long and does not see what databases refuse; it is the oracle in tests.
+func storable(data []byte, maxDepth int) bool {
+	i := scanValue(data, skipSpace(data, 0), maxDepth)
+	return i >= 0 && skipSpace(data, i) == len(data)
+}
+
+// The scan functions take the index at which something begins and return the
+// index after it, or -1 if it is refused.
+
+func skipSpace(b []byte, i int) int {
+	for i < len(b) && (b[i] == ' ' || b[i] == '\n' || b[i] == '\t' || b[i] == '\r') {
+		i++
+	}
+	return i
+}
+
+func scanValue(b []byte, i, depth int) int {
+	if i >= len(b) {
+		return -1
+	}
+	switch b[i] {
+	case '{':
+		return scanObject(b, i+1, depth-1)
+	case '[':
+		return scanArray(b, i+1, depth-1)
+	case '"':
+		return scanString(b, i+1)
+	case 't':
+		return scanLiteral(b, i, "true")
+	case 'f':
+		return scanLiteral(b, i, "false")
+	case 'n':
+		return scanLiteral(b, i, "null")
+	}
+	return scanNumber(b, i)
+}
+
+func scanLiteral(b []byte, i int, word string) int {
+	if end := i + len(word); end <= len(b) && string(b[i:end]) == word {
+		return end
+	}
+	return -1
+}
+
+func scanObject(b []byte, i, depth int) int {
+	if depth < 0 {
+		return -1
+	}
+	i = skipSpace(b, i)
+	if i < len(b) && b[i] == '}' {
+		return i + 1
+	}
+	for {
+		if i >= len(b) || b[i] != '"' {
+			return -1
+		}
+		end := scanString(b, i+1)
+		if end < 0 || end-i-2 > MaxJSONKey {
+			return -1
+		}
+		i = skipSpace(b, end)
+		if i >= len(b) || b[i] != ':' {
+			return -1
+		}
+		if i = scanValue(b, skipSpace(b, i+1), depth); i < 0 {
+			return -1
+		}
+		if i = skipSpace(b, i); i >= len(b) {
+			return -1
+		}
+		switch b[i] {
+		case ',':
+			i = skipSpace(b, i+1)
+		case '}':
+			return i + 1
+		default:
+			return -1
+		}
+	}
+}
+
+func scanArray(b []byte, i, depth int) int {
+	if depth < 0 {
+		return -1
+	}
+	i = skipSpace(b, i)
+	if i < len(b) && b[i] == ']' {
+		return i + 1
+	}
+	for {
+		if i = scanValue(b, i, depth); i < 0 {
+			return -1
+		}
+		if i = skipSpace(b, i); i >= len(b) {
+			return -1
+		}
+		switch b[i] {
+		case ',':
+			i = skipSpace(b, i+1)
+		case ']':
+			return i + 1
+		default:
+			return -1
+		}
+	}
+}
+
+// scanString begins after the opening quote.
+func scanString(b []byte, i int) int {
+	for i < len(b) {
+		switch c := b[i]; {
+		case c == '"':
+			return i + 1
+		case c == '\\':
+			if i = scanEscape(b, i+1); i < 0 {
+				return -1
+			}
+		case c < ' ':
+			return -1
+		case c < utf8.RuneSelf:
+			i++
+		default:
+			r, n := utf8.DecodeRune(b[i:])
+			if r == utf8.RuneError && n <= 1 {
+				return -1
+			}
+			i += n
+		}
+	}
+	return -1
+}
+
+// scanEscape begins after the backslash.
+func scanEscape(b []byte, i int) int {
+	if i >= len(b) {
+		return -1
+	}
+	switch b[i] {
+	case '"', '\\', '/', 'b', 'f', 'n', 'r', 't':
+		return i + 1
+	case 'u':
+	default:
+		return -1
+	}
+	r, ok := hex4(b, i+1)
+	switch {
+	case !ok, r == 0, r >= 0xDC00 && r < 0xE000:
+		return -1
+	case r < 0xD800 || r >= 0xE000:
+		return i + 5
+	}
+	if i += 5; i+1 >= len(b) || b[i] != '\\' || b[i+1] != 'u' {
+		return -1
+	}
+	if low, ok := hex4(b, i+2); !ok || low < 0xDC00 || low >= 0xE000 {
+		return -1
+	}
+	return i + 6
+}
+
+func hex4(b []byte, i int) (rune, bool) {
+	if i+4 > len(b) {
+		return 0, false
+	}
+	var r rune
+	for _, c := range b[i : i+4] {
+		switch {
+		case c >= '0' && c <= '9':
+			c -= '0'
+		case c >= 'a' && c <= 'f':
+			c -= 'a' - 10
+		case c >= 'A' && c <= 'F':
+			c -= 'A' - 10
+		default:
+			return 0, false
+		}
+		r = r<<4 | rune(c)
+	}
+	return r, true
+}
+
+func scanDigits(b []byte, i int) int {
+	for i < len(b) && b[i] >= '0' && b[i] <= '9' {
+		i++
+	}
+	return i
+}
+
+func scanNumber(b []byte, i int) int {
+	start := i
+	if b[i] == '-' {
+		i++
+	}
+	first := i
+	if i = scanDigits(b, i); i == first || (b[first] == '0' && i > first+1) {
+		return -1
+	}
+	if i < len(b) && b[i] == '.' {
+		point := i + 1
+		if i = scanDigits(b, point); i == point {
+			return -1
+		}
+	}
+	if i < len(b) && (b[i] == 'e' || b[i] == 'E') {
+		mantissa := b[start:i]
+		if i++; i < len(b) && (b[i] == '+' || b[i] == '-') {
+			i++
+		}
+		exponent := i
+		i = scanDigits(b, i)
+		if i == exponent || i-exponent > maxExponentDigits || i-start > maxNumber || !isDouble(b[start:i], mantissa) {
+			return -1
+		}
+	}
+	// Without an exponent the length alone keeps a number within a double.
+	if i-start > maxNumber {
+		return -1
+	}
+	return i
+}
+
+// isDouble reports whether number is within the range of a double and is zero
+// only if its mantissa is.
+func isDouble(number, mantissa []byte) bool {
+	f, err := strconv.ParseFloat(string(number), 64)
+	if err != nil || f != 0 {
+		return err == nil
+	}
+	for _, c := range mantissa {
+		if c >= '1' && c <= '9' {
+			return false
+		}
+	}
+	return true
+}
