@@ -1,0 +1,153 @@
+package stores
+
+import (
+	"context"
+	"database/sql"
+	"fmt"
+	"sync"
+)
+
+// Channel is a channel of the store. One value stands for it from CreateChannel or Recover until the next Recover.
+type Channel struct {
+	name string
+	id   int64 // Channels.id and Messages.id
+
+	mu   sync.Mutex // guards info
+	info ChannelInfo
+}
+
+// ChannelInfo is what a channel holds, as of its last commit.
+type ChannelInfo struct {
+	First    uint64 // sequence of the first message, 0: it holds none
+	Last     uint64 // the highest sequence that was given, whether or not that message still is there
+	Msgs     uint64
+	Bytes    uint64 // of the encoded messages
+	LastTime int64  // timestamp of the last message, ns since 1970; later messages have no earlier one
+}
+
+// Name returns the channel's name.
+func (c *Channel) Name() string { return c.name }
+
+// Info returns a consistent snapshot.
+func (c *Channel) Info() ChannelInfo {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.info
+}
+
+func (c *Channel) setInfo(info ChannelInfo) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.info = info
+}
+
+// advance is what a batch does to one channel.
+type advance struct {
+	channel *Channel
+	from    uint64 // first sequence that the batch gives
+	last    uint64
+	msgs    uint64
+	bytes   uint64
+	time    int64 // timestamp of the last message
+}
+
+// committed takes the batch into the channel's state.
+func (a *advance) committed() {
+	c := a.channel
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.info.Msgs == 0 || c.info.First == 0 {
+		c.info.First = a.from
+	}
+	c.info.Last = a.last
+	c.info.Msgs += a.msgs
+	c.info.Bytes += a.bytes
+	c.info.LastTime = a.time
+}
+
+// Channel returns the channel of a name, nil if there is none.
+func (s *Store) Channel(name string) *Channel {
+	s.mu.RLock()
+	defer s.mu.RUnlock()
+	return s.byName[name]
+}
+
+// CreateChannel creates a channel, or returns the one that has the name. It tries until ctx ends.
+func (s *Store) CreateChannel(ctx context.Context, name string) (*Channel, error) {
+	s.creating.Lock()
+	defer s.creating.Unlock()
+	if c := s.Channel(name); c != nil {
+		return c, nil
+	}
+	s.mu.Lock()
+	s.channelID++
+	c := &Channel{name: name, id: s.channelID}
+	s.mu.Unlock()
+
+	err := s.write(ctx, func(t *transaction) error {
+		// A row with our id is there if the outcome of the first attempt was not known.
+		var other sql.NullString
+		err := t.query(ctx, s.text.channelName, func(rows *sql.Rows) error { return rows.Scan(&other) }, c.id)
+		if err != nil || other.Valid && other.String == name {
+			return err
+		}
+		if other.Valid {
+			return fmt.Errorf("channel %d is %q already: %w", c.id, other.String, errCorrupt)
+		}
+		_, err = t.exec(ctx, s.text.insertChannel, c.id, name)
+		return err
+	})
+	if err != nil {
+		return nil, fmt.Errorf("create channel %q: %w", name, err)
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.byName[name] = c
+	return c, nil
+}
+
+// isKnown says whether a channel is one of this store and of its last Recover.
+func (s *Store) isKnown(c *Channel) bool {
+	return c != nil && s.Channel(c.name) == c
+}
+
+// reload rereads the state of channels.
+func (s *Store) reload(ctx context.Context, q querier, channels []*Channel) error {
+	for _, c := range channels {
+		found := false
+		err := q.query(ctx, s.text.channel, func(rows *sql.Rows) error {
+			var id int64
+			var info ChannelInfo
+			if err := scanChannel(rows, &id, nil, &info); err != nil {
+				return err
+			}
+			found = true
+			info.Last = max(info.Last, c.Info().Last) // also what only subscriptions remember
+			c.setInfo(info)
+			return nil
+		}, c.id)
+		if err != nil {
+			return fmt.Errorf("reload channel %q: %w", c.name, err)
+		}
+		if !found {
+			return fmt.Errorf("reload channel %q: it has no row: %w", c.name, errCorrupt)
+		}
+	}
+	return nil
+}
+
+// scanChannel scans a row of statements.channels, or of statements.channel if name is nil.
+func scanChannel(rows *sql.Rows, id *int64, name *string, info *ChannelInfo) error {
+	var maxseq, first, last, lastTime sql.NullInt64
+	to := []any{id, name, &maxseq, &info.Msgs, &info.Bytes, &first, &last, &lastTime}
+	if name == nil {
+		to = append(to[:1], to[2:]...)
+	}
+	if err := rows.Scan(to...); err != nil {
+		return err
+	}
+	info.First = uint64(first.Int64)
+	info.Last = uint64(max(maxseq.Int64, last.Int64))
+	info.LastTime = lastTime.Int64
+	return nil
+}

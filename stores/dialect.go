@@ -1,0 +1,162 @@
+package stores
+
+import (
+	"context"
+	"database/sql"
+	"database/sql/driver"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net"
+)
+
+// failure is what an error of the database means for the work that met it. A dialect decides by SQLSTATE or error
+// number, never by text.
+type failure int
+
+const (
+	// failedUnavailable: the connection is lost, or the server can not work now. Whatever is not known otherwise is
+	// this, since it says nothing about the data.
+	failedUnavailable failure = iota
+	// failedConflict: a serialization failure, deadlock or lock timeout. The transaction did not happen; try it again.
+	failedConflict
+	// failedUnique: a unique index refused a row.
+	failedUnique
+	// failedRefused: the database does not take this data, whoever sends it.
+	failedRefused
+)
+
+// dialect is what differs between databases. Each implementation is one file of complete statements.
+type dialect interface {
+	// open connects nothing yet: it checks the source and returns the handle of writes and that of reads, which may be
+	// the same. Errors do not contain the source's password.
+	open(o Options) (write, read *sql.DB, err error)
+	// check is run once per Open, on a connection: it learns about the server and warns about settings that lose data.
+	check(ctx context.Context, db *sql.DB, log *slog.Logger) error
+	// version returns the schema's version, 0 if there is none, without changing anything.
+	version(ctx context.Context, db *sql.DB) (int64, error)
+	// statements returns the statements with a fixed text; all are prepared.
+	statements() *statements
+	// classify says what an error of the driver means; lostConnection has looked at it before.
+	classify(err error) failure
+	// jsonDepth is the deepest nesting of a JSON document that the database takes.
+	jsonDepth() int
+
+	// insertMessages inserts the rows of a batch.
+	insertMessages(ctx context.Context, tx *transaction, rows []*row) error
+	// advanceChannels sets the high-water sequence of channels and adds to their counters.
+	advanceChannels(ctx context.Context, tx *transaction, advances []*advance) error
+	// saveProgress upserts row 0 of each subscription in SubsPending.
+	saveProgress(ctx context.Context, tx *transaction, rows []progressRow) error
+	// heads calls found with the position and the last version of each aggregate that has an event.
+	heads(ctx context.Context, q querier, keys []aggregate, found func(i int, version uint64)) error
+	// eventsByID calls found with the position, the sequence and the encoded MsgProto of each event that is stored.
+	eventsByID(ctx context.Context, q querier, keys []eventKey, found func(i int, sequence uint64, data []byte)) error
+}
+
+// statements are the complete texts of a database's statements that take and return the same on each database.
+type statements struct {
+	// Lease. readLease returns id, tick.
+	readLease    string // ()
+	takeLease    string // (new id, old id, old tick)
+	renewLease   string // (id): the fence of every writing transaction
+	releaseLease string // (id)
+
+	serverInfo    string // () → id, proto, version
+	putServerInfo string // (id, proto, version)
+
+	clients      string // () → id, hbinbox, proto
+	putClient    string // (id, hbinbox, proto)
+	deleteClient string // (id)
+
+	maxChannelID  string // () → id
+	channels      string // () → id, name, maxseq, msgs, bytes, first sequence, last sequence, last timestamp
+	channel       string // (id) → the same without name
+	channelName   string // (id) → name
+	insertChannel string // (id, name)
+
+	maxSubscriptionID  string // () → subid
+	subscriptions      string // () → id, subid, lastsent, proto, by subid
+	putSubscription    string // (id, subid, proto)
+	deleteSubscription string // (id, subid)
+	pendings           string // () → subid, row, seq, lastsent, pending, acks
+	deletePending      string // (subid)
+	deleteOldPending   string // (subid): all rows but row 0
+
+	read     string // (id, from, to, limit) → seq, timestamp, data, by seq
+	timeFrom string // (id, from) → seq, timestamp of the first message from a sequence on
+
+	more []string // further texts of the dialect that are prepared with the others
+}
+
+func (s *statements) all() []string {
+	return append([]string{
+		s.readLease, s.takeLease, s.renewLease, s.releaseLease,
+		s.serverInfo, s.putServerInfo,
+		s.clients, s.putClient, s.deleteClient,
+		s.maxChannelID, s.channels, s.channel, s.channelName, s.insertChannel,
+		s.maxSubscriptionID, s.subscriptions, s.putSubscription, s.deleteSubscription,
+		s.pendings, s.deletePending, s.deleteOldPending,
+		s.read, s.timeFrom,
+	}, s.more...)
+}
+
+// querier reads: outside a transaction (reader) or in one (transaction).
+type querier interface {
+	// query calls scan for each row. Texts of statements() run as prepared statements, others as they are.
+	query(ctx context.Context, text string, scan func(*sql.Rows) error, args ...any) error
+}
+
+// lostConnection says whether an error means, on every database, that a connection is lost, can not be made, or was
+// given up at a deadline.
+func lostConnection(err error) bool {
+	var network net.Error
+	return errors.Is(err, driver.ErrBadConn) || errors.Is(err, sql.ErrConnDone) || errors.Is(err, sql.ErrTxDone) ||
+		errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) || errors.Is(err, net.ErrClosed) ||
+		errors.Is(err, context.DeadlineExceeded) || errors.Is(err, context.Canceled) ||
+		errors.As(err, &network)
+}
+
+// repeat returns n copies of a placeholder of a multi-row statement, separated by separator.
+func repeat(placeholder, separator string, n int) string {
+	text := make([]byte, 0, n*(len(placeholder)+len(separator)))
+	for i := range n {
+		if i > 0 {
+			text = append(text, separator...)
+		}
+		text = append(text, placeholder...)
+	}
+	return string(text)
+}
+
+// columns appends the values of a row of Messages: id, seq, timestamp, size, data, event_id, aggregate_type,
+// aggregate_id, event_version, event_type, event_data, metadata.
+func (r *row) columns(args []any) []any {
+	args = append(args, r.channel.id, r.sequence, r.timestamp, len(r.data), r.data)
+	if r.event == nil {
+		return append(args, nil, nil, nil, nil, nil, nil, nil)
+	}
+	return append(args,
+		nullText(r.event.ID), r.event.AggregateType, r.event.AggregateID, r.version, r.event.Type,
+		nullText(string(r.document)), nullText(string(r.event.Metadata)))
+}
+
+// nullText is NULL for the empty text: an event without event_id must not be the duplicate of another.
+func nullText(text string) any {
+	if text == "" {
+		return nil
+	}
+	return text
+}
+
+func nullBytes(data []byte) any {
+	if data == nil {
+		return nil
+	}
+	return data
+}
+
+func noChannelRow(c *Channel) error {
+	return fmt.Errorf("channel %q: its row is missing: %w", c.name, errCorrupt)
+}

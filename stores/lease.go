@@ -1,0 +1,118 @@
+package stores
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+)
+
+// maxLeaseID is the width of StoreLock.id, in bytes.
+const maxLeaseID = 30
+
+// Lease is the row of StoreLock: who may write the database, and a counter that each of its writes advances.
+type Lease struct {
+	Holder string // "" when the last holder released it
+	Tick   uint64
+}
+
+// TryLease takes the lease for id if it is free, that is released, or id's already. held says whether it is ours then.
+//
+// If another holds it, now is what TryLease saw. A server that sees the same Lease for longer than a living holder
+// would let pass without a write (each commit and RenewLease advances Tick), passes it as seen: the lease is taken over
+// if it still is exactly that. With the zero Lease nothing is taken over.
+//
+// id must be unique to the running server, not to its configuration, and 1 to 30 bytes long. The error is
+// ErrUnavailable; call it again.
+func (s *Store) TryLease(ctx context.Context, id string, seen Lease) (held bool, now Lease, err error) {
+	if id == "" || len(id) > maxLeaseID {
+		return false, Lease{}, fmt.Errorf("lease id %q: its length is not 1 to %d bytes", id, maxLeaseID)
+	}
+	if s.closed.Load() {
+		return false, Lease{}, ErrClosed
+	}
+	now, err = s.readLease(ctx)
+	if err != nil {
+		return false, Lease{}, err
+	}
+	if now.Holder != "" && now.Holder != id && now != seen {
+		return false, now, nil
+	}
+	// Two that want the row at once wait for each other here, and the second finds it changed.
+	err = s.attempt(ctx, func(t *transaction) error {
+		changed, err := t.exec(ctx, s.text.takeLease, id, now.Holder, now.Tick)
+		if err == nil && changed == 0 {
+			return errTookOver
+		}
+		return err
+	})
+	if errors.Is(err, errTookOver) {
+		now, err = s.readLease(ctx)
+		return false, now, err
+	}
+	if err != nil {
+		// Also after an unknown outcome: the next call finds id in the row.
+		return false, now, s.readError(ctx, fmt.Errorf("take lease: %w", err))
+	}
+	s.mu.Lock()
+	s.lease = id
+	s.mu.Unlock()
+	return true, Lease{Holder: id, Tick: now.Tick + 1}, nil
+}
+
+func (s *Store) readLease(ctx context.Context) (Lease, error) {
+	var lease Lease
+	found := false
+	err := s.reader.query(ctx, s.text.readLease, func(rows *sql.Rows) error {
+		var holder sql.NullString
+		if err := rows.Scan(&holder, &lease.Tick); err != nil {
+			return err
+		}
+		lease.Holder, found = holder.String, true
+		return errStop
+	})
+	if err != nil {
+		return Lease{}, s.readError(ctx, fmt.Errorf("read lease: %w", err))
+	}
+	if !found {
+		return Lease{}, fmt.Errorf("read lease: table StoreLock has no row: %w", errCorrupt)
+	}
+	return lease, nil
+}
+
+// RenewLease shows others that the holder lives. Each commit does so too. It returns ErrFenced if the lease is no longer
+// ours, and tries until ctx ends otherwise.
+func (s *Store) RenewLease(ctx context.Context) error {
+	return s.write(ctx, func(*transaction) error { return nil })
+}
+
+// ReleaseLease gives the lease up after the last write, so that the next server need not wait. It is no error if the
+// lease is not ours.
+func (s *Store) ReleaseLease(ctx context.Context) error {
+	s.mu.Lock()
+	lease := s.lease
+	s.lease = ""
+	s.mu.Unlock()
+	if lease == "" {
+		return nil
+	}
+	if s.closed.Load() {
+		return ErrClosed
+	}
+	err := s.attempt(ctx, func(t *transaction) error {
+		_, err := t.exec(ctx, s.text.releaseLease, lease)
+		return err
+	})
+	if err != nil {
+		return fmt.Errorf("release lease: %w", s.readError(ctx, err))
+	}
+	return nil
+}
+
+func (s *Store) dropLease(lease string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.lease == lease {
+		s.lease = ""
+	}
+}

@@ -1,0 +1,92 @@
+package stores
+
+import (
+	"context"
+	"database/sql"
+	"fmt"
+)
+
+// Message is a stored message.
+type Message struct {
+	Sequence  uint64
+	Timestamp int64  // ns since 1970
+	Data      []byte // encoded pb.MsgProto, exactly what goes to a subscriber on first delivery; not to be changed
+}
+
+// Read returns messages of a channel with sequences from "from" to "to", both included, ascending. It stops before more
+// than maxMsgs messages or maxBytes bytes, but returns at least one if there is any; it may return fewer than would fit.
+// It returns committed messages only. There are none where the channel has a hole.
+//
+// The error is ErrUnavailable; nothing is tried twice.
+func (s *Store) Read(ctx context.Context, c *Channel, from, to uint64, maxMsgs, maxBytes int) ([]Message, error) {
+	if !s.isKnown(c) {
+		return nil, ErrUnknownChannel
+	}
+	info := c.Info()
+	if from > to || from > maxSequence {
+		return nil, nil
+	}
+	// A database sends all rows that it was asked for, whether or not they are read: ask for those that will fit.
+	limit := max(1, maxMsgs)
+	if info.Msgs > 0 && info.Bytes > 0 {
+		limit = max(1, min(limit, maxBytes/int(info.Bytes/info.Msgs+1)+1))
+	}
+	messages := make([]Message, 0, min(uint64(limit), to-from+1))
+	bytes := 0
+	err := s.reader.query(ctx, s.text.read, func(rows *sql.Rows) error {
+		var m Message
+		if err := rows.Scan(&m.Sequence, &m.Timestamp, &m.Data); err != nil {
+			return err
+		}
+		bytes += len(m.Data)
+		if len(messages) > 0 && bytes > maxBytes {
+			return errStop
+		}
+		messages = append(messages, m)
+		return nil
+	}, c.id, from, min(to, maxSequence), limit)
+	if err != nil {
+		return nil, fmt.Errorf("read channel %q from sequence %d: %w", c.name, from, s.readError(ctx, err))
+	}
+	return messages, nil
+}
+
+// maxSequence is the highest that all databases can compare.
+const maxSequence = 1<<63 - 1
+
+// SequenceAt returns the sequence of the first message with a timestamp (ns since 1970) of ns or later, 0 if there is
+// none. Timestamps never decrease along a channel, so that it is found by halving: some 25 look-ups by key in a hundred
+// million messages, where an index of timestamps would lead through those of all channels.
+//
+// The error is ErrUnavailable; nothing is tried twice.
+func (s *Store) SequenceAt(ctx context.Context, c *Channel, ns int64) (uint64, error) {
+	if !s.isKnown(c) {
+		return 0, ErrUnknownChannel
+	}
+	info := c.Info()
+	if info.First == 0 || ns > info.LastTime {
+		return 0, nil
+	}
+	// Invariant: a message before low is too early, and found, if not 0, is late enough.
+	low, high, found := info.First, info.Last+1, uint64(0)
+	for low < high {
+		middle := low + (high-low)/2
+		var seq uint64
+		var timestamp int64
+		err := s.reader.query(ctx, s.text.timeFrom, func(rows *sql.Rows) error {
+			return rows.Scan(&seq, &timestamp)
+		}, c.id, middle)
+		if err != nil {
+			return 0, fmt.Errorf("find time in channel %q: %w", c.name, s.readError(ctx, err))
+		}
+		switch {
+		case seq == 0: // nothing from the middle on: a hole at the end
+			high = middle
+		case timestamp >= ns:
+			found, high = seq, middle // the row may lie after the middle; what lies before decides
+		default:
+			low = seq + 1
+		}
+	}
+	return found, nil
+}

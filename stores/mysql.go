@@ -1,0 +1,298 @@
+package stores
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+	"log/slog"
+	"math"
+	"strings"
+
+	mysqldriver "github.com/go-sql-driver/mysql"
+)
+
+// mysql is MySQL from 8.0.17 on, or MariaDB. Statements for many rows repeat a placeholder; the driver puts the values
+// into the text, so that they take one round trip and no prepared statement per number of rows.
+type mysql struct {
+	mariaDB bool
+	packet  int // bytes that the server takes at once
+}
+
+var _ dialect = (*mysql)(nil)
+
+func (*mysql) open(o Options) (write, read *sql.DB, err error) {
+	cfg, err := mysqldriver.ParseDSN(o.Source)
+	if err != nil {
+		return nil, nil, fmt.Errorf("invalid source: %w", err)
+	}
+	if cfg.DBName == "" {
+		return nil, nil, errors.New("invalid source: it names no database")
+	}
+	cfg.InterpolateParams = true // safe: the connection is utf8mb4, and the driver heeds NO_BACKSLASH_ESCAPES
+	cfg.Collation = ""
+	cfg.MultiStatements = false
+	cfg.ClientFoundRows = false
+	cfg.ParseTime = true // for the lock of the migrations
+	cfg.MaxAllowedPacket = 0
+	cfg.Logger = &mysqldriver.NopLogger{}
+	if err := cfg.Apply(mysqldriver.Charset("utf8mb4", "")); err != nil {
+		return nil, nil, fmt.Errorf("invalid source: %w", err)
+	}
+	if cfg.Timeout <= 0 {
+		cfg.Timeout = defaultConnectTimeout
+	}
+	if cfg.ReadTimeout <= 0 {
+		cfg.ReadTimeout = o.StatementTimeout + networkGrace
+	}
+	if cfg.WriteTimeout <= 0 {
+		cfg.WriteTimeout = o.StatementTimeout + networkGrace
+	}
+	connector, err := mysqldriver.NewConnector(cfg)
+	if err != nil {
+		return nil, nil, fmt.Errorf("invalid source: %w", err)
+	}
+	db := o.openDB(&session{Connector: connector, setup: []string{fmt.Sprintf(
+		// Strict: a value that does not fit is an error, never cut off. The wait for a lock ends before the client's.
+		"SET SESSION sql_mode = 'STRICT_TRANS_TABLES,NO_ENGINE_SUBSTITUTION', SESSION innodb_lock_wait_timeout = %d /*M! , SESSION idle_write_transaction_timeout = %d */",
+		max(1, int(math.Floor(min(o.StatementTimeout.Seconds(), 1<<20)))), int(idleInTransaction.Seconds()))}})
+	return db, db, nil
+}
+
+func (m *mysql) check(ctx context.Context, db *sql.DB, log *slog.Logger) error {
+	var version string
+	var flush int
+	err := db.QueryRowContext(ctx, "SELECT VERSION(), @@innodb_flush_log_at_trx_commit, @@max_allowed_packet").
+		Scan(&version, &flush, &m.packet)
+	if err != nil {
+		return fmt.Errorf("read settings: %w", err)
+	}
+	m.mariaDB = strings.Contains(version, "MariaDB")
+	if flush != 1 {
+		log.Warn("this server does not write each commit to disk: acknowledged messages are lost if its machine fails",
+			"innodb_flush_log_at_trx_commit", flush)
+	}
+	return nil
+}
+
+func (*mysql) version(ctx context.Context, db *sql.DB) (int64, error) {
+	var tables int
+	err := db.QueryRowContext(ctx,
+		"SELECT COUNT(*) FROM information_schema.tables WHERE table_schema = DATABASE() AND table_name = 'goose_db_version'").Scan(&tables)
+	if err != nil || tables == 0 {
+		return 0, err
+	}
+	var version sql.NullInt64
+	err = db.QueryRowContext(ctx, "SELECT MAX(version_id) FROM goose_db_version WHERE is_applied").Scan(&version)
+	return version.Int64, err
+}
+
+func (m *mysql) jsonDepth() int {
+	if m.mariaDB {
+		return 31
+	}
+	return 99
+}
+
+func (*mysql) classify(err error) failure {
+	if errors.Is(err, mysqldriver.ErrPktTooLarge) {
+		return failedRefused
+	}
+	var e *mysqldriver.MySQLError
+	if !errors.As(err, &e) {
+		return failedUnavailable
+	}
+	switch e.Number {
+	case 1022, 1062, 1169, 1586: // duplicate key
+		return failedUnique
+	case 1020, 1205, 1213, 3101, 3572: // record changed, lock wait timeout, deadlock, certification, NOWAIT
+		return failedConflict
+	case 1048, 1118, 1153, 1264, 1265, 1292, 1300, 1301, 1366, 1367, 1406, 1411, 1416, 1452, 1644, 1690, // values
+		3140, 3141, 3143, 3144, 3145, 3146, 3147, 3148, 3149, 3150, 3151, 3156, 3157, 3158, // JSON
+		3819, 4025: // CHECK of MySQL and of MariaDB, also that of a JSON column
+		return failedRefused
+	}
+	return failedUnavailable
+}
+
+func (*mysql) statements() *statements { return &mysqlStatements }
+
+const (
+	mysqlInsertMessages    = "INSERT INTO Messages (id, seq, timestamp, size, data, event_id, aggregate_type, aggregate_id, event_version, event_type, event_data, metadata) VALUES "
+	mysqlInsertMessagesRow = "(?,?,?,?,?,?,?,?,?,?,?,?)"
+
+	mysqlAdvanceChannel = "UPDATE Channels SET maxseq = ?, msgs = msgs + ?, bytes = bytes + ? WHERE id = ?"
+	// The name is that of no row: rows are there, and MySQL has no other way to change many in their own ways.
+	mysqlAdvanceChannels    = "INSERT INTO Channels (id, name, maxseq, msgs, bytes) VALUES "
+	mysqlAdvanceChannelsRow = "(?,'',?,?,?)"
+	mysqlAdvanceChannelsEnd = " ON DUPLICATE KEY UPDATE maxseq = VALUES(maxseq), msgs = msgs + VALUES(msgs), bytes = bytes + VALUES(bytes)"
+
+	mysqlSaveProgress    = "INSERT INTO SubsPending (subid, `row`, seq, lastsent, pending, acks) VALUES "
+	mysqlSaveProgressRow = "(?,0,0,?,?,NULL)"
+	mysqlSaveProgressEnd = " ON DUPLICATE KEY UPDATE seq = 0, lastsent = VALUES(lastsent), pending = VALUES(pending), acks = NULL"
+
+	// One look-up per key, each the end of an index range: a list of keys in an IN would read the ranges.
+	mysqlHead      = "(SELECT ? AS n, event_version FROM Messages WHERE aggregate_id = ? AND aggregate_type = ? AND id = ? ORDER BY event_version DESC LIMIT 1)"
+	mysqlEventByID = "(SELECT ? AS n, seq, data FROM Messages WHERE event_id = ? AND id = ?)"
+	mysqlAnd       = " UNION ALL "
+)
+
+var mysqlStatements = statements{
+	readLease:    "SELECT id, tick FROM StoreLock",
+	takeLease:    "UPDATE StoreLock SET id = ?, tick = tick + 1 WHERE id = ? AND tick = ?",
+	renewLease:   "UPDATE StoreLock SET tick = tick + 1 WHERE id = ?",
+	releaseLease: "UPDATE StoreLock SET id = '', tick = tick + 1 WHERE id = ?",
+
+	serverInfo:    "SELECT id, proto, version FROM ServerInfo WHERE uniquerow = 1",
+	putServerInfo: "INSERT INTO ServerInfo (uniquerow, id, proto, version) VALUES (1, ?, ?, ?) ON DUPLICATE KEY UPDATE id = VALUES(id), proto = VALUES(proto), version = VALUES(version)",
+
+	clients:      "SELECT id, hbinbox, proto FROM Clients ORDER BY id",
+	putClient:    "INSERT INTO Clients (id, hbinbox, proto) VALUES (?, ?, ?) ON DUPLICATE KEY UPDATE hbinbox = VALUES(hbinbox), proto = VALUES(proto)",
+	deleteClient: "DELETE FROM Clients WHERE id = ?",
+
+	maxChannelID:  "SELECT COALESCE(MAX(id), 0) FROM Channels",
+	channels:      "SELECT c.id, c.name, c.maxseq, c.msgs, c.bytes, (SELECT seq FROM Messages WHERE id = c.id ORDER BY seq LIMIT 1), (SELECT seq FROM Messages WHERE id = c.id ORDER BY seq DESC LIMIT 1), (SELECT timestamp FROM Messages WHERE id = c.id ORDER BY seq DESC LIMIT 1) FROM Channels AS c WHERE c.deleted = FALSE ORDER BY c.id",
+	channel:       "SELECT c.id, c.maxseq, c.msgs, c.bytes, (SELECT seq FROM Messages WHERE id = c.id ORDER BY seq LIMIT 1), (SELECT seq FROM Messages WHERE id = c.id ORDER BY seq DESC LIMIT 1), (SELECT timestamp FROM Messages WHERE id = c.id ORDER BY seq DESC LIMIT 1) FROM Channels AS c WHERE c.id = ?",
+	channelName:   "SELECT name FROM Channels WHERE id = ?",
+	insertChannel: "INSERT INTO Channels (id, name) VALUES (?, ?)",
+
+	maxSubscriptionID:  "SELECT COALESCE(MAX(subid), 0) FROM (SELECT MAX(subid) AS subid FROM Subscriptions UNION ALL SELECT MAX(subid) AS subid FROM SubsPending) AS ids",
+	subscriptions:      "SELECT id, subid, lastsent, proto FROM Subscriptions WHERE deleted = FALSE ORDER BY subid",
+	putSubscription:    "INSERT INTO Subscriptions (id, subid, proto) VALUES (?, ?, ?) ON DUPLICATE KEY UPDATE proto = VALUES(proto)",
+	deleteSubscription: "DELETE FROM Subscriptions WHERE id = ? AND subid = ?",
+	pendings:           "SELECT subid, `row`, seq, lastsent, pending, acks FROM SubsPending",
+	deletePending:      "DELETE FROM SubsPending WHERE subid = ?",
+	deleteOldPending:   "DELETE FROM SubsPending WHERE subid = ? AND `row` <> 0",
+
+	read:     "SELECT seq, timestamp, data FROM Messages WHERE id = ? AND seq >= ? AND seq <= ? ORDER BY seq LIMIT ?",
+	timeFrom: "SELECT seq, timestamp FROM Messages WHERE id = ? AND seq >= ? ORDER BY seq LIMIT 1",
+
+	more: []string{mysqlAdvanceChannel},
+}
+
+const (
+	// mysqlRows bounds the rows of a statement, far below the 65535 parameters of one that the driver must prepare.
+	mysqlRows = 2000
+	// mysqlKeys bounds the SELECTs of a look-up.
+	mysqlKeys = 200
+)
+
+func (m *mysql) insertMessages(ctx context.Context, tx *transaction, rows []*row) error {
+	for len(rows) > 0 {
+		n, size := 0, 0
+		for n < len(rows) && n < mysqlRows {
+			r := rows[n]
+			// Each byte may need an escape. A row too long for a statement gets its own, which the driver prepares.
+			bytes := 512 + 2*(len(r.data)+len(r.document))
+			if r.event != nil {
+				bytes += 2 * (4*255 + len(r.event.Metadata))
+			}
+			if n > 0 && size+bytes > m.packet {
+				break
+			}
+			size += bytes
+			n++
+		}
+		args := make([]any, 0, 12*n)
+		for _, r := range rows[:n] {
+			args = r.columns(args)
+		}
+		if _, err := tx.exec(ctx, mysqlInsertMessages+repeat(mysqlInsertMessagesRow, ",", n), args...); err != nil {
+			return err
+		}
+		rows = rows[n:]
+	}
+	return nil
+}
+
+func (*mysql) advanceChannels(ctx context.Context, tx *transaction, advances []*advance) error {
+	if len(advances) == 1 {
+		a := advances[0]
+		changed, err := tx.exec(ctx, mysqlAdvanceChannel, a.last, a.msgs, a.bytes, a.channel.id)
+		if err == nil && changed != 1 {
+			err = noChannelRow(a.channel)
+		}
+		return err
+	}
+	for len(advances) > 0 {
+		n := min(len(advances), mysqlRows)
+		args := make([]any, 0, 4*n)
+		for _, a := range advances[:n] {
+			args = append(args, a.channel.id, a.last, a.msgs, a.bytes)
+		}
+		changed, err := tx.exec(ctx, mysqlAdvanceChannels+repeat(mysqlAdvanceChannelsRow, ",", n)+mysqlAdvanceChannelsEnd, args...)
+		if err != nil {
+			return err
+		}
+		if changed != int64(2*n) { // a row changed counts for two, one inserted for one
+			return noChannelRow(advances[0].channel)
+		}
+		advances = advances[n:]
+	}
+	return nil
+}
+
+func (m *mysql) saveProgress(ctx context.Context, tx *transaction, rows []progressRow) error {
+	for len(rows) > 0 {
+		n, size := 0, 0
+		for n < len(rows) && n < mysqlRows {
+			size += 100 + 2*len(rows[n].pending)
+			if n > 0 && size > m.packet {
+				break
+			}
+			n++
+		}
+		args := make([]any, 0, 3*n)
+		for _, row := range rows[:n] {
+			args = append(args, row.subscription, row.lastSent, nullBytes(row.pending))
+		}
+		if _, err := tx.exec(ctx, mysqlSaveProgress+repeat(mysqlSaveProgressRow, ",", n)+mysqlSaveProgressEnd, args...); err != nil {
+			return err
+		}
+		rows = rows[n:]
+	}
+	return nil
+}
+
+func (*mysql) heads(ctx context.Context, q querier, keys []aggregate, found func(int, uint64)) error {
+	for from := 0; from < len(keys); from += mysqlKeys {
+		part := keys[from:min(from+mysqlKeys, len(keys))]
+		args := make([]any, 0, 4*len(part))
+		for i, key := range part {
+			args = append(args, from+i, key.id, key.typ, key.channel)
+		}
+		err := q.query(ctx, repeat(mysqlHead, mysqlAnd, len(part)), func(rows *sql.Rows) error {
+			var at int
+			var version uint64
+			err := rows.Scan(&at, &version)
+			found(at, version)
+			return err
+		}, args...)
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (*mysql) eventsByID(ctx context.Context, q querier, keys []eventKey, found func(int, uint64, []byte)) error {
+	for from := 0; from < len(keys); from += mysqlKeys {
+		part := keys[from:min(from+mysqlKeys, len(keys))]
+		args := make([]any, 0, 3*len(part))
+		for i, key := range part {
+			args = append(args, from+i, key.id, key.channel)
+		}
+		err := q.query(ctx, repeat(mysqlEventByID, mysqlAnd, len(part)), func(rows *sql.Rows) error {
+			var at int
+			var sequence uint64
+			var data []byte
+			err := rows.Scan(&at, &sequence, &data)
+			found(at, sequence, data)
+			return err
+		}, args...)
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}

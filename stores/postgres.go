@@ -1,0 +1,347 @@
+package stores
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"strings"
+	"time"
+
+	"github.com/lib/pq"
+)
+
+// postgres is PostgreSQL, and what speaks its language. A batch is one INSERT of one row set, which is sent as an array
+// for each column: the text of the statement does not depend on the number of rows, so that it is parsed once, and
+// there is no limit of parameters to respect.
+type postgres struct{}
+
+var _ dialect = (*postgres)(nil)
+
+const (
+	defaultConnectTimeout = 10 * time.Second
+	// networkGrace is how much longer than a statement may take the client waits for an answer, COMMIT's included.
+	networkGrace = 5 * time.Second
+	// idleInTransaction is after how long the server ends a transaction of a client that has vanished, and with it the
+	// lock on the lease row. Ours are never idle for longer than it takes to send the next statement.
+	idleInTransaction = 10 * time.Second
+)
+
+func (*postgres) open(o Options) (write, read *sql.DB, err error) {
+	cfg, err := pq.NewConfig(o.Source)
+	if err != nil {
+		// The text of an error about a source that can not be read repeats parts of it, such as a password with a
+		// character that should have been escaped.
+		if text := err.Error(); strings.HasPrefix(text, "pq: ") && (cfg.Password == "" || !strings.Contains(text, cfg.Password)) {
+			return nil, nil, fmt.Errorf("invalid source: %w", err)
+		}
+		return nil, nil, errors.New("invalid source: it is neither a postgres:// URL nor a list of key=value (are special characters of the password escaped?)")
+	}
+	timeouts := deadlines{read: o.StatementTimeout + networkGrace, write: o.StatementTimeout + networkGrace}
+	for key, value := range cfg.Runtime {
+		var to *time.Duration
+		switch strings.ToLower(key) {
+		case "readtimeout":
+			to = &timeouts.read
+		case "writetimeout":
+			to = &timeouts.write
+		default:
+			continue
+		}
+		if *to, err = time.ParseDuration(value); err != nil || *to < 0 {
+			return nil, nil, fmt.Errorf("invalid source: %s=%s is no duration such as 5s", key, value)
+		}
+		delete(cfg.Runtime, key)
+	}
+	if cfg.ConnectTimeout <= 0 {
+		cfg.ConnectTimeout = defaultConnectTimeout
+	}
+	if cfg.ApplicationName == "" {
+		cfg.ApplicationName = "nats-streaming-server"
+	}
+	cfg.BinaryParameters = true // bytes go as they are, not as hexadecimal text
+	connector, err := pq.NewConnectorConfig(cfg)
+	if err != nil {
+		return nil, nil, err
+	}
+	connector.Dialer(timeouts)
+
+	settings := []string{
+		// Acknowledged means committed. Where a standby confirms commits, that is stricter yet, and stays.
+		"set_config('synchronous_commit', CASE WHEN current_setting('synchronous_commit') IN ('off', 'local') THEN 'on' ELSE current_setting('synchronous_commit') END, false)",
+		fmt.Sprintf("set_config('idle_in_transaction_session_timeout', '%d', false)", idleInTransaction.Milliseconds()),
+	}
+	if _, given := cfg.Runtime["statement_timeout"]; !given {
+		settings = append(settings, fmt.Sprintf("set_config('statement_timeout', '%d', false)", o.StatementTimeout.Milliseconds()))
+	}
+	db := o.openDB(&session{Connector: connector, setup: []string{"SELECT " + strings.Join(settings, ", ")}})
+	return db, db, nil
+}
+
+// deadlines is a dialer of connections whose reads and writes end. 0 means that they do not.
+type deadlines struct{ read, write time.Duration }
+
+func (d deadlines) Dial(network, address string) (net.Conn, error) {
+	return d.DialContext(context.Background(), network, address)
+}
+
+func (d deadlines) DialTimeout(network, address string, timeout time.Duration) (net.Conn, error) {
+	ctx, cancel := context.WithTimeout(context.Background(), timeout)
+	defer cancel()
+	return d.DialContext(ctx, network, address)
+}
+
+// DialContext has the context's deadline for dialling only.
+func (d deadlines) DialContext(ctx context.Context, network, address string) (net.Conn, error) {
+	conn, err := (&net.Dialer{}).DialContext(ctx, network, address)
+	if err != nil {
+		return nil, err
+	}
+	return &deadlineConn{Conn: conn, deadlines: d}, nil
+}
+
+type deadlineConn struct {
+	net.Conn
+	deadlines
+}
+
+func (c *deadlineConn) Read(b []byte) (int, error) {
+	if c.read > 0 {
+		if err := c.SetReadDeadline(time.Now().Add(c.read)); err != nil {
+			return 0, err
+		}
+	}
+	return c.Conn.Read(b)
+}
+
+func (c *deadlineConn) Write(b []byte) (int, error) {
+	if c.write > 0 {
+		if err := c.SetWriteDeadline(time.Now().Add(c.write)); err != nil {
+			return 0, err
+		}
+	}
+	return c.Conn.Write(b)
+}
+
+func (*postgres) check(ctx context.Context, db *sql.DB, log *slog.Logger) error {
+	var fsync sql.NullString
+	if err := db.QueryRowContext(ctx, "SELECT current_setting('fsync', true)").Scan(&fsync); err != nil {
+		return fmt.Errorf("read settings: %w", err)
+	}
+	if fsync.String == "off" {
+		log.Warn("fsync is off on this PostgreSQL server: acknowledged messages are lost if its machine fails")
+	}
+	return nil
+}
+
+func (*postgres) version(ctx context.Context, db *sql.DB) (int64, error) {
+	var there bool
+	err := db.QueryRowContext(ctx,
+		"SELECT EXISTS (SELECT 1 FROM pg_tables WHERE schemaname = current_schema() AND tablename = 'goose_db_version')").Scan(&there)
+	if err != nil || !there {
+		return 0, err
+	}
+	var version sql.NullInt64
+	err = db.QueryRowContext(ctx, "SELECT MAX(version_id) FROM goose_db_version WHERE is_applied").Scan(&version)
+	return version.Int64, err
+}
+
+func (*postgres) jsonDepth() int { return 1000 }
+
+func (*postgres) classify(err error) failure {
+	var e *pq.Error
+	if !errors.As(err, &e) {
+		return failedUnavailable
+	}
+	switch e.Code {
+	case "23505": // unique_violation
+		return failedUnique
+	case "40001", "40P01", "55P03": // serialization_failure, deadlock_detected, lock_not_available
+		return failedConflict
+	}
+	switch e.Code.Class() {
+	case "22", "23", "44", "54", "P0": // data, constraint, check option, program limit, an administrator's trigger
+		return failedRefused
+	}
+	return failedUnavailable
+}
+
+func (*postgres) statements() *statements { return &postgresStatements }
+
+const (
+	postgresInsertMessages = `INSERT INTO Messages (id, seq, timestamp, size, data, event_id, aggregate_type, aggregate_id, event_version, event_type, event_data, metadata)
+SELECT id, seq, timestamp, size, data, event_id, aggregate_type, aggregate_id, event_version, event_type, event_data::jsonb, metadata::jsonb
+FROM unnest($1::integer[], $2::bigint[], $3::bigint[], $4::integer[], $5::bytea[], $6::text[], $7::text[], $8::text[], $9::bigint[], $10::text[], $11::text[], $12::text[])
+AS r (id, seq, timestamp, size, data, event_id, aggregate_type, aggregate_id, event_version, event_type, event_data, metadata)`
+
+	postgresAdvanceChannels = `UPDATE Channels SET maxseq = a.maxseq, msgs = Channels.msgs + a.msgs, bytes = Channels.bytes + a.bytes
+FROM unnest($1::integer[], $2::bigint[], $3::bigint[], $4::bigint[]) AS a (id, maxseq, msgs, bytes)
+WHERE Channels.id = a.id`
+
+	postgresSaveProgress = `INSERT INTO SubsPending (subid, "row", seq, lastsent, pending, acks)
+SELECT subid, 0, 0, lastsent, pending, NULL FROM unnest($1::bigint[], $2::bigint[], $3::bytea[]) AS p (subid, lastsent, pending)
+ON CONFLICT (subid, "row") DO UPDATE SET seq = 0, lastsent = excluded.lastsent, pending = excluded.pending, acks = NULL`
+
+	postgresHeads = `SELECT k.n, m.event_version
+FROM unnest($1::text[], $2::text[], $3::integer[]) WITH ORDINALITY AS k (aggregate_id, aggregate_type, id, n)
+CROSS JOIN LATERAL (SELECT event_version FROM Messages
+    WHERE aggregate_id = k.aggregate_id AND aggregate_type = k.aggregate_type AND id = k.id
+    ORDER BY event_version DESC LIMIT 1) AS m`
+
+	postgresEventsByID = `SELECT k.n, m.seq, m.data
+FROM unnest($1::text[], $2::integer[]) WITH ORDINALITY AS k (event_id, id, n)
+JOIN Messages AS m ON m.event_id = k.event_id AND m.id = k.id`
+)
+
+var postgresStatements = statements{
+	readLease:    "SELECT id, tick FROM StoreLock",
+	takeLease:    "UPDATE StoreLock SET id = $1, tick = tick + 1 WHERE id = $2 AND tick = $3",
+	renewLease:   "UPDATE StoreLock SET tick = tick + 1 WHERE id = $1",
+	releaseLease: "UPDATE StoreLock SET id = '', tick = tick + 1 WHERE id = $1",
+
+	serverInfo:    "SELECT id, proto, version FROM ServerInfo WHERE uniquerow = 1",
+	putServerInfo: "INSERT INTO ServerInfo (uniquerow, id, proto, version) VALUES (1, $1, $2, $3) ON CONFLICT (uniquerow) DO UPDATE SET id = excluded.id, proto = excluded.proto, version = excluded.version",
+
+	clients:      "SELECT id, hbinbox, proto FROM Clients ORDER BY id",
+	putClient:    "INSERT INTO Clients (id, hbinbox, proto) VALUES ($1, $2, $3) ON CONFLICT (id) DO UPDATE SET hbinbox = excluded.hbinbox, proto = excluded.proto",
+	deleteClient: "DELETE FROM Clients WHERE id = $1",
+
+	maxChannelID:  "SELECT COALESCE(MAX(id), 0) FROM Channels",
+	channels:      "SELECT c.id, c.name, c.maxseq, c.msgs, c.bytes, (SELECT seq FROM Messages WHERE id = c.id ORDER BY seq LIMIT 1), (SELECT seq FROM Messages WHERE id = c.id ORDER BY seq DESC LIMIT 1), (SELECT timestamp FROM Messages WHERE id = c.id ORDER BY seq DESC LIMIT 1) FROM Channels AS c WHERE c.deleted = FALSE ORDER BY c.id",
+	channel:       "SELECT c.id, c.maxseq, c.msgs, c.bytes, (SELECT seq FROM Messages WHERE id = c.id ORDER BY seq LIMIT 1), (SELECT seq FROM Messages WHERE id = c.id ORDER BY seq DESC LIMIT 1), (SELECT timestamp FROM Messages WHERE id = c.id ORDER BY seq DESC LIMIT 1) FROM Channels AS c WHERE c.id = $1",
+	channelName:   "SELECT name FROM Channels WHERE id = $1",
+	insertChannel: "INSERT INTO Channels (id, name) VALUES ($1, $2)",
+
+	maxSubscriptionID:  "SELECT COALESCE(MAX(subid), 0) FROM (SELECT MAX(subid) AS subid FROM Subscriptions UNION ALL SELECT MAX(subid) AS subid FROM SubsPending) AS ids",
+	subscriptions:      "SELECT id, subid, lastsent, proto FROM Subscriptions WHERE deleted = FALSE ORDER BY subid",
+	putSubscription:    "INSERT INTO Subscriptions (id, subid, proto) VALUES ($1, $2, $3) ON CONFLICT (id, subid) DO UPDATE SET proto = excluded.proto",
+	deleteSubscription: "DELETE FROM Subscriptions WHERE id = $1 AND subid = $2",
+	pendings:           `SELECT subid, "row", seq, lastsent, pending, acks FROM SubsPending`,
+	deletePending:      "DELETE FROM SubsPending WHERE subid = $1",
+	deleteOldPending:   `DELETE FROM SubsPending WHERE subid = $1 AND "row" <> 0`,
+
+	read:     "SELECT seq, timestamp, data FROM Messages WHERE id = $1 AND seq >= $2 AND seq <= $3 ORDER BY seq LIMIT $4",
+	timeFrom: "SELECT seq, timestamp FROM Messages WHERE id = $1 AND seq >= $2 ORDER BY seq LIMIT 1",
+
+	more: []string{postgresInsertMessages, postgresAdvanceChannels, postgresSaveProgress, postgresHeads, postgresEventsByID},
+}
+
+// maxArrays is the most that one statement carries, in bytes of messages: the server's limit is 1 GB for a value.
+const maxArrays = 256 << 20
+
+func (*postgres) insertMessages(ctx context.Context, tx *transaction, rows []*row) error {
+	for len(rows) > 0 {
+		n, size := 0, 0
+		for n < len(rows) && (n == 0 || size+len(rows[n].data) <= maxArrays) {
+			size += len(rows[n].data)
+			n++
+		}
+		if _, err := tx.exec(ctx, postgresInsertMessages, messageArrays(rows[:n], size)...); err != nil {
+			return err
+		}
+		rows = rows[n:]
+	}
+	return nil
+}
+
+// messageArrays returns the columns of rows.
+func messageArrays(rows []*row, size int) []any {
+	n := len(rows)
+	id, seq, timestamp, length := newArray(oidInt4, n, 4*n), newArray(oidInt8, n, 8*n), newArray(oidInt8, n, 8*n), newArray(oidInt4, n, 4*n)
+	data := newArray(oidBytea, n, size)
+	eventID, aggregateType, aggregateID := newArray(oidText, n, 36*n), newArray(oidText, n, 16*n), newArray(oidText, n, 36*n)
+	version, eventType := newArray(oidInt8, n, 8*n), newArray(oidText, n, 24*n)
+	document, metadata := newArray(oidText, n, size), newArray(oidText, n, 0)
+	for _, r := range rows {
+		id.int4(int32(r.channel.id))
+		seq.int8(int64(r.sequence))
+		timestamp.int8(r.timestamp)
+		length.int4(int32(len(r.data)))
+		data.bytes(r.data)
+		if r.event == nil {
+			for _, column := range []*array{eventID, aggregateType, aggregateID, version, eventType, document, metadata} {
+				column.null()
+			}
+			continue
+		}
+		eventID.textOrNull(r.event.ID)
+		aggregateType.text(r.event.AggregateType)
+		aggregateID.text(r.event.AggregateID)
+		version.int8(int64(r.version))
+		eventType.text(r.event.Type)
+		document.bytesOrNull(r.document)
+		metadata.bytesOrNull(r.event.Metadata)
+	}
+	columns := make([]any, 0, 12)
+	for _, column := range []*array{id, seq, timestamp, length, data, eventID, aggregateType, aggregateID, version, eventType, document, metadata} {
+		columns = append(columns, column.buf)
+	}
+	return columns
+}
+
+func (*postgres) advanceChannels(ctx context.Context, tx *transaction, advances []*advance) error {
+	n := len(advances)
+	id, last, msgs, bytes := newArray(oidInt4, n, 4*n), newArray(oidInt8, n, 8*n), newArray(oidInt8, n, 8*n), newArray(oidInt8, n, 8*n)
+	for _, a := range advances {
+		id.int4(int32(a.channel.id))
+		last.int8(int64(a.last))
+		msgs.int8(int64(a.msgs))
+		bytes.int8(int64(a.bytes))
+	}
+	changed, err := tx.exec(ctx, postgresAdvanceChannels, id.buf, last.buf, msgs.buf, bytes.buf)
+	if err != nil {
+		return err
+	}
+	if changed != int64(n) {
+		return noChannelRow(advances[0].channel)
+	}
+	return nil
+}
+
+func (*postgres) saveProgress(ctx context.Context, tx *transaction, rows []progressRow) error {
+	n := len(rows)
+	subscription, last, pending := newArray(oidInt8, n, 8*n), newArray(oidInt8, n, 8*n), newArray(oidBytea, n, 64*n)
+	for _, row := range rows {
+		subscription.int8(int64(row.subscription))
+		last.int8(int64(row.lastSent))
+		pending.bytesOrNull(row.pending)
+	}
+	_, err := tx.exec(ctx, postgresSaveProgress, subscription.buf, last.buf, pending.buf)
+	return err
+}
+
+func (*postgres) heads(ctx context.Context, q querier, keys []aggregate, found func(int, uint64)) error {
+	n := len(keys)
+	id, typ, channel := newArray(oidText, n, 36*n), newArray(oidText, n, 16*n), newArray(oidInt4, n, 4*n)
+	for _, key := range keys {
+		id.text(key.id)
+		typ.text(key.typ)
+		channel.int4(int32(key.channel))
+	}
+	return q.query(ctx, postgresHeads, func(rows *sql.Rows) error {
+		var at int
+		var version uint64
+		err := rows.Scan(&at, &version)
+		found(at-1, version)
+		return err
+	}, id.buf, typ.buf, channel.buf)
+}
+
+func (*postgres) eventsByID(ctx context.Context, q querier, keys []eventKey, found func(int, uint64, []byte)) error {
+	n := len(keys)
+	id, channel := newArray(oidText, n, 36*n), newArray(oidInt4, n, 4*n)
+	for _, key := range keys {
+		id.text(key.id)
+		channel.int4(int32(key.channel))
+	}
+	return q.query(ctx, postgresEventsByID, func(rows *sql.Rows) error {
+		var at int
+		var sequence uint64
+		var data []byte
+		err := rows.Scan(&at, &sequence, &data)
+		found(at-1, sequence, data)
+		return err
+	}, id.buf, channel.buf)
+}

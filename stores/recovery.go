@@ -1,0 +1,265 @@
+package stores
+
+import (
+	"context"
+	"database/sql"
+	"encoding/json"
+	"fmt"
+	"slices"
+
+	"github.com/nats-io/nats-streaming-server/spb"
+)
+
+// State is what a server finds in the database when it takes the lease.
+type State struct {
+	Server   *spb.ServerInfo // nil: a new database
+	Clients  []*spb.ClientInfo
+	Channels []ChannelState // by ascending age: the first created is the first
+}
+
+// ChannelState is a channel with its subscriptions.
+type ChannelState struct {
+	Channel       *Channel
+	Subscriptions []Subscription // by ascending ID
+}
+
+// Subscription is a subscription as it was saved last.
+type Subscription struct {
+	State   *spb.SubState // LastSent is the highest sequence known to have been sent
+	Unacked []uint64      // ascending: sent, and not acknowledged
+}
+
+// serverInfoVersion is the version of the stored formats, NATS Streaming's own.
+const serverInfoVersion = 1
+
+// Recover reads the state of the database, and makes it the store's own. Call it when the lease was taken, and while
+// nothing else uses the store; channels known before are not valid any more. It reads a row per channel, client and
+// subscription, not the messages.
+func (s *Store) Recover(ctx context.Context) (*State, error) {
+	if s.closed.Load() {
+		return nil, ErrClosed
+	}
+	// The fence waits for what a predecessor still has in flight, so that nothing is read before its end.
+	if err := s.RenewLease(ctx); err != nil {
+		return nil, fmt.Errorf("recover: %w", err)
+	}
+	r := &recovery{byID: map[int64]int{}, bySub: map[uint64][2]int{}}
+	for _, step := range []struct {
+		what string
+		text string
+		scan func(*sql.Rows) error
+	}{
+		{"server", s.text.serverInfo, r.server},
+		{"clients", s.text.clients, r.client},
+		{"highest channel", s.text.maxChannelID, func(rows *sql.Rows) error { return rows.Scan(&r.maxChannel) }},
+		{"channels", s.text.channels, r.channel},
+		{"highest subscription", s.text.maxSubscriptionID, func(rows *sql.Rows) error { return rows.Scan(&r.maxSub) }},
+		{"subscriptions", s.text.subscriptions, r.subscription},
+		{"pending messages", s.text.pendings, r.pending},
+	} {
+		if err := s.reader.query(ctx, step.text, step.scan); err != nil {
+			return nil, s.readError(ctx, fmt.Errorf("recover %s: %w", step.what, err))
+		}
+	}
+	r.finish()
+
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.channelID, s.subID = r.maxChannel, r.maxSub
+	s.byName = make(map[string]*Channel, len(r.state.Channels))
+	for _, c := range r.state.Channels {
+		s.byName[c.Channel.name] = c.Channel
+	}
+	s.progressed = map[uint64]struct{}{}
+	s.heads.clear()
+	s.doubt = nil
+	return &r.state, nil
+}
+
+// recovery collects the rows.
+type recovery struct {
+	state      State
+	maxChannel int64
+	maxSub     uint64
+	byID       map[int64]int     // position in state.Channels
+	bySub      map[uint64][2]int // position in state.Channels, and there in Subscriptions
+	acked      map[uint64]map[uint64]struct{}
+}
+
+func (r *recovery) server(rows *sql.Rows) error {
+	var id string
+	var data []byte
+	var version int
+	if err := rows.Scan(&id, &data, &version); err != nil {
+		return err
+	}
+	if version != serverInfoVersion {
+		return fmt.Errorf("version %d of the stored formats is not %d: %w", version, serverInfoVersion, errCorrupt)
+	}
+	info := &spb.ServerInfo{}
+	if err := info.Unmarshal(data); err != nil {
+		return fmt.Errorf("server info: %w: %w", errCorrupt, err)
+	}
+	if info.ClusterID != id {
+		return fmt.Errorf("server info of cluster %q in the row of %q: %w", info.ClusterID, id, errCorrupt)
+	}
+	r.state.Server = info
+	return nil
+}
+
+func (r *recovery) client(rows *sql.Rows) error {
+	var id string
+	var inbox sql.NullString
+	var data []byte
+	if err := rows.Scan(&id, &inbox, &data); err != nil {
+		return err
+	}
+	info := &spb.ClientInfo{ID: id, HbInbox: inbox.String} // all that there was before NATS Streaming 0.10
+	if len(data) > 0 {
+		if err := info.Unmarshal(data); err != nil {
+			return fmt.Errorf("client %q: %w: %w", id, errCorrupt, err)
+		}
+	}
+	r.state.Clients = append(r.state.Clients, info)
+	return nil
+}
+
+func (r *recovery) channel(rows *sql.Rows) error {
+	c := &Channel{}
+	if err := scanChannel(rows, &c.id, &c.name, &c.info); err != nil {
+		return err
+	}
+	r.byID[c.id] = len(r.state.Channels)
+	r.state.Channels = append(r.state.Channels, ChannelState{Channel: c})
+	return nil
+}
+
+func (r *recovery) subscription(rows *sql.Rows) error {
+	var channel int64
+	var id, lastSent uint64
+	var data []byte
+	if err := rows.Scan(&channel, &id, &lastSent, &data); err != nil {
+		return err
+	}
+	at, ok := r.byID[channel]
+	if !ok {
+		return nil // of a channel that was deleted
+	}
+	c := &r.state.Channels[at]
+	if data == nil {
+		c.Channel.raise(lastSent)
+		return nil
+	}
+	state := &spb.SubState{}
+	if err := state.Unmarshal(data); err != nil {
+		return fmt.Errorf("subscription %d of channel %q: %w: %w", id, c.Channel.name, errCorrupt, err)
+	}
+	state.LastSent = max(state.LastSent, lastSent)
+	r.bySub[id] = [2]int{at, len(c.Subscriptions)}
+	c.Subscriptions = append(c.Subscriptions, Subscription{State: state})
+	return nil
+}
+
+// pending takes a row of SubsPending in any of its three forms: one sequence (seq > 0, NATS Streaming without caching),
+// lists of sequences sent and acknowledged since the row before (NATS Streaming with caching), or the whole (row 0, ours).
+func (r *recovery) pending(rows *sql.Rows) error {
+	var id, row, seq, lastSent uint64
+	var pending, acks []byte
+	if err := rows.Scan(&id, &row, &seq, &lastSent, &pending, &acks); err != nil {
+		return err
+	}
+	at, ok := r.bySub[id]
+	if !ok {
+		return nil // left over by a subscription that was deleted
+	}
+	sub := &r.state.Channels[at[0]].Subscriptions[at[1]]
+	sub.State.LastSent = max(sub.State.LastSent, lastSent, seq)
+	if seq > 0 {
+		sub.Unacked = append(sub.Unacked, seq)
+		return nil
+	}
+	sent, err := decodeSequences(pending)
+	if err != nil {
+		return fmt.Errorf("pending messages of subscription %d, row %d: %w: %w", id, row, errCorrupt, err)
+	}
+	sub.Unacked = append(sub.Unacked, sent...)
+	acked, err := decodeSequences(acks)
+	if err != nil {
+		return fmt.Errorf("acknowledged messages of subscription %d, row %d: %w: %w", id, row, errCorrupt, err)
+	}
+	for _, seq := range acked {
+		if r.acked == nil {
+			r.acked = map[uint64]map[uint64]struct{}{}
+		}
+		if r.acked[id] == nil {
+			r.acked[id] = map[uint64]struct{}{}
+		}
+		r.acked[id][seq] = struct{}{}
+	}
+	return nil
+}
+
+// finish subtracts acknowledged messages, whatever the order of the rows was, and puts sequences in order. A channel's
+// last sequence is not below what a subscriber was sent: a message that expired was the last one at its time.
+func (r *recovery) finish() {
+	for i := range r.state.Channels {
+		c := &r.state.Channels[i]
+		for j := range c.Subscriptions {
+			sub := &c.Subscriptions[j]
+			acked := r.acked[sub.State.ID]
+			sub.Unacked = slices.DeleteFunc(sub.Unacked, func(seq uint64) bool {
+				_, ok := acked[seq]
+				return ok
+			})
+			slices.Sort(sub.Unacked)
+			sub.Unacked = slices.Compact(sub.Unacked)
+			if n := len(sub.Unacked); n > 0 {
+				sub.State.LastSent = max(sub.State.LastSent, sub.Unacked[n-1])
+			}
+			c.Channel.raise(sub.State.LastSent)
+		}
+	}
+}
+
+func (c *Channel) raise(last uint64) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.info.Last = max(c.info.Last, last)
+}
+
+// Sequences are a JSON array, as NATS Streaming writes them.
+func encodeSequences(sequences []uint64) []byte {
+	if len(sequences) == 0 {
+		return nil
+	}
+	text, err := json.Marshal(sequences)
+	if err != nil {
+		panic(err) // numbers always have a text
+	}
+	return text
+}
+
+func decodeSequences(text []byte) ([]uint64, error) {
+	if len(text) == 0 {
+		return nil, nil
+	}
+	var sequences []uint64
+	err := json.Unmarshal(text, &sequences)
+	return sequences, err
+}
+
+// SetServerInfo saves the identity of the server, which Recover returns. It tries until ctx ends.
+func (s *Store) SetServerInfo(ctx context.Context, info *spb.ServerInfo) error {
+	data, err := info.Marshal()
+	if err != nil {
+		return fmt.Errorf("encode server info: %w", err)
+	}
+	err = s.write(ctx, func(t *transaction) error {
+		_, err := t.exec(ctx, s.text.putServerInfo, info.ClusterID, data, serverInfoVersion)
+		return err
+	})
+	if err != nil {
+		return fmt.Errorf("save server info: %w", err)
+	}
+	return nil
+}

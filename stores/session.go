@@ -1,0 +1,37 @@
+package stores
+
+import (
+	"context"
+	"database/sql/driver"
+	"fmt"
+)
+
+// session is a connector that runs statements on each new connection, before anything else uses it.
+type session struct {
+	driver.Connector
+	setup []string
+}
+
+func (s *session) Connect(ctx context.Context) (driver.Conn, error) {
+	conn, err := s.Connector.Connect(ctx)
+	if err != nil {
+		return nil, err
+	}
+	for _, text := range s.setup {
+		if err := run(ctx, conn, text); err != nil {
+			_ = conn.Close()
+			return nil, fmt.Errorf("session setting %q: %w", text, err)
+		}
+	}
+	return conn, nil
+}
+
+// run executes a text without parameters on a bare connection.
+func run(ctx context.Context, conn driver.Conn, text string) error {
+	execer, ok := conn.(driver.ExecerContext)
+	if !ok {
+		return fmt.Errorf("%T executes no statements", conn)
+	}
+	_, err := execer.ExecContext(ctx, text, nil)
+	return err
+}

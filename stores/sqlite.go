@@ -1,0 +1,199 @@
+package stores
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net/url"
+	"os"
+	"path/filepath"
+	"strings"
+
+	sqlitedriver "modernc.org/sqlite"
+	sqlite3 "modernc.org/sqlite/lib"
+)
+
+// sqlite is the embedded database. One connection writes, in transactions that take the file's lock when they begin;
+// a pool of others reads beside it (WAL).
+type sqlite struct{}
+
+var _ dialect = (*sqlite)(nil)
+
+// settings of a connection. FULL makes COMMIT return after the log is on disk; the cache, in KiB, holds the upper
+// levels of the indexes of a large store.
+const sqliteSettings = "_pragma=busy_timeout(10000)&_pragma=journal_mode(WAL)&_pragma=synchronous(FULL)&_pragma=cache_size(-65536)"
+
+func (*sqlite) open(o Options) (write, read *sql.DB, err error) {
+	if o.Source == ":memory:" {
+		connector, err := sqlitedriver.NewConnector("file::memory:?_txlock=immediate")
+		if err != nil {
+			return nil, nil, err
+		}
+		db := o.openDB(connector)
+		// The database is the connection.
+		db.SetMaxOpenConns(1)
+		db.SetConnMaxLifetime(0)
+		return db, db, nil
+	}
+	if o.Source == "" || strings.HasPrefix(o.Source, "file:") {
+		return nil, nil, fmt.Errorf("source %q is not the path of a file", o.Source)
+	}
+	if err := os.MkdirAll(filepath.Dir(o.Source), 0o750); err != nil {
+		return nil, nil, err
+	}
+	name := "file:" + (&url.URL{Path: filepath.ToSlash(o.Source)}).EscapedPath()
+	writer, err := sqlitedriver.NewConnector(name + "?_txlock=immediate&" + sqliteSettings)
+	if err != nil {
+		return nil, nil, err
+	}
+	reader, err := sqlitedriver.NewConnector(name + "?_query_only=1&" + sqliteSettings)
+	if err != nil {
+		return nil, nil, err
+	}
+	write, read = o.openDB(writer), o.openDB(reader)
+	write.SetMaxOpenConns(1)
+	return write, read, nil
+}
+
+func (*sqlite) check(ctx context.Context, db *sql.DB, log *slog.Logger) error {
+	var mode string
+	if err := db.QueryRowContext(ctx, "PRAGMA journal_mode").Scan(&mode); err != nil {
+		return fmt.Errorf("read journal mode: %w", err)
+	}
+	if mode != "wal" && mode != "memory" {
+		log.Warn("SQLite's write-ahead log is not available here: readers will wait for writers", "journal_mode", mode)
+	}
+	return nil
+}
+
+func (*sqlite) version(ctx context.Context, db *sql.DB) (int64, error) {
+	var tables int
+	err := db.QueryRowContext(ctx,
+		"SELECT COUNT(*) FROM sqlite_master WHERE type = 'table' AND name = 'goose_db_version'").Scan(&tables)
+	if err != nil || tables == 0 {
+		return 0, err
+	}
+	var version sql.NullInt64
+	err = db.QueryRowContext(ctx, "SELECT MAX(version_id) FROM goose_db_version WHERE is_applied").Scan(&version)
+	return version.Int64, err
+}
+
+func (*sqlite) jsonDepth() int { return 999 }
+
+func (*sqlite) classify(err error) failure {
+	var e *sqlitedriver.Error
+	if !errors.As(err, &e) {
+		return failedUnavailable
+	}
+	switch e.Code() {
+	case sqlite3.SQLITE_CONSTRAINT_UNIQUE, sqlite3.SQLITE_CONSTRAINT_PRIMARYKEY, sqlite3.SQLITE_CONSTRAINT_ROWID:
+		return failedUnique
+	}
+	switch e.Code() & 0xff {
+	case sqlite3.SQLITE_CONSTRAINT, sqlite3.SQLITE_TOOBIG, sqlite3.SQLITE_MISMATCH:
+		return failedRefused
+	case sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED:
+		return failedConflict
+	}
+	return failedUnavailable
+}
+
+func (*sqlite) statements() *statements { return &sqliteStatements }
+
+const (
+	sqliteInsertMessage  = "INSERT INTO Messages (id, seq, timestamp, size, data, event_id, aggregate_type, aggregate_id, event_version, event_type, event_data, metadata) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
+	sqliteAdvanceChannel = "UPDATE Channels SET maxseq = ?, msgs = msgs + ?, bytes = bytes + ? WHERE id = ?"
+	sqliteSaveProgress   = `INSERT INTO SubsPending (subid, "row", seq, lastsent, pending, acks) VALUES (?, 0, 0, ?, ?, NULL) ON CONFLICT (subid, "row") DO UPDATE SET seq = 0, lastsent = excluded.lastsent, pending = excluded.pending, acks = NULL`
+	sqliteHead           = "SELECT event_version FROM Messages WHERE aggregate_id = ? AND aggregate_type = ? AND id = ? ORDER BY event_version DESC LIMIT 1"
+	sqliteEventByID      = "SELECT seq, data FROM Messages WHERE event_id = ? AND id = ?"
+)
+
+var sqliteStatements = statements{
+	readLease:    "SELECT id, tick FROM StoreLock",
+	takeLease:    "UPDATE StoreLock SET id = ?, tick = tick + 1 WHERE id = ? AND tick = ?",
+	renewLease:   "UPDATE StoreLock SET tick = tick + 1 WHERE id = ?",
+	releaseLease: "UPDATE StoreLock SET id = '', tick = tick + 1 WHERE id = ?",
+
+	serverInfo:    "SELECT id, proto, version FROM ServerInfo WHERE uniquerow = 1",
+	putServerInfo: "INSERT INTO ServerInfo (uniquerow, id, proto, version) VALUES (1, ?, ?, ?) ON CONFLICT (uniquerow) DO UPDATE SET id = excluded.id, proto = excluded.proto, version = excluded.version",
+
+	clients:      "SELECT id, hbinbox, proto FROM Clients ORDER BY id",
+	putClient:    "INSERT INTO Clients (id, hbinbox, proto) VALUES (?, ?, ?) ON CONFLICT (id) DO UPDATE SET hbinbox = excluded.hbinbox, proto = excluded.proto",
+	deleteClient: "DELETE FROM Clients WHERE id = ?",
+
+	maxChannelID:  "SELECT COALESCE(MAX(id), 0) FROM Channels",
+	channels:      "SELECT c.id, c.name, c.maxseq, c.msgs, c.bytes, (SELECT seq FROM Messages WHERE id = c.id ORDER BY seq LIMIT 1), (SELECT seq FROM Messages WHERE id = c.id ORDER BY seq DESC LIMIT 1), (SELECT timestamp FROM Messages WHERE id = c.id ORDER BY seq DESC LIMIT 1) FROM Channels AS c WHERE c.deleted = FALSE ORDER BY c.id",
+	channel:       "SELECT c.id, c.maxseq, c.msgs, c.bytes, (SELECT seq FROM Messages WHERE id = c.id ORDER BY seq LIMIT 1), (SELECT seq FROM Messages WHERE id = c.id ORDER BY seq DESC LIMIT 1), (SELECT timestamp FROM Messages WHERE id = c.id ORDER BY seq DESC LIMIT 1) FROM Channels AS c WHERE c.id = ?",
+	channelName:   "SELECT name FROM Channels WHERE id = ?",
+	insertChannel: "INSERT INTO Channels (id, name) VALUES (?, ?)",
+
+	maxSubscriptionID:  "SELECT COALESCE(MAX(subid), 0) FROM (SELECT MAX(subid) AS subid FROM Subscriptions UNION ALL SELECT MAX(subid) AS subid FROM SubsPending)",
+	subscriptions:      "SELECT id, subid, lastsent, proto FROM Subscriptions WHERE deleted = FALSE ORDER BY subid",
+	putSubscription:    "INSERT INTO Subscriptions (id, subid, proto) VALUES (?, ?, ?) ON CONFLICT (id, subid) DO UPDATE SET proto = excluded.proto",
+	deleteSubscription: "DELETE FROM Subscriptions WHERE id = ? AND subid = ?",
+	pendings:           `SELECT subid, "row", seq, lastsent, pending, acks FROM SubsPending`,
+	deletePending:      "DELETE FROM SubsPending WHERE subid = ?",
+	deleteOldPending:   `DELETE FROM SubsPending WHERE subid = ? AND "row" <> 0`,
+
+	read:     "SELECT seq, timestamp, data FROM Messages WHERE id = ? AND seq >= ? AND seq <= ? ORDER BY seq LIMIT ?",
+	timeFrom: "SELECT seq, timestamp FROM Messages WHERE id = ? AND seq >= ? ORDER BY seq LIMIT 1",
+
+	more: []string{sqliteInsertMessage, sqliteAdvanceChannel, sqliteSaveProgress, sqliteHead, sqliteEventByID},
+}
+
+func (*sqlite) insertMessages(ctx context.Context, tx *transaction, rows []*row) error {
+	// Rows go to a library, not over a wire: one statement for each costs no round trip.
+	return tx.execEach(ctx, sqliteInsertMessage, len(rows), func(i int, args []any) []any { return rows[i].columns(args) })
+}
+
+func (*sqlite) advanceChannels(ctx context.Context, tx *transaction, advances []*advance) error {
+	for _, a := range advances {
+		changed, err := tx.exec(ctx, sqliteAdvanceChannel, a.last, a.msgs, a.bytes, a.channel.id)
+		if err != nil {
+			return err
+		}
+		if changed != 1 {
+			return noChannelRow(a.channel)
+		}
+	}
+	return nil
+}
+
+func (*sqlite) saveProgress(ctx context.Context, tx *transaction, rows []progressRow) error {
+	return tx.execEach(ctx, sqliteSaveProgress, len(rows), func(i int, args []any) []any {
+		return append(args, rows[i].subscription, rows[i].lastSent, nullBytes(rows[i].pending))
+	})
+}
+
+func (*sqlite) heads(ctx context.Context, q querier, keys []aggregate, found func(int, uint64)) error {
+	for i, key := range keys {
+		err := q.query(ctx, sqliteHead, func(rows *sql.Rows) error {
+			var version uint64
+			err := rows.Scan(&version)
+			found(i, version)
+			return err
+		}, key.id, key.typ, key.channel)
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (*sqlite) eventsByID(ctx context.Context, q querier, keys []eventKey, found func(int, uint64, []byte)) error {
+	for i, key := range keys {
+		err := q.query(ctx, sqliteEventByID, func(rows *sql.Rows) error {
+			var sequence uint64
+			var data []byte
+			err := rows.Scan(&sequence, &data)
+			found(i, sequence, data)
+			return err
+		}, key.id, key.channel)
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}

@@ -1,0 +1,212 @@
+// Package stores keeps channels, their messages and subscriptions in a SQL database. It is the event store.
+//
+// One server at a time writes a database: it holds the lease, and each transaction that writes first advances the lease
+// row where it is still ours. The store therefore knows the last sequence of each channel and the last version of
+// recently used aggregates without asking, and the database's unique indexes are the guard behind that knowledge.
+//
+// Messages reach the database in batches, each one transaction; see Append for what can happen to one. What is in memory
+// advances after COMMIT only, and what became of a COMMIT whose answer was lost is reread, never guessed.
+package stores
+
+import (
+	"context"
+	"database/sql"
+	"database/sql/driver"
+	"errors"
+	"fmt"
+	"log/slog"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"time"
+)
+
+// Defaults of Options.
+const (
+	DefaultMaxOpenConns     = 10
+	DefaultConnMaxLifetime  = 5 * time.Minute
+	DefaultStatementTimeout = 30 * time.Second
+	DefaultHeads            = 100_000
+)
+
+// Options say which database, and how to use it. Zero values mean the defaults.
+type Options struct {
+	// Driver is "postgres", "mysql" (also MariaDB) or "sqlite".
+	Driver string
+	// Source is the DSN as the driver takes it. For postgres also with readTimeout= and writeTimeout=, the longest
+	// waits for the network, as durations ("5s"). For sqlite the path of a file, or ":memory:" for a database that ends
+	// with the store.
+	Source string
+	// MaxOpenConns bounds the pool of connections. SQLite has one more, that of the writer.
+	MaxOpenConns int
+	// ConnMaxLifetime is the age at which a connection is replaced.
+	ConnMaxLifetime time.Duration
+	// StatementTimeout is the deadline of each statement.
+	StatementTimeout time.Duration
+	// NoMigrate leaves the schema as it is: Open returns a *SchemaError if it is behind.
+	NoMigrate bool
+	// Heads bounds the number of aggregates whose last version is kept in memory, some 200 bytes each.
+	Heads int
+	// Logger gets warnings about the database's settings, and retries. nil: none.
+	Logger *slog.Logger
+	// WrapConnector, if set, is given the connector of each pool of connections, and returns the one to use: for
+	// tracing, metrics and tests of faults.
+	WrapConnector func(driver.Connector) driver.Connector
+}
+
+func (o Options) withDefaults() Options {
+	if o.MaxOpenConns <= 0 {
+		o.MaxOpenConns = DefaultMaxOpenConns
+	}
+	// Migrations hold a connection for their work and others for their lock.
+	o.MaxOpenConns = max(o.MaxOpenConns, 3)
+	if o.ConnMaxLifetime <= 0 {
+		o.ConnMaxLifetime = DefaultConnMaxLifetime
+	}
+	if o.StatementTimeout <= 0 {
+		o.StatementTimeout = DefaultStatementTimeout
+	}
+	if o.Heads <= 0 {
+		o.Heads = DefaultHeads
+	}
+	if o.Logger == nil {
+		o.Logger = slog.New(slog.DiscardHandler)
+	}
+	return o
+}
+
+// openDB makes the pool of a connector.
+func (o Options) openDB(c driver.Connector) *sql.DB {
+	if o.WrapConnector != nil {
+		c = o.WrapConnector(c)
+	}
+	db := sql.OpenDB(c)
+	db.SetMaxOpenConns(o.MaxOpenConns)
+	db.SetMaxIdleConns(o.MaxOpenConns)
+	db.SetConnMaxLifetime(o.ConnMaxLifetime)
+	return db
+}
+
+// Store is an open database. Append is called by one goroutine, the other methods by any.
+type Store struct {
+	dialect dialect
+	text    *statements
+	log     *slog.Logger
+	timeout time.Duration // of each statement
+
+	writer *sql.DB
+	reader *handle
+	// prepared statements of writer, by text; not changed after Open
+	prepared map[string]*sql.Stmt
+
+	heads *headCache // used by the goroutine of Append
+	doubt []*Channel // of commits with an unknown outcome; used by the goroutine of Append
+
+	closed   atomic.Bool
+	creating sync.Mutex // held while a channel is created, so that a name is created once
+
+	mu         sync.RWMutex // guards what follows
+	lease      string       // our id in StoreLock, "" while we hold no lease
+	byName     map[string]*Channel
+	channelID  int64 // highest that was given
+	subID      uint64
+	progressed map[uint64]struct{} // subscriptions of which SubsPending holds row 0 only
+}
+
+// Open connects, and runs the migrations that the database needs, or checks that it needs none. It does not take the
+// lease: call TryLease, then Recover. The errors are one line and do not contain the password of the source.
+func Open(ctx context.Context, o Options) (*Store, error) {
+	o = o.withDefaults()
+	var d dialect
+	switch o.Driver {
+	case "postgres":
+		d = &postgres{}
+	case "mysql":
+		d = &mysql{}
+	case "sqlite":
+		d = &sqlite{}
+	default:
+		return nil, fmt.Errorf("unknown SQL driver %q: it is none of postgres, mysql, sqlite", o.Driver)
+	}
+	writer, reader, err := d.open(o)
+	if err != nil {
+		return nil, fmt.Errorf("open %s database: %w", o.Driver, oneLine(err))
+	}
+	s := &Store{
+		dialect:    d,
+		text:       d.statements(),
+		log:        o.Logger,
+		timeout:    o.StatementTimeout,
+		writer:     writer,
+		reader:     &handle{db: reader, timeout: o.StatementTimeout, dialect: d},
+		heads:      newHeadCache(o.Heads),
+		byName:     map[string]*Channel{},
+		progressed: map[uint64]struct{}{},
+	}
+	if err := s.start(ctx, o); err != nil {
+		_ = s.Close()
+		return nil, fmt.Errorf("open %s database: %w", o.Driver, oneLine(err))
+	}
+	return s, nil
+}
+
+func (s *Store) start(ctx context.Context, o Options) error {
+	ping, cancel := context.WithTimeout(ctx, s.timeout)
+	defer cancel()
+	if err := s.writer.PingContext(ping); err != nil {
+		return fmt.Errorf("connect: %w", err)
+	}
+	if err := s.dialect.check(ctx, s.writer, s.log); err != nil {
+		return err
+	}
+	if err := migrate(ctx, s.dialect, s.writer, o); err != nil {
+		return err
+	}
+	var err error
+	if s.prepared, err = prepare(ctx, s.writer, s.text.all()); err != nil {
+		return err
+	}
+	if s.reader.db == s.writer {
+		s.reader.prepared = s.prepared
+		return nil
+	}
+	s.reader.prepared, err = prepare(ctx, s.reader.db, s.text.all())
+	return err
+}
+
+func prepare(ctx context.Context, db *sql.DB, texts []string) (map[string]*sql.Stmt, error) {
+	prepared := make(map[string]*sql.Stmt, len(texts))
+	for _, text := range texts {
+		stmt, err := db.PrepareContext(ctx, text) //nolint:sqlclosecheck // closed with its pool
+		if err != nil {
+			return nil, fmt.Errorf("prepare %q: %w", text, err)
+		}
+		prepared[text] = stmt
+	}
+	return prepared, nil
+}
+
+// Close ends the connections. It does not release the lease. Methods called later return ErrClosed.
+func (s *Store) Close() error {
+	if s.closed.Swap(true) {
+		return nil
+	}
+	err := s.writer.Close()
+	if s.reader.db != s.writer {
+		err = errors.Join(err, s.reader.db.Close())
+	}
+	return err
+}
+
+// oneLine returns err, with a text that has no line breaks.
+func oneLine(err error) error {
+	if !strings.ContainsAny(err.Error(), "\r\n") {
+		return err
+	}
+	return &flattened{err: err}
+}
+
+type flattened struct{ err error }
+
+func (f *flattened) Error() string { return strings.Join(strings.Fields(f.err.Error()), " ") }
+func (f *flattened) Unwrap() error { return f.err }

@@ -1,0 +1,124 @@
+package stores
+
+import (
+	"context"
+	"fmt"
+	"slices"
+
+	"github.com/nats-io/nats-streaming-server/spb"
+)
+
+// Progress is how far a subscription came.
+type Progress struct {
+	Subscription uint64   // spb.SubState.ID
+	LastSent     uint64   // highest sequence sent
+	Unacked      []uint64 // sequences sent and not acknowledged, all of them
+}
+
+// progressRow is Progress as SubsPending holds it.
+type progressRow struct {
+	subscription, lastSent uint64
+	pending                []byte
+}
+
+// CreateSubscription saves a new subscription of a channel and sets st.ID, which is unique over all channels. It tries
+// until ctx ends.
+func (s *Store) CreateSubscription(ctx context.Context, c *Channel, st *spb.SubState) error {
+	s.mu.Lock()
+	s.subID++
+	id := s.subID
+	s.mu.Unlock()
+	before := st.ID
+	st.ID = id
+	if err := s.UpdateSubscription(ctx, c, st); err != nil {
+		st.ID = before
+		return err
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.progressed[id] = struct{}{}
+	return nil
+}
+
+// UpdateSubscription saves what became of a subscription. It tries until ctx ends.
+func (s *Store) UpdateSubscription(ctx context.Context, c *Channel, st *spb.SubState) error {
+	if !s.isKnown(c) {
+		return ErrUnknownChannel
+	}
+	data, err := st.Marshal()
+	if err != nil {
+		return fmt.Errorf("encode subscription %d of channel %q: %w", st.ID, c.name, err)
+	}
+	err = s.write(ctx, func(t *transaction) error {
+		_, err := t.exec(ctx, s.text.putSubscription, c.id, st.ID, data)
+		return err
+	})
+	if err != nil {
+		return fmt.Errorf("save subscription %d of channel %q: %w", st.ID, c.name, err)
+	}
+	return nil
+}
+
+// DeleteSubscription removes a subscription and its progress. It is no error if there is none. It tries until ctx ends.
+func (s *Store) DeleteSubscription(ctx context.Context, c *Channel, id uint64) error {
+	if !s.isKnown(c) {
+		return ErrUnknownChannel
+	}
+	err := s.write(ctx, func(t *transaction) error {
+		if _, err := t.exec(ctx, s.text.deletePending, id); err != nil {
+			return err
+		}
+		_, err := t.exec(ctx, s.text.deleteSubscription, c.id, id)
+		return err
+	})
+	if err != nil {
+		return fmt.Errorf("delete subscription %d of channel %q: %w", id, c.name, err)
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	delete(s.progressed, id)
+	return nil
+}
+
+// SaveProgress saves how far subscriptions came, in one transaction. Of a subscription that occurs more than once the
+// last counts. Do not save that of a subscription that was deleted: the row would stay. It tries until ctx ends.
+func (s *Store) SaveProgress(ctx context.Context, progress []Progress) error {
+	if len(progress) == 0 {
+		return nil
+	}
+	rows := make([]progressRow, 0, len(progress))
+	seen := make(map[uint64]struct{}, len(progress))
+	for _, p := range slices.Backward(progress) {
+		if _, ok := seen[p.Subscription]; ok {
+			continue
+		}
+		seen[p.Subscription] = struct{}{}
+		rows = append(rows, progressRow{p.Subscription, p.LastSent, encodeSequences(p.Unacked)})
+	}
+	var old []uint64 // those that may have rows of NATS Streaming beside ours
+	s.mu.RLock()
+	for _, row := range rows {
+		if _, ok := s.progressed[row.subscription]; !ok {
+			old = append(old, row.subscription)
+		}
+	}
+	s.mu.RUnlock()
+
+	err := s.write(ctx, func(t *transaction) error {
+		for _, id := range old {
+			if _, err := t.exec(ctx, s.text.deleteOldPending, id); err != nil {
+				return err
+			}
+		}
+		return s.dialect.saveProgress(ctx, t, rows)
+	})
+	if err != nil {
+		return fmt.Errorf("save progress of %d subscriptions: %w", len(rows), err)
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, id := range old {
+		s.progressed[id] = struct{}{}
+	}
+	return nil
+}
