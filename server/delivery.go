@@ -1,0 +1,265 @@
+package server
+
+import (
+	"context"
+	"slices"
+	"time"
+
+	"google.golang.org/protobuf/encoding/protowire"
+
+	"github.com/nats-eventstore/nats-eventstore/stores"
+)
+
+const (
+	// readAheadMsgs and readAheadBytes bound what one group holds of messages read but not sent.
+	readAheadMsgs  = 512
+	readAheadBytes = 1 << 20
+	// ackSlack is how much early a message may be redelivered, so that those sent
+	// together are redelivered together.
+	ackSlack = 15 * time.Millisecond
+	// readRetry is the pause after a failed read.
+	readRetry = 500 * time.Millisecond
+	// idle is the timer of a group that has no ack to wait for.
+	idle = time.Hour
+)
+
+// run sends messages to the group's members until ctx ends: first those whose ack timed out,
+// then new ones. It owns the read-ahead and is the only one that sends.
+func (g *group) run(ctx context.Context) {
+	var ahead []stores.Message
+	failing := false
+	timer := time.NewTimer(0)
+	defer timer.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-g.wake:
+		case <-timer.C:
+		}
+		err := g.recoverDue(ctx)
+		if err == nil {
+			err = g.redeliver(ctx)
+		}
+		if err == nil {
+			ahead, err = g.deliver(ctx, ahead)
+		}
+		switch {
+		case ctx.Err() != nil:
+			return
+		case err != nil:
+			if !failing {
+				g.ch.log.Error("Reading messages fails, subscribers wait", "channel", g.ch.name, "error", err)
+			}
+			timer.Reset(readRetry)
+		default:
+			if failing {
+				g.ch.log.Info("Reading messages works again", "channel", g.ch.name)
+			}
+			timer.Reset(g.nextDue())
+		}
+		failing = err != nil
+	}
+}
+
+// nextDue returns the time until the earliest ack timeout.
+func (g *group) nextDue() time.Duration {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	wait := idle
+	for _, m := range g.members {
+		if at, ok := m.unacked.next(); ok {
+			wait = min(wait, at-monotonic())
+		}
+	}
+	return max(wait, 0)
+}
+
+// deliver sends new messages until there are none or every member is stalled. It takes and
+// returns the messages that were read but not sent.
+func (g *group) deliver(ctx context.Context, ahead []stores.Message) ([]stores.Message, error) {
+	for {
+		if len(ahead) == 0 {
+			g.mu.Lock()
+			from, wanted := g.lastSent+1, g.wantsMore()
+			g.mu.Unlock()
+			if !wanted {
+				return nil, nil
+			}
+			msgs, err := g.ch.read(ctx, from, g.ch.stored.Info().Last, readAheadMsgs)
+			if err != nil || len(msgs) == 0 {
+				return nil, err
+			}
+			ahead = msgs
+		}
+		ahead = ahead[g.sendNew(ahead):]
+		if len(ahead) > 0 {
+			return ahead, nil
+		}
+	}
+}
+
+// wantsMore reports whether some member can take a new message. The caller holds g.mu.
+func (g *group) wantsMore() bool {
+	return slices.ContainsFunc(g.members, func(m *member) bool { return !m.stalled() })
+}
+
+// sendNew sends messages to members until all are stalled, and returns how many it consumed.
+func (g *group) sendNew(msgs []stores.Message) int {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	for i := range msgs {
+		if msgs[i].Sequence <= g.lastSent {
+			continue
+		}
+		m := g.pick(false)
+		if m == nil {
+			return i
+		}
+		m.unacked.put(msgs[i].Sequence, monotonic()+m.ackWait())
+		g.lastSent = msgs[i].Sequence
+		g.touch(m)
+		g.ch.send(m.state.Inbox, msgs[i].Data)
+	}
+	return len(msgs)
+}
+
+// due is a message to be redelivered and the member that holds it.
+type due struct {
+	seq    uint64
+	member *member
+}
+
+// takeDue collects the messages whose ack timed out, and sets their next time.
+func (g *group) takeDue() []due {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	now := monotonic()
+	var all []due
+	for _, m := range g.members {
+		seqs := m.unacked.takeDue(now+ackSlack, now+max(m.ackWait(), 2*ackSlack))
+		if g.key.queue == "" && !m.healthy() {
+			continue // a client that does not answer is not flooded: next time
+		}
+		for _, seq := range seqs {
+			all = append(all, due{seq, m})
+		}
+	}
+	return all
+}
+
+// redeliver sends the messages whose ack timed out, whatever MaxInFlight is.
+func (g *group) redeliver(ctx context.Context) error {
+	all := g.takeDue()
+	for chunk := range slices.Chunk(all, readAheadMsgs) {
+		seqs := make([]uint64, len(chunk))
+		for i, d := range chunk {
+			seqs[i] = d.seq
+		}
+		msgs, err := g.ch.lookup(ctx, seqs)
+		if err != nil {
+			g.dueNow(all)
+			return err
+		}
+		g.resend(chunk, msgs)
+		all = all[len(chunk):]
+	}
+	return nil
+}
+
+// dueNow makes messages due again that could not be read.
+func (g *group) dueNow(all []due) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	now := monotonic()
+	for _, d := range all {
+		if d.member.unacked.has(d.seq) {
+			d.member.unacked.put(d.seq, now)
+		}
+	}
+}
+
+// resend sends due messages, each to the member that is picked for it. One that is no longer stored
+// counts as acknowledged.
+func (g *group) resend(chunk []due, msgs map[uint64]stores.Message) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	for _, d := range chunk {
+		if !d.member.unacked.has(d.seq) {
+			continue // acknowledged, or dealt to another member, in the meantime
+		}
+		msg, ok := msgs[d.seq]
+		if !ok {
+			d.member.unacked.remove(d.seq)
+			delete(g.redelivered, d.seq)
+			g.touch(d.member)
+			continue
+		}
+		m := d.member
+		if len(g.members) > 1 {
+			if m = g.pick(true); m != d.member {
+				d.member.unacked.remove(d.seq)
+				m.unacked.put(d.seq, monotonic()+m.ackWait())
+				g.touch(d.member)
+				g.touch(m)
+			}
+		}
+		if g.redelivered == nil {
+			g.redelivered = make(map[uint64]uint32)
+		}
+		g.redelivered[d.seq]++
+		g.ch.send(m.state.Inbox, redelivery(msg.Data, g.redelivered[d.seq]))
+	}
+}
+
+// redelivery returns an encoded pb.MsgProto with its fields redelivered (6) and redeliveryCount
+// (7) appended.
+func redelivery(msg []byte, count uint32) []byte {
+	b := make([]byte, len(msg), len(msg)+8)
+	copy(b, msg)
+	b = protowire.AppendTag(b, 6, protowire.VarintType)
+	b = protowire.AppendVarint(b, 1)
+	b = protowire.AppendTag(b, 7, protowire.VarintType)
+	return protowire.AppendVarint(b, uint64(count))
+}
+
+// recoverDue gives messages that were read from the store at start the due time that they would have
+// had: the message's timestamp plus AckWait. Those already past go out at once.
+func (g *group) recoverDue(ctx context.Context) error {
+	g.mu.Lock()
+	if !g.recovered {
+		g.mu.Unlock()
+		return nil
+	}
+	held := make(map[*member][]uint64, len(g.members))
+	for _, m := range g.members {
+		held[m] = m.unacked.sequences()
+	}
+	g.mu.Unlock()
+
+	for m, seqs := range held {
+		for chunk := range slices.Chunk(seqs, readAheadMsgs) {
+			msgs, err := g.ch.lookup(ctx, chunk)
+			if err != nil {
+				return err
+			}
+			g.mu.Lock()
+			now, wall := monotonic(), time.Now()
+			for _, seq := range chunk {
+				if !m.unacked.has(seq) {
+					continue
+				}
+				wait := time.Duration(0)
+				if msg, ok := msgs[seq]; ok {
+					wait = time.Unix(0, msg.Timestamp).Add(m.ackWait()).Sub(wall)
+				}
+				m.unacked.put(seq, now+min(max(wait, 0), m.ackWait()))
+			}
+			g.mu.Unlock()
+		}
+	}
+	g.mu.Lock()
+	g.recovered = false
+	g.mu.Unlock()
+	return nil
+}

@@ -1,0 +1,37 @@
+package server
+
+import "errors"
+
+// Errors that clients see, with NATS Streaming's exact texts: clients compare some of them
+// verbatim.
+var (
+	errInvalidConnect     = errors.New("stan: invalid connection request")
+	errInvalidClientID    = errors.New("stan: invalid clientID: only alphanumeric and `-` or `_` characters allowed")
+	errClientRegistered   = errors.New("stan: clientID already registered")
+	errClientReplaced     = errors.New("client has been replaced or is no longer registered")
+	errInvalidPublish     = errors.New("stan: invalid publish request")
+	errInvalidSubscribe   = errors.New("stan: invalid subscription request")
+	errMissingClient      = errors.New("stan: clientID missing")
+	errUnknownClient      = errors.New("stan: unknown clientID")
+	errInvalidAckWait     = errors.New("stan: invalid ack wait time, should be >= 1s")
+	errInvalidMaxInFlight = errors.New("stan: invalid MaxInflight, should be >= 1")
+	errInvalidStart       = errors.New("stan: invalid start position")
+	errInvalidSubject     = errors.New("stan: invalid subject")
+	errDuplicateDurable   = errors.New("stan: duplicate durable registration")
+	errDurableColon       = errors.New("stan: durable name of a durable queue subscriber can't contain the character ':'")
+	errInvalidUnsubscribe = errors.New("stan: invalid unsubscribe request")
+	errUnknownChannel     = errors.New("stan: unknown channel")
+	errInvalidSub         = errors.New("stan: invalid subscription")
+	errInvalidClose       = errors.New("stan: invalid close request")
+)
+
+// Errors of our own.
+var (
+	// errSubjectMismatch refuses a publish whose request names another channel than its
+	// NATS subject, since NATS permissions were checked against the latter.
+	errSubjectMismatch = errors.New("stan: invalid publish request: channel differs from the NATS subject")
+	// errTooLarge refuses a message that could be published but not delivered.
+	errTooLarge = errors.New("stan: message is too large to be delivered within the NATS max_payload")
+	// errStopped answers publishers whose message was still queued when the server stopped.
+	errStopped = errors.New("stan: server is shutting down, message not stored")
+)

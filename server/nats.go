@@ -1,0 +1,143 @@
+package server
+
+import (
+	"errors"
+	"fmt"
+	"log/slog"
+	"strings"
+	"time"
+
+	natsd "github.com/nats-io/nats-server/v2/server"
+	"github.com/nats-io/nats.go"
+)
+
+// natsStartTimeout bounds how long the embedded server may take to accept connections.
+const natsStartTimeout = 10 * time.Second
+
+// startNATS starts the embedded NATS server, or, with external servers, only its monitoring
+// port.
+func startNATS(o *Options, logger natsd.Logger) (*natsd.Server, error) {
+	o.NATS.NoSigs = true // signals are handled once, by the command
+	ns, err := natsd.NewServer(o.NATS)
+	if err != nil {
+		return nil, fmt.Errorf("start NATS server: %w", err)
+	}
+	if !o.NATS.NoLog {
+		ns.SetLoggerV2(logger, o.NATS.Debug, o.NATS.Trace, o.NATS.TraceVerbose)
+	}
+	if o.NATSURL != "" {
+		if err := ns.StartMonitoring(); err != nil {
+			return nil, fmt.Errorf("start monitoring: %w", err)
+		}
+		return ns, nil
+	}
+	ns.Start()
+	if !ns.ReadyForConnections(natsStartTimeout) {
+		ns.Shutdown()
+		ns.WaitForShutdown()
+		return nil, fmt.Errorf("start NATS server: not ready within %v (is the port in use?)", natsStartTimeout)
+	}
+	return ns, nil
+}
+
+// conns are the server's own NATS connections. They are separate so that one kind of traffic
+// does not wait behind another.
+type conns struct {
+	general *nats.Conn // requests and published messages
+	send    *nats.Conn // everything that goes to clients: per client, order is kept
+	acks    *nats.Conn // acks of subscribers
+	hb      *nats.Conn // heartbeats
+}
+
+func connect(o *Options, ns *natsd.Server, log *slog.Logger) (*conns, error) {
+	c := &conns{}
+	for _, it := range []struct {
+		name string
+		conn **nats.Conn
+	}{{"general", &c.general}, {"send", &c.send}, {"acks", &c.acks}, {"hb", &c.hb}} {
+		nc, err := connectOne(o, ns, "_NSS-"+o.ClusterID+"-"+it.name, log)
+		if err != nil {
+			c.close()
+			return nil, err
+		}
+		*it.conn = nc
+	}
+	return c, nil
+}
+
+func connectOne(o *Options, ns *natsd.Server, name string, log *slog.Logger) (*nats.Conn, error) {
+	opts := []nats.Option{
+		nats.Name(name),
+		nats.MaxReconnects(-1),
+		nats.ReconnectWait(250 * time.Millisecond),
+		nats.ReconnectBufSize(-1), // what cannot be sent now is redelivered, not sent late
+		nats.DisconnectErrHandler(func(_ *nats.Conn, err error) {
+			if err != nil {
+				log.Warn("Disconnected from NATS", "connection", name, "error", err)
+			}
+		}),
+		nats.ReconnectHandler(func(nc *nats.Conn) {
+			log.Info("Reconnected to NATS", "connection", name, "url", nc.ConnectedUrlRedacted())
+		}),
+		nats.ErrorHandler(func(_ *nats.Conn, sub *nats.Subscription, err error) {
+			subject := ""
+			if sub != nil {
+				subject = sub.Subject
+			}
+			log.Error("NATS error", "connection", name, "subject", subject, "error", err)
+		}),
+	}
+	url := o.NATSURL
+	if url == "" {
+		url = nats.DefaultURL // not dialled: the connection is made in process
+		opts = append(opts, nats.InProcessServer(ns))
+	} else if !strings.Contains(url, ",") {
+		// Clients of other languages are configured with schemes such as tcp://.
+		if _, rest, ok := strings.Cut(url, "://"); ok && !strings.HasPrefix(url, "tls://") {
+			url = "nats://" + rest
+		}
+	}
+	switch {
+	case o.NATS.Authorization != "":
+		opts = append(opts, nats.Token(o.NATS.Authorization))
+	case o.NATS.Username != "":
+		opts = append(opts, nats.UserInfo(o.NATS.Username, o.NATS.Password))
+	}
+	nc, err := nats.Connect(url, opts...)
+	if err != nil {
+		if errors.Is(err, nats.ErrNoServers) {
+			return nil, fmt.Errorf("connect to NATS at %q: %w", redactURLs(url), err)
+		}
+		return nil, fmt.Errorf("connect %s to NATS: %w", name, err)
+	}
+	return nc, nil
+}
+
+// redactURLs hides user information in a comma-separated list of URLs.
+func redactURLs(urls string) string {
+	list := strings.Split(urls, ",")
+	for i, u := range list {
+		if at := strings.LastIndex(u, "@"); at >= 0 {
+			scheme := ""
+			if j := strings.Index(u, "://"); j >= 0 && j < at {
+				scheme = u[:j+3]
+			}
+			list[i] = scheme + "***" + u[at:]
+		}
+	}
+	return strings.Join(list, ",")
+}
+
+func (c *conns) close() {
+	for _, nc := range []*nats.Conn{c.general, c.send, c.acks, c.hb} {
+		if nc != nil {
+			nc.Close()
+		}
+	}
+}
+
+// unlimited lifts the pending limits of a subscription: publishers and acks are bounded by
+// their clients, and dropping them here would lose them without an error.
+func unlimited(sub *nats.Subscription) error {
+	return sub.SetPendingLimits(-1, -1)
+}

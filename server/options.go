@@ -1,0 +1,104 @@
+package server
+
+import (
+	"errors"
+	"fmt"
+	"regexp"
+	"time"
+
+	natsd "github.com/nats-io/nats-server/v2/server"
+
+	"github.com/nats-eventstore/nats-eventstore/stores"
+)
+
+// Version of this server, printed by -version and in the log.
+const Version = "0.1.0"
+
+// Options configure Run. DefaultOptions fills every field that has a default.
+type Options struct {
+	// ClusterID names this NATS Streaming service to its clients. It is stored in the
+	// database, which refuses another one later.
+	ClusterID string
+	// DiscoverPrefix is the subject prefix of connect requests; the cluster ID follows it.
+	DiscoverPrefix string
+
+	// NATS configures the embedded NATS server, its monitoring port and the log.
+	NATS *natsd.Options
+	// NATSURL, if not empty, lists external NATS servers (comma separated) that are used
+	// in place of the embedded one.
+	NATSURL string
+
+	// Store says where messages, clients and subscriptions are kept.
+	Store stores.Options
+	// EventChannels are the patterns of the channels whose messages must be events:
+	// tokens separated by dots, * for any one token, > for the rest.
+	EventChannels []string
+
+	// HeartbeatInterval is the time between two heartbeats to a client, HeartbeatTimeout how
+	// long one waits for its reply, and HeartbeatFailures how many may fail in a row; the
+	// next failure closes the client.
+	HeartbeatInterval time.Duration
+	HeartbeatTimeout  time.Duration
+	HeartbeatFailures int
+
+	// StoreTimeout bounds how long a request, or a published batch, waits for an unavailable database
+	// before its client gets an error.
+	StoreTimeout time.Duration
+	// MaxBatchMsgs and MaxBatchBytes bound one commit.
+	MaxBatchMsgs  int
+	MaxBatchBytes int
+	// ProgressInterval is how late at most the state of subscriptions is written.
+	ProgressInterval time.Duration
+
+	// Notices are lines for the log about settings that have no effect any more.
+	Notices []string
+	// Debug and Trace enable the log levels of the streaming part alone; those of the
+	// embedded NATS server are in NATS.
+	Debug bool
+	Trace bool
+}
+
+// DefaultOptions returns the options of a server that was given no flags, but for Store.
+func DefaultOptions() Options {
+	return Options{
+		ClusterID:         "test-cluster",
+		DiscoverPrefix:    "_STAN.discover",
+		NATS:              &natsd.Options{},
+		EventChannels:     []string{"eventstore.>"},
+		HeartbeatInterval: 30 * time.Second,
+		HeartbeatTimeout:  10 * time.Second,
+		HeartbeatFailures: 10,
+		StoreTimeout:      5 * time.Second,
+		MaxBatchMsgs:      4096,
+		MaxBatchBytes:     8 << 20,
+		ProgressInterval:  100 * time.Millisecond,
+	}
+}
+
+// validClusterID is the reference server's rule: the ID becomes a token of subjects.
+var validClusterID = regexp.MustCompile(`^[a-zA-Z0-9_-]+$`)
+
+// Validate says what is wrong with the options, naming the option.
+func (o *Options) Validate() error {
+	if !validClusterID.MatchString(o.ClusterID) {
+		return fmt.Errorf("cluster ID %q: only alphanumeric and `-` or `_` characters allowed", o.ClusterID)
+	}
+	for _, p := range o.EventChannels {
+		if !validPattern(p) {
+			return fmt.Errorf("event channel pattern %q is not valid", p)
+		}
+	}
+	switch {
+	case o.HeartbeatInterval <= 0 || o.HeartbeatTimeout <= 0:
+		return errors.New("heartbeat interval and timeout must be positive")
+	case o.HeartbeatFailures < 0:
+		return errors.New("heartbeat failure count must not be negative")
+	case o.StoreTimeout <= 0 || o.ProgressInterval <= 0:
+		return errors.New("store timeout and progress interval must be positive")
+	case o.MaxBatchMsgs <= 0 || o.MaxBatchBytes <= 0:
+		return errors.New("batch bounds must be positive")
+	case o.NATS == nil:
+		return errors.New("options of the NATS server are missing")
+	}
+	return nil
+}

@@ -1,0 +1,70 @@
+package server
+
+import (
+	"context"
+	"strings"
+
+	"github.com/nats-io/nats-streaming-server/spb"
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/stan.go/pb"
+
+	"github.com/nats-eventstore/nats-eventstore/proto"
+	"github.com/nats-eventstore/nats-eventstore/stores"
+)
+
+// deliveryOverhead is what a delivered pb.MsgProto may need beyond subject, reply and payload:
+// sequence, timestamp, redelivery fields, an assigned event_version and the lengths of fields.
+const deliveryOverhead = 80
+
+// onPublish validates one published message and queues it for the writer. It runs on one goroutine,
+// so messages keep their order of arrival.
+func (s *service) onPublish(ctx context.Context, msg *nats.Msg) {
+	var req pb.PubMsg
+	if err := req.Unmarshal(msg.Data); err != nil || req.Guid == "" || !validChannel(req.Subject) {
+		var ctrl spb.CtrlMsg
+		if err == nil || ctrl.Unmarshal(msg.Data) != nil || ctrl.ServerID == "" {
+			s.refuse(msg.Reply, &req, errInvalidPublish)
+		}
+		return
+	}
+	if s.clients.publisher(req.ClientID, req.ConnID) == nil {
+		s.refuse(msg.Reply, &req, errInvalidPublish)
+		return
+	}
+	if strings.TrimPrefix(msg.Subject, s.subjects.publish+".") != req.Subject {
+		s.refuse(msg.Reply, &req, errSubjectMismatch)
+		return
+	}
+	size := len(req.Subject) + len(req.Reply) + len(req.Data) + deliveryOverhead
+	if int64(size) > s.conns.send.MaxPayload() {
+		s.refuse(msg.Reply, &req, errTooLarge)
+		return
+	}
+	ch, err := s.channels.open(ctx, req.Subject)
+	if err != nil {
+		s.unavailable(err)
+		s.refuse(msg.Reply, &req, stanError(err))
+		return
+	}
+	p := publication{
+		ch:     ch,
+		append: stores.Append{Channel: ch.stored, Reply: req.Reply, Payload: req.Data},
+		guid:   req.Guid,
+		ack:    msg.Reply,
+	}
+	if ch.event {
+		ev, err := proto.Extract(req.Data)
+		if err != nil {
+			s.refuse(msg.Reply, &req, stanError(err))
+			return
+		}
+		p.append.Event = &ev
+	}
+	s.writer.queue <- p
+}
+
+// refuse answers a publish that was not stored.
+func (s *service) refuse(reply string, req *pb.PubMsg, err error) {
+	s.log.Debug("Publish refused", "client", req.ClientID, "channel", req.Subject, "error", err)
+	s.respond(reply, &pb.PubAck{Guid: req.Guid, Error: err.Error()})
+}

@@ -1,0 +1,90 @@
+// Package server speaks the NATS Streaming protocol over an embedded or external NATS server, and keeps
+// its messages in a SQL store.
+//
+// Data flows one way: a published message is decoded and validated (publish.go), committed together
+// with others (writer.go), kept for live subscribers (tail.go), sent by the goroutine of each
+// group of subscribers (delivery.go), and acknowledged (group.go). Clients and subscriptions come and go
+// through requests (connect.go, subscribe.go, membership.go).
+package server
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"runtime"
+
+	natsd "github.com/nats-io/nats-server/v2/server"
+	"github.com/nats-io/nuid"
+
+	"github.com/nats-eventstore/nats-eventstore/stores"
+)
+
+// Run starts the server and serves clients until ctx ends, which is no error. While another
+// server holds the database's lease it waits as standby; when it loses the lease it steps down to
+// standby again. An error has been written to the log.
+func Run(ctx context.Context, o Options) error {
+	if err := o.Validate(); err != nil {
+		return err
+	}
+	natsLog, log := newLoggers(&o)
+	err := run(ctx, &o, natsLog, log)
+	if err != nil && ctx.Err() == nil {
+		log.Error("Failed to start: " + err.Error())
+		return err
+	}
+	if err != nil {
+		log.Error("Stopping: " + err.Error())
+		return err
+	}
+	return nil
+}
+
+func run(ctx context.Context, o *Options, natsLog natsd.Logger, log *slog.Logger) (err error) {
+	id := nuid.Next()
+	log.Info(fmt.Sprintf("Starting nats-streaming-server[%s] version %s", o.ClusterID, Version))
+	log.Info("ServerID: " + id)
+	log.Info("Go version: " + runtime.Version())
+	for _, n := range o.Notices {
+		log.Info(n)
+	}
+
+	ns, err := startNATS(o, natsLog)
+	if err != nil {
+		return err
+	}
+	defer func() {
+		ns.Shutdown()
+		ns.WaitForShutdown()
+	}()
+	o.Store.Logger = log
+	store, err := stores.Open(ctx, o.Store)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, store.Close()) }()
+	log.Info("Message store is SQL", "driver", o.Store.Driver)
+
+	c, err := connect(o, ns, log)
+	if err != nil {
+		return err
+	}
+	defer c.close()
+
+	for {
+		if err := acquireLease(ctx, store, id, log); err != nil {
+			if ctx.Err() != nil {
+				return nil // stopped while standby
+			}
+			return err
+		}
+		log.Info("Server is active")
+		err := serve(ctx, o, store, c, log)
+		if errors.Is(err, stores.ErrFenced) {
+			log.Warn("Another server took over the database, stepping down", "error", err)
+			continue
+		}
+		log.Info("Shutting down.")
+		return errors.Join(err, store.ReleaseLease(context.WithoutCancel(ctx)))
+	}
+}

@@ -1,0 +1,330 @@
+package server
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"strings"
+	"sync"
+
+	"github.com/nats-io/nats-streaming-server/spb"
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/stan.go/pb"
+
+	"github.com/nats-eventstore/nats-eventstore/stores"
+)
+
+// service is NATS Streaming for as long as this server holds the database's lease: the state recovered
+// from the store, and the NATS subscriptions that change it.
+type service struct {
+	opts     *Options
+	log      *slog.Logger
+	store    *stores.Store
+	conns    *conns
+	subjects subjects
+
+	clients  *clients
+	channels *channels
+	members  *memberships
+	progress *progress
+	writer   *writer
+
+	gate    sync.RWMutex // guards stopped
+	stopped bool
+
+	// lost ends the service when the lease turns out to be another server's.
+	lost func(error)
+	// requests are those being handled on goroutines of their own; tasks are the goroutines that run as
+	// long as the service; sending are those of groups, which end after the last publish was answered.
+	requests sync.WaitGroup
+	tasks    sync.WaitGroup
+	sending  sync.WaitGroup
+}
+
+// serve recovers the state and serves clients until ctx ends or the lease is lost; the latter is
+// stores.ErrFenced.
+func serve(ctx context.Context, o *Options, store *stores.Store, c *conns, log *slog.Logger) error {
+	ctx, lost := context.WithCancelCause(ctx)
+	defer lost(nil)
+	// What serves clients ends after ctx, once the requests already received were answered.
+	live, stopLive := context.WithCancel(context.WithoutCancel(ctx))
+	defer stopLive()
+	groups, stopGroups := context.WithCancel(context.WithoutCancel(ctx))
+	defer stopGroups()
+
+	s := newService(o, store, c, log, lost)
+	s.members.start = func(g *group) func() { return s.startGroup(groups, g) }
+	active, err := s.recover(ctx)
+	if err != nil {
+		return err
+	}
+	var committing sync.WaitGroup
+	committing.Go(s.writer.run)
+	s.tasks.Go(func() { s.progress.run(live) })
+	s.tasks.Go(func() { s.keepLease(live) })
+	subs, err := s.listen(live)
+	if err == nil {
+		for _, m := range active {
+			s.members.resume(m)
+		}
+		for _, c := range s.clients.all() {
+			s.startHeartbeats(live, c)
+		}
+		log.Info("Streaming Server is ready")
+		<-ctx.Done()
+	}
+
+	// Stop from the front: no more requests, then those received are answered, then delivery
+	// ends, and its state is written last.
+	for _, sub := range subs {
+		err = errors.Join(err, sub.Unsubscribe())
+	}
+	s.stop()
+	s.requests.Wait()
+	stopLive()
+	s.tasks.Wait()
+	close(s.writer.queue)
+	committing.Wait()
+	stopGroups()
+	s.sending.Wait()
+	for _, ch := range s.channels.all() {
+		err = errors.Join(err, ch.stopAcks())
+	}
+	if cause := context.Cause(ctx); errors.Is(cause, stores.ErrFenced) {
+		return cause
+	}
+	if saveErr := s.progress.save(context.WithoutCancel(ctx)); saveErr != nil {
+		err = errors.Join(err, fmt.Errorf("save the state of subscriptions (acknowledged messages may be redelivered): %w", saveErr))
+	}
+	return err
+}
+
+func newService(o *Options, store *stores.Store, c *conns, log *slog.Logger, lost func(error)) *service {
+	s := &service{opts: o, log: log, store: store, conns: c, lost: lost}
+	s.subjects = newSubjects(o.DiscoverPrefix, o.ClusterID)
+	s.clients = newClients(store, o.StoreTimeout)
+	s.progress = newProgress(store, o, log)
+	s.members = &memberships{store: store, progress: s.progress}
+	s.writer = &writer{
+		store:    store,
+		queue:    make(chan publication, writerQueue),
+		maxMsgs:  o.MaxBatchMsgs,
+		maxBytes: o.MaxBatchBytes,
+		timeout:  o.StoreTimeout,
+		respond:  func(reply string, ack *pb.PubAck) { s.respond(reply, ack) },
+		failed:   s.unavailable,
+		settled:  s.wakeAll,
+	}
+	s.channels = &channels{
+		store:    store,
+		patterns: o.EventChannels,
+		new:      s.newChannel,
+		log:      log,
+		timeout:  o.StoreTimeout,
+		byName:   make(map[string]*channel),
+	}
+	return s
+}
+
+// handle calls a request's handler, unless the service has stopped.
+func (s *service) handle(f func()) {
+	s.gate.RLock()
+	defer s.gate.RUnlock()
+	if !s.stopped {
+		f()
+	}
+}
+
+// stop returns when no handler runs or will run any more.
+func (s *service) stop() {
+	s.gate.Lock()
+	defer s.gate.Unlock()
+	s.stopped = true
+}
+
+func (s *service) newChannel(stored *stores.Channel) *channel {
+	return &channel{
+		name:     stored.Name(),
+		stored:   stored,
+		store:    s.store,
+		progress: s.progress,
+		log:      s.log,
+		send:     s.send,
+		groups:   make(map[*group]struct{}),
+		keyed:    make(map[groupKey]*group),
+		byInbox:  make(map[string]*member),
+	}
+}
+
+// startGroup runs the group's goroutine and returns what ends it.
+func (s *service) startGroup(ctx context.Context, g *group) func() {
+	ctx, cancel := context.WithCancel(ctx)
+	s.sending.Go(func() {
+		defer cancel()
+		g.run(ctx)
+	})
+	return cancel
+}
+
+// recover rebuilds the state from the store, and returns the active members, whose messages do not flow
+// yet.
+func (s *service) recover(ctx context.Context) ([]*member, error) {
+	s.log.Info("Recovering the state...")
+	state, err := s.store.Recover(ctx)
+	if err != nil {
+		return nil, fmt.Errorf("recover the state: %w", err)
+	}
+	if state.Server == nil {
+		s.log.Info("No recovered state")
+		return nil, s.store.SetServerInfo(ctx, s.serverInfo())
+	}
+	if id := state.Server.ClusterID; id != s.opts.ClusterID {
+		return nil, fmt.Errorf("cluster ID %q does not match recovered value of %q", s.opts.ClusterID, id)
+	}
+	for _, info := range state.Clients {
+		s.clients.recover(info)
+	}
+	var active []*member
+	for _, c := range state.Channels {
+		ch := s.channels.add(c.Channel)
+		members, err := s.members.recover(ctx, ch, c.Subscriptions, s.clients.get)
+		if err != nil {
+			return nil, err
+		}
+		for _, m := range members {
+			ch.index(m)
+			m.client.add(m)
+			if err := s.receiveAcks(m); err != nil {
+				return nil, err
+			}
+		}
+		active = append(active, members...)
+	}
+	s.log.Info(fmt.Sprintf("Recovered %d channel(s)", len(state.Channels)))
+	return active, s.conns.acks.FlushTimeout(ackFlushTimeout)
+}
+
+func (s *service) serverInfo() *spb.ServerInfo {
+	return &spb.ServerInfo{
+		ClusterID:   s.opts.ClusterID,
+		Discovery:   s.subjects.discover,
+		Publish:     s.subjects.publish,
+		Subscribe:   s.subjects.subscribe,
+		Unsubscribe: s.subjects.unsubscribe,
+		Close:       s.subjects.close,
+		SubClose:    s.subjects.subClose,
+	}
+}
+
+// listen subscribes to the subjects of clients' requests.
+func (s *service) listen(ctx context.Context) ([]*nats.Subscription, error) {
+	var subs []*nats.Subscription
+	for _, it := range []struct {
+		subject   string
+		handle    func(context.Context, *nats.Msg)
+		unlimited bool
+	}{
+		{s.subjects.discover, s.onConnect, true},
+		{s.subjects.pings, s.onPing, true},
+		{s.subjects.publish + ".>", s.onPublish, true},
+		{s.subjects.subscribe, s.onSubscribe, false},
+		{s.subjects.unsubscribe, func(ctx context.Context, m *nats.Msg) { s.onUnsubscribe(ctx, m, true) }, true},
+		{s.subjects.subClose, func(ctx context.Context, m *nats.Msg) { s.onUnsubscribe(ctx, m, false) }, true},
+		{s.subjects.close, s.onClose, true},
+	} {
+		sub, err := s.conns.general.Subscribe(it.subject, func(m *nats.Msg) {
+			s.handle(func() { it.handle(ctx, m) })
+		})
+		if err != nil {
+			return subs, fmt.Errorf("subscribe to %q: %w", it.subject, err)
+		}
+		subs = append(subs, sub)
+		if it.unlimited {
+			if err := unlimited(sub); err != nil {
+				return subs, fmt.Errorf("subscribe to %q: %w", it.subject, err)
+			}
+		}
+	}
+	if err := s.conns.general.FlushTimeout(ackFlushTimeout); err != nil {
+		return subs, fmt.Errorf("subscribe to the subjects of clients: %w", err)
+	}
+	return subs, nil
+}
+
+// message is one of the generated types of package pb.
+type message interface {
+	Marshal() ([]byte, error)
+}
+
+// bounded returns a context for one wait for the store.
+func (s *service) bounded(ctx context.Context) (context.Context, context.CancelFunc) {
+	return context.WithTimeout(ctx, s.opts.StoreTimeout)
+}
+
+// wakeAll wakes every subscriber: messages may be there that nobody announced.
+func (s *service) wakeAll() {
+	for _, ch := range s.channels.all() {
+		ch.published(nil)
+	}
+}
+
+// respond sends an answer; a request without a reply subject gets none.
+func (s *service) respond(reply string, m message) {
+	if reply == "" {
+		return
+	}
+	b, err := m.Marshal()
+	if err != nil {
+		panic(fmt.Sprintf("marshal %T: %v", m, err)) // cannot happen: the type has no way to fail
+	}
+	s.send(reply, b)
+}
+
+// send publishes to a client. An error means that the connection to NATS is down or the message
+// too large for a NATS server that changed its limit; the client's time-out or ack timeout covers both.
+func (s *service) send(subject string, data []byte) {
+	if err := s.conns.send.Publish(subject, data); err != nil {
+		s.log.Debug("Sending to a client", "subject", subject, "error", err)
+	}
+}
+
+// afterReceived calls f, on a goroutine of its own, once every publish and ack that the server has already
+// received was processed.
+func (s *service) afterReceived(f func()) {
+	s.requests.Add(1)
+	queued := func() {
+		s.writer.queue <- publication{barrier: func() {
+			go func() {
+				defer s.requests.Done()
+				f()
+			}()
+		}}
+	}
+	acked := func() {
+		if s.conns.acks.Barrier(queued) != nil {
+			queued()
+		}
+	}
+	if s.conns.general.Barrier(acked) != nil {
+		acked()
+	}
+}
+
+// unavailable notes an error of the store that is not the client's fault. A lost lease ends the service.
+func (s *service) unavailable(err error) {
+	switch {
+	case errors.Is(err, stores.ErrFenced):
+		s.lost(err)
+	case errors.Is(err, stores.ErrUnavailable):
+		s.log.Error("The database is unavailable", "error", err)
+	}
+}
+
+// stanError gives an error the prefix that clients expect.
+func stanError(err error) error {
+	if strings.HasPrefix(err.Error(), "stan: ") {
+		return err
+	}
+	return fmt.Errorf("stan: %w", err)
+}

@@ -1,0 +1,158 @@
+package server
+
+import (
+	"context"
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/stan.go/pb"
+)
+
+// ackFlushTimeout bounds how long NATS may take to confirm the subscription to an ack inbox.
+const ackFlushTimeout = 5 * time.Second
+
+func (s *service) onSubscribe(ctx context.Context, msg *nats.Msg) {
+	var req pb.SubscriptionRequest
+	if err := req.Unmarshal(msg.Data); err != nil {
+		s.respond(msg.Reply, &pb.SubscriptionResponse{Error: errInvalidSubscribe.Error()})
+		return
+	}
+	if err := s.subscribe(ctx, &req, msg.Reply); err != nil {
+		s.unavailable(err)
+		s.log.Debug(fmt.Sprintf("[Client:%s] Subscription refused", req.ClientID), "channel", req.Subject, "error", err)
+		s.respond(msg.Reply, &pb.SubscriptionResponse{Error: stanError(err).Error()})
+	}
+}
+
+// validateSubscription checks a request in the order that clients can observe.
+func (s *service) validateSubscription(req *pb.SubscriptionRequest) (*client, error) {
+	switch {
+	case req.ClientID == "":
+		return nil, errMissingClient
+	case req.AckWaitInSecs <= 0:
+		return nil, errInvalidAckWait
+	case req.MaxInFlight <= 0:
+		return nil, errInvalidMaxInFlight
+	case req.StartPosition < pb.StartPosition_NewOnly || req.StartPosition > pb.StartPosition_First:
+		return nil, errInvalidStart
+	case !validChannel(req.Subject):
+		return nil, errInvalidSubject
+	}
+	c := s.clients.get(req.ClientID)
+	if c == nil {
+		return nil, errUnknownClient
+	}
+	return c, nil
+}
+
+func (s *service) subscribe(ctx context.Context, req *pb.SubscriptionRequest, reply string) error {
+	c, err := s.validateSubscription(req)
+	if err != nil {
+		return err
+	}
+	ch, err := s.channels.open(ctx, req.Subject)
+	if err != nil {
+		return err
+	}
+	if req.QGroup != "" && strings.Contains(req.DurableName, ":") {
+		return errDurableColon
+	}
+	m, active, err := s.joinAndRespond(ctx, c, ch, req, reply)
+	if err != nil {
+		return err
+	}
+	if !active {
+		return s.leave(ctx, m, false)
+	}
+	return nil
+}
+
+// joinAndRespond makes the subscription, answers, and only then lets messages flow; both go
+// through the same connection, so that no message overtakes the answer. It reports false if the client
+// was closed meanwhile.
+func (s *service) joinAndRespond(ctx context.Context, c *client, ch *channel, req *pb.SubscriptionRequest, reply string) (*member, bool, error) {
+	ctx, cancel := s.bounded(ctx)
+	defer cancel()
+	ch.membership.Lock()
+	defer ch.membership.Unlock()
+	m, err := s.members.prepare(ctx, ch, c, req, nats.NewInbox())
+	if err != nil {
+		return nil, false, err
+	}
+	if err := s.receiveAcks(m); err != nil {
+		return nil, false, err
+	}
+	err = s.conns.acks.FlushTimeout(ackFlushTimeout)
+	if err == nil {
+		err = s.members.record(ctx, m)
+	}
+	if err != nil {
+		// The subscription's own error is lost with it: the connection is closed, which ends it too.
+		_ = m.acks.Unsubscribe()
+		return nil, false, err
+	}
+	s.respond(reply, &pb.SubscriptionResponse{AckInbox: m.state.AckInbox})
+	active := s.members.activate(m)
+	s.log.Debug(fmt.Sprintf("[Client:%s] Started subscription", c.info.ID), "channel", ch.name, "inbox", m.state.Inbox,
+		"durable", m.state.DurableName, "queue", m.state.QGroup, "start", m.state.LastSent+1)
+	return m, active, nil
+}
+
+// receiveAcks subscribes to the member's ack inbox.
+func (s *service) receiveAcks(m *member) error {
+	sub, err := s.conns.acks.Subscribe(m.state.AckInbox, func(msg *nats.Msg) {
+		var ack pb.Ack
+		if ack.Unmarshal(msg.Data) == nil {
+			m.group.ack(m, ack.Sequence)
+		}
+	})
+	if err == nil {
+		err = unlimited(sub)
+	}
+	if err != nil {
+		return fmt.Errorf("subscribe to ack inbox: %w", err)
+	}
+	m.acks = sub
+	return nil
+}
+
+// onUnsubscribe handles an unsubscribe request, which destroys a durable, and a sub-close, which keeps it.
+func (s *service) onUnsubscribe(ctx context.Context, msg *nats.Msg, unsubscribe bool) {
+	var req pb.UnsubscribeRequest
+	if err := req.Unmarshal(msg.Data); err != nil {
+		s.respond(msg.Reply, &pb.SubscriptionResponse{Error: errInvalidUnsubscribe.Error()})
+		return
+	}
+	s.afterReceived(func() {
+		resp := &pb.SubscriptionResponse{}
+		if err := s.endSubscription(ctx, &req, unsubscribe); err != nil {
+			s.unavailable(err)
+			resp.Error = stanError(err).Error()
+		}
+		s.respond(msg.Reply, resp)
+	})
+}
+
+func (s *service) endSubscription(ctx context.Context, req *pb.UnsubscribeRequest, unsubscribe bool) error {
+	ch := s.channels.get(req.Subject)
+	if ch == nil {
+		return errUnknownChannel
+	}
+	m := ch.memberByInbox(req.Inbox)
+	if m == nil {
+		return errInvalidSub
+	}
+	if m.state.ClientID != req.ClientID {
+		return errUnknownClient
+	}
+	return s.leave(ctx, m, unsubscribe)
+}
+
+// leave takes a member out of its group, with a bounded wait for the store.
+func (s *service) leave(ctx context.Context, m *member, unsubscribe bool) error {
+	ctx, cancel := s.bounded(ctx)
+	defer cancel()
+	return s.members.leave(ctx, m, unsubscribe)
+}

@@ -1,0 +1,57 @@
+package server
+
+import (
+	"testing"
+
+	"github.com/nats-eventstore/nats-eventstore/stores"
+)
+
+func messages(from, to uint64, size int) []stores.Message {
+	var msgs []stores.Message
+	for seq := from; seq <= to; seq++ {
+		msgs = append(msgs, stores.Message{Sequence: seq, Data: make([]byte, size)})
+	}
+	return msgs
+}
+
+func TestTail(t *testing.T) {
+	t.Parallel()
+	for _, it := range []struct {
+		name        string
+		add         [][]stores.Message
+		from, to    uint64
+		max         int
+		first, last uint64 // 0: nothing
+	}{
+		{"empty", nil, 1, 9, 9, 0, 0},
+		{"all", [][]stores.Message{messages(1, 3, 1), messages(4, 5, 1)}, 1, 5, 9, 1, 5},
+		{"middle", [][]stores.Message{messages(7, 20, 1)}, 9, 11, 9, 9, 11},
+		{"bounded", [][]stores.Message{messages(7, 20, 1)}, 9, 20, 2, 9, 10},
+		{"too old", [][]stores.Message{messages(7, 20, 1)}, 6, 20, 9, 0, 0},
+		{"not yet", [][]stores.Message{messages(7, 20, 1)}, 21, 30, 9, 0, 0},
+		{"forgets by count", [][]stores.Message{messages(1, tailMsgs+10, 1)}, 11, tailMsgs + 10, 2, 11, 12},
+		{"forgot by count", [][]stores.Message{messages(1, tailMsgs+10, 1)}, 10, tailMsgs + 10, 2, 0, 0},
+		{"forgets by bytes", [][]stores.Message{messages(1, 6, tailBytes/4)}, 3, 6, 9, 3, 6},
+		{"forgot by bytes", [][]stores.Message{messages(1, 6, tailBytes/4)}, 2, 6, 9, 0, 0},
+		{"a message larger than the bound", [][]stores.Message{messages(1, 1, tailBytes+1)}, 1, 1, 9, 0, 0},
+		{"starts anew after a gap", [][]stores.Message{messages(1, 3, 1), messages(5, 6, 1)}, 3, 6, 9, 0, 0},
+		{"after a gap", [][]stores.Message{messages(1, 3, 1), messages(5, 6, 1)}, 5, 6, 9, 5, 6},
+	} {
+		t.Run(it.name, func(t *testing.T) {
+			var tl tail
+			for _, msgs := range it.add {
+				tl.add(msgs)
+			}
+			got := tl.read(it.from, it.to, it.max)
+			if it.first == 0 {
+				if len(got) > 0 {
+					t.Fatalf("got %d messages from %d, want none", len(got), got[0].Sequence)
+				}
+				return
+			}
+			if len(got) == 0 || got[0].Sequence != it.first || got[len(got)-1].Sequence != it.last {
+				t.Fatalf("got %v, want %d..%d", got, it.first, it.last)
+			}
+		})
+	}
+}

@@ -1,0 +1,136 @@
+package server
+
+import (
+	"context"
+	"time"
+
+	"github.com/nats-io/stan.go/pb"
+
+	"github.com/nats-eventstore/nats-eventstore/stores"
+)
+
+// appender is what the writer needs of the store.
+type appender interface {
+	Append(ctx context.Context, batch []stores.Append) ([]stores.Result, error)
+}
+
+// publication is a validated message on its way to the store.
+type publication struct {
+	ch     *channel
+	append stores.Append
+	guid   string
+	ack    string // subject of the PubAck
+	// barrier, if not nil, makes this no message but a call made after all messages
+	// queued before it were answered.
+	barrier func()
+}
+
+// writer commits published messages in groups: it takes whatever was queued while the previous
+// commit ran, stores it in one transaction, lets subscribers have it and then answers the
+// publishers. There is no timer: an idle writer commits a lone message at once.
+type writer struct {
+	store    appender
+	queue    chan publication
+	maxMsgs  int
+	maxBytes int
+	timeout  time.Duration // of one batch, while the database is unavailable
+	respond  func(subject string, ack *pb.PubAck)
+	// failed is told of an error that affects whole batches; settled is called when the state of the
+	// database is known again after one.
+	failed  func(error)
+	settled func()
+}
+
+// writerQueue is how many messages may wait for the writer before the server stops reading
+// publishes from NATS.
+const writerQueue = 1 << 15
+
+// settleInterval is the pause before asking again what became of a batch whose outcome is unknown.
+const settleInterval = time.Second
+
+// run commits until the queue is closed and drained. It does not end with a context, so that what
+// was received before a stop is still stored and answered.
+func (w *writer) run() {
+	batch := make([]publication, 0, w.maxMsgs)
+	var settle <-chan time.Time // runs while the outcome of the last commit may be unknown
+	for {
+		select {
+		case first, ok := <-w.queue:
+			if !ok {
+				return
+			}
+			var barriers []func()
+			batch, barriers = w.collect(append(batch[:0], first))
+			if err := w.commit(batch); err != nil {
+				settle = time.After(settleInterval)
+			}
+			clear(batch)
+			for _, f := range barriers {
+				f()
+			}
+		case <-settle:
+			// An empty batch rereads what became of the last one; its messages may be there after all.
+			if settle = nil; w.commit(nil) != nil {
+				settle = time.After(settleInterval)
+			} else {
+				w.settled()
+			}
+		}
+	}
+}
+
+// collect adds to the batch, which holds one item, what is queued, up to the bounds or the first barrier.
+func (w *writer) collect(batch []publication) ([]publication, []func()) {
+	if f := batch[0].barrier; f != nil {
+		return batch[:0], []func(){f}
+	}
+	bytes := len(batch[0].append.Payload)
+	for len(batch) < w.maxMsgs && bytes < w.maxBytes {
+		select {
+		case p, ok := <-w.queue:
+			if !ok {
+				return batch, nil
+			}
+			if p.barrier != nil {
+				return batch, []func(){p.barrier}
+			}
+			batch = append(batch, p)
+			bytes += len(p.append.Payload)
+		default:
+			return batch, nil
+		}
+	}
+	return batch, nil
+}
+
+// commit stores a batch, wakes subscribers, and answers publishers. The error is the batch's: some of its
+// messages may be stored nevertheless, and all were answered.
+func (w *writer) commit(batch []publication) error {
+	appends := make([]stores.Append, len(batch))
+	for i := range batch {
+		appends[i] = batch[i].append
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), w.timeout)
+	defer cancel()
+	results, err := w.store.Append(ctx, appends)
+	if err != nil {
+		w.failed(err)
+	}
+	stored := make(map[*channel][]stores.Message)
+	for i := range batch {
+		if results[i].Err == nil && !results[i].Duplicate {
+			stored[batch[i].ch] = append(stored[batch[i].ch], results[i].Message)
+		}
+	}
+	for ch, msgs := range stored {
+		ch.published(msgs)
+	}
+	for i := range batch {
+		ack := &pb.PubAck{Guid: batch[i].guid}
+		if err := results[i].Err; err != nil {
+			ack.Error = stanError(err).Error()
+		}
+		w.respond(batch[i].ack, ack)
+	}
+	return err
+}
