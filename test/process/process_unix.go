@@ -1,0 +1,14 @@
+//go:build unix && !linux
+
+package process
+
+import "syscall"
+
+func attributes(syscall.Signal) *syscall.SysProcAttr { return &syscall.SysProcAttr{} }
+
+// Kill ends the program by kill -9 and waits for its end.
+func (p *Process) Kill() error {
+	p.Signal(syscall.SIGKILL)
+	<-p.done
+	return nil
+}
