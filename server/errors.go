@@ -32,6 +32,4 @@ var (
 	errSubjectMismatch = errors.New("stan: invalid publish request: channel differs from the NATS subject")
 	// errTooLarge refuses a message that could be published but not delivered.
 	errTooLarge = errors.New("stan: message is too large to be delivered within the NATS max_payload")
-	// errStopped answers publishers whose message was still queued when the server stopped.
-	errStopped = errors.New("stan: server is shutting down, message not stored")
 )

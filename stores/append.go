@@ -54,7 +54,10 @@ func (s *Store) Append(ctx context.Context, messages []Append) ([]Result, error)
 	for i := range items {
 		items[i] = i
 	}
-	err := s.settleDoubt(ctx)
+	_, err := s.held()
+	if err == nil {
+		err = s.settleDoubt(ctx)
+	}
 	if err == nil {
 		err = b.run(ctx, items)
 	}

@@ -109,6 +109,19 @@ func (s *Store) ReleaseLease(ctx context.Context) error {
 	return nil
 }
 
+// held returns the lease that we hold as far as memory knows, or why there is none.
+func (s *Store) held() (string, error) {
+	if s.closed.Load() {
+		return "", ErrClosed
+	}
+	s.mu.RLock()
+	defer s.mu.RUnlock()
+	if s.lease == "" {
+		return "", ErrFenced
+	}
+	return s.lease, nil
+}
+
 func (s *Store) dropLease(lease string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()

@@ -115,14 +115,9 @@ func (t *transaction) query(ctx context.Context, text string, scan func(*sql.Row
 // once runs fn in one transaction, behind the fence. The error is nil when it is committed, ErrFenced, a *txError, or
 // an error of fn that is not the database's.
 func (s *Store) once(ctx context.Context, fn func(*transaction) error) error {
-	if s.closed.Load() {
-		return ErrClosed
-	}
-	s.mu.RLock()
-	lease := s.lease
-	s.mu.RUnlock()
-	if lease == "" {
-		return ErrFenced
+	lease, err := s.held()
+	if err != nil {
+		return err
 	}
 	return s.attempt(ctx, func(t *transaction) error {
 		changed, err := t.exec(ctx, s.text.renewLease, lease)

@@ -24,6 +24,7 @@ const patience = 30 * time.Second
 type server struct {
 	t      testing.TB
 	args   []string
+	dir    string // working directory; "": that of the test
 	port   int
 	driver string
 	source string
@@ -66,7 +67,7 @@ func (s *server) launch() {
 	s.t.Helper()
 	s.log = &logLines{changed: make(chan struct{})}
 	cmd := exec.Command(binary, s.args...)
-	cmd.Stderr = s.log
+	cmd.Stderr, cmd.Dir = s.log, s.dir
 	p, err := process.Start(cmd, nil, syscall.SIGKILL)
 	if err != nil {
 		s.t.Fatal(err)

@@ -57,6 +57,10 @@ func (p *Process) Wait() error {
 	return p.err
 }
 
+// ExitCode is the exit status of a program that has ended, -1 if a signal ended
+// it.
+func (p *Process) ExitCode() int { return p.cmd.ProcessState.ExitCode() }
+
 // Signal sends a signal to the program, if it still runs.
 func (p *Process) Signal(s syscall.Signal) {
 	_ = p.cmd.Process.Signal(s) // it may have ended
