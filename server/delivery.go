@@ -2,6 +2,7 @@ package server
 
 import (
 	"context"
+	"fmt"
 	"slices"
 	"time"
 
@@ -75,28 +76,27 @@ func (g *group) nextDue() time.Duration {
 	return max(wait, 0)
 }
 
-// deliver sends new messages until there are none or every member is stalled. It takes and
-// returns the messages that were read but not sent.
+// deliver sends one batch of new messages: those that were read but not sent, or else the next ones. It returns what
+// is left of them when every member is stalled, and wakes the group for the next batch if it is not.
 func (g *group) deliver(ctx context.Context, ahead []stores.Message) ([]stores.Message, error) {
-	for {
-		if len(ahead) == 0 {
-			g.mu.Lock()
-			from, wanted := g.lastSent+1, g.wantsMore()
-			g.mu.Unlock()
-			if !wanted {
-				return nil, nil
-			}
-			msgs, err := g.ch.read(ctx, from, g.ch.stored.Info().Last, readAheadMsgs)
-			if err != nil || len(msgs) == 0 {
-				return nil, err
-			}
-			ahead = msgs
+	if len(ahead) == 0 {
+		g.mu.Lock()
+		from, wanted := g.lastSent+1, g.wantsMore()
+		g.mu.Unlock()
+		if !wanted {
+			return nil, nil
 		}
-		ahead = ahead[g.sendNew(ahead):]
-		if len(ahead) > 0 {
-			return ahead, nil
+		msgs, err := g.ch.read(ctx, from, g.ch.stored.Info().Last, readAheadMsgs)
+		if err != nil || len(msgs) == 0 {
+			return nil, err
 		}
+		ahead = msgs
 	}
+	ahead = ahead[g.sendNew(ahead):]
+	if len(ahead) == 0 {
+		g.signal()
+	}
+	return ahead, nil
 }
 
 // wantsMore reports whether some member can take a new message. The caller holds g.mu.
@@ -119,6 +119,7 @@ func (g *group) sendNew(msgs []stores.Message) int {
 		m.unacked.put(msgs[i].Sequence, monotonic()+m.ackWait())
 		g.lastSent = msgs[i].Sequence
 		g.touch(m)
+		g.trace("Delivering message", m, msgs[i].Sequence)
 		g.ch.send(m.state.Inbox, msgs[i].Data)
 	}
 	return len(msgs)
@@ -208,7 +209,14 @@ func (g *group) resend(chunk []due, msgs map[uint64]stores.Message) {
 			g.redelivered = make(map[uint64]uint32)
 		}
 		g.redelivered[d.seq]++
+		g.trace("Redelivering message", m, d.seq)
 		g.ch.send(m.state.Inbox, redelivery(msg.Data, g.redelivered[d.seq]))
+	}
+}
+
+func (g *group) trace(what string, m *member, seq uint64) {
+	if ctx := context.Background(); g.ch.log.Enabled(ctx, levelTrace) {
+		g.ch.log.Log(ctx, levelTrace, fmt.Sprintf("[Client:%s] %s", m.state.ClientID, what), "channel", g.ch.name, "seq", seq)
 	}
 }
 

@@ -122,6 +122,7 @@ func (g *group) ack(m *member, seq uint64) {
 	if h == nil {
 		return
 	}
+	g.trace("Received ack", m, seq)
 	wasStalled := h.stalled()
 	h.unacked.remove(seq)
 	delete(g.redelivered, seq)

@@ -19,9 +19,9 @@ const (
 )
 
 // acquireLease returns nil once the database's lease is held by id, waiting as standby while another server
-// advances it. An error is that of ctx, or a database that cannot be read at the first attempt; later, a
-// standby waits for a lost database.
-func acquireLease(ctx context.Context, store *stores.Store, id string, log *slog.Logger) error {
+// advances it. An error is that of ctx, or a database that cannot be read; the latter is waited for if it was reached
+// before.
+func acquireLease(ctx context.Context, store *stores.Store, id string, reached bool, log *slog.Logger) error {
 	var seen stores.Lease // what the holder last wrote
 	var since time.Time   // when it was first seen
 	failing := false
@@ -32,7 +32,7 @@ func acquireLease(ctx context.Context, store *stores.Store, id string, log *slog
 		if seen.Holder != "" && time.Since(since) >= leaseExpiry {
 			expired = seen
 		}
-		held, now, err := store.TryLease(ctx, id, expired)
+		held, now, err := tryLease(ctx, store, id, expired)
 		switch {
 		case err == nil && held:
 			return nil
@@ -43,7 +43,8 @@ func acquireLease(ctx context.Context, store *stores.Store, id string, log *slog
 			if now != seen {
 				seen, since = now, time.Now()
 			}
-		case ctx.Err() != nil || seen.Holder == "" || !errors.Is(err, stores.ErrUnavailable):
+			reached = true
+		case ctx.Err() != nil || !reached || !errors.Is(err, stores.ErrUnavailable):
 			return err
 		default:
 			// What was seen before the outage says nothing about who lives after it.
@@ -59,6 +60,15 @@ func acquireLease(ctx context.Context, store *stores.Store, id string, log *slog
 		case <-poll.C:
 		}
 	}
+}
+
+// leaseTimeout bounds one look at the lease.
+const leaseTimeout = 5 * time.Second
+
+func tryLease(ctx context.Context, store *stores.Store, id string, seen stores.Lease) (bool, stores.Lease, error) {
+	ctx, cancel := context.WithTimeout(ctx, leaseTimeout)
+	defer cancel()
+	return store.TryLease(ctx, id, seen)
 }
 
 // keepLease advances the lease until ctx ends, so that no standby takes it. While the database is

@@ -2,6 +2,7 @@ package server
 
 import (
 	"context"
+	"fmt"
 	"strings"
 
 	"github.com/nats-io/nats-streaming-server/spb"
@@ -59,6 +60,9 @@ func (s *service) onPublish(ctx context.Context, msg *nats.Msg) {
 			return
 		}
 		p.append.Event = &ev
+	}
+	if s.log.Enabled(ctx, levelTrace) {
+		s.log.Log(ctx, levelTrace, fmt.Sprintf("[Client:%s] Received message", req.ClientID), "channel", ch.name, "guid", req.Guid)
 	}
 	s.writer.queue <- p
 }

@@ -71,20 +71,26 @@ func run(ctx context.Context, o *Options, natsLog natsd.Logger, log *slog.Logger
 	}
 	defer c.close()
 
-	for {
-		if err := acquireLease(ctx, store, id, log); err != nil {
-			if ctx.Err() != nil {
-				return nil // stopped while standby
-			}
-			return err
+	// Until the database was reached once, it being unavailable is an error of the start; afterwards it is waited for.
+	for reached := false; ; reached = true {
+		err := acquireLease(ctx, store, id, reached, log)
+		if ctx.Err() != nil {
+			return nil // stopped while standby
 		}
-		log.Info("Server is active")
-		err := serve(ctx, o, store, c, log)
-		if errors.Is(err, stores.ErrFenced) {
+		if err == nil {
+			log.Info("Server is active")
+			err = serve(ctx, o, store, c, log)
+		}
+		switch {
+		case errors.Is(err, stores.ErrFenced):
 			log.Warn("Another server took over the database, stepping down", "error", err)
-			continue
+		case errors.Is(err, stores.ErrUnavailable) && reached && ctx.Err() == nil:
+			log.Warn("The database is unavailable, standing by", "error", err)
+		default:
+			log.Info("Shutting down.")
+			release, cancel := context.WithTimeout(context.WithoutCancel(ctx), o.StoreTimeout)
+			defer cancel()
+			return errors.Join(err, store.ReleaseLease(release))
 		}
-		log.Info("Shutting down.")
-		return errors.Join(err, store.ReleaseLease(context.WithoutCancel(ctx)))
 	}
 }

@@ -62,20 +62,21 @@ func (s *Store) TryLease(ctx context.Context, id string, seen Lease) (held bool,
 
 func (s *Store) readLease(ctx context.Context) (Lease, error) {
 	var lease Lease
-	found := false
+	found := 0
 	err := s.reader.query(ctx, s.text.readLease, func(rows *sql.Rows) error {
 		var holder sql.NullString
 		if err := rows.Scan(&holder, &lease.Tick); err != nil {
 			return err
 		}
-		lease.Holder, found = holder.String, true
-		return errStop
+		lease.Holder = holder.String
+		found++
+		return nil
 	})
 	if err != nil {
 		return Lease{}, s.readError(ctx, fmt.Errorf("read lease: %w", err))
 	}
-	if !found {
-		return Lease{}, fmt.Errorf("read lease: table StoreLock has no row: %w", errCorrupt)
+	if found != 1 { // two servers could hold one each
+		return Lease{}, fmt.Errorf("read lease: %w: table StoreLock has %d rows, not 1", errCorrupt, found)
 	}
 	return lease, nil
 }

@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"math"
 	"strings"
+	"time"
 
 	mysqldriver "github.com/go-sql-driver/mysql"
 )
@@ -21,10 +22,18 @@ type mysql struct {
 
 var _ dialect = (*mysql)(nil)
 
+// mysqlIdle is after how long the server ends an idle session; ours are closed before. A migration's is idle for as
+// long as it waits for another server's.
+const mysqlIdle = time.Minute
+
 func (*mysql) open(o Options) (write, read *sql.DB, err error) {
 	cfg, err := mysqldriver.ParseDSN(o.Source)
 	if err != nil {
-		return nil, nil, fmt.Errorf("invalid source: %w", err)
+		if strings.HasPrefix(err.Error(), "invalid") {
+			return nil, nil, fmt.Errorf("invalid source: %w", err)
+		}
+		// Other errors repeat what stands where the network should, which can be the password.
+		return nil, nil, errors.New("invalid source: it is not user:password@tcp(host:port)/database")
 	}
 	if cfg.DBName == "" {
 		return nil, nil, errors.New("invalid source: it names no database")
@@ -54,8 +63,10 @@ func (*mysql) open(o Options) (write, read *sql.DB, err error) {
 	}
 	db := o.openDB(&session{Connector: connector, setup: []string{fmt.Sprintf(
 		// Strict: a value that does not fit is an error, never cut off. The wait for a lock ends before the client's.
-		"SET SESSION sql_mode = 'STRICT_TRANS_TABLES,NO_ENGINE_SUBSTITUTION', SESSION innodb_lock_wait_timeout = %d /*M! , SESSION idle_write_transaction_timeout = %d */",
-		max(1, int(math.Floor(min(o.StatementTimeout.Seconds(), 1<<20)))), int(idleInTransaction.Seconds()))}})
+		// The lock that a vanished client has on the lease row ends soon; MySQL knows no limit for transactions only.
+		"SET SESSION sql_mode = 'STRICT_TRANS_TABLES,NO_ENGINE_SUBSTITUTION', SESSION innodb_lock_wait_timeout = %d, SESSION wait_timeout = %d /*M! , SESSION idle_write_transaction_timeout = %d */",
+		max(1, int(math.Floor(min(o.StatementTimeout.Seconds(), 1<<20)))), int(mysqlIdle.Seconds()), int(idleInTransaction.Seconds()))}})
+	db.SetConnMaxIdleTime(mysqlIdle / 2)
 	return db, db, nil
 }
 

@@ -214,7 +214,7 @@ func (s *Store) write(ctx context.Context, fn func(*transaction) error) error {
 			return err
 		}
 		if failed.kind == failedUnique || failed.kind == failedRefused {
-			return fmt.Errorf("%w: %w", ErrRefused, failed.err)
+			return fmt.Errorf("the database refused it: %w", oneLine(failed.err))
 		}
 		if !wait.sleep(ctx) {
 			return unavailable(ctx, failed.err)

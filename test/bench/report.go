@@ -8,7 +8,7 @@ import (
 	"time"
 )
 
-// cachedSync is less than a disk without a cache of its own takes.
+// cachedSync is less than most disks take to store something for good.
 const cachedSync = 100 * time.Microsecond
 
 // report collects the results of all runs.
@@ -57,7 +57,7 @@ func (r *report) markdown() string {
 	fmt.Fprintf(&b, "Messages per second, %d-byte events, every one synced when it is acknowledged; medians. %s; %s; fsync of 8 KiB: %v.\n\n",
 		eventBytes, time.Now().Format(time.DateOnly), r.machine, r.fsync.Round(time.Microsecond))
 	if r.fsync < cachedSync {
-		fmt.Fprintf(&b, "**An fsync this fast is answered by a cache, not by a disk:** synchronous figures are too high, and the gain by group commit too low, for a machine whose disk is slower. Whether the cache survives a power failure, this run cannot tell.\n\n")
+		fmt.Fprintf(&b, "**An fsync this fast is probably answered by a cache:** where a sync costs more, synchronous figures are lower, and group commit gains more. Whether the cache survives a power failure, this run cannot tell.\n\n")
 	}
 	fmt.Fprintf(&b, "- **reference**: NATS Streaming %s with `-sql_no_caching`, same client, same database server. It stores no event columns.\n", referenceVersion)
 	fmt.Fprintf(&b, "- **raw**: the same rows by SQL on one connection: publish: INSERT of %d rows per commit; 1 publisher: one row per commit; replay: SELECT by key.\n\n", rawBatch)
