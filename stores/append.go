@@ -156,18 +156,7 @@ func (b *batch) commit(ctx context.Context, p *plan) error {
 	var wait backoff
 	unknown := false // whether an attempt may have been committed
 	for {
-		err := b.s.once(ctx, func(t *transaction) error {
-			if unknown {
-				// The fence has waited for the lost transaction: now it is there or it is not. If it is, this one has
-				// nothing to do but to be committed itself, which proves on a multi-master database that the lost one
-				// came first.
-				there, err := b.isStored(ctx, t, p)
-				if err != nil || there {
-					return err
-				}
-			}
-			return b.write(ctx, t, p)
-		})
+		err := b.once(ctx, p, unknown)
 		if err == nil {
 			b.advance(p)
 			return nil
@@ -198,11 +187,36 @@ func (b *batch) commit(ctx context.Context, p *plan) error {
 	}
 }
 
-func (b *batch) write(ctx context.Context, t *transaction, p *plan) error {
-	if err := b.s.dialect.insertMessages(ctx, t, p.rows); err != nil {
-		return err
+// once makes one attempt. After one with an unknown outcome it looks first.
+func (b *batch) once(ctx context.Context, p *plan, unknown bool) error {
+	if w, ok := b.s.dialect.(batchWriter); ok && !unknown {
+		lease, err := b.s.held()
+		if err != nil {
+			return err
+		}
+		err = b.s.attempt(ctx, func(t *transaction) error { return w.writeBatch(ctx, t, lease, p.rows, p.advances) })
+		if errors.Is(err, ErrFenced) {
+			b.s.dropLease(lease)
+		}
+		if !errors.Is(err, errTooLarge) {
+			return err
+		}
 	}
-	return b.s.dialect.advanceChannels(ctx, t, p.advances)
+	return b.s.once(ctx, func(t *transaction) error {
+		if unknown {
+			// The fence has waited for the lost transaction: now it is there or it is not. If it is, this one has
+			// nothing to do but to be committed itself, which proves on a multi-master database that the lost one came
+			// first.
+			there, err := b.isStored(ctx, t, p)
+			if err != nil || there {
+				return err
+			}
+		}
+		if err := b.s.dialect.insertMessages(ctx, t, p.rows); err != nil {
+			return err
+		}
+		return b.s.dialect.advanceChannels(ctx, t, p.advances)
+	})
 }
 
 // isStored compares the rows at the plan's sequences with the plan, byte by byte.
@@ -274,6 +288,7 @@ func (b *batch) finish(item int, result Result) {
 
 // settleDoubt rereads, behind the fence, the channels of batches with an unknown outcome.
 func (s *Store) settleDoubt(ctx context.Context) error {
+	s.doubt = slices.DeleteFunc(s.doubt, func(c *Channel) bool { return !s.isKnown(c) }) // deleted since
 	if len(s.doubt) == 0 {
 		return nil
 	}

@@ -48,7 +48,7 @@ func each(b *testing.B, run func(b *testing.B, s *stores.Store, c *stores.Channe
 }
 
 // orderEvent is an event of 512 bytes, of one of 5,000 aggregates.
-func orderEvent(b *testing.B, c *stores.Channel, i int) stores.Append {
+func orderEvent(b testing.TB, c *stores.Channel, i int) stores.Append {
 	b.Helper()
 	data := fmt.Appendf(nil, `{"order":%d,"note":"%0380d"}`, i, i)
 	payload, err := googleproto.Marshal(&eventstorev1.Event{

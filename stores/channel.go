@@ -122,7 +122,9 @@ func (s *Store) reload(ctx context.Context, q querier, channels []*Channel) erro
 				return err
 			}
 			found = true
-			info.Last = max(info.Last, c.Info().Last) // also what only subscriptions remember
+			// Also what only subscriptions remember, or a message that is not there any more.
+			before := c.Info()
+			info.Last, info.LastTime = max(info.Last, before.Last), max(info.LastTime, before.LastTime)
 			c.setInfo(info)
 			return nil
 		}, c.id)

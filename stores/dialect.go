@@ -55,6 +55,14 @@ type dialect interface {
 	eventsByID(ctx context.Context, q querier, keys []eventKey, found func(i int, sequence uint64, data []byte)) error
 }
 
+// batchWriter is a dialect that writes a batch in one statement: it returns ErrFenced if the lease row is not ours, and
+// errTooLarge, having done nothing, for a batch that it can not take.
+type batchWriter interface {
+	writeBatch(ctx context.Context, tx *transaction, lease string, rows []*row, advances []*advance) error
+}
+
+var errTooLarge = errors.New("too large for one statement")
+
 // statements are the complete texts of a database's statements that take and return the same on each database.
 type statements struct {
 	// Lease. readLease returns id, tick.
@@ -87,6 +95,16 @@ type statements struct {
 	read     string // (id, from, to, limit) → seq, timestamp, data, by seq
 	timeFrom string // (id, from) → seq, timestamp of the first message from a sequence on
 
+	hasEvents        string // (id) → a row if the channel holds an event
+	countUpTo        string // (id, to) → number and bytes of the messages up to a sequence
+	deleteUpTo       string // (id, to)
+	reduceChannel    string // (number, bytes, id)
+	deletedChannels  string // () → id of channels marked as deleted
+	markDeleted      string // (id)
+	deletePendingsOf string // (id): of all subscriptions of a channel
+	deleteSubsOf     string // (id)
+	deleteChannel    string // (id)
+
 	more []string // further texts of the dialect that are prepared with the others
 }
 
@@ -99,6 +117,8 @@ func (s *statements) all() []string {
 		s.maxSubscriptionID, s.subscriptions, s.putSubscription, s.deleteSubscription,
 		s.pendings, s.deletePending, s.deleteOldPending,
 		s.read, s.timeFrom,
+		s.hasEvents, s.countUpTo, s.deleteUpTo, s.reduceChannel,
+		s.deletedChannels, s.markDeleted, s.deletePendingsOf, s.deleteSubsOf, s.deleteChannel,
 	}, s.more...)
 }
 

@@ -1,6 +1,12 @@
 package stores
 
-import "testing"
+import (
+	"database/sql"
+	"fmt"
+	"regexp"
+	"strings"
+	"testing"
+)
 
 // SessionSetting opens a store and asks a connection of its writer.
 func SessionSetting(t *testing.T, o Options, text string) string {
@@ -9,10 +15,60 @@ func SessionSetting(t *testing.T, o Options, text string) string {
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer s.Close()
+	t.Cleanup(func() { _ = s.Close() })
 	var value string
 	if err := s.writer.QueryRowContext(t.Context(), text).Scan(&value); err != nil {
 		t.Fatal(err)
 	}
 	return value
 }
+
+var placeholder = regexp.MustCompile(`\$\d+`)
+
+// PostgresPlans returns the generic plan of each statement, by its text.
+func PostgresPlans(t *testing.T, o Options) map[string]string {
+	t.Helper()
+	s, err := Open(t.Context(), o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = s.Close() })
+	conn, err := s.writer.Conn(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close()
+	plans := map[string]string{}
+	for i, text := range s.text.all() {
+		if _, err := conn.ExecContext(t.Context(), fmt.Sprintf("PREPARE p%d AS %s", i, text)); err != nil {
+			t.Fatalf("%s: %v", text, err)
+		}
+		numbers := map[string]bool{}
+		for _, number := range placeholder.FindAllString(text, -1) {
+			numbers[number] = true
+		}
+		execute := fmt.Sprintf("EXPLAIN EXECUTE p%d", i)
+		if len(numbers) > 0 {
+			execute += "(" + repeat("NULL", ",", len(numbers)) + ")"
+		}
+		rows, err := conn.QueryContext(t.Context(), execute)
+		if err != nil {
+			t.Fatalf("%s: %v", text, err)
+		}
+		var plan strings.Builder
+		err = each(rows, func(rows *sql.Rows) error {
+			var line string
+			err := rows.Scan(&line)
+			plan.WriteString(line + "\n")
+			return err
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		plans[text] = plan.String()
+	}
+	return plans
+}
+
+// MySQLLookUps are the texts that look up aggregates and events.
+var MySQLLookUps = []string{mysqlHead, mysqlEventByID}

@@ -119,7 +119,8 @@ func (*mysql) classify(err error) failure {
 	case 1020, 1205, 1213, 3101, 3572: // record changed, lock wait timeout, deadlock, certification, NOWAIT
 		return failedConflict
 	case 1048, 1118, 1153, 1264, 1265, 1292, 1300, 1301, 1366, 1367, 1406, 1411, 1416, 1452, 1644, 1690, // values
-		3140, 3141, 3143, 3144, 3145, 3146, 3147, 3148, 3149, 3150, 3151, 3156, 3157, 3158, // JSON
+		// 1649 is "unknown locale", by which our triggers refuse to change events.
+		1649, 3140, 3141, 3143, 3144, 3145, 3146, 3147, 3148, 3149, 3150, 3151, 3156, 3157, 3158, // JSON
 		3819, 4025: // CHECK of MySQL and of MariaDB, also that of a JSON column
 		return failedRefused
 	}
@@ -177,6 +178,16 @@ var mysqlStatements = statements{
 
 	read:     "SELECT seq, timestamp, data FROM Messages WHERE id = ? AND seq >= ? AND seq <= ? ORDER BY seq LIMIT ?",
 	timeFrom: "SELECT seq, timestamp FROM Messages WHERE id = ? AND seq >= ? ORDER BY seq LIMIT 1",
+
+	hasEvents:        "SELECT 1 FROM Messages WHERE id = ? AND event_type IS NOT NULL LIMIT 1",
+	countUpTo:        "SELECT COUNT(*), COALESCE(SUM(size), 0) FROM Messages WHERE id = ? AND seq <= ?",
+	deleteUpTo:       "DELETE FROM Messages WHERE id = ? AND seq <= ?",
+	reduceChannel:    "UPDATE Channels SET msgs = msgs - ?, bytes = bytes - ? WHERE id = ?",
+	deletedChannels:  "SELECT id FROM Channels WHERE deleted = TRUE ORDER BY id",
+	markDeleted:      "UPDATE Channels SET deleted = TRUE WHERE id = ?",
+	deletePendingsOf: "DELETE FROM SubsPending WHERE subid IN (SELECT subid FROM Subscriptions WHERE id = ?)",
+	deleteSubsOf:     "DELETE FROM Subscriptions WHERE id = ?",
+	deleteChannel:    "DELETE FROM Channels WHERE id = ?",
 
 	more: []string{mysqlAdvanceChannel},
 }

@@ -140,6 +140,16 @@ var sqliteStatements = statements{
 	read:     "SELECT seq, timestamp, data FROM Messages WHERE id = ? AND seq >= ? AND seq <= ? ORDER BY seq LIMIT ?",
 	timeFrom: "SELECT seq, timestamp FROM Messages WHERE id = ? AND seq >= ? ORDER BY seq LIMIT 1",
 
+	hasEvents:        "SELECT 1 FROM Messages WHERE id = ? AND event_type IS NOT NULL LIMIT 1",
+	countUpTo:        "SELECT COUNT(*), COALESCE(SUM(size), 0) FROM Messages WHERE id = ? AND seq <= ?",
+	deleteUpTo:       "DELETE FROM Messages WHERE id = ? AND seq <= ?",
+	reduceChannel:    "UPDATE Channels SET msgs = msgs - ?, bytes = bytes - ? WHERE id = ?",
+	deletedChannels:  "SELECT id FROM Channels WHERE deleted = TRUE ORDER BY id",
+	markDeleted:      "UPDATE Channels SET deleted = TRUE WHERE id = ?",
+	deletePendingsOf: "DELETE FROM SubsPending WHERE subid IN (SELECT subid FROM Subscriptions WHERE id = ?)",
+	deleteSubsOf:     "DELETE FROM Subscriptions WHERE id = ?",
+	deleteChannel:    "DELETE FROM Channels WHERE id = ?",
+
 	more: []string{sqliteInsertMessage, sqliteAdvanceChannel, sqliteSaveProgress, sqliteHead, sqliteEventByID},
 }
 

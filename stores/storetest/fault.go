@@ -197,7 +197,7 @@ func (t *tx) Commit() error {
 	switch fault {
 	case LostBefore:
 		t.conn.broken = true
-		_ = t.Tx.Rollback()
+		_ = t.Rollback()
 		return io.ErrUnexpectedEOF
 	case LostAfter:
 		if err := t.Tx.Commit(); err != nil {

@@ -154,4 +154,19 @@ func testFencing(t *testing.T, o stores.Options) {
 		t.Error("a refused write is in memory")
 	}
 	expect(t, appendAll(t, s, event{aggregate: "a", version: 2}.on(t, s.Channel("eventstore.c"))), "2")
+
+	// It stands by, and leads again.
+	if err := s.ReleaseLease(ctx); err != nil {
+		t.Fatal(err)
+	}
+	if held, _, err := old.TryLease(ctx, "server", stores.Lease{}); err != nil || !held {
+		t.Fatal(held, err)
+	}
+	if _, err := old.Recover(ctx); err != nil {
+		t.Fatal(err)
+	}
+	expectError(t, appendAll(t, old, stores.Append{Channel: c})[0].Err, stores.ErrUnknownChannel)
+	c = old.Channel("eventstore.c")
+	expect(t, appendAll(t, old, event{aggregate: "a", version: 3}.on(t, c)), "3")
+	readAll(t, old, c)
 }

@@ -59,6 +59,8 @@ func Run(t *testing.T, open func(t *testing.T) stores.Options) {
 		{"CommitLost", testCommitLost},
 		{"OutcomeUnknown", testOutcomeUnknown},
 		{"ConnectionLost", testConnectionLost},
+		{"Prune", testPrune},
+		{"DeleteChannel", testDeleteChannel},
 		{"Closed", testClosed},
 	} {
 		t.Run(test.name, func(t *testing.T) {

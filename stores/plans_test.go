@@ -1,0 +1,100 @@
+package stores_test
+
+import (
+	"database/sql"
+	"fmt"
+	"strings"
+	"testing"
+
+	"github.com/nats-eventstore/nats-eventstore/stores"
+	"github.com/nats-eventstore/nats-eventstore/test/databases"
+)
+
+// TestPostgresPlans: no statement scans Messages, not even as planned for a table that is still empty.
+func TestPostgresPlans(t *testing.T) {
+	t.Parallel()
+	found := 0
+	for text, plan := range stores.PostgresPlans(t, stores.Options{Driver: "postgres", Source: databases.Postgres(t)}) {
+		if strings.Contains(plan, "Seq Scan on messages") {
+			t.Errorf("%s\n%s", text, plan)
+		}
+		if strings.Contains(plan, " on messages") {
+			found++
+		}
+	}
+	if found < 6 {
+		t.Errorf("%d plans name messages: the test does not see them", found)
+	}
+}
+
+// TestMySQLPlans: a look-up reads one row of an index, however long the stream of its aggregate is.
+func TestMySQLPlans(t *testing.T) {
+	t.Parallel()
+	source := databases.MySQL(t)
+	s, err := stores.Open(t.Context(), stores.Options{Driver: "mysql", Source: source})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = s.Close() })
+	if _, _, err := s.TryLease(t.Context(), "server", stores.Lease{}); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := s.Recover(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	c, err := s.CreateChannel(t.Context(), "eventstore.c")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var batch []stores.Append
+	for i := range 5000 {
+		batch = append(batch, orderEvent(t, c, i*5000)) // one aggregate
+	}
+	if _, err := s.Append(t.Context(), batch); err != nil {
+		t.Fatal(err)
+	}
+	db, err := sql.Open("mysql", source+"&interpolateParams=true")
+	if !strings.Contains(source, "?") {
+		db, err = sql.Open("mysql", source+"?interpolateParams=true")
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer db.Close()
+	conn, err := db.Conn(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close()
+	reads := func() (total int) {
+		t.Helper()
+		rows, err := conn.QueryContext(t.Context(), "SHOW SESSION STATUS LIKE 'Handler_read%'")
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer rows.Close()
+		for rows.Next() {
+			var name string
+			var value int
+			if err := rows.Scan(&name, &value); err != nil {
+				t.Fatal(err)
+			}
+			total += value
+		}
+		if err := rows.Err(); err != nil {
+			t.Fatal(err)
+		}
+		return total
+	}
+	for i, args := range [][]any{{0, "order-0", "Order", 1}, {0, fmt.Sprintf("%032d", 5000), 1}} {
+		before := reads()
+		var found int
+		text := "SELECT COUNT(*) FROM (" + stores.MySQLLookUps[i] + ") AS found"
+		if err := conn.QueryRowContext(t.Context(), text, args...).Scan(&found); err != nil {
+			t.Fatal(err)
+		}
+		if n := reads() - before; found != 1 || n > 60 { // some are of the status query itself
+			t.Errorf("%s finds %d rows and reads %d", stores.MySQLLookUps[i], found, n)
+		}
+	}
+}

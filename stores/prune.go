@@ -1,0 +1,126 @@
+package stores
+
+import (
+	"context"
+	"database/sql"
+	"fmt"
+)
+
+// pruneRows is how many sequences one transaction of a removal covers, so that none holds the lease row for long.
+const pruneRows = 10_000
+
+// Prune removes the messages of a channel up to a sequence, that one included; it leaves Info().Last as it is. The
+// database refuses it on messages that are events. It tries until ctx ends; what was removed before stays removed.
+//
+// Prune is called by the goroutine of Append.
+func (s *Store) Prune(ctx context.Context, c *Channel, upTo uint64) error {
+	if !s.isKnown(c) {
+		return ErrUnknownChannel
+	}
+	if err := s.removeUpTo(ctx, c.id, c.Info().First, min(upTo, c.Info().Last)); err != nil {
+		return fmt.Errorf("prune channel %q: %w", c.name, err)
+	}
+	return s.persist(ctx, func() error { return s.reload(ctx, s.reader, []*Channel{c}) })
+}
+
+// removeUpTo removes rows of messages and reduces the channel's counters with them.
+func (s *Store) removeUpTo(ctx context.Context, id int64, first, last uint64) error {
+	for to := first + pruneRows - 1; first <= last; first, to = to+1, to+pruneRows {
+		to = min(to, last)
+		err := s.write(ctx, func(t *transaction) error {
+			var msgs, bytes int64
+			err := t.query(ctx, s.text.countUpTo, func(rows *sql.Rows) error { return rows.Scan(&msgs, &bytes) }, id, to)
+			if err != nil || msgs == 0 {
+				return err
+			}
+			if _, err := t.exec(ctx, s.text.deleteUpTo, id, to); err != nil {
+				return err
+			}
+			_, err = t.exec(ctx, s.text.reduceChannel, msgs, bytes, id)
+			return err
+		})
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// DeleteChannel removes a channel: a channel created later under its name starts at sequence 1. Its messages and
+// subscriptions stay in the database until PurgeDeleted. A channel that holds events is not deleted: ErrRefused. It
+// tries until ctx ends.
+//
+// DeleteChannel is called by the goroutine of Append.
+func (s *Store) DeleteChannel(ctx context.Context, c *Channel) error {
+	if !s.isKnown(c) {
+		return ErrUnknownChannel
+	}
+	s.creating.Lock()
+	defer s.creating.Unlock()
+	err := s.write(ctx, func(t *transaction) error {
+		holds := false
+		err := t.query(ctx, s.text.hasEvents, func(*sql.Rows) error {
+			holds = true
+			return nil
+		}, c.id)
+		if err != nil {
+			return err
+		}
+		if holds {
+			return fmt.Errorf("%w: it holds events, which are immutable", ErrRefused)
+		}
+		_, err = t.exec(ctx, s.text.markDeleted, c.id)
+		return err
+	})
+	if err != nil {
+		return fmt.Errorf("delete channel %q: %w", c.name, err)
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	delete(s.byName, c.name)
+	return nil
+}
+
+// PurgeDeleted removes what is left of deleted channels. It tries until ctx ends, and can be called again.
+func (s *Store) PurgeDeleted(ctx context.Context) error {
+	var ids []int64
+	err := s.reader.query(ctx, s.text.deletedChannels, func(rows *sql.Rows) error {
+		var id int64
+		err := rows.Scan(&id)
+		ids = append(ids, id)
+		return err
+	})
+	if err != nil {
+		return fmt.Errorf("find deleted channels: %w", s.readError(ctx, err))
+	}
+	for _, id := range ids {
+		var info ChannelInfo
+		err := s.reader.query(ctx, s.text.channel, func(rows *sql.Rows) error {
+			return scanChannel(rows, &id, nil, &info)
+		}, id)
+		if err != nil {
+			return fmt.Errorf("purge deleted channel %d: %w", id, s.readError(ctx, err))
+		}
+		if err := s.purge(ctx, id, info); err != nil {
+			return fmt.Errorf("purge deleted channel %d: %w", id, err)
+		}
+	}
+	return nil
+}
+
+// purge removes a channel's rows, its own last.
+func (s *Store) purge(ctx context.Context, id int64, info ChannelInfo) error {
+	if info.First > 0 {
+		if err := s.removeUpTo(ctx, id, info.First, info.Last); err != nil {
+			return err
+		}
+	}
+	return s.write(ctx, func(t *transaction) error {
+		for _, text := range []string{s.text.deletePendingsOf, s.text.deleteSubsOf, s.text.deleteChannel} {
+			if _, err := t.exec(ctx, text, id); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+}
