@@ -1,6 +1,7 @@
 // Package proto maps the payload of a published message to the columns of an
 // event. The payload is an eventstore.v1.Event, specified in
-// eventstore/v1/event.proto; its generated code is package eventstorev1.
+// eventstore/v1/event.proto, whose generated code is package eventstorev1, or a
+// message of the application's own type, which a Mapping reads.
 package proto
 
 import (
@@ -25,8 +26,11 @@ type Event struct {
 	AggregateID   string // never empty
 	AggregateType string // may be empty
 	Version       uint64 // event_version, 0 if it is left to the server; at most math.MaxInt64
-	Data          []byte // event_data as published; part of the payload, not a copy
-	Metadata      []byte // JSON object of strings, keys sorted by their bytes; nil if there is none
+	Data          []byte // event_data as published, part of the payload, or as JSON if a Mapping made it that
+	Metadata      []byte // JSON object of strings, keys sorted by their bytes; nil if there is none; of a Mapping also another object
+
+	// binary is the message that a Mapping made the JSON in Data of, nil if it did not.
+	binary []byte
 }
 
 // Field numbers of eventstore.v1.Event.

@@ -39,6 +39,10 @@ func JSON(data []byte, maxDepth int) []byte {
 	if storable(data, maxDepth) {
 		return data
 	}
+	return base64JSON(data)
+}
+
+func base64JSON(data []byte) []byte {
 	out := make([]byte, 0, base64.StdEncoding.EncodedLen(len(data))+2)
 	out = append(out, '"')
 	out = base64.StdEncoding.AppendEncode(out, data)

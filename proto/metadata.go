@@ -63,6 +63,8 @@ func object(entries []entry) ([]byte, error) {
 			continue
 		}
 		switch {
+		case !utf8.Valid(e.key) || !utf8.Valid(e.value): // of a mapped proto2 message
+			return nil, errNotUTF8("metadata")
 		case bytes.IndexByte(e.key, 0) >= 0 || bytes.IndexByte(e.value, 0) >= 0:
 			return nil, errNUL("metadata")
 		case len(e.key) > MaxJSONKey:

@@ -1,0 +1,128 @@
+package proto
+
+import (
+	"errors"
+	"fmt"
+	"iter"
+	"os"
+
+	"google.golang.org/protobuf/proto"
+	"google.golang.org/protobuf/reflect/protodesc"
+	"google.golang.org/protobuf/reflect/protoreflect"
+	"google.golang.org/protobuf/reflect/protoregistry"
+	"google.golang.org/protobuf/types/descriptorpb"
+	"google.golang.org/protobuf/types/dynamicpb"
+	"google.golang.org/protobuf/types/known/anypb"
+	"google.golang.org/protobuf/types/known/durationpb"
+	"google.golang.org/protobuf/types/known/emptypb"
+	"google.golang.org/protobuf/types/known/fieldmaskpb"
+	"google.golang.org/protobuf/types/known/structpb"
+	"google.golang.org/protobuf/types/known/timestamppb"
+	"google.golang.org/protobuf/types/known/wrapperspb"
+)
+
+// wellKnown are the files of the message types that have a JSON form of their own.
+var wellKnown = []protoreflect.FileDescriptor{
+	anypb.File_google_protobuf_any_proto,
+	durationpb.File_google_protobuf_duration_proto,
+	emptypb.File_google_protobuf_empty_proto,
+	fieldmaskpb.File_google_protobuf_field_mask_proto,
+	structpb.File_google_protobuf_struct_proto,
+	timestamppb.File_google_protobuf_timestamp_proto,
+	wrapperspb.File_google_protobuf_wrappers_proto,
+}
+
+// anyName is the type that holds a message of any other type.
+const anyName protoreflect.FullName = "google.protobuf.Any"
+
+// findMessage returns a message type of a descriptor set, and all types of it.
+func findMessage(file, name string) (protoreflect.MessageDescriptor, *dynamicpb.Types, error) {
+	switch {
+	case file == "":
+		return nil, nil, errors.New("descriptor_set: is missing")
+	case name == "":
+		return nil, nil, errors.New("message: is missing")
+	}
+	content, err := os.ReadFile(file)
+	if err != nil {
+		return nil, nil, fmt.Errorf("descriptor_set: %w", err)
+	}
+	var set descriptorpb.FileDescriptorSet
+	if err := proto.Unmarshal(content, &set); err != nil {
+		return nil, nil, fmt.Errorf("descriptor_set: %q is no google.protobuf.FileDescriptorSet", file)
+	}
+	present := make(map[string]bool, len(set.GetFile()))
+	for _, fd := range set.GetFile() {
+		present[fd.GetName()] = true
+	}
+	for _, fd := range set.GetFile() {
+		for _, dep := range fd.GetDependency() {
+			if !present[dep] {
+				return nil, nil, fmt.Errorf("descriptor_set: %q has %s, but not %s that it imports: make it with buf build, or protoc --include_imports",
+					file, fd.GetName(), dep)
+			}
+		}
+	}
+	files, err := protodesc.NewFiles(&set)
+	if err != nil {
+		return nil, nil, fmt.Errorf("descriptor_set: %q: %w", file, err)
+	}
+	if err := checkWellKnown(files); err != nil {
+		return nil, nil, fmt.Errorf("descriptor_set: %q: %w", file, err)
+	}
+	d, err := files.FindDescriptorByName(protoreflect.FullName(name))
+	message, ok := d.(protoreflect.MessageDescriptor)
+	if err != nil || !ok || message.IsMapEntry() {
+		return nil, nil, fmt.Errorf("message: %q is no message type of %q", name, file)
+	}
+	return message, dynamicpb.NewTypes(files), nil
+}
+
+// checkWellKnown refuses other types under the names of well-known ones, whose JSON form depends on their fields.
+func checkWellKnown(files *protoregistry.Files) error {
+	for _, file := range wellKnown {
+		for i := range file.Messages().Len() {
+			want := file.Messages().Get(i)
+			d, err := files.FindDescriptorByName(want.FullName())
+			if err != nil {
+				continue // not in the set
+			}
+			if md, ok := d.(protoreflect.MessageDescriptor); !ok || !sameFields(md, want) {
+				return fmt.Errorf("%s is not the type that is known under this name", want.FullName())
+			}
+		}
+	}
+	return nil
+}
+
+// sameFields reports whether all fields of want are in md, and of the same type.
+func sameFields(md, want protoreflect.MessageDescriptor) bool {
+	for i := range want.Fields().Len() {
+		w := want.Fields().Get(i)
+		f := md.Fields().ByNumber(w.Number())
+		if f == nil || f.Name() != w.Name() || f.Kind() != w.Kind() || f.Cardinality() != w.Cardinality() || typeName(f) != typeName(w) {
+			return false
+		}
+	}
+	return true
+}
+
+// reachable returns a message type and those of its fields, and so on.
+func reachable(md protoreflect.MessageDescriptor) iter.Seq[protoreflect.MessageDescriptor] {
+	return func(yield func(protoreflect.MessageDescriptor) bool) {
+		seen := map[protoreflect.FullName]bool{md.FullName(): true}
+		for next := []protoreflect.MessageDescriptor{md}; len(next) > 0; {
+			md := next[0]
+			next = next[1:]
+			if !yield(md) {
+				return
+			}
+			for i := range md.Fields().Len() {
+				if to := md.Fields().Get(i).Message(); to != nil && !seen[to.FullName()] {
+					seen[to.FullName()] = true
+					next = append(next, to)
+				}
+			}
+		}
+	}
+}

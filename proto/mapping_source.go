@@ -1,0 +1,224 @@
+package proto
+
+import (
+	"errors"
+	"fmt"
+	"strings"
+	"unicode/utf8"
+
+	"google.golang.org/protobuf/reflect/protoreflect"
+	"google.golang.org/protobuf/types/dynamicpb"
+)
+
+// source is where a column comes from.
+type source struct {
+	kind  sourceKind
+	text  string                         // sourceText: the column's value
+	path  []protoreflect.FieldDescriptor // to the field; for a oneof, to the message that has it
+	oneof protoreflect.OneofDescriptor
+}
+
+type sourceKind int
+
+const (
+	sourceNone      sourceKind = iota
+	sourceText                 // the same for all events
+	sourceMessage              // the whole payload
+	sourceField                // a field
+	sourceOneof                // the member that is set
+	sourceOneofType            // its message type
+)
+
+// compile reads the sources of a configuration.
+func compile(message protoreflect.MessageDescriptor, types *dynamicpb.Types, cfg MappingConfig) (*Mapping, error) {
+	m := &Mapping{message: message, types: types}
+	for c, text := range map[column]string{
+		columnID: cfg.EventID, columnType: cfg.EventType,
+		columnAggregateID: cfg.AggregateID, columnAggregateType: cfg.AggregateType,
+		columnVersion: cfg.EventVersion, columnData: cfg.EventData, columnMetadata: cfg.Metadata,
+	} {
+		m.sources[c].text = strings.TrimSpace(text)
+	}
+	for c := range columns {
+		text := m.sources[c].text
+		if text == "" {
+			if c == columnAggregateID || c == columnType {
+				return nil, fmt.Errorf("%s: is missing", columnNames[c])
+			}
+			continue
+		}
+		src, err := parseSource(message, text)
+		if err == nil {
+			err = src.suits(c)
+		}
+		if err != nil {
+			return nil, fmt.Errorf("%s: %q: %w", columnNames[c], text, err)
+		}
+		m.sources[c] = src
+		m.want(c, src)
+	}
+	m.root.exclude()
+	for md := range reachable(message) {
+		m.hasAny = m.hasAny || md.FullName() == anyName
+		m.hasRequired = m.hasRequired || md.RequiredNumbers().Len() > 0
+	}
+	return m, nil
+}
+
+// parseSource returns the source that text names in messages of a type.
+func parseSource(message protoreflect.MessageDescriptor, text string) (source, error) {
+	if constant, ok := strings.CutPrefix(text, "="); ok {
+		constant = strings.TrimSpace(constant)
+		switch {
+		case constant == "":
+			return source{}, errors.New("there is no text after the sign")
+		case !utf8.ValidString(constant) || strings.ContainsRune(constant, 0):
+			return source{}, errors.New("the text is not valid UTF-8 without NUL")
+		case len(constant) > MaxIdentifier:
+			return source{}, fmt.Errorf("the text is longer than %d bytes", MaxIdentifier)
+		}
+		return source{kind: sourceText, text: constant}, nil
+	}
+	if text == "$message" {
+		return source{kind: sourceMessage, text: string(message.Name())}, nil
+	}
+	src := source{kind: sourceField}
+	prefix, names, found := strings.Cut(text, ":")
+	switch {
+	case !found:
+		names = text
+	case prefix == "oneof":
+		src.kind = sourceOneof
+	case prefix == "oneof_type":
+		src.kind = sourceOneofType
+	default:
+		return source{}, fmt.Errorf("prefix %q is neither oneof nor oneof_type", prefix)
+	}
+	path := strings.Split(strings.TrimSpace(names), ".")
+	last := len(path) - 1
+	for i, name := range path {
+		if i == last && src.kind != sourceField {
+			src.oneof = message.Oneofs().ByName(protoreflect.Name(name))
+			if src.oneof == nil || src.oneof.IsSynthetic() {
+				return source{}, fmt.Errorf("%s has no oneof %q", message.FullName(), name)
+			}
+			return src, nil
+		}
+		fd := message.Fields().ByName(protoreflect.Name(name))
+		switch {
+		case fd == nil:
+			return source{}, fmt.Errorf("%s has no field %q", message.FullName(), name)
+		case i < last && fd.Message() == nil:
+			return source{}, fmt.Errorf("%s is no message: it has no field %q", fd.FullName(), path[i+1])
+		case i < last && fd.Cardinality() == protoreflect.Repeated:
+			return source{}, fmt.Errorf("%s is repeated: which one is meant?", fd.FullName())
+		}
+		src.path = append(src.path, fd)
+		message = fd.Message()
+	}
+	return src, nil
+}
+
+// suits reports why the source cannot fill the column.
+func (src source) suits(c column) error {
+	var fd protoreflect.FieldDescriptor
+	if src.kind == sourceField {
+		fd = src.path[len(src.path)-1]
+		if fd.IsList() || fd.IsMap() && c != columnMetadata {
+			return fmt.Errorf("%s is repeated: which one is meant?", fd.FullName())
+		}
+	}
+	if src.kind == sourceOneofType {
+		for i := range src.oneof.Fields().Len() {
+			if member := src.oneof.Fields().Get(i); member.Message() == nil {
+				return fmt.Errorf("%s is no message: it has no type name", member.FullName())
+			}
+		}
+	}
+	switch c {
+	case columnType, columnAggregateType:
+		if fd != nil {
+			return isIdentifier(fd)
+		}
+	case columnAggregateID:
+		switch {
+		case fd != nil:
+			return isIdentifier(fd)
+		case src.kind != sourceText:
+			return errors.New("must be a field or a text")
+		}
+	case columnID:
+		if fd == nil {
+			return errors.New("must be a field")
+		}
+		return isIdentifier(fd)
+	case columnVersion:
+		switch {
+		case fd == nil:
+			return errors.New("must be a field")
+		case !isInteger(fd.Kind()):
+			return fmt.Errorf("%s is of type %s: it must be an integer", fd.FullName(), typeName(fd))
+		}
+	case columnData:
+		switch src.kind {
+		case sourceMessage:
+		case sourceField:
+			return isData(fd)
+		case sourceOneof:
+			for i := range src.oneof.Fields().Len() {
+				if err := isData(src.oneof.Fields().Get(i)); err != nil {
+					return err
+				}
+			}
+		default:
+			return errors.New("must be $message, a field or a oneof")
+		}
+	case columnMetadata:
+		switch {
+		case fd == nil:
+			return errors.New("must be a field")
+		case fd.IsMap() && fd.MapValue().Message() != nil:
+			return fmt.Errorf("%s is a map of messages: its values must be scalars", fd.FullName())
+		case !fd.IsMap() && (fd.Message() == nil || !isObject(fd.Message())):
+			return fmt.Errorf("%s is of type %s: it must be a message or a map of scalars", fd.FullName(), typeName(fd))
+		}
+	}
+	return nil
+}
+
+func isIdentifier(fd protoreflect.FieldDescriptor) error {
+	switch {
+	case fd.Message() != nil:
+		return fmt.Errorf("%s is of type %s: name one of its fields", fd.FullName(), typeName(fd))
+	case fd.Kind() == protoreflect.StringKind, fd.Kind() == protoreflect.BytesKind, fd.Kind() == protoreflect.EnumKind, isInteger(fd.Kind()):
+		return nil
+	}
+	return fmt.Errorf("%s is of type %s: it must be a string, bytes, an integer or an enum", fd.FullName(), typeName(fd))
+}
+
+func isData(fd protoreflect.FieldDescriptor) error {
+	if fd.Message() == nil && fd.Kind() != protoreflect.BytesKind && fd.Kind() != protoreflect.StringKind {
+		return fmt.Errorf("%s is of type %s: it must be a message, bytes or a string", fd.FullName(), typeName(fd))
+	}
+	return nil
+}
+
+// isObject reports whether the JSON form of a message is an object.
+func isObject(md protoreflect.MessageDescriptor) bool {
+	if md.ParentFile().Package() != "google.protobuf" {
+		return true
+	}
+	switch md.Name() {
+	case "Timestamp", "Duration", "FieldMask", "Value", "ListValue",
+		"DoubleValue", "FloatValue", "Int64Value", "UInt64Value", "Int32Value", "UInt32Value", "BoolValue", "StringValue", "BytesValue":
+		return false
+	}
+	return true
+}
+
+func typeName(fd protoreflect.FieldDescriptor) string {
+	if fd.Message() != nil {
+		return string(fd.Message().FullName())
+	}
+	return fd.Kind().String()
+}
