@@ -17,6 +17,14 @@ type Append struct {
 	Reply   string
 	Payload []byte       // the publisher's data
 	Event   *proto.Event // what Payload holds; nil on a channel that is no event channel. Not changed, nor is Payload
+	// Mapping is how Event was read from Payload; nil if Payload is an eventstore.v1.Event.
+	Mapping *proto.Mapping
+	// Versions says which event_version is accepted. It is the same for all events of a channel.
+	Versions Versions
+}
+
+func (a *Append) aggregate() aggregate {
+	return aggregate{a.Channel.id, a.Event.AggregateType, a.Event.AggregateID}
 }
 
 // Result is what became of a message.
@@ -41,15 +49,7 @@ type Result struct {
 //
 // Append is called by one goroutine at a time.
 func (s *Store) Append(ctx context.Context, messages []Append) ([]Result, error) {
-	b := &batch{
-		s:         s,
-		appends:   messages,
-		results:   make([]Result, len(messages)),
-		done:      make([]bool, len(messages)),
-		documents: make([][]byte, len(messages)),
-		heads:     map[aggregate]uint64{},
-		known:     map[eventKey]*stored{},
-	}
+	b := s.newBatch(messages)
 	items := make([]int, len(messages))
 	for i := range items {
 		items[i] = i
@@ -72,9 +72,27 @@ func (s *Store) Append(ctx context.Context, messages []Append) ([]Result, error)
 	return b.results, err
 }
 
+func (s *Store) newBatch(messages []Append) *batch {
+	return &batch{
+		s:         s,
+		appends:   messages,
+		results:   make([]Result, len(messages)),
+		done:      make([]bool, len(messages)),
+		documents: make([][]byte, len(messages)),
+		heads:     map[aggregate]uint64{},
+		fresh:     map[aggregate]bool{},
+		versions:  map[versionKey]bool{},
+		known:     map[eventKey]*stored{},
+	}
+}
+
+// maxRefreshes is how often the database is asked what a single message collides with, which somebody who writes beside
+// the server can change in between.
+const maxRefreshes = 5
+
 // run stores items, in one transaction if the database refuses none of them.
 func (b *batch) run(ctx context.Context, items []int) error {
-	refreshed := false
+	refreshed := 0
 	for len(items) > 0 {
 		p, err := b.plan(ctx, items)
 		if err != nil {
@@ -92,9 +110,9 @@ func (b *batch) run(ctx context.Context, items []int) error {
 			return err
 		}
 		switch {
-		case failed.kind == failedUnique && !refreshed:
+		case failed.kind == failedUnique && (refreshed == 0 || len(p.rows) == 1 && refreshed < maxRefreshes):
 			// An event that is stored already, most likely. Ask, and plan again with the answer.
-			refreshed = true
+			refreshed++
 			if err := b.refresh(ctx, p, items); err != nil {
 				return err
 			}
@@ -109,7 +127,7 @@ func (b *batch) run(ctx context.Context, items []int) error {
 			if err := b.run(ctx, items[:middle]); err != nil {
 				return err
 			}
-			items, refreshed = items[middle:], false
+			items, refreshed = items[middle:], 0
 		}
 	}
 	return nil
@@ -118,6 +136,7 @@ func (b *batch) run(ctx context.Context, items []int) error {
 // refresh forgets what memory says about items, and asks the database.
 func (b *batch) refresh(ctx context.Context, p *plan, items []int) error {
 	b.dropHeads(items)
+	clear(b.versions)
 	var ids []eventKey
 	for _, r := range p.rows {
 		if r.event != nil && r.event.ID != "" {
@@ -135,7 +154,7 @@ func (b *batch) refresh(ctx context.Context, p *plan, items []int) error {
 func (b *batch) dropHeads(items []int) {
 	for _, item := range items {
 		if a := &b.appends[item]; a.Event != nil && a.Channel != nil {
-			key := aggregate{a.Channel.id, a.Event.AggregateType, a.Event.AggregateID}
+			key := a.aggregate()
 			delete(b.heads, key)
 			b.s.heads.drop(key)
 		}
@@ -164,7 +183,7 @@ func (b *batch) commit(ctx context.Context, p *plan) error {
 		var failed *txError
 		if !errors.As(err, &failed) {
 			if unknown {
-				err = fmt.Errorf("%w: %w", err, ErrOutcomeUnknown)
+				err = b.leaveInDoubt(p, err)
 			}
 			return err
 		}
@@ -176,15 +195,20 @@ func (b *batch) commit(ctx context.Context, p *plan) error {
 		if !wait.sleep(ctx) {
 			err := unavailable(ctx, failed.err)
 			if unknown {
-				b.s.doubt = append(b.s.doubt, p.channels()...)
-				for _, r := range p.rows {
-					b.dropHeads([]int{r.item})
-				}
-				err = fmt.Errorf("%w: %w", err, ErrOutcomeUnknown)
+				err = b.leaveInDoubt(p, err)
 			}
 			return err
 		}
 	}
+}
+
+// leaveInDoubt has the next batch find out what became of a plan, and returns err with that to it.
+func (b *batch) leaveInDoubt(p *plan, err error) error {
+	b.s.doubt = append(b.s.doubt, p.channels()...)
+	for _, r := range p.rows {
+		b.dropHeads([]int{r.item})
+	}
+	return fmt.Errorf("%w: %w", err, ErrOutcomeUnknown)
 }
 
 // once makes one attempt. After one with an unknown outcome it looks first.
@@ -263,8 +287,11 @@ func (b *batch) advance(p *plan) {
 		b.heads[key] = version
 		b.s.heads.put(key, version)
 	}
+	for at := range p.versions {
+		b.versions[at] = true
+	}
 	for id, r := range p.ids {
-		b.known[id] = &stored{r.sequence, b.appends[r.item].Payload}
+		b.known[id] = &stored{r.sequence, r.payload}
 	}
 }
 

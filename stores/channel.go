@@ -28,6 +28,9 @@ type ChannelInfo struct {
 // Name returns the channel's name.
 func (c *Channel) Name() string { return c.name }
 
+// ID returns the number of the channel's row. A channel created later has a higher one.
+func (c *Channel) ID() int64 { return c.id }
+
 // Info returns a consistent snapshot.
 func (c *Channel) Info() ChannelInfo {
 	c.mu.Lock()

@@ -29,6 +29,8 @@ const (
 
 // dialect is what differs between databases. Each implementation is one file of complete statements.
 type dialect interface {
+	indexer
+
 	// open connects nothing yet: it checks the source and returns the handle of writes and that of reads, which may be
 	// the same. Errors do not contain the source's password.
 	open(o Options) (write, read *sql.DB, err error)
@@ -49,8 +51,19 @@ type dialect interface {
 	advanceChannels(ctx context.Context, tx *transaction, advances []*advance) error
 	// saveProgress upserts row 0 of each subscription in SubsPending.
 	saveProgress(ctx context.Context, tx *transaction, rows []progressRow) error
-	// heads calls found with the position and the last version of each aggregate that has an event.
+	// heads calls found with the position and the highest version of each aggregate that has an event.
 	heads(ctx context.Context, q querier, keys []aggregate, found func(i int, version uint64)) error
+	// versions calls found with the position of each version that an event has.
+	versions(ctx context.Context, q querier, keys []versionKey, found func(i int)) error
+	// plainMessages is the text (id, from, to, limit) → seq, data, by seq, of messages without event columns, or of all
+	// if the schema has no such columns yet.
+	plainMessages(columns bool) string
+	// lastEvent is the text (aggregate_id, aggregate_type, id) → seq of the event with the highest version.
+	lastEvent() string
+	// fillEvents writes the event columns of rows, but not of those that have them already.
+	fillEvents(ctx context.Context, tx *transaction, rows []*row) error
+	// hasTable says whether there is a table of that name, letter case aside.
+	hasTable(ctx context.Context, q querier, name string) (bool, error)
 	// eventsByID calls found with the position, the sequence and the encoded MsgProto of each event that is stored.
 	eventsByID(ctx context.Context, q querier, keys []eventKey, found func(i int, sequence uint64, data []byte)) error
 }

@@ -38,15 +38,22 @@ var (
 	ErrClosed = errors.New("the store is closed")
 )
 
-// VersionError is the refusal of an event whose event_version is not the next of its aggregate.
+// VersionError is the refusal of an event whose event_version its aggregate does not take.
 type VersionError struct {
 	Aggregate string // aggregate_id
-	Head      uint64 // version of the aggregate's last stored event, 0: it has none
-	Version   uint64 // version that the event carries
+	Head      uint64 // highest version of the aggregate's stored events, 0: it has none
+	Version   uint64 // version that the event carries; 0: none, and there is no next one
+	Taken     bool   // versions need only be unique, and another event has this one
 }
 
 // Error returns the text that publishers test for; its words are a promise.
 func (e *VersionError) Error() string {
+	switch {
+	case e.Taken:
+		return fmt.Sprintf("wrong expected version: aggregate %q has an event with version %d", e.Aggregate, e.Version)
+	case e.Version == 0:
+		return fmt.Sprintf("wrong expected version: aggregate %q is at version %d, there is no higher one", e.Aggregate, e.Head)
+	}
 	return fmt.Sprintf("wrong expected version: aggregate %q is at version %d, event has version %d", e.Aggregate, e.Head, e.Version)
 }
 

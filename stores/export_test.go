@@ -72,3 +72,6 @@ func PostgresPlans(t *testing.T, o Options) map[string]string {
 
 // MySQLLookUps are the texts that look up aggregates and events.
 var MySQLLookUps = []string{mysqlHead, mysqlEventByID}
+
+// MySQLView is the view events that the indexes of no path need.
+func MySQLView() string { return fmt.Sprintf(mysqlView, "") }

@@ -51,7 +51,7 @@ func migrate(ctx context.Context, d dialect, db *dbsql.DB, o Options) error {
 func runMigrations(ctx context.Context, d dialect, db *dbsql.DB, o Options) error {
 	if o.Driver != "sqlite" {
 		// Building an index on an old table takes as long as it takes.
-		o.StatementTimeout = 7 * 24 * time.Hour
+		o.StatementTimeout, o.patient = 7*24*time.Hour, true
 		own, _, err := d.open(o)
 		if err != nil {
 			return err

@@ -51,10 +51,10 @@ func (*mysql) open(o Options) (write, read *sql.DB, err error) {
 	if cfg.Timeout <= 0 {
 		cfg.Timeout = defaultConnectTimeout
 	}
-	if cfg.ReadTimeout <= 0 {
+	if cfg.ReadTimeout <= 0 || o.patient {
 		cfg.ReadTimeout = o.StatementTimeout + networkGrace
 	}
-	if cfg.WriteTimeout <= 0 {
+	if cfg.WriteTimeout <= 0 || o.patient {
 		cfg.WriteTimeout = o.StatementTimeout + networkGrace
 	}
 	connector, err := mysqldriver.NewConnector(cfg)
@@ -144,7 +144,8 @@ const (
 	mysqlSaveProgressEnd = " ON DUPLICATE KEY UPDATE seq = 0, lastsent = VALUES(lastsent), pending = VALUES(pending), acks = NULL"
 
 	// One look-up per key, each the end of an index range: a list of keys in an IN would read the ranges.
-	mysqlHead      = "(SELECT ? AS n, event_version FROM Messages WHERE aggregate_id = ? AND aggregate_type = ? AND id = ? ORDER BY event_version DESC LIMIT 1)"
+	mysqlHead      = "(SELECT ? AS n, event_version FROM Messages WHERE aggregate_id = ? AND aggregate_type = ? AND id = ? AND event_version > 0 ORDER BY event_version DESC LIMIT 1)"
+	mysqlVersion   = "(SELECT ? AS n FROM Messages WHERE aggregate_id = ? AND aggregate_type = ? AND event_version = ? AND id = ?)"
 	mysqlEventByID = "(SELECT ? AS n, seq, data FROM Messages WHERE event_id = ? AND id = ?)"
 	mysqlAnd       = " UNION ALL "
 )
@@ -288,6 +289,26 @@ func (*mysql) heads(ctx context.Context, q querier, keys []aggregate, found func
 			var version uint64
 			err := rows.Scan(&at, &version)
 			found(at, version)
+			return err
+		}, args...)
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (*mysql) versions(ctx context.Context, q querier, keys []versionKey, found func(int)) error {
+	for from := 0; from < len(keys); from += mysqlKeys {
+		part := keys[from:min(from+mysqlKeys, len(keys))]
+		args := make([]any, 0, 5*len(part))
+		for i, key := range part {
+			args = append(args, from+i, key.aggregate.id, key.aggregate.typ, key.version, key.aggregate.channel)
+		}
+		err := q.query(ctx, repeat(mysqlVersion, mysqlAnd, len(part)), func(rows *sql.Rows) error {
+			var at int
+			err := rows.Scan(&at)
+			found(at)
 			return err
 		}, args...)
 		if err != nil {

@@ -2,7 +2,6 @@ package stores
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"time"
 
@@ -17,6 +16,7 @@ type row struct {
 	channel   *Channel
 	sequence  uint64
 	timestamp int64
+	payload   []byte       // the publisher's, with the version that we appended
 	data      []byte       // encoded pb.MsgProto
 	event     *proto.Event // nil: no event
 	version   uint64       // of the event, given by the publisher or by us
@@ -38,6 +38,7 @@ type plan struct {
 
 	byChannel map[*Channel]*advance
 	heads     map[aggregate]uint64 // as they will be
+	versions  map[versionKey]bool  // that rows take, where versions need only be unique
 	ids       map[eventKey]*row
 }
 
@@ -61,8 +62,18 @@ type batch struct {
 	done      []bool   // items with a final result
 	documents [][]byte // event_data as JSON, by item, made when needed
 
-	heads map[aggregate]uint64 // committed, of the batch's aggregates
-	known map[eventKey]*stored // events that were looked up: nil if the database does not hold it
+	heads    map[aggregate]uint64 // committed, of the batch's aggregates
+	fresh    map[aggregate]bool   // heads that the database was asked for on behalf of this batch
+	versions map[versionKey]bool  // that were looked up: whether an event has it
+	known    map[eventKey]*stored // events that were looked up: nil if the database does not hold it
+}
+
+// add adds an item.
+func (b *batch) add(a Append) {
+	b.appends = append(b.appends, a)
+	b.results = append(b.results, Result{})
+	b.done = append(b.done, false)
+	b.documents = append(b.documents, nil)
 }
 
 // plan gives places to items, in order, on top of what is committed.
@@ -72,25 +83,25 @@ func (b *batch) plan(ctx context.Context, items []int) (*plan, error) {
 	}
 	for {
 		p, ask, err := b.simulate(items)
-		if err != nil || len(ask) == 0 {
+		if err != nil || ask.none() {
 			return p, err
 		}
-		// An event with a version that is not the next one may be a stored one that is sent again.
-		if err := b.lookUp(ctx, ask); err != nil {
+		if err := b.answer(ctx, ask); err != nil {
 			return nil, err
 		}
 	}
 }
 
-// simulate plans with what is known, and returns the events that must be looked up before its answer is final.
-func (b *batch) simulate(items []int) (*plan, []eventKey, error) {
+// simulate plans with what is known, and returns what must be looked up before its answer is final.
+func (b *batch) simulate(items []int) (*plan, *questions, error) {
 	p := &plan{
 		rows:      make([]*row, 0, len(items)),
 		byChannel: map[*Channel]*advance{},
 		heads:     map[aggregate]uint64{},
+		versions:  map[versionKey]bool{},
 		ids:       map[eventKey]*row{},
 	}
-	var ask []eventKey
+	ask := &questions{}
 	now := time.Now().UnixNano()
 	for _, item := range items {
 		a := &b.appends[item]
@@ -106,31 +117,22 @@ func (b *batch) simulate(items []int) (*plan, []eventKey, error) {
 			if a.Event.ID != "" && p.again(b, item, id) {
 				continue
 			}
-			key := aggregate{a.Channel.id, a.Event.AggregateType, a.Event.AggregateID}
-			head, ok := p.heads[key]
-			if !ok {
-				head = b.heads[key]
-			}
-			version = a.Event.Version
-			switch version {
-			case 0:
-				version = head + 1
-				payload = proto.AppendVersion(payload, version)
-			case head + 1:
-			default:
-				if _, looked := b.known[id]; a.Event.ID != "" && !looked {
-					ask = append(ask, id)
-				}
-				p.refuse(item, &VersionError{Aggregate: a.Event.AggregateID, Head: head, Version: version})
+			var err error
+			if version, err = p.version(b, a, ask); err != nil {
+				p.refuse(item, err)
 				continue
 			}
-			p.heads[key] = version
+			p.take(b, a, version)
+			if a.Event.Version == 0 {
+				payload = a.Mapping.AppendVersion(payload, version)
+			}
 		}
 		r := &row{
 			item:      item,
 			channel:   a.Channel,
 			sequence:  adv.last + 1,
 			timestamp: max(now, adv.time), // a clock that is set back does not turn time back
+			payload:   payload,
 			event:     a.Event,
 			version:   version,
 		}
@@ -143,7 +145,7 @@ func (b *batch) simulate(items []int) (*plan, []eventKey, error) {
 		}
 		if a.Event != nil {
 			if b.documents[item] == nil {
-				b.documents[item] = proto.JSON(a.Event.Data, b.s.dialect.jsonDepth())
+				b.documents[item] = a.Event.Document(b.s.dialect.jsonDepth())
 			}
 			r.document = b.documents[item]
 			if a.Event.ID != "" {
@@ -178,9 +180,9 @@ func (p *plan) advance(s *Store, c *Channel) *advance {
 
 // again settles an event that is in this batch or, as far as is known, in the database already.
 func (p *plan) again(b *batch, item int, id eventKey) bool {
-	payload := b.appends[item].Payload
+	payload, mapping := b.appends[item].Payload, b.appends[item].Mapping
 	if first := p.ids[id]; first != nil {
-		if proto.SameEvent(b.appends[first.item].Payload, payload) {
+		if mapping.SameEvent(first.payload, payload) {
 			p.duplicates = append(p.duplicates, duplicate{item, first})
 		} else {
 			p.refuse(item, duplicateError(id))
@@ -188,7 +190,7 @@ func (p *plan) again(b *batch, item int, id eventKey) bool {
 		return true
 	}
 	if old := b.known[id]; old != nil {
-		if proto.SameEvent(old.payload, payload) {
+		if mapping.SameEvent(old.payload, payload) {
 			p.settled = append(p.settled, settled{item, Result{Sequence: old.sequence, Duplicate: true}})
 		} else {
 			p.refuse(item, duplicateError(id))
@@ -214,27 +216,38 @@ func (b *batch) fillHeads(ctx context.Context, items []int) error {
 		if a.Event == nil || a.Channel == nil {
 			continue
 		}
-		key := aggregate{a.Channel.id, a.Event.AggregateType, a.Event.AggregateID}
+		key := a.aggregate()
 		if _, ok := b.heads[key]; ok {
 			continue
 		}
 		head, ok := b.s.heads.get(key)
 		if !ok {
 			missing = append(missing, key)
+			b.fresh[key] = true
 		}
 		b.heads[key] = head
 	}
 	if len(missing) == 0 {
 		return nil
 	}
+	return b.readHeads(ctx, missing)
+}
+
+// readHeads makes the last versions of aggregates known as the database has them.
+func (b *batch) readHeads(ctx context.Context, keys []aggregate) error {
+	heads := make([]uint64, len(keys)) // 0: a new aggregate
 	err := b.s.persist(ctx, func() error {
-		return b.s.dialect.heads(ctx, b.s.reader, missing, func(i int, version uint64) { b.heads[missing[i]] = version })
+		return b.s.dialect.heads(ctx, b.s.reader, keys, func(i int, version uint64) { heads[i] = version })
 	})
 	if err != nil {
-		for _, key := range missing {
+		for _, key := range keys {
 			delete(b.heads, key) // not to be taken for new aggregates
 		}
-		return fmt.Errorf("look up versions of %d aggregates: %w", len(missing), err)
+		return fmt.Errorf("look up versions of %d aggregates: %w", len(keys), err)
+	}
+	for i, key := range keys {
+		b.heads[key] = heads[i]
+		b.s.heads.put(key, heads[i])
 	}
 	return nil
 }
@@ -242,18 +255,16 @@ func (b *batch) fillHeads(ctx context.Context, items []int) error {
 // lookUp makes known whether the database holds events.
 func (b *batch) lookUp(ctx context.Context, ids []eventKey) error {
 	found := make([]*stored, len(ids))
-	var broken error
 	err := b.s.persist(ctx, func() error {
 		return b.s.dialect.eventsByID(ctx, b.s.reader, ids, func(i int, sequence uint64, data []byte) {
 			var m pb.MsgProto
-			if err := m.Unmarshal(data); err != nil {
-				broken = fmt.Errorf("message %d: %w: %w", sequence, errCorrupt, err)
-				return
+			if m.Unmarshal(data) != nil {
+				m.Data = nil // somebody else wrote it: no event is the same
 			}
 			found[i] = &stored{sequence, m.Data}
 		})
 	})
-	if err = errors.Join(err, broken); err != nil {
+	if err != nil {
 		return fmt.Errorf("look up %d events: %w", len(ids), err)
 	}
 	for i, id := range ids {

@@ -58,6 +58,10 @@ func (*postgres) open(o Options) (write, read *sql.DB, err error) {
 		}
 		delete(cfg.Runtime, key)
 	}
+	if o.patient {
+		timeouts = deadlines{read: o.StatementTimeout + networkGrace, write: o.StatementTimeout + networkGrace}
+		delete(cfg.Runtime, "statement_timeout")
+	}
 	if cfg.ConnectTimeout <= 0 {
 		cfg.ConnectTimeout = defaultConnectTimeout
 	}
@@ -213,8 +217,14 @@ ON CONFLICT (subid, "row") DO UPDATE SET seq = 0, lastsent = excluded.lastsent, 
 	postgresHeads = `SELECT k.n, m.event_version
 FROM unnest($1::text[], $2::text[], $3::integer[]) WITH ORDINALITY AS k (aggregate_id, aggregate_type, id, n)
 CROSS JOIN LATERAL (SELECT event_version FROM Messages
-    WHERE aggregate_id = k.aggregate_id AND aggregate_type = k.aggregate_type AND id = k.id
+    WHERE aggregate_id = k.aggregate_id AND aggregate_type = k.aggregate_type AND id = k.id AND event_version > 0
     ORDER BY event_version DESC LIMIT 1) AS m`
+
+	postgresVersions = `SELECT k.n
+FROM unnest($1::text[], $2::text[], $3::bigint[], $4::integer[]) WITH ORDINALITY AS k (aggregate_id, aggregate_type, event_version, id, n)
+CROSS JOIN LATERAL (SELECT 1 FROM Messages
+    WHERE aggregate_id = k.aggregate_id AND aggregate_type = k.aggregate_type AND event_version = k.event_version AND id = k.id
+    LIMIT 1) AS m`
 
 	postgresEventsByID = `SELECT k.n, m.seq, m.data
 FROM unnest($1::text[], $2::integer[]) WITH ORDINALITY AS k (event_id, id, n)
@@ -261,7 +271,7 @@ var postgresStatements = statements{
 	deleteSubsOf:     "DELETE FROM Subscriptions WHERE id = $1",
 	deleteChannel:    "DELETE FROM Channels WHERE id = $1",
 
-	more: []string{postgresInsertMessages, postgresAdvanceChannels, postgresWriteBatch, postgresSaveProgress, postgresHeads, postgresEventsByID},
+	more: []string{postgresInsertMessages, postgresAdvanceChannels, postgresWriteBatch, postgresSaveProgress, postgresHeads, postgresVersions, postgresEventsByID},
 }
 
 // maxArrays is the most that one statement carries, in bytes of messages: the server's limit is 1 GB for a value.
@@ -392,6 +402,24 @@ func (*postgres) heads(ctx context.Context, q querier, keys []aggregate, found f
 		found(at-1, version)
 		return err
 	}, id.buf, typ.buf, channel.buf)
+}
+
+func (*postgres) versions(ctx context.Context, q querier, keys []versionKey, found func(int)) error {
+	n := len(keys)
+	id, typ := newArray(oidText, n, 36*n), newArray(oidText, n, 16*n)
+	version, channel := newArray(oidInt8, n, 8*n), newArray(oidInt4, n, 4*n)
+	for _, key := range keys {
+		id.text(key.aggregate.id)
+		typ.text(key.aggregate.typ)
+		version.int8(int64(key.version))
+		channel.int4(int32(key.aggregate.channel))
+	}
+	return q.query(ctx, postgresVersions, func(rows *sql.Rows) error {
+		var at int
+		err := rows.Scan(&at)
+		found(at - 1)
+		return err
+	}, id.buf, typ.buf, version.buf, channel.buf)
 }
 
 func (*postgres) eventsByID(ctx context.Context, q querier, keys []eventKey, found func(int, uint64, []byte)) error {

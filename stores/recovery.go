@@ -12,9 +12,10 @@ import (
 
 // State is what a server finds in the database when it takes the lease.
 type State struct {
-	Server   *spb.ServerInfo // nil: a new database
-	Clients  []*spb.ClientInfo
-	Channels []ChannelState // by ascending age: the first created is the first
+	Server    *spb.ServerInfo // nil: a new database
+	Importing *spb.ServerInfo // of another store whose import was begun and not finished; Server is nil then
+	Clients   []*spb.ClientInfo
+	Channels  []ChannelState // by ascending age: the first created is the first
 }
 
 // ChannelState is a channel with its subscriptions.
@@ -93,7 +94,7 @@ func (r *recovery) server(rows *sql.Rows) error {
 	if err := rows.Scan(&id, &data, &version); err != nil {
 		return err
 	}
-	if version != serverInfoVersion {
+	if version != serverInfoVersion && version != importVersion {
 		return fmt.Errorf("version %d of the stored formats is not %d: %w", version, serverInfoVersion, errCorrupt)
 	}
 	info := &spb.ServerInfo{}
@@ -103,7 +104,11 @@ func (r *recovery) server(rows *sql.Rows) error {
 	if info.ClusterID != id {
 		return fmt.Errorf("server info of cluster %q in the row of %q: %w", info.ClusterID, id, errCorrupt)
 	}
-	r.state.Server = info
+	if version == importVersion {
+		r.state.Importing = info
+	} else {
+		r.state.Server = info
+	}
 	return nil
 }
 
@@ -250,12 +255,16 @@ func decodeSequences(text []byte) ([]uint64, error) {
 
 // SetServerInfo saves the identity of the server, which Recover returns. It tries until ctx ends.
 func (s *Store) SetServerInfo(ctx context.Context, info *spb.ServerInfo) error {
+	return s.putServerInfo(ctx, info, serverInfoVersion)
+}
+
+func (s *Store) putServerInfo(ctx context.Context, info *spb.ServerInfo, version int) error {
 	data, err := info.Marshal()
 	if err != nil {
 		return fmt.Errorf("encode server info: %w", err)
 	}
 	err = s.write(ctx, func(t *transaction) error {
-		_, err := t.exec(ctx, s.text.putServerInfo, info.ClusterID, data, serverInfoVersion)
+		_, err := t.exec(ctx, s.text.putServerInfo, info.ClusterID, data, version)
 		return err
 	})
 	if err != nil {

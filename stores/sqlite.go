@@ -88,7 +88,9 @@ func (*sqlite) classify(err error) failure {
 		return failedUnavailable
 	}
 	switch e.Code() {
-	case sqlite3.SQLITE_CONSTRAINT_UNIQUE, sqlite3.SQLITE_CONSTRAINT_PRIMARYKEY, sqlite3.SQLITE_CONSTRAINT_ROWID:
+	case sqlite3.SQLITE_CONSTRAINT_UNIQUE, sqlite3.SQLITE_CONSTRAINT_PRIMARYKEY, sqlite3.SQLITE_CONSTRAINT_ROWID,
+		// An administrator's trigger that guards against INSERT OR REPLACE speaks before the unique index.
+		sqlite3.SQLITE_CONSTRAINT_TRIGGER:
 		return failedUnique
 	}
 	switch e.Code() & 0xff {
@@ -106,7 +108,8 @@ const (
 	sqliteInsertMessage  = "INSERT INTO Messages (id, seq, timestamp, size, data, event_id, aggregate_type, aggregate_id, event_version, event_type, event_data, metadata) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
 	sqliteAdvanceChannel = "UPDATE Channels SET maxseq = ?, msgs = msgs + ?, bytes = bytes + ? WHERE id = ?"
 	sqliteSaveProgress   = `INSERT INTO SubsPending (subid, "row", seq, lastsent, pending, acks) VALUES (?, 0, 0, ?, ?, NULL) ON CONFLICT (subid, "row") DO UPDATE SET seq = 0, lastsent = excluded.lastsent, pending = excluded.pending, acks = NULL`
-	sqliteHead           = "SELECT event_version FROM Messages WHERE aggregate_id = ? AND aggregate_type = ? AND id = ? ORDER BY event_version DESC LIMIT 1"
+	sqliteHead           = "SELECT event_version FROM Messages WHERE aggregate_id = ? AND aggregate_type = ? AND id = ? AND event_version > 0 ORDER BY event_version DESC LIMIT 1"
+	sqliteVersion        = "SELECT 1 FROM Messages WHERE aggregate_id = ? AND aggregate_type = ? AND event_version = ? AND id = ?"
 	sqliteEventByID      = "SELECT seq, data FROM Messages WHERE event_id = ? AND id = ?"
 )
 
@@ -150,7 +153,7 @@ var sqliteStatements = statements{
 	deleteSubsOf:     "DELETE FROM Subscriptions WHERE id = ?",
 	deleteChannel:    "DELETE FROM Channels WHERE id = ?",
 
-	more: []string{sqliteInsertMessage, sqliteAdvanceChannel, sqliteSaveProgress, sqliteHead, sqliteEventByID},
+	more: []string{sqliteInsertMessage, sqliteAdvanceChannel, sqliteSaveProgress, sqliteHead, sqliteVersion, sqliteEventByID},
 }
 
 func (*sqlite) insertMessages(ctx context.Context, tx *transaction, rows []*row) error {
@@ -185,6 +188,19 @@ func (*sqlite) heads(ctx context.Context, q querier, keys []aggregate, found fun
 			found(i, version)
 			return err
 		}, key.id, key.typ, key.channel)
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (*sqlite) versions(ctx context.Context, q querier, keys []versionKey, found func(int)) error {
+	for i, key := range keys {
+		err := q.query(ctx, sqliteVersion, func(*sql.Rows) error {
+			found(i)
+			return nil
+		}, key.aggregate.id, key.aggregate.typ, key.version, key.aggregate.channel)
 		if err != nil {
 			return err
 		}

@@ -45,6 +45,9 @@ type Options struct {
 	StatementTimeout time.Duration
 	// NoMigrate leaves the schema as it is: Open returns a *SchemaError if it is behind.
 	NoMigrate bool
+	// IndexEventData and IndexMetadata are the JSON paths, such as $.customer_id, whose values ApplyIndexes gives an
+	// index, in event_data and in metadata. On PostgreSQL "document" stands for the whole document.
+	IndexEventData, IndexMetadata []string
 	// Heads bounds the number of aggregates whose last version is kept in memory, some 200 bytes each.
 	Heads int
 	// Logger gets warnings about the database's settings, and retries. nil: none.
@@ -52,6 +55,9 @@ type Options struct {
 	// WrapConnector, if set, is given the connector of each pool of connections, and returns the one to use: for
 	// tracing, metrics and tests of faults.
 	WrapConnector func(driver.Connector) driver.Connector
+
+	// patient: deadlines that the source sets do not count. They are those of statements that serve clients.
+	patient bool
 }
 
 func (o Options) withDefaults() Options {
@@ -93,6 +99,7 @@ type Store struct {
 	text    *statements
 	log     *slog.Logger
 	timeout time.Duration // of each statement
+	options Options
 
 	writer *sql.DB
 	reader *handle
@@ -117,16 +124,12 @@ type Store struct {
 // lease: call TryLease, then Recover. The errors are one line and do not contain the password of the source.
 func Open(ctx context.Context, o Options) (*Store, error) {
 	o = o.withDefaults()
-	var d dialect
-	switch o.Driver {
-	case "postgres":
-		d = &postgres{}
-	case "mysql":
-		d = &mysql{}
-	case "sqlite":
-		d = &sqlite{}
-	default:
-		return nil, fmt.Errorf("unknown SQL driver %q: it is none of postgres, mysql, sqlite", o.Driver)
+	d, err := newDialect(o)
+	if err != nil {
+		return nil, err
+	}
+	if err := o.Validate(); err != nil {
+		return nil, err
 	}
 	writer, reader, err := d.open(o)
 	if err != nil {
@@ -137,6 +140,7 @@ func Open(ctx context.Context, o Options) (*Store, error) {
 		text:       d.statements(),
 		log:        o.Logger,
 		timeout:    o.StatementTimeout,
+		options:    o,
 		writer:     writer,
 		reader:     &handle{db: reader, timeout: o.StatementTimeout, dialect: d},
 		heads:      newHeadCache(o.Heads),
@@ -148,6 +152,18 @@ func Open(ctx context.Context, o Options) (*Store, error) {
 		return nil, fmt.Errorf("open %s database: %w", o.Driver, oneLine(err))
 	}
 	return s, nil
+}
+
+func newDialect(o Options) (dialect, error) {
+	switch o.Driver {
+	case "postgres":
+		return &postgres{}, nil
+	case "mysql":
+		return &mysql{}, nil
+	case "sqlite":
+		return &sqlite{}, nil
+	}
+	return nil, fmt.Errorf("unknown SQL driver %q: it is none of postgres, mysql, sqlite", o.Driver)
 }
 
 func (s *Store) start(ctx context.Context, o Options) error {

@@ -204,7 +204,8 @@ var errCorrupt = errors.New("unexpected content of the database")
 var errTookOver = errors.New("another server took the lease")
 
 // write runs fn behind the fence until a transaction is known to be committed: on conflicts, lost connections and
-// unknown outcomes again, until ctx ends. fn must therefore be one that can be run twice.
+// unknown outcomes again, until ctx ends. fn must therefore be one that can be run twice. A *txError says that the database
+// refused it.
 func (s *Store) write(ctx context.Context, fn func(*transaction) error) error {
 	var wait backoff
 	for {
@@ -214,7 +215,7 @@ func (s *Store) write(ctx context.Context, fn func(*transaction) error) error {
 			return err
 		}
 		if failed.kind == failedUnique || failed.kind == failedRefused {
-			return fmt.Errorf("the database refused it: %w", oneLine(failed.err))
+			return fmt.Errorf("the database refused it: %w", &txError{err: oneLine(failed.err), kind: failed.kind})
 		}
 		if !wait.sleep(ctx) {
 			return unavailable(ctx, failed.err)

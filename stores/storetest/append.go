@@ -218,6 +218,13 @@ func testRefusedRows(t *testing.T, o stores.Options) {
 	if results[2].Err != nil {
 		t.Fatal(results[2].Err)
 	}
+	// Nor does the halving forget which version the first of two got: the second is another event.
+	results = appendAll(t, s, event{id: "y", aggregate: "c"}.on(t, c), forbidden.on(t, c), event{id: "y", aggregate: "c", version: 9}.on(t, c))
+	expectError(t, results[1].Err, stores.ErrRefused)
+	if results[0].Err != nil {
+		t.Fatal(results[0].Err)
+	}
+	expectError(t, results[2].Err, stores.ErrDuplicateEvent)
 	events := readAll(t, s, c)
 	s, _ = restart(t, s, o)
 	if after := readAll(t, s, s.Channel("eventstore.c")); len(after) != len(events) {

@@ -178,7 +178,7 @@ func testIndexes(t *testing.T, o stores.Options) {
 	for text, index := range map[string]string{
 		"SELECT * FROM events WHERE aggregate_id = 'a77' ORDER BY event_version":                         "idx_msgsaggregate",
 		"SELECT * FROM events WHERE aggregate_id = 'a77' AND aggregate_type = '' ORDER BY event_version": "idx_msgsaggregate",
-		"SELECT * FROM events WHERE event_type = 'T77'":                                                  "idx_msgseventtype",
+		"SELECT * FROM events WHERE event_type = 'T77'":                                                  "idx_msgstypetime",
 		"SELECT * FROM events WHERE event_id = '1/77'":                                                   "idx_msgseventid",
 	} {
 		if plan := strings.ToLower(rowsText(t, o, explain+text)); !strings.Contains(plan, index) {

@@ -40,6 +40,10 @@ func Run(t *testing.T, open func(t *testing.T) stores.Options) {
 		{"DuplicatesAreRetriedWithAnyVersion", testDuplicateVersions},
 		{"Versions", testVersions},
 		{"VersionsBeyondTheCache", testVersionsBeyondTheCache},
+		{"VersionsUnique", testUniqueVersions},
+		{"VersionsOff", testVersionsOff},
+		{"VersionsAndIdentifiersAsModelled", testVersionsModel},
+		{"PlainSQL", testPlainSQL},
 		{"Identifiers", testIdentifiers},
 		{"Documents", testDocuments},
 		{"Lease", testLease},
@@ -56,11 +60,20 @@ func Run(t *testing.T, open func(t *testing.T) stores.Options) {
 		{"MigrationsRunAgain", testMigrationsRunAgain},
 		{"Immutable", testImmutable},
 		{"Indexes", testIndexes},
+		{"IndexedFields", testIndexedFields},
+		{"IndexesWhileAppending", testIndexesWhileAppending},
+		{"IndexInterrupted", testIndexInterrupted},
+		{"DocumentIndex", testDocumentIndex},
 		{"CommitLost", testCommitLost},
 		{"OutcomeUnknown", testOutcomeUnknown},
 		{"ConnectionLost", testConnectionLost},
 		{"Prune", testPrune},
 		{"DeleteChannel", testDeleteChannel},
+		{"Backfill", testBackfill},
+		{"BackfillTooLate", testBackfillTooLate},
+		{"BackfillInterrupted", testBackfillInterrupted},
+		{"Restore", testRestore},
+		{"Inspect", testInspect},
 		{"Closed", testClosed},
 	} {
 		t.Run(test.name, func(t *testing.T) {
@@ -168,6 +181,7 @@ type event struct {
 	id, typ, aggregate, aggregateType string
 	version                           uint64
 	data                              string
+	correlation                       string // correlation_id of the metadata
 }
 
 // message returns an event as a message to be stored.
@@ -179,10 +193,14 @@ func (e event) on(t *testing.T, c *stores.Channel) stores.Append {
 	if e.data == "" {
 		e.data = `{"amount":1}`
 	}
-	payload, err := googleproto.Marshal(&eventstorev1.Event{
+	message := &eventstorev1.Event{
 		EventId: e.id, EventType: e.typ, AggregateId: e.aggregate, AggregateType: e.aggregateType,
 		EventVersion: e.version, EventData: []byte(e.data),
-	})
+	}
+	if e.correlation != "" {
+		message.Metadata = map[string]string{"correlation_id": e.correlation}
+	}
+	payload, err := googleproto.Marshal(message)
 	if err != nil {
 		t.Fatal(err)
 	}

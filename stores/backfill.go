@@ -1,0 +1,285 @@
+package stores
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+	"slices"
+
+	"github.com/nats-io/stan.go/pb"
+
+	"github.com/nats-eventstore/nats-eventstore/proto"
+)
+
+// Backfill says how the messages that a channel held before it became an event channel are made events.
+type Backfill struct {
+	Mapping  *proto.Mapping // how an event is read from a payload
+	Versions Versions       // which event_version an event may carry
+	// Left is called for each message that stays without event columns: why is an error of Mapping.Extract, one that
+	// Append has for a new message, or a *RepeatedError.
+	Left func(sequence uint64, why error)
+	// Progress is called after each batch with the last sequence that was looked at. It may be nil.
+	Progress func(sequence uint64)
+}
+
+// RepeatedError says that a message is the same event as another one.
+type RepeatedError struct {
+	ID       string // event_id
+	Sequence uint64 // of the message that is the event
+}
+
+func (e *RepeatedError) Error() string {
+	return fmt.Sprintf("event_id %q is that of sequence %d, with the same content", e.ID, e.Sequence)
+}
+
+// errLaterEvents says that versions in the order of sequences are not possible any more.
+var errLaterEvents = errors.New("later events of its aggregate have versions already: no version in the order of the sequences is left")
+
+const (
+	// backfillSequences, backfillMessages and backfillBytes bound one batch: the sequences that it looks at, and the
+	// messages that it changes in one transaction.
+	backfillSequences = 10_000
+	backfillMessages  = 1000
+	backfillBytes     = 4 << 20
+)
+
+// Backfill fills the event columns of a channel's messages that have none, in the order of their sequences, as Append
+// would have when they were published: an event without a version gets the next one of its aggregate. It returns how many
+// messages became events. What subscribers receive stays as it is, byte for byte, so that a version that was given here
+// is in the column only.
+//
+// It changes batch after batch, and tries again while the database is unavailable. When ctx ends, what was done stays; the
+// next call goes on there, and reports what was left once more.
+//
+// Backfill is called by the goroutine of Append.
+func (s *Store) Backfill(ctx context.Context, c *Channel, f Backfill) (uint64, error) {
+	if !s.isKnown(c) {
+		return 0, ErrUnknownChannel
+	}
+	run := &backfill{Backfill: f, s: s, c: c, later: map[aggregate]uint64{}}
+	s.heads.clear() // so that each aggregate is looked up, and later finds out about it
+	info := c.Info()
+	if info.First > 0 {
+		for from := info.First; from <= info.Last; {
+			next, err := run.batch(ctx, from, info.Last)
+			if err != nil {
+				return run.filled, fmt.Errorf("fill event columns of channel %q from sequence %d: %w", c.name, from, err)
+			}
+			if f.Progress != nil {
+				f.Progress(next - 1)
+			}
+			from = next
+		}
+	}
+	return run.filled, nil
+}
+
+// backfill is one call of Store.Backfill.
+type backfill struct {
+	Backfill
+	s      *Store
+	c      *Channel
+	filled uint64
+	// later holds the aggregates that had an event behind the messages of a batch when they were looked up first.
+	later map[aggregate]uint64
+}
+
+// plain is a message without event columns.
+type plain struct {
+	sequence uint64
+	data     []byte
+}
+
+// batch handles messages from a sequence on, and returns the sequence to go on with.
+func (f *backfill) batch(ctx context.Context, from, last uint64) (uint64, error) {
+	if err := ctx.Err(); err != nil {
+		return 0, context.Cause(ctx)
+	}
+	var messages []plain
+	var next uint64
+	err := f.s.persist(ctx, func() (err error) {
+		messages, next, err = readPlain(ctx, f.s.reader, f.s.dialect.plainMessages(true), f.c.id, f.c.Info(), from, last)
+		return err
+	})
+	if err != nil {
+		return 0, err
+	}
+	b := f.s.newBatch(nil)
+	var sequences []uint64
+	for _, m := range messages {
+		payload, ev, err := extract(m.data, f.Mapping)
+		if err != nil {
+			f.Left(m.sequence, err)
+			continue
+		}
+		sequences = append(sequences, m.sequence)
+		b.add(Append{Channel: f.c, Payload: payload, Event: &ev, Mapping: f.Mapping, Versions: f.Versions})
+	}
+	if len(sequences) == 0 {
+		return next, nil
+	}
+	return next, f.fill(ctx, b, sequences)
+}
+
+// extract reads the event in an encoded pb.MsgProto.
+func extract(data []byte, mapping *proto.Mapping) ([]byte, proto.Event, error) {
+	var m pb.MsgProto
+	if err := m.Unmarshal(data); err != nil {
+		return nil, proto.Event{}, fmt.Errorf("not a message of NATS Streaming: %w", err)
+	}
+	ev, err := mapping.Extract(m.Data)
+	return m.Data, ev, err
+}
+
+// fill gives versions to the events of a batch, exactly as it would if they were published now, and stores them.
+func (f *backfill) fill(ctx context.Context, b *batch, sequences []uint64) error {
+	items := make([]int, len(sequences))
+	var ids []eventKey
+	for i := range items {
+		items[i] = i
+		if ev := b.appends[i].Event; ev.ID != "" {
+			ids = append(ids, eventKey{f.c.id, ev.ID})
+		}
+	}
+	if len(ids) > 0 {
+		if err := b.lookUp(ctx, ids); err != nil {
+			return err
+		}
+	}
+	if err := b.fillHeads(ctx, items); err != nil {
+		return err
+	}
+	// An aggregate that memory did not know may have events behind these messages.
+	for key := range b.fresh {
+		if b.heads[key] == 0 {
+			continue
+		}
+		last, err := f.lastEvent(ctx, key)
+		if err != nil {
+			return err
+		}
+		if last > sequences[0] {
+			f.later[key] = last
+		}
+	}
+	items = slices.DeleteFunc(items, func(i int) bool {
+		a := &b.appends[i]
+		late := f.later[a.aggregate()] > sequences[i] && (a.Event.Version == 0 || f.Versions != VersionsUnique) &&
+			b.known[eventKey{f.c.id, a.Event.ID}] == nil // or it is a repeated one
+		if late {
+			f.Left(sequences[i], errLaterEvents)
+		}
+		return late
+	})
+	p, err := b.plan(ctx, items)
+	if err != nil {
+		return err
+	}
+	for _, d := range p.settled {
+		why := d.result.Err
+		if d.result.Duplicate {
+			why = &RepeatedError{b.appends[d.item].Event.ID, d.result.Sequence}
+		}
+		f.Left(sequences[d.item], why)
+	}
+	for _, d := range p.duplicates {
+		f.Left(sequences[d.item], &RepeatedError{d.of.event.ID, sequences[d.of.item]})
+	}
+	for _, r := range p.rows {
+		r.sequence = sequences[r.item]
+	}
+	return f.store(ctx, p.rows)
+}
+
+// lastEvent returns the sequence of the event with an aggregate's highest version.
+func (f *backfill) lastEvent(ctx context.Context, key aggregate) (uint64, error) {
+	var sequence uint64
+	err := f.s.persist(ctx, func() error {
+		return f.s.reader.query(ctx, f.s.dialect.lastEvent(), func(rows *sql.Rows) error {
+			return rows.Scan(&sequence)
+		}, key.id, key.typ, key.channel)
+	})
+	if err != nil {
+		return 0, fmt.Errorf("look up the last event of aggregate %q: %w", key.id, err)
+	}
+	return sequence, nil
+}
+
+// store writes the event columns of rows. Of those that the database refuses, each is found by halving.
+func (f *backfill) store(ctx context.Context, rows []*row) error {
+	if len(rows) == 0 {
+		return nil
+	}
+	err := f.s.write(ctx, func(t *transaction) error { return f.s.dialect.fillEvents(ctx, t, rows) })
+	var failed *txError
+	switch {
+	case err == nil:
+		f.filled += uint64(len(rows))
+		for _, r := range rows {
+			key := aggregate{f.c.id, r.event.AggregateType, r.event.AggregateID}
+			head, _ := f.s.heads.get(key)
+			f.s.heads.put(key, max(head, r.version))
+		}
+		return nil
+	case !errors.As(err, &failed):
+		return err
+	case len(rows) == 1:
+		f.Left(rows[0].sequence, err)
+		return nil
+	}
+	if err := f.store(ctx, rows[:len(rows)/2]); err != nil {
+		return err
+	}
+	return f.store(ctx, rows[len(rows)/2:])
+}
+
+// readPlain reads messages of one batch with a text of dialect.plainMessages, and returns the sequence after those that
+// it looked at.
+func readPlain(ctx context.Context, q querier, text string, channel int64, info ChannelInfo, from, last uint64) ([]plain, uint64, error) {
+	to := min(last, from+backfillSequences-1)
+	// A database sends all rows that it was asked for, whether or not they are read: ask for those that will fit.
+	limit := backfillMessages
+	if info.Msgs > 0 {
+		limit = max(1, min(limit, backfillBytes/int(info.Bytes/info.Msgs+1)))
+	}
+	var messages []plain
+	bytes := 0
+	err := q.query(ctx, text, func(rows *sql.Rows) error {
+		var m plain
+		if err := rows.Scan(&m.sequence, &m.data); err != nil {
+			return err
+		}
+		messages = append(messages, m)
+		if bytes += len(m.data); bytes >= backfillBytes {
+			limit = len(messages)
+			return errStop
+		}
+		return nil
+	}, channel, from, to, limit)
+	if err != nil {
+		return nil, 0, err
+	}
+	if len(messages) < limit {
+		return messages, to + 1, nil
+	}
+	return messages, messages[len(messages)-1].sequence + 1, nil
+}
+
+// FirstPlain returns the sequence of a message without event columns, 0 if there is none among the first messages of the
+// channel. The error is ErrUnavailable; nothing is tried twice.
+func (s *Store) FirstPlain(ctx context.Context, c *Channel) (uint64, error) {
+	info := c.Info()
+	if info.First == 0 {
+		return 0, nil
+	}
+	var first uint64
+	err := s.reader.query(ctx, s.dialect.plainMessages(true), func(rows *sql.Rows) error {
+		var data []byte
+		return rows.Scan(&first, &data)
+	}, c.id, info.First, info.First+backfillMessages-1, 1)
+	if err != nil {
+		return 0, fmt.Errorf("look for messages of channel %q that are no events: %w", c.name, s.readError(ctx, err))
+	}
+	return first, nil
+}

@@ -1,0 +1,47 @@
+package stores
+
+import (
+	"context"
+	"database/sql"
+)
+
+const (
+	postgresPlain     = "SELECT seq, data FROM Messages WHERE id = $1 AND seq >= $2 AND seq <= $3 AND event_type IS NULL ORDER BY seq LIMIT $4"
+	postgresMessages  = "SELECT seq, data FROM Messages WHERE id = $1 AND seq >= $2 AND seq <= $3 ORDER BY seq LIMIT $4"
+	postgresLastEvent = "SELECT seq FROM Messages WHERE aggregate_id = $1 AND aggregate_type = $2 AND id = $3 ORDER BY event_version DESC LIMIT 1"
+	postgresHasTable  = "SELECT 1 FROM pg_tables WHERE schemaname = current_schema() AND tablename = lower($1)"
+
+	postgresFillEvents = `UPDATE Messages AS m
+SET event_id = r.event_id, aggregate_type = r.aggregate_type, aggregate_id = r.aggregate_id, event_version = r.event_version, event_type = r.event_type, event_data = r.event_data::jsonb, metadata = r.metadata::jsonb
+FROM unnest($1::integer[], $2::bigint[], $3::text[], $4::text[], $5::text[], $6::bigint[], $7::text[], $8::text[], $9::text[])
+AS r (id, seq, event_id, aggregate_type, aggregate_id, event_version, event_type, event_data, metadata)
+WHERE m.id = r.id AND m.seq = r.seq AND m.event_type IS NULL`
+)
+
+func (*postgres) plainMessages(columns bool) string {
+	if columns {
+		return postgresPlain
+	}
+	return postgresMessages
+}
+
+func (*postgres) lastEvent() string { return postgresLastEvent }
+
+func (*postgres) hasTable(ctx context.Context, q querier, name string) (found bool, err error) {
+	err = q.query(ctx, postgresHasTable, func(*sql.Rows) error {
+		found = true
+		return nil
+	}, name)
+	return found, err
+}
+
+func (*postgres) fillEvents(ctx context.Context, tx *transaction, rows []*row) error {
+	size := 0
+	for _, r := range rows {
+		size += len(r.document)
+	}
+	columns := messageArrays(rows, size)
+	// Without timestamp, size and data.
+	_, err := tx.exec(ctx, postgresFillEvents, append(columns[:2:2], columns[5:]...)...)
+	return err
+}

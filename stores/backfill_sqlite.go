@@ -1,0 +1,43 @@
+package stores
+
+import (
+	"context"
+	"database/sql"
+)
+
+const (
+	sqlitePlain      = "SELECT seq, data FROM Messages WHERE id = ? AND seq >= ? AND seq <= ? AND event_type IS NULL ORDER BY seq LIMIT ?"
+	sqliteMessages   = "SELECT seq, data FROM Messages WHERE id = ? AND seq >= ? AND seq <= ? ORDER BY seq LIMIT ?"
+	sqliteLastEvent  = "SELECT seq FROM Messages WHERE aggregate_id = ? AND aggregate_type = ? AND id = ? ORDER BY event_version DESC LIMIT 1"
+	sqliteHasTable   = "SELECT 1 FROM sqlite_master WHERE type = 'table' AND lower(name) = lower(?)"
+	sqliteFillEvents = "UPDATE Messages SET event_id = ?, aggregate_type = ?, aggregate_id = ?, event_version = ?, event_type = ?, event_data = ?, metadata = ? WHERE id = ? AND seq = ? AND event_type IS NULL"
+)
+
+func (*sqlite) plainMessages(columns bool) string {
+	if columns {
+		return sqlitePlain
+	}
+	return sqliteMessages
+}
+
+func (*sqlite) lastEvent() string { return sqliteLastEvent }
+
+func (*sqlite) hasTable(ctx context.Context, q querier, name string) (found bool, err error) {
+	err = q.query(ctx, sqliteHasTable, func(*sql.Rows) error {
+		found = true
+		return nil
+	}, name)
+	return found, err
+}
+
+func (*sqlite) fillEvents(ctx context.Context, tx *transaction, rows []*row) error {
+	var all [12]any
+	for _, r := range rows {
+		columns := r.columns(all[:0])
+		args := append(columns[5:12:12], columns[0], columns[1])
+		if _, err := tx.exec(ctx, sqliteFillEvents, args...); err != nil {
+			return err
+		}
+	}
+	return nil
+}

@@ -1,0 +1,164 @@
+package stores
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+	"os"
+
+	"github.com/nats-eventstore/nats-eventstore/proto"
+	schema "github.com/nats-eventstore/nats-eventstore/sql"
+)
+
+// Inspection looks at a database without changing it, whatever the version of its schema.
+type Inspection struct {
+	Version int64    // of the schema; 0: a database of NATS Streaming, or none
+	Needed  int64    // by this program
+	Files   []string // migrations that Open would run, in order
+	// Channels are those of the database, the first created first. Their Info has only First, Last and, where the
+	// schema counts them, Msgs and Bytes.
+	Channels []*Channel
+
+	dialect       dialect
+	writer        *sql.DB
+	reader        *handle
+	tables        bool // there are tables of NATS Streaming
+	lease, events bool // there is a table StoreLock; Messages has event columns
+}
+
+const (
+	// Both texts are those of every database and of every schema.
+	inspectChannels = "SELECT id, name, (SELECT MIN(seq) FROM Messages WHERE id = c.id), (SELECT MAX(seq) FROM Messages WHERE id = c.id) FROM Channels AS c WHERE deleted = FALSE ORDER BY id"
+	inspectCounters = "SELECT id, msgs, bytes FROM Channels"
+	// eventColumns is the version of the schema that has them.
+	eventColumns = 2
+)
+
+// Inspect connects and reads what Inspection shows. Close ends it. The errors are those of Open, and fs.ErrNotExist for a
+// file of SQLite that is not there.
+func Inspect(ctx context.Context, o Options) (*Inspection, error) {
+	o = o.withDefaults()
+	d, err := newDialect(o)
+	if err != nil {
+		return nil, err
+	}
+	if o.Driver == "sqlite" {
+		// SQLite would make it.
+		if _, err := os.Stat(o.Source); err != nil {
+			return nil, fmt.Errorf("open sqlite database: %w", err)
+		}
+	}
+	writer, reader, err := d.open(o)
+	if err != nil {
+		return nil, fmt.Errorf("open %s database: %w", o.Driver, oneLine(err))
+	}
+	i := &Inspection{dialect: d, writer: writer, reader: &handle{db: reader, timeout: o.StatementTimeout, dialect: d}}
+	if err := i.look(ctx, o); err != nil {
+		return nil, errors.Join(fmt.Errorf("inspect %s database: %w", o.Driver, oneLine(err)), i.Close())
+	}
+	return i, nil
+}
+
+func (i *Inspection) look(ctx context.Context, o Options) error {
+	files, err := schema.Files(o.Driver)
+	if err != nil {
+		return err
+	}
+	i.Needed = files[len(files)-1].Version
+	if i.Version, err = i.dialect.version(ctx, i.writer); err != nil {
+		return fmt.Errorf("read schema version: %w", err)
+	}
+	if i.Version > i.Needed {
+		return fmt.Errorf("%w: it is at version %d, this server knows %d", ErrTooNew, i.Version, i.Needed)
+	}
+	for _, file := range files {
+		if file.Version > i.Version {
+			i.Files = append(i.Files, file.Path)
+		}
+	}
+	if i.lease, err = i.dialect.hasTable(ctx, i.reader, "StoreLock"); err != nil {
+		return err
+	}
+	if i.tables, err = i.dialect.hasTable(ctx, i.reader, "Channels"); err != nil || !i.tables {
+		return err
+	}
+	i.events = i.Version >= eventColumns
+	return i.channels(ctx)
+}
+
+func (i *Inspection) channels(ctx context.Context) error {
+	byID := map[int64]*Channel{}
+	err := i.reader.query(ctx, inspectChannels, func(rows *sql.Rows) error {
+		c := &Channel{}
+		var first, last sql.NullInt64
+		if err := rows.Scan(&c.id, &c.name, &first, &last); err != nil {
+			return err
+		}
+		c.info.First, c.info.Last = uint64(first.Int64), uint64(last.Int64)
+		i.Channels = append(i.Channels, c)
+		byID[c.id] = c
+		return nil
+	})
+	if err != nil || !i.events {
+		return err
+	}
+	return i.reader.query(ctx, inspectCounters, func(rows *sql.Rows) error {
+		var id int64
+		var msgs, bytes uint64
+		if err := rows.Scan(&id, &msgs, &bytes); err != nil {
+			return err
+		}
+		if c := byID[id]; c != nil {
+			c.info.Msgs, c.info.Bytes = msgs, bytes
+		}
+		return nil
+	})
+}
+
+// Lease returns who holds the lease of the database. The zero Lease says that nobody does.
+func (i *Inspection) Lease(ctx context.Context) (Lease, error) {
+	if !i.lease {
+		return Lease{}, nil
+	}
+	var lease Lease
+	err := i.reader.query(ctx, i.dialect.statements().readLease, func(rows *sql.Rows) error {
+		var holder sql.NullString
+		err := rows.Scan(&holder, &lease.Tick)
+		lease.Holder = holder.String
+		return err
+	})
+	if err != nil {
+		return Lease{}, unavailable(ctx, fmt.Errorf("read lease: %w", err))
+	}
+	return lease, nil
+}
+
+// Events says what Store.Backfill would find: it calls each with the sequence of every message of the channel that has no
+// event columns, and the error if it holds no event. What only other messages decide, repeated event_ids and versions, is
+// not looked at.
+func (i *Inspection) Events(ctx context.Context, c *Channel, mapping *proto.Mapping, each func(sequence uint64, err error)) error {
+	info := c.Info()
+	text := i.dialect.plainMessages(i.events)
+	for from := info.First; from > 0 && from <= info.Last; {
+		messages, next, err := readPlain(ctx, i.reader, text, c.id, info, from, info.Last)
+		if err != nil {
+			return fmt.Errorf("read channel %q from sequence %d: %w", c.name, from, unavailable(ctx, err))
+		}
+		for _, m := range messages {
+			_, _, err := extract(m.data, mapping)
+			each(m.sequence, err)
+		}
+		from = next
+	}
+	return nil
+}
+
+// Close ends the connections.
+func (i *Inspection) Close() error {
+	err := i.writer.Close()
+	if i.reader.db != i.writer {
+		err = errors.Join(err, i.reader.db.Close())
+	}
+	return err
+}

@@ -1,0 +1,99 @@
+package stores
+
+import (
+	"context"
+	"database/sql"
+	"fmt"
+
+	"github.com/nats-io/nats-streaming-server/spb"
+	"github.com/nats-io/stan.go/pb"
+)
+
+// importVersion stands in the place of serverInfoVersion while another store is being imported.
+const importVersion = -1
+
+// BeginImport marks the database as one that holds part of another store, until SetServerInfo. Recover returns info as
+// State.Importing meanwhile. It tries until ctx ends.
+func (s *Store) BeginImport(ctx context.Context, info *spb.ServerInfo) error {
+	return s.putServerInfo(ctx, info, importVersion)
+}
+
+// Restore stores messages of another store with the sequences and timestamps that they have. They are in ascending order,
+// above Info().Last, and may leave holes. last is the sequence from which the channel counts on: that of the last message,
+// or a higher one if later messages are gone. It is one transaction, tried until ctx ends; event columns stay empty, see
+// Backfill.
+//
+// Restore is called by the goroutine of Append.
+func (s *Store) Restore(ctx context.Context, c *Channel, messages []*pb.MsgProto, last uint64) error {
+	if !s.isKnown(c) {
+		return ErrUnknownChannel
+	}
+	info := c.Info()
+	adv := &advance{channel: c, last: info.Last, time: info.LastTime}
+	rows := make([]*row, len(messages))
+	for i, m := range messages {
+		if m.Sequence <= adv.last {
+			return fmt.Errorf("restore channel %q: sequence %d is not above %d", c.name, m.Sequence, adv.last)
+		}
+		data, err := (&pb.MsgProto{
+			Sequence: m.Sequence, Subject: c.name, Reply: m.Reply, Data: m.Data, Timestamp: m.Timestamp,
+		}).Marshal()
+		if err != nil {
+			return fmt.Errorf("encode message %d of channel %q: %w", m.Sequence, c.name, err)
+		}
+		rows[i] = &row{channel: c, sequence: m.Sequence, timestamp: m.Timestamp, data: data}
+		adv.last, adv.time = m.Sequence, m.Timestamp
+		adv.msgs++
+		adv.bytes += uint64(len(data))
+	}
+	if len(rows) > 0 {
+		adv.from = rows[0].sequence
+	}
+	adv.last = max(adv.last, last)
+	err := s.write(ctx, func(t *transaction) error {
+		// An attempt with an unknown outcome may have stored them.
+		stored := false
+		err := t.query(ctx, s.text.channel, func(found *sql.Rows) error {
+			var id int64
+			var now ChannelInfo
+			err := scanChannel(found, &id, nil, &now)
+			stored = now.Last >= adv.last && now.Last > info.Last
+			return err
+		}, c.id)
+		if err != nil || stored {
+			return err
+		}
+		if len(rows) > 0 {
+			if err := s.dialect.insertMessages(ctx, t, rows); err != nil {
+				return err
+			}
+		}
+		return s.dialect.advanceChannels(ctx, t, []*advance{adv})
+	})
+	if err != nil {
+		return fmt.Errorf("restore channel %q from sequence %d: %w", c.name, info.Last+1, err)
+	}
+	if len(rows) > 0 {
+		adv.committed()
+	}
+	c.raise(adv.last)
+	return nil
+}
+
+// DeleteSubscriptions removes all subscriptions of a channel and their progress. It tries until ctx ends.
+func (s *Store) DeleteSubscriptions(ctx context.Context, c *Channel) error {
+	if !s.isKnown(c) {
+		return ErrUnknownChannel
+	}
+	err := s.write(ctx, func(t *transaction) error {
+		if _, err := t.exec(ctx, s.text.deletePendingsOf, c.id); err != nil {
+			return err
+		}
+		_, err := t.exec(ctx, s.text.deleteSubsOf, c.id)
+		return err
+	})
+	if err != nil {
+		return fmt.Errorf("delete subscriptions of channel %q: %w", c.name, err)
+	}
+	return nil
+}

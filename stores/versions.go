@@ -1,0 +1,143 @@
+package stores
+
+import (
+	"context"
+	"fmt"
+	"math"
+	"strings"
+)
+
+// Versions says which event_version an event may carry. One that carries none gets the next of its aggregate in any case.
+type Versions int
+
+const (
+	// VersionsStrict accepts the next version of the aggregate only. It is the zero value.
+	VersionsStrict Versions = iota
+	// VersionsUnique accepts any version that no event of the aggregate has yet.
+	VersionsUnique
+	// VersionsOff refuses none. The column event_version counts the aggregate's events in the order in which they are
+	// stored; what the publisher gave stays in the payload, and subscribers see it.
+	VersionsOff
+)
+
+var versionsNames = [...]string{VersionsStrict: "strict", VersionsUnique: "unique", VersionsOff: "off"}
+
+// String returns the name that ParseVersions takes.
+func (v Versions) String() string { return versionsNames[v] }
+
+// ParseVersions returns the Versions of a name: "strict", "unique" or "off".
+func ParseVersions(name string) (Versions, error) {
+	for v, n := range versionsNames {
+		if n == name {
+			return Versions(v), nil
+		}
+	}
+	return 0, fmt.Errorf("versions %q: it is none of %s", name, strings.Join(versionsNames[:], ", "))
+}
+
+// maxVersion is the highest event_version that a database holds.
+const maxVersion = math.MaxInt64
+
+// versionKey identifies the place of an event in its aggregate.
+type versionKey struct {
+	aggregate aggregate
+	version   uint64
+}
+
+// questions are what a plan must know of the database before it refuses somebody.
+type questions struct {
+	events   []eventKey
+	heads    []aggregate
+	versions []versionKey
+}
+
+func (q *questions) none() bool { return len(q.events)+len(q.heads)+len(q.versions) == 0 }
+
+// version returns the version that an event gets on top of the plan, or a *VersionError. The error is final if it
+// leaves no questions.
+func (p *plan) version(b *batch, a *Append, ask *questions) (uint64, error) {
+	key := a.aggregate()
+	head, ok := p.heads[key]
+	if !ok {
+		head = b.heads[key]
+	}
+	given := a.Event.Version
+	if given == 0 || a.Versions == VersionsOff {
+		if head >= maxVersion {
+			return 0, &VersionError{Aggregate: key.id, Head: head}
+		}
+		return head + 1, nil
+	}
+	refused := &VersionError{Aggregate: key.id, Head: head, Version: given}
+	switch {
+	case given == head+1, given > head && a.Versions == VersionsUnique:
+		return given, nil
+	case a.Versions == VersionsUnique:
+		at := versionKey{key, given}
+		taken, looked := p.versions[at], true
+		if !taken {
+			taken, looked = b.versions[at]
+		}
+		if !taken && looked {
+			return given, nil
+		}
+		if !looked {
+			ask.versions = append(ask.versions, at)
+		}
+		refused.Taken = true
+	case given > head+1 && !b.fresh[key]:
+		// Memory may be behind: somebody who wrote with plain SQL knows better.
+		b.fresh[key] = true
+		ask.heads = append(ask.heads, key)
+	}
+	// It may be a stored event that is sent again.
+	if a.Event.ID != "" {
+		id := eventKey{a.Channel.id, a.Event.ID}
+		if _, looked := b.known[id]; !looked {
+			ask.events = append(ask.events, id)
+		}
+	}
+	return 0, refused
+}
+
+// take takes the version of a planned event.
+func (p *plan) take(b *batch, a *Append, version uint64) {
+	key := a.aggregate()
+	p.heads[key] = max(version, p.heads[key], b.heads[key]) // not lower, where versions need only be unique
+	if a.Versions == VersionsUnique {
+		p.versions[versionKey{key, version}] = true
+	}
+}
+
+// answer asks the database.
+func (b *batch) answer(ctx context.Context, ask *questions) error {
+	if len(ask.heads) > 0 {
+		if err := b.readHeads(ctx, ask.heads); err != nil {
+			return err
+		}
+	}
+	if len(ask.versions) > 0 {
+		if err := b.readVersions(ctx, ask.versions); err != nil {
+			return err
+		}
+	}
+	if len(ask.events) > 0 {
+		return b.lookUp(ctx, ask.events)
+	}
+	return nil
+}
+
+// readVersions makes known which versions of aggregates are taken.
+func (b *batch) readVersions(ctx context.Context, keys []versionKey) error {
+	found := make([]bool, len(keys))
+	err := b.s.persist(ctx, func() error {
+		return b.s.dialect.versions(ctx, b.s.reader, keys, func(i int) { found[i] = true })
+	})
+	if err != nil {
+		return fmt.Errorf("look up %d versions: %w", len(keys), err)
+	}
+	for i, key := range keys {
+		b.versions[key] = found[i]
+	}
+	return nil
+}
