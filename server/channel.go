@@ -6,7 +6,9 @@ import (
 	"fmt"
 	"log/slog"
 	"slices"
+	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/nats-eventstore/nats-eventstore/stores"
@@ -15,24 +17,36 @@ import (
 // channel is one channel: its stored messages, the tail of them in memory, and its subscriptions.
 type channel struct {
 	name   string
-	event  bool // its messages must be events
+	events *eventBlock // how its messages must be events; nil if it is no event channel
+	limits ChannelLimits
 	stored *stores.Channel
 	store  messageReader
 	tail   tail
 
+	versions stores.Versions // which event_version its events may carry
+
+	warned bool           // about messages over the limits; used by the writer's goroutine
+	first  stores.Message // the first message's sequence and timestamp; used by the goroutine of retention
+	active atomic.Int64   // on the clock of monotonic: the last publish or end of an active subscription
+
 	progress *progress
 	log      *slog.Logger
+	metrics  *metrics
 	// send sends an encoded pb.MsgProto to a subscriber's inbox.
 	send func(inbox string, msg []byte)
 
-	// membership serialises joining and leaving, including what they write to the store. It
-	// is taken before any other lock.
+	// membership serialises joining, leaving and deleting the channel, including what they write to the
+	// store. It is taken before any other lock, and guards deleted.
 	membership sync.Mutex
+	deleted    bool
 
-	mu      sync.RWMutex // guards what follows; taken before a group's
-	groups  map[*group]struct{}
-	keyed   map[groupKey]*group
-	byInbox map[string]*member // active members by ack inbox and by data inbox
+	mu     sync.RWMutex // guards what follows; taken before a group's
+	groups map[*group]struct{}
+	keyed  map[groupKey]*group
+	// Active members by ack inbox, which is the server's choice, and by data inbox, which is the client's: two maps, so that no
+	// client's choice hides another one's ack inbox.
+	byAckInbox map[string]*member
+	byInbox    map[string]*member
 }
 
 // messageReader is what delivery needs of the store.
@@ -43,11 +57,56 @@ type messageReader interface {
 // published adds committed messages to the tail and wakes the subscribers.
 func (c *channel) published(msgs []stores.Message) {
 	c.tail.add(msgs)
+	c.touch()
 	c.mu.RLock()
 	defer c.mu.RUnlock()
 	for g := range c.groups {
 		g.signal()
 	}
+}
+
+// touch restarts the time after which an unused channel is deleted.
+func (c *channel) touch() { c.active.Store(int64(monotonic())) }
+
+// inactiveFor reports whether the channel has had no active subscription and no publish for that long.
+func (c *channel) inactiveFor(d time.Duration) bool {
+	c.mu.RLock()
+	defer c.mu.RUnlock()
+	return len(c.byAckInbox) == 0 && monotonic()-time.Duration(c.active.Load()) >= d
+}
+
+// drop ends the goroutines of all groups.
+func (c *channel) drop() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for g := range c.groups {
+		g.mu.Lock()
+		if g.offline != nil {
+			g.offline.gone = true // its progress is not written any more
+		}
+		if g.stop != nil {
+			g.stop()
+		}
+		g.mu.Unlock()
+	}
+	clear(c.groups)
+	clear(c.keyed)
+}
+
+// subscriptions returns the number of subscriptions, offline durables included.
+func (c *channel) subscriptions() int {
+	c.mu.RLock()
+	defer c.mu.RUnlock()
+	n := 0
+	for g := range c.groups {
+		g.mu.Lock()
+		n += len(g.members)
+		if g.offline != nil {
+			n++
+		}
+		g.mu.Unlock()
+	}
+	return n
 }
 
 // read returns up to max stored messages with sequences in [from, to], bounded in bytes, from the
@@ -63,6 +122,7 @@ func (c *channel) read(ctx context.Context, from, to uint64, max int) ([]stores.
 	if err != nil {
 		return nil, fmt.Errorf("read %q from %d: %w", c.name, from, err)
 	}
+	c.metrics.replayed.Add(uint64(len(msgs)))
 	return msgs, nil
 }
 
@@ -101,6 +161,9 @@ func (c *channel) lookup(ctx context.Context, seqs []uint64) (map[uint64]stores.
 func (c *channel) memberByInbox(inbox string) *member {
 	c.mu.RLock()
 	defer c.mu.RUnlock()
+	if m := c.byAckInbox[inbox]; m != nil {
+		return m
+	}
 	return c.byInbox[inbox]
 }
 
@@ -126,7 +189,7 @@ func (c *channel) index(m *member) {
 	c.attach(m.group)
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.byInbox[m.state.AckInbox] = m
+	c.byAckInbox[m.state.AckInbox] = m
 	c.byInbox[m.state.Inbox] = m
 }
 
@@ -134,13 +197,14 @@ func (c *channel) index(m *member) {
 func (c *channel) unindex(m *member) bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if c.byInbox[m.state.AckInbox] != m {
+	if c.byAckInbox[m.state.AckInbox] != m {
 		return false
 	}
-	delete(c.byInbox, m.state.AckInbox)
+	delete(c.byAckInbox, m.state.AckInbox)
 	if c.byInbox[m.state.Inbox] == m {
 		delete(c.byInbox, m.state.Inbox)
 	}
+	c.touch()
 	return true
 }
 
@@ -149,10 +213,8 @@ func (c *channel) stopAcks() error {
 	c.mu.RLock()
 	defer c.mu.RUnlock()
 	var errs []error
-	for inbox, m := range c.byInbox {
-		if inbox == m.state.AckInbox {
-			errs = append(errs, m.acks.Unsubscribe())
-		}
+	for _, m := range c.byAckInbox {
+		errs = append(errs, m.acks.Unsubscribe())
 	}
 	return errors.Join(errs...)
 }
@@ -160,14 +222,17 @@ func (c *channel) stopAcks() error {
 // channels is the registry of channels.
 type channels struct {
 	store    channelStore
-	patterns []string // of event channels
+	events   eventBlocks
+	versions []ChannelVersions // of Options
+	limits   Limits
 	new      func(stored *stores.Channel) *channel
 	log      *slog.Logger
 	timeout  time.Duration // of creating one, while the database is unavailable
 
 	creating sync.Mutex   // held while a channel is being created
-	mu       sync.RWMutex // guards byName
+	mu       sync.RWMutex // guards what follows
 	byName   map[string]*channel
+	byLower  map[string]string // names by what they are in lower case
 }
 
 // channelStore is what the registry needs of the store.
@@ -191,14 +256,42 @@ func (r *channels) all() []*channel {
 	return all
 }
 
+func (r *channels) remove(c *channel) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	delete(r.byName, c.name)
+	delete(r.byLower, strings.ToLower(c.name))
+}
+
+func (r *channels) len() int {
+	r.mu.RLock()
+	defer r.mu.RUnlock()
+	return len(r.byName)
+}
+
 // add makes a stored channel known.
 func (r *channels) add(stored *stores.Channel) *channel {
 	c := r.new(stored)
-	c.event = slices.ContainsFunc(r.patterns, func(p string) bool { return matches(p, c.name) })
+	if c.events = r.events.of(c.name); c.events != nil {
+		c.versions = c.events.versions(r.versions, c.name)
+	}
+	c.limits = r.limits.of(c.name, c.events != nil)
+	c.touch()
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.byName[c.name] = c
+	r.byLower[strings.ToLower(c.name)] = c.name
 	return c
+}
+
+// checkCase refuses a name that differs from an existing one by letter case alone.
+func (r *channels) checkCase(name string) error {
+	r.mu.RLock()
+	defer r.mu.RUnlock()
+	if other, ok := r.byLower[strings.ToLower(name)]; ok && other != name {
+		return refusal(fmt.Sprintf("rejecting channel %q because channel %q alreay exists (different cases not allowed)", name, other))
+	}
+	return nil
 }
 
 // open returns the channel, creating it if there is none.
@@ -211,11 +304,17 @@ func (r *channels) open(ctx context.Context, name string) (*channel, error) {
 	if c := r.get(name); c != nil {
 		return c, nil
 	}
+	if err := r.checkCase(name); err != nil {
+		return nil, err
+	}
+	if r.limits.MaxChannels > 0 && r.len() >= r.limits.MaxChannels {
+		return nil, errTooManyChannels
+	}
 	ctx, cancel := context.WithTimeout(ctx, r.timeout)
 	defer cancel()
 	stored, err := r.store.CreateChannel(ctx, name)
 	if err != nil {
-		return nil, fmt.Errorf("create channel %q: %w", name, err)
+		return nil, err // it names the channel
 	}
 	r.log.Info(fmt.Sprintf("Channel %q has been created", name))
 	return r.add(stored), nil

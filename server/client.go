@@ -13,8 +13,12 @@ import (
 // client is one registered client.
 type client struct {
 	info *spb.ClientInfo
+	// origin is where its connect request came from. It is not known after a restart.
+	origin origin
 	// failedBeats counts the heartbeats that failed in a row.
 	failedBeats atomic.Int32
+	// beatNow asks for a heartbeat before it is time. It has one slot and carries no data.
+	beatNow chan struct{}
 
 	mu      sync.Mutex // guards what follows
 	members map[*member]struct{}
@@ -23,7 +27,7 @@ type client struct {
 }
 
 func newClient(info *spb.ClientInfo) *client {
-	return &client{info: info, members: make(map[*member]struct{})}
+	return &client{info: info, beatNow: make(chan struct{}, 1), members: make(map[*member]struct{})}
 }
 
 // add ties a member to the client's life; it reports false if the client is closed.
@@ -77,6 +81,7 @@ type clients struct {
 	byID     map[string]*client
 	byConn   map[string]*client
 	checking map[string]struct{} // IDs whose current holder is being asked whether it lives
+	formers  formers
 }
 
 func newClients(store clientStore, timeout time.Duration) *clients {
@@ -90,20 +95,22 @@ func newClients(store clientStore, timeout time.Duration) *clients {
 }
 
 // recover adds a client that is in the store already.
-func (r *clients) recover(info *spb.ClientInfo) *client {
+func (r *clients) recover(info *spb.ClientInfo) { r.add(newClient(info)) }
+
+func (r *clients) add(c *client) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	c := newClient(info)
+	info := c.info
 	r.byID[info.ID] = c
-	if len(info.ConnID) > 0 {
+	// Clients choose their connection IDs at random: one that is taken is a bug or an attack, and stays its holder's.
+	if _, taken := r.byConn[string(info.ConnID)]; len(info.ConnID) > 0 && !taken {
 		r.byConn[string(info.ConnID)] = c
 	}
-	return c
 }
 
 // register stores and adds a client. If its ID is taken, it changes nothing and returns the holder
 // and false.
-func (r *clients) register(ctx context.Context, info *spb.ClientInfo) (*client, bool, error) {
+func (r *clients) register(ctx context.Context, info *spb.ClientInfo, from origin) (*client, bool, error) {
 	r.life.Lock()
 	defer r.life.Unlock()
 	if holder := r.get(info.ID); holder != nil {
@@ -114,7 +121,10 @@ func (r *clients) register(ctx context.Context, info *spb.ClientInfo) (*client, 
 	if err := r.store.PutClient(ctx, info); err != nil {
 		return nil, false, fmt.Errorf("register client %q: %w", info.ID, err)
 	}
-	return r.recover(info), true, nil
+	c := newClient(info)
+	c.origin = from
+	r.add(c)
+	return c, true, nil
 }
 
 // unregister removes the client, unless another one took its place. It reports whether
@@ -128,7 +138,7 @@ func (r *clients) unregister(ctx context.Context, c *client) (bool, error) {
 		return false, nil
 	}
 	delete(r.byID, c.info.ID)
-	if len(c.info.ConnID) > 0 {
+	if r.byConn[string(c.info.ConnID)] == c {
 		delete(r.byConn, string(c.info.ConnID))
 	}
 	r.mu.Unlock()
@@ -160,6 +170,25 @@ func (r *clients) publisher(id string, connID []byte) *client {
 		return r.byConnection(connID)
 	}
 	return r.get(id)
+}
+
+// addressed returns the client that a request with that reply subject means by the ID, or nil: a former holder of the
+// ID has no say in its successor.
+func (r *clients) addressed(id, reply string) *client {
+	r.mu.RLock()
+	defer r.mu.RUnlock()
+	c := r.byID[id]
+	if from := originOf(reply); c != nil && from != c.origin && r.formers.has(id, from) {
+		return nil
+	}
+	return c
+}
+
+// lapsed notes that the client lost its ID and may not know.
+func (r *clients) lapsed(c *client) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.formers.add(c.info.ID, c.origin)
 }
 
 func (r *clients) all() []*client {

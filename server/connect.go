@@ -39,51 +39,52 @@ func (s *service) onConnect(ctx context.Context, msg *nats.Msg) {
 		PingInterval: req.PingInterval,
 		PingMaxOut:   req.PingMaxOut,
 	}
-	c, registered, err := s.clients.register(ctx, info)
+	c, registered, err := s.clients.register(ctx, info, originOf(msg.Reply))
 	switch {
 	case err != nil:
 		s.unavailable(err)
 		s.respond(msg.Reply, &pb.ConnectResponse{Error: stanError(err).Error()})
 	case registered:
+		s.log.Debug(fmt.Sprintf("[Client:%s] Connected (Inbox=%s)", info.ID, info.HbInbox))
 		s.connected(ctx, c, msg.Reply)
 	case !s.clients.beginCheck(info.ID):
-		s.respond(msg.Reply, &pb.ConnectResponse{Error: errClientRegistered.Error()})
+		s.alreadyConnected(info.ID, msg.Reply)
 	default:
 		// Asking the holder takes a while; other clients connect meanwhile.
 		s.requests.Go(func() {
-			defer s.clients.endCheck(info.ID)
-			s.replace(ctx, c, info, msg.Reply)
+			answer := s.replace(ctx, c, info, msg.Reply)
+			s.clients.endCheck(info.ID) // first: who gets the answer may ask again at once
+			answer()
 		})
 	}
 }
 
 // replace asks the holder of a client ID whether it lives, and if it does not, closes it and
-// registers the new client.
-func (s *service) replace(ctx context.Context, holder *client, info *spb.ClientInfo, reply string) {
+// registers the new client. It returns what answers.
+func (s *service) replace(ctx context.Context, holder *client, info *spb.ClientInfo, reply string) (answer func()) {
 	check, cancel := context.WithTimeout(ctx, duplicateCheckTimeout)
 	defer cancel()
 	_, err := s.conns.hb.RequestWithContext(check, holder.info.HbInbox, nil)
 	if ctx.Err() != nil {
-		return
+		return func() {}
 	}
 	if err == nil {
-		s.respond(reply, &pb.ConnectResponse{Error: errClientRegistered.Error()})
-		return
+		return func() { s.alreadyConnected(info.ID, reply) }
 	}
+	s.clients.lapsed(holder)
 	if err := s.closeClient(ctx, holder); err != nil && !errors.Is(err, errUnknownClient) {
-		s.respond(reply, &pb.ConnectResponse{Error: stanError(err).Error()})
-		return
+		return func() { s.respond(reply, &pb.ConnectResponse{Error: stanError(err).Error()}) }
 	}
-	c, registered, err := s.clients.register(ctx, info)
+	c, registered, err := s.clients.register(ctx, info, originOf(reply))
 	switch {
 	case err != nil:
 		s.unavailable(err)
-		s.respond(reply, &pb.ConnectResponse{Error: stanError(err).Error()})
+		return func() { s.respond(reply, &pb.ConnectResponse{Error: stanError(err).Error()}) }
 	case !registered:
-		s.respond(reply, &pb.ConnectResponse{Error: errClientRegistered.Error()})
+		return func() { s.alreadyConnected(info.ID, reply) }
 	default:
 		s.log.Debug(fmt.Sprintf("[Client:%s] Replaced old client (Inbox=%s)", info.ID, info.HbInbox))
-		s.connected(ctx, c, reply)
+		return func() { s.connected(ctx, c, reply) }
 	}
 }
 
@@ -103,12 +104,16 @@ func (s *service) connected(ctx context.Context, c *client, reply string) {
 		resp.PingMaxOut = c.info.PingMaxOut
 	}
 	s.respond(reply, resp)
-	s.log.Debug(fmt.Sprintf("[Client:%s] Connected (Inbox=%s)", c.info.ID, c.info.HbInbox))
 	s.startHeartbeats(ctx, c)
 }
 
+func (s *service) alreadyConnected(id, reply string) {
+	s.log.Debug(fmt.Sprintf("[Client:%s] Connect failed; already connected", id))
+	s.respond(reply, &pb.ConnectResponse{Error: errClientRegistered.Error()})
+}
+
 // onPing answers a client's ping; one from a client that missed heartbeats has it asked at once.
-func (s *service) onPing(ctx context.Context, msg *nats.Msg) {
+func (s *service) onPing(_ context.Context, msg *nats.Msg) {
 	var req pb.Ping
 	if len(msg.Data) == 0 || req.Unmarshal(msg.Data) != nil {
 		return
@@ -120,7 +125,10 @@ func (s *service) onPing(ctx context.Context, msg *nats.Msg) {
 	}
 	s.respond(msg.Reply, &pb.PingResponse{})
 	if c.failedBeats.Load() > 0 {
-		s.tasks.Go(func() { s.heartbeat(ctx, c) })
+		select {
+		case c.beatNow <- struct{}{}:
+		default:
+		}
 	}
 }
 
@@ -130,10 +138,10 @@ func (s *service) onClose(ctx context.Context, msg *nats.Msg) {
 		s.respond(msg.Reply, &pb.CloseResponse{Error: errInvalidClose.Error()})
 		return
 	}
-	s.afterReceived(func() {
+	s.afterReceived(req.ClientID, func() {
 		resp := &pb.CloseResponse{}
 		err := error(errUnknownClient)
-		if c := s.clients.get(req.ClientID); c != nil {
+		if c := s.clients.addressed(req.ClientID, msg.Reply); c != nil {
 			err = s.closeClient(ctx, c)
 		}
 		if err != nil {

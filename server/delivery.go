@@ -28,7 +28,7 @@ const (
 // then new ones. It owns the read-ahead and is the only one that sends.
 func (g *group) run(ctx context.Context) {
 	var ahead []stores.Message
-	failing := false
+	failing, resuming := false, false
 	timer := time.NewTimer(0)
 	defer timer.Stop()
 	for {
@@ -38,17 +38,20 @@ func (g *group) run(ctx context.Context) {
 		case <-g.wake:
 		case <-timer.C:
 		}
-		err := g.recoverDue(ctx)
+		recovered, err := g.recoverDue(ctx)
+		resuming = resuming || recovered
 		if err == nil {
-			err = g.redeliver(ctx)
+			err = g.redeliver(ctx, resuming)
 		}
 		if err == nil {
+			resuming = false
 			ahead, err = g.deliver(ctx, ahead)
 		}
 		switch {
 		case ctx.Err() != nil:
 			return
 		case err != nil:
+			g.ch.metrics.failed(opDelivery, err)
 			if !failing {
 				g.ch.log.Error("Reading messages fails, subscribers wait", "channel", g.ch.name, "error", err)
 			}
@@ -108,6 +111,8 @@ func (g *group) wantsMore() bool {
 func (g *group) sendNew(msgs []stores.Message) int {
 	g.mu.Lock()
 	defer g.mu.Unlock()
+	sent, bytes := 0, 0
+	defer func() { g.ch.metrics.sent(sent, bytes) }()
 	for i := range msgs {
 		if msgs[i].Sequence <= g.lastSent {
 			continue
@@ -121,6 +126,7 @@ func (g *group) sendNew(msgs []stores.Message) int {
 		g.touch(m)
 		g.trace("Delivering message", m, msgs[i].Sequence)
 		g.ch.send(m.state.Inbox, msgs[i].Data)
+		sent, bytes = sent+1, bytes+len(msgs[i].Data)
 	}
 	return len(msgs)
 }
@@ -138,10 +144,11 @@ func (g *group) takeDue() []due {
 	now := monotonic()
 	var all []due
 	for _, m := range g.members {
-		seqs := m.unacked.takeDue(now+ackSlack, now+max(m.ackWait(), 2*ackSlack))
-		if g.key.queue == "" && !m.healthy() {
+		seqs := m.unacked.takeDue(now+ackSlack, max(m.ackWait(), 2*ackSlack))
+		if g.key.queue == "" && !m.healthy() && !m.resuming {
 			continue // a client that does not answer is not flooded: next time
 		}
+		m.resuming = false
 		for _, seq := range seqs {
 			all = append(all, due{seq, m})
 		}
@@ -149,8 +156,9 @@ func (g *group) takeDue() []due {
 	return all
 }
 
-// redeliver sends the messages whose ack timed out, whatever MaxInFlight is.
-func (g *group) redeliver(ctx context.Context) error {
+// redeliver sends the messages whose ack timed out, whatever MaxInFlight is. After a start of the server they go to
+// the members that had them, since these may be about to acknowledge them.
+func (g *group) redeliver(ctx context.Context, resuming bool) error {
 	all := g.takeDue()
 	for chunk := range slices.Chunk(all, readAheadMsgs) {
 		seqs := make([]uint64, len(chunk))
@@ -162,7 +170,7 @@ func (g *group) redeliver(ctx context.Context) error {
 			g.dueNow(all)
 			return err
 		}
-		g.resend(chunk, msgs)
+		g.resend(chunk, msgs, resuming)
 		all = all[len(chunk):]
 	}
 	return nil
@@ -180,14 +188,14 @@ func (g *group) dueNow(all []due) {
 	}
 }
 
-// resend sends due messages, each to the member that is picked for it. One that is no longer stored
-// counts as acknowledged.
-func (g *group) resend(chunk []due, msgs map[uint64]stores.Message) {
+// resend sends due messages, each to the member that is picked for it, or to the one that holds it. One that is no
+// longer stored counts as acknowledged.
+func (g *group) resend(chunk []due, msgs map[uint64]stores.Message, toHolder bool) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	for _, d := range chunk {
-		if !d.member.unacked.has(d.seq) {
-			continue // acknowledged, or dealt to another member, in the meantime
+		if !d.member.unacked.has(d.seq) || !slices.Contains(g.members, d.member) {
+			continue // acknowledged, or dealt to another member, or left with its member, in the meantime
 		}
 		msg, ok := msgs[d.seq]
 		if !ok {
@@ -197,7 +205,7 @@ func (g *group) resend(chunk []due, msgs map[uint64]stores.Message) {
 			continue
 		}
 		m := d.member
-		if len(g.members) > 1 {
+		if len(g.members) > 1 && !toHolder {
 			if m = g.pick(true); m != d.member {
 				d.member.unacked.remove(d.seq)
 				m.unacked.put(d.seq, monotonic()+m.ackWait())
@@ -210,7 +218,9 @@ func (g *group) resend(chunk []due, msgs map[uint64]stores.Message) {
 		}
 		g.redelivered[d.seq]++
 		g.trace("Redelivering message", m, d.seq)
-		g.ch.send(m.state.Inbox, redelivery(msg.Data, g.redelivered[d.seq]))
+		again := redelivery(msg.Data, g.redelivered[d.seq])
+		g.ch.send(m.state.Inbox, again)
+		g.ch.metrics.resent(len(again))
 	}
 }
 
@@ -232,12 +242,12 @@ func redelivery(msg []byte, count uint32) []byte {
 }
 
 // recoverDue gives messages that were read from the store at start the due time that they would have
-// had: the message's timestamp plus AckWait. Those already past go out at once.
-func (g *group) recoverDue(ctx context.Context) error {
+// had: the message's timestamp plus AckWait. Those already past go out at once. It reports whether there were any.
+func (g *group) recoverDue(ctx context.Context) (bool, error) {
 	g.mu.Lock()
 	if !g.recovered {
 		g.mu.Unlock()
-		return nil
+		return false, nil
 	}
 	held := make(map[*member][]uint64, len(g.members))
 	for _, m := range g.members {
@@ -249,7 +259,7 @@ func (g *group) recoverDue(ctx context.Context) error {
 		for chunk := range slices.Chunk(seqs, readAheadMsgs) {
 			msgs, err := g.ch.lookup(ctx, chunk)
 			if err != nil {
-				return err
+				return false, err
 			}
 			g.mu.Lock()
 			now, wall := monotonic(), time.Now()
@@ -269,5 +279,5 @@ func (g *group) recoverDue(ctx context.Context) error {
 	g.mu.Lock()
 	g.recovered = false
 	g.mu.Unlock()
-	return nil
+	return true, nil
 }

@@ -22,7 +22,14 @@ var (
 	errInvalidUnsubscribe = errors.New("stan: invalid unsubscribe request")
 	errUnknownChannel     = errors.New("stan: unknown channel")
 	errInvalidSub         = errors.New("stan: invalid subscription")
+	errChannelDeleted     = errors.New("stan: channel is being deleted")
 	errInvalidClose       = errors.New("stan: invalid close request")
+)
+
+// Errors that clients see without the prefix "stan: ".
+var (
+	errTooManyChannels = refusal("too many channels")
+	errTooManySubs     = refusal("too many subscriptions per channel")
 )
 
 // Errors of our own.
@@ -33,3 +40,8 @@ var (
 	// errTooLarge refuses a message that could be published but not delivered.
 	errTooLarge = errors.New("stan: message is too large to be delivered within the NATS max_payload")
 )
+
+// refusal is an error whose text clients get as it is, without the prefix "stan: " that all others have.
+type refusal string
+
+func (r refusal) Error() string { return string(r) }

@@ -5,9 +5,6 @@ import (
 	"sync"
 	"time"
 
-	"github.com/nats-io/nats-streaming-server/spb"
-	"github.com/nats-io/nats.go"
-
 	"github.com/nats-eventstore/nats-eventstore/stores"
 )
 
@@ -45,26 +42,6 @@ type groupKey struct {
 	queue   string // queue group name; of a durable queue group, "durable:queue"
 }
 
-// member is one subscription of one client, active or, for a durable, offline.
-type member struct {
-	group  *group
-	client *client // nil while offline
-	acks   *nats.Subscription
-
-	// What follows is guarded by group.mu, but for the fields of state that never change while the
-	// member is active: inbox, ack inbox, MaxInFlight, AckWait and ID.
-	state   *spb.SubState
-	unacked unacked
-	dirty   bool // progress changed since it was last written
-	gone    bool // its row is, or is about to be, deleted
-}
-
-func (m *member) ackWait() time.Duration { return time.Duration(m.state.AckWaitInSecs) * time.Second }
-func (m *member) stalled() bool          { return m.unacked.len() >= int(m.state.MaxInFlight) }
-
-// healthy reports whether the member's client answered its last heartbeat.
-func (m *member) healthy() bool { return m.client.failedBeats.Load() == 0 }
-
 // signal wakes the group's goroutine.
 func (g *group) signal() {
 	select {
@@ -75,23 +52,23 @@ func (g *group) signal() {
 
 // pick chooses the receiver of a message: the member with the fewest unacknowledged messages
 // among those that are neither stalled nor failing heartbeats; among equals the first, and a chosen
-// head goes to the back of the list. If none qualifies, it returns the head if evenStalled, and otherwise
-// the first that is not stalled, or nil. The caller holds g.mu.
-func (g *group) pick(evenStalled bool) *member {
+// head goes to the back of the list. If none qualifies, it is the head for a redelivery, and for a new message the first
+// that is not stalled, or nil. The caller holds g.mu.
+func (g *group) pick(redelivery bool) *member {
 	best := -1
 	for i, m := range g.members {
 		if !m.stalled() && m.healthy() && (best < 0 || m.unacked.len() < g.members[best].unacked.len()) {
 			best = i
 		}
 	}
-	if best < 0 {
-		best = slices.IndexFunc(g.members, func(m *member) bool { return !m.stalled() })
-	}
-	if best < 0 {
-		if !evenStalled || len(g.members) == 0 {
+	switch {
+	case best >= 0:
+	case redelivery:
+		best = 0
+	default:
+		if best = slices.IndexFunc(g.members, func(m *member) bool { return !m.stalled() }); best < 0 {
 			return nil
 		}
-		best = 0
 	}
 	m := g.members[best]
 	if best == 0 && len(g.members) > 1 {
@@ -125,6 +102,7 @@ func (g *group) ack(m *member, seq uint64) {
 	g.trace("Received ack", m, seq)
 	wasStalled := h.stalled()
 	h.unacked.remove(seq)
+	g.ch.metrics.acks.Add(1)
 	delete(g.redelivered, seq)
 	g.touch(h)
 	if wasStalled && !h.stalled() {
@@ -173,6 +151,16 @@ func (g *group) deal(leaver *member, delay time.Duration) {
 		g.touch(m)
 	}
 	leaver.unacked = unacked{}
+}
+
+// only returns the active member of a plain durable, or nil.
+func (g *group) only() *member {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if len(g.members) == 0 {
+		return nil
+	}
+	return g.members[0]
 }
 
 // removeMember takes m out of the active members. The caller holds g.mu.

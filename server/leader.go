@@ -19,9 +19,9 @@ const (
 )
 
 // acquireLease returns nil once the database's lease is held by id, waiting as standby while another server
-// advances it. An error is that of ctx, or a database that cannot be read; the latter is waited for if it was reached
+// advances it, which it tells standby. An error is that of ctx, or a database that cannot be read; the latter is waited for if it was reached
 // before.
-func acquireLease(ctx context.Context, store *stores.Store, id string, reached bool, log *slog.Logger) error {
+func acquireLease(ctx context.Context, store *stores.Store, id string, reached bool, standby func(), log *slog.Logger) error {
 	var seen stores.Lease // what the holder last wrote
 	var since time.Time   // when it was first seen
 	failing := false
@@ -38,6 +38,7 @@ func acquireLease(ctx context.Context, store *stores.Store, id string, reached b
 			return nil
 		case err == nil:
 			if seen.Holder == "" {
+				standby()
 				log.Info("Starting in standby mode", "active", now.Holder)
 			}
 			if now != seen {
@@ -84,6 +85,9 @@ func (s *service) keepLease(ctx context.Context) {
 		case <-renew.C:
 		}
 		err := s.renewLease(ctx)
+		if err != nil && ctx.Err() == nil {
+			s.metrics.failed(opLease, err)
+		}
 		switch {
 		case ctx.Err() != nil:
 			return

@@ -45,60 +45,81 @@ func keyOf(req *pb.SubscriptionRequest) (groupKey, bool) {
 	return groupKey{}, false
 }
 
-// startAfter returns the sequence after which the requested start position lies.
-func (s *memberships) startAfter(ctx context.Context, ch *channel, req *pb.SubscriptionRequest) (uint64, error) {
+// startAfter returns the sequence after which the requested start position lies, and what the log says of it.
+func (s *memberships) startAfter(ctx context.Context, ch *channel, req *pb.SubscriptionRequest) (uint64, string, error) {
 	info := ch.stored.Info()
-	first := uint64(1)
+	next := info.Last + 1
+	first := next
+	if info.Msgs > 0 {
+		first = info.First
+	}
+	from := ""
 	switch req.StartPosition {
 	case pb.StartPosition_NewOnly:
-		return info.Last, nil
+		first, from = next, "new-only, "
 	case pb.StartPosition_LastReceived:
 		if info.Msgs > 0 {
 			first = info.Last
 		}
+		from = "last message, "
 	case pb.StartPosition_First:
-		first = info.First
+		from = "from beginning, "
 	case pb.StartPosition_SequenceStart:
-		first = min(max(req.StartSequence, info.First), info.Last+1)
+		first = min(max(req.StartSequence, first), next)
+		from = fmt.Sprintf("from sequence, asked_seq=%d actual_", req.StartSequence)
 	case pb.StartPosition_TimeDeltaStart:
-		at, err := s.store.SequenceAt(ctx, ch.stored, time.Now().UnixNano()-req.StartTimeDelta)
+		start := time.Now().UnixNano() - req.StartTimeDelta
+		at, err := s.store.SequenceAt(ctx, ch.stored, start)
 		if err != nil {
-			return 0, fmt.Errorf("start position in %q: %w", ch.name, err)
+			return 0, "", fmt.Errorf("start position in %q: %w", ch.name, err)
 		}
 		if first = at; at == 0 {
-			first = info.Last + 1
+			first = next
 		}
+		from = fmt.Sprintf("from time time='%v' ", time.Unix(0, start))
 	}
-	return max(first, 1) - 1, nil
+	return first - 1, fmt.Sprintf("%sseq=%d", from, first), nil
 }
 
 // prepare returns a new member of the group that the request names, which may be a new group. Nothing
 // of it is known to anyone before record and activate. The caller holds ch.membership through all three.
 func (s *memberships) prepare(ctx context.Context, ch *channel, c *client, req *pb.SubscriptionRequest, ackInbox string) (*member, error) {
+	if ch.deleted {
+		return nil, errChannelDeleted
+	}
+	count := ch.subscriptions()
 	key, durable := keyOf(req)
+	joined, from := "Added member to", ""
 	g := ch.group(key)
 	if g == nil {
-		last, err := s.startAfter(ctx, ch, req)
+		last, position, err := s.startAfter(ctx, ch, req)
 		if err != nil {
 			return nil, err
 		}
 		g = newGroup(ch, key, durable, last)
+		joined, from = "Started new", ", sending "+position
 	}
 	g.mu.Lock()
 	defer g.mu.Unlock()
+	if g.offline != nil {
+		joined = "Resumed"
+	}
 	if key.queue == "" && len(g.members) > 0 {
 		return nil, errDuplicateDurable
 	}
-	return &member{group: g, client: c, state: &spb.SubState{
+	if limit := ch.limits.MaxSubscriptions; limit > 0 && count >= limit && g.offline == nil {
+		return nil, errTooManySubs
+	}
+	return &member{group: g, client: c, joined: joined, from: from, state: &spb.SubState{
 		ClientID:      req.ClientID,
 		QGroup:        key.queue,
 		Inbox:         req.Inbox,
 		AckInbox:      ackInbox,
 		MaxInFlight:   req.MaxInFlight,
 		AckWaitInSecs: req.AckWaitInSecs,
-		DurableName:   req.DurableName,
+		DurableName:   key.durable, // a queue group's is in its name
 		LastSent:      g.lastSent,
-		IsDurable:     g.durable,
+		IsDurable:     durable || g.durable,
 	}}, nil
 }
 
@@ -127,11 +148,15 @@ func (s *memberships) activate(m *member) bool {
 	g := m.group
 	m.group.ch.index(m)
 	g.mu.Lock()
+	// A request that is not durable may name a durable queue group, and the other way round: durable is what one of its
+	// members asked for.
+	g.durable = g.durable || m.state.IsDurable
 	if g.offline != nil {
 		now := monotonic()
 		for _, seq := range g.offline.unacked.sequences() {
 			m.unacked.put(seq, now)
 		}
+		m.resuming = true
 		g.offline = nil
 		g.touch(m)
 	}
@@ -177,11 +202,15 @@ func (s *memberships) leave(ctx context.Context, m *member, unsubscribe bool) er
 	g.removeMember(m)
 	remain := len(g.members) > 0
 	suspend := !remain && g.durable && !unsubscribe
+	left := "Removed"
 	switch {
 	case remain:
 		m.gone = true
 		g.deal(m, redealDelay)
+		left = "Removed member from"
+		g.touch(g.members[0]) // the leaver's row may have been the one with the group's last sequence
 	case suspend:
+		left = "Suspended"
 		g.offline = m
 		m.state.LastSent = g.lastSent
 		m.state.IsClosed = true
@@ -190,6 +219,7 @@ func (s *memberships) leave(ctx context.Context, m *member, unsubscribe bool) er
 		m.gone = true
 	}
 	g.mu.Unlock()
+	ch.log.Debug(m.logged(left))
 
 	switch {
 	case suspend:
@@ -244,6 +274,9 @@ func (s *memberships) recover(ctx context.Context, ch *channel, subs []stores.Su
 	var active, extra []*member
 	for _, sub := range subs {
 		st := sub.State
+		if st.QGroup == "" && st.DurableName != "" {
+			st.IsDurable = true // old releases of NATS Streaming did not write that
+		}
 		key := groupKey{queue: st.QGroup}
 		if st.QGroup == "" && st.IsDurable {
 			key = groupKey{client: st.ClientID, durable: st.DurableName}
@@ -264,6 +297,7 @@ func (s *memberships) recover(ctx context.Context, ch *channel, subs []stores.Su
 			ch.attach(g)
 		}
 		g.lastSent = max(g.lastSent, st.LastSent)
+		g.durable = g.durable || st.IsDurable
 		m := &member{group: g, client: c, state: st}
 		for _, seq := range sub.Unacked {
 			m.unacked.put(seq, 0)

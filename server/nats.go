@@ -18,6 +18,11 @@ const natsStartTimeout = 10 * time.Second
 // port.
 func startNATS(o *Options, logger natsd.Logger) (*natsd.Server, error) {
 	o.NATS.NoSigs = true // signals are handled once, by the command
+	if o.NATSURL == "" {
+		if err := o.Login.admit(o.NATS); err != nil {
+			return nil, fmt.Errorf("start NATS server: %w", err)
+		}
+	}
 	ns, err := natsd.NewServer(o.NATS)
 	if err != nil {
 		return nil, fmt.Errorf("start NATS server: %w", err)
@@ -70,7 +75,8 @@ func connectOne(o *Options, ns *natsd.Server, name string, log *slog.Logger) (*n
 		nats.Name(name),
 		nats.MaxReconnects(-1),
 		nats.ReconnectWait(250 * time.Millisecond),
-		nats.ReconnectBufSize(-1), // what cannot be sent now is redelivered, not sent late
+		nats.ReconnectBufSize(-1),   // what cannot be sent now is redelivered, not sent late
+		nats.IgnoreAuthErrorAbort(), // who is refused now may be admitted by a later configuration
 		nats.DisconnectErrHandler(func(_ *nats.Conn, err error) {
 			if err != nil {
 				log.Warn("Disconnected from NATS", "connection", name, "error", err)
@@ -97,12 +103,11 @@ func connectOne(o *Options, ns *natsd.Server, name string, log *slog.Logger) (*n
 			url = "nats://" + rest
 		}
 	}
-	switch {
-	case o.NATS.Authorization != "":
-		opts = append(opts, nats.Token(o.NATS.Authorization))
-	case o.NATS.Username != "":
-		opts = append(opts, nats.UserInfo(o.NATS.Username, o.NATS.Password))
+	login, err := o.Login.options(o.NATS, o.NATSURL == "")
+	if err != nil {
+		return nil, err
 	}
+	opts = append(opts, login...)
 	nc, err := nats.Connect(url, opts...)
 	if err != nil {
 		if errors.Is(err, nats.ErrNoServers) {

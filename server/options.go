@@ -3,6 +3,7 @@ package server
 import (
 	"errors"
 	"fmt"
+	"os"
 	"regexp"
 	"time"
 
@@ -27,12 +28,23 @@ type Options struct {
 	// NATSURL, if not empty, lists external NATS servers (comma separated) that are used
 	// in place of the embedded one.
 	NATSURL string
+	// Login is how the server's own connections log in to NATS.
+	Login Login
 
 	// Store says where messages, clients and subscriptions are kept.
 	Store stores.Options
-	// EventChannels are the patterns of the channels whose messages must be events:
-	// tokens separated by dots, * for any one token, > for the rest.
-	EventChannels []string
+	// Events declare the event channels; the first block that matches a channel counts.
+	Events []EventBlock
+	// Versions come before those of Events.
+	Versions []ChannelVersions
+
+	// Limits bound channels; by default nothing is limited.
+	Limits Limits
+	// ReplaceDurables lets a subscription request take over a durable that is active, which is an error otherwise.
+	ReplaceDurables bool
+	// FTGroup, if not empty, says that the server is one of several on its database. They need no name to find each
+	// other; all that it changes is the state that monitoring reports.
+	FTGroup string
 
 	// HeartbeatInterval is the time between two heartbeats to a client, HeartbeatTimeout how
 	// long one waits for its reply, and HeartbeatFailures how many may fail in a row; the
@@ -56,7 +68,17 @@ type Options struct {
 	// embedded NATS server are in NATS.
 	Debug bool
 	Trace bool
+	// SyslogName is the name of the event source in the Windows event log.
+	SyslogName string
+
+	// A signal on Reopen opens the log file again, one on Reload applies the configuration of the embedded NATS
+	// server again, as Reread returns it. Nil channels never do.
+	Reopen, Reload <-chan os.Signal
+	Reread         func() (Options, error)
 }
+
+// DefaultEventChannels is the pattern of the channels that are event channels unless the options name others.
+const DefaultEventChannels = "eventstore.>"
 
 // DefaultOptions returns the options of a server that was given no flags, but for Store.
 func DefaultOptions() Options {
@@ -64,7 +86,7 @@ func DefaultOptions() Options {
 		ClusterID:         "test-cluster",
 		DiscoverPrefix:    "_STAN.discover",
 		NATS:              &natsd.Options{},
-		EventChannels:     []string{"eventstore.>"},
+		Events:            []EventBlock{{Channels: []string{DefaultEventChannels}}},
 		HeartbeatInterval: 30 * time.Second,
 		HeartbeatTimeout:  10 * time.Second,
 		HeartbeatFailures: 10,
@@ -83,10 +105,15 @@ func (o *Options) Validate() error {
 	if !validClusterID.MatchString(o.ClusterID) {
 		return fmt.Errorf("cluster ID %q: only alphanumeric and `-` or `_` characters allowed", o.ClusterID)
 	}
-	for _, p := range o.EventChannels {
-		if !validPattern(p) {
-			return fmt.Errorf("event channel pattern %q is not valid", p)
-		}
+	events, err := newEventBlocks(o.Events)
+	if err != nil {
+		return err
+	}
+	if err := o.Limits.validate(events.patterns()); err != nil {
+		return err
+	}
+	if err := o.Store.Validate(); err != nil {
+		return err
 	}
 	switch {
 	case o.HeartbeatInterval <= 0 || o.HeartbeatTimeout <= 0:

@@ -20,6 +20,7 @@ type progress struct {
 	store    progressStore
 	interval time.Duration
 	timeout  time.Duration // of one save, while the database is unavailable
+	metrics  *metrics
 	log      *slog.Logger
 
 	// saving is held while progress is written, so that a row which is being deleted is not
@@ -30,11 +31,12 @@ type progress struct {
 	dirty map[*group]struct{}
 }
 
-func newProgress(store progressStore, o *Options, log *slog.Logger) *progress {
+func newProgress(store progressStore, o *Options, m *metrics, log *slog.Logger) *progress {
 	return &progress{
 		store:    store,
 		interval: o.ProgressInterval,
 		timeout:  o.StoreTimeout,
+		metrics:  m,
 		log:      log,
 		dirty:    make(map[*group]struct{}),
 	}
@@ -97,6 +99,7 @@ func (p *progress) save(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, p.timeout)
 	defer cancel()
 	if err := p.store.SaveProgress(ctx, changed); err != nil {
+		p.metrics.failed(opProgress, err)
 		for g := range dirty {
 			g.touchAll()
 		}

@@ -9,7 +9,6 @@ import (
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/stan.go/pb"
 
-	"github.com/nats-eventstore/nats-eventstore/proto"
 	"github.com/nats-eventstore/nats-eventstore/stores"
 )
 
@@ -20,6 +19,7 @@ const deliveryOverhead = 80
 // onPublish validates one published message and queues it for the writer. It runs on one goroutine,
 // so messages keep their order of arrival.
 func (s *service) onPublish(ctx context.Context, msg *nats.Msg) {
+	s.metrics.publishReceived(len(msg.Data))
 	var req pb.PubMsg
 	if err := req.Unmarshal(msg.Data); err != nil || req.Guid == "" || !validChannel(req.Subject) {
 		var ctrl spb.CtrlMsg
@@ -49,17 +49,18 @@ func (s *service) onPublish(ctx context.Context, msg *nats.Msg) {
 	}
 	p := publication{
 		ch:     ch,
-		append: stores.Append{Channel: ch.stored, Reply: req.Reply, Payload: req.Data},
+		append: stores.Append{Channel: ch.stored, Reply: req.Reply, Payload: req.Data, Versions: ch.versions},
 		guid:   req.Guid,
 		ack:    msg.Reply,
 	}
-	if ch.event {
-		ev, err := proto.Extract(req.Data)
+	if ch.events != nil {
+		mapping := ch.events.mapping
+		ev, err := mapping.Extract(req.Data)
 		if err != nil {
 			s.refuse(msg.Reply, &req, stanError(err))
 			return
 		}
-		p.append.Event = &ev
+		p.append.Event, p.append.Mapping = &ev, mapping
 	}
 	if s.log.Enabled(ctx, levelTrace) {
 		s.log.Log(ctx, levelTrace, fmt.Sprintf("[Client:%s] Received message", req.ClientID), "channel", ch.name, "guid", req.Guid)
@@ -69,6 +70,7 @@ func (s *service) onPublish(ctx context.Context, msg *nats.Msg) {
 
 // refuse answers a publish that was not stored.
 func (s *service) refuse(reply string, req *pb.PubMsg, err error) {
+	s.metrics.failed(opPublish, err)
 	s.log.Debug("Publish refused", "client", req.ClientID, "channel", req.Subject, "error", err)
 	s.respond(reply, &pb.PubAck{Guid: req.Guid, Error: err.Error()})
 }

@@ -14,7 +14,6 @@ import (
 	"log/slog"
 	"runtime"
 
-	natsd "github.com/nats-io/nats-server/v2/server"
 	"github.com/nats-io/nuid"
 
 	"github.com/nats-eventstore/nats-eventstore/stores"
@@ -40,7 +39,7 @@ func Run(ctx context.Context, o Options) error {
 	return nil
 }
 
-func run(ctx context.Context, o *Options, natsLog natsd.Logger, log *slog.Logger) (err error) {
+func run(ctx context.Context, o *Options, natsLog *natsLogger, log *slog.Logger) (err error) {
 	id := nuid.Next()
 	log.Info(fmt.Sprintf("Starting nats-streaming-server[%s] version %s", o.ClusterID, Version))
 	log.Info("ServerID: " + id)
@@ -49,6 +48,10 @@ func run(ctx context.Context, o *Options, natsLog natsd.Logger, log *slog.Logger
 		log.Info(n)
 	}
 
+	events, err := newEventBlocks(o.Events)
+	if err != nil {
+		return err
+	}
 	ns, err := startNATS(o, natsLog)
 	if err != nil {
 		return err
@@ -57,13 +60,21 @@ func run(ctx context.Context, o *Options, natsLog natsd.Logger, log *slog.Logger
 		ns.Shutdown()
 		ns.WaitForShutdown()
 	}()
+	stopSignals := handleSignals(o, ns, natsLog, log)
+	defer stopSignals()
+	mon := newMonitor(o, id, log)
+	mon.register(ns)
 	o.Store.Logger = log
 	store, err := stores.Open(ctx, o.Store)
 	if err != nil {
 		return err
 	}
 	defer func() { err = errors.Join(err, store.Close()) }()
-	log.Info("Message store is SQL", "driver", o.Store.Driver)
+	log.Info("Message store is SQL")
+	log.Info("Database is " + o.Store.Driver)
+	for _, line := range o.Limits.table() {
+		log.Info(line)
+	}
 
 	c, err := connect(o, ns, log)
 	if err != nil {
@@ -73,21 +84,27 @@ func run(ctx context.Context, o *Options, natsLog natsd.Logger, log *slog.Logger
 
 	// Until the database was reached once, it being unavailable is an error of the start; afterwards it is waited for.
 	for reached := false; ; reached = true {
-		err := acquireLease(ctx, store, id, reached, log)
+		err := acquireLease(ctx, store, id, reached, mon.standby, log)
 		if ctx.Err() != nil {
 			return nil // stopped while standby
 		}
 		if err == nil {
+			err = ensureAlone(ctx, o, c.general)
+		}
+		if err == nil {
 			log.Info("Server is active")
-			err = serve(ctx, o, store, c, log)
+			err = serve(ctx, o, events, store, c, mon, log)
 		}
 		switch {
 		case errors.Is(err, stores.ErrFenced):
 			log.Warn("Another server took over the database, stepping down", "error", err)
+			mon.standby()
 		case errors.Is(err, stores.ErrUnavailable) && reached && ctx.Err() == nil:
 			log.Warn("The database is unavailable, standing by", "error", err)
+			mon.standby()
 		default:
 			log.Info("Shutting down.")
+			mon.stopping(err)
 			release, cancel := context.WithTimeout(context.WithoutCancel(ctx), o.StoreTimeout)
 			defer cancel()
 			return errors.Join(err, store.ReleaseLease(release))

@@ -22,13 +22,15 @@ type service struct {
 	log      *slog.Logger
 	store    *stores.Store
 	conns    *conns
+	metrics  *metrics
 	subjects subjects
 
-	clients  *clients
-	channels *channels
-	members  *memberships
-	progress *progress
-	writer   *writer
+	clients   *clients
+	channels  *channels
+	members   *memberships
+	progress  *progress
+	retention *retention
+	writer    *writer
 
 	gate    sync.RWMutex // guards stopped
 	stopped bool
@@ -38,13 +40,14 @@ type service struct {
 	// requests are those being handled on goroutines of their own; tasks are the goroutines that run as
 	// long as the service; sending are those of groups, which end after the last publish was answered.
 	requests sync.WaitGroup
+	turns    turns // of requests, by client
 	tasks    sync.WaitGroup
 	sending  sync.WaitGroup
 }
 
 // serve recovers the state and serves clients until ctx ends or the lease is lost; the latter is
 // stores.ErrFenced.
-func serve(ctx context.Context, o *Options, store *stores.Store, c *conns, log *slog.Logger) error {
+func serve(ctx context.Context, o *Options, events eventBlocks, store *stores.Store, c *conns, mon *monitor, log *slog.Logger) error {
 	ctx, lost := context.WithCancelCause(ctx)
 	defer lost(nil)
 	// What serves clients ends after ctx, once the requests already received were answered.
@@ -53,16 +56,24 @@ func serve(ctx context.Context, o *Options, store *stores.Store, c *conns, log *
 	groups, stopGroups := context.WithCancel(context.WithoutCancel(ctx))
 	defer stopGroups()
 
-	s := newService(o, store, c, log, lost)
+	s := newService(o, events, store, c, mon.metrics, log, lost)
 	s.members.start = func(g *group) func() { return s.startGroup(groups, g) }
 	active, err := s.recover(ctx)
 	if err != nil {
 		return err
 	}
+	if s.store.IndexesBlock() {
+		s.applyIndexes(ctx)
+	} else {
+		s.tasks.Go(func() { s.applyIndexes(live) })
+	}
 	var committing sync.WaitGroup
 	committing.Go(s.writer.run)
 	s.tasks.Go(func() { s.progress.run(live) })
 	s.tasks.Go(func() { s.keepLease(live) })
+	s.tasks.Go(func() { mon.lags.run(live, o.StoreTimeout, log) })
+	s.tasks.Go(func() { s.retention.run(live) })
+	s.tasks.Go(func() { s.announceOldMessages(live) })
 	subs, err := s.listen(live)
 	if err == nil {
 		for _, m := range active {
@@ -71,8 +82,14 @@ func serve(ctx context.Context, o *Options, store *stores.Store, c *conns, log *
 		for _, c := range s.clients.all() {
 			s.startHeartbeats(live, c)
 		}
+		mon.serving(s)
 		log.Info("Streaming Server is ready")
 		<-ctx.Done()
+		if errors.Is(context.Cause(ctx), stores.ErrFenced) {
+			mon.standby()
+		} else {
+			mon.stopping(nil)
+		}
 	}
 
 	// Stop from the front: no more requests, then those received are answered, then delivery
@@ -100,30 +117,36 @@ func serve(ctx context.Context, o *Options, store *stores.Store, c *conns, log *
 	return err
 }
 
-func newService(o *Options, store *stores.Store, c *conns, log *slog.Logger, lost func(error)) *service {
-	s := &service{opts: o, log: log, store: store, conns: c, lost: lost}
+func newService(o *Options, events eventBlocks, store *stores.Store, c *conns, m *metrics, log *slog.Logger, lost func(error)) *service {
+	s := &service{opts: o, log: log, store: store, conns: c, metrics: m, lost: lost}
 	s.subjects = newSubjects(o.DiscoverPrefix, o.ClusterID)
 	s.clients = newClients(store, o.StoreTimeout)
-	s.progress = newProgress(store, o, log)
+	s.progress = newProgress(store, o, m, log)
 	s.members = &memberships{store: store, progress: s.progress}
 	s.writer = &writer{
 		store:    store,
+		metrics:  m,
 		queue:    make(chan publication, writerQueue),
 		maxMsgs:  o.MaxBatchMsgs,
 		maxBytes: o.MaxBatchBytes,
 		timeout:  o.StoreTimeout,
 		respond:  func(reply string, ack *pb.PubAck) { s.respond(reply, ack) },
+		enforce:  func(ch *channel) { s.retention.enforce(context.Background(), ch) },
 		failed:   s.unavailable,
 		settled:  s.wakeAll,
 	}
 	s.channels = &channels{
 		store:    store,
-		patterns: o.EventChannels,
+		events:   events,
+		versions: o.Versions,
+		limits:   o.Limits,
 		new:      s.newChannel,
 		log:      log,
 		timeout:  o.StoreTimeout,
 		byName:   make(map[string]*channel),
+		byLower:  make(map[string]string),
 	}
+	s.retention = &retention{store: store, channels: s.channels, timeout: o.StoreTimeout, log: log, onWriter: s.onWriter}
 	return s
 }
 
@@ -145,15 +168,17 @@ func (s *service) stop() {
 
 func (s *service) newChannel(stored *stores.Channel) *channel {
 	return &channel{
-		name:     stored.Name(),
-		stored:   stored,
-		store:    s.store,
-		progress: s.progress,
-		log:      s.log,
-		send:     s.send,
-		groups:   make(map[*group]struct{}),
-		keyed:    make(map[groupKey]*group),
-		byInbox:  make(map[string]*member),
+		name:       stored.Name(),
+		stored:     stored,
+		store:      s.store,
+		progress:   s.progress,
+		log:        s.log,
+		metrics:    s.metrics,
+		send:       s.send,
+		groups:     make(map[*group]struct{}),
+		keyed:      make(map[groupKey]*group),
+		byAckInbox: make(map[string]*member),
+		byInbox:    make(map[string]*member),
 	}
 }
 
@@ -175,6 +200,9 @@ func (s *service) recover(ctx context.Context) ([]*member, error) {
 	if err != nil {
 		return nil, fmt.Errorf("recover the state: %w", err)
 	}
+	if state.Importing != nil {
+		return nil, errImporting
+	}
 	if state.Server == nil {
 		s.log.Info("No recovered state")
 		return nil, s.store.SetServerInfo(ctx, s.serverInfo())
@@ -182,6 +210,7 @@ func (s *service) recover(ctx context.Context) ([]*member, error) {
 	if id := state.Server.ClusterID; id != s.opts.ClusterID {
 		return nil, fmt.Errorf("cluster ID %q does not match recovered value of %q", s.opts.ClusterID, id)
 	}
+	s.subjects = s.subjects.recovered(state.Server)
 	for _, info := range state.Clients {
 		s.clients.recover(info)
 	}
@@ -249,12 +278,26 @@ func (s *service) listen(ctx context.Context) ([]*nats.Subscription, error) {
 	if err := s.conns.general.FlushTimeout(ackFlushTimeout); err != nil {
 		return subs, fmt.Errorf("subscribe to the subjects of clients: %w", err)
 	}
+	// NATS answers a subscription without permission beside the flush; a server that hears nothing must not start.
+	if err := s.conns.general.LastError(); errors.Is(err, nats.ErrPermissionViolation) {
+		return subs, fmt.Errorf("subscribe to the subjects of clients: %w", err)
+	}
 	return subs, nil
 }
 
 // message is one of the generated types of package pb.
 type message interface {
 	Marshal() ([]byte, error)
+}
+
+// onWriter calls f on the writer's goroutine, after what is queued now, and waits for it.
+func (s *service) onWriter(f func()) {
+	done := make(chan struct{})
+	s.writer.queue <- publication{barrier: func() {
+		defer close(done)
+		f()
+	}}
+	<-done
 }
 
 // bounded returns a context for one wait for the store.
@@ -271,6 +314,7 @@ func (s *service) wakeAll() {
 
 // respond sends an answer; a request without a reply subject gets none.
 func (s *service) respond(reply string, m message) {
+	s.metrics.answered(m)
 	if reply == "" {
 		return
 	}
@@ -290,21 +334,28 @@ func (s *service) send(subject string, data []byte) {
 }
 
 // afterReceived calls f, on a goroutine of its own, once every publish and ack that the server has already
-// received was processed.
-func (s *service) afterReceived(f func()) {
+// received was processed. Calls for one client keep their order.
+func (s *service) afterReceived(client string, f func()) {
 	s.requests.Add(1)
+	begin, end := s.turns.take(client)
+	run := func() {
+		defer s.requests.Done()
+		defer end()
+		<-begin
+		f()
+	}
 	queued := func() {
-		s.writer.queue <- publication{barrier: func() {
-			go func() {
-				defer s.requests.Done()
-				f()
-			}()
-		}}
+		s.writer.queue <- publication{barrier: func() { go run() }}
 	}
 	acked := func() {
-		if s.conns.acks.Barrier(queued) != nil {
-			queued()
-		}
+		// Acks come on a connection of their own. What a client sent there before its request may still be on the
+		// way: the flush waits for it, away from the goroutine of the requests.
+		go func() {
+			_ = s.conns.acks.FlushTimeout(ackFlushTimeout) // an error: the connection is down, and nothing is on the way
+			if s.conns.acks.Barrier(queued) != nil {
+				queued()
+			}
+		}()
 	}
 	if s.conns.general.Barrier(acked) != nil {
 		acked()
@@ -321,8 +372,12 @@ func (s *service) unavailable(err error) {
 	}
 }
 
-// stanError gives an error the prefix that clients expect.
+// stanError gives an error the prefix that clients expect, unless it is a refusal.
 func stanError(err error) error {
+	var exact refusal
+	if errors.As(err, &exact) {
+		return exact
+	}
 	if strings.HasPrefix(err.Error(), "stan: ") {
 		return err
 	}

@@ -1,11 +1,19 @@
 package server
 
-import "strings"
+import (
+	"strings"
+	"unicode/utf8"
+
+	"github.com/nats-io/nats-streaming-server/spb"
+)
+
+// maxChannelName is the longest name of a channel, in characters: the width of its column.
+const maxChannelName = 1024
 
 // validChannel reports whether name may name a channel: not empty, no '/', '*' or '>' anywhere,
-// and no empty token.
+// no empty token, and nothing that some database does not hold.
 func validChannel(name string) bool {
-	if name == "" || strings.ContainsAny(name, "/*>") {
+	if name == "" || strings.ContainsAny(name, "/*>\x00") || !utf8.ValidString(name) || utf8.RuneCountInString(name) > maxChannelName {
 		return false
 	}
 	return name[0] != '.' && name[len(name)-1] != '.' && !strings.Contains(name, "..")
@@ -53,6 +61,23 @@ type subjects struct {
 	unsubscribe string
 	subClose    string
 	close       string
+}
+
+// recovered returns the subjects that clients of a stored state know: those of databases that were written by NATS
+// Streaming in its first releases are random.
+func (s subjects) recovered(info *spb.ServerInfo) subjects {
+	for _, it := range []struct {
+		stored string
+		to     *string
+	}{
+		{info.Publish, &s.publish}, {info.Subscribe, &s.subscribe}, {info.Unsubscribe, &s.unsubscribe},
+		{info.SubClose, &s.subClose}, {info.Close, &s.close},
+	} {
+		if it.stored != "" {
+			*it.to = it.stored
+		}
+	}
+	return s
 }
 
 func newSubjects(discoverPrefix, clusterID string) subjects {

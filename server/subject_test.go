@@ -1,12 +1,16 @@
 package server
 
-import "testing"
+import (
+	"strings"
+	"testing"
+)
 
 func TestValidChannel(t *testing.T) {
 	t.Parallel()
 	for name, want := range map[string]bool{
 		"a": true, "a.b": true, "a b": true, "é.ü": true, "A-1_2": true,
 		"": false, ".": false, ".a": false, "a.": false, "a..b": false, "a/b": false, "a.*": false, "*": false, "a>": false,
+		"a\x00": false, "a.\xff": false, strings.Repeat("é", 1024): true, strings.Repeat("x", 1025): false,
 	} {
 		if got := validChannel(name); got != want {
 			t.Errorf("validChannel(%q) = %v, want %v", name, got, want)

@@ -27,7 +27,7 @@ func (s *service) onSubscribe(ctx context.Context, msg *nats.Msg) {
 }
 
 // validateSubscription checks a request in the order that clients can observe.
-func (s *service) validateSubscription(req *pb.SubscriptionRequest) (*client, error) {
+func (s *service) validateSubscription(req *pb.SubscriptionRequest, reply string) (*client, error) {
 	switch {
 	case req.ClientID == "":
 		return nil, errMissingClient
@@ -40,7 +40,7 @@ func (s *service) validateSubscription(req *pb.SubscriptionRequest) (*client, er
 	case !validChannel(req.Subject):
 		return nil, errInvalidSubject
 	}
-	c := s.clients.get(req.ClientID)
+	c := s.clients.addressed(req.ClientID, reply)
 	if c == nil {
 		return nil, errUnknownClient
 	}
@@ -48,7 +48,7 @@ func (s *service) validateSubscription(req *pb.SubscriptionRequest) (*client, er
 }
 
 func (s *service) subscribe(ctx context.Context, req *pb.SubscriptionRequest, reply string) error {
-	c, err := s.validateSubscription(req)
+	c, err := s.validateSubscription(req, reply)
 	if err != nil {
 		return err
 	}
@@ -59,11 +59,31 @@ func (s *service) subscribe(ctx context.Context, req *pb.SubscriptionRequest, re
 	if req.QGroup != "" && strings.Contains(req.DurableName, ":") {
 		return errDurableColon
 	}
+	if err := s.replaceDurable(ctx, ch, req); err != nil {
+		return err
+	}
 	m, active, err := s.joinAndRespond(ctx, c, ch, req, reply)
 	if err != nil {
 		return err
 	}
 	if !active {
+		return s.leave(ctx, m, false)
+	}
+	return nil
+}
+
+// replaceDurable closes the active subscription of the durable that the request names, if the options allow that: its
+// client may have given up waiting for the answer to an earlier request.
+func (s *service) replaceDurable(ctx context.Context, ch *channel, req *pb.SubscriptionRequest) error {
+	key, _ := keyOf(req)
+	if !s.opts.ReplaceDurables || key.durable == "" {
+		return nil
+	}
+	g := ch.group(key)
+	if g == nil {
+		return nil
+	}
+	if m := g.only(); m != nil {
 		return s.leave(ctx, m, false)
 	}
 	return nil
@@ -95,8 +115,7 @@ func (s *service) joinAndRespond(ctx context.Context, c *client, ch *channel, re
 	}
 	s.respond(reply, &pb.SubscriptionResponse{AckInbox: m.state.AckInbox})
 	active := s.members.activate(m)
-	s.log.Debug(fmt.Sprintf("[Client:%s] Started subscription", c.info.ID), "channel", ch.name, "inbox", m.state.Inbox,
-		"durable", m.state.DurableName, "queue", m.state.QGroup, "start", m.state.LastSent+1)
+	s.log.Debug(m.logged(m.joined) + m.from)
 	return m, active, nil
 }
 
@@ -104,7 +123,7 @@ func (s *service) joinAndRespond(ctx context.Context, c *client, ch *channel, re
 func (s *service) receiveAcks(m *member) error {
 	sub, err := s.conns.acks.Subscribe(m.state.AckInbox, func(msg *nats.Msg) {
 		var ack pb.Ack
-		if ack.Unmarshal(msg.Data) == nil {
+		if ack.Unmarshal(msg.Data) == nil && ack.Subject == m.group.ch.name {
 			m.group.ack(m, ack.Sequence)
 		}
 	})
@@ -125,7 +144,7 @@ func (s *service) onUnsubscribe(ctx context.Context, msg *nats.Msg, unsubscribe 
 		s.respond(msg.Reply, &pb.SubscriptionResponse{Error: errInvalidUnsubscribe.Error()})
 		return
 	}
-	s.afterReceived(func() {
+	s.afterReceived(req.ClientID, func() {
 		resp := &pb.SubscriptionResponse{}
 		if err := s.endSubscription(ctx, &req, unsubscribe); err != nil {
 			s.unavailable(err)

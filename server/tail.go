@@ -1,6 +1,7 @@
 package server
 
 import (
+	"slices"
 	"sync"
 
 	"github.com/nats-eventstore/nats-eventstore/stores"
@@ -20,17 +21,17 @@ type tail struct {
 	bytes int
 }
 
-// add appends committed messages, whose sequences follow those added before, and forgets the oldest.
+// add appends committed messages, and forgets the oldest, and all those before a gap in the sequences.
 func (t *tail) add(msgs []stores.Message) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	if n := len(t.msgs); n > 0 && len(msgs) > 0 && msgs[0].Sequence != t.msgs[n-1].Sequence+1 {
-		// Something was committed that we were not told of, after an unclear outcome.
-		t.msgs, t.bytes = nil, 0
-	}
-	t.msgs = append(t.msgs, msgs...)
-	for i := range msgs {
-		t.bytes += len(msgs[i].Data)
+	for _, m := range msgs {
+		if n := len(t.msgs); n > 0 && m.Sequence != t.msgs[n-1].Sequence+1 {
+			// Something was committed that we were not told of, after an unclear outcome or by somebody else.
+			t.msgs, t.bytes = nil, 0
+		}
+		t.msgs = append(t.msgs, m)
+		t.bytes += len(m.Data)
 	}
 	drop := 0
 	for drop < len(t.msgs) && (len(t.msgs)-drop > tailMsgs || t.bytes > tailBytes) {
@@ -39,6 +40,18 @@ func (t *tail) add(msgs []stores.Message) {
 		drop++
 	}
 	t.msgs = t.msgs[drop:]
+}
+
+// forget drops messages up to a sequence, which are no longer stored.
+func (t *tail) forget(upTo uint64) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	drop := 0
+	for drop < len(t.msgs) && t.msgs[drop].Sequence <= upTo {
+		t.bytes -= len(t.msgs[drop].Data)
+		drop++
+	}
+	t.msgs = slices.Clone(t.msgs[drop:])
 }
 
 // read returns a copy of up to max messages beginning with sequence from, or nil if the tail

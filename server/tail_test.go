@@ -35,6 +35,8 @@ func TestTail(t *testing.T) {
 		{"forgot by bytes", [][]stores.Message{messages(1, 6, tailBytes/4)}, 2, 6, 9, 0, 0},
 		{"a message larger than the bound", [][]stores.Message{messages(1, 1, tailBytes+1)}, 1, 1, 9, 0, 0},
 		{"starts anew after a gap", [][]stores.Message{messages(1, 3, 1), messages(5, 6, 1)}, 3, 6, 9, 0, 0},
+		{"starts anew after a gap within a batch", [][]stores.Message{append(messages(1, 3, 1), messages(5, 6, 1)...)}, 2, 6, 9, 0, 0},
+		{"after a gap within a batch", [][]stores.Message{append(messages(1, 3, 1), messages(5, 6, 1)...)}, 6, 6, 9, 6, 6},
 		{"after a gap", [][]stores.Message{messages(1, 3, 1), messages(5, 6, 1)}, 5, 6, 9, 5, 6},
 	} {
 		t.Run(it.name, func(t *testing.T) {

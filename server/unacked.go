@@ -68,12 +68,16 @@ func (u *unacked) next() (time.Duration, bool) {
 }
 
 // takeDue returns the messages due at the limit or earlier, ordered by expiry, then sequence. They
-// stay in the set, due again at the given time, which must be after the limit.
-func (u *unacked) takeDue(limit, again time.Duration) []uint64 {
+// stay in the set, due again after the wait from when they were due, so that their order stays what it is; one whose next
+// time has passed as well is due after the wait from the limit.
+func (u *unacked) takeDue(limit, wait time.Duration) []uint64 {
 	var due []uint64
 	for len(u.heap) > 0 && u.heap[0].expiry <= limit {
-		due = append(due, u.heap[0].seq)
-		u.heap[0].expiry = again
+		m := u.heap[0]
+		due = append(due, m.seq)
+		if m.expiry += wait; m.expiry <= limit {
+			m.expiry = limit + wait
+		}
 		heap.Fix(&u.heap, 0)
 	}
 	return due

@@ -27,6 +27,15 @@ func TestUnackedOrdersByExpiryThenSequence(t *testing.T) {
 	if at, ok := u.next(); !ok || at != 30 {
 		t.Errorf("next = %v, %v, want 30", at, ok)
 	}
+	// Each is due again after the wait from its own time, or, if that has passed too, from the limit.
+	if got, want := u.byExpiry(), []uint64{1, 5, 3, 4}; !slices.Equal(got, want) || u.bySeq[5].expiry != 110 || u.bySeq[3].expiry != 120 {
+		t.Errorf("after takeDue: %v due at %v and %v, want %v at 110 and 120", got, u.bySeq[5].expiry, u.bySeq[3].expiry, want)
+	}
+	var late unacked
+	late.put(7, 10)
+	if late.takeDue(1000, 100); late.bySeq[7].expiry != 1100 {
+		t.Errorf("long overdue: due again at %v, want 1100", late.bySeq[7].expiry)
+	}
 	if !u.remove(1) || u.remove(1) {
 		t.Error("remove must report whether the message was there")
 	}

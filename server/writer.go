@@ -2,6 +2,7 @@ package server
 
 import (
 	"context"
+	"errors"
 	"time"
 
 	"github.com/nats-io/stan.go/pb"
@@ -25,16 +26,28 @@ type publication struct {
 	barrier func()
 }
 
+// size is what a message counts in a batch, in bytes.
+func (p *publication) size() int {
+	size := len(p.append.Payload)
+	if p.append.Mapping != nil {
+		size += len(p.append.Event.Data) // it may be JSON, many times longer than the payload
+	}
+	return size
+}
+
 // writer commits published messages in groups: it takes whatever was queued while the previous
 // commit ran, stores it in one transaction, lets subscribers have it and then answers the
 // publishers. There is no timer: an idle writer commits a lone message at once.
 type writer struct {
 	store    appender
+	metrics  *metrics
 	queue    chan publication
 	maxMsgs  int
 	maxBytes int
 	timeout  time.Duration // of one batch, while the database is unavailable
 	respond  func(subject string, ack *pb.PubAck)
+	// enforce keeps a channel within its limits after messages were added.
+	enforce func(*channel)
 	// failed is told of an error that affects whole batches; settled is called when the state of the
 	// database is known again after one.
 	failed  func(error)
@@ -84,7 +97,7 @@ func (w *writer) collect(batch []publication) ([]publication, []func()) {
 	if f := batch[0].barrier; f != nil {
 		return batch[:0], []func(){f}
 	}
-	bytes := len(batch[0].append.Payload)
+	bytes := batch[0].size()
 	for len(batch) < w.maxMsgs && bytes < w.maxBytes {
 		select {
 		case p, ok := <-w.queue:
@@ -95,7 +108,7 @@ func (w *writer) collect(batch []publication) ([]publication, []func()) {
 				return batch, []func(){p.barrier}
 			}
 			batch = append(batch, p)
-			bytes += len(p.append.Payload)
+			bytes += p.size()
 		default:
 			return batch, nil
 		}
@@ -112,7 +125,9 @@ func (w *writer) commit(batch []publication) error {
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), w.timeout)
 	defer cancel()
+	start := time.Now()
 	results, err := w.store.Append(ctx, appends)
+	w.metrics.committed(time.Since(start), results)
 	if err != nil {
 		w.failed(err)
 	}
@@ -124,10 +139,14 @@ func (w *writer) commit(batch []publication) error {
 	}
 	for ch, msgs := range stored {
 		ch.published(msgs)
+		w.enforce(ch)
 	}
 	for i := range batch {
 		ack := &pb.PubAck{Guid: batch[i].guid}
-		if err := results[i].Err; err != nil {
+		switch err := results[i].Err; {
+		case errors.Is(err, stores.ErrUnknownChannel):
+			ack.Error = errChannelDeleted.Error() // since the message was received
+		case err != nil:
 			ack.Error = stanError(err).Error()
 		}
 		w.respond(batch[i].ack, ack)

@@ -1,10 +1,13 @@
 package main
 
 import (
+	"errors"
 	"fmt"
 	"maps"
+	"reflect"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/nats-io/nats-server/v2/conf"
 )
@@ -21,64 +24,125 @@ type token interface {
 func (o *options) readFile(name string) error {
 	file, err := conf.ParseFileWithChecks(name)
 	if err != nil {
-		return err
+		return fmt.Errorf("%s: %w", name, err)
 	}
-	byKey := make(map[string]*setting)
-	for i := range settings {
-		for _, k := range settings[i].keys {
-			byKey[k] = &settings[i]
+	for key, tk := range file {
+		if strings.EqualFold(key, "streaming") {
+			content, ok := value(tk).(map[string]any)
+			if !ok {
+				return fmt.Errorf("%s: %w", place(name, tk), wrongType(key, "map", tk))
+			}
+			return o.applyBlock(blockOf{file: name, strict: true}, content)
 		}
 	}
-	if tk, ok := file["streaming"]; ok {
-		block, ok := value(tk).(map[string]any)
-		if !ok {
-			return fmt.Errorf("%s: streaming must be a block", place(name, tk))
-		}
-		return o.apply(name, "", block, byKey, true)
-	}
-	return o.apply(name, "", file, byKey, false)
+	return o.applyBlock(blockOf{file: name}, file)
 }
 
-// apply sets the options of one block, in the order of their names, so that the first error is
-// always the same one.
-func (o *options) apply(file, prefix string, block map[string]any, byKey map[string]*setting, strict bool) error {
-	for _, name := range slices.Sorted(maps.Keys(block)) {
-		tk := block[name]
-		key := prefix + strings.ToLower(name)
-		if nested, ok := value(tk).(map[string]any); ok {
-			if strict && !hasPrefix(byKey, key+".") {
-				return fmt.Errorf("%s: unknown key %q", place(file, tk), key)
-			}
-			if err := o.apply(file, key+".", nested, byKey, strict && hasPrefix(byKey, key+".")); err != nil {
-				return err
-			}
-			continue
-		}
-		it, ok := byKey[key]
-		if !ok {
-			if strict {
-				return fmt.Errorf("%s: unknown key %q", place(file, tk), key)
-			}
-			continue
-		}
-		v, err := text(tk)
-		if err == nil {
-			err = it.set(o, v)
-		}
-		if err != nil {
-			return fmt.Errorf("%s: %s: %w", place(file, tk), key, err)
+// blockOf says where a block stands.
+type blockOf struct {
+	file    string
+	prefix  string // of the keys in it, ending with a dot
+	channel string // in the limits of one channel: its name
+	strict  bool   // an unknown key is an error
+}
+
+// applyBlock sets the options of one block, in the order of their names, so that the first error is always the same one.
+func (o *options) applyBlock(b blockOf, content map[string]any) error {
+	for _, name := range slices.Sorted(maps.Keys(content)) {
+		err := o.applyKey(b, name, content[name])
+		var inner *placedError
+		switch {
+		case errors.As(err, &inner): // in a nested block
+			return err
+		case err != nil:
+			return &placedError{place(b.file, content[name]), err}
 		}
 	}
 	return nil
 }
 
-func hasPrefix(byKey map[string]*setting, prefix string) bool {
-	for k := range byKey {
-		if strings.HasPrefix(k, prefix) {
+// placedError says in which file and line an error is.
+type placedError struct {
+	place string
+	err   error
+}
+
+func (e *placedError) Error() string { return e.place + ": " + e.err.Error() }
+func (e *placedError) Unwrap() error { return e.err }
+
+func (o *options) applyKey(b blockOf, name string, tk any) error {
+	key := b.prefix + strings.ToLower(name)
+	it := settingsByKey[key]
+	content, isBlock := value(tk).(map[string]any)
+	isBlockKey := hasKeysBelow(key)
+	switch {
+	case hasKeysBelow(b.prefix + "*"):
+		if !isBlock {
+			return wrongType(name, "map", tk)
+		}
+		b.prefix, b.channel = b.prefix+"*.", name
+		return o.applyBlock(b, content)
+	case key == eventsKey:
+		return o.applyEvents(b, name, tk)
+	case isBlock && isBlockKey:
+		// A file without streaming block may have blocks of NATS with the same name: their keys tell.
+		if it != nil && it.state == refused && b.strict {
+			return fmt.Errorf("key %q: %w", key, it.apply(o, key, "", ""))
+		}
+		b.prefix = key + "."
+		return o.applyBlock(b, content)
+	case it == nil && isBlockKey, it != nil && it.kind == block:
+		return wrongType(name, "map", tk)
+	case it == nil && b.strict:
+		return fmt.Errorf("unknown key %q", key)
+	case it == nil:
+		return nil
+	}
+	if want := it.kind.configType(); want != "" && want != typeName(tk) && (it.kind != list || typeName(tk) != "string") {
+		return wrongType(name, want, tk)
+	}
+	if err := it.apply(o, key, asFlag(tk), b.channel); err != nil {
+		return fmt.Errorf("key %q: %w", key, err)
+	}
+	return nil
+}
+
+// hasKeysBelow reports whether there are keys in a block of that name.
+func hasKeysBelow(key string) bool {
+	for k := range settingsByKey {
+		if strings.HasPrefix(k, key+".") {
 			return true
 		}
 	}
 	return false
+}
+
+// configType is the type of the kind's values in the file, in NATS Streaming's words; "" is any.
+func (k kind) configType() string {
+	switch k {
+	case text, duration:
+		return "string"
+	case toggle:
+		return "bool"
+	case count, size:
+		return "int64"
+	case list:
+		return "slice"
+	default:
+		return ""
+	}
+}
+
+func typeName(tk any) string {
+	v := value(tk)
+	if _, ok := v.(time.Time); ok {
+		return "date"
+	}
+	return reflect.TypeOf(v).Kind().String()
+}
+
+func wrongType(name, want string, tk any) error {
+	return fmt.Errorf("parameter %q value is expected to be %s, got %s", name, want, typeName(tk))
 }
 
 // value returns what a token holds; a value that is no token stands for itself.
@@ -89,28 +153,20 @@ func value(v any) any {
 	return v
 }
 
-// text returns a value as a flag would give it; a list is separated by commas.
-func text(v any) (string, error) {
-	switch v := value(v).(type) {
-	case string:
-		return v, nil
-	case bool, int64, float64:
-		return fmt.Sprint(v), nil
-	case []any:
-		list := make([]string, len(v))
-		for i := range v {
-			s, err := text(v[i])
-			if err != nil {
-				return "", err
-			}
-			list[i] = s
-		}
-		return strings.Join(list, ","), nil
-	default:
-		return "", fmt.Errorf("unexpected value %v", v)
+// asFlag returns a value as a flag would give it; a list is separated by commas.
+func asFlag(v any) string {
+	elements, ok := value(v).([]any)
+	if !ok {
+		return fmt.Sprint(value(v))
 	}
+	out := make([]string, len(elements))
+	for i := range elements {
+		out[i] = asFlag(elements[i])
+	}
+	return strings.Join(out, ",")
 }
 
+// place returns file and line of a token.
 func place(file string, v any) string {
 	if tk, ok := v.(token); ok {
 		if src := tk.SourceFile(); src != "" {

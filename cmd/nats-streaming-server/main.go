@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"os"
 	"os/signal"
+	"strings"
 	"syscall"
 
 	"github.com/nats-eventstore/nats-eventstore/server"
@@ -22,26 +23,29 @@ func main() {
 const exitTerminated = 128 + int(syscall.SIGTERM)
 
 func run(args []string) int {
+	if len(args) > 0 && commands[args[0]] != nil {
+		return runCommand(args[0], args[1:])
+	}
+	nameProcess()
 	opts, err := configure(args)
 	switch {
 	case errors.Is(err, flag.ErrHelp):
 		return 0
-	case err != nil:
+	case errors.Is(err, errChecked):
 		fmt.Fprintf(os.Stderr, "nats-streaming-server: %v\n", err)
+		return 0
+	case err != nil:
+		fmt.Fprintf(os.Stderr, "nats-streaming-server: %s\n", strings.TrimSpace(err.Error()))
 		return 1
 	}
+	opts.Reread = func() (server.Options, error) { return configure(args) }
+	notifyControl(&opts)
 	ctx, stop := context.WithCancel(context.Background())
 	defer stop()
-	signals := make(chan os.Signal, 2)
-	signal.Notify(signals, syscall.SIGINT, syscall.SIGTERM)
-	defer signal.Stop(signals)
+	signals := notify(syscall.SIGINT, syscall.SIGTERM)
 	status := make(chan int, 1)
 	go func() {
-		sig, ok := <-signals
-		if !ok {
-			return
-		}
-		if sig == syscall.SIGTERM {
+		if <-signals == syscall.SIGTERM {
 			status <- exitTerminated
 		} else {
 			status <- 0
@@ -57,4 +61,11 @@ func run(args []string) int {
 	default:
 		return 0
 	}
+}
+
+// notify returns a channel of the signals, which no longer end the process.
+func notify(signals ...os.Signal) <-chan os.Signal {
+	c := make(chan os.Signal, 2)
+	signal.Notify(c, signals...)
+	return c
 }

@@ -1,0 +1,96 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"log/slog"
+	"os"
+	"slices"
+	"strings"
+	"syscall"
+)
+
+// command is something else to do than to serve: the first argument names it. It takes flags of its own, and those of
+// the server.
+type command struct {
+	usage string
+	run   func(ctx context.Context, name string, args []string) error
+}
+
+// commands are filled by init, since their usage lists them.
+var commands map[string]*command
+
+func init() {
+	commands = map[string]*command{"migrate": &migrateCommand, "import": &importCommand}
+}
+
+// exitInterrupted is the exit status of a command that SIGINT or SIGTERM ended.
+const exitInterrupted = 1
+
+func runCommand(name string, args []string) int {
+	ctx, stop := context.WithCancel(context.Background())
+	defer stop()
+	signals := notify(syscall.SIGINT, syscall.SIGTERM)
+	go func() {
+		<-signals
+		stop()
+	}()
+	err := commands[name].run(ctx, name, args)
+	switch {
+	case errors.Is(err, flag.ErrHelp):
+		fmt.Print(commands[name].usage)
+		return 0
+	case err != nil:
+		fmt.Fprintf(os.Stderr, "nats-streaming-server %s: %s\n", name, strings.TrimSpace(err.Error()))
+		return exitInterrupted
+	}
+	return 0
+}
+
+// split takes the flags of a command out of the arguments, and returns those of the server.
+func split(fs *flag.FlagSet, args []string) (rest []string, err error) {
+	fs.SetOutput(io.Discard)
+	for i := 0; i < len(args); i++ {
+		name, value, hasValue := strings.Cut(strings.TrimLeft(args[i], "-"), "=")
+		isFlag := strings.HasPrefix(args[i], "-")
+		if isFlag && slices.Contains([]string{"h", "help"}, name) {
+			return nil, flag.ErrHelp
+		}
+		f := fs.Lookup(name)
+		if !isFlag || f == nil {
+			rest = append(rest, args[i])
+			continue
+		}
+		toggle, ok := f.Value.(interface{ IsBoolFlag() bool })
+		switch {
+		case hasValue:
+		case ok && toggle.IsBoolFlag():
+			value = "true"
+		case i+1 == len(args):
+			return nil, fmt.Errorf("flag -%s: needs a value", name)
+		default:
+			i++
+			value = args[i]
+		}
+		if err := fs.Set(name, value); err != nil {
+			return nil, fmt.Errorf("flag -%s: %q: %w", name, value, err)
+		}
+	}
+	return rest, nil
+}
+
+// database returns the options of the server whose database the command works on.
+func database(args []string) (options, error) {
+	o, err := load(args)
+	if err != nil {
+		return o, err
+	}
+	if o.store == storeMemory {
+		return o, errors.New("-store MEMORY keeps nothing: name the database with -store, -dir, -sql_driver and -sql_source, or -c")
+	}
+	o.Store.Logger = slog.New(slog.NewTextHandler(os.Stderr, nil))
+	return o, nil
+}

@@ -1,0 +1,79 @@
+package main
+
+import (
+	"flag"
+	"fmt"
+	"os"
+	"strings"
+	"testing"
+)
+
+var update = flag.Bool("update", false, "write the table of options into docs/compatibility.md")
+
+const (
+	compatibilityPage = "../../docs/compatibility.md"
+	tableBegin        = "<!-- options: go test ./cmd/... -run Compatibility -update -->\n"
+	tableEnd          = "<!-- end of options -->\n"
+)
+
+// docs/compatibility.md lists exactly the options of the table in code.
+func TestCompatibilityPage(t *testing.T) {
+	page, err := os.ReadFile(compatibilityPage)
+	if err != nil {
+		t.Fatal(err)
+	}
+	before, rest, ok := strings.Cut(string(page), tableBegin)
+	table, after, ok2 := strings.Cut(rest, tableEnd)
+	if !ok || !ok2 {
+		t.Fatalf("%s has no table of options", compatibilityPage)
+	}
+	want := optionsTable()
+	if *update {
+		if err := os.WriteFile(compatibilityPage, []byte(before+tableBegin+want+tableEnd+after), 0o644); err != nil {
+			t.Fatal(err)
+		}
+		return
+	}
+	if table != want {
+		t.Errorf("%s is not what the code says, run this test with -update; want\n%s", compatibilityPage, want)
+	}
+}
+
+// optionsTable is the table of options in Markdown. Of blocks with several names it shows the first.
+func optionsTable() string {
+	var b strings.Builder
+	for _, g := range groups {
+		fmt.Fprintf(&b, "\n### %s\n\n| flags | keys | state | |\n|---|---|---|---|\n", g.title)
+		for _, it := range g.settings {
+			var flags, keys []string
+			for _, f := range it.flags {
+				flags = append(flags, "`-"+f+"`")
+			}
+			for _, k := range it.keys {
+				if !isAlias(k) {
+					keys = append(keys, "`"+k+"`")
+				}
+			}
+			fmt.Fprintf(&b, "| %s | %s | %s | %s |\n", strings.Join(flags, " "), strings.Join(keys, " "), it.state, it.note)
+		}
+	}
+	b.WriteString("\n### Blocks with several names\n\n| block | also |\n|---|---|\n")
+	for _, names := range [][]string{limitBlocks, channelBlocks[:len(channelBlocks)/len(limitBlocks)], sqlBlocks, fileBlocks} {
+		fmt.Fprintf(&b, "| `%s` | `%s` |\n", names[0], strings.Join(names[1:], "` `"))
+	}
+	b.WriteString("\n")
+	return b.String()
+}
+
+// isAlias reports whether the key is in a block under another than the block's first name. Limits of single channels
+// are those of limits once more.
+func isAlias(key string) bool {
+	for _, names := range [][]string{limitBlocks, channelBlocks, sqlBlocks, fileBlocks} {
+		for _, n := range names[1:] {
+			if strings.HasPrefix(key, n+".") || key == n {
+				return true
+			}
+		}
+	}
+	return strings.Contains(key, "*")
+}

@@ -1,0 +1,87 @@
+package main
+
+import (
+	"fmt"
+	"slices"
+	"strconv"
+	"time"
+
+	"github.com/nats-eventstore/nats-eventstore/server"
+)
+
+var (
+	limitBlocks   = []string{"limits", "store_limits", "storelimits"}
+	channelBlocks = under(limitBlocks, "channels", "channels_limits", "channelslimits", "per_channel", "per_channel_limits")
+)
+
+// limitSettings bound channels. Those of one channel have the same keys below its name; there 0 means unlimited, and
+// a limit that is absent is that of the next wider entry.
+var limitSettings = []setting{
+	{
+		flags: []string{"mc", "max_channels"}, keys: under(limitBlocks, "mc", "max_channels", "maxchannels"), kind: count,
+		usage: "Maximum number of channels",
+		state: better, note: "unlimited by default",
+		set: setCount(func(o *options) *int { return &o.Limits.MaxChannels }),
+	},
+	limit(count, "Maximum number of subscriptions per channel", []string{"msu", "max_subs"}, []string{"max_subscriptions", "maxsubscriptions"},
+		func(l *server.ChannelLimits, n int64) { l.MaxSubscriptions = int(n) }),
+	limit(count, "Maximum number of messages per channel", []string{"mm", "max_msgs"}, []string{"maxmsgs", "max_count", "maxcount"},
+		func(l *server.ChannelLimits, n int64) { l.MaxMsgs = int(n) }),
+	limit(size, "Maximum size of all messages of a channel", []string{"mb", "max_bytes"}, []string{"maxbytes"},
+		func(l *server.ChannelLimits, n int64) { l.MaxBytes = n }),
+	limit(duration, "Maximum age of messages", []string{"ma", "max_age"}, []string{"maxage"},
+		func(l *server.ChannelLimits, n int64) { l.MaxAge = time.Duration(n) }),
+	limit(duration, "A channel without subscription and publish for that long is deleted", []string{"mi", "max_inactivity"}, []string{"maxinactivity"},
+		func(l *server.ChannelLimits, n int64) { l.MaxInactivity = time.Duration(n) }),
+	{
+		keys: channelBlocks, kind: block,
+		usage: "Limits of single channels or patterns: the keys above below its name",
+		set:   func(*options, string, string) error { return nil },
+	},
+}
+
+// limit returns the option of one limit of channels, with the keys of all channels and of a single one.
+func limit(k kind, usage string, flags, more []string, set func(*server.ChannelLimits, int64)) setting {
+	names := slices.Concat(flags, more)
+	return setting{
+		flags: flags,
+		keys:  append(under(limitBlocks, names...), under(under(channelBlocks, "*"), names...)...),
+		kind:  k,
+		usage: usage,
+		state: better, note: "unlimited by default; removes no messages of event channels",
+		set: func(o *options, v, channel string) error {
+			n, err := k.number(v)
+			switch {
+			case err != nil:
+				return err
+			case channel == "" && n < 0:
+				return fmt.Errorf("%s must not be negative", v)
+			case channel == "":
+				set(&o.Limits.ChannelLimits, n)
+				return nil
+			case n <= 0:
+				n = -1
+			}
+			if o.Limits.PerChannel == nil {
+				o.Limits.PerChannel = make(map[string]server.ChannelLimits)
+			}
+			l := o.Limits.PerChannel[channel]
+			set(&l, n)
+			o.Limits.PerChannel[channel] = l
+			return nil
+		},
+	}
+}
+
+// number returns the value of a limit: a count, bytes or nanoseconds.
+func (k kind) number(v string) (int64, error) {
+	switch k {
+	case size:
+		return parseSize(v)
+	case duration:
+		d, err := time.ParseDuration(v)
+		return int64(d), err
+	default:
+		return strconv.ParseInt(v, 10, 64)
+	}
+}

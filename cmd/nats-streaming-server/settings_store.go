@@ -1,0 +1,68 @@
+package main
+
+import "time"
+
+var sqlBlocks = []string{"sql", "sql_options"}
+
+// storeSettings say where messages are kept.
+var storeSettings = []setting{
+	{
+		flags: []string{"st", "store"}, keys: []string{"st", "store", "store_type", "storetype"}, value: "<type>",
+		usage: "FILE (embedded SQLite, the default), MEMORY or SQL",
+		state: better, note: "the default is FILE, not MEMORY; a FILE store is an SQLite database",
+		set: setString(func(o *options) *string { return &o.store }),
+	},
+	{
+		flags: []string{"dir"}, keys: []string{"dir", "datastore"}, value: "<directory>",
+		usage: "Directory of the FILE store (default ./data)",
+		state: better, note: "has a default; a directory that holds a file store of NATS Streaming is refused, never ignored",
+		set: setString(func(o *options) *string { return &o.dir }),
+	},
+	{
+		flags: []string{"sql_driver"}, keys: under(sqlBlocks, "driver"), value: "<driver>",
+		usage: "Database of the SQL store: postgres, mysql or sqlite",
+		state: better, note: "sqlite too",
+		set: setString(func(o *options) *string { return &o.Store.Driver }),
+	},
+	{
+		flags: []string{"sql_source"}, keys: under(sqlBlocks, "source"), value: "<dsn>",
+		usage: "Data source name of the SQL store",
+		set:   setString(func(o *options) *string { return &o.Store.Source }),
+	},
+	{
+		flags: []string{"sql_max_open_conns"}, keys: under(sqlBlocks, "max_open_conns", "max_conns"), kind: count,
+		usage: "Maximum number of connections to the database (default 10)",
+		state: better, note: "bounded by default",
+		set: setCount(func(o *options) *int { return &o.Store.MaxOpenConns }),
+	},
+	{
+		flags: []string{"sql_no_migrate"}, keys: under(sqlBlocks, "no_migrate"), kind: toggle,
+		usage: "Do not change the database's schema; stop if it is behind",
+		state: added,
+		set:   setBool(func(o *options) *bool { return &o.Store.NoMigrate }),
+	},
+	{
+		flags: []string{"index_event_data"}, keys: []string{"events.index_event_data"}, kind: list, value: "<paths>",
+		usage: "JSON paths such as $.customer_id that queries find events by, comma separated; document on PostgreSQL",
+		state: added,
+		set: func(o *options, v, _ string) error {
+			o.Store.IndexEventData = splitList(v)
+			return nil
+		},
+	},
+	{
+		flags: []string{"index_metadata"}, keys: []string{"events.index_metadata"}, kind: list, value: "<paths>",
+		usage: "The same for metadata, such as $.correlation_id",
+		state: added,
+		set: func(o *options, v, _ string) error {
+			o.Store.IndexMetadata = splitList(v)
+			return nil
+		},
+	},
+	{
+		flags: []string{"store_timeout"}, keys: []string{"store_timeout"}, kind: duration,
+		usage: "How long clients wait for an unavailable database before they get an error (default 5s)",
+		state: added,
+		set:   setDuration(func(o *options) *time.Duration { return &o.StoreTimeout }),
+	},
+}

@@ -1,0 +1,76 @@
+package main
+
+import (
+	"time"
+)
+
+// streamingSettings are the options of NATS Streaming itself.
+var streamingSettings = []setting{
+	{
+		flags: []string{"cid", "cluster_id"}, keys: []string{"id", "cid", "cluster_id"}, value: "<id>",
+		usage: "Cluster ID (default test-cluster)",
+		set:   setString(func(o *options) *string { return &o.ClusterID }),
+	},
+	{
+		flags: []string{"discover_prefix"}, keys: []string{"discover_prefix"}, value: "<subject>",
+		usage: "Subject prefix of connect requests (default _STAN.discover)",
+		state: better, note: "a flag too",
+		set: setString(func(o *options) *string { return &o.DiscoverPrefix }),
+	},
+	{
+		flags: []string{"sc", "stan_config"}, value: "<file>",
+		usage: "Configuration file of the streaming part; alone, also that of NATS (see -c)",
+		set:   setString(func(o *options) *string { return &o.streamingFile }),
+	},
+	{
+		flags: []string{"hbi", "hb_interval"}, keys: []string{"hbi", "hb_interval", "server_to_client_hb_interval"}, kind: duration,
+		usage: "Interval of heartbeats to clients (default 30s)",
+		set:   setDuration(func(o *options) *time.Duration { return &o.HeartbeatInterval }),
+	},
+	{
+		flags: []string{"hbt", "hb_timeout"}, keys: []string{"hbt", "hb_timeout", "server_to_client_hb_timeout"}, kind: duration,
+		usage: "How long a heartbeat waits for its reply (default 10s)",
+		set:   setDuration(func(o *options) *time.Duration { return &o.HeartbeatTimeout }),
+	},
+	{
+		flags: []string{"hbf", "hb_fail_count"}, keys: []string{"hbf", "hb_fail_count", "server_to_client_hb_fail_count"}, kind: count,
+		usage: "Failed heartbeats that a client survives (default 10)",
+		set:   setCount(func(o *options) *int { return &o.HeartbeatFailures }),
+	},
+	{
+		flags: []string{"replace_durable"}, kind: toggle,
+		keys:  []string{"replace_durable", "replace_durables", "replace_duplicate_durable", "replace_duplicate_durables"},
+		usage: "A second subscription to a durable replaces the active one",
+		set:   setBool(func(o *options) *bool { return &o.ReplaceDurables }),
+	},
+	{
+		flags: []string{"ft_group"}, keys: []string{"ft_group", "ft_group_name"}, value: "<name>",
+		usage: "Not needed for a standby; monitoring then reports FT_ACTIVE and FT_STANDBY",
+		state: better, note: "every further server on the same database is a standby, with any store and without a group",
+		set: func(o *options, v, _ string) error {
+			o.FTGroup = v
+			o.Notices = append(o.Notices, "ft_group is not needed: a standby needs no group, every further server on the same database is one")
+			return nil
+		},
+	},
+	{
+		flags: []string{"SD", "stan_debug"}, keys: []string{"sd", "stan_debug"}, kind: toggle,
+		usage: "Debug output of the streaming part",
+		set:   setBool(func(o *options) *bool { return &o.Debug }),
+	},
+	{
+		flags: []string{"SV", "stan_trace"}, keys: []string{"sv", "stan_trace"}, kind: toggle,
+		usage: "Trace output of the streaming part",
+		set:   setBool(func(o *options) *bool { return &o.Trace }),
+	},
+	{
+		flags: []string{"SDV"}, kind: toggle,
+		usage: "Debug and trace output of the streaming part",
+		set:   setBool(func(o *options) *bool { return &o.Debug }, func(o *options) *bool { return &o.Trace }),
+	},
+	{
+		flags: []string{"syslog_name"}, keys: []string{"syslog_name"}, value: "<name>",
+		usage: "Name of the event source in the Windows event log",
+		set:   setString(func(o *options) *string { return &o.SyslogName }),
+	},
+}

@@ -1,0 +1,9 @@
+package main
+
+import "github.com/nats-eventstore/nats-eventstore/server"
+
+// nameProcess does nothing: services have names of their own.
+func nameProcess() {}
+
+// notifyControl does nothing: Windows has no signals that control a server.
+func notifyControl(*server.Options) {}

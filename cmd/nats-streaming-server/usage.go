@@ -1,0 +1,92 @@
+package main
+
+import (
+	"flag"
+	"fmt"
+	"io"
+	"maps"
+	"slices"
+	"strings"
+
+	natsd "github.com/nats-io/nats-server/v2/server"
+
+	"github.com/nats-eventstore/nats-eventstore/server"
+)
+
+func printVersion(w io.Writer) {
+	fmt.Fprintf(w, "nats-streaming-server version %s, nats-server: v%s\n", server.Version, natsd.VERSION)
+}
+
+// printUsage lists all options of the flag set: ours by group, and below them NATS' own.
+func printUsage(w io.Writer, fs *flag.FlagSet) {
+	fmt.Fprint(w, "Usage: nats-streaming-server [options]\n\nWithout options: embedded SQLite in ./data, NATS on port 4222.\n")
+	ours := make(map[string]bool)
+	for _, g := range groups {
+		fmt.Fprintf(w, "\n%s:\n", g.title)
+		former := make(map[string][]string) // those without a usage of their own, by what is said about them
+		for _, it := range g.settings {
+			name := "-" + strings.Join(it.flags, ", -")
+			if len(it.flags) == 0 && len(it.keys) > 0 {
+				name = it.keys[0]
+			}
+			for _, f := range it.flags {
+				ours[hidden(f)] = true
+			}
+			switch {
+			case it.usage == "" && it.kind != block:
+				former[it.note] = append(former[it.note], name)
+			case len(it.flags) > 0:
+				printOption(w, name, it.valueName(), it.usage)
+			case it.kind != block:
+				printOption(w, name, "", it.usage+" (configuration file only)")
+			}
+		}
+		for _, note := range slices.Sorted(maps.Keys(former)) {
+			printFormer(w, note, former[note])
+		}
+	}
+	fmt.Fprint(w, "\nOptions of NATS and of the log:\n")
+	// NATS has a flag of its own for each alias, with the same words.
+	names := make(map[string][]string)
+	fs.VisitAll(func(f *flag.Flag) {
+		if !ours[f.Name] {
+			names[f.Usage] = append(names[f.Usage], f.Name)
+		}
+	})
+	fs.VisitAll(func(f *flag.Flag) {
+		if all := names[f.Usage]; len(all) > 0 {
+			value, usage := flag.UnquoteUsage(f)
+			if value != "" {
+				value = "<" + value + ">"
+			}
+			printOption(w, "-"+strings.Join(all, ", -"), value, usage)
+			delete(names, f.Usage)
+		}
+	})
+}
+
+func printOption(w io.Writer, names, value, usage string) {
+	fmt.Fprintf(w, "    %-44s %s\n", strings.TrimSpace(names+" "+value), usage)
+}
+
+// printFormer prints names in lines, below what is said about all of them.
+func printFormer(w io.Writer, note string, names []string) {
+	fmt.Fprintf(w, "    %s:\n", note)
+	line := ""
+	for _, n := range names {
+		if len(line)+len(n) > 100 {
+			fmt.Fprintf(w, "       %s\n", line)
+			line = ""
+		}
+		line += " " + n
+	}
+	fmt.Fprintf(w, "       %s\n", line)
+}
+
+// valueName is what the usage calls the value.
+func (it *setting) valueName() string {
+	if it.value != "" {
+		return it.value
+	}
+	return [...]string{text: "<string>", toggle: "", count: "<n>", size: "<size>", duration: "<duration>", list: "<list>", block: "", anything: ""}[it.kind]
+}

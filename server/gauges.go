@@ -1,0 +1,114 @@
+package server
+
+import (
+	"strings"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+)
+
+// seriesChannels bounds the channels that have series of their own: the oldest ones, so that one which has them keeps
+// them. The totals are of all channels.
+const seriesChannels = 1000
+
+func describeGauge(name, help string, labels ...string) *prometheus.Desc {
+	return prometheus.NewDesc(metricsPrefix+name, help, labels, nil)
+}
+
+// gaugeDescs is what a scrape finds in memory, beside the counters of metrics.
+var gaugeDescs = struct {
+	info, active, clients, channels, subscriptions, messages, bytes, queued,
+	channelMessages, channelBytes, channelLast, lagMessages, lagSeconds *prometheus.Desc
+}{
+	info:          describeGauge("info", "1; what this server is.", "cluster_id", "server_id", "version"),
+	active:        describeGauge("active", "1 while this server serves clients, 0 while it stands by or starts."),
+	clients:       describeGauge("clients", "Registered clients."),
+	channels:      describeGauge("channels", "Channels."),
+	subscriptions: describeGauge("subscriptions", "Subscriptions, active, and offline durables.", "state"),
+	messages:      describeGauge("messages", "Stored messages of all channels."),
+	bytes:         describeGauge("message_bytes", "Bytes of the stored messages of all channels."),
+	queued:        describeGauge("queued_publishes", "Published messages that wait for a commit."),
+	channelMessages: describeGauge("channel_messages",
+		"Stored messages of a channel. Only the 1000 oldest channels have series of their own.", "channel"),
+	channelBytes: describeGauge("channel_message_bytes", "Bytes of the stored messages of a channel.", "channel"),
+	channelLast:  describeGauge("channel_last_sequence", "Sequence of the last message of a channel.", "channel"),
+	lagMessages: describeGauge("lag_messages",
+		"Messages that a durable or queue group was not sent or has not acknowledged.", groupLabels...),
+	lagSeconds: describeGauge("lag_seconds",
+		"Age of the first message that a durable or queue group has not acknowledged, 0 if there is none.", groupLabels...),
+}
+
+// groupLabels name a group as /streaming/channelsz does. client_id and durable_name are those of a plain durable; a
+// queue group has only queue_name, "durable:group" if it is durable.
+var groupLabels = []string{"channel", "client_id", "durable_name", "queue_name"}
+
+// gauges is the collector of what is in memory at the time of a scrape.
+type gauges struct{ monitor *monitor }
+
+// Describe says nothing: what there is depends on the state of the server.
+func (c *gauges) Describe(chan<- *prometheus.Desc) {}
+
+// Collect never waits for the database.
+func (c *gauges) Collect(to chan<- prometheus.Metric) {
+	gauge := func(d *prometheus.Desc, v float64, labels ...string) {
+		for i := range labels {
+			// Names come from clients, who may send any bytes; one that is no text must not spoil the scrape.
+			labels[i] = strings.ToValidUTF8(labels[i], "\uFFFD")
+		}
+		m, err := prometheus.NewConstMetric(d, prometheus.GaugeValue, v, labels...)
+		if err != nil {
+			m = prometheus.NewInvalidMetric(d, err)
+		}
+		to <- m
+	}
+	m := c.monitor
+	_, s := m.now()
+	gauge(gaugeDescs.info, 1, m.opts.ClusterID, m.id, Version)
+	if s == nil {
+		gauge(gaugeDescs.active, 0)
+		return
+	}
+	gauge(gaugeDescs.active, 1)
+	gauge(gaugeDescs.clients, float64(len(s.clients.all())))
+	gauge(gaugeDescs.queued, float64(len(s.writer.queue)))
+
+	channels := s.oldestChannels()
+	gauge(gaugeDescs.channels, float64(len(channels)))
+	msgs, bytes := s.totals()
+	gauge(gaugeDescs.messages, float64(msgs))
+	gauge(gaugeDescs.bytes, float64(bytes))
+	for _, ch := range channels[:min(seriesChannels, len(channels))] {
+		info := ch.stored.Info()
+		gauge(gaugeDescs.channelMessages, float64(info.Msgs), ch.name)
+		gauge(gaugeDescs.channelBytes, float64(info.Bytes), ch.name)
+		gauge(gaugeDescs.channelLast, float64(info.Last), ch.name)
+	}
+
+	now := time.Now().UnixNano()
+	groups := make(map[*group]struct{})
+	active, offline := 0, 0
+	for _, ch := range channels {
+		for _, g := range ch.allGroups() {
+			a, o := g.size()
+			active, offline = active+a, offline+o
+			if g.key == (groupKey{}) {
+				continue // it has no name that outlives it
+			}
+			groups[g] = struct{}{}
+			labels := []string{ch.name, g.key.client, g.key.durable, g.key.queue}
+			b := g.backlog()
+			seconds := 0.0
+			if b.first > 0 {
+				seconds = max(0, time.Duration(now-m.lags.since(g, b)).Seconds())
+			}
+			gauge(gaugeDescs.lagMessages, float64(b.msgs), labels...)
+			gauge(gaugeDescs.lagSeconds, seconds, labels...)
+		}
+	}
+	m.lags.forget(func(g *group) bool {
+		_, ok := groups[g]
+		return ok
+	})
+	gauge(gaugeDescs.subscriptions, float64(active), "active")
+	gauge(gaugeDescs.subscriptions, float64(offline), "offline")
+}

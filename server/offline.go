@@ -1,0 +1,148 @@
+package server
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"time"
+
+	"github.com/nats-io/nuid"
+
+	"github.com/nats-eventstore/nats-eventstore/stores"
+)
+
+var (
+	// errImporting: the database holds a part of another store.
+	errImporting = errors.New("an import into this database was not finished: run nats-streaming-server import again")
+	// errServing: an offline command must not work beside a server.
+	errServing = errors.New("a server is running on this database: stop it first")
+)
+
+// offline is a database that is worked on while no server runs: it has the lease.
+type offline struct {
+	store *stores.Store
+	state *stores.State
+
+	stop func()        // ends the renewal of the lease
+	done chan struct{} // closed when it has ended
+}
+
+// openOffline makes sure that no server runs on the database, migrates it, and takes the lease.
+func openOffline(ctx context.Context, o stores.Options) (*offline, error) {
+	seen, err := stopped(ctx, o)
+	if err != nil {
+		return nil, err
+	}
+	o.NoMigrate = false // to change the database is what the command is for
+	store, err := stores.Open(ctx, o)
+	if err != nil {
+		return nil, err
+	}
+	f := &offline{store: store, stop: func() {}, done: make(chan struct{})}
+	close(f.done)
+	if err := f.start(ctx, seen); err != nil {
+		return nil, errors.Join(err, f.close(ctx))
+	}
+	return f, nil
+}
+
+// stopped returns the lease of a database once it is sure that no server advances it.
+func stopped(ctx context.Context, o stores.Options) (seen stores.Lease, err error) {
+	inspection, err := stores.Inspect(ctx, o)
+	if errors.Is(err, fs.ErrNotExist) {
+		return seen, nil // a new file
+	}
+	if err != nil {
+		return seen, err
+	}
+	defer func() { err = errors.Join(err, inspection.Close()) }()
+	seen, err = inspection.Lease(ctx)
+	poll := time.NewTicker(leasePoll)
+	defer poll.Stop()
+	for since := time.Now(); err == nil && seen.Holder != "" && time.Since(since) < leaseExpiry; {
+		select {
+		case <-ctx.Done():
+			return seen, context.Cause(ctx)
+		case <-poll.C:
+		}
+		var now stores.Lease
+		if now, err = inspection.Lease(ctx); err == nil && now != seen {
+			return seen, errServing
+		}
+	}
+	return seen, err
+}
+
+func (f *offline) start(ctx context.Context, seen stores.Lease) error {
+	held, _, err := f.store.TryLease(ctx, nuid.Next(), seen)
+	if err != nil {
+		return err
+	}
+	if !held {
+		return errServing
+	}
+	if f.state, err = f.store.Recover(ctx); err != nil {
+		return err
+	}
+	ctx, f.stop = context.WithCancel(ctx)
+	f.done = make(chan struct{})
+	go f.keepLease(ctx)
+	return nil
+}
+
+// keepLease advances the lease while nothing is written. What keeps it from that keeps the work from going on, too.
+func (f *offline) keepLease(ctx context.Context) {
+	defer close(f.done)
+	renew := time.NewTicker(leaseRenewal)
+	defer renew.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-renew.C:
+			if errors.Is(f.store.RenewLease(ctx), stores.ErrFenced) {
+				return
+			}
+		}
+	}
+}
+
+func (f *offline) close(ctx context.Context) error {
+	f.stop()
+	<-f.done
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), leaseTimeout)
+	defer cancel()
+	return errors.Join(f.store.ReleaseLease(ctx), f.store.Close())
+}
+
+// interrupted gives the error of a command whose user ended it another text.
+func interrupted(ctx context.Context, err error) error {
+	if err != nil && ctx.Err() != nil {
+		return errors.New("interrupted: what was done stays, run the command again to go on")
+	}
+	return err
+}
+
+// progressLines prints how far a command came, now and then.
+type progressLines struct {
+	to   io.Writer
+	last time.Time
+}
+
+// progressInterval is the time between two lines about the same work.
+const progressInterval = time.Second
+
+// line prints a line.
+func (p *progressLines) line(format string, args ...any) {
+	fmt.Fprintf(p.to, format+"\n", args...)
+}
+
+// now prints a line unless another one was printed a moment ago.
+func (p *progressLines) now(format string, args ...any) {
+	if time.Since(p.last) >= progressInterval {
+		p.last = time.Now()
+		p.line(format, args...)
+	}
+}

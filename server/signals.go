@@ -1,0 +1,72 @@
+package server
+
+import (
+	"errors"
+	"fmt"
+	"log/slog"
+	"sync"
+
+	natsd "github.com/nats-io/nats-server/v2/server"
+)
+
+// handleSignals serves Reopen and Reload on a goroutine of its own, until what it returns is called.
+func handleSignals(o *Options, ns *natsd.Server, natsLog *natsLogger, log *slog.Logger) (stop func()) {
+	done := make(chan struct{})
+	var serving sync.WaitGroup
+	serving.Go(func() {
+		for {
+			select {
+			case <-done:
+				return
+			case <-o.Reopen:
+				switch err := natsLog.reopen(); {
+				case errors.Is(err, errNoLogFile):
+					log.Info("File log re-open ignored, not a file logger")
+				case err != nil:
+					log.Error(err.Error())
+				default:
+					log.Info("File log re-opened")
+				}
+			case <-o.Reload:
+				if o.NATSURL != "" {
+					log.Warn("Reload supported only for embedded NATS Server's configuration")
+					continue
+				}
+				if err := reload(o, ns, natsLog); err != nil {
+					log.Error("Reload: " + err.Error())
+				}
+			}
+		}
+	})
+	return func() {
+		close(done)
+		serving.Wait()
+	}
+}
+
+// reload applies the configuration of the embedded NATS server again. Options of the streaming part are read at the start
+// only; that they are still valid is checked.
+func reload(o *Options, ns *natsd.Server, natsLog *natsLogger) error {
+	if o.NATS.ConfigFile == "" || o.Reread == nil {
+		return errors.New("can only reload a configuration file (-c)")
+	}
+	now, err := o.Reread()
+	if err != nil {
+		return err
+	}
+	// The key of the own connections is that of the start: they stay.
+	if err := o.Login.admit(now.NATS); err != nil {
+		return err
+	}
+	now.NATS.NoSigs = true
+	// The server keeps the options and changes them; the log needs them as they were read.
+	forLog := now.NATS.Clone()
+	if err := ns.ReloadOptions(now.NATS); err != nil {
+		return fmt.Errorf("NATS server: %w", err)
+	}
+	natsLog.open(forLog)
+	if !forLog.NoLog {
+		ns.SetLoggerV2(natsLog, forLog.Debug, forLog.Trace, forLog.TraceVerbose)
+	}
+	return nil
+}
