@@ -2,7 +2,9 @@ package test
 
 import (
 	"bytes"
+	"cmp"
 	"fmt"
+	"os"
 	"os/exec"
 	"strconv"
 	"strings"
@@ -23,6 +25,7 @@ const patience = 30 * time.Second
 // server is one running binary.
 type server struct {
 	t      testing.TB
+	binary string // "": the one under test
 	args   []string
 	dir    string // working directory; "": that of the test
 	port   int
@@ -66,8 +69,9 @@ func launch(t testing.TB, driver, source string, args ...string) *server {
 func (s *server) launch() {
 	s.t.Helper()
 	s.log = &logLines{changed: make(chan struct{})}
-	cmd := exec.Command(binary, s.args...)
+	cmd := exec.Command(cmp.Or(s.binary, binary), s.args...)
 	cmd.Stderr, cmd.Dir = s.log, s.dir
+	cmd.Env = append(os.Environ(), "GORACE=atexit_sleep_ms=0") // or each server sleeps a second at its end
 	p, err := process.Start(cmd, nil, syscall.SIGKILL)
 	if err != nil {
 		s.t.Fatal(err)

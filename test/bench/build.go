@@ -11,11 +11,8 @@ import (
 	"strings"
 
 	driver "github.com/go-sql-driver/mysql"
-)
 
-const (
-	referenceModule  = "github.com/nats-io/nats-streaming-server"
-	referenceVersion = "v0.25.6"
+	"github.com/nats-eventstore/nats-eventstore/test/upstream"
 )
 
 func buildOurs(ctx context.Context, dir string) (string, error) {
@@ -27,26 +24,6 @@ func buildOurs(ctx context.Context, dir string) (string, error) {
 	file := filepath.Join(dir, "nats-streaming-server")
 	_, err = output(ctx, strings.TrimSpace(root), []string{"CGO_ENABLED=0"},
 		"go", "build", "-trimpath", "-buildvcs=false", "-o", file, "./cmd/nats-streaming-server")
-	return file, err
-}
-
-// buildReference builds NATS Streaming with the dependencies of its own
-// release, not with ours, once per machine.
-func buildReference(ctx context.Context) (string, error) {
-	cache, err := os.UserCacheDir()
-	if err != nil {
-		return "", err
-	}
-	dir := filepath.Join(cache, "nats-eventstore-bench", referenceVersion)
-	file := filepath.Join(dir, "nats-streaming-server")
-	if _, err := os.Stat(file); err == nil {
-		return file, nil
-	}
-	progress("build NATS Streaming %s", referenceVersion)
-	if err := os.MkdirAll(dir, 0o755); err != nil {
-		return "", err
-	}
-	_, err = output(ctx, dir, []string{"GOBIN=" + dir, "CGO_ENABLED=0"}, "go", "install", referenceModule+"@"+referenceVersion)
 	return file, err
 }
 
@@ -67,7 +44,7 @@ func output(ctx context.Context, dir string, env []string, name string, args ...
 // createReferenceTables runs the script of NATS Streaming's release, statement
 // by statement.
 func createReferenceTables(ctx context.Context, name, source string) error {
-	b, err := output(ctx, os.TempDir(), nil, "go", "mod", "download", "-json", referenceModule+"@"+referenceVersion)
+	b, err := output(ctx, os.TempDir(), nil, "go", "mod", "download", "-json", upstream.Module+"@"+upstream.Version)
 	if err != nil {
 		return err
 	}

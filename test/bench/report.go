@@ -6,6 +6,8 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"github.com/nats-eventstore/nats-eventstore/test/upstream"
 )
 
 // cachedSync is less than most disks take to store something for good.
@@ -59,7 +61,7 @@ func (r *report) markdown() string {
 	if r.fsync < cachedSync {
 		fmt.Fprintf(&b, "**An fsync this fast is probably answered by a cache:** where a sync costs more, synchronous figures are lower, and group commit gains more. Whether the cache survives a power failure, this run cannot tell.\n\n")
 	}
-	fmt.Fprintf(&b, "- **reference**: NATS Streaming %s with `-sql_no_caching`, same client, same database server. It stores no event columns.\n", referenceVersion)
+	fmt.Fprintf(&b, "- **reference**: NATS Streaming %s with `-sql_no_caching`, same client, same database server. It stores no event columns.\n", upstream.Version)
 	fmt.Fprintf(&b, "- **raw**: the same rows by SQL on one connection: publish: INSERT of %d rows per commit; 1 publisher: one row per commit; replay: SELECT by key.\n\n", rawBatch)
 	b.WriteString("| | database | ours ÷ reference | ours ÷ raw | ours | reference | raw |\n|---|---|--:|--:|--:|--:|--:|\n")
 	for _, at := range r.rows {

@@ -10,6 +10,7 @@ import (
 	"strings"
 
 	"github.com/nats-eventstore/nats-eventstore/test/databases"
+	"github.com/nats-eventstore/nats-eventstore/test/upstream"
 )
 
 // The columns of the table.
@@ -55,7 +56,8 @@ func (s *setup) trials(ctx context.Context) ([]trial, error) {
 		}
 	}
 	if s.has(s.columns, reference) {
-		if referenceBinary, err = buildReference(ctx); err != nil {
+		progress("build NATS Streaming %s", upstream.Version)
+		if referenceBinary, err = upstream.Build(ctx); err != nil {
 			return nil, err
 		}
 	}

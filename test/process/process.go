@@ -23,8 +23,12 @@ type Process struct {
 
 // Start starts cmd, in a process group of its own on Linux, as an account
 // (nil: our own). The program gets the signal die when our process ends.
+// Attributes that cmd has already are kept.
 func Start(cmd *exec.Cmd, as *Account, die syscall.Signal) (*Process, error) {
-	cmd.SysProcAttr = attributes(die)
+	if cmd.SysProcAttr == nil {
+		cmd.SysProcAttr = &syscall.SysProcAttr{}
+	}
+	setAttributes(cmd.SysProcAttr, die)
 	if as != nil {
 		cmd.SysProcAttr.Credential = &syscall.Credential{Uid: as.UID, Gid: as.GID}
 	}
@@ -46,6 +50,9 @@ func Start(cmd *exec.Cmd, as *Account, die syscall.Signal) (*Process, error) {
 	}
 	return p, nil
 }
+
+// PID returns the program's process ID.
+func (p *Process) PID() int { return p.cmd.Process.Pid }
 
 // Done is closed when the program has ended.
 func (p *Process) Done() <-chan struct{} { return p.done }

@@ -8,8 +8,8 @@ import (
 	"syscall"
 )
 
-func attributes(die syscall.Signal) *syscall.SysProcAttr {
-	return &syscall.SysProcAttr{Setpgid: true, Pdeathsig: die}
+func setAttributes(a *syscall.SysProcAttr, die syscall.Signal) {
+	a.Setpgid, a.Pdeathsig = true, die
 }
 
 // Kill ends the program and its children by kill -9, and waits for the

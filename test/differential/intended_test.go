@@ -1,0 +1,70 @@
+package differential
+
+import (
+	"sync"
+	"testing"
+)
+
+// intended are the reviewed differences. Each must show: one that does not is a mistake in this list.
+var intended = []struct {
+	scenario     string
+	theirs, ours string
+	reason       string
+}{
+	{
+		"publish", "publish lie: ok", `publish lie: "stan: invalid publish request: channel differs from the NATS subject"`,
+		"NATS permissions on _STAN.pub.<cluster>.<channel> must hold for the channel that the message goes to.",
+	},
+	{
+		"unparsable", "publish what might be a control message: no answer", `publish what might be a control message: "stan: invalid publish request"`,
+		"Nearly any bytes parse as a control message; only one that names its server is one. The publisher gets an answer.",
+	},
+	{
+		"replaced client", "close of the replaced: ok", `close of the replaced: "stan: unknown clientID"`,
+		"A client that was replaced must not close its successor.",
+	},
+	{
+		"replaced client", `subscribe of the successor: "stan: unknown clientID"`, "subscribe of the successor: ok",
+		"As a result, the successor lives.",
+	},
+	{
+		"compound name", "resumed: 1 2", "resumed: 1r2 2r2",
+		"A durable group stays durable when the last member to leave joined by its compound name, without asking for a durable.",
+	},
+	{
+		"ack by another member", "after the ack 0: ", "after the ack 0: 3",
+		"An ack that came from another member frees its holder at once, and not with the next thing that happens to the group.",
+	},
+	{
+		"resume with another ack wait", "a second: 1r1 3 3r1", "a second: 1r1 3 1r2",
+		"Who resumes a durable with another AckWait gets that for what was unacknowledged too, from when it was sent.",
+	},
+}
+
+// usage notes which of the intended differences showed.
+type usage struct {
+	mu   sync.Mutex // guards seen
+	seen [64]bool
+}
+
+func (u *usage) intended(scenario, theirs, ours string) bool {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	for i, it := range intended {
+		if it.scenario == scenario && it.theirs == theirs && it.ours == ours {
+			u.seen[i] = true
+			return true
+		}
+	}
+	return false
+}
+
+func (u *usage) check(t *testing.T) {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	for i, it := range intended {
+		if !u.seen[i] {
+			t.Errorf("intended difference did not show: %s: %s / %s", it.scenario, it.theirs, it.ours)
+		}
+	}
+}

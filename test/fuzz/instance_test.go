@@ -1,0 +1,157 @@
+// Package fuzz throws arbitrary bytes and arbitrary sequences of requests at a server that runs in the same process, so
+// that the fuzzer sees which code they reach, a panic is a failure, and goroutines can be counted.
+//
+// The seeds and the corpus in testdata run as ordinary tests; make fuzz looks for more.
+package fuzz
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"runtime"
+	"strings"
+	"testing"
+	"time"
+
+	natsd "github.com/nats-io/nats-server/v2/server"
+	"github.com/nats-io/nats.go"
+
+	"github.com/nats-eventstore/nats-eventstore/server"
+	"github.com/nats-eventstore/nats-eventstore/stores"
+)
+
+// patience bounds every wait; what passes never waits that long. It is less than the ten seconds after which Go takes a fuzz
+// target for deadlocked, and tells nothing else about it.
+const patience = 8 * time.Second
+
+// clusterID is that of every instance.
+const clusterID = "fuzz"
+
+// instance is one server with an empty database, and a connection to it.
+type instance struct {
+	before  map[string]bool // goroutines that are older
+	ns      *natsd.Server
+	nc      *nats.Conn
+	stopRun context.CancelFunc
+	ended   chan error
+}
+
+// startInstance returns a server that serves clients.
+func startInstance(t testing.TB, driver, source string) *instance {
+	t.Helper()
+	i := &instance{before: make(map[string]bool), ended: make(chan error, 1)}
+	for id := range goroutines() {
+		i.before[id] = true
+	}
+	var err error
+	if i.ns, err = natsd.NewServer(&natsd.Options{Host: "127.0.0.1", Port: natsd.RANDOM_PORT, NoLog: true, NoSigs: true}); err != nil {
+		t.Fatal(err)
+	}
+	i.ns.Start()
+	if !i.ns.ReadyForConnections(patience) {
+		t.Fatal("NATS server is not ready")
+	}
+	o := server.DefaultOptions()
+	o.ClusterID = clusterID
+	o.NATS = &natsd.Options{NoLog: true}
+	o.NATSURL = i.ns.ClientURL()
+	o.Store = stores.Options{Driver: driver, Source: source}
+	ctx, cancel := context.WithCancel(context.Background())
+	i.stopRun = cancel
+	go func() { i.ended <- server.Run(ctx, o) }()
+	if i.nc, err = nats.Connect(o.NATSURL, nats.InProcessServer(i.ns), nats.MaxReconnects(0)); err != nil {
+		t.Fatal(err)
+	}
+	i.awaitReady(t)
+	return i
+}
+
+// awaitReady asks on every subject until there is somebody who answers.
+func (i *instance) awaitReady(t testing.TB) {
+	t.Helper()
+	deadline := time.Now().Add(patience)
+	for _, subject := range requestSubjects {
+		for {
+			_, err := i.nc.Request(subject, []byte("?"), patience)
+			if err == nil {
+				break
+			}
+			select {
+			case err := <-i.ended:
+				t.Fatalf("server ended: %v", err)
+			default:
+			}
+			if !errors.Is(err, nats.ErrNoResponders) || time.Now().After(deadline) {
+				t.Fatalf("server does not answer on %s: %v", subject, err)
+			}
+		}
+	}
+}
+
+// stop stops the server and fails the test if that is no clean end: an error, or a goroutine left behind.
+func (i *instance) stop(t testing.TB) {
+	t.Helper()
+	i.stopRun()
+	select {
+	case err := <-i.ended:
+		if err != nil {
+			t.Errorf("server ended with %v", err)
+		}
+	case <-time.After(patience):
+		t.Fatalf("server does not end:\n%s", describe(goroutines()))
+	}
+	i.nc.Close()
+	i.ns.Shutdown()
+	i.ns.WaitForShutdown()
+	i.awaitGoroutines(t, "after the end of the server", func(id, stack string) bool { return !i.before[id] })
+}
+
+// awaitGoroutines waits until no goroutine is counted: they end on their own soon after what ended them.
+func (i *instance) awaitGoroutines(t testing.TB, when string, counted func(id, stack string) bool) {
+	t.Helper()
+	deadline := time.Now().Add(patience)
+	for {
+		left := goroutines()
+		for id, stack := range left {
+			if !counted(id, stack) {
+				delete(left, id)
+			}
+		}
+		switch {
+		case len(left) == 0:
+			return
+		case time.Now().After(deadline):
+			t.Fatalf("goroutines left %s:\n%s", when, describe(left))
+		}
+		time.Sleep(time.Millisecond) // the runtime announces no end of a goroutine
+	}
+}
+
+// goroutines returns the stacks of all goroutines, but for the caller and those of the test framework, by their IDs.
+func goroutines() map[string]string {
+	buf := make([]byte, 1<<20)
+	for {
+		n := runtime.Stack(buf, true)
+		if n < len(buf) {
+			buf = buf[:n]
+			break
+		}
+		buf = make([]byte, 2*len(buf))
+	}
+	all := make(map[string]string)
+	for n, stack := range strings.Split(string(buf), "\n\n") {
+		id, _, _ := strings.Cut(stack, " [")
+		if n > 0 && !strings.Contains(stack, "testing.") && !strings.Contains(stack, "internal/fuzz.") && !strings.Contains(stack, "os/signal.") {
+			all[id] = stack
+		}
+	}
+	return all
+}
+
+func describe(stacks map[string]string) string {
+	var b strings.Builder
+	for _, s := range stacks {
+		fmt.Fprintf(&b, "%s\n\n", s)
+	}
+	return b.String()
+}

@@ -1,0 +1,171 @@
+// Package harness runs servers, ours and the reference, for tests that look at them from outside.
+package harness
+
+import (
+	"bytes"
+	"fmt"
+	"os"
+	"os/exec"
+	"strconv"
+	"strings"
+	"sync"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/nats-eventstore/nats-eventstore/test/databases"
+	"github.com/nats-eventstore/nats-eventstore/test/process"
+)
+
+// Patience bounds every wait; a test that passes never waits that long.
+const Patience = 30 * time.Second
+
+// Server is one server on a port of its own, which it keeps when it is restarted.
+type Server struct {
+	t      testing.TB
+	binary string
+	args   []string
+	port   int
+
+	Process *process.Process
+	Log     *Log
+}
+
+// Start runs our binary on a database until it is ready, and stops it when the test ends.
+func Start(t testing.TB, driver, source string, args ...string) *Server {
+	t.Helper()
+	s := New(t, Binary(), append([]string{"-store", "SQL", "-sql_driver", driver, "-sql_source", source}, args...)...)
+	s.Launch()
+	s.Ready()
+	return s
+}
+
+// New returns a server that is not started yet. It is stopped when the test ends.
+func New(t testing.TB, binary string, args ...string) *Server {
+	t.Helper()
+	port, err := databases.FreePort()
+	if err != nil {
+		t.Fatal(err)
+	}
+	s := &Server{t: t, binary: binary, port: port}
+	s.args = append([]string{"-a", "127.0.0.1", "-p", strconv.Itoa(port)}, args...)
+	t.Cleanup(func() {
+		if s.Process == nil {
+			return
+		}
+		s.Stop()
+		if s.Log.Contains("WARNING: DATA RACE") {
+			t.Error("the race detector of the server reported a race")
+		}
+		if t.Failed() {
+			t.Logf("log of %s:\n%s", strings.Join(s.args, " "), s.Log)
+		}
+	})
+	return s
+}
+
+// Launch runs the binary and does not wait for it.
+func (s *Server) Launch() {
+	s.t.Helper()
+	s.Log = &Log{changed: make(chan struct{})}
+	cmd := exec.Command(s.binary, s.args...)
+	cmd.Stderr = s.Log
+	// The race detector would have each server sleep for a second at its end.
+	cmd.Env = append(os.Environ(), "GORACE=atexit_sleep_ms=0")
+	p, err := process.Start(cmd, nil, syscall.SIGKILL)
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	s.Process = p
+}
+
+// Ready waits until the server serves clients.
+func (s *Server) Ready() {
+	s.t.Helper()
+	s.WaitLog(s.t, "Streaming Server is ready")
+}
+
+// WaitLog waits until the log contains the text.
+func (s *Server) WaitLog(t testing.TB, text string) {
+	t.Helper()
+	deadline := time.After(Patience)
+	for {
+		found, changed := s.Log.contains(text)
+		if found {
+			return
+		}
+		select {
+		case <-changed:
+		case <-s.Process.Done():
+			if found, _ := s.Log.contains(text); !found {
+				t.Fatalf("server ended before it logged %q:\n%s", text, s.Log)
+			}
+			return
+		case <-deadline:
+			t.Fatalf("server did not log %q within %v:\n%s", text, Patience, s.Log)
+		}
+	}
+}
+
+// Signal sends a signal and waits for the process to end.
+func (s *Server) Signal(sig syscall.Signal) {
+	s.t.Helper()
+	s.Process.Signal(sig)
+	select {
+	case <-s.Process.Done():
+	case <-time.After(Patience):
+		s.Process.Signal(syscall.SIGKILL)
+		s.t.Errorf("server did not end within %v of %v", Patience, sig)
+		<-s.Process.Done()
+	}
+}
+
+// Stop ends the server as an operator does.
+func (s *Server) Stop() { s.Signal(syscall.SIGINT) }
+
+// Kill ends the server as a crash does.
+func (s *Server) Kill() { s.Signal(syscall.SIGKILL) }
+
+// Restart starts the server again on its port.
+func (s *Server) Restart() {
+	s.t.Helper()
+	s.Launch()
+	s.Ready()
+}
+
+// URL is where clients connect.
+func (s *Server) URL() string { return fmt.Sprintf("nats://127.0.0.1:%d", s.port) }
+
+// Log collects what a server writes.
+type Log struct {
+	mu      sync.Mutex // guards what follows
+	buf     bytes.Buffer
+	changed chan struct{} // closed when something is written
+}
+
+func (l *Log) Write(b []byte) (int, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.buf.Write(b)
+	close(l.changed)
+	l.changed = make(chan struct{})
+	return len(b), nil
+}
+
+func (l *Log) contains(text string) (bool, <-chan struct{}) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return strings.Contains(l.buf.String(), text), l.changed
+}
+
+// Contains reports whether the log contains the text by now.
+func (l *Log) Contains(text string) bool {
+	found, _ := l.contains(text)
+	return found
+}
+
+func (l *Log) String() string {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.buf.String()
+}

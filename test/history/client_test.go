@@ -1,0 +1,260 @@
+package history
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"strconv"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/anishathalye/porcupine"
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nuid"
+	"github.com/nats-io/stan.go/pb"
+	"google.golang.org/protobuf/proto"
+
+	eventstorev1 "github.com/nats-eventstore/nats-eventstore/proto/eventstore/v1"
+	"github.com/nats-eventstore/nats-eventstore/test/wire"
+)
+
+// client publishes and reads, one operation after the other, and remembers what it saw.
+type client struct {
+	cluster *cluster
+	number  int
+	random  *rand.Rand
+	id      string
+	connID  string
+	conns   []*nats.Conn // one per server
+	at      int          // the server that it uses
+
+	heads   map[aggregate]uint64 // versions that it has seen
+	retry   *operation           // a publish without an answer
+	events  int
+	history []porcupine.Operation
+}
+
+// newClient connects to all servers; the one that is active registers the client in the database, so that each knows it.
+func newClient(t *testing.T, c *cluster, number int, random *rand.Rand) *client {
+	t.Helper()
+	cl := &client{cluster: c, number: number, random: random, id: fmt.Sprint("client-", number), connID: nuid.Next(), heads: map[aggregate]uint64{}}
+	for i, s := range c.servers {
+		nc, err := nats.Connect(s.URL(), nats.MaxReconnects(-1), nats.ReconnectWait(20*time.Millisecond), nats.ReconnectJitter(0, 0),
+			nats.ReconnectBufSize(-1), // a request on a lost connection fails; it is not sent later
+			nats.CustomInboxPrefix(fmt.Sprintf("_INBOX.%s.%d", cl.id, i)))
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(nc.Close)
+		cl.conns = append(cl.conns, nc)
+	}
+	var resp pb.ConnectResponse
+	request := &pb.ConnectRequest{ClientID: cl.id, HeartbeatInbox: nats.NewInbox(), Protocol: 1, ConnID: []byte(cl.connID), PingInterval: 5, PingMaxOut: 3}
+	msg, err := cl.conns[0].Request(wire.Discover, wire.Encode(t, request), wire.Patience)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := resp.Unmarshal(msg.Data); err != nil || resp.Error != "" {
+		t.Fatal(err, resp.Error)
+	}
+	return cl
+}
+
+// run works until the end of ctx. What it does next depends on the seed and on what it has seen.
+func (cl *client) run(ctx context.Context) error {
+	for ctx.Err() == nil {
+		// As many numbers for each step, so that the schedule of one seed is the same as far as outcomes are.
+		choice, which, offset, patience := cl.random.IntN(100), cl.random.IntN(len(aggregates)), cl.random.IntN(10), cl.random.IntN(10)
+		key := aggregates[which]
+		op := operation{aggregate: key, read: true}
+		var out result
+		var err error
+		call := cl.cluster.clock()
+		switch {
+		case choice < 15:
+			out, err = cl.cluster.readAll(ctx, key)
+		case choice < 25 && key.channel != shared:
+			out, err = cl.readLast(key)
+		default:
+			op = cl.next(key, choice, offset)
+			out, err = cl.publish(op, [...]time.Duration{
+				// Some wait so long that a server which was paused answers after all.
+				300 * time.Millisecond, 300 * time.Millisecond, 300 * time.Millisecond, 300 * time.Millisecond, 300 * time.Millisecond,
+				300 * time.Millisecond, time.Second, time.Second, time.Second, 6 * time.Second}[patience])
+		}
+		if err != nil {
+			return err
+		}
+		cl.history = append(cl.history, porcupine.Operation{ClientId: cl.number, Input: op, Call: call, Output: out, Return: cl.cluster.clock()})
+		cl.learn(op, out)
+	}
+	return nil
+}
+
+// next is a publish: the one without an answer again, or another, in most cases with the version that the client takes for
+// the next.
+func (cl *client) next(key aggregate, choice, offset int) operation {
+	if cl.retry != nil && choice < 60 {
+		op := *cl.retry
+		if offset < 3 {
+			op.version = cl.heads[op.aggregate] + 1 // as a command does that reads again what it decides on
+		}
+		return op
+	}
+	cl.events++
+	op := operation{aggregate: key, id: fmt.Sprintf("%d-%d", cl.number, cl.events)}
+	switch {
+	case offset < 2: // any version
+	case offset == 2:
+		op.version = cl.heads[key] + 2
+	default:
+		op.version = cl.heads[key] + 1
+	}
+	return op
+}
+
+// learn draws the client's conclusions.
+func (cl *client) learn(op operation, out result) {
+	cl.cluster.count(out.kind != unknown)
+	switch out.kind {
+	case unknown:
+		if !op.read {
+			cl.retry = &op
+		}
+		cl.at = (cl.at + 1) % len(cl.conns)
+		// Not to ask a server that is not there as fast as it can refuse.
+		time.Sleep(10 * time.Millisecond)
+		return
+	case stored:
+		cl.heads[op.aggregate] = max(op.version, cl.heads[op.aggregate]) // less than it is, if the server chose it
+	case conflict:
+		cl.heads[op.aggregate] = out.head
+	case all:
+		cl.heads[op.aggregate] = uint64(len(out.ids))
+	case last:
+		cl.heads[op.aggregate] = out.last
+	}
+	if cl.retry != nil && cl.retry.id == op.id {
+		cl.retry = nil
+	}
+}
+
+// request asks the server that the client uses. No answer is no error.
+func (cl *client) request(subject string, data []byte, wait time.Duration) *nats.Msg {
+	msg, err := cl.conns[cl.at].Request(subject, data, wait)
+	if err != nil {
+		return nil
+	}
+	return msg
+}
+
+func (cl *client) publish(op operation, wait time.Duration) (result, error) {
+	payload, err := proto.Marshal(&eventstorev1.Event{EventId: op.id, EventType: "Counted", AggregateId: op.aggregate.id, EventVersion: op.version})
+	if err != nil {
+		return result{}, err
+	}
+	request, err := (&pb.PubMsg{ClientID: cl.id, ConnID: []byte(cl.connID), Guid: nuid.Next(), Subject: op.aggregate.channel, Data: payload}).Marshal()
+	if err != nil {
+		return result{}, err
+	}
+	at := cl.at
+	msg := cl.request(wire.Publish+"."+op.aggregate.channel, request, wait)
+	if msg == nil {
+		return result{}, nil
+	}
+	var ack pb.PubAck
+	if err := ack.Unmarshal(msg.Data); err != nil {
+		return result{}, err
+	}
+	out, err := outcome(ack.Error, op)
+	if out.kind == stored {
+		cl.cluster.acked(at)
+	}
+	return out, err
+}
+
+// outcome reads the text of a PubAck.
+func outcome(text string, op operation) (result, error) {
+	switch {
+	case text == "":
+		return result{kind: stored}, nil
+	case strings.HasPrefix(text, fmt.Sprintf("stan: wrong expected version: aggregate %q is at version ", op.aggregate.id)):
+		head, _, _ := strings.Cut(strings.TrimPrefix(text, fmt.Sprintf("stan: wrong expected version: aggregate %q is at version ", op.aggregate.id)), ",")
+		version, err := strconv.ParseUint(head, 10, 64)
+		return result{kind: conflict, head: version}, err
+	case text == fmt.Sprintf("stan: event_id %q already stored with different content", op.id):
+		return result{kind: different}, nil
+	case strings.Contains(text, "unavailable"), strings.Contains(text, "lease"), strings.Contains(text, "closed"), text == "stan: invalid publish request":
+		return result{}, nil
+	}
+	return result{}, errors.New("unexpected error of a publish: " + text)
+}
+
+// readLast asks a server for the last event of a channel.
+func (cl *client) readLast(key aggregate) (result, error) {
+	at := cl.at
+	suspect := cl.cluster.suspected(at)
+	inbox := nats.NewInbox()
+	messages, err := cl.conns[at].SubscribeSync(inbox)
+	if err != nil {
+		return result{}, nil
+	}
+	defer func() { _ = messages.Unsubscribe() }()
+	request, err := (&pb.SubscriptionRequest{ClientID: cl.id, Subject: key.channel, Inbox: inbox, MaxInFlight: 1, AckWaitInSecs: 60, StartPosition: pb.StartPosition_LastReceived}).Marshal()
+	if err != nil {
+		return result{}, err
+	}
+	answer := cl.request(wire.Subscribe, request, time.Second)
+	if answer == nil {
+		return result{}, nil
+	}
+	var resp pb.SubscriptionResponse
+	if err := resp.Unmarshal(answer.Data); err != nil {
+		return result{}, err
+	}
+	if resp.Error != "" {
+		return result{}, nil
+	}
+	message, err := messages.NextMsg(time.Second)
+	// A server that was paused may show what was the last event before, until it notices: nothing to conclude from.
+	if err != nil || suspect || cl.cluster.suspected(at) {
+		return result{}, nil
+	}
+	var m pb.MsgProto
+	if err := m.Unmarshal(message.Data); err != nil {
+		return result{}, err
+	}
+	var e eventstorev1.Event
+	if err := proto.Unmarshal(m.Data, &e); err != nil {
+		return result{}, err
+	}
+	if end, err := (&pb.UnsubscribeRequest{ClientID: cl.id, Subject: key.channel, Inbox: resp.AckInbox}).Marshal(); err == nil {
+		cl.request(wire.Unsubscribe, end, time.Second)
+	}
+	return result{kind: last, last: e.EventVersion, event: e.EventId}, nil
+}
+
+// runAll runs the clients until stop, and returns what they saw.
+func runAll(t *testing.T, clients []*client) (stop func() []porcupine.Operation) {
+	ctx, cancel := context.WithCancel(t.Context())
+	var wg sync.WaitGroup
+	for _, cl := range clients {
+		wg.Go(func() {
+			if err := cl.run(ctx); err != nil && ctx.Err() == nil {
+				t.Errorf("client %d: %v", cl.number, err)
+			}
+		})
+	}
+	return func() []porcupine.Operation {
+		cancel()
+		wg.Wait()
+		var history []porcupine.Operation
+		for _, cl := range clients {
+			history = append(history, cl.history...)
+		}
+		return history
+	}
+}

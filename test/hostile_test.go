@@ -1,0 +1,218 @@
+package test
+
+import (
+	"encoding/base64"
+	"fmt"
+	"maps"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/stan.go/pb"
+	"google.golang.org/protobuf/encoding/protowire"
+
+	"github.com/nats-eventstore/nats-eventstore/test/databases"
+	"github.com/nats-eventstore/nats-eventstore/test/wire"
+)
+
+// hostile is a message that nobody should send, and its answer.
+type hostile struct {
+	name    string
+	channel string // "": orders
+	reply   string
+	payload []byte
+	want    string // in the error of the PubAck; "": it is stored
+	data    form   // of event_data, if it is stored
+}
+
+// form is how event_data is stored.
+type form int
+
+const (
+	notLooked  form = iota
+	asJSON          // the JSON that was published, as far as the database keeps JSON
+	asBase64        // a JSON string of its base64
+	asNull          // NULL
+	byDatabase      // one of the first two: some databases take it
+)
+
+// TestHostileInput: each kind of bad input has its answer, whatever else is in its batch is stored, and strange input is
+// stored and replayed byte for byte.
+func TestHostileInput(t *testing.T) {
+	t.Parallel()
+	all := hostiles()
+	if len(all) < 100 {
+		t.Fatalf("%d kinds", len(all))
+	}
+	databases.Each(t, func(t *testing.T, driver, source string) {
+		s := start(t, driver, source)
+		publish(t, s.connect("first"), orders, event(t, "first", "First"))
+		cl := wire.Dial(t, s.url()).Register("hostile")
+		answers := answersOf(t, cl)
+		sent := map[string]int{} // kinds by GUID
+		for i, h := range all {
+			if h.channel == "" {
+				h.channel = orders
+			}
+			guid := fmt.Sprint("kind-", i)
+			sent[guid] = i
+			answers.send(&pb.PubMsg{Guid: guid, Subject: h.channel, Reply: h.reply, Data: all[i].unique(i)})
+			// A good one is behind each bad one, in the same batch most of the time.
+			answers.send(&pb.PubMsg{Guid: fmt.Sprint("good-", i), Subject: orders, Data: event(t, fmt.Sprint("good-", i), "Good")})
+		}
+		got := answers.take(2 * len(all))
+		payloads := [][]byte{nil} // of what is stored on orders, which has the first already
+		var forms []form
+		for i, h := range all {
+			text, ok := got[fmt.Sprint("kind-", i)]
+			switch {
+			case !ok:
+				t.Errorf("%s: no answer", h.name)
+			case h.want == "" && text != "":
+				t.Errorf("%s: refused: %s", h.name, text)
+			case h.want != "" && (!strings.Contains(text, h.want) || strings.ContainsAny(text, "\r\n")):
+				t.Errorf("%s: answer %q, want %q", h.name, text, h.want)
+			}
+			if text == "" && h.channel == "" {
+				payloads, forms = append(payloads, h.unique(i)), append(forms, h.data)
+			}
+			if text := got[fmt.Sprint("good-", i)]; text != "" {
+				t.Errorf("a good event after %q was refused: %s", h.name, text)
+			}
+			payloads, forms = append(payloads, nil), append(forms, notLooked)
+		}
+		contiguous(t, driver, source, orders, len(payloads))
+
+		documents := query(t, driver, source, "SELECT event_data FROM events WHERE channel = '"+orders+"' ORDER BY sequence")[1:]
+		sub := cl.Sub(orders, wire.All, wire.Max(1<<16))
+		sub.Next()
+		for i, want := range payloads[1:] {
+			m := sub.Next()
+			if want == nil {
+				continue
+			}
+			if !strings.HasPrefix(string(m.Data), string(want)) || len(m.Data) > len(want)+11 {
+				t.Errorf("message %d is not what was published", m.Sequence)
+				continue
+			}
+			data := ""
+			for b := want; len(b) > 0; {
+				n, typ, size := protowire.ConsumeTag(b)
+				value := b[size:]
+				b = b[size+protowire.ConsumeFieldValue(n, typ, value):]
+				if n == eventData && typ == protowire.BytesType {
+					v, _ := protowire.ConsumeBytes(value)
+					data = string(v)
+				}
+			}
+			base := documents[i] == `"`+base64.StdEncoding.EncodeToString([]byte(data))+`"`
+			if null := documents[i] == "<null>"; forms[i] == asNull && !null || forms[i] == asJSON && (null || base) || forms[i] == asBase64 && !base {
+				t.Errorf("message %d: event_data %.40q is stored as %.40q", m.Sequence, data, documents[i])
+			}
+		}
+		// Not one of them has harmed the server.
+		s.stop()
+		s.restart()
+		publish(t, s.connect("last"), orders, event(t, "last", "Last"))
+		contiguous(t, driver, source, orders, len(payloads)+1)
+	})
+}
+
+// TestLargestMessages: a message that can not be delivered within the limit of NATS is refused with a clear error, and the
+// largest below it is stored and delivered.
+func TestLargestMessages(t *testing.T) {
+	t.Parallel()
+	databases.Each(t, func(t *testing.T, driver, source string) {
+		s := start(t, driver, source)
+		cl := wire.Dial(t, s.url()).Register("large")
+		limit := int(cl.MaxPayload())
+		// of returns an event on a channel such that the whole has a size with what delivery adds.
+		of := func(size int) []byte {
+			overhead := len(orders) + 80
+			payload := whole(field(eventData, strings.Repeat("x", size-overhead-len(whole())-4)))
+			if len(payload)+overhead != size {
+				t.Fatalf("%d bytes, want %d", len(payload)+overhead, size)
+			}
+			return payload
+		}
+		answers := answersOf(t, cl)
+		for i, size := range []int{limit + 1, limit, limit + 2, limit - 1, limit + 20} {
+			answers.send(&pb.PubMsg{Guid: fmt.Sprint(i), Subject: orders, Data: of(size)})
+			answers.send(&pb.PubMsg{Guid: fmt.Sprint("good-", i), Subject: orders, Data: event(t, fmt.Sprint("good-", i), "Good")})
+		}
+		got := answers.take(10)
+		tooLarge := "stan: message is too large to be delivered within the NATS max_payload"
+		want := map[string]string{"0": tooLarge, "1": "", "2": tooLarge, "3": "", "4": tooLarge, "good-0": "", "good-1": "", "good-2": "", "good-3": "", "good-4": ""}
+		if !maps.Equal(got, want) {
+			t.Errorf("answers %q, want %q", got, want)
+		}
+		sub := cl.Sub(orders, wire.All)
+		lengths := map[int]bool{}
+		for range 7 {
+			lengths[len(sub.Next().Data)/1000] = true
+		}
+		if len(lengths) != 2 {
+			t.Errorf("lengths %v", lengths)
+		}
+		contiguous(t, driver, source, orders, 7)
+		// What exceeds the limit itself does not leave the client.
+		if err := cl.Conn.Conn.Publish("x", make([]byte, limit+1)); err == nil {
+			t.Error("NATS took more than its limit")
+		}
+	})
+}
+
+// answers sends publishes without waiting, and collects their answers.
+type answers struct {
+	t     *testing.T
+	cl    *wire.Client
+	inbox string
+	in    chan *nats.Msg
+}
+
+func answersOf(t *testing.T, cl *wire.Client) *answers {
+	t.Helper()
+	a := &answers{t: t, cl: cl, inbox: nats.NewInbox(), in: make(chan *nats.Msg, 1<<14)}
+	if _, err := cl.ChanSubscribe(a.inbox, a.in); err != nil {
+		t.Fatal(err)
+	}
+	return a
+}
+
+func (a *answers) send(m *pb.PubMsg) {
+	a.t.Helper()
+	m.ClientID, m.ConnID = a.cl.ID, []byte(a.cl.ConnID)
+	// A subject on which NATS carries anything but spaces; the names of channels that it does not, are in the message.
+	subject := wire.Publish + "." + m.Subject
+	if strings.ContainsAny(m.Subject, "*>") || strings.HasPrefix(m.Subject, ".") || strings.HasSuffix(m.Subject, ".") || strings.Contains(m.Subject, "..") {
+		subject = wire.Publish + ".x"
+	}
+	if err := a.cl.PublishRequest(subject, a.inbox, wire.Encode(a.t, m)); err != nil {
+		a.t.Fatal(err)
+	}
+}
+
+// take returns the error texts of the next n answers by their GUIDs.
+func (a *answers) take(n int) map[string]string {
+	a.t.Helper()
+	got := map[string]string{}
+	deadline := time.After(patience)
+	for len(got) < n {
+		select {
+		case m := <-a.in:
+			var ack pb.PubAck
+			if err := ack.Unmarshal(m.Data); err != nil {
+				a.t.Fatal(err)
+			}
+			if _, again := got[ack.Guid]; again {
+				a.t.Errorf("two answers to %s", ack.Guid)
+			}
+			got[ack.Guid] = ack.Error
+		case <-deadline:
+			a.t.Errorf("%d of %d answers", len(got), n)
+			return got
+		}
+	}
+	return got
+}

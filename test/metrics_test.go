@@ -1,0 +1,342 @@
+package test
+
+import (
+	"fmt"
+	"net/http"
+	"os"
+	"regexp"
+	"slices"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/stan.go"
+	"github.com/nats-io/stan.go/pb"
+	"github.com/prometheus/client_golang/prometheus/testutil/promlint"
+
+	"github.com/nats-eventstore/nats-eventstore/test/databases"
+)
+
+// metrics is what one scrape found: values by series, as they are written.
+type metrics map[string]float64
+
+func (s *server) metrics() metrics {
+	s.t.Helper()
+	body, resp := s.get("/metrics")
+	if resp.StatusCode != http.StatusOK {
+		s.t.Fatalf("metrics: %s %s", resp.Status, body)
+	}
+	found := make(metrics)
+	for line := range strings.Lines(body) {
+		line = strings.TrimSuffix(line, "\n")
+		if strings.HasPrefix(line, "#") {
+			continue
+		}
+		at := strings.LastIndex(line, " ")
+		v, err := strconv.ParseFloat(line[at+1:], 64)
+		if err != nil {
+			s.t.Fatalf("metrics: %s: %v", line, err)
+		}
+		found[line[:at]] = v
+	}
+	return found
+}
+
+// check compares series; those that are not there count as 0.
+func (m metrics) check(t *testing.T, want map[string]float64) {
+	t.Helper()
+	for series, v := range want {
+		if got := m["nats_streaming_"+series]; got != v {
+			t.Errorf("%s %v, want %v", series, got, v)
+		}
+	}
+}
+
+func lagSeries(what, channel, client, durable, queue string) string {
+	return fmt.Sprintf("lag_%s{channel=%q,client_id=%q,durable_name=%q,queue_name=%q}", what, channel, client, durable, queue)
+}
+
+func TestMetrics(t *testing.T) {
+	t.Parallel()
+	databases.Each(t, func(t *testing.T, driver, source string) {
+		s := start(t, driver, source, "-m", "-1")
+		sc := s.connect("client")
+		first := event(t, "A", "T", withID("1"))
+		publish(t, sc, orders, first, event(t, "A", "T", withID("2")), event(t, "A", "T"))
+		publish(t, sc, orders, first) // again
+		for _, refused := range [][]byte{
+			[]byte("no event"),
+			event(t, "A", "T", withVersion(7)),
+			event(t, "A", "T", withID("1"), withData("other")),
+		} {
+			if err := sc.Publish(orders, refused); err == nil {
+				t.Error("a bad event was stored")
+			}
+		}
+		for _, subject := range []string{"a..b", "*"} {
+			if _, err := sc.Subscribe(subject, func(*stan.Msg) {}); err == nil {
+				t.Error("a subscription to no channel")
+			}
+		}
+		request, err := (&pb.ConnectRequest{ClientID: "x"}).Marshal()
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := sc.NatsConn().Request("_STAN.discover.test-cluster", request, patience); err != nil {
+			t.Fatal(err)
+		}
+		// Three messages are sent, the second again and again until it is acknowledged, and the first and second are acknowledged.
+		acked := make(chan uint64, 10)
+		_, err = sc.Subscribe(orders, func(m *stan.Msg) {
+			if m.Sequence == 1 || m.Redelivered && m.Sequence == 2 {
+				if err := m.Ack(); err != nil {
+					t.Error(err)
+				}
+				acked <- m.Sequence
+			}
+		}, stan.DeliverAllAvailable(), stan.DurableName("d"), stan.SetManualAckMode(), stan.AckWait(time.Second), stan.MaxInflight(2))
+		if err != nil {
+			t.Fatal(err)
+		}
+		for range 2 {
+			select {
+			case <-acked:
+			case <-time.After(patience):
+				t.Fatal("no message to acknowledge")
+			}
+		}
+		eventually(t, func() bool {
+			m := s.metrics()
+			return m["nats_streaming_acks_total"] == 2 && m["nats_streaming_delivered_messages_total"] == 3
+		})
+		m := s.metrics()
+		m.check(t, map[string]float64{
+			"active": 1, "clients": 1, "channels": 1, "messages": 3, "queued_publishes": 0,
+			`subscriptions{state="active"}`: 1, `subscriptions{state="offline"}`: 0,
+			"received_messages_total": 7, "stored_messages_total": 3, "duplicate_messages_total": 1,
+			"delivered_messages_total": 3, "acks_total": 2,
+			"commit_batch_messages_sum": 6, "commit_batch_messages_count": m["nats_streaming_commit_duration_seconds_count"],
+			`errors_total{kind="invalid_event",operation="publish"}`:        1,
+			`errors_total{kind="wrong_version",operation="publish"}`:        1,
+			`errors_total{kind="duplicate_event",operation="publish"}`:      1,
+			`errors_total{kind="invalid_request",operation="subscription"}`: 2,
+			`errors_total{kind="invalid_request",operation="connect"}`:      1,
+			`channel_messages{channel="eventstore.orders"}`:                 3,
+			`channel_last_sequence{channel="eventstore.orders"}`:            3,
+			lagSeries("messages", orders, "client", "d", ""):                1,
+		})
+		if m["nats_streaming_redelivered_messages_total"] < 1 || m["nats_streaming_message_bytes"] < 60 || m["nats_streaming_sent_bytes_total"] < 60 ||
+			m["nats_streaming_commit_duration_seconds_sum"] <= 0 || m["nats_streaming_received_bytes_total"] < 200 {
+			t.Errorf("metrics %v", m)
+		}
+		if m["go_goroutines"] < 1 || m["process_open_fds"] < 1 {
+			t.Error("no metrics of the process")
+		}
+	})
+}
+
+// The lag counts from the first message that is not acknowledged, wherever that message is.
+func TestLag(t *testing.T) {
+	t.Parallel()
+	databases.Each(t, func(t *testing.T, driver, source string) {
+		s := start(t, driver, source, "-m", "-1")
+		sc, away := s.connect("here"), s.connect("away")
+		fill(t, sc, "c", 3)
+		var msgs []*stan.Msg
+		in := newInbox()
+		opts := []stan.SubscriptionOption{stan.DeliverAllAvailable(), stan.SetManualAckMode(), stan.DurableName("d"), stan.AckWait(patience)}
+		if _, err := away.QueueSubscribe("c", "q", func(m *stan.Msg) { in <- m }, opts...); err != nil {
+			t.Fatal(err)
+		}
+		for range 3 {
+			msgs = append(msgs, in.next(t))
+		}
+		if _, err := sc.QueueSubscribe("c", "idle", func(*stan.Msg) {}, stan.StartAt(pb.StartPosition_NewOnly)); err != nil {
+			t.Fatal(err)
+		}
+		if err := msgs[0].Ack(); err != nil {
+			t.Fatal(err)
+		}
+		if err := away.Close(); err != nil {
+			t.Fatal(err)
+		}
+		// Ages are told apart by this pause, which is longer than a scrape.
+		<-time.After(time.Second)
+		fill(t, sc, "c", 2)
+
+		second := time.Unix(0, msgs[1].Timestamp)
+		// exact reports whether a scrape told the age of the second message; it never tells more.
+		exact := func() bool {
+			before := time.Since(second).Seconds()
+			m := s.metrics()
+			after := time.Since(second).Seconds()
+			m.check(t, map[string]float64{
+				lagSeries("messages", "c", "", "", "d:q"): 4,
+				`subscriptions{state="offline"}`:          1,
+			})
+			seconds, ok := m["nats_streaming_"+lagSeries("seconds", "c", "", "", "d:q")]
+			if !ok || seconds > after {
+				t.Fatalf("lag of %v s, there %t, after %v", seconds, ok, after)
+			}
+			return seconds >= before
+		}
+		if !exact() {
+			t.Error("a message in memory has another age")
+		}
+		eventually(t, func() bool {
+			m := s.metrics()
+			return m["nats_streaming_"+lagSeries("messages", "c", "", "", "idle")] == 0 && m["nats_streaming_"+lagSeries("seconds", "c", "", "", "idle")] == 0
+		})
+		s.stop()
+		s.restart() // memory has no messages now
+		eventually(t, exact)
+
+		// Reading the backlog from the database is replay.
+		back := s.connect("away")
+		if _, err := back.QueueSubscribe("c", "q", func(m *stan.Msg) { in <- m }, stan.DurableName("d")); err != nil {
+			t.Fatal(err)
+		}
+		in.sequences(t, 4)
+		eventually(t, func() bool { return s.metrics()["nats_streaming_"+lagSeries("messages", "c", "", "", "d:q")] == 0 })
+		m := s.metrics()
+		m.check(t, map[string]float64{"replayed_messages_total": 4, lagSeries("seconds", "c", "", "", "d:q"): 0})
+	})
+}
+
+// Clients name their durables, be it by bytes that are no text, and that spoils no scrape.
+func TestMetricsOfStrangeNames(t *testing.T) {
+	t.Parallel()
+	s := start(t, "sqlite", databases.SQLite(t), "-m", "-1")
+	sc := s.connect("client")
+	for _, name := range []string{"\xff", "\xfe", "a\"b\nc", "fine"} {
+		subscribe(t, sc, "c", stan.DurableName(name))
+	}
+	m := s.metrics()
+	for _, name := range []string{"\uFFFD", "fine"} {
+		if _, ok := m["nats_streaming_"+lagSeries("messages", "c", "client", name, "")]; !ok {
+			t.Errorf("no lag of durable %q", name)
+		}
+	}
+	m.check(t, map[string]float64{"active": 1, `subscriptions{state="active"}`: 4})
+}
+
+// What monitoring tells is in memory: it answers while the database is away.
+func TestMonitoringWithoutDatabase(t *testing.T) {
+	t.Parallel()
+	db := databases.Own(t, databases.KindPostgres)
+	if err := db.CreateDatabase("events"); err != nil {
+		t.Fatal(err)
+	}
+	// Waiting for the database takes longer than the test is patient.
+	s := start(t, "postgres", db.DSN("events"), "-m", "-1", "-store_timeout", (2 * patience).String())
+	sc := s.connect("client")
+	sub, _ := subscribe(t, sc, "c", stan.DurableName("d"))
+	if err := sub.Close(); err != nil {
+		t.Fatal(err)
+	}
+	fill(t, sc, "c", 3)
+	s.stop()
+	s.restart()
+	if err := db.Kill(); err != nil {
+		t.Fatal(err)
+	}
+	// Requests that wait for the database hold nobody up.
+	nc, err := nats.Connect(s.url())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer nc.Close()
+	for subject, request := range map[string]interface{ Marshal() ([]byte, error) }{
+		"_STAN.sub.test-cluster":     &pb.SubscriptionRequest{ClientID: "client", Subject: "c", Inbox: "x", AckWaitInSecs: 1, MaxInFlight: 1},
+		"_STAN.pub.test-cluster.new": &pb.PubMsg{ClientID: "client", Guid: "x", Subject: "new"},
+	} {
+		b, err := request.Marshal()
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := nc.Publish(subject, b); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := nc.FlushTimeout(patience); err != nil {
+		t.Fatal(err)
+	}
+	for _, path := range []string{"serverz", "storez", "clientsz?subs=1", "channelsz?subs=1", "channelsz?channel=c&subs=1"} {
+		s.json("/streaming/" + path)
+	}
+	s.metrics().check(t, map[string]float64{lagSeries("messages", "c", "client", "d", ""): 3, "messages": 3})
+	if err := db.Restart(); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// More channels than have series of their own, with subscriptions.
+func TestMonitoringOfManyChannels(t *testing.T) {
+	t.Parallel()
+	const channels, limit = 1010, 1000
+	s := startMemory(t, binary)
+	sc := s.connect("client")
+	for i := range channels {
+		if _, err := sc.Subscribe(fmt.Sprintf("c.%d", i), func(*stan.Msg) {}, stan.DurableName("d")); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if got := len(s.json("/streaming/channelsz?subs=1&limit=2000").list("channels")); got != channels {
+		t.Errorf("%d channels, want %d", got, channels)
+	}
+	m := s.metrics()
+	shown, lags := 0, 0
+	for series := range m {
+		if strings.HasPrefix(series, "nats_streaming_channel_messages{") {
+			shown++
+		}
+		if strings.HasPrefix(series, "nats_streaming_lag_messages{") {
+			lags++
+		}
+	}
+	if shown != limit || lags != channels {
+		t.Errorf("%d channels and %d durables have series, want %d and %d", shown, lags, limit, channels)
+	}
+	m.check(t, map[string]float64{"channels": channels})
+	if _, ok := m[fmt.Sprintf(`nats_streaming_channel_messages{channel="c.%d"}`, limit-1)]; !ok {
+		t.Error("the oldest channels are not those that have series")
+	}
+}
+
+// docs/monitoring.md names every metric, and no other, and the names follow Prometheus' conventions.
+func TestMetricsAreDocumented(t *testing.T) {
+	t.Parallel()
+	s := start(t, "sqlite", databases.SQLite(t), "-m", "-1")
+	sc := s.connect("client")
+	subscribe(t, sc, "c", stan.DurableName("d"))
+	if err := sc.Publish(orders, nil); err == nil { // errors_total is there from the first error on
+		t.Error("nothing was taken for an event")
+	}
+	body, _ := s.get("/metrics")
+	var got []string
+	for _, line := range regexp.MustCompile(`(?m)^# TYPE (nats_streaming_\w+)`).FindAllStringSubmatch(body, -1) {
+		got = append(got, line[1])
+	}
+	page, err := os.ReadFile("../docs/monitoring.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var want []string
+	for _, line := range regexp.MustCompile("(?m)^\\| `(nats_streaming_\\w+)").FindAllStringSubmatch(string(page), -1) {
+		want = append(want, line[1])
+	}
+	slices.Sort(got)
+	slices.Sort(want)
+	if !slices.Equal(got, want) {
+		t.Errorf("metrics:\n%s\ndocumented:\n%s", strings.Join(got, "\n"), strings.Join(want, "\n"))
+	}
+	problems, err := promlint.New(strings.NewReader(body)).Lint()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, p := range problems {
+		t.Errorf("%s: %s", p.Metric, p.Text)
+	}
+}

@@ -1,0 +1,122 @@
+package test
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"os/exec"
+	"slices"
+	"strconv"
+	"strings"
+	"syscall"
+	"testing"
+
+	"github.com/nats-io/stan.go"
+
+	"github.com/nats-eventstore/nats-eventstore/test/databases"
+	"github.com/nats-eventstore/nats-eventstore/test/process"
+	"github.com/nats-eventstore/nats-eventstore/test/upstream"
+)
+
+// startMemory runs a binary, ours or another one with the same flags, on a store in memory.
+func startMemory(t *testing.T, binary string, args ...string) *server {
+	t.Helper()
+	port, err := databases.FreePort()
+	if err != nil {
+		t.Fatal(err)
+	}
+	s := &server{t: t, port: port, log: &logLines{changed: make(chan struct{})}}
+	cmd := exec.Command(binary, append([]string{"-a", "127.0.0.1", "-p", strconv.Itoa(port), "-m", "-1", "-store", "MEMORY"}, args...)...)
+	cmd.Stderr, cmd.Dir = s.log, t.TempDir()
+	if s.process, err = process.Start(cmd, nil, syscall.SIGKILL); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		s.stop()
+		if t.Failed() {
+			t.Logf("log of %s:\n%s", binary, s.log)
+		}
+	})
+	s.ready()
+	return s
+}
+
+// varying are the fields whose values differ from run to run, or from server to server: of these the
+// type is compared.
+var varying = []string{
+	"server_id", "version", "go", "now", "start_time", "uptime", "open_fds", "max_fds",
+	"hb_inbox", "inbox", "ack_inbox",
+}
+
+// outline writes a JSON value in an order of its own, with the types of what varies.
+func outline(v any) string {
+	switch v := v.(type) {
+	case map[string]any:
+		var fields []string
+		for name, field := range v {
+			text := outline(field)
+			if slices.Contains(varying, name) {
+				text = fmt.Sprintf("<%T>", field)
+			}
+			fields = append(fields, fmt.Sprintf("%q: %s", name, text))
+		}
+		slices.Sort(fields)
+		return "{" + strings.Join(fields, ", ") + "}"
+	case []any:
+		var elements []string
+		for _, element := range v {
+			elements = append(elements, outline(element))
+		}
+		slices.Sort(elements)
+		return "[\n" + strings.Join(elements, "\n") + "]"
+	}
+	b, err := json.Marshal(v)
+	if err != nil {
+		return err.Error()
+	}
+	return string(b)
+}
+
+// Dashboards and autoscalers made for NATS Streaming read our answers: after the same events they are equal, field by
+// field, but for what names the server and the moment.
+func TestMonitoringEqualsUpstream(t *testing.T) {
+	t.Parallel()
+	theirs, err := upstream.Build(context.Background())
+	if err != nil {
+		t.Fatal(err)
+	}
+	file := config(t, `limits { mc: 10, msu: 20, mm: 0, mb: 0, channels { "limited.>": { mm: 5, ma: "1h" }, "limited.one": { ma: "2h", msu: 3 }, "limited.*": { mi: "3h" }, "limited.*.x": { mm: 9 } } }`)
+	outlines := make(map[string]string)
+	for _, binary := range []string{theirs, binary} {
+		s := startMemory(t, binary, "-sc", file)
+		subscribers(t, s, "foo")
+		fill(t, s.connect("publisher"), "limited.one", 7)
+		third := s.connect("third")
+		_, in := subscribe(t, third, "foo", stan.DeliverAllAvailable())
+		in.sequences(t, 3)
+		for _, path := range []string{
+			"/streaming/serverz", "/streaming/storez",
+			"/streaming/clientsz", "/streaming/clientsz?subs=1", "/streaming/clientsz?client=third", "/streaming/clientsz?client=third&subs=1",
+			"/streaming/clientsz?offset=1&limit=1", "/streaming/clientsz?offset=100",
+			"/streaming/channelsz", "/streaming/channelsz?subs=1", "/streaming/channelsz?channel=foo", "/streaming/channelsz?channel=foo&subs=1",
+			"/streaming/channelsz?offset=1&limit=1&subs=1", "/streaming/channelsz?offset=100",
+		} {
+			got := outline(map[string]any(s.json(path)))
+			if want, ok := outlines[path]; ok && got != want {
+				t.Errorf("%s: got\n%s\nwant\n%s", path, got, want)
+			}
+			outlines[path] = got
+		}
+		for _, path := range []string{"/streaming/clientsz?client=x", "/streaming/channelsz?channel=x", "/streaming/isFTActive", "/streaming/storez?callback=f"} {
+			body, resp := s.get(path)
+			if strings.HasPrefix(body, "f(") && strings.HasSuffix(body, "})") {
+				body = "JSONP"
+			}
+			got := fmt.Sprintf("%s %q %s", resp.Status, body, resp.Header.Get("Content-Type"))
+			if want, ok := outlines[path]; ok && got != want {
+				t.Errorf("%s: got\n%s\nwant\n%s", path, got, want)
+			}
+			outlines[path] = got
+		}
+	}
+}

@@ -1,0 +1,104 @@
+// Package stango runs the test suite of stan.go, the official Go client, unmodified against the built binary.
+package stango
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	standin "github.com/nats-eventstore/nats-eventstore/test/stango/standin"
+)
+
+// suite is the compiled test suite of stan.go, built with the race detector as upstream runs it. binary is the server as it
+// is shipped, without: the suite gives it seconds for thousands of messages, whatever else the machine does.
+var suite, binary string
+
+func TestMain(m *testing.M) {
+	if program := os.Getenv(programVariable); program != "" {
+		fmt.Fprintln(os.Stderr, runInside(program))
+		os.Exit(1)
+	}
+	code := 1
+	dir, err := os.MkdirTemp("", "stango")
+	if err == nil {
+		if err = build(dir); err == nil {
+			code = m.Run()
+		}
+		err = errors.Join(err, os.RemoveAll(dir))
+	}
+	if err != nil {
+		fmt.Fprintln(os.Stderr, err)
+	}
+	os.Exit(code)
+}
+
+// build builds the server, and the suite as a package of our own module, with our versions of everything, but for
+// the reference server: its module is replaced by one that holds our stand-in.
+func build(dir string) error {
+	root, err := output("", "go", "list", "-m", "-f", "{{.Dir}}")
+	if err != nil {
+		return err
+	}
+	binary, suite = filepath.Join(dir, "nats-streaming-server"), filepath.Join(dir, "stan.test")
+	if _, err := output(root, "go", "build", "-trimpath", "-o", binary, "./cmd/nats-streaming-server"); err != nil {
+		return err
+	}
+	gomod, err := os.ReadFile(filepath.Join(root, "go.mod"))
+	if err != nil {
+		return err
+	}
+	module := filepath.Join(dir, "standin")
+	replace := fmt.Sprintf("\nreplace github.com/nats-io/nats-streaming-server => %q\n", module)
+	if err := os.MkdirAll(filepath.Join(module, "server"), 0o750); err != nil {
+		return err
+	}
+	for name, content := range map[string][]byte{
+		filepath.Join(dir, "go.mod"):    append(gomod, replace...),
+		filepath.Join(module, "go.mod"): []byte("module github.com/nats-io/nats-streaming-server\n"),
+	} {
+		if err := os.WriteFile(name, content, 0o600); err != nil {
+			return err
+		}
+	}
+	for from, to := range map[string]string{
+		filepath.Join(root, "go.sum"):                                 filepath.Join(dir, "go.sum"),
+		filepath.Join(root, "test", "stango", "standin", "server.go"): filepath.Join(module, "server", "server.go"),
+	} {
+		content, err := os.ReadFile(from)
+		if err != nil {
+			return err
+		}
+		if err := os.WriteFile(to, content, 0o600); err != nil {
+			return err
+		}
+	}
+	_, err = output(root, "go", "test", "-c", "-race", "-modfile", filepath.Join(dir, "go.mod"), "-o", suite, "github.com/nats-io/stan.go")
+	return err
+}
+
+// environment is that of the suite.
+func environment() []string {
+	return append(os.Environ(),
+		standin.BinaryVariable+"="+binary,
+		// The suite compares its version with that of its release, if it is told.
+		"TRAVIS_TAG=v"+stanVersion)
+}
+
+// output runs a command in dir and returns what it prints.
+func output(dir, name string, args ...string) (string, error) {
+	cmd := exec.Command(name, args...)
+	cmd.Dir = dir
+	out, err := cmd.Output()
+	var exit *exec.ExitError
+	if errors.As(err, &exit) {
+		return "", fmt.Errorf("%s: %w\n%s", cmd, err, exit.Stderr)
+	}
+	if err != nil {
+		return "", fmt.Errorf("%s: %w", cmd, err)
+	}
+	return strings.TrimSpace(string(out)), nil
+}

@@ -1,0 +1,326 @@
+package test
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/stan.go"
+
+	"github.com/nats-eventstore/nats-eventstore/test/databases"
+	"github.com/nats-eventstore/nats-eventstore/test/upstream"
+)
+
+// formerAckWait is the AckWait of the applications: long enough for them to settle before the first redelivery, and short
+// enough to wait for it after the upgrade.
+const formerAckWait = 4 * time.Second
+
+// formerLimits is the configuration of both servers.
+const formerLimits = `limits { channels {
+	limited: { max_msgs: 3 }
+	expired: { max_age: "1s" }
+	gone: { max_inactivity: "1s" }
+} }`
+
+// startUpstream runs NATS Streaming 0.25.6; resume turns it into the server under test.
+func startUpstream(t *testing.T, args ...string) *server {
+	t.Helper()
+	former, err := upstream.Build(context.Background())
+	if err != nil {
+		t.Fatal(err)
+	}
+	port, err := databases.FreePort()
+	if err != nil {
+		t.Fatal(err)
+	}
+	s := &server{t: t, binary: former, port: port, dir: t.TempDir()}
+	s.args = append([]string{"-a", "127.0.0.1", "-p", strconv.Itoa(port), "-sc", config(t, formerLimits)}, args...)
+	s.launch()
+	t.Cleanup(func() {
+		s.stop()
+		if t.Failed() {
+			t.Logf("log of the last server:\n%s", s.log)
+		}
+	})
+	s.ready()
+	return s
+}
+
+// upgrade starts the server under test in the place of the one that has ended, with the same arguments but for the changed ones.
+func (s *server) upgrade(args ...string) {
+	s.t.Helper()
+	s.binary = ""
+	if len(args) > 0 {
+		s.args = append(s.args[:6:6], args...)
+	}
+	s.restart()
+}
+
+// createFormerTables runs the script of NATS Streaming's release.
+func createFormerTables(t *testing.T, driver, source string) {
+	t.Helper()
+	out, err := exec.Command("go", "mod", "download", "-json", upstream.Module+"@"+upstream.Version).Output()
+	if err != nil {
+		t.Fatal(err)
+	}
+	var module struct{ Dir string }
+	if err := json.Unmarshal(out, &module); err != nil {
+		t.Fatal(err)
+	}
+	script, err := os.ReadFile(filepath.Join(module.Dir, "scripts", driver+".db.sql"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	var lines []string
+	for line := range strings.Lines(string(script)) {
+		if !strings.HasPrefix(line, "#") && !strings.HasPrefix(line, "--") {
+			lines = append(lines, line)
+		}
+	}
+	for statement := range strings.SplitSeq(strings.Join(lines, ""), ";") {
+		if strings.TrimSpace(statement) != "" {
+			query(t, driver, source, statement)
+		}
+	}
+}
+
+// application is a client that outlives its server.
+type application struct {
+	stan.Conn
+	reconnected  chan struct{}
+	disconnected chan struct{}
+}
+
+func connectApplication(t *testing.T, s *server, id string) *application {
+	t.Helper()
+	app := &application{reconnected: make(chan struct{}, 100), disconnected: make(chan struct{}, 100)}
+	nc, err := nats.Connect(s.url(), nats.MaxReconnects(-1), nats.ReconnectWait(50*time.Millisecond),
+		nats.ReconnectHandler(func(*nats.Conn) { app.reconnected <- struct{}{} }),
+		nats.DisconnectErrHandler(func(*nats.Conn, error) { app.disconnected <- struct{}{} }))
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(nc.Close)
+	app.Conn = s.connect(id, stan.NatsConn(nc), stan.Pings(1, 1000),
+		stan.SetConnectionLostHandler(func(_ stan.Conn, err error) { t.Errorf("client %s: %v", id, err) }))
+	return app
+}
+
+// reader is the members of one group, in the applications that they run in.
+type reader struct {
+	inbox
+	upgraded atomic.Bool // from then on each message is acknowledged when it comes
+	name     string
+	join     func(app *application)
+	members  []*application
+	offline  bool     // the members leave before the upgrade
+	acked    []uint64 // of the messages 1 to 6
+}
+
+// former is what applications have left in a server of NATS Streaming, and how they were connected to it.
+type former struct {
+	one, two, idle *application
+	readers        []*reader
+}
+
+const formerMessages = 6
+
+// populate has applications use every feature whose state survives a server.
+func populate(t *testing.T, s *server) *former {
+	t.Helper()
+	f := &former{one: connectApplication(t, s, "one"), two: connectApplication(t, s, "two"), idle: connectApplication(t, s, "idle")}
+	one, both := []*application{f.one}, []*application{f.one, f.two}
+	f.readers = []*reader{
+		{name: "plain", members: one, acked: []uint64{1, 2, 3, 4}},
+		{name: "durable", members: one, acked: []uint64{1, 3, 5}},
+		{name: "offline durable", members: one, offline: true, acked: []uint64{1, 4}},
+		{name: "queue", members: both, acked: []uint64{2, 4, 6}},
+		{name: "durable queue", members: both, acked: []uint64{1, 2, 3, 4, 5}},
+		{name: "offline durable queue", members: both, offline: true, acked: []uint64{1, 2, 3}},
+	}
+	fill(t, f.one, "shop", formerMessages)
+	fill(t, f.two, "limited", 10)
+	fill(t, f.two, "expired", 3)
+	fill(t, f.two, "gone", 2)
+	var leave []stan.Subscription
+	for _, r := range f.readers {
+		r.inbox = newInbox()
+		options := []stan.SubscriptionOption{stan.DeliverAllAvailable(), stan.SetManualAckMode(), stan.AckWait(formerAckWait)}
+		if strings.Contains(r.name, "durable") {
+			options = append(options, stan.DurableName(strings.ReplaceAll(r.name, " ", "-")))
+		}
+		r.join = func(app *application) {
+			t.Helper()
+			var sub stan.Subscription
+			var err error
+			handler := func(m *stan.Msg) {
+				if r.upgraded.Load() {
+					_ = m.Ack() // an error: the test has ended
+				}
+				r.inbox <- m
+			}
+			if strings.Contains(r.name, "queue") {
+				sub, err = app.QueueSubscribe("shop", "workers", handler, options...)
+			} else {
+				sub, err = app.Subscribe("shop", handler, options...)
+			}
+			if err != nil {
+				t.Fatalf("%s: %v", r.name, err)
+			}
+			if r.offline {
+				leave = append(leave, sub)
+			}
+		}
+		for _, app := range r.members {
+			r.join(app)
+		}
+		for range formerMessages {
+			m := r.next(t)
+			if slices.Contains(r.acked, m.Sequence) {
+				if err := m.Ack(); err != nil {
+					t.Fatal(err)
+				}
+			}
+		}
+	}
+	for _, app := range []*application{f.one, f.two} {
+		// A server has processed a client's acks when it answers a request that the client sends after them.
+		sub, _ := subscribe(t, app, "settled")
+		if err := sub.Unsubscribe(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for _, sub := range leave {
+		if err := sub.Close(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	s.waitLog(`Channel "gone" has been deleted`)
+	return f
+}
+
+// cut waits until the applications have lost their server, and forgets what they received.
+func (f *former) cut(t *testing.T) {
+	t.Helper()
+	for _, app := range []*application{f.one, f.two, f.idle} {
+		await(t, app.disconnected, "a client that loses its server")
+	}
+	for _, r := range f.readers {
+		r.upgraded.Store(true)
+		for len(r.inbox) > 0 {
+			<-r.inbox
+		}
+	}
+}
+
+func await(t *testing.T, event <-chan struct{}, what string) {
+	t.Helper()
+	select {
+	case <-event:
+	case <-time.After(patience):
+		t.Fatalf("waited in vain for %s", what)
+	}
+}
+
+// goOn checks that everything that applications had is theirs at the next server. forgetful says that the former one was
+// killed before it wrote what was acknowledged last.
+func (f *former) goOn(t *testing.T, s *server, forgetful bool) {
+	t.Helper()
+	for _, app := range []*application{f.one, f.two, f.idle} {
+		await(t, app.reconnected, "a client that connects again")
+	}
+	publish(t, f.one, "shop", []byte("seven"))
+	publish(t, f.idle, "shop", []byte("eight"))
+	for _, r := range f.readers {
+		if r.offline {
+			for _, app := range r.members {
+				r.join(app)
+			}
+		}
+	}
+	for _, r := range f.readers {
+		r.collect(t, forgetful)
+	}
+	for channel, want := range map[string][]uint64{"limited": {9, 10, 11}, "gone": {1}, "expired": {4}} {
+		_, in := func() (stan.Subscription, inbox) {
+			publish(t, f.two, channel, []byte("new"))
+			return subscribe(t, f.two, channel, stan.DeliverAllAvailable())
+		}()
+		if got := in.sequences(t, len(want)); !slices.Equal(got, want) {
+			t.Errorf("channel %q: got %v, want %v", channel, got, want)
+		}
+	}
+	if _, err := stan.Connect("test-cluster", "one", stan.NatsURL(s.url()), stan.ConnectWait(patience)); err == nil || err.Error() != "stan: clientID already registered" {
+		t.Errorf("connecting as a client that is there: %v", err)
+	}
+	for _, r := range f.readers {
+		if len(r.inbox) > 0 {
+			m := <-r.inbox
+			t.Errorf("%s: %d came once more", r.name, m.Sequence)
+		}
+	}
+}
+
+// collect takes messages until the reader has all that it had not acknowledged before, redelivered, and the new ones.
+func (r *reader) collect(t *testing.T, forgetful bool) {
+	t.Helper()
+	want := map[uint64]bool{} // whether it was delivered before
+	for seq := uint64(1); seq <= formerMessages+2; seq++ {
+		if !slices.Contains(r.acked, seq) {
+			want[seq] = seq <= formerMessages
+		}
+	}
+	seen := map[uint64]bool{}
+	for len(seen) < len(want) {
+		m := r.next(t)
+		before, ok := want[m.Sequence]
+		switch {
+		case !ok && forgetful && m.Redelivered:
+		case !ok:
+			t.Errorf("%s: %d came again, which was acknowledged", r.name, m.Sequence)
+		case m.Redelivered != before:
+			t.Errorf("%s: %d came with redelivered %v", r.name, m.Sequence, m.Redelivered)
+		}
+		if ok {
+			seen[m.Sequence] = true
+		}
+	}
+}
+
+// A database that NATS Streaming has written opens as it is, and its clients go on.
+func TestUpgradeInPlace(t *testing.T) {
+	t.Parallel()
+	for _, driver := range []string{"postgres", "mysql"} {
+		for _, it := range []struct {
+			name    string
+			caching bool
+			end     func(*server)
+		}{{"cached", true, (*server).stop}, {"uncached", false, (*server).stop}, {"cached, killed", true, (*server).kill}} {
+			t.Run(driver+" "+it.name, func(t *testing.T) {
+				t.Parallel()
+				source := map[string]func(testing.TB) string{"postgres": databases.Postgres, "mysql": databases.MySQL}[driver](t)
+				createFormerTables(t, driver, source)
+				s := startUpstream(t, "-store", "SQL", "-sql_driver", driver, "-sql_source", source, fmt.Sprintf("-sql_no_caching=%v", !it.caching))
+				f := populate(t, s)
+				eventually(t, func() bool {
+					return query(t, driver, source, "SELECT COUNT(*) FROM Messages m JOIN Channels c ON c.id = m.id WHERE c.name = 'expired'")[0] == "0"
+				})
+				it.end(s)
+				f.cut(t)
+				s.upgrade()
+				f.goOn(t, s, it.name == "cached, killed")
+				contiguous(t, driver, source, "shop", formerMessages+2)
+			})
+		}
+	}
+}
