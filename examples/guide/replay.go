@@ -1,0 +1,63 @@
+package guide
+
+import (
+	"context"
+	"crypto/rand"
+	"database/sql"
+	"fmt"
+
+	"github.com/nats-io/stan.go"
+	"google.golang.org/protobuf/proto"
+
+	eventstorev1 "github.com/nats-eventstore/nats-eventstore/proto/eventstore/v1"
+)
+
+// Replay hands the events from a start position up to the sequence last to handle, in order, each once. If there are
+// none, it waits for the next event.
+func Replay(ctx context.Context, url string, start stan.SubscriptionOption, last uint64, handle func(sequence uint64, event *eventstorev1.Event) error) error {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	ctx, sc, err := Connect(ctx, url, "replay-"+rand.Text())
+	if err != nil {
+		return err
+	}
+	defer func() { _ = sc.Close() }() // everything is read
+	messages, stop, err := receive(sc, "", start)
+	if err != nil {
+		return err
+	}
+	defer stop()
+	for previous := uint64(0); previous < last; {
+		select {
+		case <-ctx.Done():
+			return context.Cause(ctx)
+		case m := <-messages:
+			switch {
+			case m.Sequence <= previous:
+				continue // sent again, because its acknowledgement was late
+			case previous > 0 && m.Sequence != previous+1:
+				return fmt.Errorf("sequence %d follows on %d", m.Sequence, previous)
+			case m.Sequence > last:
+				return nil
+			}
+			var event eventstorev1.Event
+			if err := proto.Unmarshal(m.Data, &event); err != nil {
+				return fmt.Errorf("decode sequence %d: %w", m.Sequence, err)
+			}
+			if err := handle(m.Sequence, &event); err != nil {
+				return fmt.Errorf("sequence %d: %w", m.Sequence, err)
+			}
+			previous = m.Sequence
+		}
+	}
+	return nil
+}
+
+// LastSequence returns the sequence of the latest event, 0 if there is none.
+func LastSequence(ctx context.Context, db *sql.DB) (last uint64, err error) {
+	err = db.QueryRowContext(ctx, "SELECT COALESCE(MAX(maxseq), 0) FROM Channels WHERE name = $1", Channel).Scan(&last)
+	if err != nil {
+		return 0, fmt.Errorf("last sequence of %s: %w", Channel, err)
+	}
+	return last, nil
+}
