@@ -45,7 +45,7 @@ var natsStreaming = map[string][]string{
 func testDatabaseOfNATSStreaming(t *testing.T, o stores.Options) {
 	tables := natsStreaming[o.Driver]
 	if tables == nil {
-		t.Skip("NATS Streaming had no store on", o.Driver)
+		return // NATS Streaming had no store on this database
 	}
 	db := raw(t, o)
 	for _, text := range tables {
