@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
+	"sync/atomic"
 	"time"
 
 	"github.com/nats-eventstore/nats-eventstore/stores"
@@ -30,6 +31,7 @@ type retention struct {
 	log      *slog.Logger
 	// onWriter calls f on the writer's goroutine and waits for it.
 	onWriter func(f func())
+	failing  atomic.Bool // since the last success; only the first error is logged
 }
 
 const (
@@ -175,6 +177,7 @@ func (r *retention) prune(ctx context.Context, ch *channel, upTo uint64) {
 		r.failed(ch, err)
 		return
 	}
+	r.worked()
 	ch.tail.forget(upTo)
 }
 
@@ -199,6 +202,7 @@ func (r *retention) deleteInactive(ctx context.Context, ch *channel) {
 			r.failed(ch, err)
 			return
 		}
+		r.worked()
 		ch.deleted = true
 		r.channels.remove(ch)
 		ch.drop()
@@ -210,7 +214,13 @@ func (r *retention) deleteInactive(ctx context.Context, ch *channel) {
 }
 
 func (r *retention) failed(ch *channel, err error) {
-	if err != nil {
-		r.log.Error("Enforcing the limits of a channel", "channel", ch.name, "error", err)
+	if err != nil && !r.failing.Swap(true) {
+		r.log.Error("Enforcing the limits of channels fails, retrying", "channel", ch.name, "error", err)
+	}
+}
+
+func (r *retention) worked() {
+	if r.failing.CompareAndSwap(true, false) {
+		r.log.Info("Enforcing the limits of channels works again")
 	}
 }

@@ -31,11 +31,18 @@ func (*sqlite) hasTable(ctx context.Context, q querier, name string) (found bool
 }
 
 func (*sqlite) fillEvents(ctx context.Context, tx *transaction, rows []*row) error {
+	ctx, cancel := context.WithTimeout(ctx, tx.timeout)
+	defer cancel()
+	// Prepared here, since a server has no use for it.
+	stmt, err := tx.tx.PrepareContext(ctx, sqliteFillEvents)
+	if err != nil {
+		return err
+	}
+	defer stmt.Close()
 	var all [12]any
 	for _, r := range rows {
 		columns := r.columns(all[:0])
-		args := append(columns[5:12:12], columns[0], columns[1])
-		if _, err := tx.exec(ctx, sqliteFillEvents, args...); err != nil {
+		if _, err := stmt.ExecContext(ctx, append(columns[5:12:12], columns[0], columns[1])...); err != nil {
 			return err
 		}
 	}

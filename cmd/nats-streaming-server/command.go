@@ -20,16 +20,9 @@ type command struct {
 	run   func(ctx context.Context, name string, args []string) error
 }
 
-// commands are filled by init, since their usage lists them.
-var commands map[string]*command
+var commands = map[string]*command{"migrate": &migrateCommand, "import": &importCommand}
 
-func init() {
-	commands = map[string]*command{"migrate": &migrateCommand, "import": &importCommand}
-}
-
-// exitInterrupted is the exit status of a command that SIGINT or SIGTERM ended.
-const exitInterrupted = 1
-
+// runCommand returns the exit status.
 func runCommand(name string, args []string) int {
 	ctx, stop := context.WithCancel(context.Background())
 	defer stop()
@@ -45,7 +38,7 @@ func runCommand(name string, args []string) int {
 		return 0
 	case err != nil:
 		fmt.Fprintf(os.Stderr, "nats-streaming-server %s: %s\n", name, strings.TrimSpace(err.Error()))
-		return exitInterrupted
+		return 1
 	}
 	return 0
 }
