@@ -1,0 +1,220 @@
+package test
+
+import (
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"strconv"
+	"strings"
+	"testing"
+
+	mysqldriver "github.com/go-sql-driver/mysql"
+	"github.com/nats-io/stan.go"
+
+	"github.com/nats-eventstore/nats-eventstore/test/databases"
+	"github.com/nats-eventstore/nats-eventstore/test/upstream"
+)
+
+// block is a shell block of docs/upgrading.md.
+type block struct {
+	heading string // the last one above it
+	only    string // driver that it is for
+	text    string
+}
+
+var shellBlock = regexp.MustCompile("^ *```sh ?(.*)$")
+
+func upgradingBlocks(t *testing.T) (blocks []block) {
+	t.Helper()
+	page, err := os.ReadFile("../docs/upgrading.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	heading, section, inside := "", "", false
+	for line := range strings.Lines(string(page)) {
+		line = strings.TrimRight(line, "\n")
+		begin := shellBlock.FindStringSubmatch(line)
+		switch {
+		case strings.HasPrefix(line, "## "):
+			section = line[3:]
+			heading = section
+		case strings.HasPrefix(line, "### "):
+			heading = section + ": " + line[4:]
+		case begin != nil:
+			inside = true
+			blocks = append(blocks, block{heading: heading, only: begin[1]})
+		case inside && strings.TrimSpace(line) == "```":
+			inside = false
+		case inside:
+			blocks[len(blocks)-1].text += strings.TrimSpace(line) + "\n"
+		}
+	}
+	return blocks
+}
+
+// The commands of docs/upgrading.md, in their order, on a store that NATS Streaming has written.
+func TestUpgradingGuide(t *testing.T) {
+	t.Parallel()
+	blocks := upgradingBlocks(t)
+	run := make([]bool, len(blocks))
+	t.Run("guide", func(t *testing.T) {
+		for _, store := range []string{"postgres", "mysql", "file"} {
+			t.Run(store, func(t *testing.T) {
+				g := newWalk(t, store)
+				for i, b := range blocks {
+					if b.only != "" && b.only != store || strings.Contains(b.heading, "SQL") == (store == "file") {
+						continue
+					}
+					run[i] = true
+					g.run(b)
+				}
+				g.end()
+			})
+		}
+	})
+	for i, b := range blocks {
+		if !run[i] {
+			t.Errorf("no test runs %q", b.text)
+		}
+	}
+}
+
+// walk is a walk through the page with one kind of store.
+type walk struct {
+	t      *testing.T
+	dir    string // of server.conf
+	env    []string
+	port   int
+	former string // binary of NATS Streaming
+	server *server
+}
+
+func newWalk(t *testing.T, store string) *walk {
+	t.Helper()
+	former, err := upstream.Build(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	g := &walk{t: t, dir: t.TempDir(), former: former}
+	if g.port, err = databases.FreePort(); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Symlink(binary, filepath.Join(g.dir, "nats-streaming-server")); err != nil {
+		t.Fatal(err)
+	}
+	data := filepath.Join(g.dir, "data")
+	conf := fmt.Sprintf("store: file, dir: %q", data)
+	g.env = append(os.Environ(), "PATH="+g.dir+string(filepath.ListSeparator)+os.Getenv("PATH"), "DIR="+data)
+	if store != "file" {
+		source := map[string]func(testing.TB) string{"postgres": databases.Postgres, "mysql": databases.MySQL}[store](t)
+		createFormerTables(t, store, source)
+		conf = fmt.Sprintf("store: sql, sql { driver: %s, source: %q }", store, source)
+		g.env = append(g.env, "SOURCE="+source)
+		if store == "mysql" {
+			g.mysqlClient(source)
+		}
+	}
+	g.write("server.conf", fmt.Sprintf("listen: \"127.0.0.1:%d\"\nstreaming { cluster_id: test-cluster, %s, events { channels: [\"orders.>\"] } }\n", g.port, conf))
+	g.start(g.former)
+	publish(t, g.server.connect("client"), "orders.new", event(t, "A", "T"), []byte("no event"), event(t, "A", "T"))
+	g.stop()
+	return g
+}
+
+func (g *walk) mysqlClient(source string) {
+	g.t.Helper()
+	cfg, err := mysqldriver.ParseDSN(source)
+	if err != nil {
+		g.t.Fatal(err)
+	}
+	host, port, _ := strings.Cut(cfg.Addr, ":")
+	g.write("client.cnf", fmt.Sprintf("[client]\nhost=%s\nport=%s\nuser=%s\npassword=%s\n", host, port, cfg.User, cfg.Passwd))
+	g.env = append(g.env, "DATABASE="+cfg.DBName)
+}
+
+func (g *walk) write(name, text string) {
+	g.t.Helper()
+	if err := os.WriteFile(filepath.Join(g.dir, name), []byte(text), 0o600); err != nil {
+		g.t.Fatal(err)
+	}
+}
+
+func (g *walk) start(binary string, args ...string) {
+	g.t.Helper()
+	if len(args) == 0 {
+		args = []string{"-c", "server.conf"}
+	}
+	s := &server{t: g.t, binary: binary, dir: g.dir, port: g.port, args: args}
+	s.launch()
+	g.t.Cleanup(func() {
+		s.stop()
+		if g.t.Failed() {
+			g.t.Logf("log of %s:\n%s", binary, s.log)
+		}
+	})
+	s.ready()
+	g.server = s
+}
+
+func (g *walk) stop() {
+	if g.server != nil {
+		g.server.stop()
+		g.server = nil
+	}
+}
+
+// run runs a block. A block that starts the server leaves it running until the next one.
+func (g *walk) run(b block) {
+	g.t.Helper()
+	g.stop()
+	words := strings.Fields(b.text)
+	if words[0] == "nats-streaming-server" && words[1] == "-c" {
+		g.start("", words[1:]...)
+		if got := g.sequences("upgraded"); got != "1 2 3" {
+			g.t.Errorf("after the upgrade: sequences %s", got)
+		}
+		publish(g.t, g.server.connect("publisher"), "orders.new", event(g.t, "A", "T", withVersion(3)))
+		return
+	}
+	cmd := exec.CommandContext(g.t.Context(), "sh", "-e", "-c", b.text)
+	cmd.Dir, cmd.Env = g.dir, g.env
+	out, err := cmd.CombinedOutput()
+	if err != nil {
+		g.t.Fatalf("%s%v\n%s", b.text, err, out)
+	}
+	switch {
+	case strings.Contains(b.text, "-dry_run"):
+		has(g.t, string(out), `Channel "orders.new": 2 messages would become events, 1 stay as they are.`, "00002_events.sql")
+	case strings.Contains(b.text, " migrate "), strings.Contains(b.text, " import "):
+		has(g.t, string(out), `Channel "orders.new": 2 messages became events in `, `channel "orders.new" sequence 2: invalid event: `)
+	}
+}
+
+// end starts NATS Streaming after the way back.
+func (g *walk) end() {
+	g.t.Helper()
+	g.stop()
+	g.start(g.former)
+	if got := g.sequences("back"); got != "1 2 3" {
+		g.t.Errorf("after the way back: sequences %s", got)
+	}
+	g.stop()
+}
+
+// sequences returns what the server has in the channel.
+func (g *walk) sequences(client string) string {
+	g.t.Helper()
+	sc := g.server.connect(client)
+	_, in := subscribe(g.t, sc, "orders.new", stan.DeliverAllAvailable())
+	var all []string
+	for range 3 {
+		all = append(all, strconv.FormatUint(in.next(g.t).Sequence, 10))
+	}
+	in.none(g.t)
+	if err := sc.Close(); err != nil {
+		g.t.Error(err)
+	}
+	return strings.Join(all, " ")
+}
