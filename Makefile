@@ -1,6 +1,6 @@
 GO      ?= go
 TOOL    := $(GO) tool -modfile=tools/go.mod
-TIMEOUT ?= 8m
+TIMEOUT ?= 14m
 
 .DEFAULT_GOAL := build
 .PHONY: build test test-sql-million lint generate check-generated bench fuzz clean
@@ -14,7 +14,7 @@ build:
 PKG ?= ./...
 test:
 	test/databases/install
-	CGO_ENABLED=1 $(GO) test -race -timeout $(TIMEOUT) $(PKG)
+	CGO_ENABLED=1 $(GO) test -race -parallel 4 -timeout $(TIMEOUT) $(PKG)
 
 # The statements of docs/sql.md on a million events of each database, with their plans.
 test-sql-million:
