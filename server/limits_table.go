@@ -31,7 +31,7 @@ func (l Limits) table() []string {
 		// Each wider entry indents by one.
 		level := 0
 		for _, wider := range patterns {
-			if widestFirst(wider, p) < 0 && matches(wider, p) {
+			if widestFirst(wider, p) < 0 && covers(wider, p) {
 				level++
 			}
 		}
