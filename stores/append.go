@@ -21,6 +21,8 @@ type Append struct {
 	Mapping *proto.Mapping
 	// Versions says which event_version is accepted. It is the same for all events of a channel.
 	Versions Versions
+	// Copies are messages that are stored if and only if this one is. One that is a duplicate has none.
+	Copies []Copy
 }
 
 func (a *Append) aggregate() aggregate {
@@ -29,10 +31,11 @@ func (a *Append) aggregate() aggregate {
 
 // Result is what became of a message.
 type Result struct {
-	Sequence  uint64  // given, or of the event that is stored already (Duplicate)
-	Message   Message // as stored; zero if it is a duplicate or an error
-	Duplicate bool    // the same event_id with the same content is stored already: a success
-	Err       error   // why it was not stored; it took no sequence
+	Sequence  uint64    // given, or of the event that is stored already (Duplicate)
+	Message   Message   // as stored; zero if it is a duplicate or an error
+	Copies    []Message // as stored, in the order of Append.Copies
+	Duplicate bool      // the same event_id with the same content is stored already: a success
+	Err       error     // why it was not stored; it took no sequence
 }
 
 // Append stores a batch of messages of any channels, in order, in one transaction, and returns a result for each.
@@ -109,21 +112,22 @@ func (b *batch) run(ctx context.Context, items []int) error {
 		if !errors.As(err, &failed) || (failed.kind != failedUnique && failed.kind != failedRefused) {
 			return err
 		}
+		stored := p.items()
 		switch {
-		case failed.kind == failedUnique && (refreshed == 0 || len(p.rows) == 1 && refreshed < maxRefreshes):
+		case failed.kind == failedUnique && (refreshed == 0 || len(stored) == 1 && refreshed < maxRefreshes):
 			// An event that is stored already, most likely. Ask, and plan again with the answer.
 			refreshed++
 			if err := b.refresh(ctx, p, items); err != nil {
 				return err
 			}
-		case len(p.rows) == 1:
-			culprit := p.rows[0].item
+		case len(stored) == 1:
+			culprit := stored[0]
 			b.results[culprit] = Result{Err: fmt.Errorf("%w: %w", ErrRefused, oneLine(failed.err))}
 			b.done[culprit] = true
 			// What followed on it, such as the same event once more, is planned without it.
 			items = slices.DeleteFunc(slices.Clone(items), func(item int) bool { return item == culprit })
 		default:
-			middle := slices.Index(items, p.rows[len(p.rows)/2].item)
+			middle := slices.Index(items, stored[len(stored)/2])
 			if err := b.run(ctx, items[:middle]); err != nil {
 				return err
 			}
@@ -298,7 +302,12 @@ func (b *batch) advance(p *plan) {
 // settle writes the results of a plan that is committed.
 func (b *batch) settle(p *plan) {
 	for _, r := range p.rows {
-		b.finish(r.item, Result{Sequence: r.sequence, Message: Message{r.sequence, r.timestamp, r.data}})
+		m := Message{r.sequence, r.timestamp, r.data}
+		if r.copied { // its item is finished: copies follow on it
+			b.results[r.item].Copies = append(b.results[r.item].Copies, m)
+		} else {
+			b.finish(r.item, Result{Sequence: r.sequence, Message: m})
+		}
 	}
 	for _, d := range p.duplicates {
 		b.finish(d.item, Result{Sequence: d.of.sequence, Duplicate: true})

@@ -21,6 +21,7 @@ type row struct {
 	event     *proto.Event // nil: no event
 	version   uint64       // of the event, given by the publisher or by us
 	document  []byte       // event_data as JSON
+	copied    bool         // one of the item's copies
 }
 
 // stored is an event that the database holds.
@@ -105,8 +106,7 @@ func (b *batch) simulate(items []int) (*plan, *questions, error) {
 	now := time.Now().UnixNano()
 	for _, item := range items {
 		a := &b.appends[item]
-		adv := p.advance(b.s, a.Channel)
-		if adv == nil {
+		if !p.known(b.s, a) {
 			p.refuse(item, ErrUnknownChannel)
 			continue
 		}
@@ -127,22 +127,7 @@ func (b *batch) simulate(items []int) (*plan, *questions, error) {
 				payload = a.Mapping.AppendVersion(payload, version)
 			}
 		}
-		r := &row{
-			item:      item,
-			channel:   a.Channel,
-			sequence:  adv.last + 1,
-			timestamp: max(now, adv.time), // a clock that is set back does not turn time back
-			payload:   payload,
-			event:     a.Event,
-			version:   version,
-		}
-		var err error
-		r.data, err = (&pb.MsgProto{
-			Sequence: r.sequence, Subject: a.Channel.name, Reply: a.Reply, Data: payload, Timestamp: r.timestamp,
-		}).Marshal()
-		if err != nil {
-			return nil, nil, fmt.Errorf("encode message %d of channel %q: %w", r.sequence, a.Channel.name, err)
-		}
+		r := &row{item: item, channel: a.Channel, payload: payload, event: a.Event, version: version}
 		if a.Event != nil {
 			if b.documents[item] == nil {
 				b.documents[item] = a.Event.Document(b.s.dialect.jsonDepth())
@@ -152,16 +137,67 @@ func (b *batch) simulate(items []int) (*plan, *questions, error) {
 				p.ids[eventKey{a.Channel.id, a.Event.ID}] = r
 			}
 		}
-		adv.last, adv.time = r.sequence, r.timestamp
-		adv.msgs++
-		adv.bytes += uint64(len(r.data))
-		if adv.msgs == 1 {
-			adv.from = r.sequence
-			p.advances = append(p.advances, adv)
+		if err := p.place(r, a.Reply, now); err != nil {
+			return nil, nil, err
 		}
-		p.rows = append(p.rows, r)
+		for _, c := range a.Copies {
+			r := &row{item: item, channel: c.Channel, payload: payload, copied: true}
+			if c.Kind == CopyData {
+				r.payload = a.Event.Data
+			}
+			if err := p.place(r, "", now); err != nil {
+				return nil, nil, err
+			}
+		}
 	}
 	return p, ask, nil
+}
+
+// place gives a row the next sequence of its channel.
+func (p *plan) place(r *row, reply string, now int64) error {
+	adv := p.byChannel[r.channel]
+	r.sequence = adv.last + 1
+	r.timestamp = max(now, adv.time) // a clock that is set back does not turn time back
+	var err error
+	r.data, err = (&pb.MsgProto{
+		Sequence: r.sequence, Subject: r.channel.name, Reply: reply, Data: r.payload, Timestamp: r.timestamp,
+	}).Marshal()
+	if err != nil {
+		return fmt.Errorf("encode message %d of channel %q: %w", r.sequence, r.channel.name, err)
+	}
+	adv.last, adv.time = r.sequence, r.timestamp
+	adv.msgs++
+	adv.bytes += uint64(len(r.data))
+	if adv.msgs == 1 {
+		adv.from = r.sequence
+		p.advances = append(p.advances, adv)
+	}
+	p.rows = append(p.rows, r)
+	return nil
+}
+
+// known says whether the channels of a message and of its copies are the store's, and makes their running state.
+func (p *plan) known(s *Store, a *Append) bool {
+	if p.advance(s, a.Channel) == nil {
+		return false
+	}
+	for _, c := range a.Copies {
+		if p.advance(s, c.Channel) == nil {
+			return false
+		}
+	}
+	return true
+}
+
+// items returns the items that have rows, in order.
+func (p *plan) items() []int {
+	items := make([]int, 0, len(p.rows))
+	for _, r := range p.rows {
+		if !r.copied {
+			items = append(items, r.item)
+		}
+	}
+	return items
 }
 
 // advance returns the running state of a channel, nil if it is none of the store's.

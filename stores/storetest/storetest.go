@@ -43,6 +43,8 @@ func Run(t *testing.T, open func(t *testing.T) stores.Options) {
 		{"VersionsUnique", testUniqueVersions},
 		{"VersionsOff", testVersionsOff},
 		{"VersionsAndIdentifiersAsModelled", testVersionsModel},
+		{"Copies", testCopies},
+		{"CopiesToUnknownChannels", testCopiesToUnknownChannels},
 		{"PlainSQL", testPlainSQL},
 		{"Identifiers", testIdentifiers},
 		{"Documents", testDocuments},
