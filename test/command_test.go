@@ -5,7 +5,6 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"strconv"
 	"strings"
 	"syscall"
 	"testing"
@@ -16,12 +15,13 @@ import (
 	"github.com/nats-io/stan.go"
 
 	"github.com/nats-eventstore/nats-eventstore/test/databases"
+	"github.com/nats-eventstore/nats-eventstore/test/harness"
 )
 
 // runBinary runs the binary to its end and returns its output and exit status.
 func runBinary(t *testing.T, args ...string) (string, int) {
 	t.Helper()
-	cmd := exec.Command(binary, args...)
+	cmd := exec.Command(harness.Binary(), args...)
 	cmd.Dir = t.TempDir()
 	timer := time.AfterFunc(patience, func() { _ = cmd.Process.Kill() })
 	defer timer.Stop()
@@ -98,43 +98,33 @@ func TestHelpAndVersion(t *testing.T) {
 // taken with a word why.
 func TestDefaultStore(t *testing.T) {
 	t.Parallel()
-	port, err := databases.FreePort()
-	if err != nil {
-		t.Fatal(err)
-	}
-	s := &server{t: t, port: port, args: []string{"-a", "127.0.0.1", "-p", strconv.Itoa(port), "-sql_no_caching", "-sql_bulk_insert_limit", "1000"}, dir: t.TempDir()}
-	s.launch()
-	t.Cleanup(s.stop)
-	s.ready()
-	s.waitLog("-sql_no_caching has no effect: nothing is cached")
-	s.waitLog("-sql_bulk_insert_limit has no effect: messages that wait")
+	s := prepare(t, harness.Binary(), "-sql_no_caching", "-sql_bulk_insert_limit", "1000")
+	s.Launch()
+	s.Ready()
+	s.WaitLog(t, "-sql_no_caching has no effect: nothing is cached")
+	s.WaitLog(t, "-sql_bulk_insert_limit has no effect: messages that wait")
 	publish(t, s.connect("client"), orders, event(t, "A", "T"))
-	s.kill()
-	s.restart()
+	s.Kill()
+	s.Restart()
 	_, in := subscribe(t, s.connect("client-2"), orders, stan.DeliverAllAvailable())
 	if got := in.next(t).Sequence; got != 1 {
 		t.Errorf("got %d, want 1", got)
 	}
-	contiguous(t, "sqlite", filepath.Join(s.dir, "data", "eventstore.db"), orders, 1)
+	contiguous(t, "sqlite", filepath.Join(s.Dir, "data", "eventstore.db"), orders, 1)
 }
 
 func TestMemoryStoreForgets(t *testing.T) {
 	t.Parallel()
-	port, err := databases.FreePort()
-	if err != nil {
-		t.Fatal(err)
-	}
-	s := &server{t: t, port: port, args: []string{"-a", "127.0.0.1", "-p", strconv.Itoa(port), "-st", "memory"}, dir: t.TempDir()}
-	s.launch()
-	t.Cleanup(s.stop)
-	s.ready()
+	s := prepare(t, harness.Binary(), "-st", "memory")
+	s.Launch()
+	s.Ready()
 	fill(t, s.connect("client"), "c", 10)
-	s.stop()
-	s.restart()
+	s.Stop()
+	s.Restart()
 	sc := s.connect("client")
 	_, in := subscribe(t, sc, "c", stan.DeliverAllAvailable())
 	in.marker(t, sc, "c", 1)
-	if entries, err := os.ReadDir(s.dir); err != nil || len(entries) > 0 {
+	if entries, err := os.ReadDir(s.Dir); err != nil || len(entries) > 0 {
 		t.Errorf("files were left: %v %v", entries, err)
 	}
 }
@@ -143,8 +133,8 @@ func TestExitStatus(t *testing.T) {
 	t.Parallel()
 	for sig, want := range map[syscall.Signal]int{syscall.SIGINT: 0, syscall.SIGTERM: 143} {
 		s := start(t, "sqlite", databases.SQLite(t))
-		s.signal(sig)
-		if got := s.process.ExitCode(); got != want {
+		s.Signal(sig)
+		if got := s.Process.ExitCode(); got != want {
 			t.Errorf("%v: exit status %d, want %d", sig, got, want)
 		}
 	}
@@ -154,7 +144,7 @@ func TestExitStatus(t *testing.T) {
 func TestClusterIDIsStored(t *testing.T) {
 	t.Parallel()
 	source := databases.SQLite(t)
-	start(t, "sqlite", source, "-cid", "one").stop()
+	start(t, "sqlite", source, "-cid", "one").Stop()
 	out, status := runBinary(t, "-p", "-1", "-store", "SQL", "-sql_driver", "sqlite", "-sql_source", source, "-cid", "two")
 	if status != 1 || !strings.Contains(out, `cluster ID "two" does not match recovered value of "one"`) {
 		t.Errorf("status %d, output %s", status, out)
@@ -170,8 +160,8 @@ func TestNoMigrate(t *testing.T) {
 		if want := fmt.Sprintf("sql/%s/00001_baseline.sql", driver); status != 1 || !strings.Contains(out, want) {
 			t.Errorf("status %d, output %s", status, out)
 		}
-		start(t, driver, source).stop()
-		start(t, driver, source, "-sql_no_migrate").stop()
+		start(t, driver, source).Stop()
+		start(t, driver, source, "-sql_no_migrate").Stop()
 	})
 }
 

@@ -8,26 +8,22 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/nats-eventstore/nats-eventstore/test/databases"
+	"github.com/nats-eventstore/nats-eventstore/test/harness"
 )
 
 // launchWith runs the binary with the arguments alone, in an empty directory, on a port that NATS' configuration file must
 // name as %d.
 func launchWith(t *testing.T, conf string, args ...string) *server {
 	t.Helper()
-	port, err := databases.FreePort()
-	if err != nil {
-		t.Fatal(err)
-	}
-	s := &server{t: t, port: port, dir: t.TempDir()}
-	file := write(t, "nats.conf", strings.Replace(conf, "%d", strconv.Itoa(port), 1))
+	s := prepare(t, harness.Binary())
+	s.Args = nil
+	file := write(t, "nats.conf", strings.Replace(conf, "%d", strconv.Itoa(s.Port), 1))
 	included(t, file)
 	for _, a := range args {
-		s.args = append(s.args, strings.Replace(a, "NATS_CONF", file, 1))
+		s.Args = append(s.Args, strings.Replace(a, "NATS_CONF", file, 1))
 	}
-	s.launch()
-	t.Cleanup(s.stop)
-	s.ready()
+	s.Launch()
+	s.Ready()
 	return s
 }
 
@@ -62,8 +58,8 @@ func TestConfigurationFiles(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			s := launchWith(t, it.conf, it.args...)
-			s.waitLog("Starting nats-streaming-server[from-file]")
-			if entries, err := os.ReadDir(s.dir); err != nil || len(entries) > 0 {
+			s.WaitLog(t, "Starting nats-streaming-server[from-file]")
+			if entries, err := os.ReadDir(s.Dir); err != nil || len(entries) > 0 {
 				t.Errorf("the store is not MEMORY: %v %v", entries, err)
 			}
 		})
@@ -102,7 +98,7 @@ func TestConfigurationErrors(t *testing.T) {
 			t.Errorf("%s: status %d, want %q, got\n%s", flag, status, want, out)
 		}
 	}
-	cmd := exec.Command(binary, "-p", "-1", "-st", "memory")
+	cmd := exec.Command(harness.Binary(), "-p", "-1", "-st", "memory")
 	cmd.Env = append(os.Environ(), "NATS_STREAMING_ENCRYPTION_KEY=k")
 	out, err := cmd.CombinedOutput()
 	if err == nil || cmd.ProcessState.ExitCode() != 1 || !strings.Contains(string(out), "NATS_STREAMING_ENCRYPTION_KEY: not supported: messages") {
@@ -141,7 +137,7 @@ port: %d
 streaming { store: memory, limits { max_msgs: 5, channels { "foo.>" { max_bytes: 10MB, max_age: "24h" }, "foo.*" { mm: 0 } } } }
 `, "-c", "NATS_CONF", "-mc", "10")
 	var table []string
-	for line := range strings.Lines(s.log.String()) {
+	for line := range strings.Lines(s.Log.String()) {
 		if _, text, ok := strings.Cut(strings.TrimSuffix(line, "\n"), "[INF] STREAM: "); ok {
 			if strings.HasPrefix(text, "---------- Store Limits") || table != nil {
 				table = append(table, text)

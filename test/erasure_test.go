@@ -39,7 +39,7 @@ func TestErasure(t *testing.T) {
 			event(t, "keep", "Third", withID("third")),
 		)
 		publish(t, sc, "eventstore.customers", event(t, "keep", "First"), event(t, "customer-17", "Named"))
-		s.stop()
+		s.Stop()
 
 		multiple := source
 		if driver == "mysql" {
@@ -77,7 +77,7 @@ func TestErasure(t *testing.T) {
 			}
 		}
 
-		s.restart()
+		s.Restart()
 		sc = s.connect("after")
 		// No sequence is used again, an event_id is, and versions begin anew.
 		publish(t, sc, "eventstore.customers", event(t, "keep", "Second", withVersion(2)))

@@ -64,8 +64,8 @@ func TestGuideProjectsExactlyOnce(t *testing.T) {
 			execute(accounts[i%3], withdraw(int64(i)))
 		}
 		reached(t, balances, 10)
-		s.kill()
-		s.restart()
+		s.Kill()
+		s.Restart()
 		for i := range 12 {
 			execute(accounts[i%2], deposit(int64(i)))
 		}
@@ -157,7 +157,7 @@ func keepRunning(t *testing.T, s *server, p *guide.Projector, clientIDs ...strin
 	for _, id := range clientIDs {
 		wg.Go(func() {
 			for ctx.Err() == nil {
-				connected, sc, err := guide.Connect(ctx, s.url(), id)
+				connected, sc, err := guide.Connect(ctx, s.URL(), id)
 				if err == nil {
 					err = p.Run(connected, sc)
 					_ = sc.Close() // the server may be away
@@ -226,7 +226,7 @@ func TestGuideReplays(t *testing.T) {
 			{stan.StartWithLastReceived(), 6},     // the latest, then new ones
 		} {
 			var got, want []uint64
-			err := guide.Replay(t.Context(), s.url(), replay.start, last, func(sequence uint64, event *eventstorev1.Event) error {
+			err := guide.Replay(t.Context(), s.URL(), replay.start, last, func(sequence uint64, event *eventstorev1.Event) error {
 				if account := string(rune('a' + sequence - 1)); event.AggregateId != account {
 					t.Errorf("sequence %d is of account %s, want %s", sequence, event.AggregateId, account)
 				}

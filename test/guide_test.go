@@ -181,8 +181,8 @@ func TestGuidePublishesAgain(t *testing.T) {
 			}
 		}
 		// The server is too slow to answer, and gets the event several times.
-		publish("slow", func() { s.process.Signal(syscall.SIGSTOP) }, func() { s.process.Signal(syscall.SIGCONT) })
-		publish("away", s.kill, s.restart)
+		publish("slow", func() { s.Process.Signal(syscall.SIGSTOP) }, func() { s.Process.Signal(syscall.SIGCONT) })
+		publish("away", s.Kill, s.Restart)
 		contiguous(t, driver, source, guide.Channel, 2)
 		err := guide.Publish(t.Context(), sc, &eventstorev1.Event{EventId: "refused", EventType: "AccountOpened"})
 		if err == nil || !strings.Contains(err.Error(), "aggregate_id is missing") {
@@ -211,7 +211,7 @@ func (o observed) Publish(channel string, payload []byte) error {
 // guideConn connects as the guide does.
 func guideConn(t *testing.T, s *server, clientID string) stan.Conn {
 	t.Helper()
-	_, sc, err := guide.Connect(t.Context(), s.url(), clientID)
+	_, sc, err := guide.Connect(t.Context(), s.URL(), clientID)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -56,8 +56,8 @@ func TestGuideWorkers(t *testing.T) {
 		// The server dies while there is work.
 		open(12, 30)
 		works.expect(t, "account-12")
-		s.kill()
-		s.restart()
+		s.Kill()
+		s.Restart()
 		works.expectAll(t, 13, 30)
 		works.stop()
 
@@ -82,7 +82,7 @@ type runningWorker struct {
 func startWorker(t *testing.T, s *server, clientID string, do func(context.Context) error) *runningWorker {
 	t.Helper()
 	ctx, cancel := context.WithCancel(t.Context())
-	ctx, sc, err := guide.Connect(ctx, s.url(), clientID)
+	ctx, sc, err := guide.Connect(ctx, s.URL(), clientID)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -48,7 +48,7 @@ func TestHostileInput(t *testing.T) {
 	databases.Each(t, func(t *testing.T, driver, source string) {
 		s := start(t, driver, source)
 		publish(t, s.connect("first"), orders, event(t, "first", "First"))
-		cl := wire.Dial(t, s.url()).Register("hostile")
+		cl := wire.Dial(t, s.URL()).Register("hostile")
 		answers := answersOf(t, cl)
 		sent := map[string]int{} // kinds by GUID
 		for i, h := range all {
@@ -112,8 +112,8 @@ func TestHostileInput(t *testing.T) {
 			}
 		}
 		// Not one of them has harmed the server.
-		s.stop()
-		s.restart()
+		s.Stop()
+		s.Restart()
 		publish(t, s.connect("last"), orders, event(t, "last", "Last"))
 		contiguous(t, driver, source, orders, len(payloads)+1)
 	})
@@ -125,7 +125,7 @@ func TestLargestMessages(t *testing.T) {
 	t.Parallel()
 	databases.Each(t, func(t *testing.T, driver, source string) {
 		s := start(t, driver, source)
-		cl := wire.Dial(t, s.url()).Register("large")
+		cl := wire.Dial(t, s.URL()).Register("large")
 		limit := int(cl.MaxPayload())
 		// of returns an event on a channel such that the whole has a size with what delivery adds.
 		of := func(size int) []byte {

@@ -10,6 +10,7 @@ import (
 	"testing"
 
 	"github.com/nats-eventstore/nats-eventstore/test/databases"
+	"github.com/nats-eventstore/nats-eventstore/test/harness"
 	"github.com/nats-eventstore/nats-eventstore/test/process"
 )
 
@@ -21,13 +22,13 @@ func TestImport(t *testing.T) {
 		target func(t *testing.T, dir string) []string
 		end    func(*server)
 	}{
-		{"same directory", func(_ *testing.T, dir string) []string { return []string{"-store", "FILE", "-dir", dir} }, (*server).stop},
+		{"same directory", func(_ *testing.T, dir string) []string { return []string{"-store", "FILE", "-dir", dir} }, (*server).Stop},
 		{"postgres", func(t *testing.T, _ string) []string {
 			return []string{"-store", "SQL", "-sql_driver", "postgres", "-sql_source", databases.Postgres(t)}
-		}, (*server).stop},
+		}, (*server).Stop},
 		{"mysql", func(t *testing.T, _ string) []string {
 			return []string{"-store", "SQL", "-sql_driver", "mysql", "-sql_source", databases.MySQL(t)}
-		}, (*server).kill},
+		}, (*server).Kill},
 	} {
 		t.Run(it.name, func(t *testing.T) {
 			t.Parallel()
@@ -104,7 +105,7 @@ func fileStore(t *testing.T, n int, args ...string) string {
 			t.Fatal(err)
 		}
 	}
-	s.stop()
+	s.Stop()
 	return dir
 }
 
@@ -116,7 +117,7 @@ func TestImportInterrupted(t *testing.T) {
 	databases.Each(t, func(t *testing.T, driver, source string) {
 		sql := []string{"-store", "SQL", "-sql_driver", driver, "-sql_source", source}
 		args := append([]string{"import", "-from_dir", clone(t, dir)}, sql...)
-		p, err := process.Start(exec.Command(binary, args...), nil, syscall.SIGKILL)
+		p, err := process.Start(exec.Command(harness.Binary(), args...), nil, syscall.SIGKILL)
 		if err != nil {
 			t.Fatal(err)
 		}

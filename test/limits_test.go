@@ -47,7 +47,7 @@ func TestLimits(t *testing.T) {
 		if rows[0] != "10|25" {
 			t.Errorf("counters msgs|maxseq %s, want 10|25", rows[0])
 		}
-		s.waitLog(`Reached limits for store "count"`)
+		s.WaitLog(t, `Reached limits for store "count"`)
 
 		for range 30 {
 			publish(t, sc, "bytes.a", make([]byte, 300))
@@ -67,8 +67,8 @@ func TestLimits(t *testing.T) {
 			return query(t, driver, source, "SELECT COUNT(*) FROM Messages m JOIN Channels c ON c.id = m.id WHERE c.name = 'age.a'")[0] == "0"
 		}
 		eventually(t, gone)
-		s.kill()
-		s.restart()
+		s.Kill()
+		s.Restart()
 		sc = s.connect("client-2")
 		_, in = subscribe(t, sc, "age.a", stan.DeliverAllAvailable())
 		in.marker(t, sc, "age.a", 6)
@@ -79,7 +79,7 @@ func TestLimits(t *testing.T) {
 		if err := sub.Close(); err != nil {
 			t.Fatal(err)
 		}
-		s.waitLog(`Channel "idle" has been deleted`)
+		s.WaitLog(t, `Channel "idle" has been deleted`)
 		eventually(t, func() bool {
 			return query(t, driver, source, "SELECT COUNT(*) FROM Channels WHERE name = 'idle'")[0] == "0"
 		})
@@ -114,7 +114,7 @@ func TestLimitsDoNotTouchEvents(t *testing.T) {
 			publish(t, sc, orders, event(t, "A", "T"))
 		}
 		fill(t, sc, "other", 1)
-		s.waitLog(`Channel "other" has been deleted`)
+		s.WaitLog(t, `Channel "other" has been deleted`)
 		contiguous(t, driver, source, orders, 20)
 	})
 	out, status := runBinary(t, "-p", "-1", "-c", config(t, `limits { channels { "eventstore.orders": { max_msgs: 3 } } }`))
@@ -132,9 +132,9 @@ func TestLimitsOnRecovery(t *testing.T) {
 		fill(t, sc, "c", 50)
 		_, in := subscribe(t, sc, "c", stan.DeliverAllAvailable(), stan.SetManualAckMode(), stan.DurableName("d"), stan.MaxInflight(20))
 		in.sequences(t, 20)
-		s.stop()
-		s.args = append(s.args, "-c", config(t, "limits { max_msgs: 5 }"))
-		s.restart()
+		s.Stop()
+		s.Args = append(s.Args, "-c", config(t, "limits { max_msgs: 5 }"))
+		s.Restart()
 		sc = s.connect("client-2")
 		eventually(t, func() bool {
 			return query(t, driver, source, "SELECT COUNT(*) FROM Messages")[0] == "5"

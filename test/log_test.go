@@ -6,13 +6,13 @@ import (
 	"os"
 	"path/filepath"
 	"regexp"
-	"strconv"
 	"strings"
 	"syscall"
 	"testing"
 	"time"
 
 	"github.com/nats-eventstore/nats-eventstore/test/databases"
+	"github.com/nats-eventstore/nats-eventstore/test/harness"
 )
 
 // What others look for in the log is there, in NATS' format.
@@ -21,14 +21,14 @@ func TestLogLines(t *testing.T) {
 	source := databases.SQLite(t)
 	s := start(t, "sqlite", source, "-SD")
 	publish(t, s.connect("client"), "foo", []byte("x"))
-	s.waitLog(`Channel "foo" has been created`)
-	s.waitLog("[Client:client] Connected (Inbox=")
-	s.waitLog("No recovered state")
-	first := s.log.String()
-	s.stop()
-	s.waitLog("Shutting down.")
-	s.restart()
-	s.waitLog("Recovered 1 channel(s)")
+	s.WaitLog(t, `Channel "foo" has been created`)
+	s.WaitLog(t, "[Client:client] Connected (Inbox=")
+	s.WaitLog(t, "No recovered state")
+	first := s.Log.String()
+	s.Stop()
+	s.WaitLog(t, "Shutting down.")
+	s.Restart()
+	s.WaitLog(t, "Recovered 1 channel(s)")
 	line := regexp.MustCompile(`^\[\d+\] \d{4}/\d\d/\d\d \d\d:\d\d:\d\d\.\d{6} \[(INF|DBG|TRC|WRN|ERR|FTL)\] .`)
 	for l := range strings.Lines(first) {
 		if !line.MatchString(l) {
@@ -51,17 +51,17 @@ func TestLogLines(t *testing.T) {
 	}
 	// A second server waits.
 	standby := launch(t, "sqlite", source)
-	standby.waitLog("Starting in standby mode")
-	s.stop()
-	standby.waitLog("Server is active")
-	standby.ready()
+	standby.WaitLog(t, "Starting in standby mode")
+	s.Stop()
+	standby.WaitLog(t, "Server is active")
+	standby.Ready()
 }
 
 func TestLogWithoutTime(t *testing.T) {
 	t.Parallel()
 	s := start(t, "sqlite", databases.SQLite(t), "-T=false")
-	if want := fmt.Sprintf("[%d] [INF] STREAM: Streaming Server is ready\n", s.process.PID()); !strings.Contains(s.log.String(), want) {
-		t.Errorf("no line %q in\n%s", want, s.log)
+	if want := fmt.Sprintf("[%d] [INF] STREAM: Streaming Server is ready\n", s.Process.PID()); !strings.Contains(s.Log.String(), want) {
+		t.Errorf("no line %q in\n%s", want, s.Log)
 	}
 }
 
@@ -77,19 +77,13 @@ func logFile(t *testing.T, file, text string) {
 // SIGUSR1, sent by -sl, opens the log file again.
 func TestReopenLog(t *testing.T) {
 	t.Parallel()
-	port, err := databases.FreePort()
-	if err != nil {
-		t.Fatal(err)
-	}
-	s := &server{t: t, port: port, dir: t.TempDir()}
-	file := filepath.Join(s.dir, "server.log")
-	s.args = []string{"-a", "127.0.0.1", "-p", strconv.Itoa(port), "-st", "memory", "-l", file, "-SD"}
-	s.launch()
-	t.Cleanup(s.stop)
+	file := filepath.Join(t.TempDir(), "server.log")
+	s := prepare(t, harness.Binary(), "-st", "memory", "-l", file, "-SD")
+	s.Launch()
 	logFile(t, file, "Streaming Server is ready")
 	signal := func(command string) {
 		t.Helper()
-		if out, status := runBinary(t, "-sl", fmt.Sprintf("%s=%d", command, s.process.PID())); status != 0 {
+		if out, status := runBinary(t, "-sl", fmt.Sprintf("%s=%d", command, s.Process.PID())); status != 0 {
 			t.Fatalf("-sl %s: status %d, output %s", command, status, out)
 		}
 	}
@@ -120,11 +114,11 @@ func TestReopenLog(t *testing.T) {
 	logFile(t, file+".2", "[ERR] STREAM: Reload: can only reload a configuration file")
 	signal("quit")
 	select {
-	case <-s.process.Done():
+	case <-s.Process.Done():
 	case <-time.After(patience):
 		t.Fatal("-sl quit did not end the server")
 	}
-	if got := s.process.ExitCode(); got != 0 {
+	if got := s.Process.ExitCode(); got != 0 {
 		t.Errorf("exit status %d after -sl quit", got)
 	}
 }
@@ -132,21 +126,16 @@ func TestReopenLog(t *testing.T) {
 func TestReopenWithoutFile(t *testing.T) {
 	t.Parallel()
 	s := start(t, "sqlite", databases.SQLite(t))
-	s.process.Signal(syscall.SIGUSR1)
-	s.waitLog("File log re-open ignored, not a file logger")
+	s.Process.Signal(syscall.SIGUSR1)
+	s.WaitLog(t, "File log re-open ignored, not a file logger")
 }
 
 // A log file that reaches its limit is continued in another one.
 func TestLogSizeLimit(t *testing.T) {
 	t.Parallel()
 	file := filepath.Join(t.TempDir(), "server.log")
-	port, err := databases.FreePort()
-	if err != nil {
-		t.Fatal(err)
-	}
-	s := &server{t: t, port: port, args: []string{"-a", "127.0.0.1", "-p", strconv.Itoa(port), "-st", "memory", "-l", file, "-log_size_limit", "1000"}}
-	s.launch()
-	t.Cleanup(s.stop)
+	s := prepare(t, harness.Binary(), "-st", "memory", "-l", file, "-log_size_limit", "1000")
+	s.Launch()
 	eventually(t, func() bool {
 		files, err := filepath.Glob(file + ".*")
 		return err == nil && len(files) > 0
@@ -161,13 +150,8 @@ func TestRemoteSyslog(t *testing.T) {
 	}
 	defer func() { _ = syslog.Close() }()
 	start := time.Now()
-	port, err := databases.FreePort()
-	if err != nil {
-		t.Fatal(err)
-	}
-	s := &server{t: t, port: port, args: []string{"-a", "127.0.0.1", "-p", strconv.Itoa(port), "-st", "memory", "-r", "udp://" + syslog.LocalAddr().String()}}
-	s.launch()
-	t.Cleanup(s.stop)
+	s := prepare(t, harness.Binary(), "-st", "memory", "-r", "udp://"+syslog.LocalAddr().String())
+	s.Launch()
 	if err := syslog.SetReadDeadline(start.Add(patience)); err != nil {
 		t.Fatal(err)
 	}

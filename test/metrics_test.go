@@ -17,6 +17,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus/testutil/promlint"
 
 	"github.com/nats-eventstore/nats-eventstore/test/databases"
+	"github.com/nats-eventstore/nats-eventstore/test/harness"
 )
 
 // metrics is what one scrape found: values by series, as they are written.
@@ -189,8 +190,8 @@ func TestLag(t *testing.T) {
 			m := s.metrics()
 			return m["nats_streaming_"+lagSeries("messages", "c", "", "", "idle")] == 0 && m["nats_streaming_"+lagSeries("seconds", "c", "", "", "idle")] == 0
 		})
-		s.stop()
-		s.restart() // memory has no messages now
+		s.Stop()
+		s.Restart() // memory has no messages now
 		eventually(t, exact)
 
 		// Reading the backlog from the database is replay.
@@ -237,13 +238,13 @@ func TestMonitoringWithoutDatabase(t *testing.T) {
 		t.Fatal(err)
 	}
 	fill(t, sc, "c", 3)
-	s.stop()
-	s.restart()
+	s.Stop()
+	s.Restart()
 	if err := db.Kill(); err != nil {
 		t.Fatal(err)
 	}
 	// Requests that wait for the database hold nobody up.
-	nc, err := nats.Connect(s.url())
+	nc, err := nats.Connect(s.URL())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -276,7 +277,7 @@ func TestMonitoringWithoutDatabase(t *testing.T) {
 func TestMonitoringOfManyChannels(t *testing.T) {
 	t.Parallel()
 	const channels, limit = 1010, 1000
-	s := startMemory(t, binary)
+	s := startMemory(t, harness.Binary())
 	sc := s.connect("client")
 	for i := range channels {
 		if _, err := sc.Subscribe(fmt.Sprintf("c.%d", i), func(*stan.Msg) {}, stan.DurableName("d")); err != nil {

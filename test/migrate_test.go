@@ -10,6 +10,7 @@ import (
 	"github.com/nats-io/stan.go"
 
 	"github.com/nats-eventstore/nats-eventstore/test/databases"
+	"github.com/nats-eventstore/nats-eventstore/test/harness"
 	"github.com/nats-eventstore/nats-eventstore/test/process"
 )
 
@@ -58,7 +59,7 @@ func TestMigrateBackfills(t *testing.T) {
 		if out, _ := runBinary(t, migrate...); !strings.Contains(out, "a server is running on this database: stop it first") {
 			t.Errorf("beside a server: %s", out)
 		}
-		s.stop()
+		s.Stop()
 
 		const data = "SELECT m.seq, m.size, m.data FROM Messages m JOIN Channels c ON c.id = m.id ORDER BY m.id, m.seq"
 		before := query(t, driver, source, data)
@@ -101,7 +102,7 @@ func TestMigrateBackfills(t *testing.T) {
 		if m := in.next(t); m.Sequence != 10 {
 			t.Errorf("got %d, want 10", m.Sequence)
 		}
-		s.stop()
+		s.Stop()
 		has(t, command(t, append(migrate, "-event_versions", "old=unique")...), `Channel "old": 1 messages became events`, "3 stay as they are")
 	})
 }
@@ -112,9 +113,9 @@ func TestOldMessagesAreAnnounced(t *testing.T) {
 	source := databases.SQLite(t)
 	s := start(t, "sqlite", source)
 	publish(t, s.connect("client"), "old", event(t, "A", "T"))
-	s.stop()
+	s.Stop()
 	s = start(t, "sqlite", source, "-event_channels", "old")
-	s.waitLog(`Channel "old" holds messages that are no events, from sequence 1 on: nats-streaming-server migrate makes events of them`)
+	s.WaitLog(t, `Channel "old" holds messages that are no events, from sequence 1 on: nats-streaming-server migrate makes events of them`)
 }
 
 // A migration that is killed goes on when it is run again.
@@ -135,9 +136,9 @@ func TestMigrateInterrupted(t *testing.T) {
 				t.Fatal(err)
 			}
 		}
-		s.stop()
+		s.Stop()
 		args := []string{"migrate", "-store", "SQL", "-sql_driver", driver, "-sql_source", source, "-event_channels", "old"}
-		p, err := process.Start(exec.Command(binary, args...), nil, syscall.SIGKILL)
+		p, err := process.Start(exec.Command(harness.Binary(), args...), nil, syscall.SIGKILL)
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -25,9 +25,9 @@ var monitorLine = regexp.MustCompile(`Starting http monitor on (\S+)`)
 // get returns an answer of the server's monitoring port, which need not be ready to serve clients.
 func (s *server) get(path string) (string, *http.Response) {
 	s.t.Helper()
-	s.waitLog("Starting http monitor on ")
+	s.WaitLog(s.t, "Starting http monitor on ")
 	client := &http.Client{Timeout: patience}
-	resp, err := client.Get("http://" + monitorLine.FindStringSubmatch(s.log.String())[1] + path)
+	resp, err := client.Get("http://" + monitorLine.FindStringSubmatch(s.Log.String())[1] + path)
 	if err != nil {
 		s.t.Fatal(err)
 	}
@@ -117,7 +117,7 @@ func TestMonitoring(t *testing.T) {
 			t.Errorf("serverz:\n %s, want\n %s", got, want)
 		}
 		id := server["server_id"]
-		if s.waitLog(fmt.Sprintf("ServerID: %v", id)); server["in_bytes"].(float64) < server["total_bytes"].(float64)/2 || server["out_bytes"].(float64) < 17*20 {
+		if s.WaitLog(s.t, fmt.Sprintf("ServerID: %v", id)); server["in_bytes"].(float64) < server["total_bytes"].(float64)/2 || server["out_bytes"].(float64) < 17*20 {
 			t.Errorf("serverz: %v", server)
 		}
 		if body, _ := s.get("/streaming/serverz"); !strings.HasPrefix(body, "{\n  \"cluster_id\": \"test-cluster\",\n") {
@@ -245,7 +245,7 @@ func TestMonitoringOfStandby(t *testing.T) {
 	first := start(t, "sqlite", source, "-m", "-1", "-ft_group", "ft")
 	fill(t, first.connect("client"), "foo", 1)
 	second := launch(t, "sqlite", source, "-m", "-1")
-	second.waitLog("Starting in standby mode")
+	second.WaitLog(t, "Starting in standby mode")
 	for _, it := range []struct {
 		s          *server
 		want       string
@@ -278,11 +278,11 @@ func TestMonitoringOfStandby(t *testing.T) {
 		t.Errorf("a channel of a standby: %s", body)
 	}
 	// The second server takes over from one that stands still, and that one then finds out.
-	first.process.Signal(syscall.SIGSTOP)
-	second.ready()
-	first.process.Signal(syscall.SIGCONT)
-	first.waitLog("stepping down")
-	first.waitLog("Starting in standby mode")
+	first.Process.Signal(syscall.SIGSTOP)
+	second.Ready()
+	first.Process.Signal(syscall.SIGCONT)
+	first.WaitLog(t, "stepping down")
+	first.WaitLog(t, "Starting in standby mode")
 	if got, want := first.json("/streaming/serverz").only("cluster_id", "state", "clients", "channels"), "cluster_id= state=FT_STANDBY clients=0 channels=0"; got != want {
 		t.Errorf("after stepping down: %s", got)
 	}
@@ -323,15 +323,15 @@ func TestMonitoringPort(t *testing.T) {
 		if _, resp := s.get("/metrics"); resp.StatusCode != http.StatusOK {
 			t.Errorf("metrics: %s", resp.Status)
 		}
-		s.stop()
-		if got := s.process.ExitCode(); got != 0 {
+		s.Stop()
+		if got := s.Process.ExitCode(); got != 0 {
 			t.Errorf("exit status %d", got)
 		}
 	})
 	t.Run("none", func(t *testing.T) {
 		t.Parallel()
 		s := start(t, "sqlite", databases.SQLite(t))
-		if found, _ := s.log.contains("http monitor"); found {
+		if found := s.Log.Contains("http monitor"); found {
 			t.Error("a monitoring port that nobody asked for")
 		}
 	})

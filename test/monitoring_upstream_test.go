@@ -4,40 +4,22 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
-	"os/exec"
 	"slices"
-	"strconv"
 	"strings"
-	"syscall"
 	"testing"
 
 	"github.com/nats-io/stan.go"
 
-	"github.com/nats-eventstore/nats-eventstore/test/databases"
-	"github.com/nats-eventstore/nats-eventstore/test/process"
+	"github.com/nats-eventstore/nats-eventstore/test/harness"
 	"github.com/nats-eventstore/nats-eventstore/test/upstream"
 )
 
 // startMemory runs a binary, ours or another one with the same flags, on a store in memory.
 func startMemory(t *testing.T, binary string, args ...string) *server {
 	t.Helper()
-	port, err := databases.FreePort()
-	if err != nil {
-		t.Fatal(err)
-	}
-	s := &server{t: t, port: port, log: &logLines{changed: make(chan struct{})}}
-	cmd := exec.Command(binary, append([]string{"-a", "127.0.0.1", "-p", strconv.Itoa(port), "-m", "-1", "-store", "MEMORY"}, args...)...)
-	cmd.Stderr, cmd.Dir = s.log, t.TempDir()
-	if s.process, err = process.Start(cmd, nil, syscall.SIGKILL); err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		s.stop()
-		if t.Failed() {
-			t.Logf("log of %s:\n%s", binary, s.log)
-		}
-	})
-	s.ready()
+	s := prepare(t, binary, append([]string{"-m", "-1", "-store", "MEMORY"}, args...)...)
+	s.Launch()
+	s.Ready()
 	return s
 }
 
@@ -87,7 +69,7 @@ func TestMonitoringEqualsUpstream(t *testing.T) {
 	}
 	file := config(t, `limits { mc: 10, msu: 20, mm: 0, mb: 0, channels { "limited.>": { mm: 5, ma: "1h" }, "limited.one": { ma: "2h", msu: 3 }, "limited.*": { mi: "3h" }, "limited.*.x": { mm: 9 } } }`)
 	outlines := make(map[string]string)
-	for _, binary := range []string{theirs, binary} {
+	for _, binary := range []string{theirs, harness.Binary()} {
 		s := startMemory(t, binary, "-sc", file)
 		subscribers(t, s, "foo")
 		fill(t, s.connect("publisher"), "limited.one", 7)

@@ -51,10 +51,10 @@ func TestAcknowledgedMeansCommitted(t *testing.T) {
 			case <-time.After(patience):
 				t.Fatal("publishing stopped")
 			}
-			s.kill()
+			s.Kill()
 			_ = sc.Close() // the server that would answer is gone
 			<-ended
-			s.restart()
+			s.Restart()
 		}
 		rows := query(t, driver, source, "SELECT event_id FROM events")
 		stored := make(map[string]int, len(rows))
@@ -132,20 +132,20 @@ func TestOneWriterPerDatabase(t *testing.T) {
 		first := start(t, driver, source)
 		publish(t, first.connect("one"), orders, event(t, "order-1", "OrderCreated"))
 		second := launch(t, driver, source)
-		second.waitLog("Starting in standby mode")
-		if _, err := stan.Connect("test-cluster", "two", stan.NatsURL(second.url()), stan.ConnectWait(500*time.Millisecond)); err == nil {
+		second.WaitLog(t, "Starting in standby mode")
+		if _, err := stan.Connect("test-cluster", "two", stan.NatsURL(second.URL()), stan.ConnectWait(500*time.Millisecond)); err == nil {
 			t.Fatal("a standby accepted a client")
 		}
-		first.kill()
-		second.ready()
+		first.Kill()
+		second.Ready()
 		publish(t, second.connect("three"), orders, event(t, "order-1", "OrderApproved"))
 		contiguous(t, driver, source, orders, 2)
 
 		// A clean stop hands the lease over; a server that comes back stands by.
-		first.launch()
-		first.waitLog("Starting in standby mode")
-		second.stop()
-		first.ready()
+		first.Launch()
+		first.WaitLog(t, "Starting in standby mode")
+		second.Stop()
+		first.Ready()
 		publish(t, first.connect("four"), orders, event(t, "order-1", "OrderShipped"))
 		contiguous(t, driver, source, orders, 3)
 	})
@@ -198,8 +198,8 @@ func TestOptimisticConcurrency(t *testing.T) {
 		if want := `stan: wrong expected version: aggregate "A" is at version 3, event has version 3`; err == nil || err.Error() != want {
 			t.Errorf("error %v, want %s", err, want)
 		}
-		s.kill()
-		s.restart()
+		s.Kill()
+		s.Restart()
 		sc = s.connect("client-2")
 		err = sc.Publish(orders, event(t, "A", "OrderChanged", withVersion(5)))
 		if want := `stan: wrong expected version: aggregate "A" is at version 3, event has version 5`; err == nil || err.Error() != want {
@@ -242,8 +242,8 @@ func TestIdempotentPublish(t *testing.T) {
 		sc := s.connect("client")
 		created := event(t, "A", "OrderCreated", withID("e1"), withVersion(1))
 		publish(t, sc, orders, created, created, event(t, "A", "OrderChanged", withID("e2")))
-		s.stop()
-		s.restart()
+		s.Stop()
+		s.Restart()
 		sc = s.connect("client-2")
 		publish(t, sc, orders, created, event(t, "A", "OrderChanged", withID("e2")))
 		if err := sc.Publish(orders, event(t, "A", "OrderCancelled", withID("e2"))); err == nil || !strings.Contains(err.Error(), "e2") {

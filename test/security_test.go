@@ -51,7 +51,7 @@ func natsConn(t *testing.T, url string, opts ...nats.Option) *nats.Conn {
 // works checks that a client can connect, publish and subscribe.
 func works(t *testing.T, s *server, id string, opts ...nats.Option) {
 	t.Helper()
-	sc := s.connect(id, stan.NatsConn(natsConn(t, s.url(), opts...)))
+	sc := s.connect(id, stan.NatsConn(natsConn(t, s.URL(), opts...)))
 	_, in := subscribe(t, sc, id+".channel")
 	publish(t, sc, id+".channel", []byte("hello"))
 	if got := string(in.next(t).Data); got != "hello" {
@@ -62,7 +62,7 @@ func works(t *testing.T, s *server, id string, opts ...nats.Option) {
 // refusedByNATS checks that NATS does not let a client in.
 func refusedByNATS(t *testing.T, s *server, opts ...nats.Option) {
 	t.Helper()
-	nc, err := nats.Connect(s.url(), append(opts, nats.Timeout(patience))...)
+	nc, err := nats.Connect(s.URL(), append(opts, nats.Timeout(patience))...)
 	if err == nil {
 		nc.Close()
 		t.Error("a client without the right credentials was let in")
@@ -262,7 +262,7 @@ func TestPublishPermissions(t *testing.T) {
 		users: [{user: writer, password: x, permissions: $writer}, {user: reader, password: x, permissions: $reader}]
 	}`)
 	denied := make(chan error, 10)
-	nc := natsConn(t, s.url(), nats.UserInfo("writer", "x"), nats.ErrorHandler(func(_ *nats.Conn, _ *nats.Subscription, err error) {
+	nc := natsConn(t, s.URL(), nats.UserInfo("writer", "x"), nats.ErrorHandler(func(_ *nats.Conn, _ *nats.Subscription, err error) {
 		denied <- err
 	}))
 	sc := s.connect("writer", stan.NatsConn(nc), stan.PubAckWait(time.Second))
@@ -293,7 +293,7 @@ func TestPublishPermissions(t *testing.T) {
 		t.Errorf("the lie was acknowledged: %v %v", ack, err)
 	}
 
-	reader := s.connect("reader", stan.NatsConn(natsConn(t, s.url(), nats.UserInfo("reader", "x"))), stan.PubAckWait(time.Second))
+	reader := s.connect("reader", stan.NatsConn(natsConn(t, s.URL(), nats.UserInfo("reader", "x"))), stan.PubAckWait(time.Second))
 	sub, a := subscribe(t, reader, "a", stan.DeliverAllAvailable())
 	if got := string(a.next(t).Data); got != "allowed" {
 		t.Errorf("got %q", got)
@@ -314,15 +314,15 @@ const nuidLike = "abcdefghijklmnopqrstuv"
 func TestReload(t *testing.T) {
 	t.Parallel()
 	s := secured(t, `debug: false`, "-SD")
-	file := s.args[len(s.args)-2]
+	file := s.Args[len(s.Args)-2]
 	works(t, s, "before")
 	reload := func(text, done string) {
 		t.Helper()
 		if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
 			t.Fatal(err)
 		}
-		s.process.Signal(syscall.SIGHUP)
-		s.waitLog(done)
+		s.Process.Signal(syscall.SIGHUP)
+		s.WaitLog(t, done)
 	}
 	reload(`authorization { users: [{user: a, password: one}] }`, "Reloaded: authorization users")
 	works(t, s, "first", nats.UserInfo("a", "one"))
@@ -333,8 +333,8 @@ func TestReload(t *testing.T) {
 	reload("streaming {\n nonsense: 1\n}", file+`:2: unknown key "nonsense"`)
 	works(t, s, "third", nats.UserInfo("b", "two"))
 	// What goes to the log afterwards goes there in both formats.
-	s.waitLog("[Client:third] Connected")
-	if found, _ := s.log.contains("Disconnected from NATS"); found {
+	s.WaitLog(t, "[Client:third] Connected")
+	if found := s.Log.Contains("Disconnected from NATS"); found {
 		t.Error("a reload cut the server's own connections")
 	}
 }
@@ -375,11 +375,11 @@ func TestExternalAuthentication(t *testing.T) {
 			port := startNATS(t, it.conf)
 			url := strings.Replace(it.url, "%d", strconv.Itoa(port), 1)
 			s := start(t, "sqlite", databases.SQLite(t), append([]string{"-ns", url}, it.args...)...)
-			s.port = port
+			s.Port = port
 			works(t, s, "client", it.as...)
 			if name == "URL" {
-				s.process.Signal(syscall.SIGHUP)
-				s.waitLog("[WRN] STREAM: Reload supported only for embedded NATS Server's configuration")
+				s.Process.Signal(syscall.SIGHUP)
+				s.WaitLog(t, "[WRN] STREAM: Reload supported only for embedded NATS Server's configuration")
 			}
 		})
 	}

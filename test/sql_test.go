@@ -17,6 +17,7 @@ import (
 	"github.com/nats-io/stan.go"
 
 	"github.com/nats-eventstore/nats-eventstore/test/databases"
+	"github.com/nats-eventstore/nats-eventstore/test/harness"
 )
 
 // sqlEvents is how many events the statements of docs/sql.md are tried on: few by default, since the race detector makes
@@ -327,12 +328,12 @@ func publishUntil(t *testing.T, s *server, text string) {
 	deadline := time.After(patience + time.Duration(*sqlEvents)*100*time.Microsecond) // an index is made in seconds per million events
 	for ready := false; !ready; {
 		var changed <-chan struct{}
-		if ready, changed = s.log.contains("Streaming Server is ready"); ready {
+		if ready, changed = s.Log.Find("Streaming Server is ready"); ready {
 			break
 		}
 		select {
 		case <-changed:
-		case <-s.process.Done():
+		case <-s.Process.Done():
 			t.Fatal("the server ended")
 		case <-deadline:
 			t.Fatal("the server is not ready")
@@ -341,7 +342,7 @@ func publishUntil(t *testing.T, s *server, text string) {
 	t.Logf("ready after %v", time.Since(began).Round(time.Millisecond))
 	sc := s.connect("publisher")
 	count, longest := 0, time.Duration(0)
-	for done := false; !done; done, _ = s.log.contains(text) {
+	for done := false; !done; done = s.Log.Contains(text) {
 		sent := time.Now()
 		publish(t, sc, "eventstore.during", event(t, "during", "During"))
 		longest = max(longest, time.Since(sent))
@@ -399,7 +400,7 @@ func TestQueries(t *testing.T) {
 		if err := sc.Close(); err != nil {
 			t.Fatal(err)
 		}
-		s.stop()
+		s.Stop()
 
 		dsn := source
 		if driver == "postgres" {
@@ -412,12 +413,12 @@ func TestQueries(t *testing.T) {
 		defer db.Close()
 		fillOrders(t, db, driver, n)
 
-		s.args = append(s.args, "-sc", file)
+		s.Args = append(s.Args, "-sc", file)
 		if driver == "postgres" {
-			s.args = append(s.args, "-index_event_data", "$.customer_id,$.address.city,document")
+			s.Args = append(s.Args, "-index_event_data", "$.customer_id,$.address.city,document")
 		}
-		s.binary = plain
-		s.launch()
+		s.Binary = plain
+		s.Launch()
 		publishUntil(t, s, "indexes are those of the configuration")
 
 		for _, statement := range page.statements {
@@ -443,7 +444,7 @@ func TestQueries(t *testing.T) {
 // TestIndexPathIsChecked: a wrong path ends the start with a line that names it.
 func TestIndexPathIsChecked(t *testing.T) {
 	t.Parallel()
-	cmd := exec.Command(binary, "-store", "MEMORY", "-index_metadata", "$.correlation_id,$.tenant-id")
+	cmd := exec.Command(harness.Binary(), "-store", "MEMORY", "-index_metadata", "$.correlation_id,$.tenant-id")
 	out, err := cmd.CombinedOutput()
 	want := `index_metadata: path "$.tenant-id": has "-id" after a name`
 	if err == nil || cmd.ProcessState.ExitCode() != 1 || !strings.Contains(string(out), want) || strings.Count(string(out), "\n") != 1 {

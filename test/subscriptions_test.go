@@ -150,8 +150,8 @@ func TestDurables(t *testing.T) {
 		if err := sc.Close(); err != nil {
 			t.Fatal(err)
 		}
-		s.stop()
-		s.restart()
+		s.Stop()
+		s.Restart()
 		sc = s.connect("client")
 		sub, in = subscribe(t, sc, "c", options...)
 		for _, want := range []uint64{1, 3, 4} {
@@ -214,8 +214,8 @@ func TestQueueGroups(t *testing.T) {
 			t.Fatal(err)
 		}
 		fill(t, one, "c", 1)
-		s.kill()
-		s.restart()
+		s.Kill()
+		s.Restart()
 		three := s.connect("three")
 		_, _ = join(three, stan.DurableName("d"))
 		if got, want := in.sequences(t, 11), []uint64{1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11}; !slices.Equal(got, want) {
@@ -228,10 +228,10 @@ func TestQueueGroups(t *testing.T) {
 func TestApplicationsGoOnAfterRestart(t *testing.T) {
 	t.Parallel()
 	databases.Each(t, func(t *testing.T, driver, source string) {
-		for name, end := range map[string]func(*server){"stop": (*server).stop, "kill": (*server).kill} {
+		for name, end := range map[string]func(*server){"stop": (*server).Stop, "kill": (*server).Kill} {
 			s := start(t, driver, source)
 			reconnected := make(chan struct{}, 10)
-			nc, err := nats.Connect(s.url(), nats.MaxReconnects(-1), nats.ReconnectWait(50*time.Millisecond),
+			nc, err := nats.Connect(s.URL(), nats.MaxReconnects(-1), nats.ReconnectWait(50*time.Millisecond),
 				nats.ReconnectHandler(func(*nats.Conn) { reconnected <- struct{}{} }))
 			if err != nil {
 				t.Fatal(err)
@@ -250,7 +250,7 @@ func TestApplicationsGoOnAfterRestart(t *testing.T) {
 				in.sequences(t, 3)
 			}
 			end(s)
-			s.restart()
+			s.Restart()
 			select {
 			case <-reconnected:
 			case <-time.After(patience):
@@ -269,7 +269,7 @@ func TestApplicationsGoOnAfterRestart(t *testing.T) {
 					t.Errorf("%s: after restart got %d, want 4", name, m.Sequence)
 				}
 			}
-			s.stop()
+			s.Stop()
 		}
 	})
 }
@@ -279,10 +279,10 @@ func TestClientLifeCycle(t *testing.T) {
 	databases.Each(t, func(t *testing.T, driver, source string) {
 		s := start(t, driver, source, "-hbi", "200ms", "-hbt", "200ms", "-hbf", "1")
 		sc := s.connect("client")
-		if _, err := stan.Connect("test-cluster", "client", stan.NatsURL(s.url())); err == nil || !strings.Contains(err.Error(), "clientID already registered") {
+		if _, err := stan.Connect("test-cluster", "client", stan.NatsURL(s.URL())); err == nil || !strings.Contains(err.Error(), "clientID already registered") {
 			t.Errorf("second connection with the ID: %v", err)
 		}
-		if _, err := stan.Connect("test-cluster", "no good", stan.NatsURL(s.url())); err == nil || !strings.Contains(err.Error(), "invalid clientID") {
+		if _, err := stan.Connect("test-cluster", "no good", stan.NatsURL(s.URL())); err == nil || !strings.Contains(err.Error(), "invalid clientID") {
 			t.Errorf("bad client ID: %v", err)
 		}
 		if err := sc.Close(); err != nil {
@@ -291,7 +291,7 @@ func TestClientLifeCycle(t *testing.T) {
 		s.connect("client")
 
 		// A client that is gone is replaced, and one that stays away is closed.
-		nc, err := nats.Connect(s.url())
+		nc, err := nats.Connect(s.URL())
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -304,13 +304,13 @@ func TestClientLifeCycle(t *testing.T) {
 		if _, err := replacing.Subscribe("c", func(*stan.Msg) {}, stan.DurableName("d")); err != nil {
 			t.Errorf("durable of a replaced client: %v", err)
 		}
-		nc2, err := nats.Connect(s.url())
+		nc2, err := nats.Connect(s.URL())
 		if err != nil {
 			t.Fatal(err)
 		}
 		s.connect("silent", stan.NatsConn(nc2))
 		nc2.Close()
-		s.waitLog("[Client:silent] Timed out on heartbeats")
+		s.WaitLog(t, "[Client:silent] Timed out on heartbeats")
 	})
 }
 

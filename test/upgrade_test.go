@@ -8,7 +8,6 @@ import (
 	"os/exec"
 	"path/filepath"
 	"slices"
-	"strconv"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -19,6 +18,7 @@ import (
 	"github.com/nats-io/stan.go"
 
 	"github.com/nats-eventstore/nats-eventstore/test/databases"
+	"github.com/nats-eventstore/nats-eventstore/test/harness"
 	"github.com/nats-eventstore/nats-eventstore/test/upstream"
 )
 
@@ -40,31 +40,20 @@ func startUpstream(t *testing.T, args ...string) *server {
 	if err != nil {
 		t.Fatal(err)
 	}
-	port, err := databases.FreePort()
-	if err != nil {
-		t.Fatal(err)
-	}
-	s := &server{t: t, binary: former, port: port, dir: t.TempDir()}
-	s.args = append([]string{"-a", "127.0.0.1", "-p", strconv.Itoa(port), "-sc", config(t, formerLimits)}, args...)
-	s.launch()
-	t.Cleanup(func() {
-		s.stop()
-		if t.Failed() {
-			t.Logf("log of the last server:\n%s", s.log)
-		}
-	})
-	s.ready()
+	s := prepare(t, former, append([]string{"-sc", config(t, formerLimits)}, args...)...)
+	s.Launch()
+	s.Ready()
 	return s
 }
 
 // upgrade starts the server under test in the place of the one that has ended, with the same arguments but for the changed ones.
 func (s *server) upgrade(args ...string) {
 	s.t.Helper()
-	s.binary = ""
+	s.Binary = harness.Binary()
 	if len(args) > 0 {
-		s.args = append(s.args[:6:6], args...)
+		s.Args = append(s.Args[:6:6], args...)
 	}
-	s.restart()
+	s.Restart()
 }
 
 // createFormerTables runs the script of NATS Streaming's release.
@@ -105,7 +94,7 @@ type application struct {
 func connectApplication(t *testing.T, s *server, id string) *application {
 	t.Helper()
 	app := &application{reconnected: make(chan struct{}, 100), disconnected: make(chan struct{}, 100)}
-	nc, err := nats.Connect(s.url(), nats.MaxReconnects(-1), nats.ReconnectWait(50*time.Millisecond),
+	nc, err := nats.Connect(s.URL(), nats.MaxReconnects(-1), nats.ReconnectWait(50*time.Millisecond),
 		nats.ReconnectHandler(func(*nats.Conn) { app.reconnected <- struct{}{} }),
 		nats.DisconnectErrHandler(func(*nats.Conn, error) { app.disconnected <- struct{}{} }))
 	if err != nil {
@@ -206,7 +195,7 @@ func populate(t *testing.T, s *server) *former {
 			t.Fatal(err)
 		}
 	}
-	s.waitLog(`Channel "gone" has been deleted`)
+	s.WaitLog(t, `Channel "gone" has been deleted`)
 	return f
 }
 
@@ -259,7 +248,7 @@ func (f *former) goOn(t *testing.T, s *server, forgetful bool) {
 			t.Errorf("channel %q: got %v, want %v", channel, got, want)
 		}
 	}
-	if _, err := stan.Connect("test-cluster", "one", stan.NatsURL(s.url()), stan.ConnectWait(patience)); err == nil || err.Error() != "stan: clientID already registered" {
+	if _, err := stan.Connect("test-cluster", "one", stan.NatsURL(s.URL()), stan.ConnectWait(patience)); err == nil || err.Error() != "stan: clientID already registered" {
 		t.Errorf("connecting as a client that is there: %v", err)
 	}
 	for _, r := range f.readers {
@@ -305,7 +294,7 @@ func TestUpgradeInPlace(t *testing.T) {
 			name    string
 			caching bool
 			end     func(*server)
-		}{{"cached", true, (*server).stop}, {"uncached", false, (*server).stop}, {"cached, killed", true, (*server).kill}} {
+		}{{"cached", true, (*server).Stop}, {"uncached", false, (*server).Stop}, {"cached, killed", true, (*server).Kill}} {
 			t.Run(driver+" "+it.name, func(t *testing.T) {
 				t.Parallel()
 				source := map[string]func(testing.TB) string{"postgres": databases.Postgres, "mysql": databases.MySQL}[driver](t)
@@ -331,7 +320,7 @@ func TestStoredSubjects(t *testing.T) {
 	t.Parallel()
 	source := databases.SQLite(t)
 	s := start(t, "sqlite", source)
-	s.stop()
+	s.Stop()
 	info := &spb.ServerInfo{
 		ClusterID: "test-cluster", Discovery: "_STAN.discover.test-cluster", Publish: "_STAN.pub.former", Subscribe: "_STAN.sub.former",
 		Unsubscribe: "_STAN.unsub.former", Close: "_STAN.close.former", // there was no SubClose
@@ -341,8 +330,8 @@ func TestStoredSubjects(t *testing.T) {
 		t.Fatal(err)
 	}
 	query(t, "sqlite", source, fmt.Sprintf("UPDATE ServerInfo SET proto = x'%x'", data))
-	s.restart()
-	nc := natsConn(t, s.url())
+	s.Restart()
+	nc := natsConn(t, s.URL())
 	published, err := nc.SubscribeSync("_STAN.pub.former.c")
 	if err != nil {
 		t.Fatal(err)

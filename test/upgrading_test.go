@@ -14,6 +14,7 @@ import (
 	"github.com/nats-io/stan.go"
 
 	"github.com/nats-eventstore/nats-eventstore/test/databases"
+	"github.com/nats-eventstore/nats-eventstore/test/harness"
 	"github.com/nats-eventstore/nats-eventstore/test/upstream"
 )
 
@@ -101,7 +102,7 @@ func newWalk(t *testing.T, store string) *walk {
 	if g.port, err = databases.FreePort(); err != nil {
 		t.Fatal(err)
 	}
-	if err := os.Symlink(binary, filepath.Join(g.dir, "nats-streaming-server")); err != nil {
+	if err := os.Symlink(harness.Binary(), filepath.Join(g.dir, "nats-streaming-server")); err != nil {
 		t.Fatal(err)
 	}
 	data := filepath.Join(g.dir, "data")
@@ -146,21 +147,16 @@ func (g *walk) start(binary string, args ...string) {
 	if len(args) == 0 {
 		args = []string{"-c", "server.conf"}
 	}
-	s := &server{t: g.t, binary: binary, dir: g.dir, port: g.port, args: args}
-	s.launch()
-	g.t.Cleanup(func() {
-		s.stop()
-		if g.t.Failed() {
-			g.t.Logf("log of %s:\n%s", binary, s.log)
-		}
-	})
-	s.ready()
+	s := prepare(g.t, binary)
+	s.Dir, s.Port, s.Args = g.dir, g.port, args
+	s.Launch()
+	s.Ready()
 	g.server = s
 }
 
 func (g *walk) stop() {
 	if g.server != nil {
-		g.server.stop()
+		g.server.Stop()
 		g.server = nil
 	}
 }
@@ -171,7 +167,7 @@ func (g *walk) run(b block) {
 	g.stop()
 	words := strings.Fields(b.text)
 	if words[0] == "nats-streaming-server" && words[1] == "-c" {
-		g.start("", words[1:]...)
+		g.start(harness.Binary(), words[1:]...)
 		if got := g.sequences("upgraded"); got != "1 2 3" {
 			g.t.Errorf("after the upgrade: sequences %s", got)
 		}

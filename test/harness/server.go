@@ -20,12 +20,15 @@ import (
 // Patience bounds every wait; a test that passes never waits that long.
 const Patience = 30 * time.Second
 
-// Server is one server on a port of its own, which it keeps when it is restarted.
+// Server is one server on a port of its own, which it keeps when it is restarted. Changes of the exported fields count
+// from the next launch on.
 type Server struct {
-	t      testing.TB
-	binary string
-	args   []string
-	port   int
+	Binary string
+	Args   []string
+	Dir    string // working directory
+	Port   int
+
+	t testing.TB
 
 	Process *process.Process
 	Log     *Log
@@ -40,15 +43,16 @@ func Start(t testing.TB, driver, source string, args ...string) *Server {
 	return s
 }
 
-// New returns a server that is not started yet. It is stopped when the test ends.
+// New returns a server that is not started yet, listens on a free port of this machine, and has an empty working
+// directory. It is stopped when the test ends.
 func New(t testing.TB, binary string, args ...string) *Server {
 	t.Helper()
 	port, err := databases.FreePort()
 	if err != nil {
 		t.Fatal(err)
 	}
-	s := &Server{t: t, binary: binary, port: port}
-	s.args = append([]string{"-a", "127.0.0.1", "-p", strconv.Itoa(port)}, args...)
+	s := &Server{t: t, Binary: binary, Dir: t.TempDir(), Port: port}
+	s.Args = append([]string{"-a", "127.0.0.1", "-p", strconv.Itoa(port)}, args...)
 	t.Cleanup(func() {
 		if s.Process == nil {
 			return
@@ -58,7 +62,7 @@ func New(t testing.TB, binary string, args ...string) *Server {
 			t.Error("the race detector of the server reported a race")
 		}
 		if t.Failed() {
-			t.Logf("log of %s:\n%s", strings.Join(s.args, " "), s.Log)
+			t.Logf("log of %s:\n%s", strings.Join(s.Args, " "), s.Log)
 		}
 	})
 	return s
@@ -68,8 +72,8 @@ func New(t testing.TB, binary string, args ...string) *Server {
 func (s *Server) Launch() {
 	s.t.Helper()
 	s.Log = &Log{changed: make(chan struct{})}
-	cmd := exec.Command(s.binary, s.args...)
-	cmd.Stderr = s.Log
+	cmd := exec.Command(s.Binary, s.Args...)
+	cmd.Stderr, cmd.Dir = s.Log, s.Dir
 	// The race detector would have each server sleep for a second at its end.
 	cmd.Env = append(os.Environ(), "GORACE=atexit_sleep_ms=0")
 	p, err := process.Start(cmd, nil, syscall.SIGKILL)
@@ -90,14 +94,14 @@ func (s *Server) WaitLog(t testing.TB, text string) {
 	t.Helper()
 	deadline := time.After(Patience)
 	for {
-		found, changed := s.Log.contains(text)
+		found, changed := s.Log.Find(text)
 		if found {
 			return
 		}
 		select {
 		case <-changed:
 		case <-s.Process.Done():
-			if found, _ := s.Log.contains(text); !found {
+			if found, _ := s.Log.Find(text); !found {
 				t.Fatalf("server ended before it logged %q:\n%s", text, s.Log)
 			}
 			return
@@ -134,7 +138,7 @@ func (s *Server) Restart() {
 }
 
 // URL is where clients connect.
-func (s *Server) URL() string { return fmt.Sprintf("nats://127.0.0.1:%d", s.port) }
+func (s *Server) URL() string { return fmt.Sprintf("nats://127.0.0.1:%d", s.Port) }
 
 // Log collects what a server writes.
 type Log struct {
@@ -152,7 +156,8 @@ func (l *Log) Write(b []byte) (int, error) {
 	return len(b), nil
 }
 
-func (l *Log) contains(text string) (bool, <-chan struct{}) {
+// Find reports whether the log contains the text by now, and returns a channel that is closed when more is logged.
+func (l *Log) Find(text string) (bool, <-chan struct{}) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	return strings.Contains(l.buf.String(), text), l.changed
@@ -160,7 +165,7 @@ func (l *Log) contains(text string) (bool, <-chan struct{}) {
 
 // Contains reports whether the log contains the text by now.
 func (l *Log) Contains(text string) bool {
-	found, _ := l.contains(text)
+	found, _ := l.Find(text)
 	return found
 }
 
