@@ -69,11 +69,10 @@ func (*postgres) open(o Options) (write, read *sql.DB, err error) {
 		cfg.ApplicationName = "nats-streaming-server"
 	}
 	cfg.BinaryParameters = true // bytes go as they are, not as hexadecimal text
-	connector, err := pq.NewConnectorConfig(cfg)
+	connector, err := newPrimary(cfg, timeouts)
 	if err != nil {
 		return nil, nil, err
 	}
-	connector.Dialer(timeouts)
 
 	settings := []string{
 		// Acknowledged means committed. Where a standby confirms commits, that is stricter yet, and stays.

@@ -124,12 +124,16 @@ var databases atomic.Int64
 func Own(t testing.TB, kind Kind) *Server {
 	t.Helper()
 	s := required(t)(Start(kind, Fast))
+	stopAtEnd(t, s)
+	return s
+}
+
+func stopAtEnd(t testing.TB, s *Server) {
 	t.Cleanup(func() {
 		if err := s.Stop(); err != nil {
 			t.Error(err)
 		}
 	})
-	return s
 }
 
 // required ends the test if there is no server: as skipped where none is

@@ -95,6 +95,10 @@ func Start(kind Kind, d Durability) (*Server, error) {
 	if err != nil {
 		return nil, err
 	}
+	return startEngine(kind, e, d)
+}
+
+func startEngine(kind Kind, e engine, d Durability) (*Server, error) {
 	dir, err := newDirectory(string(kind), e.user())
 	if err != nil {
 		return nil, fmt.Errorf("start %s: %w", kind, err)

@@ -1,0 +1,174 @@
+package failover
+
+import (
+	"context"
+	"fmt"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/nats-io/stan.go"
+	"google.golang.org/protobuf/proto"
+
+	eventstorev1 "github.com/nats-eventstore/nats-eventstore/proto/eventstore/v1"
+	"github.com/nats-eventstore/nats-eventstore/test/harness"
+)
+
+const (
+	orders     = "eventstore.orders"
+	publishers = 4
+)
+
+// load is publishers that send each event until it is acknowledged, and a durable subscriber, all with stan.go.
+type load struct {
+	t     *testing.T
+	stop  context.CancelFunc
+	ended sync.WaitGroup
+
+	mu        sync.Mutex // guards what follows
+	acked     int
+	failed    int                 // publishes with an error
+	published map[string]struct{} // event_id of each acknowledged event
+	received  []uint64            // sequences, in the order of their first delivery
+	seen      map[string]uint64   // sequence of each event_id received
+	changed   chan struct{}
+}
+
+func startLoad(t *testing.T, url string) *load {
+	t.Helper()
+	ctx, stop := context.WithCancel(t.Context())
+	l := &load{t: t, stop: stop, published: map[string]struct{}{}, seen: map[string]uint64{}, changed: make(chan struct{})}
+	connect := func(id string) stan.Conn {
+		sc, err := stan.Connect("test-cluster", id, stan.NatsURL(url), stan.PubAckWait(10*time.Second))
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { _ = sc.Close() }) // the server may have ended before
+		return sc
+	}
+	_, err := connect("subscriber").Subscribe(orders, l.receive, stan.DurableName("all"), stan.DeliverAllAvailable(), stan.MaxInflight(1000), stan.AckWait(2*time.Second))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i := range publishers {
+		sc := connect(fmt.Sprint("publisher-", i))
+		l.ended.Go(func() { l.publish(ctx, sc, i) })
+	}
+	t.Cleanup(l.end)
+	return l
+}
+
+// publish sends one event after the other, each until it is acknowledged: an event_id is stored once.
+func (l *load) publish(ctx context.Context, sc stan.Conn, publisher int) {
+	for n := 1; ctx.Err() == nil; n++ {
+		id := fmt.Sprintf("%d-%d", publisher, n)
+		payload, err := proto.Marshal(&eventstorev1.Event{EventId: id, EventType: "Counted", AggregateId: fmt.Sprint(publisher), EventVersion: uint64(n)})
+		if err != nil {
+			l.t.Error(err)
+			return
+		}
+		for {
+			err := sc.Publish(orders, payload)
+			l.update(func() {
+				if err == nil {
+					l.acked++
+					l.published[id] = struct{}{}
+				} else {
+					l.failed++
+				}
+			})
+			if err == nil {
+				break
+			}
+			if !strings.Contains(err.Error(), "unavailable") && !strings.Contains(err.Error(), "timeout") && !strings.Contains(err.Error(), "lease") {
+				l.t.Errorf("publish %s: %v", id, err)
+				return
+			}
+			if ctx.Err() != nil {
+				return
+			}
+		}
+	}
+}
+
+func (l *load) receive(m *stan.Msg) {
+	var e eventstorev1.Event
+	if err := proto.Unmarshal(m.Data, &e); err != nil {
+		l.t.Error(err)
+		return
+	}
+	l.update(func() {
+		if was, again := l.seen[e.EventId]; again {
+			if was != m.Sequence {
+				l.t.Errorf("event %s is %d, was %d", e.EventId, m.Sequence, was)
+			}
+			return
+		}
+		l.seen[e.EventId] = m.Sequence
+		l.received = append(l.received, m.Sequence)
+	})
+}
+
+func (l *load) update(f func()) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	f()
+	close(l.changed)
+	l.changed = make(chan struct{})
+}
+
+// await waits until so many more publishes are acknowledged.
+func (l *load) await(acked int) {
+	l.t.Helper()
+	l.mu.Lock()
+	acked += l.acked
+	l.mu.Unlock()
+	l.until("so many acknowledgements", func() bool { return l.acked >= acked })
+}
+
+func (l *load) until(what string, reached func() bool) {
+	l.t.Helper()
+	deadline := time.After(2 * harness.Patience)
+	for {
+		l.mu.Lock()
+		ok, changed, acked, received := reached(), l.changed, l.acked, len(l.received)
+		l.mu.Unlock()
+		if ok {
+			return
+		}
+		select {
+		case <-changed:
+		case <-deadline:
+			l.t.Fatalf("no %s: %d acknowledged, %d received", what, acked, received)
+		}
+	}
+}
+
+func (l *load) end() {
+	l.stop()
+	l.ended.Wait()
+}
+
+// check ends the publishers and looks at what they and the subscriber have seen: each acknowledged event once, in
+// sequences from 1 without a gap.
+func (l *load) check() {
+	l.t.Helper()
+	l.end()
+	l.until("event for the subscriber", func() bool {
+		for id := range l.published {
+			if _, ok := l.seen[id]; !ok {
+				return false
+			}
+		}
+		return true
+	})
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for i, sequence := range l.received {
+		if sequence != uint64(i+1) {
+			l.t.Fatalf("first delivery %d has sequence %d: a gap, or out of order", i+1, sequence)
+		}
+	}
+	l.t.Logf("%d events acknowledged, %d publishes failed and were sent again, %d events received", l.acked, l.failed, len(l.received))
+}

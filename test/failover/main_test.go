@@ -1,0 +1,11 @@
+// Package failover runs the built server on databases of several machines, on loopback, and takes machines away under
+// load.
+package failover
+
+import (
+	"testing"
+
+	"github.com/nats-eventstore/nats-eventstore/test/harness"
+)
+
+func TestMain(m *testing.M) { harness.Main(m) }
