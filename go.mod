@@ -3,6 +3,7 @@ module github.com/nats-eventstore/nats-eventstore
 go 1.26.0
 
 require (
+	connectrpc.com/connect v1.20.0
 	github.com/anishathalye/porcupine v1.3.1
 	github.com/go-sql-driver/mysql v1.10.1
 	github.com/google/uuid v1.6.0
