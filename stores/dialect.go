@@ -30,6 +30,7 @@ const (
 // dialect is what differs between databases. Each implementation is one file of complete statements.
 type dialect interface {
 	indexer
+	verifier
 
 	// open connects nothing yet: it checks the source and returns the handle of writes and that of reads, which may be
 	// the same. Errors do not contain the source's password.

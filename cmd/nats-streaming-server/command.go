@@ -11,16 +11,19 @@ import (
 	"slices"
 	"strings"
 	"syscall"
+
+	"github.com/nats-eventstore/nats-eventstore/server"
 )
 
 // command is something else to do than to serve: the first argument names it. It takes flags of its own, and those of
 // the server.
 type command struct {
-	usage string
-	run   func(ctx context.Context, name string, args []string) error
+	usage  string
+	failed int // the exit status after an error; 0 stands for 1
+	run    func(ctx context.Context, name string, args []string) error
 }
 
-var commands = map[string]*command{"migrate": &migrateCommand, "import": &importCommand}
+var commands = map[string]*command{"migrate": &migrateCommand, "import": &importCommand, "verify": &verifyCommand}
 
 // runCommand returns the exit status.
 func runCommand(name string, args []string) int {
@@ -36,9 +39,11 @@ func runCommand(name string, args []string) int {
 	case errors.Is(err, flag.ErrHelp):
 		fmt.Print(commands[name].usage)
 		return 0
+	case errors.Is(err, server.ErrFindings):
+		return 1 // the report says it
 	case err != nil:
 		fmt.Fprintf(os.Stderr, "nats-streaming-server %s: %s\n", name, strings.TrimSpace(err.Error()))
-		return 1
+		return max(commands[name].failed, 1)
 	}
 	return 0
 }

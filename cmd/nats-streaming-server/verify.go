@@ -1,0 +1,42 @@
+package main
+
+import (
+	"context"
+	"flag"
+	"os"
+
+	"github.com/nats-eventstore/nats-eventstore/server"
+)
+
+var verifyCommand = command{
+	usage: `Usage: nats-streaming-server verify [-json] [-report <n>] [options of the server]
+
+Reads a database, also that of a running server, and checks it: sequences without a hole, versions of
+aggregates, event columns against payloads, counters, state of clients and subscriptions, indexes and
+triggers. It writes nothing. The report goes to stdout, progress to stderr.
+
+    -json                                        The report is JSON
+    -report <n>                                  How many findings of a kind are named (default 10)
+
+The options name the database (-store, -dir, -sql_driver, -sql_source) and the event channels
+(-event_channels, -event_versions), or the configuration file that does (-c).
+
+Exit status: 0 nothing is wrong, 1 something is, 2 the database could not be verified.
+`,
+	failed: 2,
+	run: func(ctx context.Context, name string, args []string) error {
+		v := server.VerifyOptions{Out: os.Stdout, Log: os.Stderr}
+		fs := flag.NewFlagSet(name, flag.ContinueOnError)
+		fs.BoolVar(&v.JSON, "json", false, "")
+		fs.IntVar(&v.Report, "report", defaultReport, "")
+		rest, err := split(fs, args)
+		if err != nil {
+			return err
+		}
+		o, err := database(rest)
+		if err != nil {
+			return err
+		}
+		return server.Verify(ctx, o.Options, v)
+	},
+}

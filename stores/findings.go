@@ -1,0 +1,43 @@
+package stores
+
+import (
+	"cmp"
+	"fmt"
+	"slices"
+	"sync"
+)
+
+// Finding is one thing that Verify has to say about a row, or about the schema.
+type Finding struct {
+	Kind  string `json:"kind"`  // one of a few words, such as "gap"; docs/operations.md lists them
+	Table string `json:"table"` // "Messages"
+	Key   string `json:"key"`   // of the row, for a person and for a WHERE
+	Text  string `json:"text"`  // what is wrong with it
+}
+
+// findings collects findings, those of a kind up to a limit. Several goroutines may add.
+type findings struct {
+	limit int
+
+	mu     sync.Mutex // guards what follows
+	counts map[string]int
+	list   []Finding
+}
+
+func newFindings(limit int) *findings { return &findings{limit: limit, counts: map[string]int{}} }
+
+func (f *findings) add(kind, table, key, format string, args ...any) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.counts[kind]++; f.counts[kind] <= f.limit {
+		f.list = append(f.list, Finding{Kind: kind, Table: table, Key: key, Text: fmt.Sprintf(format, args...)})
+	}
+}
+
+// sorted returns the findings in an order that does not depend on who came first.
+func (f *findings) sorted() []Finding {
+	slices.SortStableFunc(f.list, func(a, b Finding) int {
+		return cmp.Or(cmp.Compare(a.Kind, b.Kind), cmp.Compare(a.Table, b.Table))
+	})
+	return f.list
+}

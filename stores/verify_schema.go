@@ -1,0 +1,67 @@
+package stores
+
+import (
+	"context"
+	"database/sql"
+	"fmt"
+)
+
+// schema looks for the indexes that guard uniqueness, the triggers that guard events, and the view.
+func (c *check) schema(ctx context.Context) error {
+	found := map[string]bool{}
+	err := c.q.query(ctx, c.texts.objects, func(rows *sql.Rows) error {
+		var kind, name string
+		err := rows.Scan(&kind, &name)
+		found[kind+" "+name] = true
+		return err
+	})
+	if err != nil {
+		return err
+	}
+	for _, object := range c.texts.wanted {
+		if !found[object] {
+			c.findings.add("schema", "catalog", object, "it is missing or disabled, or this user may not see it")
+		}
+	}
+	return nil
+}
+
+// integrity asks the database about its own file, where it has a statement for that.
+func (c *check) integrity(ctx context.Context) error {
+	if c.texts.integrity == "" {
+		return nil
+	}
+	c.progress("file", 0, 0)
+	return c.q.query(ctx, c.texts.integrity, func(rows *sql.Rows) error {
+		var line string
+		if err := rows.Scan(&line); err != nil {
+			return err
+		}
+		if line != "ok" {
+			c.findings.add("file", "database", c.report.Driver, "%s", line)
+		}
+		return nil
+	})
+}
+
+// lease looks at StoreLock.
+func (c *check) lease(ctx context.Context) error {
+	count := 0
+	err := c.q.query(ctx, "SELECT id, tick FROM StoreLock", func(rows *sql.Rows) error {
+		count++
+		var id sql.NullString
+		var tick sql.NullInt64
+		ok, err := c.scanned(rows, "StoreLock", &id, &tick)
+		if err != nil || !ok {
+			return err
+		}
+		if !id.Valid || !tick.Valid {
+			c.findings.add("lease", "StoreLock", fmt.Sprintf("id %q", id.String), "id or tick is NULL")
+		}
+		return nil
+	})
+	if err == nil && count != 1 {
+		c.findings.add("lease", "StoreLock", "all rows", "there are %d rows, not 1", count)
+	}
+	return err
+}

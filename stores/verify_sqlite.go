@@ -1,0 +1,24 @@
+package stores
+
+import "database/sql"
+
+var _ verifier = (*sqlite)(nil)
+
+// snapshot: the state at the first read, for as long as the transaction lasts (WAL).
+func (*sqlite) snapshot() *sql.TxOptions { return &sql.TxOptions{ReadOnly: true} }
+
+func (*sqlite) verifyTexts() *verifyTexts { return &sqliteVerifyTexts }
+
+var sqliteVerifyTexts = verifyTexts{
+	messages:     "SELECT seq, timestamp, size, data, event_id, aggregate_type, aggregate_id, event_version, event_type, event_data, metadata FROM Messages WHERE id = ? AND seq >= ? ORDER BY seq LIMIT ?",
+	firstChannel: "SELECT MIN(id) FROM Messages WHERE id > ?",
+	countMessage: "SELECT COUNT(*), MIN(seq), MAX(seq) FROM Messages WHERE id = ?",
+	objects:      "SELECT CASE WHEN type = 'index' AND upper(sql) LIKE 'CREATE UNIQUE%' THEN 'unique index' ELSE type END, lower(name) FROM sqlite_master WHERE type IN ('index', 'trigger', 'view')",
+	integrity:    "PRAGMA integrity_check(10)",
+	lowest:       -1 << 63,
+	wanted: []string{
+		"unique index idx_msgsaggregate", "unique index idx_msgseventid", "unique index idx_channelslivename",
+		"index idx_msgstime", "index idx_msgstypetime", "view events",
+		"trigger events_are_immutable_update", "trigger events_are_immutable_delete",
+	},
+}

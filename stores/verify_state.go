@@ -1,0 +1,215 @@
+package stores
+
+import (
+	"context"
+	"database/sql"
+	"fmt"
+	"strings"
+
+	"github.com/nats-io/nats-streaming-server/spb"
+)
+
+// server looks at ServerInfo.
+func (c *check) server(ctx context.Context) error {
+	return c.q.query(ctx, "SELECT uniquerow, id, proto, version FROM ServerInfo", func(rows *sql.Rows) error {
+		var row, version sql.NullInt64
+		var id sql.NullString
+		var data []byte
+		ok, err := c.scanned(rows, "ServerInfo", &row, &id, &data, &version)
+		if err != nil || !ok {
+			return err
+		}
+		key := fmt.Sprintf("uniquerow %d", row.Int64)
+		bad := func(format string, args ...any) { c.findings.add("server", "ServerInfo", key, format, args...) }
+		info := &spb.ServerInfo{}
+		switch err := info.Unmarshal(data); {
+		case row.Int64 != 1:
+			bad("there is one row, uniquerow 1")
+		case err != nil:
+			bad("proto is no ServerInfo: %v", err)
+		case info.ClusterID != id.String:
+			bad("id is %q, proto says %q", id.String, info.ClusterID)
+		case version.Int64 == importVersion:
+			bad("an import was not finished")
+		case version.Int64 != serverInfoVersion:
+			bad("version %d of the stored formats is not %d", version.Int64, serverInfoVersion)
+		}
+		return nil
+	})
+}
+
+// readChannels reads the rows of Channels, deleted ones included.
+func (c *check) readChannels(ctx context.Context) error {
+	names, lower := map[string]int64{}, map[string]string{}
+	return c.q.query(ctx, "SELECT id, name, maxseq, msgs, bytes, deleted FROM Channels ORDER BY id", func(rows *sql.Rows) error {
+		ch := &channelCheck{check: c}
+		var name sql.NullString
+		var maxseq, msgs, bytes sql.NullInt64
+		var deleted sql.NullBool
+		ok, err := c.scanned(rows, "Channels", &ch.id, &name, &maxseq, &msgs, &bytes, &deleted)
+		if err != nil || !ok {
+			return err
+		}
+		ch.name, ch.deleted = name.String, deleted.Bool
+		ch.maxseq, ch.msgs, ch.bytes = maxseq.Int64, msgs.Int64, bytes.Int64
+		c.channels[ch.id] = ch
+		if ch.deleted {
+			return nil
+		}
+		c.order = append(c.order, ch)
+		c.total += uint64(max(ch.msgs, 0))
+		c.report.Channels++
+		ch.rules = c.Rules(ch.name)
+		bad := func(format string, args ...any) {
+			c.findings.add("channel", "Channels", fmt.Sprintf("id %d, name %q", ch.id, ch.name), format, args...)
+		}
+		if !ch.rules.Valid {
+			bad("the name is not one that the server accepts")
+		}
+		if !maxseq.Valid || !msgs.Valid || !bytes.Valid || min(ch.maxseq, ch.msgs, ch.bytes) < 0 {
+			bad("maxseq, msgs or bytes is NULL or negative")
+		}
+		switch other, ok := lower[strings.ToLower(ch.name)]; {
+		case names[ch.name] != 0:
+			bad("channel %d has the same name", names[ch.name])
+		case ok:
+			bad("channel %q differs by letter case alone", other)
+		}
+		names[ch.name], lower[strings.ToLower(ch.name)] = ch.id, ch.name
+		return nil
+	})
+}
+
+// state checks clients, subscriptions and what is pending of these.
+func (c *check) state(ctx context.Context) error {
+	clients := map[string]bool{}
+	err := c.q.query(ctx, "SELECT id, hbinbox, proto FROM Clients ORDER BY id", func(rows *sql.Rows) error {
+		var id, inbox sql.NullString
+		var data []byte
+		ok, err := c.scanned(rows, "Clients", &id, &inbox, &data)
+		if err != nil || !ok {
+			return err
+		}
+		clients[id.String] = true
+		c.report.Clients++
+		info := &spb.ClientInfo{ID: id.String}
+		if err := info.Unmarshal(data); err != nil {
+			c.findings.add("client", "Clients", fmt.Sprintf("id %q", id.String), "proto is no ClientInfo: %v", err)
+		} else if info.ID != id.String {
+			c.findings.add("client", "Clients", fmt.Sprintf("id %q", id.String), "proto is that of client %q", info.ID)
+		}
+		return nil
+	})
+	if err != nil {
+		return err
+	}
+	known := map[uint64]*subscriptionCheck{}
+	if err := c.subscriptions(ctx, clients, known); err != nil {
+		return err
+	}
+	return c.pending(ctx, known)
+}
+
+// subscriptionCheck is what the rows of SubsPending are compared with.
+type subscriptionCheck struct {
+	channel  *channelCheck // nil: there is none
+	lastSent uint64
+}
+
+func (c *check) subscriptions(ctx context.Context, clients map[string]bool, known map[uint64]*subscriptionCheck) error {
+	const text = "SELECT id, subid, lastsent, proto, deleted FROM Subscriptions ORDER BY subid, id"
+	return c.q.query(ctx, text, func(rows *sql.Rows) error {
+		var channel, id int64
+		var lastSent sql.NullInt64
+		var data []byte
+		var deleted sql.NullBool
+		ok, err := c.scanned(rows, "Subscriptions", &channel, &id, &lastSent, &data, &deleted)
+		if err != nil || !ok {
+			return err
+		}
+		bad := func(format string, args ...any) {
+			c.findings.add("subscription", "Subscriptions", fmt.Sprintf("id %d, subid %d", channel, id), format, args...)
+		}
+		ch := c.channels[channel]
+		twice := known[uint64(id)] != nil
+		sub := &subscriptionCheck{channel: ch, lastSent: uint64(lastSent.Int64)}
+		known[uint64(id)] = sub
+		switch {
+		case ch == nil:
+			bad("there is no channel %d", channel)
+			return nil
+		case deleted.Bool, ch.deleted, data == nil: // data: NATS Streaming had the row before the subscription
+			return nil
+		case twice:
+			bad("the subid is that of another subscription, too")
+		}
+		c.report.Subscriptions++
+		state := &spb.SubState{}
+		if err := state.Unmarshal(data); err != nil {
+			bad("proto is no SubState: %v", err)
+			return nil
+		}
+		if state.ID != uint64(id) {
+			bad("proto is that of subscription %d", state.ID)
+		}
+		sub.lastSent = max(sub.lastSent, state.LastSent)
+		ch.sent(sub.lastSent, bad)
+		if !clients[state.ClientID] && !state.IsDurable && state.DurableName == "" {
+			c.notes.add("subscription", "Subscriptions", fmt.Sprintf("id %d, subid %d", channel, id),
+				"client %q is not registered: the next start of a server drops the subscription", state.ClientID)
+		}
+		return nil
+	})
+}
+
+// sent compares what a subscription was sent with what the channel has given.
+func (ch *channelCheck) sent(last uint64, bad func(format string, args ...any)) {
+	if last > uint64(max(ch.maxseq, 0)) {
+		bad("sequence %d was sent, but the last one of channel %q is %d", last, ch.name, ch.maxseq)
+	}
+}
+
+func (c *check) pending(ctx context.Context, known map[uint64]*subscriptionCheck) error {
+	return c.q.query(ctx, c.dialect.statements().pendings, func(rows *sql.Rows) error {
+		var id, row int64
+		var seq, lastSent sql.NullInt64
+		var pending, acks []byte
+		ok, err := c.scanned(rows, "SubsPending", &id, &row, &seq, &lastSent, &pending, &acks)
+		if err != nil || !ok {
+			return err
+		}
+		key := fmt.Sprintf("subid %d, row %d", id, row)
+		bad := func(format string, args ...any) { c.findings.add("pending", "SubsPending", key, format, args...) }
+		sub := known[uint64(id)]
+		switch {
+		case sub == nil && row != 0:
+			c.notes.add("pending", "SubsPending", key, "NATS Streaming left it over: there is no such subscription")
+			return nil
+		case sub == nil:
+			bad("there is no subscription %d", id)
+			return nil
+		case sub.channel == nil || sub.channel.deleted:
+			return nil
+		}
+		sent, err := decodeSequences(pending)
+		if err != nil {
+			bad("pending is no list of sequences: %v", err)
+			return nil
+		}
+		if _, err := decodeSequences(acks); err != nil {
+			bad("acks is no list of sequences: %v", err)
+			return nil
+		}
+		last := uint64(max(seq.Int64, lastSent.Int64, 0))
+		if row == 0 {
+			for i, s := range sent {
+				if s > last || s == 0 || i > 0 && s <= sent[i-1] {
+					bad("pending sequence %d at position %d is above lastsent, %d, or not above the one before it", s, i+1, last)
+					break
+				}
+			}
+		}
+		sub.channel.sent(last, bad)
+		return nil
+	})
+}
