@@ -2,7 +2,6 @@ package server
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"log/slog"
 	"slices"
@@ -206,17 +205,6 @@ func (c *channel) unindex(m *member) bool {
 	}
 	c.touch()
 	return true
-}
-
-// stopAcks ends the subscriptions to ack inboxes.
-func (c *channel) stopAcks() error {
-	c.mu.RLock()
-	defer c.mu.RUnlock()
-	var errs []error
-	for _, m := range c.byAckInbox {
-		errs = append(errs, m.acks.Unsubscribe())
-	}
-	return errors.Join(errs...)
 }
 
 // channels is the registry of channels.

@@ -27,7 +27,7 @@ func (g *group) backlog() backlog {
 		members = append(members[:len(members):len(members)], g.offline)
 	}
 	for _, m := range members {
-		for seq := range m.unacked.bySeq {
+		for seq := range m.unacked.expiry {
 			if b.msgs++; b.first == 0 || seq < b.first {
 				b.first = seq
 			}

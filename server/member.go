@@ -5,14 +5,12 @@ import (
 	"time"
 
 	"github.com/nats-io/nats-streaming-server/spb"
-	"github.com/nats-io/nats.go"
 )
 
 // member is one subscription of one client, active or, for a durable, offline.
 type member struct {
 	group  *group
 	client *client // nil while offline
-	acks   *nats.Subscription
 	// joined and from are what the log says of how it became a member, and of the group's start position.
 	joined, from string
 

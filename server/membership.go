@@ -27,6 +27,7 @@ type subscriptionStore interface {
 type memberships struct {
 	store    subscriptionStore
 	progress *progress
+	acks     *acks
 	// start starts the group's goroutine and returns what ends it.
 	start func(*group) (stop func())
 }
@@ -87,7 +88,10 @@ func (s *memberships) prepare(ctx context.Context, ch *channel, c *client, req *
 	if ch.deleted {
 		return nil, errChannelDeleted
 	}
-	count := ch.subscriptions()
+	subscribed := 0
+	if ch.limits.MaxSubscriptions > 0 {
+		subscribed = ch.subscriptions() // asks each group
+	}
 	key, durable := keyOf(req)
 	joined, from := "Added member to", ""
 	g := ch.group(key)
@@ -107,7 +111,7 @@ func (s *memberships) prepare(ctx context.Context, ch *channel, c *client, req *
 	if key.queue == "" && len(g.members) > 0 {
 		return nil, errDuplicateDurable
 	}
-	if limit := ch.limits.MaxSubscriptions; limit > 0 && count >= limit && g.offline == nil {
+	if limit := ch.limits.MaxSubscriptions; limit > 0 && g.offline == nil && subscribed >= limit {
 		return nil, errTooManySubs
 	}
 	return &member{group: g, client: c, joined: joined, from: from, state: &spb.SubState{
@@ -193,10 +197,7 @@ func (s *memberships) leave(ctx context.Context, m *member, unsubscribe bool) er
 		return nil
 	}
 	m.client.remove(m)
-	if m.acks != nil {
-		// The only errors are a closed connection or subscription: nothing left to end.
-		_ = m.acks.Unsubscribe()
-	}
+	s.acks.remove(m)
 
 	g.mu.Lock()
 	g.removeMember(m)

@@ -49,7 +49,8 @@ func startNATS(o *Options, logger natsd.Logger) (*natsd.Server, error) {
 // does not wait behind another.
 type conns struct {
 	general *nats.Conn // requests and published messages
-	send    *nats.Conn // everything that goes to clients: per client, order is kept
+	send    *nats.Conn // deliveries and answers to requests: per client, order is kept
+	pubAcks *nats.Conn // answers to published messages, which must not wait behind what is replayed
 	acks    *nats.Conn // acks of subscribers
 	hb      *nats.Conn // heartbeats
 }
@@ -59,7 +60,7 @@ func connect(o *Options, ns *natsd.Server, log *slog.Logger) (*conns, error) {
 	for _, it := range []struct {
 		name string
 		conn **nats.Conn
-	}{{"general", &c.general}, {"send", &c.send}, {"acks", &c.acks}, {"hb", &c.hb}} {
+	}{{"general", &c.general}, {"send", &c.send}, {"pubacks", &c.pubAcks}, {"acks", &c.acks}, {"hb", &c.hb}} {
 		nc, err := connectOne(o, ns, "_NSS-"+o.ClusterID+"-"+it.name, log)
 		if err != nil {
 			c.close()
@@ -134,7 +135,7 @@ func redactURLs(urls string) string {
 }
 
 func (c *conns) close() {
-	for _, nc := range []*nats.Conn{c.general, c.send, c.acks, c.hb} {
+	for _, nc := range []*nats.Conn{c.general, c.send, c.pubAcks, c.acks, c.hb} {
 		if nc != nil {
 			nc.Close()
 		}

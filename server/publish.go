@@ -72,5 +72,5 @@ func (s *service) onPublish(ctx context.Context, msg *nats.Msg) {
 func (s *service) refuse(reply string, req *pb.PubMsg, err error) {
 	s.metrics.failed(opPublish, err)
 	s.log.Debug("Publish refused", "client", req.ClientID, "channel", req.Subject, "error", err)
-	s.respond(reply, &pb.PubAck{Guid: req.Guid, Error: err.Error()})
+	s.respondOn(s.conns.pubAcks, reply, &pb.PubAck{Guid: req.Guid, Error: err.Error()})
 }

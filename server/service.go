@@ -28,6 +28,7 @@ type service struct {
 	clients   *clients
 	channels  *channels
 	members   *memberships
+	acks      *acks
 	progress  *progress
 	retention *retention
 	writer    *writer
@@ -105,9 +106,7 @@ func serve(ctx context.Context, o *Options, events eventBlocks, store *stores.St
 	committing.Wait()
 	stopGroups()
 	s.sending.Wait()
-	for _, ch := range s.channels.all() {
-		err = errors.Join(err, ch.stopAcks())
-	}
+	err = errors.Join(err, s.acks.stop())
 	if cause := context.Cause(ctx); errors.Is(cause, stores.ErrFenced) {
 		return cause
 	}
@@ -122,7 +121,8 @@ func newService(o *Options, events eventBlocks, store *stores.Store, c *conns, m
 	s.subjects = newSubjects(o.DiscoverPrefix, o.ClusterID)
 	s.clients = newClients(store, o.StoreTimeout)
 	s.progress = newProgress(store, o, m, log)
-	s.members = &memberships{store: store, progress: s.progress}
+	s.acks = newAcks(c.acks, o.ClusterID)
+	s.members = &memberships{store: store, progress: s.progress, acks: s.acks}
 	s.writer = &writer{
 		store:    store,
 		metrics:  m,
@@ -130,7 +130,7 @@ func newService(o *Options, events eventBlocks, store *stores.Store, c *conns, m
 		maxMsgs:  o.MaxBatchMsgs,
 		maxBytes: o.MaxBatchBytes,
 		timeout:  o.StoreTimeout,
-		respond:  func(reply string, ack *pb.PubAck) { s.respond(reply, ack) },
+		respond:  func(reply string, ack *pb.PubAck) { s.respondOn(s.conns.pubAcks, reply, ack) },
 		enforce:  func(ch *channel) { s.retention.enforce(context.Background(), ch) },
 		failed:   s.unavailable,
 		settled:  s.wakeAll,
@@ -196,6 +196,9 @@ func (s *service) startGroup(ctx context.Context, g *group) func() {
 // yet.
 func (s *service) recover(ctx context.Context) ([]*member, error) {
 	s.log.Info("Recovering the state...")
+	if err := s.acks.listen(); err != nil {
+		return nil, err
+	}
 	state, err := s.store.Recover(ctx)
 	if err != nil {
 		return nil, fmt.Errorf("recover the state: %w", err)
@@ -224,7 +227,7 @@ func (s *service) recover(ctx context.Context) ([]*member, error) {
 		for _, m := range members {
 			ch.index(m)
 			m.client.add(m)
-			if err := s.receiveAcks(m); err != nil {
+			if err := s.acks.add(m); err != nil {
 				return nil, err
 			}
 		}
@@ -313,7 +316,9 @@ func (s *service) wakeAll() {
 }
 
 // respond sends an answer; a request without a reply subject gets none.
-func (s *service) respond(reply string, m message) {
+func (s *service) respond(reply string, m message) { s.respondOn(s.conns.send, reply, m) }
+
+func (s *service) respondOn(conn *nats.Conn, reply string, m message) {
 	s.metrics.answered(m)
 	if reply == "" {
 		return
@@ -322,13 +327,16 @@ func (s *service) respond(reply string, m message) {
 	if err != nil {
 		panic(fmt.Sprintf("marshal %T: %v", m, err)) // cannot happen: the type has no way to fail
 	}
-	s.send(reply, b)
+	s.sendOn(conn, reply, b)
 }
 
-// send publishes to a client. An error means that the connection to NATS is down or the message
+// send sends to a client what must keep its order.
+func (s *service) send(subject string, data []byte) { s.sendOn(s.conns.send, subject, data) }
+
+// sendOn publishes to a client. An error means that the connection to NATS is down or the message
 // too large for a NATS server that changed its limit; the client's time-out or ack timeout covers both.
-func (s *service) send(subject string, data []byte) {
-	if err := s.conns.send.Publish(subject, data); err != nil {
+func (s *service) sendOn(conn *nats.Conn, subject string, data []byte) {
+	if err := conn.Publish(subject, data); err != nil {
 		s.log.Debug("Sending to a client", "subject", subject, "error", err)
 	}
 }
@@ -342,6 +350,8 @@ func (s *service) afterReceived(client string, f func()) {
 		defer s.requests.Done()
 		defer end()
 		<-begin
+		// The answers to what was published before have a connection of their own, too: they go out before f's.
+		_ = s.conns.pubAcks.FlushTimeout(ackFlushTimeout)
 		f()
 	}
 	queued := func() {

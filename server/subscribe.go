@@ -10,7 +10,7 @@ import (
 	"github.com/nats-io/stan.go/pb"
 )
 
-// ackFlushTimeout bounds how long NATS may take to confirm the subscription to an ack inbox.
+// ackFlushTimeout bounds how long NATS may take to confirm subscriptions, and to hand over the acks on the way.
 const ackFlushTimeout = 5 * time.Second
 
 func (s *service) onSubscribe(ctx context.Context, msg *nats.Msg) {
@@ -97,44 +97,20 @@ func (s *service) joinAndRespond(ctx context.Context, c *client, ch *channel, re
 	defer cancel()
 	ch.membership.Lock()
 	defer ch.membership.Unlock()
-	m, err := s.members.prepare(ctx, ch, c, req, nats.NewInbox())
+	m, err := s.members.prepare(ctx, ch, c, req, s.acks.newInbox())
 	if err != nil {
 		return nil, false, err
 	}
-	if err := s.receiveAcks(m); err != nil {
+	if err := s.members.record(ctx, m); err != nil {
 		return nil, false, err
 	}
-	err = s.conns.acks.FlushTimeout(ackFlushTimeout)
-	if err == nil {
-		err = s.members.record(ctx, m)
-	}
-	if err != nil {
-		// The subscription's own error is lost with it: the connection is closed, which ends it too.
-		_ = m.acks.Unsubscribe()
+	if err := s.acks.add(m); err != nil {
 		return nil, false, err
 	}
 	s.respond(reply, &pb.SubscriptionResponse{AckInbox: m.state.AckInbox})
 	active := s.members.activate(m)
 	s.log.Debug(m.logged(m.joined) + m.from)
 	return m, active, nil
-}
-
-// receiveAcks subscribes to the member's ack inbox.
-func (s *service) receiveAcks(m *member) error {
-	sub, err := s.conns.acks.Subscribe(m.state.AckInbox, func(msg *nats.Msg) {
-		var ack pb.Ack
-		if ack.Unmarshal(msg.Data) == nil && ack.Subject == m.group.ch.name {
-			m.group.ack(m, ack.Sequence)
-		}
-	})
-	if err == nil {
-		err = unlimited(sub)
-	}
-	if err != nil {
-		return fmt.Errorf("subscribe to ack inbox: %w", err)
-	}
-	m.acks = sub
-	return nil
 }
 
 // onUnsubscribe handles an unsubscribe request, which destroys a durable, and a sub-close, which keeps it.

@@ -1,6 +1,7 @@
 package server
 
 import (
+	"cmp"
 	"container/heap"
 	"slices"
 	"time"
@@ -16,55 +17,85 @@ func monotonic() time.Duration { return time.Since(started) }
 // unacked is the set of messages that a member was sent and has not acknowledged, with the time
 // at which each is due for redelivery. The zero value is empty.
 type unacked struct {
-	bySeq map[uint64]*unackedMsg
-	heap  expiryHeap
+	expiry map[uint64]time.Duration // by sequence, on the clock of monotonic
+	// heap orders them. An entry stays when its message is acknowledged or gets another expiry, since most messages
+	// are acknowledged long before they are due; such entries are dropped when they come up, or are more than half.
+	heap expiryHeap
 }
 
-type unackedMsg struct {
-	seq    uint64
-	expiry time.Duration // on the clock of monotonic
-	index  int           // in the heap
+// expiring is a message and when it is due.
+type expiring struct {
+	at  time.Duration
+	seq uint64
 }
 
-func (u *unacked) len() int { return len(u.bySeq) }
+// staleEntries is how many entries of the heap may be stale whatever the number of messages.
+const staleEntries = 64
+
+func (u *unacked) len() int { return len(u.expiry) }
 
 func (u *unacked) has(seq uint64) bool {
-	_, ok := u.bySeq[seq]
+	_, ok := u.expiry[seq]
 	return ok
 }
 
 // put adds the message, or changes when it is due.
-func (u *unacked) put(seq uint64, expiry time.Duration) {
-	if m, ok := u.bySeq[seq]; ok {
-		m.expiry = expiry
-		heap.Fix(&u.heap, m.index)
+func (u *unacked) put(seq uint64, at time.Duration) {
+	if u.expiry == nil {
+		u.expiry = make(map[uint64]time.Duration)
+	}
+	if before, ok := u.expiry[seq]; ok && before == at {
 		return
 	}
-	if u.bySeq == nil {
-		u.bySeq = make(map[uint64]*unackedMsg)
-	}
-	m := &unackedMsg{seq: seq, expiry: expiry}
-	u.bySeq[seq] = m
-	heap.Push(&u.heap, m)
+	u.expiry[seq] = at
+	u.compact()
+	// As heap.Push does, without an allocation for each message.
+	u.heap = append(u.heap, expiring{at, seq})
+	heap.Fix(&u.heap, len(u.heap)-1)
 }
 
 // remove reports whether the message was in the set.
 func (u *unacked) remove(seq uint64) bool {
-	m, ok := u.bySeq[seq]
-	if !ok {
+	if !u.has(seq) {
 		return false
 	}
-	delete(u.bySeq, seq)
-	heap.Remove(&u.heap, m.index)
+	delete(u.expiry, seq)
+	u.compact()
 	return true
+}
+
+// compact drops stale entries if they are more than half.
+func (u *unacked) compact() {
+	if len(u.heap) <= 2*len(u.expiry)+staleEntries {
+		return
+	}
+	u.heap = slices.DeleteFunc(u.heap, u.stale)
+	heap.Init(&u.heap)
+}
+
+func (u *unacked) stale(e expiring) bool {
+	at, ok := u.expiry[e.seq]
+	return !ok || at != e.at
+}
+
+// pop drops the first entry, as heap.Pop does, without an allocation.
+func (u *unacked) pop() {
+	last := len(u.heap) - 1
+	u.heap[0] = u.heap[last]
+	if u.heap = u.heap[:last]; last > 0 {
+		heap.Fix(&u.heap, 0)
+	}
 }
 
 // next returns when the earliest message is due, and false if the set is empty.
 func (u *unacked) next() (time.Duration, bool) {
-	if len(u.heap) == 0 {
-		return 0, false
+	for len(u.heap) > 0 {
+		if !u.stale(u.heap[0]) {
+			return u.heap[0].at, true
+		}
+		u.pop()
 	}
-	return u.heap[0].expiry, true
+	return 0, false
 }
 
 // takeDue returns the messages due at the limit or earlier, ordered by expiry, then sequence. They
@@ -72,12 +103,18 @@ func (u *unacked) next() (time.Duration, bool) {
 // time has passed as well is due after the wait from the limit.
 func (u *unacked) takeDue(limit, wait time.Duration) []uint64 {
 	var due []uint64
-	for len(u.heap) > 0 && u.heap[0].expiry <= limit {
-		m := u.heap[0]
-		due = append(due, m.seq)
-		if m.expiry += wait; m.expiry <= limit {
-			m.expiry = limit + wait
+	for len(u.heap) > 0 && u.heap[0].at <= limit {
+		e := u.heap[0]
+		if u.stale(e) {
+			u.pop()
+			continue
 		}
+		due = append(due, e.seq)
+		if e.at += wait; e.at <= limit {
+			e.at = limit + wait
+		}
+		u.expiry[e.seq] = e.at
+		u.heap[0] = e
 		heap.Fix(&u.heap, 0)
 	}
 	return due
@@ -85,57 +122,32 @@ func (u *unacked) takeDue(limit, wait time.Duration) []uint64 {
 
 // byExpiry returns all sequences ordered by expiry, then sequence.
 func (u *unacked) byExpiry() []uint64 {
-	msgs := slices.Clone(u.heap)
-	slices.SortFunc(msgs, func(a, b *unackedMsg) int {
-		if a.before(b) {
-			return -1
-		}
-		return 1
-	})
-	seqs := make([]uint64, len(msgs))
-	for i, m := range msgs {
-		seqs[i] = m.seq
-	}
+	seqs := u.sequences()
+	slices.SortStableFunc(seqs, func(a, b uint64) int { return cmp.Compare(u.expiry[a], u.expiry[b]) })
 	return seqs
 }
 
 // sequences returns all sequences, ascending.
 func (u *unacked) sequences() []uint64 {
-	seqs := make([]uint64, 0, len(u.bySeq))
-	for seq := range u.bySeq {
+	seqs := make([]uint64, 0, len(u.expiry))
+	for seq := range u.expiry {
 		seqs = append(seqs, seq)
 	}
 	slices.Sort(seqs)
 	return seqs
 }
 
-func (m *unackedMsg) before(o *unackedMsg) bool {
-	if m.expiry != o.expiry {
-		return m.expiry < o.expiry
-	}
-	return m.seq < o.seq
-}
-
 // expiryHeap implements heap.Interface.
-type expiryHeap []*unackedMsg
+type expiryHeap []expiring
 
-func (h expiryHeap) Len() int           { return len(h) }
-func (h expiryHeap) Less(i, j int) bool { return h[i].before(h[j]) }
-func (h expiryHeap) Swap(i, j int) {
-	h[i], h[j] = h[j], h[i]
-	h[i].index, h[j].index = i, j
+func (h expiryHeap) Len() int { return len(h) }
+
+func (h expiryHeap) Less(i, j int) bool {
+	return h[i].at < h[j].at || h[i].at == h[j].at && h[i].seq < h[j].seq
 }
 
-func (h *expiryHeap) Push(x any) {
-	m := x.(*unackedMsg)
-	m.index = len(*h)
-	*h = append(*h, m)
-}
+func (h expiryHeap) Swap(i, j int) { h[i], h[j] = h[j], h[i] }
 
-func (h *expiryHeap) Pop() any {
-	old := *h
-	m := old[len(old)-1]
-	old[len(old)-1] = nil
-	*h = old[:len(old)-1]
-	return m
-}
+// Push and Pop are not called: they would allocate.
+func (h *expiryHeap) Push(any) { panic("not used") }
+func (h *expiryHeap) Pop() any { panic("not used") }

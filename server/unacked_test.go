@@ -1,6 +1,7 @@
 package server
 
 import (
+	"fmt"
 	"slices"
 	"testing"
 	"time"
@@ -28,13 +29,13 @@ func TestUnackedOrdersByExpiryThenSequence(t *testing.T) {
 		t.Errorf("next = %v, %v, want 30", at, ok)
 	}
 	// Each is due again after the wait from its own time, or, if that has passed too, from the limit.
-	if got, want := u.byExpiry(), []uint64{1, 5, 3, 4}; !slices.Equal(got, want) || u.bySeq[5].expiry != 110 || u.bySeq[3].expiry != 120 {
-		t.Errorf("after takeDue: %v due at %v and %v, want %v at 110 and 120", got, u.bySeq[5].expiry, u.bySeq[3].expiry, want)
+	if got, want := u.byExpiry(), []uint64{1, 5, 3, 4}; !slices.Equal(got, want) || u.expiry[5] != 110 || u.expiry[3] != 120 {
+		t.Errorf("after takeDue: %v due at %v and %v, want %v at 110 and 120", got, u.expiry[5], u.expiry[3], want)
 	}
 	var late unacked
 	late.put(7, 10)
-	if late.takeDue(1000, 100); late.bySeq[7].expiry != 1100 {
-		t.Errorf("long overdue: due again at %v, want 1100", late.bySeq[7].expiry)
+	if late.takeDue(1000, 100); late.expiry[7] != 1100 {
+		t.Errorf("long overdue: due again at %v, want 1100", late.expiry[7])
 	}
 	if !u.remove(1) || u.remove(1) {
 		t.Error("remove must report whether the message was there")
@@ -42,5 +43,53 @@ func TestUnackedOrdersByExpiryThenSequence(t *testing.T) {
 	u.put(4, 50)
 	if got, want := u.takeDue(60, 100), []uint64{4}; !slices.Equal(got, want) {
 		t.Errorf("takeDue after put = %v, want %v", got, want)
+	}
+}
+
+// Entries of acknowledged messages do not pile up, and never come up.
+func TestUnackedForgetsTheAcknowledged(t *testing.T) {
+	t.Parallel()
+	var u unacked
+	const total, window = 100_000, 1000
+	for seq := uint64(1); seq <= total; seq++ {
+		u.put(seq, time.Duration(seq))
+		if seq > window {
+			u.remove(seq - window)
+		}
+		if len(u.heap) > 2*window+2*staleEntries {
+			t.Fatalf("%d entries for %d messages", len(u.heap), u.len())
+		}
+	}
+	if at, ok := u.next(); !ok || at != total-window+1 {
+		t.Errorf("next = %v, %v, want %v", at, ok, total-window+1)
+	}
+	if due := u.takeDue(total, total); len(due) != window || due[0] != total-window+1 || due[window-1] != total {
+		t.Errorf("takeDue = %d messages, want the last %d", len(due), window)
+	}
+	for seq := range uint64(total) {
+		u.put(5, time.Duration(seq))
+	}
+	if u.len() != window+1 || len(u.heap) > 3*window {
+		t.Errorf("%d messages and %d entries after changes of one", u.len(), len(u.heap))
+	}
+	if due := u.takeDue(total-1, 1); !slices.Equal(due, []uint64{5}) {
+		t.Errorf("takeDue = %v, want [5]", due)
+	}
+}
+
+func BenchmarkUnacked(b *testing.B) {
+	for _, window := range []uint64{10, 1000, 10_000} {
+		b.Run(fmt.Sprint(window), func(b *testing.B) {
+			b.ReportAllocs()
+			var u unacked
+			seq := uint64(0)
+			for b.Loop() {
+				seq++
+				u.put(seq, time.Duration(seq))
+				if seq > window {
+					u.remove(seq - window)
+				}
+			}
+		})
 	}
 }

@@ -337,3 +337,27 @@ func TestSlowSubscriberDelaysNobody(t *testing.T) {
 		stuck.none(t)
 	})
 }
+
+// The server's own NATS subscriptions do not grow with the subscribers: every close of a client waits for each of them.
+func TestAcksShareOneSubscription(t *testing.T) {
+	t.Parallel()
+	s := start(t, "sqlite", databases.SQLite(t), "-m", "-1")
+	sc := s.connect("client")
+	subscriptions := func() int { return int(s.json("/varz")["subscriptions"].(float64)) }
+	const n = 20
+	before := subscriptions()
+	var inboxes []inbox
+	for range n {
+		_, in := subscribe(t, sc, "c", stan.DeliverAllAvailable(), stan.SetManualAckMode(), stan.MaxInflight(1))
+		inboxes = append(inboxes, in)
+	}
+	if got := subscriptions() - before; got != n {
+		t.Errorf("%d subscribers made %d NATS subscriptions, want their %d inboxes", n, got, n)
+	}
+	fill(t, sc, "c", 2)
+	for _, in := range inboxes {
+		if m := in.next(t); m.Sequence != 1 || m.Ack() != nil || in.next(t).Sequence != 2 {
+			t.Error("an acknowledgement does not let the next message flow")
+		}
+	}
+}
