@@ -3,7 +3,7 @@ TOOL    := $(GO) tool -modfile=tools/go.mod
 TIMEOUT ?= 14m
 
 .DEFAULT_GOAL := build
-.PHONY: build test test-sql-million lint generate check-generated bench fuzz clean
+.PHONY: build test test-sql-million lint generate check-generated bench profile fuzz clean
 
 # One static binary.
 build:
@@ -35,10 +35,15 @@ check-generated: generate
 	@changed=$$(git status --porcelain -- '*.pb.go' '*.binpb'); \
 	if [ -n "$$changed" ]; then git diff -- '*.pb.go' '*.binpb'; echo "generated code is not current, commit what make generate makes:"; echo "$$changed"; exit 1; fi
 
-# Our server beside NATS Streaming's and the databases alone. Flags:
-# make bench BENCH='-runs 5 -n 50000'
+# Our server beside NATS Streaming, JetStream and the databases alone: docs/benchmarks.md. Flags, of which -help tells
+# all: make bench BENCH='-only publish,replay -db postgres -peers ours,raw', everything: make bench BENCH=-full
 bench:
 	$(GO) run ./test/bench $(BENCH)
+
+# CPU, heap, allocation, mutex and block profiles of our server while it publishes and replays, and their first
+# functions: make profile BENCH='-db sqlite -only publish'
+profile:
+	$(GO) run ./test/bench -profile profiles $(BENCH)
 
 # Look for input that the server answers wrongly or does not survive, each target for FUZZTIME. What is found is written
 # to testdata of the target's package, from where make test runs it.
@@ -50,5 +55,5 @@ fuzz:
 	$(GO) test ./proto -run '^$$' -fuzz '^FuzzMapping$$' -fuzztime $(FUZZTIME)
 
 clean:
-	rm -rf bin data
+	rm -rf bin data profiles
 	find . \( -name "*.test" -o -name "*.prof" -o -name "*.out" \) -delete

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"runtime"
 	"strings"
 	"time"
 
@@ -14,6 +15,10 @@ import (
 // natsStartTimeout bounds how long the embedded server may take to accept connections.
 const natsStartTimeout = 10 * time.Second
 
+// mutexProfileFraction is how many contended unlocks go into one sample of the mutex profile, which the NATS server's
+// profiling port shows but does not turn on.
+const mutexProfileFraction = 100
+
 // startNATS starts the embedded NATS server, or, with external servers, only its monitoring
 // port.
 func startNATS(o *Options, logger natsd.Logger) (*natsd.Server, error) {
@@ -22,6 +27,9 @@ func startNATS(o *Options, logger natsd.Logger) (*natsd.Server, error) {
 		if err := o.Login.admit(o.NATS); err != nil {
 			return nil, fmt.Errorf("start NATS server: %w", err)
 		}
+	}
+	if o.NATS.ProfPort != 0 {
+		runtime.SetMutexProfileFraction(mutexProfileFraction)
 	}
 	ns, err := natsd.NewServer(o.NATS)
 	if err != nil {

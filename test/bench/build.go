@@ -15,15 +15,16 @@ import (
 	"github.com/nats-eventstore/nats-eventstore/test/upstream"
 )
 
-func buildOurs(ctx context.Context, dir string) (string, error) {
-	progress("build our server")
+// build builds a program of this module or of one that it requires.
+func (s *setup) build(ctx context.Context, name, pkg string) (string, error) {
+	progress("build %s", name)
 	root, err := output(ctx, "", nil, "go", "list", "-m", "-f", "{{.Dir}}")
 	if err != nil {
 		return "", err
 	}
-	file := filepath.Join(dir, "nats-streaming-server")
+	file := filepath.Join(s.dir, name)
 	_, err = output(ctx, strings.TrimSpace(root), []string{"CGO_ENABLED=0"},
-		"go", "build", "-trimpath", "-buildvcs=false", "-o", file, "./cmd/nats-streaming-server")
+		"go", "build", "-trimpath", "-buildvcs=false", "-o", file, pkg)
 	return file, err
 }
 

@@ -1,8 +1,11 @@
 package main
 
 import (
+	"bytes"
+	"encoding/hex"
 	"fmt"
 	"strings"
+	"sync"
 	"sync/atomic"
 
 	"github.com/google/uuid"
@@ -12,29 +15,73 @@ import (
 )
 
 const (
-	eventBytes         = 512 // of the encoded event
+	eventBytes         = 512 // of the encoded event, where no other size is said
+	leastEventBytes    = 200
 	eventsPerAggregate = 10
 )
 
 // events counts all events of this run; an aggregate's are neighbours.
 var events atomic.Int64
 
-// newEvent makes the next event. Its identifier is a random UUID, as most
-// applications have it: neighbours in time are none in the index.
-func newEvent() *eventstorev1.Event {
-	n := events.Add(1)
-	e := &eventstorev1.Event{
-		EventId:       uuid.NewString(),
-		EventType:     "OrderCreated",
-		AggregateId:   fmt.Sprintf("order-%d", n/eventsPerAggregate),
-		AggregateType: "Order",
-		EventData:     []byte(`{"customer":"C-1001","total":129.90,"currency":"EUR","note":""}`),
-	}
-	pad := eventBytes - proto.Size(e) - 1 // the longer length takes one byte more
-	e.EventData = fmt.Appendf(nil, `{"customer":"C-1001","total":129.90,"currency":"EUR","note":"%s"}`, strings.Repeat("x", pad))
-	return e
+// A template makes events of one size: it changes the two identifiers in the encoded event, because the publisher must
+// not be what is measured.
+type template struct {
+	event     *eventstorev1.Event
+	encoded   []byte
+	id        int // where event_id begins in encoded
+	aggregate int // where aggregate_id's number begins
 }
 
-func newPayload() ([]byte, error) { return proto.Marshal(newEvent()) }
+const (
+	noID        = "00000000-0000-0000-0000-000000000000"
+	noAggregate = "order-000000000000"
+)
 
-func init() { uuid.EnableRandPool() } // the publisher must not be what is measured
+var templates sync.Map // of *template by size
+
+// templateOf makes one, or returns that which was made.
+func templateOf(size int) *template {
+	if t, ok := templates.Load(size); ok {
+		return t.(*template)
+	}
+	t := newTemplate(size)
+	templates.Store(size, t)
+	return t
+}
+
+func newTemplate(size int) *template {
+	e := &eventstorev1.Event{EventId: noID, EventType: "OrderCreated", AggregateId: noAggregate, AggregateType: "Order"}
+	for pad := max(0, size-300); proto.Size(e) != size; pad += size - proto.Size(e) {
+		e.EventData = fmt.Appendf(nil, `{"customer":"C-1001","total":129.90,"currency":"EUR","note":"%s"}`, strings.Repeat("x", pad))
+	}
+	encoded, err := proto.Marshal(e)
+	if err != nil {
+		panic(err) // it has no required field and only valid text
+	}
+	return &template{e, encoded, bytes.Index(encoded, []byte(noID)), bytes.Index(encoded, []byte(noAggregate)) + len("order-")}
+}
+
+// next writes the next event into buffer, which may be nil, and returns it. Its identifier is a random UUID, as most
+// applications have it: neighbours in time are none in the index.
+func (t *template) next(buffer []byte) []byte {
+	b := append(buffer[:0], t.encoded...)
+	u := uuid.New()
+	id := b[t.id:]
+	hex.Encode(id, u[:4])
+	hex.Encode(id[9:], u[4:6])
+	hex.Encode(id[14:], u[6:8])
+	hex.Encode(id[19:], u[8:10])
+	hex.Encode(id[24:], u[10:16])
+	n := events.Add(1) / eventsPerAggregate
+	for i := t.aggregate + 11; n > 0; i, n = i-1, n/10 {
+		b[i] = '0' + byte(n%10)
+	}
+	return b
+}
+
+// ids are the identifiers in an event that next made.
+func (t *template) ids(encoded []byte) (event, aggregate string) {
+	return string(encoded[t.id : t.id+len(noID)]), string(encoded[t.aggregate-len("order-") : t.aggregate+12])
+}
+
+func init() { uuid.EnableRandPool() }

@@ -10,7 +10,7 @@ import (
 	"time"
 
 	"github.com/nats-io/stan.go/pb"
-	"google.golang.org/protobuf/proto"
+	"google.golang.org/protobuf/encoding/protowire"
 	_ "modernc.org/sqlite" // driver "sqlite"
 )
 
@@ -18,27 +18,29 @@ const (
 	rawTable  = "raw_messages"
 	rawBatch  = 500
 	rawSelect = 1000
-	rawID     = 1 // of the channel
 )
 
 var rawColumns = []string{"id", "seq", "timestamp", "size", "data", "event_id", "aggregate_type", "aggregate_id",
 	"event_type", "event_version", "event_data", "metadata"}
 
-// rawTables is a workload of plain SQL on one connection: what a server can
-// reach at best, on a copy of our table with its indexes.
+// rawTables is a workload of plain SQL on one connection: what a server can reach at best, on a copy of our table with
+// its indexes.
 type rawTables struct {
 	options
 	name string
 	db   *sql.DB
-	seq  int64
+	last map[int]int64 // sequence by size of events, each of which has its channel
 }
 
-// rawDatabase copies the table that our server made.
-func (s *setup) rawDatabase(ctx context.Context, name string) (*rawTables, error) {
-	r := &rawTables{options: s.options, name: name}
+// startRaw copies the table that our server made.
+func (s *setup) startRaw(ctx context.Context, name string) (peer, error) {
+	if _, err := s.peer(ctx, peerID{ours, name}); err != nil {
+		return nil, err
+	}
+	r := &rawTables{options: s.options, name: name, last: map[int]int64{}}
 	source := s.sqliteSource("raw.db")
 	if name != "sqlite" {
-		source = s.servers[name].DSN("eventstore")
+		source = s.servers[name].DSN(databaseName(ours))
 	}
 	var err error
 	if r.db, err = open(name, source); err != nil {
@@ -63,7 +65,7 @@ func (s *setup) sqliteSource(file string) string {
 }
 
 func (s *setup) copySQLite(ctx context.Context, to *sql.DB) error {
-	files, err := filepath.Glob(filepath.Join(s.dir, "sqlite", "*.db"))
+	files, err := filepath.Glob(filepath.Join(s.dir, "sqlite-"+ours, "*.db"))
 	if err != nil || len(files) != 1 {
 		return fmt.Errorf("our server's database file: found %q", files)
 	}
@@ -94,33 +96,31 @@ func (s *setup) copySQLite(ctx context.Context, to *sql.DB) error {
 	return err
 }
 
-func (r *rawTables) measure(name string) func(context.Context) (float64, error) {
-	switch name {
-	case asyncWide, asyncNarrow:
-		return func(ctx context.Context) (float64, error) { return r.insert(ctx, rawBatch) }
-	case sync1:
-		return func(ctx context.Context) (float64, error) { return r.insert(ctx, 1) }
-	case replayNamed, replayPlain:
-		return r.selectAll
+func (r *rawTables) run(ctx context.Context, l load, size int) (float64, error) {
+	switch l.kind {
+	case publishAsync:
+		return r.insert(ctx, rawBatch, size)
+	case publishSync:
+		return r.insert(ctx, 1, size)
 	}
-	return nil
+	return r.selectAll(ctx, size)
 }
 
-// insert commits batches, each one statement that was prepared before, until a
-// limit is reached.
-func (r *rawTables) insert(ctx context.Context, batch int) (float64, error) {
+// insert commits batches, each one statement that was prepared before, until a limit is reached.
+func (r *rawTables) insert(ctx context.Context, batch, size int) (float64, error) {
 	stmt, err := r.db.PrepareContext(ctx, "INSERT INTO "+rawTable+" ("+strings.Join(rawColumns, ", ")+") VALUES "+r.placeholders(batch))
 	if err != nil {
 		return 0, err
 	}
 	defer stmt.Close()
 	args := make([]any, 0, batch*len(rawColumns))
-	n := 0
+	n, most := 0, min(r.n, maxBytes/size)
 	start := time.Now()
-	for n < r.n && time.Since(start) < r.limit {
+	for n < most && time.Since(start) < r.limit {
 		args = args[:0]
 		for range batch {
-			if args, err = r.row(args); err != nil {
+			r.last[size]++
+			if args, err = appendRow(args, size, r.last[size], size, channelOf(size)); err != nil {
 				return 0, err
 			}
 		}
@@ -132,23 +132,24 @@ func (r *rawTables) insert(ctx context.Context, batch int) (float64, error) {
 	return float64(n) / time.Since(start).Seconds(), nil
 }
 
-// row appends the columns of a new message, as our server stores it.
-func (r *rawTables) row(args []any) ([]any, error) {
-	e := newEvent()
-	e.EventVersion = uint64(events.Load()%eventsPerAggregate) + 1
-	payload, err := proto.Marshal(e)
-	if err != nil {
-		return nil, err
-	}
-	r.seq++
-	m := pb.MsgProto{Sequence: uint64(r.seq), Subject: channel, Data: payload, Timestamp: time.Now().UnixNano()}
+// appendRow appends the columns of a new message in a channel, as our server stores it.
+func appendRow(args []any, id int, seq int64, size int, channel string) ([]any, error) {
+	t := templateOf(size)
+	payload := t.next(nil)
+	event, aggregate := t.ids(payload)
+	version := events.Load()%eventsPerAggregate + 1
+	payload = protowire.AppendVarint(protowire.AppendTag(payload, versionField, protowire.VarintType), uint64(version))
+	m := pb.MsgProto{Sequence: uint64(seq), Subject: channel, Data: payload, Timestamp: time.Now().UnixNano()}
 	data, err := m.Marshal()
 	if err != nil {
 		return nil, err
 	}
-	return append(args, rawID, r.seq, m.Timestamp, len(data), data, e.EventId, e.AggregateType, e.AggregateId,
-		e.EventType, int64(e.EventVersion), string(e.EventData), nil), nil
+	return append(args, id, seq, m.Timestamp, len(data), data, event, t.event.AggregateType, aggregate,
+		t.event.EventType, version, string(t.event.EventData), nil), nil
 }
+
+// versionField is the number of event_version, which our server appends to an event.
+const versionField = 7
 
 // placeholders are those of rows, numbered where the database wants it.
 func (r *rawTables) placeholders(rows int) string {
@@ -173,7 +174,7 @@ func (r *rawTables) placeholders(rows int) string {
 }
 
 // selectAll reads pages of messages by key, from the first message on.
-func (r *rawTables) selectAll(ctx context.Context) (float64, error) {
+func (r *rawTables) selectAll(ctx context.Context, size int) (float64, error) {
 	query := "SELECT seq, data FROM " + rawTable + " WHERE id = ? AND seq >= ? ORDER BY seq LIMIT ?"
 	if r.name == "postgres" {
 		query = "SELECT seq, data FROM " + rawTable + " WHERE id = $1 AND seq >= $2 ORDER BY seq LIMIT $3"
@@ -186,7 +187,7 @@ func (r *rawTables) selectAll(ctx context.Context) (float64, error) {
 	n, next := 0, int64(1)
 	start := time.Now()
 	for n < r.n && time.Since(start) < r.limit {
-		read, err := page(ctx, stmt, &next)
+		read, err := page(ctx, stmt, size, &next)
 		if err != nil {
 			return 0, err
 		}
@@ -202,8 +203,8 @@ func (r *rawTables) selectAll(ctx context.Context) (float64, error) {
 }
 
 // page reads one page of messages and moves next behind it.
-func page(ctx context.Context, stmt *sql.Stmt, next *int64) (int, error) {
-	rows, err := stmt.QueryContext(ctx, rawID, *next, rawSelect)
+func page(ctx context.Context, stmt *sql.Stmt, id int, next *int64) (int, error) {
+	rows, err := stmt.QueryContext(ctx, id, *next, rawSelect)
 	if err != nil {
 		return 0, err
 	}

@@ -2,99 +2,96 @@ package main
 
 import (
 	"fmt"
+	"os"
 	"slices"
 	"strconv"
 	"strings"
 	"time"
-
-	"github.com/nats-eventstore/nats-eventstore/test/upstream"
 )
 
-// cachedSync is less than most disks take to store something for good.
-const cachedSync = 100 * time.Microsecond
-
-// report collects the results of all runs.
+// report collects the figures of all runs.
 type report struct {
+	options
 	machine string
 	fsync   time.Duration
-	rows    []row // in the order of the first result
-	results map[trialKey][]float64
+	cells   []cell                        // in the order of the first figure
+	results map[cell]map[string][]float64 // by peer
 }
 
-type row struct{ measure, database string }
-
-type trialKey struct {
-	row
-	column string
+// A cell is a row of the report: what all peers in it can be compared by.
+type cell struct {
+	section, name, database string
+	size                    int
+	unit                    string
 }
 
-func newReport(machine string, fsync time.Duration) *report {
-	return &report{machine: machine, fsync: fsync, results: map[trialKey][]float64{}}
+func (r *report) add(section string, t trial, f figure) {
+	name := t.name
+	if f.what != "" {
+		name += ", " + f.what
+	}
+	at := cell{section, name, t.peer.database, t.size, f.unit}
+	if r.results[at] == nil {
+		r.cells = append(r.cells, at)
+		r.results[at] = map[string][]float64{}
+	}
+	r.results[at][t.peer.name] = append(r.results[at][t.peer.name], f.value)
 }
 
-func (r *report) add(t trial, rate float64) {
-	at := row{t.measure, t.database}
-	if !slices.Contains(r.rows, at) {
-		r.rows = append(r.rows, at)
+// median is that of a peer's runs. A peer without database is the same in all rows.
+func (r *report) median(at cell, peer string) (float64, bool) {
+	values := slices.Clone(r.results[at][peer])
+	if len(values) == 0 && at.database != noDatabase {
+		at.database = noDatabase
+		values = slices.Clone(r.results[at][peer])
 	}
-	key := trialKey{at, t.column}
-	r.results[key] = append(r.results[key], rate)
+	if len(values) == 0 {
+		return 0, false
+	}
+	slices.Sort(values)
+	if len(values)%2 == 1 {
+		return values[len(values)/2], true
+	}
+	return (values[len(values)/2-1] + values[len(values)/2]) / 2, true
 }
 
-// median is 0 without results.
-func (r *report) median(at row, column string) float64 {
-	v := slices.Clone(r.results[trialKey{at, column}])
-	if len(v) == 0 {
-		return 0
-	}
-	slices.Sort(v)
-	if len(v)%2 == 1 {
-		return v[len(v)/2]
-	}
-	return (v[len(v)/2-1] + v[len(v)/2]) / 2
-}
-
-func (r *report) markdown() string {
-	var b strings.Builder
-	fmt.Fprintf(&b, "Messages per second, %d-byte events, every one synced when it is acknowledged; medians. %s; %s; fsync of 8 KiB: %v.\n\n",
-		eventBytes, time.Now().Format(time.DateOnly), r.machine, r.fsync.Round(time.Microsecond))
-	if r.fsync < cachedSync {
-		fmt.Fprintf(&b, "**An fsync this fast is probably answered by a cache:** where a sync costs more, synchronous figures are lower, and group commit gains more. Whether the cache survives a power failure, this run cannot tell.\n\n")
-	}
-	fmt.Fprintf(&b, "- **reference**: NATS Streaming %s with `-sql_no_caching`, same client, same database server. It stores no event columns.\n", upstream.Version)
-	fmt.Fprintf(&b, "- **raw**: the same rows by SQL on one connection: publish: INSERT of %d rows per commit; 1 publisher: one row per commit; replay: SELECT by key.\n\n", rawBatch)
-	b.WriteString("| | database | ours ÷ reference | ours ÷ raw | ours | reference | raw |\n|---|---|--:|--:|--:|--:|--:|\n")
-	for _, at := range r.rows {
-		o, f, w := r.median(at, ours), r.median(at, reference), r.median(at, raw)
-		fmt.Fprintf(&b, "| %s | %s | %s | %s | %s | %s | %s |\n", at.measure, at.database,
-			ratio(o, f), ratio(o, w), thousands(o), thousands(f), thousands(w))
-	}
-	for _, at := range r.rows {
-		if many, one := r.median(row{sync64, at.database}, ours), r.median(at, ours); at.measure == sync1 && one > 0 && many > 0 {
-			fmt.Fprintf(&b, "\n%s: 64 synchronous publishers reach %s times the throughput of one.\n", at.database, ratio(many, one))
+// write prints the report and writes its files.
+func (r *report) write() error {
+	text := r.markdown()
+	fmt.Print(text)
+	for _, f := range []struct {
+		name string
+		make func() ([]byte, error)
+	}{
+		{r.out, func() ([]byte, error) { return []byte(text), nil }},
+		{r.csv, r.table},
+	} {
+		if f.name == "" {
+			continue
+		}
+		b, err := f.make()
+		if err == nil {
+			err = os.WriteFile(f.name, b, 0o644)
+		}
+		if err != nil {
+			return err
 		}
 	}
-	return b.String()
+	return nil
 }
 
-func ratio(a, b float64) string {
-	if a == 0 || b == 0 {
-		return ""
+// number writes 12345.6 as "12,346", 1.234 as "1.23".
+func number(v float64) string {
+	digits := 0
+	switch {
+	case v != 0 && v < 9.995:
+		digits = 2
+	case v != 0 && v < 99.95:
+		digits = 1
 	}
-	digits := 2
-	if a/b >= 10 {
-		digits = 0
-	}
-	return strconv.FormatFloat(a/b, 'f', digits, 64)
-}
-
-// thousands writes 12345.6 as "12,346"; nothing for 0.
-func thousands(v float64) string {
-	if v == 0 {
-		return ""
-	}
-	s := strconv.FormatFloat(v, 'f', 0, 64)
-	for i := len(s) - 3; i > 0; i -= 3 {
+	s := strconv.FormatFloat(v, 'f', digits, 64)
+	whole, _, _ := strings.Cut(s, ".")
+	for i := len(whole) - 3; i > 0; i -= 3 {
 		s = s[:i] + "," + s[i:]
 	}
 	return s

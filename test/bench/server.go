@@ -23,33 +23,65 @@ const (
 	stopTimeout  = 20 * time.Second
 )
 
-// serve starts a server and returns its URL when it says that it is ready.
-func (s *setup) serve(ctx context.Context, name, binary string, args []string) (string, error) {
-	progress("start %s", name)
-	port, err := databases.FreePort()
-	if err != nil {
-		return "", err
+// A program is a server that runs.
+type program struct {
+	*process.Process
+	url string
+	log *watcher
+}
+
+// stop ends the program cleanly, or kills it.
+func (p *program) stop() error {
+	p.Signal(syscall.SIGTERM)
+	select {
+	case <-p.Done():
+		return nil
+	case <-time.After(stopTimeout):
+		return errors.Join(fmt.Errorf("still runs %v after SIGTERM\n%s", stopTimeout, p.log.tail()), p.Kill())
 	}
-	w := &watcher{ready: make(chan struct{})}
-	cmd := exec.Command(binary, append([]string{"-cid", cluster, "-a", "127.0.0.1", "-p", strconv.Itoa(port)}, args...)...)
-	cmd.Dir = s.dir
-	cmd.Stdout, cmd.Stderr = w, w
-	p, err := process.Start(cmd, nil, syscall.SIGKILL)
+}
+
+// serve starts a NATS Streaming server and returns when it says that it is ready. It ends with the setup.
+func (s *setup) serve(ctx context.Context, name, binary string, args []string) (*program, error) {
+	progress("start %s", name)
+	return s.launch(ctx, name, readyLine, func(port string) *exec.Cmd {
+		return exec.Command(binary, append([]string{"-cid", cluster, "-a", "127.0.0.1", "-p", port}, args...)...)
+	})
+}
+
+// launch starts a program that listens on a port and returns when it writes the line ready.
+func (s *setup) launch(ctx context.Context, name, ready string, command func(port string) *exec.Cmd) (*program, error) {
+	p, err := s.begin(ctx, name, ready, command)
 	if err != nil {
-		return "", err
+		return nil, err
 	}
 	s.closers = append(s.closers, func() error {
-		p.Signal(syscall.SIGTERM)
-		select {
-		case <-p.Done():
-			return nil
-		case <-time.After(stopTimeout):
-			return errors.Join(fmt.Errorf("%s still runs %v after SIGTERM\n%s", name, stopTimeout, w.tail()), p.Kill())
+		if err := p.stop(); err != nil {
+			return fmt.Errorf("%s: %w", name, err)
 		}
+		return nil
 	})
+	return p, nil
+}
+
+// begin is launch of a program that the caller stops.
+func (s *setup) begin(ctx context.Context, name, ready string, command func(port string) *exec.Cmd) (*program, error) {
+	port, err := databases.FreePort()
+	if err != nil {
+		return nil, err
+	}
+	w := &watcher{text: ready, ready: make(chan struct{})}
+	cmd := command(strconv.Itoa(port))
+	cmd.Dir = s.dir
+	cmd.Stdout, cmd.Stderr = w, w
+	started, err := process.Start(cmd, nil, syscall.SIGKILL)
+	if err != nil {
+		return nil, err
+	}
+	p := &program{started, "nats://127.0.0.1:" + strconv.Itoa(port), w}
 	select {
 	case <-w.ready:
-		return "nats://127.0.0.1:" + strconv.Itoa(port), nil
+		return p, nil
 	case <-p.Done():
 		err = errors.New("ended before it was ready")
 	case <-time.After(readyTimeout):
@@ -57,11 +89,12 @@ func (s *setup) serve(ctx context.Context, name, binary string, args []string) (
 	case <-ctx.Done():
 		err = ctx.Err()
 	}
-	return "", fmt.Errorf("%s: %w\n%s", name, err, w.tail())
+	return nil, errors.Join(fmt.Errorf("%s: %w\n%s", name, err, w.tail()), p.Kill())
 }
 
 // watcher keeps the end of a server's log and waits for its ready line.
 type watcher struct {
+	text  string     // of the ready line
 	mu    sync.Mutex // guards the rest
 	log   []byte
 	ready chan struct{} // closed at the ready line
@@ -74,7 +107,7 @@ func (w *watcher) Write(b []byte) (int, error) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	w.log = append(w.log, b...)
-	if !w.seen && bytes.Contains(w.log, []byte(readyLine)) {
+	if !w.seen && bytes.Contains(w.log, []byte(w.text)) {
 		w.seen = true
 		close(w.ready)
 	}

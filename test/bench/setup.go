@@ -5,155 +5,179 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
+	"os"
 	"path/filepath"
 	"runtime"
+	"slices"
 	"strings"
 
 	"github.com/nats-eventstore/nats-eventstore/test/databases"
 	"github.com/nats-eventstore/nats-eventstore/test/upstream"
 )
 
-// The columns of the table.
-const (
-	ours      = "ours"
-	reference = "reference"
-	raw       = "raw"
-)
-
-// A trial is one cell of the table: take measures it once, per second.
-type trial struct {
-	measure, database, column string
-
-	take func(context.Context) (float64, error)
-}
-
-// setup holds what runs during the measures.
+// setup holds what runs during the measures. Databases and peers start when they are first asked for.
 type setup struct {
 	options
-	dir     string
-	servers map[string]*databases.Server // by database; nil: SQLite
-	closers []func() error
+	dir      string
+	servers  map[string]*databases.Server // by database; none: SQLite
+	running  map[peerID]peer
+	binaries map[string]string // by peer
+	closers  []func() error
+}
+
+func newSetup(o options, dir string) *setup {
+	return &setup{options: o, dir: dir, servers: map[string]*databases.Server{}, running: map[peerID]peer{}, binaries: map[string]string{}}
 }
 
 func (s *setup) close() error {
 	var errs []error
-	for i := len(s.closers) - 1; i >= 0; i-- {
-		errs = append(errs, s.closers[i]())
+	for _, closer := range slices.Backward(s.closers) {
+		errs = append(errs, closer())
 	}
 	return errors.Join(errs...)
 }
 
-// trials starts everything and returns the trials of one run, those of one
-// measure on one database side by side.
-func (s *setup) trials(ctx context.Context) ([]trial, error) {
-	var ourBinary, referenceBinary string
-	var err error
-	if s.has(s.columns, ours) {
-		if ourBinary = s.binary; ourBinary == "" {
-			if ourBinary, err = buildOurs(ctx, s.dir); err != nil {
-				return nil, err
-			}
-		}
+// peer is one that runs, started if need be.
+func (s *setup) peer(ctx context.Context, id peerID) (peer, error) {
+	if p, ok := s.running[id]; ok {
+		return p, nil
 	}
-	if s.has(s.columns, reference) {
-		progress("build NATS Streaming %s", upstream.Version)
-		if referenceBinary, err = upstream.Build(ctx); err != nil {
-			return nil, err
-		}
+	p, err := s.start(ctx, id)
+	if err == nil {
+		s.running[id] = p
 	}
-	perDatabase := map[string]map[string]workload{}
-	var names []string
-	for _, name := range []string{"sqlite", "postgres", "mysql"} {
-		if !s.has(s.databases, name) {
-			continue
-		}
-		loads, err := s.start(ctx, name, ourBinary, referenceBinary)
-		if err != nil {
-			return nil, err
-		}
-		names = append(names, name)
-		perDatabase[name] = loads
-	}
-	var trials []trial
-	for _, m := range measures {
-		for _, name := range names {
-			for _, column := range []string{ours, reference, raw} {
-				w, ok := perDatabase[name][column]
-				if !ok {
-					continue
-				}
-				if take := w.measure(m); take != nil {
-					trials = append(trials, trial{m, name, column, take})
-				}
-			}
-		}
-	}
-	return trials, nil
+	return p, err
 }
 
-// start starts one database with its servers; their workloads are by column.
-func (s *setup) start(ctx context.Context, name, ourBinary, referenceBinary string) (map[string]workload, error) {
-	loads := map[string]workload{}
-	if name != "sqlite" {
-		progress("start %s, durable", name)
-		server, err := databases.Start(databases.Kind(name), databases.Durable)
-		if err != nil {
-			return nil, err
+func (s *setup) start(ctx context.Context, id peerID) (peer, error) {
+	switch id.name {
+	case raw:
+		return s.startRaw(ctx, id.database)
+	case jetStream, jetStreamAlways:
+		return s.startJetStream(ctx, id)
+	case transport:
+		url, err := s.serveChild(ctx, transport)
+		return newStreaming(url, s.options), err
+	}
+	binary, err := s.binaryOf(ctx, id.name)
+	if err != nil {
+		return nil, err
+	}
+	args, err := s.arguments(ctx, id)
+	if err != nil {
+		return nil, err
+	}
+	p, err := s.serve(ctx, id.on(), binary, args)
+	if err != nil {
+		return nil, err
+	}
+	return newStreaming(p.url, s.options), nil
+}
+
+// arguments are those of a NATS Streaming server.
+func (s *setup) arguments(ctx context.Context, id peerID) ([]string, error) {
+	unlimited := []string{"-mm", "0", "-mb", "0"} // as ours is
+	switch {
+	case id.name == referenceFile:
+		return append(unlimited, "-store", "FILE", "-dir", filepath.Join(s.dir, "file"), "-file_sync"), nil
+	case id.database == "sqlite":
+		return []string{"-store", "FILE", "-dir", filepath.Join(s.dir, "sqlite-"+id.name)}, nil
+	}
+	source, err := s.database(id.database, id.name)
+	if err != nil {
+		return nil, err
+	}
+	args := []string{"-store", "SQL", "-sql_driver", id.database, "-sql_source", source}
+	switch id.name {
+	case reference:
+		args = append(append(args, unlimited...), "-sql_no_caching")
+	case referenceCached:
+		args = append(args, unlimited...)
+	case referenceBulk:
+		args = append(append(args, unlimited...), "-sql_bulk_insert_limit", "1000")
+	default:
+		return args, nil
+	}
+	return args, createReferenceTables(ctx, id.database, source)
+}
+
+// database creates an empty database for a peer and returns its source. The database server starts with the first.
+func (s *setup) database(kind, peer string) (string, error) {
+	server := s.servers[kind]
+	if server == nil {
+		progress("start %s, durable", kind)
+		var err error
+		if server, err = databases.Start(databases.Kind(kind), databases.Durable); err != nil {
+			return "", err
 		}
-		s.servers[name] = server
+		s.servers[kind] = server
 		s.closers = append(s.closers, server.Stop)
-		for _, database := range []string{"eventstore", "reference"} {
-			if err := server.CreateDatabase(database); err != nil {
-				return nil, err
-			}
-		}
 	}
-	if ourBinary != "" {
-		args := []string{"-store", "FILE", "-dir", filepath.Join(s.dir, "sqlite")}
-		if name != "sqlite" {
-			args = []string{"-store", "SQL", "-sql_driver", name, "-sql_source", s.servers[name].DSN("eventstore")}
+	name := databaseName(peer)
+	return server.DSN(name), server.CreateDatabase(name)
+}
+
+func databaseName(peer string) string { return "bench_" + strings.ReplaceAll(peer, "-", "_") }
+
+// binaryOf is the program of a peer, built once.
+func (s *setup) binaryOf(ctx context.Context, name string) (string, error) {
+	switch name {
+	case ours:
+		if s.binary != "" {
+			return filepath.Abs(s.binary)
 		}
-		url, err := s.serve(ctx, ours+" on "+name, ourBinary, args)
-		if err != nil {
-			return nil, err
-		}
-		loads[ours] = newClient(url, s.options)
-		if s.has(s.columns, raw) {
-			db, err := s.rawDatabase(ctx, name)
-			if err != nil {
-				return nil, fmt.Errorf("raw %s: %w", name, err)
-			}
-			loads[raw] = db
-		}
+	case before:
+		return filepath.Abs(s.before)
+	case jetStream, jetStreamAlways:
+		name = jetStream
+	default:
+		name = reference
 	}
-	if referenceBinary != "" && name != "sqlite" {
-		if err := createReferenceTables(ctx, name, s.servers[name].DSN("reference")); err != nil {
-			return nil, err
-		}
-		args := []string{"-store", "SQL", "-sql_driver", name, "-sql_source", s.servers[name].DSN("reference"),
-			"-sql_no_caching", "-mm", "0", "-mb", "0"} // 0: unlimited, as ours is
-		url, err := s.serve(ctx, reference+" on "+name, referenceBinary, args)
-		if err != nil {
-			return nil, err
-		}
-		loads[reference] = newClient(url, s.options)
+	if file := s.binaries[name]; file != "" {
+		return file, nil
 	}
-	return loads, nil
+	var file string
+	var err error
+	switch name {
+	case reference:
+		progress("build NATS Streaming %s", upstream.Version)
+		file, err = upstream.Build(ctx)
+	case jetStream:
+		file, err = s.build(ctx, "nats-server", "github.com/nats-io/nats-server/v2")
+	default:
+		file, err = s.build(ctx, "nats-streaming-server", "./cmd/nats-streaming-server")
+	}
+	s.binaries[name] = file
+	return file, err
 }
 
 // machine describes where the figures come from.
 func (s *setup) machine() string {
-	parts := []string{fmt.Sprintf("%d CPUs, %s/%s, %s", runtime.NumCPU(), runtime.GOOS, runtime.GOARCH, runtime.Version())}
-	for _, name := range []string{"postgres", "mysql"} {
-		server := s.servers[name]
+	parts := []string{fmt.Sprintf("%d CPUs (%s), %s/%s, %s", runtime.NumCPU(), processor(), runtime.GOOS, runtime.GOARCH, runtime.Version())}
+	for _, kind := range allDatabases {
+		server := s.servers[kind]
 		if server == nil {
 			continue
 		}
-		if v, err := version(name, server.DSN("eventstore")); err == nil {
+		if v, err := version(kind, server.DSN(kind)); err == nil { // each has a database of that name
 			parts = append(parts, v)
 		}
 	}
 	return strings.Join(parts, "; ")
+}
+
+// processor is what Linux calls the CPU.
+func processor() string {
+	b, err := os.ReadFile("/proc/cpuinfo")
+	if err != nil {
+		return "unknown"
+	}
+	for line := range strings.Lines(string(b)) {
+		if key, value, ok := strings.Cut(line, ":"); ok && strings.TrimSpace(key) == "model name" {
+			return strings.TrimSpace(value)
+		}
+	}
+	return "unknown"
 }
 
 func version(driver, source string) (string, error) {
@@ -167,8 +191,8 @@ func version(driver, source string) (string, error) {
 		return "", err
 	}
 	v, _, _ = strings.Cut(v, " (") // PostgreSQL goes on about its compiler
-	if driver == "mysql" && strings.Contains(v, "MariaDB") {
-		v = "MariaDB " + v
+	if number, _, ok := strings.Cut(v, "-MariaDB"); driver == "mysql" && ok {
+		v = "MariaDB " + number
 	}
 	return v, nil
 }

@@ -1,0 +1,99 @@
+package main
+
+import (
+	"errors"
+	"flag"
+	"fmt"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+)
+
+// options are the flags. README of them is the output of -help.
+type options struct {
+	only, databases, peers names
+	sizes                  sizes
+	runs                   int
+	n                      int
+	limit                  time.Duration
+	full                   bool
+	binary, before         string
+	profile                string
+	out, csv               string
+}
+
+// names is a list of names separated by commas; empty, it has all.
+type names []string
+
+func (l *names) String() string { return strings.Join(*l, ",") }
+
+func (l *names) Set(text string) error {
+	*l = nil
+	for _, name := range strings.Split(text, ",") {
+		if name = strings.TrimSpace(name); name != "" {
+			*l = append(*l, name)
+		}
+	}
+	return nil
+}
+
+func (l *names) has(name string) bool { return len(*l) == 0 || slices.Contains(*l, name) }
+
+// sizes are sizes of encoded events in bytes, separated by commas.
+type sizes []int
+
+func (l *sizes) String() string {
+	var parts []string
+	for _, size := range *l {
+		parts = append(parts, strconv.Itoa(size))
+	}
+	return strings.Join(parts, ",")
+}
+
+func (l *sizes) Set(text string) error {
+	*l = nil
+	for _, part := range strings.Split(text, ",") {
+		size, err := strconv.Atoi(part)
+		if err != nil || size < leastEventBytes {
+			return fmt.Errorf("size %q is not a number from %d on", part, leastEventBytes)
+		}
+		*l = append(*l, size)
+	}
+	return nil
+}
+
+func (o *options) register(f *flag.FlagSet) {
+	f.Var(&o.only, "only", "`sections` to measure: "+strings.Join(sectionNames(), ", ")+"; all of them if empty")
+	f.Var(&o.databases, "db", "`databases`: sqlite, postgres, mysql; all of them if empty")
+	f.Var(&o.peers, "peers", "who is measured: "+strings.Join(peerNames(), ", ")+"; all of them if empty")
+	o.sizes = sizes{256, 1024, 16384}
+	f.Var(&o.sizes, "sizes", "`bytes` of an event in the section sizes; elsewhere it has "+strconv.Itoa(eventBytes))
+	f.IntVar(&o.runs, "runs", 3, "`number` of times that each measure is taken; the tables show medians")
+	f.IntVar(&o.n, "n", 100_000, "most messages of one measure")
+	f.DurationVar(&o.limit, "limit", time.Second, "about the longest time of one measure")
+	f.BoolVar(&o.full, "full", false, "measure everything, and write docs/benchmarks.md, .csv and .svg")
+	f.StringVar(&o.binary, "binary", "", "our server's `file`, instead of building it")
+	f.StringVar(&o.before, "before", "", "another `file` of our server, to be compared with it")
+	f.StringVar(&o.profile, "profile", "", "write profiles of our server into this `directory` instead of measuring")
+	f.StringVar(&o.out, "out", "", "`file` to write the report to, besides standard output")
+	f.StringVar(&o.csv, "csv", "", "`file` to write the figures of each run to")
+}
+
+func (o *options) validate() error {
+	if o.runs < 1 || o.n < 1 || o.limit <= 0 {
+		return errors.New("-runs, -n and -limit must be positive")
+	}
+	for _, list := range []struct {
+		flag string
+		got  names
+		all  []string
+	}{{"-only", o.only, sectionNames()}, {"-db", o.databases, allDatabases}, {"-peers", o.peers, peerNames()}} {
+		for _, name := range list.got {
+			if !slices.Contains(list.all, name) {
+				return fmt.Errorf("%s: unknown %q, there are %s", list.flag, name, strings.Join(list.all, ", "))
+			}
+		}
+	}
+	return nil
+}

@@ -1,0 +1,96 @@
+package main
+
+import (
+	"context"
+	"fmt"
+)
+
+// A section is a part of the report that can be measured alone.
+type section struct {
+	name   string
+	about  string // a sentence of the report
+	trials func(*setup, context.Context) ([]trial, error)
+}
+
+// sections in the order in which they are measured: a replay reads what was published before.
+var sections []section
+
+func init() { // refers to itself through the flags
+	sections = []section{
+		{"publish", "Events of 512 bytes; each is acknowledged when it is durable, as the peer understands it.", loads(publishLoads, eventBytes)},
+		{"sync", "A synchronous publisher waits for each acknowledgement before it publishes the next event.", loads(syncLoads, eventBytes)},
+		{"live", "Until the last of ten subscribers has received the last event.", loads(liveLoads, eventBytes)},
+		{"replay", "Events of a channel from the first on, up to 1,024 of them unacknowledged; all are acknowledged.", loads(replayLoads, eventBytes)},
+		{"sizes", "The same with events of other sizes.", sizeTrials},
+	}
+}
+
+func sectionNames() (list []string) {
+	for _, s := range sections {
+		list = append(list, s.name)
+	}
+	return list
+}
+
+// A trial is one measure of one peer, taken once in each run.
+type trial struct {
+	name string
+	peer peerID
+	size int // of events
+	take func(context.Context) ([]figure, error)
+}
+
+// A figure is what a trial found. Some find several.
+type figure struct {
+	what  string // empty: the trial's only one
+	value float64
+	unit  string
+}
+
+func (f figure) detail() string {
+	if f.what == "" {
+		return ""
+	}
+	return f.what + " "
+}
+
+const perSecond = "/s"
+
+// loads are the trials of a section that measures all peers by the same loads.
+func loads(list []load, size int) func(*setup, context.Context) ([]trial, error) {
+	return func(s *setup, ctx context.Context) ([]trial, error) { return s.loadTrials(ctx, list, size) }
+}
+
+// sizeTrials are those of the plot of cost against size.
+func sizeTrials(s *setup, ctx context.Context) ([]trial, error) {
+	var all []trial
+	for _, size := range s.sizes {
+		trials, err := s.loadTrials(ctx, sizeLoads, size)
+		if err != nil {
+			return nil, err
+		}
+		all = append(all, trials...)
+	}
+	return all, nil
+}
+
+// loadTrials puts those of one load on one database side by side.
+func (s *setup) loadTrials(ctx context.Context, list []load, size int) ([]trial, error) {
+	var all []trial
+	for _, l := range list {
+		for _, id := range s.chosen() {
+			if !id.takes(l) {
+				continue
+			}
+			p, err := s.peer(ctx, id)
+			if err != nil {
+				return nil, fmt.Errorf("%s: %w", id.on(), err)
+			}
+			all = append(all, trial{l.name, id, size, func(ctx context.Context) ([]figure, error) {
+				rate, err := p.run(ctx, l, size)
+				return []figure{{"", rate, perSecond}}, err
+			}})
+		}
+	}
+	return all, nil
+}
