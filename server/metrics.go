@@ -184,6 +184,7 @@ var errorKinds = []struct {
 	{stores.ErrFenced, "fenced"},
 	{stores.ErrUnavailable, "unavailable"},
 	{stores.ErrDuplicateEvent, "duplicate_event"},
+	{stores.ErrPartlyStored, "duplicate_event"},
 	{stores.ErrRefused, "refused"},
 	{proto.ErrInvalid, "invalid_event"},
 	{errSubjectMismatch, "subject_mismatch"},
@@ -213,8 +214,9 @@ var errorKinds = []struct {
 
 func errorKind(err error) string {
 	var version *stores.VersionError
+	var expectation *stores.ExpectationError
 	switch {
-	case errors.As(err, &version):
+	case errors.As(err, &version), errors.As(err, &expectation):
 		return kindWrongVersion
 	case errors.Is(err, stores.ErrUnknownChannel): // the one that the message was meant for is no more
 		return kindChannelDeleted

@@ -23,7 +23,11 @@ type Append struct {
 	Versions Versions
 	// Copies are messages that are stored if and only if this one is. One that is a duplicate has none.
 	Copies []Copy
+	// Group joins this message with its neighbours of the same Group: all are stored, or none. nil: it stands alone.
+	Group *Group
 }
+
+func (a *Append) eventKey() eventKey { return eventKey{a.Channel.id, a.Event.ID} }
 
 func (a *Append) aggregate() aggregate {
 	return aggregate{a.Channel.id, a.Event.AggregateType, a.Event.AggregateID}
@@ -34,6 +38,7 @@ type Result struct {
 	Sequence  uint64    // given, or of the event that is stored already (Duplicate)
 	Message   Message   // as stored; zero if it is a duplicate or an error
 	Copies    []Message // as stored, in the order of Append.Copies
+	Version   uint64    // event_version as the stored event carries it; 0 of no event
 	Duplicate bool      // the same event_id with the same content is stored already: a success
 	Err       error     // why it was not stored; it took no sequence
 }
@@ -41,8 +46,8 @@ type Result struct {
 // Append stores a batch of messages of any channels, in order, in one transaction, and returns a result for each.
 //
 // A message that can not be stored has an error in its result, and the others are stored: *VersionError,
-// ErrDuplicateEvent, ErrRefused, ErrUnknownChannel. If the database refuses a row, the batch is halved until that row
-// stands alone, so that it can take several transactions.
+// ErrDuplicateEvent, ErrRefused, ErrUnknownChannel; of a Group also *ExpectationError and ErrPartlyStored. If the database
+// refuses a row, the batch is halved until that row, or its group, stands alone, so that it can take several transactions.
 //
 // The error is the batch's: ErrFenced, ErrUnavailable, ErrClosed. Results without an error then are stored
 // nevertheless, by an earlier part of a batch that was halved; all others have the error of the batch, too. Append
@@ -113,21 +118,22 @@ func (b *batch) run(ctx context.Context, items []int) error {
 			return err
 		}
 		stored := p.items()
+		alone := len(stored) == 1 || b.joined(stored[0], stored[len(stored)-1])
 		switch {
-		case failed.kind == failedUnique && (refreshed == 0 || len(stored) == 1 && refreshed < maxRefreshes):
+		case failed.kind == failedUnique && (refreshed == 0 || alone && refreshed < maxRefreshes):
 			// An event that is stored already, most likely. Ask, and plan again with the answer.
 			refreshed++
 			if err := b.refresh(ctx, p, items); err != nil {
 				return err
 			}
-		case len(stored) == 1:
-			culprit := stored[0]
-			b.results[culprit] = Result{Err: fmt.Errorf("%w: %w", ErrRefused, oneLine(failed.err))}
-			b.done[culprit] = true
+		case alone:
+			for _, culprit := range stored {
+				b.finish(culprit, Result{Err: fmt.Errorf("%w: %w", ErrRefused, oneLine(failed.err))})
+			}
 			// What followed on it, such as the same event once more, is planned without it.
-			items = slices.DeleteFunc(slices.Clone(items), func(item int) bool { return item == culprit })
+			items = slices.DeleteFunc(slices.Clone(items), func(item int) bool { return slices.Contains(stored, item) })
 		default:
-			middle := slices.Index(items, stored[len(stored)/2])
+			middle := b.boundary(items, slices.Index(items, stored[len(stored)/2]))
 			if err := b.run(ctx, items[:middle]); err != nil {
 				return err
 			}
@@ -156,13 +162,16 @@ func (b *batch) refresh(ctx context.Context, p *plan, items []int) error {
 }
 
 func (b *batch) dropHeads(items []int) {
+	drop := func(key aggregate) {
+		delete(b.heads, key)
+		b.s.heads.drop(key)
+	}
 	for _, item := range items {
 		if a := &b.appends[item]; a.Event != nil && a.Channel != nil {
-			key := a.aggregate()
-			delete(b.heads, key)
-			b.s.heads.drop(key)
+			drop(a.aggregate())
 		}
 	}
+	b.expected(items, drop)
 }
 
 func (p *plan) channels() []*Channel {
@@ -306,11 +315,11 @@ func (b *batch) settle(p *plan) {
 		if r.copied { // its item is finished: copies follow on it
 			b.results[r.item].Copies = append(b.results[r.item].Copies, m)
 		} else {
-			b.finish(r.item, Result{Sequence: r.sequence, Message: m})
+			b.finish(r.item, Result{Sequence: r.sequence, Version: r.carried(), Message: m})
 		}
 	}
 	for _, d := range p.duplicates {
-		b.finish(d.item, Result{Sequence: d.of.sequence, Duplicate: true})
+		b.finish(d.item, Result{Sequence: d.of.sequence, Version: d.of.carried(), Duplicate: true})
 	}
 	for _, d := range p.settled {
 		b.finish(d.item, d.result)

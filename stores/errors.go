@@ -24,6 +24,10 @@ var (
 	// error goes on with the event_id.
 	ErrDuplicateEvent = errors.New("already stored with different content")
 
+	// ErrPartlyStored means that some events of a group are stored already, and others are not: it is not the same group
+	// sent again.
+	ErrPartlyStored = errors.New("some of the events are already stored, others are not")
+
 	// ErrRefused means that the database refuses the row of this one message; the wrapped cause says why.
 	ErrRefused = errors.New("the database refused the message")
 
@@ -40,10 +44,11 @@ var (
 
 // VersionError is the refusal of an event whose event_version its aggregate does not take.
 type VersionError struct {
-	Aggregate string // aggregate_id
-	Head      uint64 // highest version of the aggregate's stored events, 0: it has none
-	Version   uint64 // version that the event carries; 0: none, and there is no next one
-	Taken     bool   // versions need only be unique, and another event has this one
+	Aggregate     string // aggregate_id
+	AggregateType string
+	Head          uint64 // highest version of the aggregate's stored events, 0: it has none
+	Version       uint64 // version that the event carries; 0: none, and there is no next one
+	Taken         bool   // versions need only be unique, and another event has this one
 }
 
 // Error returns the text that publishers test for; its words are a promise.

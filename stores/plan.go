@@ -20,8 +20,17 @@ type row struct {
 	data      []byte       // encoded pb.MsgProto
 	event     *proto.Event // nil: no event
 	version   uint64       // of the event, given by the publisher or by us
+	before    uint64       // highest version of its aggregate without it
 	document  []byte       // event_data as JSON
 	copied    bool         // one of the item's copies
+}
+
+// carried returns the version that subscribers see.
+func (r *row) carried() uint64 {
+	if r.event != nil && r.event.Version != 0 {
+		return r.event.Version // not the column's, where versions are off
+	}
+	return r.version
 }
 
 // stored is an event that the database holds.
@@ -104,53 +113,75 @@ func (b *batch) simulate(items []int) (*plan, *questions, error) {
 	}
 	ask := &questions{}
 	now := time.Now().UnixNano()
-	for _, item := range items {
-		a := &b.appends[item]
-		if !p.known(b.s, a) {
-			p.refuse(item, ErrUnknownChannel)
-			continue
+	for len(items) > 0 {
+		n := b.unit(items)
+		var err error
+		if b.appends[items[0]].Group != nil {
+			err = p.group(b, items[:n], ask, now)
+		} else {
+			err = p.single(b, items[0], ask, now)
 		}
-		payload := a.Payload
-		var version uint64
-		if a.Event != nil {
-			id := eventKey{a.Channel.id, a.Event.ID}
-			if a.Event.ID != "" && p.again(b, item, id) {
-				continue
-			}
-			var err error
-			if version, err = p.version(b, a, ask); err != nil {
-				p.refuse(item, err)
-				continue
-			}
-			p.take(b, a, version)
-			if a.Event.Version == 0 {
-				payload = a.Mapping.AppendVersion(payload, version)
-			}
-		}
-		r := &row{item: item, channel: a.Channel, payload: payload, event: a.Event, version: version}
-		if a.Event != nil {
-			if b.documents[item] == nil {
-				b.documents[item] = a.Event.Document(b.s.dialect.jsonDepth())
-			}
-			r.document = b.documents[item]
-			if a.Event.ID != "" {
-				p.ids[eventKey{a.Channel.id, a.Event.ID}] = r
-			}
-		}
-		if err := p.place(r, a.Reply, now); err != nil {
+		if err != nil {
 			return nil, nil, err
 		}
-		for _, c := range a.Copies {
-			r := &row{item: item, channel: c.Channel, payload: payload, copied: true}
-			if c.Kind == CopyData {
-				r.payload = a.Event.Data
-			}
-			if err := p.place(r, "", now); err != nil {
-				return nil, nil, err
-			}
-		}
+		items = items[n:]
 	}
 	return p, ask, nil
+}
+
+// single gives a place to an item of no group, or refuses it.
+func (p *plan) single(b *batch, item int, ask *questions, now int64) error {
+	if !p.known(b.s, &b.appends[item]) {
+		p.refuse(item, ErrUnknownChannel)
+		return nil
+	}
+	if p.again(b, item) {
+		return nil
+	}
+	refused, err := p.put(b, item, ask, now)
+	if refused != nil {
+		p.refuse(item, refused)
+	}
+	return err
+}
+
+// put gives a place to an item and its copies, unless it is refused. The second error is none of the item's.
+func (p *plan) put(b *batch, item int, ask *questions, now int64) (refused, err error) {
+	a := &b.appends[item]
+	r := &row{item: item, channel: a.Channel, payload: a.Payload, event: a.Event}
+	if a.Event != nil {
+		key := a.eventKey()
+		if a.Event.ID != "" && p.ids[key] != nil {
+			return duplicateError(key), nil // within a group
+		}
+		if r.version, refused = p.version(b, a, ask); refused != nil {
+			return refused, nil
+		}
+		r.before = p.take(b, a, r.version)
+		if a.Event.Version == 0 {
+			r.payload = a.Mapping.AppendVersion(r.payload, r.version)
+		}
+		if b.documents[item] == nil {
+			b.documents[item] = a.Event.Document(b.s.dialect.jsonDepth())
+		}
+		r.document = b.documents[item]
+		if a.Event.ID != "" {
+			p.ids[key] = r
+		}
+	}
+	if err := p.place(r, a.Reply, now); err != nil {
+		return nil, err
+	}
+	for _, c := range a.Copies {
+		copied := &row{item: item, channel: c.Channel, payload: r.payload, copied: true}
+		if c.Kind == CopyData {
+			copied.payload = a.Event.Data
+		}
+		if err := p.place(copied, "", now); err != nil {
+			return nil, err
+		}
+	}
+	return nil, nil
 }
 
 // place gives a row the next sequence of its channel.
@@ -215,25 +246,46 @@ func (p *plan) advance(s *Store, c *Channel) *advance {
 }
 
 // again settles an event that is in this batch or, as far as is known, in the database already.
-func (p *plan) again(b *batch, item int, id eventKey) bool {
-	payload, mapping := b.appends[item].Payload, b.appends[item].Mapping
+func (p *plan) again(b *batch, item int) bool {
+	a := &b.appends[item]
+	payload, ok := p.earlier(b, a)
+	if !ok {
+		return false
+	}
+	id := a.eventKey()
+	switch first := p.ids[id]; {
+	case !a.Mapping.SameEvent(payload, a.Payload):
+		p.refuse(item, duplicateError(id))
+	case first != nil:
+		p.duplicates = append(p.duplicates, duplicate{item, first})
+	default:
+		p.settled = append(p.settled, settled{item, Result{Sequence: b.known[id].sequence, Version: payloadVersion(a.Mapping, payload), Duplicate: true}})
+	}
+	return true
+}
+
+// earlier returns the payload of the event that has the event_id of a message, if there is one.
+func (p *plan) earlier(b *batch, a *Append) ([]byte, bool) {
+	if a.Event == nil || a.Event.ID == "" {
+		return nil, false
+	}
+	id := a.eventKey()
 	if first := p.ids[id]; first != nil {
-		if mapping.SameEvent(first.payload, payload) {
-			p.duplicates = append(p.duplicates, duplicate{item, first})
-		} else {
-			p.refuse(item, duplicateError(id))
-		}
-		return true
+		return first.payload, true
 	}
 	if old := b.known[id]; old != nil {
-		if mapping.SameEvent(old.payload, payload) {
-			p.settled = append(p.settled, settled{item, Result{Sequence: old.sequence, Duplicate: true}})
-		} else {
-			p.refuse(item, duplicateError(id))
-		}
-		return true
+		return old.payload, true
 	}
-	return false
+	return nil, false
+}
+
+// payloadVersion returns the version that a stored payload carries.
+func payloadVersion(mapping *proto.Mapping, payload []byte) uint64 {
+	event, err := mapping.Extract(payload)
+	if err != nil {
+		return 0 // somebody else wrote it
+	}
+	return event.Version
 }
 
 func duplicateError(id eventKey) error {
@@ -247,14 +299,9 @@ func (p *plan) refuse(item int, err error) {
 // fillHeads makes the last versions of all aggregates of items known, by one query for those not in memory.
 func (b *batch) fillHeads(ctx context.Context, items []int) error {
 	var missing []aggregate
-	for _, item := range items {
-		a := &b.appends[item]
-		if a.Event == nil || a.Channel == nil {
-			continue
-		}
-		key := a.aggregate()
+	fill := func(key aggregate) {
 		if _, ok := b.heads[key]; ok {
-			continue
+			return
 		}
 		head, ok := b.s.heads.get(key)
 		if !ok {
@@ -263,6 +310,12 @@ func (b *batch) fillHeads(ctx context.Context, items []int) error {
 		}
 		b.heads[key] = head
 	}
+	for _, item := range items {
+		if a := &b.appends[item]; a.Event != nil && a.Channel != nil {
+			fill(a.aggregate())
+		}
+	}
+	b.expected(items, fill)
 	if len(missing) == 0 {
 		return nil
 	}

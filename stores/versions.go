@@ -57,18 +57,15 @@ func (q *questions) none() bool { return len(q.events)+len(q.heads)+len(q.versio
 // leaves no questions.
 func (p *plan) version(b *batch, a *Append, ask *questions) (uint64, error) {
 	key := a.aggregate()
-	head, ok := p.heads[key]
-	if !ok {
-		head = b.heads[key]
-	}
+	head := p.head(b, key)
 	given := a.Event.Version
 	if given == 0 || a.Versions == VersionsOff {
 		if head >= maxVersion {
-			return 0, &VersionError{Aggregate: key.id, Head: head}
+			return 0, &VersionError{Aggregate: key.id, AggregateType: key.typ, Head: head}
 		}
 		return head + 1, nil
 	}
-	refused := &VersionError{Aggregate: key.id, Head: head, Version: given}
+	refused := &VersionError{Aggregate: key.id, AggregateType: key.typ, Head: head, Version: given}
 	switch {
 	case given == head+1, given > head && a.Versions == VersionsUnique:
 		return given, nil
@@ -100,13 +97,23 @@ func (p *plan) version(b *batch, a *Append, ask *questions) (uint64, error) {
 	return 0, refused
 }
 
-// take takes the version of a planned event.
-func (p *plan) take(b *batch, a *Append, version uint64) {
+// head returns the highest version of an aggregate on top of the plan.
+func (p *plan) head(b *batch, key aggregate) uint64 {
+	if head, ok := p.heads[key]; ok {
+		return head
+	}
+	return b.heads[key]
+}
+
+// take takes the version of a planned event, and returns the highest of its aggregate before.
+func (p *plan) take(b *batch, a *Append, version uint64) uint64 {
 	key := a.aggregate()
-	p.heads[key] = max(version, p.heads[key], b.heads[key]) // not lower, where versions need only be unique
+	before := p.head(b, key)
+	p.heads[key] = max(version, before) // not lower, where versions need only be unique
 	if a.Versions == VersionsUnique {
 		p.versions[versionKey{key, version}] = true
 	}
+	return before
 }
 
 // answer asks the database.
