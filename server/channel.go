@@ -23,6 +23,7 @@ type channel struct {
 	tail   tail
 
 	versions stores.Versions // which event_version its events may carry
+	routes   []*Route        // of its events to other channels
 
 	warned bool           // about messages over the limits; used by the writer's goroutine
 	first  stores.Message // the first message's sequence and timestamp; used by the goroutine of retention
@@ -213,6 +214,7 @@ type channels struct {
 	events   eventBlocks
 	versions []ChannelVersions // of Options
 	limits   Limits
+	routes   []Route
 	new      func(stored *stores.Channel) *channel
 	log      *slog.Logger
 	timeout  time.Duration // of creating one, while the database is unavailable
@@ -262,6 +264,7 @@ func (r *channels) add(stored *stores.Channel) *channel {
 	c := r.new(stored)
 	if c.events = r.events.of(c.name); c.events != nil {
 		c.versions = c.events.versions(r.versions, c.name)
+		c.routes = toChannels(r.routes, c.name)
 	}
 	c.limits = r.limits.of(c.name, c.events != nil)
 	c.touch()

@@ -28,6 +28,7 @@ type metrics struct {
 	received, receivedBytes atomic.Uint64 // publish requests
 	stored                  atomic.Uint64 // messages committed
 	duplicates              atomic.Uint64 // events acknowledged that were stored before
+	routed                  atomic.Uint64 // copies of events committed to other channels
 	acks                    atomic.Uint64 // messages acknowledged by subscribers
 	delivered, redelivered  atomic.Uint64 // messages sent for the first time, and again
 	sentBytes               atomic.Uint64 // of both
@@ -65,6 +66,7 @@ func newMetrics() *metrics {
 		{"received_messages_total", "Publish requests received.", &m.received},
 		{"received_bytes_total", "Bytes of the publish requests received.", &m.receivedBytes},
 		{"stored_messages_total", "Published messages committed to the database.", &m.stored},
+		{"routed_messages_total", "Copies of events committed to channels of routes.", &m.routed},
 		{"duplicate_messages_total", "Events acknowledged without being stored, since they were stored before.", &m.duplicates},
 		{"acks_total", "Messages acknowledged by subscribers.", &m.acks},
 		{"delivered_messages_total", "Messages sent to subscribers for the first time.", &m.delivered},
@@ -115,6 +117,7 @@ func (m *metrics) committed(took time.Duration, results []stores.Result) {
 			duplicates++
 		default:
 			stored++
+			m.routed.Add(uint64(len(results[i].Copies)))
 		}
 	}
 	m.stored.Add(stored)

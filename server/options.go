@@ -38,6 +38,9 @@ type Options struct {
 	// Versions come before those of Events.
 	Versions []ChannelVersions
 
+	// Routes send events on to other channels and to streams.
+	Routes []Route
+
 	// Limits bound channels; by default nothing is limited.
 	Limits Limits
 	// ReplaceDurables lets a subscription request take over a durable that is active, which is an error otherwise.
@@ -110,6 +113,9 @@ func (o *Options) Validate() error {
 		return err
 	}
 	if err := o.Limits.validate(events.patterns()); err != nil {
+		return err
+	}
+	if err := validateRoutes(o.Routes, events); err != nil {
 		return err
 	}
 	if err := o.Store.Validate(); err != nil {

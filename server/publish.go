@@ -36,8 +36,7 @@ func (s *service) onPublish(ctx context.Context, msg *nats.Msg) {
 		s.refuse(msg.Reply, &req, errSubjectMismatch)
 		return
 	}
-	size := len(req.Subject) + len(req.Reply) + len(req.Data) + deliveryOverhead
-	if int64(size) > s.conns.send.MaxPayload() {
+	if !s.deliverable(req.Subject, req.Reply, req.Data) {
 		s.refuse(msg.Reply, &req, errTooLarge)
 		return
 	}
@@ -61,6 +60,11 @@ func (s *service) onPublish(ctx context.Context, msg *nats.Msg) {
 			return
 		}
 		p.append.Event, p.append.Mapping = &ev, mapping
+		if err := s.route(ctx, &p); err != nil {
+			s.unavailable(err)
+			s.refuse(msg.Reply, &req, stanError(err))
+			return
+		}
 	}
 	if s.log.Enabled(ctx, levelTrace) {
 		s.log.Log(ctx, levelTrace, fmt.Sprintf("[Client:%s] Received message", req.ClientID), "channel", ch.name, "guid", req.Guid)

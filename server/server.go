@@ -76,6 +76,13 @@ func run(ctx context.Context, o *Options, natsLog *natsLogger, log *slog.Logger)
 		log.Info(line)
 	}
 
+	for i := range o.Routes {
+		if o.Routes[i].Stream != "" {
+			return errors.New("routes to a stream are not available yet")
+		}
+		log.Info(o.Routes[i].describe())
+	}
+
 	c, err := connect(o, ns, log)
 	if err != nil {
 		return err

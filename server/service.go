@@ -140,6 +140,7 @@ func newService(o *Options, events eventBlocks, store *stores.Store, c *conns, m
 		events:   events,
 		versions: o.Versions,
 		limits:   o.Limits,
+		routes:   o.Routes,
 		new:      s.newChannel,
 		log:      log,
 		timeout:  o.StoreTimeout,
@@ -384,12 +385,12 @@ func (s *service) unavailable(err error) {
 
 // stanError gives an error the prefix that clients expect, unless it is a refusal.
 func stanError(err error) error {
+	if strings.HasPrefix(err.Error(), "stan: ") {
+		return err
+	}
 	var exact refusal
 	if errors.As(err, &exact) {
 		return exact
-	}
-	if strings.HasPrefix(err.Error(), "stan: ") {
-		return err
 	}
 	return fmt.Errorf("stan: %w", err)
 }

@@ -19,6 +19,7 @@ type appender interface {
 type publication struct {
 	ch     *channel
 	append stores.Append
+	copies []*channel // of append.Copies
 	guid   string
 	ack    string // subject of the PubAck
 	// barrier, if not nil, makes this no message but a call made after all messages
@@ -32,7 +33,7 @@ func (p *publication) size() int {
 	if p.append.Mapping != nil {
 		size += len(p.append.Event.Data) // it may be JSON, many times longer than the payload
 	}
-	return size
+	return size * (1 + len(p.copies))
 }
 
 // writer commits published messages in groups: it takes whatever was queued while the previous
@@ -135,6 +136,10 @@ func (w *writer) commit(batch []publication) error {
 	for i := range batch {
 		if results[i].Err == nil && !results[i].Duplicate {
 			stored[batch[i].ch] = append(stored[batch[i].ch], results[i].Message)
+			for j, m := range results[i].Copies {
+				to := batch[i].copies[j]
+				stored[to] = append(stored[to], m)
+			}
 		}
 	}
 	for ch, msgs := range stored {

@@ -92,6 +92,9 @@ type statements struct {
 	putClient    string // (id, hbinbox, proto)
 	deleteClient string // (id)
 
+	relay    string // (stream) → position
+	putRelay string // (stream, position)
+
 	maxChannelID  string // () → id
 	channels      string // () → id, name, maxseq, msgs, bytes, first sequence, last sequence, last timestamp
 	channel       string // (id) → the same without name
@@ -127,6 +130,7 @@ func (s *statements) all() []string {
 		s.readLease, s.takeLease, s.renewLease, s.releaseLease,
 		s.serverInfo, s.putServerInfo,
 		s.clients, s.putClient, s.deleteClient,
+		s.relay, s.putRelay,
 		s.maxChannelID, s.channels, s.channel, s.channelName, s.insertChannel,
 		s.maxSubscriptionID, s.subscriptions, s.putSubscription, s.deleteSubscription,
 		s.pendings, s.deletePending, s.deleteOldPending,

@@ -163,6 +163,9 @@ var mysqlStatements = statements{
 	putClient:    "INSERT INTO Clients (id, hbinbox, proto) VALUES (?, ?, ?) ON DUPLICATE KEY UPDATE hbinbox = VALUES(hbinbox), proto = VALUES(proto)",
 	deleteClient: "DELETE FROM Clients WHERE id = ?",
 
+	relay:    "SELECT position FROM Relays WHERE stream = ?",
+	putRelay: "INSERT INTO Relays (stream, position) VALUES (?, ?) ON DUPLICATE KEY UPDATE position = VALUES(position)",
+
 	maxChannelID:  "SELECT COALESCE(MAX(id), 0) FROM Channels",
 	channels:      "SELECT c.id, c.name, c.maxseq, c.msgs, c.bytes, (SELECT seq FROM Messages WHERE id = c.id ORDER BY seq LIMIT 1), (SELECT seq FROM Messages WHERE id = c.id ORDER BY seq DESC LIMIT 1), (SELECT timestamp FROM Messages WHERE id = c.id ORDER BY seq DESC LIMIT 1) FROM Channels AS c WHERE c.deleted = FALSE ORDER BY c.id",
 	channel:       "SELECT c.id, c.maxseq, c.msgs, c.bytes, (SELECT seq FROM Messages WHERE id = c.id ORDER BY seq LIMIT 1), (SELECT seq FROM Messages WHERE id = c.id ORDER BY seq DESC LIMIT 1), (SELECT timestamp FROM Messages WHERE id = c.id ORDER BY seq DESC LIMIT 1) FROM Channels AS c WHERE c.id = ?",

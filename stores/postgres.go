@@ -243,6 +243,9 @@ var postgresStatements = statements{
 	putClient:    "INSERT INTO Clients (id, hbinbox, proto) VALUES ($1, $2, $3) ON CONFLICT (id) DO UPDATE SET hbinbox = excluded.hbinbox, proto = excluded.proto",
 	deleteClient: "DELETE FROM Clients WHERE id = $1",
 
+	relay:    "SELECT position FROM Relays WHERE stream = $1",
+	putRelay: "INSERT INTO Relays (stream, position) VALUES ($1, $2) ON CONFLICT (stream) DO UPDATE SET position = excluded.position",
+
 	maxChannelID:  "SELECT COALESCE(MAX(id), 0) FROM Channels",
 	channels:      "SELECT c.id, c.name, c.maxseq, c.msgs, c.bytes, (SELECT seq FROM Messages WHERE id = c.id ORDER BY seq LIMIT 1), (SELECT seq FROM Messages WHERE id = c.id ORDER BY seq DESC LIMIT 1), (SELECT timestamp FROM Messages WHERE id = c.id ORDER BY seq DESC LIMIT 1) FROM Channels AS c WHERE c.deleted = FALSE ORDER BY c.id",
 	channel:       "SELECT c.id, c.maxseq, c.msgs, c.bytes, (SELECT seq FROM Messages WHERE id = c.id ORDER BY seq LIMIT 1), (SELECT seq FROM Messages WHERE id = c.id ORDER BY seq DESC LIMIT 1), (SELECT timestamp FROM Messages WHERE id = c.id ORDER BY seq DESC LIMIT 1) FROM Channels AS c WHERE c.id = $1",

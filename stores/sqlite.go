@@ -126,6 +126,9 @@ var sqliteStatements = statements{
 	putClient:    "INSERT INTO Clients (id, hbinbox, proto) VALUES (?, ?, ?) ON CONFLICT (id) DO UPDATE SET hbinbox = excluded.hbinbox, proto = excluded.proto",
 	deleteClient: "DELETE FROM Clients WHERE id = ?",
 
+	relay:    "SELECT position FROM Relays WHERE stream = ?",
+	putRelay: "INSERT INTO Relays (stream, position) VALUES (?, ?) ON CONFLICT (stream) DO UPDATE SET position = excluded.position",
+
 	maxChannelID:  "SELECT COALESCE(MAX(id), 0) FROM Channels",
 	channels:      "SELECT c.id, c.name, c.maxseq, c.msgs, c.bytes, (SELECT seq FROM Messages WHERE id = c.id ORDER BY seq LIMIT 1), (SELECT seq FROM Messages WHERE id = c.id ORDER BY seq DESC LIMIT 1), (SELECT timestamp FROM Messages WHERE id = c.id ORDER BY seq DESC LIMIT 1) FROM Channels AS c WHERE c.deleted = FALSE ORDER BY c.id",
 	channel:       "SELECT c.id, c.maxseq, c.msgs, c.bytes, (SELECT seq FROM Messages WHERE id = c.id ORDER BY seq LIMIT 1), (SELECT seq FROM Messages WHERE id = c.id ORDER BY seq DESC LIMIT 1), (SELECT timestamp FROM Messages WHERE id = c.id ORDER BY seq DESC LIMIT 1) FROM Channels AS c WHERE c.id = ?",

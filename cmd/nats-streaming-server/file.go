@@ -84,6 +84,8 @@ func (o *options) applyKey(b blockOf, name string, tk any) error {
 		return o.applyBlock(b, content)
 	case key == eventsKey:
 		return o.applyEvents(b, name, tk)
+	case key == routesKey:
+		return o.applyRoutes(b, name, tk)
 	case isBlock && isBlockKey:
 		// A file without streaming block may have blocks of NATS with the same name: their keys tell.
 		if it != nil && it.state == refused && b.strict {

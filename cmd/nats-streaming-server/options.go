@@ -25,6 +25,7 @@ type options struct {
 	streamingFile string // of -sc
 
 	block *server.EventBlock // one of Events, while the configuration file's is read; nil when flags are
+	route *server.Route      // one of Routes, while the configuration file is read
 }
 
 // databaseFile is the name of the SQLite database in the directory of a FILE store.
@@ -86,6 +87,7 @@ func load(args []string) (options, error) {
 	if err := o.resolveStore(); err != nil {
 		return o, err
 	}
+	o.resolveJetStream()
 	if err := o.Validate(); err != nil {
 		return o, err
 	}
@@ -203,6 +205,18 @@ func (o *options) resolveStore() error {
 	}
 	o.store = kind
 	return nil
+}
+
+// resolveJetStream keeps the streams of an embedded JetStream beside the data of a FILE store, unless the configuration says
+// where. NATS would keep them in a temporary directory.
+func (o *options) resolveJetStream() {
+	switch {
+	case !o.NATS.JetStream:
+	case o.NATSURL != "":
+		o.Notices = append(o.Notices, "jetstream has no effect: with external NATS servers it is theirs")
+	case o.NATS.StoreDir == "":
+		o.NATS.StoreDir = o.dir
+	}
 }
 
 const (

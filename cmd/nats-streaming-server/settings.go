@@ -65,6 +65,7 @@ type group struct {
 var groups = []group{
 	{"Streaming options", streamingSettings},
 	{"Event channels", eventSettings},
+	{"Routes of events", routeSettings},
 	{"Store options", storeSettings},
 	{"Limits (by default nothing is limited)", limitSettings},
 	{"Connection to NATS", natsSettings},

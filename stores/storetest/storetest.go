@@ -48,6 +48,7 @@ func Run(t *testing.T, open func(t *testing.T) stores.Options) {
 		{"Groups", testGroups},
 		{"GroupsRefused", testGroupsRefused},
 		{"GroupCommitLost", testGroupCommitLost},
+		{"Relays", testRelays},
 		{"PlainSQL", testPlainSQL},
 		{"Identifiers", testIdentifiers},
 		{"Documents", testDocuments},

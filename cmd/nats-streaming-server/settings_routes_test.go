@@ -1,0 +1,69 @@
+package main
+
+import (
+	"reflect"
+	"strings"
+	"testing"
+
+	"github.com/nats-eventstore/nats-eventstore/server"
+	"github.com/nats-eventstore/nats-eventstore/server/relay"
+)
+
+func TestRoutes(t *testing.T) {
+	o, file, err := configureWith(t, `streaming {
+	routes: [
+		{ types: ["OrderPaid", "Order*"], channel: "paid", payload: data }
+		{
+			from: "eventstore.orders", stream: ORDERS
+			subject: "ORDERS.{event_type}", headers: cloudevents
+		}
+	]
+}`)
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := []server.Route{
+		{At: file + ":3", Types: []string{"OrderPaid", "Order*"}, Channel: "paid", DataOnly: true},
+		{At: file + ":4", From: []string{"eventstore.orders"}, Stream: "ORDERS", Subject: "ORDERS.{event_type}", Headers: relay.HeadersCloudEvents},
+	}
+	for i := range o.Routes { // where a block begins is the parser's choice of line
+		if !strings.HasPrefix(o.Routes[i].At, file+":") {
+			t.Errorf("route %d is at %q", i, o.Routes[i].At)
+		}
+		want[i].At = o.Routes[i].At
+	}
+	if !reflect.DeepEqual(o.Routes, want) {
+		t.Errorf("routes %+v\nwant %+v", o.Routes, want)
+	}
+}
+
+func TestWrongRoutes(t *testing.T) {
+	for text, want := range map[string]string{
+		`{ channel: a, chanel: b }`: `unknown key "routes.chanel"`,
+		`{ types: X }`:              `name either a channel or a stream`,
+		`{ channel: a, stream: A, subject: "A.{event_type}" }`:   `name either a channel or a stream`,
+		`{ channel: "eventstore.x" }`:                            `channel: "eventstore.x" is an event channel`,
+		`{ channel: "a.*" }`:                                     `channel: "a.*" is no name of a channel`,
+		`{ from: b, channel: a }`:                                `from: "b" is no event channel`,
+		`[{ channel: a }, { from: a, channel: b }]`:              `from: events are routed to "a" themselves: a loop of routes`,
+		`[{ channel: a }, { from: "*", channel: b }]`:            `from: events are routed to "a" themselves: a loop of routes`,
+		`{ from: "a..b", channel: a }`:                           `from: "a..b" is no pattern of channels`,
+		`{ types: "a.*b", channel: a }`:                          `types: "a.*b" is no pattern of event types`,
+		`{ channel: a, payload: json }`:                          `"json" is neither envelope nor data`,
+		`{ channel: a, subject: b }`:                             `subject and headers are of routes to a stream`,
+		`{ stream: "A.B", subject: "{event_type}", types: "A" }`: `stream: "A.B" is no name of a stream`,
+		`{ stream: A, subject: "A.{type}" }`:                     `{type} is none of {event_type}`,
+		`{ stream: A, subject: "A.x{event_type}" }`:              `{event_type} must stand alone between two dots`,
+		`{ stream: A, subject: "A.*" }`:                          `"*" cannot be in a subject`,
+		`{ stream: A, subject: "A..b" }`:                         `it has an empty token`,
+		`{ stream: A }`:                                          `subject: is missing`,
+		`{ stream: A, subject: "{event_type}" }`:                 `name the types`,
+		`{ stream: A, subject: "_STAN.{event_type}" }`:           `belongs to`,
+		`"a"`: `parameter "routes" value is expected to be map, got string`,
+	} {
+		_, file, err := configureWith(t, "streaming {\n\troutes: "+text+"\n}")
+		if err == nil || !strings.Contains(err.Error(), want) || !strings.Contains(err.Error(), file+":2") {
+			t.Errorf("%s: error %v, want %s at line 2", text, err, want)
+		}
+	}
+}

@@ -1,0 +1,172 @@
+package relay
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"maps"
+	"strconv"
+	"time"
+
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
+)
+
+// Positions keeps the positions of relays, across restarts, for whoever leads.
+type Positions interface {
+	Relay(ctx context.Context, stream string) ([]byte, error)
+	SaveRelay(ctx context.Context, stream string, position []byte) error
+}
+
+// position says what is in a stream. The one that is saved may be behind: the stream itself tells what came after.
+type position struct {
+	// Created is when the stream was: one that was deleted and created again is filled from the first event.
+	Created time.Time `json:"created"`
+	// Sequence is the stream's, up to which Channels tells what is there.
+	Sequence uint64 `json:"sequence"`
+	// Channels are the sequences of channels up to which their events are in the stream.
+	Channels map[string]uint64 `json:"channels"`
+	// Turn is the only channel whose events may follow after Sequence, if the stream removes messages. Then those that were
+	// removed before anybody could read them are known by their number.
+	Turn string `json:"turn,omitempty"`
+	// Shared says that somebody else publishes to the stream as well.
+	Shared bool `json:"shared,omitempty"`
+}
+
+func (p *position) clone() *position {
+	c := *p
+	c.Channels = maps.Clone(p.Channels)
+	return &c
+}
+
+// load returns the position that was saved last.
+func (r *Relay) load(ctx context.Context) (*position, error) {
+	p := &position{Channels: map[string]uint64{}}
+	text, err := r.Positions.Relay(ctx, r.Stream)
+	if err != nil || text == nil {
+		return p, err
+	}
+	if err := json.Unmarshal(text, p); err != nil {
+		return nil, fmt.Errorf("position of the relay to %q: %w", r.Stream, err)
+	}
+	return p, nil
+}
+
+// save saves the position.
+func (r *Relay) save(ctx context.Context) error {
+	text, err := json.Marshal(r.at)
+	if err != nil {
+		return fmt.Errorf("position of the relay to %q: %w", r.Stream, err)
+	}
+	ctx, cancel := context.WithTimeout(ctx, requestTimeout)
+	defer cancel()
+	if err := r.Positions.SaveRelay(ctx, r.Stream, text); err != nil {
+		return err
+	}
+	r.saved, r.savedAt = r.at.clone(), time.Now()
+	return nil
+}
+
+// longScan is how many messages of a stream are read without a line in the log about it.
+const longScan = 20_000
+
+// locate finds out what is in the stream, beginning with what is known: the position in memory, or that saved last.
+func (r *Relay) locate(ctx context.Context, info *jetstream.StreamInfo) error {
+	known := r.at
+	if known == nil {
+		var err error
+		if known, err = r.load(ctx); err != nil {
+			return err
+		}
+	}
+	p, counts := known.clone(), r.removes
+	last := info.State.LastSeq
+	switch {
+	case !p.Created.Equal(info.Created):
+		if !p.Created.IsZero() {
+			r.Log.Warn("The stream was created anew, relaying all events again", "stream", r.Stream)
+		}
+		p, counts = &position{Created: info.Created, Channels: map[string]uint64{}}, false
+	case last < p.Sequence:
+		r.Log.Warn("The stream lost messages that it had acknowledged, looking for the last ones that it has", "stream", r.Stream,
+			"acknowledged", p.Sequence, "last", last)
+		counts = false
+		if p.Sequence = 0; !r.removes {
+			clear(p.Channels)
+		}
+	}
+	from := max(p.Sequence+1, info.State.FirstSeq)
+	if last > from+longScan {
+		r.Log.Info("Looking for the position of the relay", "stream", r.Stream, "from", from, "to", last)
+	}
+	seen := p.Sequence
+	for seq := from; seq <= last; seq++ {
+		m, err := r.stored.GetMsg(r.Stream, seq, nats.Context(ctx))
+		if errors.Is(err, nats.ErrMsgNotFound) {
+			continue
+		}
+		if err != nil {
+			return fmt.Errorf("read message %d: %w", seq, err)
+		}
+		seen = seq
+		if m.Header.Get(headerCluster) != escapeHeader(r.Cluster) {
+			p.Shared = true
+			continue
+		}
+		n, err := strconv.ParseUint(m.Header.Get(headerSequence), 10, 64)
+		if err != nil {
+			return fmt.Errorf("read message %d: header %s: %w", seq, headerSequence, err)
+		}
+		channel := m.Header.Get(headerChannel)
+		p.Channels[channel] = max(p.Channels[channel], n)
+	}
+	if counts && !p.Shared && last > seen {
+		// Only our own are missing: they are the next ones of the channel whose turn it was.
+		if err := r.count(ctx, p, last-seen); err != nil {
+			return err
+		}
+	}
+	p.Sequence = last
+	for _, src := range r.all() {
+		if at, end := p.Channels[src.key], src.Last(); at > end {
+			return fmt.Errorf("the stream has event %d of channel %q, which ends at %d: was the database restored from a backup?", at, src.Name(), end)
+		}
+	}
+	r.at = p
+	for _, src := range r.all() {
+		src.done.Store(p.Channels[src.key])
+	}
+	return nil
+}
+
+// count advances the position by n events of the channel whose turn it was.
+func (r *Relay) count(ctx context.Context, p *position, n uint64) error {
+	for _, src := range r.all() {
+		if src.key != p.Turn {
+			continue
+		}
+		for at, end := p.Channels[src.key], src.Last(); at < end; {
+			msgs, err := src.Read(ctx, at+1, end, batch)
+			if err != nil {
+				return err
+			}
+			if len(msgs) == 0 {
+				break
+			}
+			for _, m := range msgs {
+				at = m.Sequence
+				if _, route := r.match(src, m); route == nil {
+					continue
+				}
+				if n--; n == 0 {
+					p.Channels[src.key] = at
+					return nil
+				}
+			}
+		}
+	}
+	r.Log.Warn("The stream had more messages than events, publishing those again that it does not show", "stream", r.Stream)
+	p.Shared = true
+	return nil
+}

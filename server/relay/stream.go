@@ -1,0 +1,55 @@
+package relay
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+
+	natsd "github.com/nats-io/nats-server/v2/server"
+	"github.com/nats-io/nats.go/jetstream"
+)
+
+// open returns what is known of the stream, which is created if there is none.
+func (r *Relay) open(ctx context.Context) (*jetstream.StreamInfo, error) {
+	ctx, cancel := context.WithTimeout(ctx, requestTimeout)
+	defer cancel()
+	wanted := r.subjects()
+	stream, err := r.streams.Stream(ctx, r.Stream)
+	if errors.Is(err, jetstream.ErrStreamNotFound) {
+		if stream, err = r.streams.CreateStream(ctx, jetstream.StreamConfig{Name: r.Stream, Subjects: wanted}); err == nil {
+			r.Log.Info(fmt.Sprintf("Stream %q has been created", r.Stream), "subjects", strings.Join(wanted, ", "))
+		}
+	}
+	if err != nil {
+		return nil, fmt.Errorf("stream %q: %w", r.Stream, err)
+	}
+	info := stream.CachedInfo()
+	for _, w := range wanted {
+		if !slices.ContainsFunc(info.Config.Subjects, func(s string) bool { return natsd.SubjectMatchesFilter(w, s) }) {
+			return nil, fmt.Errorf("stream %q: its subjects %s do not cover %s", r.Stream, strings.Join(info.Config.Subjects, ", "), w)
+		}
+	}
+	r.removes = removes(&info.Config)
+	return info, nil
+}
+
+// removes reports whether a stream removes messages without being asked.
+func removes(c *jetstream.StreamConfig) bool {
+	return c.Retention != jetstream.LimitsPolicy || c.MaxAge > 0 || c.AllowMsgTTL ||
+		c.Discard == jetstream.DiscardOld && (c.MaxMsgs > 0 || c.MaxBytes > 0) || c.MaxMsgsPerSubject > 0
+}
+
+// subjects returns patterns of the subjects of all routes, without those that others cover.
+func (r *Relay) subjects() []string {
+	var all []string
+	for i := range r.Routes {
+		all = append(all, r.Routes[i].Subject.patterns(r.Routes[i].Types)...)
+	}
+	slices.Sort(all)
+	all = slices.Compact(all)
+	return slices.DeleteFunc(slices.Clone(all), func(s string) bool {
+		return slices.ContainsFunc(all, func(other string) bool { return other != s && natsd.SubjectMatchesFilter(s, other) })
+	})
+}

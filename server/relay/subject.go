@@ -1,0 +1,198 @@
+package relay
+
+import (
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+)
+
+// Template makes the subjects of events.
+type Template struct {
+	tokens [][]part
+}
+
+// part is a piece of a token: a literal, or the field of an event.
+type part struct {
+	literal string
+	field   string // "": it is a literal
+}
+
+// The fields of a template. Those of several tokens keep their dots, and stand alone in their token.
+const (
+	fieldType          = "event_type"
+	fieldChannel       = "channel"
+	fieldAggregateType = "aggregate_type"
+	fieldAggregateID   = "aggregate_id"
+)
+
+var (
+	fields        = []string{fieldType, fieldChannel, fieldAggregateType, fieldAggregateID}
+	severalTokens = []string{fieldType, fieldChannel}
+)
+
+// ParseTemplate reads a template: a NATS subject in which {event_type}, {aggregate_type}, {aggregate_id} and {channel} stand
+// for what the event has there. {event_type} and {channel} keep their dots, which separate tokens, and so stand alone
+// between two dots.
+func ParseTemplate(text string) (Template, error) {
+	var t Template
+	if text == "" {
+		return t, errors.New("is missing")
+	}
+	for token := range strings.SplitSeq(text, ".") {
+		parts, err := parseToken(token)
+		if err != nil {
+			return t, fmt.Errorf("%q: %w", text, err)
+		}
+		t.tokens = append(t.tokens, parts)
+	}
+	return t, nil
+}
+
+func parseToken(token string) ([]part, error) {
+	var parts []part
+	for rest := token; rest != ""; {
+		literal, after, found := strings.Cut(rest, "{")
+		if literal != "" {
+			if strings.ContainsAny(literal, "*>{} \t\r\n") || strings.HasPrefix(literal, "$") {
+				return nil, fmt.Errorf("%q cannot be in a subject", literal)
+			}
+			parts = append(parts, part{literal: literal})
+		}
+		if !found {
+			break
+		}
+		field, more, closed := strings.Cut(after, "}")
+		if !closed || !slices.Contains(fields, field) {
+			return nil, fmt.Errorf("{%s} is none of {%s}", field, strings.Join(fields, "}, {"))
+		}
+		if slices.Contains(severalTokens, field) && token != "{"+field+"}" {
+			return nil, fmt.Errorf("{%s} must stand alone between two dots", field)
+		}
+		parts = append(parts, part{field: field})
+		rest = more
+	}
+	if len(parts) == 0 {
+		return nil, errors.New("it has an empty token")
+	}
+	return parts, nil
+}
+
+// Check says what is wrong with a template whose events have types of the patterns.
+func (t Template) Check(types []string) error {
+	for _, p := range t.patterns(types) {
+		first, _, _ := strings.Cut(p, ".")
+		switch {
+		case first == ">" || first == "*":
+			return errors.New("it begins with what the event says, so that a stream would take every subject: begin with a word, or name the types")
+		case strings.HasPrefix(first, "_STAN") || strings.HasPrefix(first, "_INBOX"):
+			return fmt.Errorf("%s belongs to NATS", first)
+		}
+	}
+	return nil
+}
+
+// subject returns the subject of an event.
+func (t Template) subject(e *event) string {
+	var b strings.Builder
+	for i, parts := range t.tokens {
+		if i > 0 {
+			b.WriteByte('.')
+		}
+		for _, p := range parts {
+			switch p.field {
+			case "":
+				b.WriteString(p.literal)
+			case fieldType:
+				b.WriteString(escapeTokens(e.Type))
+			case fieldChannel:
+				b.WriteString(escapeTokens(e.channel))
+			case fieldAggregateType:
+				b.WriteString(escapeToken(e.AggregateType))
+			case fieldAggregateID:
+				b.WriteString(escapeToken(e.AggregateID))
+			}
+		}
+	}
+	return b.String()
+}
+
+// patterns returns NATS subjects with wildcards that cover the subjects of all events of the types.
+func (t Template) patterns(types []string) []string {
+	if len(types) == 0 {
+		types = []string{">"}
+	}
+	var all []string
+	for _, typ := range types {
+		var tokens []string
+		rest := false // whether the pattern ended with >, which can only be last
+		for _, parts := range t.tokens {
+			switch {
+			case parts[0].field == fieldType:
+				for token := range strings.SplitSeq(typ, ".") {
+					if strings.HasSuffix(token, "*") {
+						token = "*"
+					} else if token != ">" {
+						token = escapeToken(token)
+					}
+					tokens = append(tokens, token)
+				}
+				rest = tokens[len(tokens)-1] == ">"
+			case parts[0].field == fieldChannel:
+				tokens, rest = append(tokens, ">"), true
+			case len(parts) == 1 && parts[0].field == "":
+				tokens = append(tokens, parts[0].literal)
+			default:
+				tokens = append(tokens, "*")
+			}
+			if rest {
+				break
+			}
+		}
+		all = append(all, strings.Join(tokens, "."))
+	}
+	slices.Sort(all)
+	return slices.Compact(all)
+}
+
+// escapeTokens escapes a value whose dots separate tokens.
+func escapeTokens(value string) string {
+	if !strings.Contains(value, ".") {
+		return escapeToken(value)
+	}
+	tokens := strings.Split(value, ".")
+	for i := range tokens {
+		tokens[i] = escapeToken(tokens[i])
+	}
+	return strings.Join(tokens, ".")
+}
+
+// escapeToken makes one token of any value: bytes that have a meaning in subjects become %XX, and what is empty becomes _.
+func escapeToken(value string) string {
+	if value == "" {
+		return "_"
+	}
+	return escape(value, ".*>$%")
+}
+
+// escape writes as %XX what is no visible ASCII, and the special characters.
+func escape(value, special string) string {
+	const hex = "0123456789ABCDEF"
+	var b strings.Builder
+	for i := range len(value) {
+		if c := value[i]; c <= ' ' || c >= 0x7f || strings.IndexByte(special, c) >= 0 {
+			b.Write([]byte{'%', hex[c>>4], hex[c&15]})
+		} else {
+			b.WriteByte(c)
+		}
+	}
+	return b.String()
+}
+
+// ValidStream says what is wrong with the name of a stream.
+func ValidStream(name string) error {
+	if name == "" || len(name) > 255 || strings.ContainsAny(name, ". *>/\\\t\r\n") {
+		return fmt.Errorf("%q is no name of a stream", name)
+	}
+	return nil
+}

@@ -1,0 +1,15 @@
+-- How far the relays to JetStream are.
+-- The file can be run by hand, and more than once; it records its own version.
+
+-- +goose NO TRANSACTION
+-- +goose Up
+
+-- One row for each stream; position is a JSON object of the relay's.
+CREATE TABLE IF NOT EXISTS Relays (
+    stream VARCHAR(255) NOT NULL,
+    position LONGBLOB NOT NULL,
+    PRIMARY KEY (stream)
+) ENGINE = InnoDB ROW_FORMAT = DYNAMIC DEFAULT CHARACTER SET utf8mb4 COLLATE utf8mb4_bin;
+
+INSERT INTO goose_db_version (version_id, is_applied)
+SELECT 5, TRUE FROM DUAL WHERE NOT EXISTS (SELECT 1 FROM goose_db_version WHERE version_id = 5);

@@ -1,0 +1,31 @@
+package stores
+
+import (
+	"context"
+	"database/sql"
+	"fmt"
+)
+
+// Relay returns what SaveRelay saved last for a stream, nil if there is nothing.
+//
+// The error is ErrUnavailable; nothing is tried twice.
+func (s *Store) Relay(ctx context.Context, stream string) ([]byte, error) {
+	var position []byte
+	err := s.reader.query(ctx, s.text.relay, func(rows *sql.Rows) error { return rows.Scan(&position) }, stream)
+	if err != nil {
+		return nil, fmt.Errorf("read the position of the relay to %q: %w", stream, s.readError(ctx, err))
+	}
+	return position, nil
+}
+
+// SaveRelay saves the position of the relay to a stream, in a form of the relay's. It tries until ctx ends.
+func (s *Store) SaveRelay(ctx context.Context, stream string, position []byte) error {
+	err := s.write(ctx, func(t *transaction) error {
+		_, err := t.exec(ctx, s.text.putRelay, stream, position)
+		return err
+	})
+	if err != nil {
+		return fmt.Errorf("save the position of the relay to %q: %w", stream, err)
+	}
+	return nil
+}
