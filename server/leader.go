@@ -85,6 +85,9 @@ func (s *service) keepLease(ctx context.Context) {
 		case <-renew.C:
 		}
 		err := s.renewLease(ctx)
+		if err == nil {
+			s.leased.Store(int64(monotonic()))
+		}
 		if err != nil && ctx.Err() == nil {
 			s.metrics.failed(opLease, err)
 		}

@@ -23,8 +23,8 @@ const (
 	stateShutdown   = "SHUTDOWN"
 )
 
-// monitor answers questions over HTTP, on the NATS server's own monitoring port: NATS Streaming's /streaming/* and
-// Prometheus' /metrics. It lives as long as Run does; the service that it describes comes and goes with
+// monitor answers questions over HTTP, on the NATS server's own monitoring port: NATS Streaming's /streaming/*,
+// Prometheus' /metrics, /healthz and /readyz. It lives as long as Run does; the service that it describes comes and goes with
 // the lease. What it tells is in memory: no request waits for the database.
 type monitor struct {
 	opts    *Options
@@ -96,6 +96,7 @@ func (m *monitor) register(ns *natsd.Server) {
 	mux.HandleFunc("/streaming/channelsz", m.channelsz)
 	mux.HandleFunc("/streaming/isFTActive", m.isActive)
 	mux.Handle("/metrics", m.metrics.handler(m.log))
+	m.registerHealth(mux, ns)
 }
 
 func (m *monitor) rootz(w http.ResponseWriter, _ *http.Request) {

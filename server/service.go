@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"strings"
 	"sync"
+	"sync/atomic"
 
 	"github.com/nats-io/nats-streaming-server/spb"
 	"github.com/nats-io/nats.go"
@@ -35,6 +36,8 @@ type service struct {
 
 	gate    sync.RWMutex // guards stopped
 	stopped bool
+
+	leased atomic.Int64 // on the clock of monotonic: when the database last confirmed that the lease is ours
 
 	// lost ends the service when the lease turns out to be another server's.
 	lost func(error)
@@ -68,6 +71,7 @@ func serve(ctx context.Context, o *Options, events eventBlocks, store *stores.St
 	} else {
 		s.tasks.Go(func() { s.applyIndexes(live) })
 	}
+	s.leased.Store(int64(monotonic())) // the recovery has renewed it
 	var committing sync.WaitGroup
 	committing.Go(s.writer.run)
 	s.tasks.Go(func() { s.progress.run(live) })

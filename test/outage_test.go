@@ -10,6 +10,7 @@ import (
 	"github.com/nats-io/stan.go"
 
 	"github.com/nats-eventstore/nats-eventstore/test/databases"
+	"github.com/nats-eventstore/nats-eventstore/test/harness"
 )
 
 // Promise 9: while the database is away publishers get a clear error, subscribers wait, and the server goes on where it
@@ -53,7 +54,8 @@ func TestOutageIsNoCrash(t *testing.T) {
 }
 
 func outage(t *testing.T, driver, source string, begin, end func() error) {
-	s := start(t, driver, source, "-store_timeout", "1s")
+	s := start(t, driver, source, "-store_timeout", "1s", "-m", "-1")
+	s.health("/readyz", 200, "ok")
 	sc := s.connect("client")
 	_, in := subscribe(t, sc, orders, stan.DurableName("d"), stan.DeliverAllAvailable())
 	publish(t, sc, orders, event(t, "A", "T", withID("1")), event(t, "A", "T", withID("2")))
@@ -66,9 +68,12 @@ func outage(t *testing.T, driver, source string, begin, end func() error) {
 			t.Errorf("publish %d during the outage: error %v", i, err)
 		}
 	}
+	s.health("/healthz", 200, "ok")
+	s.health("/readyz", 503, "the database has not confirmed the lease for ")
 	if err := end(); err != nil {
 		t.Fatal(err)
 	}
+	s.health("/readyz", 200, "ok")
 	// The publisher retries with the same event_id, so that it does not matter what became of the first.
 	for {
 		err := sc.Publish(orders, event(t, "A", "T", withID("during")))
@@ -90,4 +95,5 @@ func outage(t *testing.T, driver, source string, begin, end func() error) {
 	if got, want := fmt.Sprint(versions), "[1|1 2|2 3|during 4|after]"; got != want {
 		t.Errorf("events %s, want %s", got, want)
 	}
+	harness.Verify(t, driver, source)
 }
