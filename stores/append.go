@@ -231,11 +231,13 @@ func (b *batch) once(ctx context.Context, p *plan, unknown bool) error {
 		if err != nil {
 			return err
 		}
-		err = b.s.attempt(ctx, func(t *transaction) error { return w.writeBatch(ctx, t, lease, p.rows, p.advances) })
+		err = b.s.batches.run(ctx, b.s, func(ctx context.Context) error {
+			return w.writeBatch(ctx, b.s.batches, lease, p.rows, p.advances)
+		})
 		if errors.Is(err, ErrFenced) {
 			b.s.dropLease(lease)
 		}
-		if !errors.Is(err, errTooLarge) {
+		if !errors.Is(err, errLongWay) {
 			return err
 		}
 	}

@@ -69,13 +69,18 @@ type dialect interface {
 	eventsByID(ctx context.Context, q querier, keys []eventKey, found func(i int, sequence uint64, data []byte)) error
 }
 
-// batchWriter is a dialect that writes a batch in one statement: it returns ErrFenced if the lease row is not ours, and
-// errTooLarge, having done nothing, for a batch that it can not take.
+// batchWriter is a dialect that writes a batch in one round trip, in a transaction that commits itself.
 type batchWriter interface {
-	writeBatch(ctx context.Context, tx *transaction, lease string, rows []*row, advances []*advance) error
+	// openBatches returns the pool of the connection for batches: writer, or one that the store closes.
+	openBatches(o Options, writer *sql.DB) (*sql.DB, error)
+	// writeBatch does the fence, insertMessages, advanceChannels and COMMIT. It writes nothing below the high-water
+	// sequence that the database has of a channel: a text that reaches the server after its connection was given up, and
+	// after what was written since, must have no effect. The error is ErrFenced if the lease row is not ours, and
+	// errLongWay, nothing being written, for a batch to write in a transaction of several statements.
+	writeBatch(ctx context.Context, to *single, lease string, rows []*row, advances []*advance) error
 }
 
-var errTooLarge = errors.New("too large for one statement")
+var errLongWay = errors.New("not possible in one round trip")
 
 // statements are the complete texts of a database's statements that take and return the same on each database.
 type statements struct {

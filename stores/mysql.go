@@ -20,33 +20,45 @@ type mysql struct {
 	packet  int // bytes that the server takes at once
 }
 
-var _ dialect = (*mysql)(nil)
+var (
+	_ dialect     = (*mysql)(nil)
+	_ batchWriter = (*mysql)(nil)
+)
 
 // mysqlIdle is after how long the server ends an idle session; ours are closed before. A migration's is idle for as
 // long as it waits for another server's.
 const mysqlIdle = time.Minute
 
-func (*mysql) open(o Options) (write, read *sql.DB, err error) {
+func (m *mysql) open(o Options) (write, read *sql.DB, err error) {
+	db, err := m.pool(o, false)
+	return db, db, err
+}
+
+// openBatches returns a pool of its own: only there, where the only texts with several statements are writeBatch's, may
+// a text have several.
+func (m *mysql) openBatches(o Options, _ *sql.DB) (*sql.DB, error) { return m.pool(o, true) }
+
+func (*mysql) pool(o Options, multiStatements bool) (*sql.DB, error) {
 	cfg, err := mysqldriver.ParseDSN(o.Source)
 	if err != nil {
 		if strings.HasPrefix(err.Error(), "invalid") {
-			return nil, nil, fmt.Errorf("invalid source: %w", err)
+			return nil, fmt.Errorf("invalid source: %w", err)
 		}
 		// Other errors repeat what stands where the network should, which can be the password.
-		return nil, nil, errors.New("invalid source: it is not user:password@tcp(host:port)/database")
+		return nil, errors.New("invalid source: it is not user:password@tcp(host:port)/database")
 	}
 	if cfg.DBName == "" {
-		return nil, nil, errors.New("invalid source: it names no database")
+		return nil, errors.New("invalid source: it names no database")
 	}
 	cfg.InterpolateParams = true // safe: the connection is utf8mb4, and the driver heeds NO_BACKSLASH_ESCAPES
 	cfg.Collation = ""
-	cfg.MultiStatements = false
+	cfg.MultiStatements = multiStatements
 	cfg.ClientFoundRows = false
 	cfg.ParseTime = true // for the lock of the migrations
 	cfg.MaxAllowedPacket = 0
 	cfg.Logger = &mysqldriver.NopLogger{}
 	if err := cfg.Apply(mysqldriver.Charset("utf8mb4", "")); err != nil {
-		return nil, nil, fmt.Errorf("invalid source: %w", err)
+		return nil, fmt.Errorf("invalid source: %w", err)
 	}
 	if cfg.Timeout <= 0 {
 		cfg.Timeout = defaultConnectTimeout
@@ -59,7 +71,7 @@ func (*mysql) open(o Options) (write, read *sql.DB, err error) {
 	}
 	connector, err := mysqldriver.NewConnector(cfg)
 	if err != nil {
-		return nil, nil, fmt.Errorf("invalid source: %w", err)
+		return nil, fmt.Errorf("invalid source: %w", err)
 	}
 	db := o.openDB(&session{Connector: connector, setup: []string{fmt.Sprintf(
 		// Strict: a value that does not fit is an error, never cut off. The wait for a lock ends before the client's.
@@ -67,7 +79,7 @@ func (*mysql) open(o Options) (write, read *sql.DB, err error) {
 		"SET SESSION sql_mode = 'STRICT_TRANS_TABLES,NO_ENGINE_SUBSTITUTION', SESSION innodb_lock_wait_timeout = %d, SESSION wait_timeout = %d /*M! , SESSION idle_write_transaction_timeout = %d */",
 		max(1, int(math.Floor(min(o.StatementTimeout.Seconds(), 1<<20)))), int(mysqlIdle.Seconds()), int(idleInTransaction.Seconds()))}})
 	db.SetConnMaxIdleTime(mysqlIdle / 2)
-	return db, db, nil
+	return db, nil
 }
 
 func (m *mysql) check(ctx context.Context, db *sql.DB, log *slog.Logger) error {
@@ -139,6 +151,13 @@ const (
 	mysqlAdvanceChannelsRow = "(?,'',?,?,?)"
 	mysqlAdvanceChannelsEnd = " ON DUPLICATE KEY UPDATE maxseq = VALUES(maxseq), msgs = msgs + VALUES(msgs), bytes = bytes + VALUES(bytes)"
 
+	// A batch in one text: mysqlBatchBegin, mysqlInsertMessages with its rows, mysqlBatchAdvance for each channel,
+	// mysqlBatchCommit. The server stops at the first statement that fails. So that one does, unless the lease is ours and
+	// the channel not further than we know, the column of that channel is given a value that it does not take.
+	mysqlBatchBegin   = "START TRANSACTION; UPDATE StoreLock SET tick = tick + 1 WHERE id = ?; "
+	mysqlBatchAdvance = "; UPDATE Channels SET maxseq = IF(COALESCE(maxseq, 0) < ? AND (SELECT COUNT(*) FROM StoreLock WHERE id = ?) = 1, ?, -1), msgs = msgs + ?, bytes = bytes + ? WHERE id = ?"
+	mysqlBatchCommit  = "; COMMIT"
+
 	mysqlSaveProgress    = "INSERT INTO SubsPending (subid, `row`, seq, lastsent, pending, acks) VALUES "
 	mysqlSaveProgressRow = "(?,0,0,?,?,NULL)"
 	mysqlSaveProgressEnd = " ON DUPLICATE KEY UPDATE seq = 0, lastsent = VALUES(lastsent), pending = VALUES(pending), acks = NULL"
@@ -203,16 +222,47 @@ const (
 	mysqlKeys = 200
 )
 
+// mysqlSize is an upper bound of a row's length in a text. Each byte may need an escape.
+func mysqlSize(r *row) int {
+	size := 512 + 2*(len(r.data)+len(r.document))
+	if r.event != nil {
+		size += 2 * (4*255 + len(r.event.Metadata))
+	}
+	return size
+}
+
+func (m *mysql) writeBatch(ctx context.Context, to *single, lease string, rows []*row, advances []*advance) error {
+	size := 0
+	for _, r := range rows {
+		size += mysqlSize(r)
+	}
+	if len(rows) > mysqlRows || len(advances) > mysqlKeys || size+512*(1+len(advances)) > m.packet {
+		return errLongWay
+	}
+	args := append(make([]any, 0, 1+12*len(rows)+6*len(advances)), lease)
+	for _, r := range rows {
+		args = r.columns(args)
+	}
+	for _, a := range advances {
+		args = append(args, a.from, lease, a.last, a.msgs, a.bytes, a.channel.id)
+	}
+	text := mysqlBatchBegin + mysqlInsertMessages + repeat(mysqlInsertMessagesRow, ",", len(rows)) + repeat(mysqlBatchAdvance, "", len(advances)) + mysqlBatchCommit
+	err := to.exec(ctx, text, args...)
+	if err == nil || lostConnection(err) || m.classify(err) == failedUnavailable {
+		return err
+	}
+	// Which statement it was is not said, and matters: the long way finds out.
+	if err := to.exec(ctx, "ROLLBACK"); err != nil {
+		return err
+	}
+	return errLongWay
+}
+
 func (m *mysql) insertMessages(ctx context.Context, tx *transaction, rows []*row) error {
 	for len(rows) > 0 {
 		n, size := 0, 0
 		for n < len(rows) && n < mysqlRows {
-			r := rows[n]
-			// Each byte may need an escape. A row too long for a statement gets its own, which the driver prepares.
-			bytes := 512 + 2*(len(r.data)+len(r.document))
-			if r.event != nil {
-				bytes += 2 * (4*255 + len(r.event.Metadata))
-			}
+			bytes := mysqlSize(rows[n]) // a row too long for a statement gets its own, which the driver prepares
 			if n > 0 && size+bytes > m.packet {
 				break
 			}

@@ -191,8 +191,9 @@ AS r (id, seq, timestamp, size, data, event_id, aggregate_type, aggregate_id, ev
 FROM unnest($1::integer[], $2::bigint[], $3::bigint[], $4::bigint[]) AS a (id, maxseq, msgs, bytes)
 WHERE Channels.id = a.id`
 
-	// The three steps of a batch at once. Nothing is inserted unless the lease row was ours when it was locked; the
-	// steps see each other's outcome by RETURNING only, and that is all they need.
+	// The three steps of a batch at once, and as a transaction of its own. Nothing is inserted unless the lease row was
+	// ours when it was locked; the steps see each other's outcome by RETURNING only, and that is all they need. A channel
+	// that has no row, or is further than we know, is a division by zero, which undoes the rest.
 	postgresWriteBatch = `WITH fence AS (
     UPDATE StoreLock SET tick = tick + 1 WHERE id = $1 RETURNING id
 ), inserted AS (
@@ -203,11 +204,11 @@ WHERE Channels.id = a.id`
     WHERE EXISTS (SELECT 1 FROM fence)
 ), advanced AS (
     UPDATE Channels SET maxseq = a.maxseq, msgs = Channels.msgs + a.msgs, bytes = Channels.bytes + a.bytes
-    FROM unnest($14::integer[], $15::bigint[], $16::bigint[], $17::bigint[]) AS a (id, maxseq, msgs, bytes)
-    WHERE Channels.id = a.id AND EXISTS (SELECT 1 FROM fence)
+    FROM unnest($14::integer[], $15::bigint[], $16::bigint[], $17::bigint[], $18::bigint[]) AS a (id, maxseq, msgs, bytes, first)
+    WHERE Channels.id = a.id AND COALESCE(Channels.maxseq, 0) < a.first AND EXISTS (SELECT 1 FROM fence)
     RETURNING Channels.id
 )
-SELECT (SELECT COUNT(*) FROM fence), (SELECT COUNT(*) FROM advanced)`
+SELECT (SELECT COUNT(*) FROM fence), 1 / (CASE WHEN NOT EXISTS (SELECT 1 FROM fence) OR (SELECT COUNT(*) FROM advanced) = cardinality($14::integer[]) THEN 1 ELSE 0 END)`
 
 	postgresSaveProgress = `INSERT INTO SubsPending (subid, "row", seq, lastsent, pending, acks)
 SELECT subid, 0, 0, lastsent, pending, NULL FROM unnest($1::bigint[], $2::bigint[], $3::bytea[]) AS p (subid, lastsent, pending)
@@ -352,30 +353,39 @@ func advanceArrays(advances []*advance) []any {
 	return []any{id.buf, last.buf, msgs.buf, bytes.buf}
 }
 
-// writeBatch does the fence, insertMessages and advanceChannels in one round trip. A batch too large for that goes the
-// long way.
-func (p *postgres) writeBatch(ctx context.Context, tx *transaction, lease string, rows []*row, advances []*advance) error {
+func (*postgres) openBatches(_ Options, writer *sql.DB) (*sql.DB, error) { return writer, nil }
+
+func (p *postgres) writeBatch(ctx context.Context, to *single, lease string, rows []*row, advances []*advance) error {
 	size := 0
 	for _, r := range rows {
 		size += len(r.data)
 	}
 	if size > maxArrays {
-		return errTooLarge
+		return errLongWay
 	}
 	args := append([]any{lease}, messageArrays(rows, size)...)
 	args = append(args, advanceArrays(advances)...)
-	fences, advanced := 0, 0
-	err := tx.query(ctx, postgresWriteBatch, func(rows *sql.Rows) error { return rows.Scan(&fences, &advanced) }, args...)
+	first := newArray(oidInt8, len(advances), 8*len(advances))
+	for _, a := range advances {
+		first.int8(int64(a.from))
+	}
+	args = append(args, first.buf)
+	fences, whole := 0, 0
+	err := to.query(ctx, postgresWriteBatch, func(rows *sql.Rows) error { return rows.Scan(&fences, &whole) }, args...)
+	var failed *pq.Error
 	switch {
+	case errors.As(err, &failed) && failed.Code == pqDivisionByZero:
+		return errLongWay
 	case err != nil:
 		return err
 	case fences == 0:
 		return ErrFenced
-	case advanced != len(advances):
-		return noChannelRow(advances[0].channel)
 	}
 	return nil
 }
+
+// pqDivisionByZero is the SQLSTATE of postgresWriteBatch for channels that are not as we know them.
+const pqDivisionByZero = "22012"
 
 func (*postgres) saveProgress(ctx context.Context, tx *transaction, rows []progressRow) error {
 	n := len(rows)

@@ -106,6 +106,8 @@ type Store struct {
 	// prepared statements of writer, by text; not changed after Open
 	prepared map[string]*sql.Stmt
 
+	batches *single // of a dialect that is a batchWriter
+
 	heads *headCache // used by the goroutine of Append
 	doubt []*Channel // of commits with an unknown outcome; used by the goroutine of Append
 
@@ -147,11 +149,28 @@ func Open(ctx context.Context, o Options) (*Store, error) {
 		byName:     map[string]*Channel{},
 		progressed: map[uint64]struct{}{},
 	}
+	if err := s.openBatches(o); err != nil {
+		_ = s.Close()
+		return nil, fmt.Errorf("open %s database: %w", o.Driver, oneLine(err))
+	}
 	if err := s.start(ctx, o); err != nil {
 		_ = s.Close()
 		return nil, fmt.Errorf("open %s database: %w", o.Driver, oneLine(err))
 	}
 	return s, nil
+}
+
+func (s *Store) openBatches(o Options) error {
+	w, ok := s.dialect.(batchWriter)
+	if !ok {
+		return nil
+	}
+	db, err := w.openBatches(o, s.writer)
+	if err != nil {
+		return err
+	}
+	s.batches = &single{db: db, lifetime: o.ConnMaxLifetime, timeout: o.StatementTimeout}
+	return nil
 }
 
 func newDialect(o Options) (dialect, error) {
@@ -207,7 +226,13 @@ func (s *Store) Close() error {
 	if s.closed.Swap(true) {
 		return nil
 	}
-	err := s.writer.Close()
+	var err error
+	if s.batches != nil {
+		if s.batches.close(); s.batches.db != s.writer {
+			err = s.batches.db.Close()
+		}
+	}
+	err = errors.Join(err, s.writer.Close())
 	if s.reader.db != s.writer {
 		err = errors.Join(err, s.reader.db.Close())
 	}

@@ -189,7 +189,7 @@ func (s *Store) classify(err error) failure {
 
 // isOurs says whether err was made by this package, not by the database.
 func isOurs(err error) bool {
-	for _, ours := range []error{ErrFenced, errTooLarge, ErrClosed, ErrUnknownChannel, ErrRefused, ErrUnavailable, errCorrupt, errTookOver} {
+	for _, ours := range []error{ErrFenced, errLongWay, ErrClosed, ErrUnknownChannel, ErrRefused, ErrUnavailable, errCorrupt, errTookOver} {
 		if errors.Is(err, ours) {
 			return true
 		}

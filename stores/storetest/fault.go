@@ -4,6 +4,7 @@ import (
 	"context"
 	"database/sql/driver"
 	"io"
+	"strings"
 	"sync"
 	"time"
 )
@@ -15,16 +16,18 @@ type Faults struct {
 	begin  []error
 	after  []error // become begin when a commit was lost
 	late   sync.WaitGroup
+	held   chan struct{} // of the next text that commits itself late; nil: it comes after a moment
 }
 
-// CommitFault is what happens to a COMMIT.
+// CommitFault is what happens to a COMMIT, or to a text that commits itself.
 type CommitFault int
 
 // The ways in which a COMMIT is lost.
 const (
-	LostBefore CommitFault = iota // the connection ends before the server sees it, which rolls back
-	LostAfter                     // the server commits, and the connection ends before its answer
-	LateCommit                    // as LostAfter, but the server commits while the client goes on. Not for SQLite, whose client is the server
+	noFault    CommitFault = iota - 1
+	LostBefore             // the connection ends before the server sees it, which rolls back
+	LostAfter              // the server commits, and the connection ends before its answer
+	LateCommit             // as LostAfter, but the server commits while the client goes on. Not for SQLite, whose client is the server
 )
 
 // Commits lets the next commits meet faults, in order.
@@ -46,6 +49,44 @@ func (f *Faults) BeginsAfterCommit(errors ...error) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	f.after = append(f.after, errors...)
+}
+
+func (f *Faults) nextBegin() (err error) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if len(f.begin) > 0 {
+		err, f.begin = f.begin[0], f.begin[1:]
+	}
+	return err
+}
+
+func (f *Faults) nextCommit() CommitFault {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if len(f.commit) == 0 {
+		return noFault
+	}
+	fault := f.commit[0]
+	f.commit = f.commit[1:]
+	f.begin, f.after = append(f.begin, f.after...), nil
+	return fault
+}
+
+// HoldLate has the next LateCommit of a text that commits itself wait for the function that it returns.
+func (f *Faults) HoldLate() (release func()) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	held := make(chan struct{})
+	f.held = held
+	return sync.OnceFunc(func() { close(held) })
+}
+
+func (f *Faults) nextHeld() <-chan struct{} {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	held := f.held
+	f.held = nil
+	return held
 }
 
 // Left is the number of faults that did not happen yet.
@@ -93,12 +134,13 @@ func (c *conn) PrepareContext(ctx context.Context, text string) (driver.Stmt, er
 	if err != nil {
 		return nil, err
 	}
-	return &stmt{inner, c}, nil
+	return &stmt{inner, c, text}, nil
 }
 
 type stmt struct {
 	driver.Stmt
 	conn *conn
+	text string
 }
 
 func (s *stmt) ExecContext(ctx context.Context, args []driver.NamedValue) (driver.Result, error) {
@@ -106,7 +148,60 @@ func (s *stmt) ExecContext(ctx context.Context, args []driver.NamedValue) (drive
 }
 
 func (s *stmt) QueryContext(ctx context.Context, args []driver.NamedValue) (driver.Rows, error) {
-	return s.Stmt.(driver.StmtQueryContext).QueryContext(ctx, args)
+	query := s.Stmt.(driver.StmtQueryContext).QueryContext
+	if !commitsItself(s.text) {
+		return query(ctx, args)
+	}
+	return alone(s.conn, func(lost bool) (driver.Rows, error) {
+		if lost {
+			ctx = context.Background()
+		}
+		rows, err := query(ctx, args)
+		if err == nil && lost {
+			err = rows.Close() // after it ran to its end
+		}
+		return rows, err
+	})
+}
+
+// commitsItself says whether a text is a batch that is its own transaction.
+func commitsItself(text string) bool {
+	return strings.HasPrefix(text, "WITH fence") || strings.HasPrefix(text, "START TRANSACTION;")
+}
+
+// alone runs a text that commits itself, with the next fault of a transaction's begin or commit.
+func alone[R any](c *conn, run func(lost bool) (R, error)) (R, error) {
+	var none R
+	if err := c.faults.nextBegin(); err != nil {
+		c.broken = true
+		return none, err
+	}
+	fault := c.faults.nextCommit()
+	c.broken = fault != noFault
+	switch fault {
+	case LostBefore:
+		return none, io.ErrUnexpectedEOF
+	case LostAfter:
+		if _, err := run(true); err != nil {
+			return none, err
+		}
+		return none, io.ErrUnexpectedEOF
+	case LateCommit:
+		// Not even the locks are taken before the client goes on.
+		c.late = true
+		held := c.faults.nextHeld()
+		c.faults.late.Go(func() {
+			if held == nil {
+				time.Sleep(20 * time.Millisecond)
+			} else {
+				<-held
+			}
+			_, _ = run(true)
+			_ = c.Conn.Close()
+		})
+		return none, io.ErrUnexpectedEOF
+	}
+	return run(false)
 }
 
 func (s *stmt) CheckNamedValue(v *driver.NamedValue) error {
@@ -124,7 +219,16 @@ func (s *stmt) Close() error {
 }
 
 func (c *conn) ExecContext(ctx context.Context, text string, args []driver.NamedValue) (driver.Result, error) {
-	return c.Conn.(driver.ExecerContext).ExecContext(ctx, text, args)
+	exec := c.Conn.(driver.ExecerContext).ExecContext
+	if !commitsItself(text) {
+		return exec(ctx, text, args)
+	}
+	return alone(c, func(lost bool) (driver.Result, error) {
+		if lost {
+			ctx = context.Background()
+		}
+		return exec(ctx, text, args)
+	})
 }
 
 func (c *conn) QueryContext(ctx context.Context, text string, args []driver.NamedValue) (driver.Rows, error) {
@@ -163,13 +267,7 @@ func (c *conn) Close() error {
 }
 
 func (c *conn) BeginTx(ctx context.Context, o driver.TxOptions) (driver.Tx, error) {
-	c.faults.mu.Lock()
-	var err error
-	if len(c.faults.begin) > 0 {
-		err, c.faults.begin = c.faults.begin[0], c.faults.begin[1:]
-	}
-	c.faults.mu.Unlock()
-	if err != nil {
+	if err := c.faults.nextBegin(); err != nil {
 		c.broken = true
 		return nil, err
 	}
@@ -187,14 +285,7 @@ type tx struct {
 
 func (t *tx) Commit() error {
 	f := t.conn.faults
-	f.mu.Lock()
-	fault := CommitFault(-1)
-	if len(f.commit) > 0 {
-		fault, f.commit = f.commit[0], f.commit[1:]
-		f.begin, f.after = append(f.begin, f.after...), nil
-	}
-	f.mu.Unlock()
-	switch fault {
+	switch f.nextCommit() {
 	case LostBefore:
 		t.conn.broken = true
 		_ = t.Rollback()

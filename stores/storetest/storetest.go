@@ -71,6 +71,7 @@ func Run(t *testing.T, open func(t *testing.T) stores.Options) {
 		{"IndexInterrupted", testIndexInterrupted},
 		{"DocumentIndex", testDocumentIndex},
 		{"CommitLost", testCommitLost},
+		{"LateBatch", testLateBatch},
 		{"OutcomeUnknown", testOutcomeUnknown},
 		{"ConnectionLost", testConnectionLost},
 		{"Prune", testPrune},

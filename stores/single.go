@@ -1,0 +1,109 @@
+package stores
+
+import (
+	"context"
+	"database/sql"
+	"database/sql/driver"
+	"errors"
+	"sync"
+	"time"
+)
+
+// single is the connection on which batches go in one round trip each, as texts that commit themselves. It is kept from
+// batch to batch: a pool would prepare such a statement anew each time or, given one that is prepared for all of its
+// connections, send it twice when a connection breaks, though the first may have been committed.
+type single struct {
+	db       *sql.DB       // where the connection comes from
+	lifetime time.Duration // age at which it is replaced
+	timeout  time.Duration // of a text
+
+	mu         sync.Mutex // guards what follows, and is held while a text runs
+	closed     bool
+	conn       *sql.Conn // nil: none is open
+	prepared   map[string]*sql.Stmt
+	made, used time.Time
+}
+
+// singleIdle is the pause after which the connection is replaced, unused ones being what servers and networks end.
+const singleIdle = 30 * time.Second
+
+// run calls fn, which sends texts through query or exec. The error has unknown if fn's may have come after
+// the commit.
+func (s *single) run(ctx context.Context, store *Store, fn func(ctx context.Context) error) error {
+	ctx, cancel := context.WithTimeout(ctx, s.timeout)
+	defer cancel()
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if err := s.connect(ctx); err != nil {
+		return store.txError(err, false)
+	}
+	err := fn(ctx)
+	s.used = time.Now()
+	if err == nil {
+		return nil
+	}
+	err = store.txError(err, true)
+	if failed := (*txError)(nil); errors.As(err, &failed) && failed.kind == failedUnavailable {
+		s.drop()
+	}
+	return err
+}
+
+func (s *single) connect(ctx context.Context) error {
+	if s.closed {
+		return ErrClosed
+	}
+	now := time.Now()
+	if s.conn != nil && (now.Sub(s.made) > s.lifetime || now.Sub(s.used) > singleIdle) {
+		s.drop()
+	}
+	if s.conn != nil {
+		return nil
+	}
+	conn, err := s.db.Conn(ctx)
+	if err != nil {
+		return err
+	}
+	s.conn, s.prepared, s.made = conn, map[string]*sql.Stmt{}, now
+	return nil
+}
+
+// drop ends the connection, and with it a transaction that is open on it. It does not go back to its pool, which would
+// not know of its statements.
+func (s *single) drop() {
+	if s.conn != nil {
+		_ = s.conn.Raw(func(any) error { return driver.ErrBadConn })
+		s.conn, s.prepared = nil, nil
+	}
+}
+
+// close ends the connection for good, after a text that is running.
+func (s *single) close() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.drop()
+	s.closed = true
+}
+
+// query calls scan for each row of a text that is prepared when it is used first.
+func (s *single) query(ctx context.Context, text string, scan func(*sql.Rows) error, args ...any) error {
+	stmt := s.prepared[text]
+	if stmt == nil {
+		var err error
+		if stmt, err = s.conn.PrepareContext(ctx, text); err != nil { //nolint:sqlclosecheck // closed with its connection
+			return err
+		}
+		s.prepared[text] = stmt
+	}
+	rows, err := stmt.QueryContext(ctx, args...)
+	if err != nil {
+		return err
+	}
+	return each(rows, scan)
+}
+
+// exec executes a text that is not prepared.
+func (s *single) exec(ctx context.Context, text string, args ...any) error {
+	_, err := s.conn.ExecContext(ctx, text, args...)
+	return err
+}
