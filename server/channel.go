@@ -10,6 +10,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/nats-eventstore/nats-eventstore/server/relay"
 	"github.com/nats-eventstore/nats-eventstore/stores"
 )
 
@@ -24,6 +25,7 @@ type channel struct {
 
 	versions stores.Versions // which event_version its events may carry
 	routes   []*Route        // of its events to other channels
+	relays   []*relay.Relay  // of its events to streams
 
 	warned bool           // about messages over the limits; used by the writer's goroutine
 	first  stores.Message // the first message's sequence and timestamp; used by the goroutine of retention
@@ -58,6 +60,9 @@ type messageReader interface {
 func (c *channel) published(msgs []stores.Message) {
 	c.tail.add(msgs)
 	c.touch()
+	for _, r := range c.relays {
+		r.Wake()
+	}
 	c.mu.RLock()
 	defer c.mu.RUnlock()
 	for g := range c.groups {
@@ -216,6 +221,7 @@ type channels struct {
 	limits   Limits
 	routes   []Route
 	new      func(stored *stores.Channel) *channel
+	added    func(*channel) // told of a channel before it is known to anybody else
 	log      *slog.Logger
 	timeout  time.Duration // of creating one, while the database is unavailable
 
@@ -268,6 +274,7 @@ func (r *channels) add(stored *stores.Channel) *channel {
 	}
 	c.limits = r.limits.of(c.name, c.events != nil)
 	c.touch()
+	r.added(c)
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.byName[c.name] = c

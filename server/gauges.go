@@ -18,7 +18,8 @@ func describeGauge(name, help string, labels ...string) *prometheus.Desc {
 // gaugeDescs is what a scrape finds in memory, beside the counters of metrics.
 var gaugeDescs = struct {
 	info, active, clients, channels, subscriptions, messages, bytes, queued,
-	channelMessages, channelBytes, channelLast, lagMessages, lagSeconds *prometheus.Desc
+	channelMessages, channelBytes, channelLast, lagMessages, lagSeconds,
+	relayLagMessages, relayLagSeconds, relayFailing, relayPublished, relayFailures *prometheus.Desc
 }{
 	info:          describeGauge("info", "1; what this server is.", "cluster_id", "server_id", "version"),
 	active:        describeGauge("active", "1 while this server serves clients, 0 while it stands by or starts."),
@@ -36,6 +37,12 @@ var gaugeDescs = struct {
 		"Messages that a durable or queue group was not sent or has not acknowledged.", groupLabels...),
 	lagSeconds: describeGauge("lag_seconds",
 		"Age of the first message that a durable or queue group has not acknowledged, 0 if there is none.", groupLabels...),
+	relayLagMessages: describeGauge("relay_lag_messages",
+		"Messages of an event channel that its relay to a stream has still to look at.", "channel", "stream"),
+	relayLagSeconds: describeGauge("relay_lag_seconds", "Age of the first of them, 0 if there is none.", "channel", "stream"),
+	relayFailing:    describeGauge("relay_failing", "1 while a relay waits after an error, 0 while it works.", "stream"),
+	relayPublished:  describeGauge("relay_published_total", "Events that a stream acknowledged.", "stream"),
+	relayFailures:   describeGauge("relay_failures_total", "Attempts to relay that ended with an error.", "stream"),
 }
 
 // groupLabels name a group as /streaming/channelsz does. client_id and durable_name are those of a plain durable; a
@@ -50,17 +57,18 @@ func (c *gauges) Describe(chan<- *prometheus.Desc) {}
 
 // Collect never waits for the database.
 func (c *gauges) Collect(to chan<- prometheus.Metric) {
-	gauge := func(d *prometheus.Desc, v float64, labels ...string) {
+	send := func(d *prometheus.Desc, kind prometheus.ValueType, v float64, labels ...string) {
 		for i := range labels {
 			// Names come from clients, who may send any bytes; one that is no text must not spoil the scrape.
 			labels[i] = strings.ToValidUTF8(labels[i], "\uFFFD")
 		}
-		m, err := prometheus.NewConstMetric(d, prometheus.GaugeValue, v, labels...)
+		m, err := prometheus.NewConstMetric(d, kind, v, labels...)
 		if err != nil {
 			m = prometheus.NewInvalidMetric(d, err)
 		}
 		to <- m
 	}
+	gauge := func(d *prometheus.Desc, v float64, labels ...string) { send(d, prometheus.GaugeValue, v, labels...) }
 	m := c.monitor
 	_, s := m.now()
 	gauge(gaugeDescs.info, 1, m.opts.ClusterID, m.id, Version)
@@ -111,4 +119,19 @@ func (c *gauges) Collect(to chan<- prometheus.Metric) {
 	})
 	gauge(gaugeDescs.subscriptions, float64(active), "active")
 	gauge(gaugeDescs.subscriptions, float64(offline), "offline")
+
+	for _, r := range s.relays {
+		failing := 0.0
+		if r.Failing() {
+			failing = 1
+		}
+		gauge(gaugeDescs.relayFailing, failing, r.Stream)
+		send(gaugeDescs.relayPublished, prometheus.CounterValue, float64(r.Published()), r.Stream)
+		send(gaugeDescs.relayFailures, prometheus.CounterValue, float64(r.Failures()), r.Stream)
+		lags := r.Lags()
+		for _, l := range lags[:min(seriesChannels, len(lags))] {
+			gauge(gaugeDescs.relayLagMessages, float64(l.Messages), l.Channel, r.Stream)
+			gauge(gaugeDescs.relayLagSeconds, l.Seconds, l.Channel, r.Stream)
+		}
+	}
 }

@@ -61,6 +61,7 @@ type conns struct {
 	pubAcks *nats.Conn // answers to published messages, which must not wait behind what is replayed
 	acks    *nats.Conn // acks of subscribers
 	hb      *nats.Conn // heartbeats
+	relay   *nats.Conn // messages to streams; nil if no route goes to one
 }
 
 func connect(o *Options, ns *natsd.Server, log *slog.Logger) (*conns, error) {
@@ -75,6 +76,13 @@ func connect(o *Options, ns *natsd.Server, log *slog.Logger) (*conns, error) {
 			return nil, err
 		}
 		*it.conn = nc
+	}
+	if hasStreams(o.Routes) {
+		var err error
+		if c.relay, err = connectOne(o, ns, "_NSS-"+o.ClusterID+"-relay", log); err != nil {
+			c.close()
+			return nil, err
+		}
 	}
 	return c, nil
 }
@@ -143,7 +151,7 @@ func redactURLs(urls string) string {
 }
 
 func (c *conns) close() {
-	for _, nc := range []*nats.Conn{c.general, c.send, c.pubAcks, c.acks, c.hb} {
+	for _, nc := range []*nats.Conn{c.general, c.send, c.pubAcks, c.acks, c.hb, c.relay} {
 		if nc != nil {
 			nc.Close()
 		}

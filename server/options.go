@@ -118,6 +118,12 @@ func (o *Options) Validate() error {
 	if err := validateRoutes(o.Routes, events); err != nil {
 		return err
 	}
+	if o.NATS == nil {
+		return errors.New("options of the NATS server are missing")
+	}
+	if err := o.validateJetStream(); err != nil {
+		return err
+	}
 	if err := o.Store.Validate(); err != nil {
 		return err
 	}
@@ -130,8 +136,6 @@ func (o *Options) Validate() error {
 		return errors.New("store timeout and progress interval must be positive")
 	case o.MaxBatchMsgs <= 0 || o.MaxBatchBytes <= 0:
 		return errors.New("batch bounds must be positive")
-	case o.NATS == nil:
-		return errors.New("options of the NATS server are missing")
 	}
 	return nil
 }

@@ -77,9 +77,6 @@ func run(ctx context.Context, o *Options, natsLog *natsLogger, log *slog.Logger)
 	}
 
 	for i := range o.Routes {
-		if o.Routes[i].Stream != "" {
-			return errors.New("routes to a stream are not available yet")
-		}
 		log.Info(o.Routes[i].describe())
 	}
 

@@ -13,6 +13,7 @@ import (
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/stan.go/pb"
 
+	"github.com/nats-eventstore/nats-eventstore/server/relay"
 	"github.com/nats-eventstore/nats-eventstore/stores"
 )
 
@@ -33,6 +34,7 @@ type service struct {
 	progress  *progress
 	retention *retention
 	writer    *writer
+	relays    []*relay.Relay
 
 	gate    sync.RWMutex // guards stopped
 	stopped bool
@@ -61,6 +63,10 @@ func serve(ctx context.Context, o *Options, events eventBlocks, store *stores.St
 	defer stopGroups()
 
 	s := newService(o, events, store, c, mon.metrics, log, lost)
+	var err error
+	if s.relays, err = newRelays(o, c.relay, store, log); err != nil {
+		return err
+	}
 	s.members.start = func(g *group) func() { return s.startGroup(groups, g) }
 	active, err := s.recover(ctx)
 	if err != nil {
@@ -78,6 +84,9 @@ func serve(ctx context.Context, o *Options, events eventBlocks, store *stores.St
 	s.tasks.Go(func() { s.keepLease(live) })
 	s.tasks.Go(func() { mon.lags.run(live, o.StoreTimeout, log) })
 	s.tasks.Go(func() { s.retention.run(live) })
+	for _, r := range s.relays {
+		s.tasks.Go(func() { r.Run(live) })
+	}
 	s.tasks.Go(func() { s.announceOldMessages(live) })
 	subs, err := s.listen(live)
 	if err == nil {
@@ -146,6 +155,7 @@ func newService(o *Options, events eventBlocks, store *stores.Store, c *conns, m
 		limits:   o.Limits,
 		routes:   o.Routes,
 		new:      s.newChannel,
+		added:    s.relayed,
 		log:      log,
 		timeout:  o.StoreTimeout,
 		byName:   make(map[string]*channel),

@@ -18,7 +18,7 @@ func TestRoutes(t *testing.T) {
 			subject: "ORDERS.{event_type}", headers: cloudevents
 		}
 	]
-}`)
+}`, "-js")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -31,6 +31,9 @@ func TestRoutes(t *testing.T) {
 			t.Errorf("route %d is at %q", i, o.Routes[i].At)
 		}
 		want[i].At = o.Routes[i].At
+	}
+	if o.NATS.StoreDir != "data" {
+		t.Errorf("streams in %q, want data", o.NATS.StoreDir)
 	}
 	if !reflect.DeepEqual(o.Routes, want) {
 		t.Errorf("routes %+v\nwant %+v", o.Routes, want)
@@ -58,6 +61,7 @@ func TestWrongRoutes(t *testing.T) {
 		`{ stream: A, subject: "A..b" }`:                         `it has an empty token`,
 		`{ stream: A }`:                                          `subject: is missing`,
 		`{ stream: A, subject: "{event_type}" }`:                 `name the types`,
+		`{ stream: A, subject: "A.{event_type}" }`:               `stream "A" needs JetStream: start with -js`,
 		`{ stream: A, subject: "_STAN.{event_type}" }`:           `belongs to`,
 		`"a"`: `parameter "routes" value is expected to be map, got string`,
 	} {

@@ -132,7 +132,7 @@ func (r *Relay) Wake() {
 	}
 }
 
-// Run relays until ctx ends. Whatever goes wrong is tried again.
+// Run relays until ctx ends or another server leads. Whatever goes wrong is tried again.
 func (r *Relay) Run(ctx context.Context) {
 	wait := minBackoff
 	for ctx.Err() == nil {
@@ -140,6 +140,8 @@ func (r *Relay) Run(ctx context.Context) {
 		err := r.session(ctx)
 		switch {
 		case ctx.Err() != nil:
+		case errors.Is(err, stores.ErrFenced):
+			return // whoever leads now relays
 		case isMoved(err) && r.working: // by a message that is not ours, or of which we did not learn: look, and go on
 			continue
 		default:

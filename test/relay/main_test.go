@@ -1,0 +1,247 @@
+// Package relay looks at the relay to JetStream from outside: the built binary, a nats-server, official clients, and SQL.
+package relay
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	_ "github.com/go-sql-driver/mysql" // drivers of table
+	_ "github.com/lib/pq"
+	_ "modernc.org/sqlite"
+
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
+	"github.com/nats-io/stan.go"
+	"google.golang.org/protobuf/proto"
+
+	eventstorev1 "github.com/nats-eventstore/nats-eventstore/proto/eventstore/v1"
+	"github.com/nats-eventstore/nats-eventstore/test/harness"
+)
+
+func TestMain(m *testing.M) { harness.Main(m) }
+
+const (
+	orders  = "eventstore.orders"
+	returns = "eventstore.returns"
+)
+
+// natsServer builds the nats-server of the module's version, beside the binary under test, which is removed with it.
+var natsServer = sync.OnceValues(func() (string, error) {
+	file := filepath.Join(filepath.Dir(harness.Binary()), "nats-server")
+	out, err := exec.Command("go", "build", "-o", file, "github.com/nats-io/nats-server/v2").CombinedOutput()
+	if err != nil {
+		return "", fmt.Errorf("build nats-server: %w\n%s", err, out)
+	}
+	return file, nil
+})
+
+// startNATS starts a nats-server with JetStream.
+func startNATS(t *testing.T) *harness.Server {
+	t.Helper()
+	binary, err := natsServer()
+	if err != nil {
+		t.Fatal(err)
+	}
+	s := harness.New(t, binary, "-js", "-sd", t.TempDir())
+	s.Launch()
+	s.WaitLog(t, "Server is ready")
+	return s
+}
+
+// configuration writes a configuration file.
+func configuration(t *testing.T, text string) string {
+	t.Helper()
+	file := filepath.Join(t.TempDir(), "server.conf")
+	if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	return file
+}
+
+func connect(t *testing.T, s *harness.Server, client string) stan.Conn {
+	t.Helper()
+	sc, err := stan.Connect("test-cluster", client, stan.NatsURL(s.URL()), stan.ConnectWait(harness.Patience),
+		stan.SetConnectionLostHandler(func(stan.Conn, error) {}))
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { sc.NatsConn().Close() })
+	return sc
+}
+
+// streams returns the JetStream of a server.
+func streams(t *testing.T, s *harness.Server) (jetstream.JetStream, *nats.Conn) {
+	t.Helper()
+	nc, err := nats.Connect(s.URL(), nats.MaxReconnects(-1), nats.ReconnectWait(20*time.Millisecond))
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(nc.Close)
+	js, err := jetstream.New(nc)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return js, nc
+}
+
+// patient returns a context that ends when a test has waited too long.
+func patient(t *testing.T) context.Context {
+	ctx, cancel := context.WithTimeout(t.Context(), harness.Patience)
+	t.Cleanup(cancel)
+	return ctx
+}
+
+func event(t testing.TB, e *eventstorev1.Event) []byte {
+	t.Helper()
+	payload, err := proto.Marshal(e)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return payload
+}
+
+// order returns an event of an order.
+func order(t testing.TB, id, typ string, n int) []byte {
+	return event(t, &eventstorev1.Event{AggregateId: id, EventType: typ, EventData: fmt.Appendf(nil, `{"n":%d}`, n)})
+}
+
+func publish(t *testing.T, sc stan.Conn, channel string, payloads ...[]byte) {
+	t.Helper()
+	for _, p := range payloads {
+		if err := sc.Publish(channel, p); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+// waitStream waits until a stream has that many messages or more in its history.
+func waitStream(t *testing.T, js jetstream.JetStream, name string, last uint64) {
+	t.Helper()
+	deadline := time.Now().Add(harness.Patience)
+	for {
+		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+		stream, err := js.Stream(ctx, name)
+		cancel()
+		if err == nil && stream.CachedInfo().State.LastSeq >= last {
+			return
+		}
+		if time.Now().After(deadline) {
+			t.Fatalf("stream %s has not %d messages: error %v, %+v", name, last, err, stream)
+		}
+		time.Sleep(5 * time.Millisecond) // between two looks
+	}
+}
+
+// content returns all messages of a stream, in their order.
+func content(t *testing.T, js jetstream.JetStream, name string) []jetstream.Msg {
+	t.Helper()
+	ctx := patient(t)
+	stream, err := js.Stream(ctx, name)
+	if err != nil {
+		t.Fatal(err)
+	}
+	n := int(stream.CachedInfo().State.Msgs)
+	consumer, err := js.OrderedConsumer(ctx, name, jetstream.OrderedConsumerConfig{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	it, err := consumer.Messages()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer it.Stop()
+	var all []jetstream.Msg
+	for len(all) < n {
+		m, err := it.Next(jetstream.NextContext(ctx))
+		if err != nil {
+			t.Fatalf("message %d of %d: %v", len(all)+1, n, err)
+		}
+		all = append(all, m)
+	}
+	return all
+}
+
+// place is where a message comes from, "channel/sequence".
+func place(m jetstream.Msg) string {
+	return m.Headers().Get("Nats-Streaming-Channel") + "/" + m.Headers().Get("Nats-Streaming-Sequence")
+}
+
+func places(msgs []jetstream.Msg) string {
+	var all []string
+	for _, m := range msgs {
+		all = append(all, place(m))
+	}
+	return strings.Join(all, " ")
+}
+
+// table returns the events that are stored, as "channel/sequence type data".
+func table(t *testing.T, driver, source string) map[string]bool {
+	t.Helper()
+	db, err := sql.Open(driver, source)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer db.Close()
+	rows, err := db.QueryContext(t.Context(), "SELECT channel, sequence, event_type, aggregate_id, event_version FROM events")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer rows.Close()
+	all := make(map[string]bool)
+	for rows.Next() {
+		var channel, typ, aggregate string
+		var seq, version uint64
+		if err := rows.Scan(&channel, &seq, &typ, &aggregate, &version); err != nil {
+			t.Fatal(err)
+		}
+		all[fmt.Sprintf("%s/%d %s of %s, version %d", channel, seq, typ, aggregate, version)] = true
+	}
+	if err := rows.Err(); err != nil {
+		t.Fatal(err)
+	}
+	return all
+}
+
+// agree compares a stream with the table, event for event: nothing is missing, nothing is there twice, and each channel has its
+// order.
+func agree(t *testing.T, driver, source string, msgs []jetstream.Msg) {
+	t.Helper()
+	want := table(t, driver, source)
+	last := make(map[string]uint64)
+	var errs []error
+	for _, m := range msgs {
+		var e eventstorev1.Event
+		if err := proto.Unmarshal(m.Data(), &e); err != nil {
+			t.Fatal(err)
+		}
+		line := fmt.Sprintf("%s %s of %s, version %d", place(m), e.EventType, e.AggregateId, e.EventVersion)
+		if !want[line] {
+			errs = append(errs, fmt.Errorf("%s is in the stream twice, or not in the table", line))
+		}
+		delete(want, line)
+		var seq uint64
+		channel := m.Headers().Get("Nats-Streaming-Channel")
+		if _, err := fmt.Sscan(m.Headers().Get("Nats-Streaming-Sequence"), &seq); err != nil {
+			t.Fatal(err)
+		}
+		if seq <= last[channel] {
+			errs = append(errs, fmt.Errorf("%s comes after %d", place(m), last[channel]))
+		}
+		last[channel] = seq
+	}
+	for line := range want {
+		errs = append(errs, fmt.Errorf("%s is not in the stream", line))
+	}
+	if err := errors.Join(errs...); err != nil {
+		t.Error(err)
+	}
+}
