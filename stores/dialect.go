@@ -43,6 +43,8 @@ type dialect interface {
 	statements() *statements
 	// classify says what an error of the driver means; lostConnection has looked at it before.
 	classify(err error) failure
+	// elsewhere says whether an error means that this server does not take writes, so that another one may.
+	elsewhere(err error) bool
 	// jsonDepth is the deepest nesting of a JSON document that the database takes.
 	jsonDepth() int
 

@@ -57,6 +57,7 @@ func (*mysql) pool(o Options, multiStatements bool) (*sql.DB, error) {
 	cfg.ParseTime = true // for the lock of the migrations
 	cfg.MaxAllowedPacket = 0
 	cfg.Logger = &mysqldriver.NopLogger{}
+	cfg.RejectReadOnly = true // a server that became read-only is left, not asked again
 	if err := cfg.Apply(mysqldriver.Charset("utf8mb4", "")); err != nil {
 		return nil, fmt.Errorf("invalid source: %w", err)
 	}
@@ -69,15 +70,17 @@ func (*mysql) pool(o Options, multiStatements bool) (*sql.DB, error) {
 	if cfg.WriteTimeout <= 0 || o.patient {
 		cfg.WriteTimeout = o.StatementTimeout + networkGrace
 	}
-	connector, err := mysqldriver.NewConnector(cfg)
-	if err != nil {
-		return nil, fmt.Errorf("invalid source: %w", err)
-	}
-	db := o.openDB(&session{Connector: connector, setup: []string{fmt.Sprintf(
+	nodes, err := mysqlHosts(cfg, []string{"DO 0", fmt.Sprintf( // a Galera node that is no part of the cluster refuses the first, and would take the second
 		// Strict: a value that does not fit is an error, never cut off. The wait for a lock ends before the client's.
 		// The lock that a vanished client has on the lease row ends soon; MySQL knows no limit for transactions only.
 		"SET SESSION sql_mode = 'STRICT_TRANS_TABLES,NO_ENGINE_SUBSTITUTION', SESSION innodb_lock_wait_timeout = %d, SESSION wait_timeout = %d /*M! , SESSION idle_write_transaction_timeout = %d */",
-		max(1, int(math.Floor(min(o.StatementTimeout.Seconds(), 1<<20)))), int(mysqlIdle.Seconds()), int(idleInTransaction.Seconds()))}})
+		max(1, int(math.Floor(min(o.StatementTimeout.Seconds(), 1<<20)))), int(mysqlIdle.Seconds()), int(idleInTransaction.Seconds()))},
+		// On Galera, a node that is asked has applied what others have committed. Servers built without it lack the setting.
+		[]string{"SET SESSION wsrep_sync_wait = 1"})
+	if err != nil {
+		return nil, fmt.Errorf("invalid source: %w", err)
+	}
+	db := o.openDB(nodes)
 	db.SetConnMaxIdleTime(mysqlIdle / 2)
 	return db, nil
 }
@@ -137,6 +140,12 @@ func (*mysql) classify(err error) failure {
 		return failedRefused
 	}
 	return failedUnavailable
+}
+
+func (*mysql) elsewhere(err error) bool {
+	var e *mysqldriver.MySQLError
+	// 1047: a Galera node that is no part of the cluster. (Of servers that are read only, the driver ends the connection.)
+	return errors.As(err, &e) && e.Number == 1047
 }
 
 func (*mysql) statements() *statements { return &mysqlStatements }

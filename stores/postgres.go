@@ -69,7 +69,7 @@ func (*postgres) open(o Options) (write, read *sql.DB, err error) {
 		cfg.ApplicationName = "nats-streaming-server"
 	}
 	cfg.BinaryParameters = true // bytes go as they are, not as hexadecimal text
-	connector, err := newPrimary(cfg, timeouts)
+	connector, err := postgresHosts(cfg, timeouts)
 	if err != nil {
 		return nil, nil, err
 	}
@@ -177,6 +177,11 @@ func (*postgres) classify(err error) failure {
 		return failedRefused
 	}
 	return failedUnavailable
+}
+
+func (*postgres) elsewhere(err error) bool {
+	var e *pq.Error
+	return errors.As(err, &e) && e.Code == "25006" // read_only_sql_transaction: a standby, or what became one
 }
 
 func (*postgres) statements() *statements { return &postgresStatements }

@@ -12,25 +12,23 @@ import (
 	"github.com/lib/pq"
 )
 
-// primary connects to the first of the source's hosts that takes writes, and from then on to none that a failover has
-// left behind: a former primary that was started again, or a standby, does not have what was acknowledged since.
-// Promotion gives a server the next timeline, so that the one with the highest timeline is the primary.
-type primary struct {
-	driver.Connector                    // of the first host
-	hosts            []driver.Connector // by the order in the source
-
-	mu       sync.Mutex // guards what follows
-	last     int        // the host that connected last is tried first
-	timeline uint64     // highest that was seen
+// timelines refuse connections to servers that a failover has left behind: a former primary that was started again, or
+// a standby, does not have what was acknowledged since. Promotion gives a server the next timeline, so that the one with
+// the highest is the primary.
+type timelines struct {
+	mu      sync.Mutex // guards what follows
+	highest uint64     // that was seen
 }
 
-func newPrimary(cfg pq.Config, dialer pq.Dialer) (*primary, error) {
+// postgresHosts connects to the first of the source's hosts that takes writes.
+func postgresHosts(cfg pq.Config, dialer pq.Dialer) (*hosts, error) {
 	others := cfg.Multi
 	cfg.Multi = nil
 	if len(others) > 0 && cfg.TargetSessionAttrs == "" {
 		cfg.TargetSessionAttrs = pq.TargetSessionAttrsReadWrite
 	}
-	p := &primary{}
+	seen := &timelines{}
+	var all []driver.Connector
 	for i := range len(others) + 1 {
 		if i > 0 {
 			cfg.Host, cfg.Hostaddr, cfg.Port = others[i-1].Host, others[i-1].Hostaddr, others[i-1].Port
@@ -40,37 +38,26 @@ func newPrimary(cfg pq.Config, dialer pq.Dialer) (*primary, error) {
 			return nil, err
 		}
 		c.Dialer(dialer)
-		p.hosts = append(p.hosts, c)
+		all = append(all, &primary{c, seen})
 	}
-	p.Connector = p.hosts[0]
-	return p, nil
+	return newHosts(all), nil
 }
 
-// Connect tries each host once.
+// primary is the connector of one host.
+type primary struct {
+	driver.Connector
+	seen *timelines
+}
+
+// Connect fails if the host is behind another one.
 func (p *primary) Connect(ctx context.Context) (driver.Conn, error) {
-	p.mu.Lock()
-	first := p.last
-	p.mu.Unlock()
-	var errs []error
-	for i := range p.hosts {
-		host := (first + i) % len(p.hosts)
-		conn, err := p.connect(ctx, host)
-		if err == nil {
-			return conn, nil
-		}
-		errs = append(errs, err)
-	}
-	return nil, errors.Join(errs...)
-}
-
-func (p *primary) connect(ctx context.Context, host int) (driver.Conn, error) {
-	bare, err := p.hosts[host].Connect(ctx)
+	bare, err := p.Connector.Connect(ctx)
 	if err != nil {
 		return nil, err
 	}
 	conn, err := confirm(bare)
 	if err == nil {
-		err = p.admit(ctx, conn, host)
+		err = p.seen.admit(readTimeline(ctx, conn))
 	}
 	if err != nil {
 		_ = bare.Close()
@@ -79,15 +66,13 @@ func (p *primary) connect(ctx context.Context, host int) (driver.Conn, error) {
 	return conn, nil
 }
 
-// admit refuses a connection to a server that is behind one that was seen.
-func (p *primary) admit(ctx context.Context, conn driver.QueryerContext, host int) error {
-	timeline := readTimeline(ctx, conn)
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	if timeline < p.timeline {
-		return fmt.Errorf("this PostgreSQL server is not the primary any more: its timeline is %d, there was %d already", timeline, p.timeline)
+func (t *timelines) admit(timeline uint64) error {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if timeline < t.highest {
+		return fmt.Errorf("this PostgreSQL server is not the primary any more: its timeline is %d, there was %d already", timeline, t.highest)
 	}
-	p.timeline, p.last = timeline, host
+	t.highest = timeline
 	return nil
 }
 

@@ -10,6 +10,7 @@ import (
 type session struct {
 	driver.Connector
 	setup []string
+	try   []string // may be unknown to the server, which then needs none of it
 }
 
 func (s *session) Connect(ctx context.Context) (driver.Conn, error) {
@@ -19,6 +20,12 @@ func (s *session) Connect(ctx context.Context) (driver.Conn, error) {
 	}
 	for _, text := range s.setup {
 		if err := run(ctx, conn, text); err != nil {
+			_ = conn.Close()
+			return nil, fmt.Errorf("session setting %q: %w", text, err)
+		}
+	}
+	for _, text := range s.try {
+		if err := run(ctx, conn, text); err != nil && lostConnection(err) {
 			_ = conn.Close()
 			return nil, fmt.Errorf("session setting %q: %w", text, err)
 		}

@@ -102,6 +102,8 @@ func (*sqlite) classify(err error) failure {
 	return failedUnavailable
 }
 
+func (*sqlite) elsewhere(error) bool { return false }
+
 func (*sqlite) statements() *statements { return &sqliteStatements }
 
 const (

@@ -133,12 +133,19 @@ func (s *Store) once(ctx context.Context, fn func(*transaction) error) error {
 }
 
 // attempt runs fn in one transaction, without a fence.
-func (s *Store) attempt(ctx context.Context, fn func(*transaction) error) error {
+func (s *Store) attempt(ctx context.Context, fn func(*transaction) error) (err error) {
 	conn, err := s.connection(ctx)
 	if err != nil {
 		return s.txError(err, false)
 	}
-	defer conn.Close()
+	defer func() {
+		_ = conn.Close() // the connection goes back to the pool, or was lost
+		if s.dialect.elsewhere(err) {
+			// All connections lead to that server. Those made next go where writes are taken.
+			s.writer.SetMaxIdleConns(0)
+			s.writer.SetMaxIdleConns(s.options.MaxOpenConns)
+		}
+	}()
 	// The context of a transaction rolls it back when it ends, also while COMMIT is on its way. Ours does not end: the
 	// statements have deadlines of their own, and the connection has one for each answer, that of COMMIT included.
 	tx, err := conn.BeginTx(context.WithoutCancel(ctx), nil)

@@ -35,7 +35,8 @@ type load struct {
 	changed   chan struct{}
 }
 
-func startLoad(t *testing.T, url string) *load {
+// startLoad connects the clients of that name.
+func startLoad(t *testing.T, url, name string) *load {
 	t.Helper()
 	ctx, stop := context.WithCancel(t.Context())
 	l := &load{t: t, stop: stop, published: map[string]struct{}{}, seen: map[string]uint64{}, changed: make(chan struct{})}
@@ -47,23 +48,23 @@ func startLoad(t *testing.T, url string) *load {
 		t.Cleanup(func() { _ = sc.Close() }) // the server may have ended before
 		return sc
 	}
-	_, err := connect("subscriber").Subscribe(orders, l.receive, stan.DurableName("all"), stan.DeliverAllAvailable(), stan.MaxInflight(1000), stan.AckWait(2*time.Second))
+	_, err := connect(name+"-subscriber").Subscribe(orders, l.receive, stan.DurableName("all"), stan.DeliverAllAvailable(), stan.MaxInflight(1000), stan.AckWait(2*time.Second))
 	if err != nil {
 		t.Fatal(err)
 	}
 	for i := range publishers {
-		sc := connect(fmt.Sprint("publisher-", i))
-		l.ended.Go(func() { l.publish(ctx, sc, i) })
+		sc := connect(fmt.Sprint(name, "-publisher-", i))
+		l.ended.Go(func() { l.publish(ctx, sc, fmt.Sprint(name, "-", i)) })
 	}
 	t.Cleanup(l.end)
 	return l
 }
 
 // publish sends one event after the other, each until it is acknowledged: an event_id is stored once.
-func (l *load) publish(ctx context.Context, sc stan.Conn, publisher int) {
+func (l *load) publish(ctx context.Context, sc stan.Conn, aggregate string) {
 	for n := 1; ctx.Err() == nil; n++ {
-		id := fmt.Sprintf("%d-%d", publisher, n)
-		payload, err := proto.Marshal(&eventstorev1.Event{EventId: id, EventType: "Counted", AggregateId: fmt.Sprint(publisher), EventVersion: uint64(n)})
+		id := fmt.Sprintf("%s-%d", aggregate, n)
+		payload, err := proto.Marshal(&eventstorev1.Event{EventId: id, EventType: "Counted", AggregateId: aggregate, EventVersion: uint64(n)})
 		if err != nil {
 			l.t.Error(err)
 			return

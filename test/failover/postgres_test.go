@@ -12,7 +12,7 @@ func TestSynchronousStandby(t *testing.T) {
 	t.Parallel()
 	primary, standby := databases.Synchronous(t)
 	s := harness.Start(t, "postgres", databases.Hosts(primary, standby, "postgres"), "-store_timeout", "2s")
-	l := startLoad(t, s.URL())
+	l := startLoad(t, s.URL(), "a")
 	l.await(200)
 	if err := primary.Kill(); err != nil {
 		t.Fatal(err)
@@ -29,4 +29,5 @@ func TestSynchronousStandby(t *testing.T) {
 	l.await(200)
 	l.check()
 	s.Stop()
+	harness.Verify(t, "postgres", standby.DSN("postgres"))
 }

@@ -1,0 +1,46 @@
+package stores
+
+import (
+	"database/sql/driver"
+	"net"
+	"strings"
+
+	mysqldriver "github.com/go-sql-driver/mysql"
+)
+
+const mysqlPort = "3306"
+
+// mysqlHosts connects to one of the nodes that a source names, as in user:password@tcp(a:3306,b:3306)/database. Each
+// connection runs setup first, which a node that can not work refuses, so that the next is tried.
+func mysqlHosts(cfg *mysqldriver.Config, setup, try []string) (*hosts, error) {
+	var all []driver.Connector
+	for _, address := range mysqlAddresses(cfg) {
+		node := cfg.Clone()
+		node.Addr = address
+		connector, err := mysqldriver.NewConnector(node)
+		if err != nil {
+			return nil, err
+		}
+		all = append(all, &session{Connector: connector, setup: setup, try: try})
+	}
+	return newHosts(all), nil
+}
+
+func mysqlAddresses(cfg *mysqldriver.Config) []string {
+	list := cfg.Addr
+	if cfg.Net != "tcp" || !strings.Contains(list, ",") {
+		return []string{list}
+	}
+	// The driver takes a list with several colons for an IPv6 address.
+	if inner, ok := strings.CutSuffix(list, "]:"+mysqlPort); ok && strings.Count(list, "[") > strings.Count(inner, "]") {
+		list = inner[1:]
+	}
+	var addresses []string
+	for _, address := range strings.Split(list, ",") {
+		if _, _, err := net.SplitHostPort(address); err != nil {
+			address = net.JoinHostPort(address, mysqlPort)
+		}
+		addresses = append(addresses, address)
+	}
+	return addresses
+}
