@@ -3,14 +3,19 @@ package stores
 import (
 	"context"
 	"database/sql/driver"
+	"errors"
 	"fmt"
+	"io"
+	"strings"
 
 	"github.com/lib/pq"
 )
 
-// confirmed is a connection to PostgreSQL whose COMMIT succeeds only if the server had nothing to warn about. Where
-// commits wait for a synchronous standby, and the wait is cut short by statement_timeout or an administrator, the server
-// says that the transaction is committed, and warns that the standby may not have it: a failover would lose it.
+// confirmed is a connection to PostgreSQL whose commits succeed only if the server had nothing to warn about. Where
+// commits wait for a synchronous standby, and an administrator cancels the wait, the server says that the transaction is
+// committed, and warns that the standby may not have it: a failover would lose it. The warning is returned as an error,
+// which makes the outcome unknown: it is reread behind the fence, in a transaction whose own commit waits for the
+// standby, which then has both.
 type confirmed struct {
 	pqConn
 	warning *pq.Error // the last one; used by whoever uses the connection
@@ -57,15 +62,80 @@ type confirmedTx struct {
 	conn *confirmed
 }
 
-// Commit returns a warning of the server as an error, which makes the outcome unknown: it is reread behind the fence, in
-// a transaction whose own COMMIT waits for the standby, which then has both.
+// Commit fails also if the server warns.
 func (t *confirmedTx) Commit() error {
 	t.conn.warning = nil
 	if err := t.Tx.Commit(); err != nil {
 		return err
 	}
-	if t.conn.warning != nil {
-		return fmt.Errorf("the commit is not confirmed: %w", t.conn.warning)
+	return t.conn.warned()
+}
+
+func (c *confirmed) warned() error {
+	if c.warning == nil {
+		return nil
 	}
-	return nil
+	return fmt.Errorf("the commit is not confirmed: %w", c.warning)
+}
+
+// PrepareContext prepares a statement; one that may write and commit itself is watched as COMMIT is.
+func (c *confirmed) PrepareContext(ctx context.Context, text string) (driver.Stmt, error) {
+	stmt, err := c.pqConn.PrepareContext(ctx, text)
+	if err != nil || !strings.HasPrefix(text, "WITH ") {
+		return stmt, err
+	}
+	able, ok := stmt.(pqStmt)
+	if !ok {
+		_ = stmt.Close()
+		return nil, fmt.Errorf("%T lacks methods of a prepared statement", stmt)
+	}
+	return &confirmedStmt{able, c}, nil
+}
+
+// pqStmt is what lib/pq's statements can do.
+type pqStmt interface {
+	driver.Stmt
+	driver.StmtExecContext
+	driver.StmtQueryContext
+}
+
+type confirmedStmt struct {
+	pqStmt
+	conn *confirmed
+}
+
+// ExecContext fails also if the server warns.
+func (s *confirmedStmt) ExecContext(ctx context.Context, args []driver.NamedValue) (driver.Result, error) {
+	s.conn.warning = nil
+	result, err := s.pqStmt.ExecContext(ctx, args)
+	if err == nil {
+		err = s.conn.warned()
+	}
+	return result, err
+}
+
+// QueryContext returns rows whose end is an error if the server warns.
+func (s *confirmedStmt) QueryContext(ctx context.Context, args []driver.NamedValue) (driver.Rows, error) {
+	s.conn.warning = nil
+	rows, err := s.pqStmt.QueryContext(ctx, args)
+	if err != nil {
+		return nil, err
+	}
+	return &confirmedRows{rows, s.conn}, nil
+}
+
+type confirmedRows struct {
+	driver.Rows
+	conn *confirmed
+}
+
+// Next comes to the end after the commit.
+func (r *confirmedRows) Next(to []driver.Value) error {
+	err := r.Rows.Next(to)
+	if errors.Is(err, io.EOF) {
+		if warned := r.conn.warned(); warned != nil {
+			return warned
+		}
+	}
+	return err
 }
