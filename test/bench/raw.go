@@ -108,7 +108,7 @@ func (r *rawTables) run(ctx context.Context, l load, size int) (float64, error) 
 
 // insert commits batches, each one statement that was prepared before, until a limit is reached.
 func (r *rawTables) insert(ctx context.Context, batch, size int) (float64, error) {
-	stmt, err := r.db.PrepareContext(ctx, "INSERT INTO "+rawTable+" ("+strings.Join(rawColumns, ", ")+") VALUES "+r.placeholders(batch))
+	stmt, err := r.db.PrepareContext(ctx, "INSERT INTO "+rawTable+" ("+strings.Join(rawColumns, ", ")+") VALUES "+placeholders(r.name, batch))
 	if err != nil {
 		return 0, err
 	}
@@ -152,7 +152,7 @@ func appendRow(args []any, id int, seq int64, size int, channel string) ([]any, 
 const versionField = 7
 
 // placeholders are those of rows, numbered where the database wants it.
-func (r *rawTables) placeholders(rows int) string {
+func placeholders(database string, rows int) string {
 	var b strings.Builder
 	n := 0
 	for i := range rows {
@@ -162,7 +162,7 @@ func (r *rawTables) placeholders(rows int) string {
 		for j := range rawColumns {
 			b.WriteString(map[bool]string{true: "(", false: ","}[j == 0])
 			n++
-			if r.name == "postgres" {
+			if database == "postgres" {
 				fmt.Fprintf(&b, "$%d", n)
 			} else {
 				b.WriteByte('?')

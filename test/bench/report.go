@@ -90,6 +90,11 @@ func number(v float64) string {
 		digits = 1
 	}
 	s := strconv.FormatFloat(v, 'f', digits, 64)
+	return grouped(s)
+}
+
+// grouped separates thousands.
+func grouped(s string) string {
 	whole, _, _ := strings.Cut(s, ".")
 	for i := len(whole) - 3; i > 0; i -= 3 {
 		s = s[:i] + "," + s[i:]

@@ -22,6 +22,9 @@ func init() { // refers to itself through the flags
 		{"live", "Until the last of ten subscribers has received the last event.", loads(liveLoads, eventBytes)},
 		{"replay", "Events of a channel from the first on, up to 1,024 of them unacknowledged; all are acknowledged.", loads(replayLoads, eventBytes)},
 		{"sizes", "The same with events of other sizes.", sizeTrials},
+		{"fairness", "Latency of one synchronous publisher, beside others that are in processes of their own on the same machine.", fairnessTrials},
+		{"growth", "What one operation costs among many of its kind.", growthTrials},
+		{"scale", "Start and append of this server on databases that hold many events, in 1,000 channels, and its resident memory: when it is ready, and after appends to all channels and replays of 100.", scaleTrials},
 	}
 }
 

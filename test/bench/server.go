@@ -44,9 +44,14 @@ func (p *program) stop() error {
 // serve starts a NATS Streaming server and returns when it says that it is ready. It ends with the setup.
 func (s *setup) serve(ctx context.Context, name, binary string, args []string) (*program, error) {
 	progress("start %s", name)
-	return s.launch(ctx, name, readyLine, func(port string) *exec.Cmd {
+	return s.launch(ctx, name, readyLine, streamingCommand(binary, args))
+}
+
+// streamingCommand runs a NATS Streaming server on a port.
+func streamingCommand(binary string, args []string) func(port string) *exec.Cmd {
+	return func(port string) *exec.Cmd {
 		return exec.Command(binary, append([]string{"-cid", cluster, "-a", "127.0.0.1", "-p", port}, args...)...)
-	})
+	}
 }
 
 // launch starts a program that listens on a port and returns when it writes the line ready.

@@ -1,0 +1,179 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"strconv"
+	"sync"
+	"sync/atomic"
+
+	"github.com/nats-io/stan.go"
+)
+
+const (
+	replaysChild = "replays"
+	burstChild   = "burst"
+
+	fairName        = "one synchronous publisher"
+	fairIdle        = "alone"
+	fairReplays     = "beside 20 replays"
+	fairBurst       = "beside the burst of another channel"
+	fairChannel     = "eventstore.bench-fair"
+	burstChannel    = "eventstore.bench-burst"
+	fairReplayers   = 20
+	fairLeastEvents = 20_000 // replayed again and again
+)
+
+func init() {
+	children[replaysChild] = replays
+	children[burstChild] = burst
+}
+
+// fairnessTrials measure what a synchronous publisher notices of others. They are in processes of their own, so that
+// the client's scheduler is not what is measured.
+func fairnessTrials(s *setup, ctx context.Context) ([]trial, error) {
+	var all []trial
+	for _, id := range s.chosen() {
+		switch id.name {
+		case ours, before, reference, referenceBulk, referenceFile:
+		default:
+			continue
+		}
+		p, err := s.peer(ctx, id)
+		if err != nil {
+			return nil, fmt.Errorf("%s: %w", id.on(), err)
+		}
+		all = append(all, trial{fairName, id, eventBytes, func(ctx context.Context) ([]figure, error) {
+			return s.fairness(ctx, p.(*streaming))
+		}})
+	}
+	return all, nil
+}
+
+func (s *setup) fairness(ctx context.Context, c *streaming) ([]figure, error) {
+	if err := c.ensure(ctx, fairLeastEvents); err != nil {
+		return nil, err
+	}
+	conn, err := c.connect(1)
+	if err != nil {
+		return nil, err
+	}
+	defer func() { _ = conn.Close() }() // what was measured is over
+	var all []figure
+	for _, beside := range []struct{ what, child string }{{fairIdle, ""}, {fairReplays, replaysChild}, {fairBurst, burstChild}} {
+		figures, err := s.beside(ctx, c, conn, beside.what, beside.child)
+		if err != nil {
+			return nil, fmt.Errorf("%s: %w", beside.what, err)
+		}
+		all = append(all, figures...)
+	}
+	return all, nil
+}
+
+// beside measures latencies while a child runs.
+func (s *setup) beside(ctx context.Context, c *streaming, conn stan.Conn, what, child string) (_ []figure, err error) {
+	if child != "" {
+		self, err := os.Executable()
+		if err != nil {
+			return nil, err
+		}
+		p, err := s.begin(ctx, child, childReady, func(string) *exec.Cmd {
+			cmd := exec.Command(self, c.url)
+			cmd.Env = append(os.Environ(), childVariable+"="+child)
+			return cmd
+		})
+		if err != nil {
+			return nil, err
+		}
+		defer func() { err = errors.Join(err, p.Kill()) }()
+	}
+	took, err := latencies(ctx, conn, []string{fairChannel}, eventBytes, s.limit)
+	if err != nil {
+		return nil, err
+	}
+	return percentiles(what, took), nil
+}
+
+// ensure publishes until so many events of the usual size are stored.
+func (c *streaming) ensure(ctx context.Context, n int) error {
+	if c.stored[eventBytes] == nil {
+		c.stored[eventBytes] = &atomic.Uint64{}
+	}
+	missing := n - int(c.stored[eventBytes].Load())
+	if missing <= 0 {
+		return nil
+	}
+	conns, leave, err := c.connectAll(1, wideWindow)
+	if err != nil {
+		return err
+	}
+	defer leave()
+	return c.publishAll(ctx, conns, missing, eventBytes)
+}
+
+// replays is a child: subscribers that read from the first event on, and then again, until it is killed.
+func replays() error {
+	c := newStreaming(os.Args[1], options{})
+	var started sync.WaitGroup
+	started.Add(fairReplayers)
+	failed := make(chan error, fairReplayers)
+	for i := range fairReplayers {
+		go func() {
+			conn, err := stan.Connect(cluster, "replays-"+strconv.Itoa(os.Getpid())+"-"+strconv.Itoa(i), stan.NatsURL(c.url), stan.ConnectWait(ackTimeout))
+			for first := true; err == nil; first = false {
+				var r *reader
+				r, err = c.subscribe(conn, channelOf(eventBytes), 1, fairLeastEvents, stan.DeliverAllAvailable())
+				if err != nil {
+					break
+				}
+				if first {
+					started.Done()
+				}
+				if err = <-r.done; err == nil {
+					err = r.sub.Unsubscribe()
+				}
+			}
+			failed <- err
+		}()
+	}
+	go func() {
+		started.Wait()
+		fmt.Println(childReady)
+	}()
+	return <-failed
+}
+
+// burst is a child: one connection that publishes to a channel as fast as it can, until it is killed.
+func burst() error {
+	conn, err := stan.Connect(cluster, "burst-"+strconv.Itoa(os.Getpid()), stan.NatsURL(os.Args[1]), stan.MaxPubAcksInflight(wideWindow),
+		stan.PubAckWait(ackTimeout), stan.ConnectWait(ackTimeout))
+	if err != nil {
+		return err
+	}
+	var acks atomic.Int64
+	failed := make(chan error, 1)
+	var payload []byte
+	for {
+		payload = templateOf(eventBytes).next(payload)
+		if _, err := conn.PublishAsync(burstChannel, payload, func(_ string, err error) {
+			if err != nil {
+				select {
+				case failed <- err:
+				default:
+				}
+			} else if acks.Add(1) == narrowWindow {
+				fmt.Println(childReady)
+			}
+		}); err != nil {
+			return err
+		}
+		select {
+		case err := <-failed:
+			return err
+		default:
+		}
+	}
+}

@@ -1,0 +1,150 @@
+package main
+
+import (
+	"context"
+	"database/sql"
+	"fmt"
+	"strings"
+)
+
+// fillRows is how many rows of events one statement inserts where there is no faster way.
+const fillRows = 500
+
+// A filler is what differs between the databases.
+type filler struct {
+	before, after []string // statements
+	// indexes asks for pairs of statements: one drops an index of Messages, one makes it again. Building an index from
+	// all rows is faster than adding row after row.
+	indexes string
+}
+
+var fillers = map[string]filler{
+	"sqlite": {
+		before:  []string{"PRAGMA journal_mode = OFF", "PRAGMA synchronous = OFF", "PRAGMA cache_size = -500000"},
+		after:   []string{"PRAGMA journal_mode = WAL"},
+		indexes: `SELECT 'DROP INDEX ' || name, sql FROM sqlite_master WHERE lower(tbl_name) = 'messages' AND type = 'index' AND sql IS NOT NULL`,
+	},
+	"postgres": {
+		before: []string{"SET synchronous_commit = off", "SET maintenance_work_mem = '512MB'"},
+		after:  []string{"VACUUM ANALYZE Messages", "CHECKPOINT"},
+		indexes: `SELECT 'DROP INDEX ' || indexname, indexdef FROM pg_indexes
+			WHERE tablename = 'messages' AND indexname <> 'pk_msgkey'`,
+	},
+	"mysql": {
+		before: []string{"SET unique_checks = 0", "SET autocommit = 0", "SET GLOBAL innodb_flush_log_at_trx_commit = 0"},
+		after:  []string{"COMMIT", "SET GLOBAL innodb_flush_log_at_trx_commit = 1", "ANALYZE TABLE Messages"},
+		indexes: `SELECT CONCAT('ALTER TABLE Messages DROP INDEX ', index_name),
+				CONCAT('ALTER TABLE Messages ADD ', IF(MIN(non_unique) = 0, 'UNIQUE ', ''), 'INDEX ', index_name,
+					' (', GROUP_CONCAT(column_name ORDER BY seq_in_index), ')')
+			FROM information_schema.statistics
+			WHERE table_schema = DATABASE() AND table_name = 'Messages' AND index_name <> 'PRIMARY' GROUP BY index_name`,
+	},
+}
+
+// fillMessages stores events in equal parts in channels, as our server would have stored them.
+func fillMessages(ctx context.Context, kind, source string, count int) error {
+	db, err := open(kind, source)
+	if err != nil {
+		return err
+	}
+	defer db.Close()
+	conn, err := db.Conn(ctx) // settings are of a connection
+	if err != nil {
+		return err
+	}
+	defer conn.Close()
+	f := fillers[kind]
+	execute := func(statements []string) error {
+		for _, statement := range statements {
+			if _, err := conn.ExecContext(ctx, statement); err != nil {
+				return fmt.Errorf("%s: %w", statement, err)
+			}
+		}
+		return nil
+	}
+	drop, create, err := pairs(ctx, conn, f.indexes)
+	if err != nil {
+		return err
+	}
+	if err := execute(append(f.before, drop...)); err != nil {
+		return err
+	}
+	if err := fillChannels(ctx, conn, kind, count/scaleChannels); err != nil {
+		return err
+	}
+	return execute(append(create, f.after...))
+}
+
+func pairs(ctx context.Context, conn *sql.Conn, query string) (first, second []string, err error) {
+	rows, err := conn.QueryContext(ctx, query)
+	if err != nil {
+		return nil, nil, err
+	}
+	defer rows.Close()
+	for rows.Next() {
+		var a, b string
+		if err := rows.Scan(&a, &b); err != nil {
+			return nil, nil, err
+		}
+		first, second = append(first, a), append(second, b)
+	}
+	return first, second, rows.Err()
+}
+
+// fillChannels makes the channels, one after the other, each in a transaction.
+func fillChannels(ctx context.Context, conn *sql.Conn, kind string, events int) error {
+	for id := 1; id <= scaleChannels; id++ {
+		tx, err := conn.BeginTx(ctx, nil)
+		if err != nil {
+			return err
+		}
+		bytes, err := fillChannel(ctx, tx, kind, id, events)
+		if err == nil {
+			_, err = tx.ExecContext(ctx, fmt.Sprintf("INSERT INTO Channels (id, name, maxseq, msgs, bytes) VALUES (%d, '%s', %d, %d, %d)",
+				id, scaleChannel(id), events, events, bytes))
+		}
+		if err == nil {
+			err = tx.Commit()
+		}
+		if err != nil {
+			_ = tx.Rollback() // the error is on its way
+			return fmt.Errorf("channel %d: %w", id, err)
+		}
+		if id%(scaleChannels/10) == 0 && events >= 1000 {
+			progress("%d of %d channels", id, scaleChannels)
+		}
+	}
+	return nil
+}
+
+// fillChannel inserts the events of a channel and returns the size of their messages.
+func fillChannel(ctx context.Context, tx *sql.Tx, kind string, id, events int) (bytes int64, err error) {
+	rows := min(fillRows, events)
+	text := "INSERT INTO Messages (" + strings.Join(rawColumns, ", ") + ") VALUES " + placeholders(kind, rows)
+	if kind == "postgres" {
+		text, rows = "COPY Messages ("+strings.Join(rawColumns, ", ")+") FROM STDIN", 1 // with lib/pq
+	}
+	stmt, err := tx.PrepareContext(ctx, text)
+	if err != nil {
+		return 0, err
+	}
+	defer stmt.Close()
+	args := make([]any, 0, rows*len(rawColumns))
+	for seq := 1; seq <= events; {
+		args = args[:0]
+		for range rows { // events is a multiple of rows
+			if args, err = appendRow(args, id, int64(seq), scaleBytes, scaleChannel(id)); err != nil {
+				return 0, err
+			}
+			bytes += int64(args[len(args)-len(rawColumns)+3].(int))
+			seq++
+		}
+		if _, err := stmt.ExecContext(ctx, args...); err != nil {
+			return 0, err
+		}
+	}
+	if kind == "postgres" {
+		_, err = stmt.ExecContext(ctx) // ends the COPY
+	}
+	return bytes, err
+}

@@ -1,0 +1,146 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"path/filepath"
+	"strconv"
+	"time"
+
+	"github.com/nats-io/stan.go"
+)
+
+const (
+	scaleBytes    = 256 // of an event, so that ten million fit on many disks
+	scaleChannels = 1000
+	scaleReady    = "ready"
+	scaleAppend   = "append"
+	scaleIdle     = "memory when ready"
+	scaleBusy     = "memory at the end"
+)
+
+// scaleCounts are of events in 1,000 channels.
+func (s *setup) scaleCounts() []int {
+	if s.full {
+		return []int{1000, 100_000, 1_000_000, 10_000_000}
+	}
+	return []int{1000, 100_000}
+}
+
+func scaleName(count int) string { return grouped(strconv.Itoa(count)) + " events" }
+
+// scaleTrials start our server on databases that hold many events.
+func scaleTrials(s *setup, ctx context.Context) ([]trial, error) {
+	var all []trial
+	for _, database := range allDatabases {
+		if !s.databases.has(database) || !s.peers.has(ours) {
+			continue
+		}
+		for _, count := range s.scaleCounts() {
+			id := peerID{ours, database}
+			args, err := s.fill(ctx, id, count)
+			if err != nil {
+				return nil, fmt.Errorf("fill %s with %d events: %w", database, count, err)
+			}
+			all = append(all, trial{scaleName(count), id, scaleBytes, func(ctx context.Context) ([]figure, error) {
+				return s.scale(ctx, args)
+			}})
+		}
+	}
+	return all, nil
+}
+
+func scaleChannel(id int) string { return "eventstore.scale." + strconv.Itoa(id) }
+
+// scale starts the server, publishes and replays, and stops it.
+func (s *setup) scale(ctx context.Context, args []string) (_ []figure, err error) {
+	binary, err := s.binaryOf(ctx, ours)
+	if err != nil {
+		return nil, err
+	}
+	start := time.Now()
+	p, err := s.begin(ctx, ours, readyLine, streamingCommand(binary, args))
+	if err != nil {
+		return nil, err
+	}
+	defer func() { err = errors.Join(err, p.stop()) }()
+	figures := []figure{{scaleReady, float64(time.Since(start).Microseconds()) / 1e3, milliseconds}}
+	memory := func(what string) error {
+		mib, err := resident(p.PID())
+		figures = append(figures, figure{what, mib, mebibytes})
+		return err
+	}
+	if err := memory(scaleIdle); err != nil {
+		return nil, err
+	}
+	c := newStreaming(p.url, s.options)
+	conns, leave, err := c.connectAll(2, wideWindow)
+	if err != nil {
+		return nil, err
+	}
+	defer leave()
+	channels := make([]string, scaleChannels)
+	for i := range channels {
+		channels[i] = scaleChannel(i + 1)
+	}
+	took, err := latencies(ctx, conns[0], channels, scaleBytes, 2*s.limit)
+	if err != nil {
+		return nil, err
+	}
+	figures = append(figures, percentiles(scaleAppend, took)...)
+	if err := publishTo(ctx, conns[1], grownMessages, func(i int) string { return channels[i%len(channels)] }); err != nil {
+		return nil, err
+	}
+	for _, channel := range channels[:100] {
+		r, err := c.subscribe(conns[1], channel, 1, 1, stan.DeliverAllAvailable())
+		if err != nil {
+			return nil, err
+		}
+		if err := r.wait(ctx, 1); err != nil {
+			return nil, err
+		}
+	}
+	return figures, memory(scaleBusy)
+}
+
+// fill makes the database of a count of events and returns the server's arguments for it.
+func (s *setup) fill(ctx context.Context, id peerID, count int) (args []string, err error) {
+	binary, err := s.binaryOf(ctx, ours)
+	if err != nil {
+		return nil, err
+	}
+	name := "scale_" + strconv.Itoa(count)
+	var source string
+	if id.database == "sqlite" {
+		dir := filepath.Join(s.dir, name)
+		args = []string{"-store", "FILE", "-dir", dir}
+		source = dir
+	} else {
+		if source, err = s.database(id.database, name); err != nil {
+			return nil, err
+		}
+		args = []string{"-store", "SQL", "-sql_driver", id.database, "-sql_source", source}
+	}
+	p, err := s.begin(ctx, ours, readyLine, streamingCommand(binary, args)) // makes the tables
+	if err != nil {
+		return nil, err
+	}
+	if err := p.stop(); err != nil {
+		return nil, err
+	}
+	if id.database == "sqlite" {
+		files, err := filepath.Glob(filepath.Join(source, "*.db"))
+		if err != nil || len(files) != 1 {
+			return nil, fmt.Errorf("our server's database file: found %q", files)
+		}
+		source = "file:" + files[0]
+	}
+	start := time.Now()
+	progress("fill %s with %s in %d channels", id.database, scaleName(count), scaleChannels)
+	if err := fillMessages(ctx, id.database, source, count); err != nil {
+		return nil, err
+	}
+	progress("filled in %v", time.Since(start).Round(time.Second))
+	return args, nil
+}
