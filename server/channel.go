@@ -16,12 +16,14 @@ import (
 
 // channel is one channel: its stored messages, the tail of them in memory, and its subscriptions.
 type channel struct {
-	name   string
-	events *eventBlock // how its messages must be events; nil if it is no event channel
-	limits ChannelLimits
-	stored *stores.Channel
-	store  messageReader
-	tail   tail
+	name    string
+	events  *eventBlock // how its messages must be events; nil if it is no event channel
+	limits  ChannelLimits
+	stored  *stores.Channel
+	store   messageReader
+	tail    tail
+	tails   *tails   // of all channels
+	reading *reading // of all channels
 
 	versions stores.Versions // which event_version its events may carry
 	routes   []*Route        // of its events to other channels
@@ -58,7 +60,7 @@ type messageReader interface {
 
 // published adds committed messages to the tail and wakes the subscribers.
 func (c *channel) published(msgs []stores.Message) {
-	c.tail.add(msgs)
+	c.tails.add(&c.tail, msgs)
 	c.touch()
 	for _, r := range c.relays {
 		r.Wake()
@@ -80,8 +82,9 @@ func (c *channel) inactiveFor(d time.Duration) bool {
 	return len(c.byAckInbox) == 0 && monotonic()-time.Duration(c.active.Load()) >= d
 }
 
-// drop ends the goroutines of all groups.
+// drop ends the goroutines of all groups and frees the tail.
 func (c *channel) drop() {
+	c.tails.remove(&c.tail)
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	for g := range c.groups {
@@ -114,21 +117,28 @@ func (c *channel) subscriptions() int {
 	return n
 }
 
-// read returns up to max stored messages with sequences in [from, to], bounded in bytes, from the
-// tail if it reaches back that far.
-func (c *channel) read(ctx context.Context, from, to uint64, max int) ([]stores.Message, error) {
-	if from > to {
-		return nil, nil
+// readStored returns stored messages with sequences in [from, to], from the database, when it is this read's turn.
+func (c *channel) readStored(ctx context.Context, from, to uint64, maxMsgs, maxBytes int) ([]stores.Message, error) {
+	done, err := c.reading.turn(ctx)
+	if err != nil {
+		return nil, err
 	}
-	if msgs := c.tail.read(from, to, max); msgs != nil {
-		return msgs, nil
-	}
-	msgs, err := c.store.Read(ctx, c.stored, from, to, max, readAheadBytes)
+	defer done()
+	msgs, err := c.store.Read(ctx, c.stored, from, to, maxMsgs, maxBytes)
 	if err != nil {
 		return nil, fmt.Errorf("read %q from %d: %w", c.name, from, err)
 	}
 	c.metrics.replayed.Add(uint64(len(msgs)))
 	return msgs, nil
+}
+
+// perBatch returns how many messages of about the average size are a batch.
+func (c *channel) perBatch() int {
+	info := c.stored.Info()
+	if info.Msgs == 0 {
+		return batchMsgs
+	}
+	return min(batchMsgs, batchBytes/int(info.Bytes/info.Msgs+1)+1)
 }
 
 // lookup returns the messages with the given sequences that are stored. It reads neighbours
@@ -145,9 +155,12 @@ func (c *channel) lookup(ctx context.Context, seqs []uint64) (map[uint64]stores.
 			j++
 		}
 		for from, to := seqs[i], seqs[j]; from <= to; {
-			msgs, err := c.read(ctx, from, to, readAheadMsgs)
-			if err != nil {
-				return nil, err
+			msgs := c.tail.read(from, to, batchMsgs)
+			if msgs == nil {
+				var err error
+				if msgs, err = c.readStored(ctx, from, to, batchMsgs, batchBytes); err != nil {
+					return nil, err
+				}
 			}
 			if len(msgs) == 0 {
 				break

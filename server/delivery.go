@@ -12,9 +12,10 @@ import (
 )
 
 const (
-	// readAheadMsgs and readAheadBytes bound what one group holds of messages read but not sent.
-	readAheadMsgs  = 512
-	readAheadBytes = 1 << 20
+	// tailBatch is how many messages in memory a group takes at a time.
+	tailBatch = 512
+	// sendMsgs is how many are sent before acks for the group are looked at again.
+	sendMsgs = 64
 	// ackSlack is how much early a message may be redelivered, so that those sent
 	// together are redelivered together.
 	ackSlack = 15 * time.Millisecond
@@ -27,25 +28,32 @@ const (
 // run sends messages to the group's members until ctx ends: first those whose ack timed out,
 // then new ones. It owns the read-ahead and is the only one that sends.
 func (g *group) run(ctx context.Context) {
-	var ahead []stores.Message
+	var a ahead
+	defer g.drop(&a)
 	failing, resuming := false, false
 	timer := time.NewTimer(0)
 	defer timer.Stop()
 	for {
+		var err error
 		select {
 		case <-ctx.Done():
 			return
 		case <-g.wake:
 		case <-timer.C:
+		case b := <-a.ready():
+			err = g.arrived(&a, b)
 		}
-		recovered, err := g.recoverDue(ctx)
-		resuming = resuming || recovered
+		if err == nil {
+			var recovered bool
+			recovered, err = g.recoverDue(ctx)
+			resuming = resuming || recovered
+		}
 		if err == nil {
 			err = g.redeliver(ctx, resuming)
 		}
 		if err == nil {
 			resuming = false
-			ahead, err = g.deliver(ctx, ahead)
+			err = g.deliver(ctx, &a)
 		}
 		switch {
 		case ctx.Err() != nil:
@@ -79,32 +87,53 @@ func (g *group) nextDue() time.Duration {
 	return max(wait, 0)
 }
 
-// deliver sends one batch of new messages: those that were read but not sent, or else the next ones. It returns what
-// is left of them when every member is stalled, and wakes the group for the next batch if it is not.
-func (g *group) deliver(ctx context.Context, ahead []stores.Message) ([]stores.Message, error) {
-	if len(ahead) == 0 {
-		g.mu.Lock()
-		from, wanted := g.lastSent+1, g.wantsMore()
-		g.mu.Unlock()
-		if !wanted {
-			return nil, nil
-		}
-		msgs, err := g.ch.read(ctx, from, g.ch.stored.Info().Last, readAheadMsgs)
-		if err != nil || len(msgs) == 0 {
-			return nil, err
-		}
-		ahead = msgs
+// deliver sends new messages: those that were read but not sent, or else the next ones, from the channel's tail if
+// it reaches back far enough. It wakes the group if there may be more to send; while a read runs, that does.
+func (g *group) deliver(ctx context.Context, a *ahead) error {
+	g.mu.Lock()
+	from, window, deserted := g.lastSent+1, g.window(), len(g.members) == 0
+	g.mu.Unlock()
+	if deserted {
+		g.drop(a) // an offline durable holds no memory
+		return nil
 	}
-	ahead = ahead[g.sendNew(ahead):]
-	if len(ahead) == 0 {
+	if len(a.msgs) == 0 {
+		if a.next != nil {
+			return nil
+		}
+		last := g.ch.stored.Info().Last
+		if window == 0 || from > last {
+			return nil
+		}
+		if a.msgs = g.ch.tail.read(from, last, tailBatch); len(a.msgs) == 0 {
+			g.read(ctx, a, from, window)
+			return nil
+		}
+	}
+	if next := a.msgs[len(a.msgs)-1].Sequence + 1; a.held && a.next == nil && next <= g.ch.stored.Info().Last && !g.ch.tail.reaches(next) {
+		g.read(ctx, a, next, 0)
+	}
+	n := 0
+	for chunk := range slices.Chunk(a.msgs, sendMsgs) {
+		sent := g.sendNew(chunk)
+		n += sent
+		if sent < len(chunk) {
+			break
+		}
+	}
+	if g.sent(a, n); len(a.msgs) == 0 && a.next == nil {
 		g.signal()
 	}
-	return ahead, nil
+	return nil
 }
 
-// wantsMore reports whether some member can take a new message. The caller holds g.mu.
-func (g *group) wantsMore() bool {
-	return slices.ContainsFunc(g.members, func(m *member) bool { return !m.stalled() })
+// window returns how many new messages the members can take. The caller holds g.mu.
+func (g *group) window() int {
+	n := 0
+	for _, m := range g.members {
+		n += max(0, int(m.state.MaxInFlight)-m.unacked.len())
+	}
+	return n
 }
 
 // sendNew sends messages to members until all are stalled, and returns how many it consumed.
@@ -160,7 +189,7 @@ func (g *group) takeDue() []due {
 // the members that had them, since these may be about to acknowledge them.
 func (g *group) redeliver(ctx context.Context, resuming bool) error {
 	all := g.takeDue()
-	for chunk := range slices.Chunk(all, readAheadMsgs) {
+	for chunk := range slices.Chunk(all, g.ch.perBatch()) {
 		seqs := make([]uint64, len(chunk))
 		for i, d := range chunk {
 			seqs[i] = d.seq
@@ -256,7 +285,7 @@ func (g *group) recoverDue(ctx context.Context) (bool, error) {
 	g.mu.Unlock()
 
 	for m, seqs := range held {
-		for chunk := range slices.Chunk(seqs, readAheadMsgs) {
+		for chunk := range slices.Chunk(seqs, g.ch.perBatch()) {
 			msgs, err := g.ch.lookup(ctx, chunk)
 			if err != nil {
 				return false, err

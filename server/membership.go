@@ -224,6 +224,7 @@ func (s *memberships) leave(ctx context.Context, m *member, unsubscribe bool) er
 
 	switch {
 	case suspend:
+		g.signal()
 		if err := s.store.UpdateSubscription(ctx, ch.stored, m.state); err != nil {
 			return fmt.Errorf("suspend subscription on %q: %w", ch.name, err)
 		}

@@ -62,6 +62,11 @@ type Options struct {
 	// MaxBatchMsgs and MaxBatchBytes bound one commit.
 	MaxBatchMsgs  int
 	MaxBatchBytes int
+	// TailBytes bounds the last messages of all channels that are kept in memory for live subscribers.
+	TailBytes int64
+	// ReadAheadBytes bounds the stored messages that are read ahead of all subscribers; a subscriber that gets no
+	// part of it is sent what is read at once, in smaller batches.
+	ReadAheadBytes int64
 	// ProgressInterval is how late at most the state of subscriptions is written.
 	ProgressInterval time.Duration
 
@@ -96,6 +101,8 @@ func DefaultOptions() Options {
 		StoreTimeout:      5 * time.Second,
 		MaxBatchMsgs:      4096,
 		MaxBatchBytes:     8 << 20,
+		TailBytes:         64 << 20,
+		ReadAheadBytes:    64 << 20,
 		ProgressInterval:  100 * time.Millisecond,
 	}
 }
@@ -136,6 +143,8 @@ func (o *Options) Validate() error {
 		return errors.New("store timeout and progress interval must be positive")
 	case o.MaxBatchMsgs <= 0 || o.MaxBatchBytes <= 0:
 		return errors.New("batch bounds must be positive")
+	case o.TailBytes < 0 || o.ReadAheadBytes < 0:
+		return errors.New("bytes of the tail and of read-ahead must not be negative")
 	}
 	return nil
 }

@@ -107,7 +107,7 @@ func (r *retention) enforce(ctx context.Context, ch *channel) {
 	defer cancel()
 	upTo := uint64(0)
 	for removed := 0; removed < retentionStep; {
-		oldest, err := r.store.Read(ctx, ch.stored, max(upTo+1, info.First), info.Last, readAheadMsgs, readAheadBytes)
+		oldest, err := r.store.Read(ctx, ch.stored, max(upTo+1, info.First), info.Last, batchMsgs, batchBytes)
 		if err != nil {
 			r.failed(ch, err)
 			return
@@ -178,7 +178,7 @@ func (r *retention) prune(ctx context.Context, ch *channel, upTo uint64) {
 		return
 	}
 	r.worked()
-	ch.tail.forget(upTo)
+	ch.tails.forget(&ch.tail, upTo)
 }
 
 // deleteInactive deletes a channel that has had no active subscription and no publish for too long. Offline

@@ -31,6 +31,8 @@ type service struct {
 	channels  *channels
 	members   *memberships
 	acks      *acks
+	tails     *tails
+	reading   *reading
 	progress  *progress
 	retention *retention
 	writer    *writer
@@ -133,6 +135,8 @@ func newService(o *Options, events eventBlocks, store *stores.Store, c *conns, m
 	s := &service{opts: o, log: log, store: store, conns: c, metrics: m, lost: lost}
 	s.subjects = newSubjects(o.DiscoverPrefix, o.ClusterID)
 	s.clients = newClients(store, o.StoreTimeout)
+	s.tails = newTails(o.TailBytes)
+	s.reading = newReading(o.Store.Connections(), o.ReadAheadBytes)
 	s.progress = newProgress(store, o, m, log)
 	s.acks = newAcks(c.acks, o.ClusterID)
 	s.members = &memberships{store: store, progress: s.progress, acks: s.acks}
@@ -186,6 +190,8 @@ func (s *service) newChannel(stored *stores.Channel) *channel {
 		name:       stored.Name(),
 		stored:     stored,
 		store:      s.store,
+		tails:      s.tails,
+		reading:    s.reading,
 		progress:   s.progress,
 		log:        s.log,
 		metrics:    s.metrics,

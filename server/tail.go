@@ -1,6 +1,7 @@
 package server
 
 import (
+	"container/list"
 	"slices"
 	"sync"
 
@@ -12,46 +13,122 @@ import (
 const (
 	tailMsgs  = 4096
 	tailBytes = 4 << 20
+	// tailOverhead is what a message in a tail takes beside its data, in bytes.
+	tailOverhead = 64
 )
 
-// tail keeps the last committed messages of a channel in memory.
+// tail keeps the last committed messages of a channel in memory. It changes by its tails alone.
 type tail struct {
-	mu    sync.RWMutex // guards what follows
+	mu    sync.RWMutex // guards what follows; taken after that of tails
 	msgs  []stores.Message
 	bytes int
+
+	place *list.Element // in tails.order, nil while empty; guarded by the mutex of tails
 }
 
-// add appends committed messages, and forgets the oldest, and all those before a gap in the sequences.
-func (t *tail) add(msgs []stores.Message) {
+// tails bounds what the tails of all channels hold together. Beyond it those channels forget their messages that
+// were not published to for the longest time.
+type tails struct {
+	max int // bytes
+
+	mu    sync.Mutex // guards what follows
+	used  int
+	order list.List // of *tail, the one that was added to last at the back
+}
+
+func newTails(bytes int64) *tails { return &tails{max: int(bytes)} }
+
+// add appends committed messages to a tail.
+func (a *tails) add(t *tail, msgs []stores.Message) {
+	if len(msgs) == 0 {
+		return
+	}
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.used += t.add(msgs, min(tailBytes, a.max))
+	if t.place == nil {
+		t.place = a.order.PushBack(t)
+	}
+	a.order.MoveToBack(t.place)
+	for a.used > a.max && a.order.Front() != t.place {
+		a.drop(a.order.Front().Value.(*tail))
+	}
+}
+
+// forget drops a tail's messages up to a sequence, which are no longer stored.
+func (a *tails) forget(t *tail, upTo uint64) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.used -= t.forget(upTo)
+}
+
+// remove drops the tail of a channel that is no more.
+func (a *tails) remove(t *tail) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if t.place != nil {
+		a.drop(t)
+	}
+}
+
+// drop empties a tail. The caller holds a.mu.
+func (a *tails) drop(t *tail) {
+	a.used -= t.clear()
+	a.order.Remove(t.place)
+	t.place = nil
+}
+
+// add appends committed messages, and forgets the oldest beyond the bounds, and all those before a gap in the sequences.
+// It returns by how many bytes the tail grew.
+func (t *tail) add(msgs []stores.Message, maxBytes int) int {
 	t.mu.Lock()
 	defer t.mu.Unlock()
+	before := t.bytes
 	for _, m := range msgs {
 		if n := len(t.msgs); n > 0 && m.Sequence != t.msgs[n-1].Sequence+1 {
 			// Something was committed that we were not told of, after an unclear outcome or by somebody else.
 			t.msgs, t.bytes = nil, 0
 		}
 		t.msgs = append(t.msgs, m)
-		t.bytes += len(m.Data)
+		t.bytes += len(m.Data) + tailOverhead
 	}
 	drop := 0
-	for drop < len(t.msgs) && (len(t.msgs)-drop > tailMsgs || t.bytes > tailBytes) {
-		t.bytes -= len(t.msgs[drop].Data)
+	for drop < len(t.msgs) && (len(t.msgs)-drop > tailMsgs || t.bytes > maxBytes) {
+		t.bytes -= len(t.msgs[drop].Data) + tailOverhead
 		t.msgs[drop] = stores.Message{}
 		drop++
 	}
 	t.msgs = t.msgs[drop:]
+	return t.bytes - before
 }
 
-// forget drops messages up to a sequence, which are no longer stored.
-func (t *tail) forget(upTo uint64) {
+// forget drops messages up to a sequence and returns how many bytes they took.
+func (t *tail) forget(upTo uint64) int {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	drop := 0
+	before, drop := t.bytes, 0
 	for drop < len(t.msgs) && t.msgs[drop].Sequence <= upTo {
-		t.bytes -= len(t.msgs[drop].Data)
+		t.bytes -= len(t.msgs[drop].Data) + tailOverhead
 		drop++
 	}
 	t.msgs = slices.Clone(t.msgs[drop:])
+	return before - t.bytes
+}
+
+// clear drops all messages and returns how many bytes they took.
+func (t *tail) clear() int {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	bytes := t.bytes
+	t.msgs, t.bytes = nil, 0
+	return bytes
+}
+
+// reaches reports whether the message with the sequence is in memory, or not yet stored.
+func (t *tail) reaches(seq uint64) bool {
+	t.mu.RLock()
+	defer t.mu.RUnlock()
+	return len(t.msgs) > 0 && seq >= t.msgs[0].Sequence
 }
 
 // read returns a copy of up to max messages beginning with sequence from, or nil if the tail

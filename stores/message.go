@@ -1,6 +1,7 @@
 package stores
 
 import (
+	"bytes"
 	"context"
 	"database/sql"
 	"fmt"
@@ -32,23 +33,42 @@ func (s *Store) Read(ctx context.Context, c *Channel, from, to uint64, maxMsgs, 
 		limit = max(1, min(limit, maxBytes/int(info.Bytes/info.Msgs+1)+1))
 	}
 	messages := make([]Message, 0, min(uint64(limit), to-from+1))
-	bytes := 0
+	size := 0
+	var block blocks
+	var sequence, timestamp int64 // as drivers return them: other types are converted by way of text
+	var data sql.RawBytes
 	err := s.reader.query(ctx, s.text.read, func(rows *sql.Rows) error {
-		var m Message
-		if err := rows.Scan(&m.Sequence, &m.Timestamp, &m.Data); err != nil {
+		if err := rows.Scan(&sequence, &timestamp, &data); err != nil {
 			return err
 		}
-		bytes += len(m.Data)
-		if len(messages) > 0 && bytes > maxBytes {
+		size += len(data)
+		if len(messages) > 0 && size > maxBytes {
 			return errStop
 		}
-		messages = append(messages, m)
+		messages = append(messages, Message{Sequence: uint64(sequence), Timestamp: timestamp, Data: block.clone(data)})
 		return nil
 	}, c.id, from, min(to, maxSequence), limit)
 	if err != nil {
 		return nil, fmt.Errorf("read channel %q from sequence %d: %w", c.name, from, s.readError(ctx, err))
 	}
 	return messages, nil
+}
+
+// blocks allocates the copies of many small values together. What holds one of them holds its whole block.
+type blocks struct{ free []byte }
+
+const blockBytes = 32 << 10
+
+func (b *blocks) clone(value []byte) []byte {
+	if len(value) > blockBytes/4 {
+		return bytes.Clone(value)
+	}
+	if len(value) > cap(b.free)-len(b.free) {
+		b.free = make([]byte, 0, blockBytes)
+	}
+	start := len(b.free)
+	b.free = append(b.free, value...)
+	return b.free[start:len(b.free):len(b.free)]
 }
 
 // maxSequence is the highest that all databases can compare.

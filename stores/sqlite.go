@@ -21,9 +21,13 @@ type sqlite struct{}
 
 var _ dialect = (*sqlite)(nil)
 
-// settings of a connection. FULL makes COMMIT return after the log is on disk; the cache, in KiB, holds the upper
-// levels of the indexes of a large store.
-const sqliteSettings = "_pragma=busy_timeout(10000)&_pragma=journal_mode(WAL)&_pragma=synchronous(FULL)&_pragma=cache_size(-65536)"
+// settings of a connection. FULL makes COMMIT return after the log is on disk; the caches, in KiB, hold the upper
+// levels of the indexes of a large store. A reader's is small: there are many readers, and a replay sees each page once.
+const (
+	sqliteSettings    = "_pragma=busy_timeout(10000)&_pragma=journal_mode(WAL)&_pragma=synchronous(FULL)"
+	sqliteWriterCache = "&_pragma=cache_size(-65536)"
+	sqliteReaderCache = "&_pragma=cache_size(-4096)"
+)
 
 func (*sqlite) open(o Options) (write, read *sql.DB, err error) {
 	if o.Source == ":memory:" {
@@ -44,11 +48,11 @@ func (*sqlite) open(o Options) (write, read *sql.DB, err error) {
 		return nil, nil, err
 	}
 	name := "file:" + (&url.URL{Path: filepath.ToSlash(o.Source)}).EscapedPath()
-	writer, err := sqlitedriver.NewConnector(name + "?_txlock=immediate&" + sqliteSettings)
+	writer, err := sqlitedriver.NewConnector(name + "?_txlock=immediate&" + sqliteSettings + sqliteWriterCache)
 	if err != nil {
 		return nil, nil, err
 	}
-	reader, err := sqlitedriver.NewConnector(name + "?_query_only=1&" + sqliteSettings)
+	reader, err := sqlitedriver.NewConnector(name + "?_query_only=1&" + sqliteSettings + sqliteReaderCache)
 	if err != nil {
 		return nil, nil, err
 	}

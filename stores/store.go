@@ -81,6 +81,9 @@ func (o Options) withDefaults() Options {
 	return o
 }
 
+// Connections returns the bound of the pool of connections.
+func (o Options) Connections() int { return o.withDefaults().MaxOpenConns }
+
 // openDB makes the pool of a connector.
 func (o Options) openDB(c driver.Connector) *sql.DB {
 	if o.WrapConnector != nil {

@@ -361,3 +361,30 @@ func TestAcksShareOneSubscription(t *testing.T) {
 		}
 	}
 }
+
+// A server without memory to keep or to read ahead delivers the same, reading what subscribers can take at once.
+func TestDeliveryWithoutMemory(t *testing.T) {
+	t.Parallel()
+	databases.Each(t, func(t *testing.T, driver, source string) {
+		s := start(t, driver, source, "-tail_bytes", "0", "-read_ahead_bytes", "0")
+		sc := s.connect("client")
+		var inboxes []inbox
+		add := func(opts ...stan.SubscriptionOption) {
+			_, in := subscribe(t, sc, "c", append(opts, stan.DeliverAllAvailable())...)
+			inboxes = append(inboxes, in)
+		}
+		add()
+		fill(t, sc, "c", 200)
+		add(stan.MaxInflight(1))
+		add(stan.MaxInflight(7), stan.DurableName("d"))
+		add(stan.MaxInflight(1000))
+		fill(t, sc, "c", 100)
+		for _, in := range inboxes {
+			for i, seq := range in.sequences(t, 300) {
+				if seq != uint64(i+1) {
+					t.Fatalf("got %d, want %d", seq, i+1)
+				}
+			}
+		}
+	})
+}

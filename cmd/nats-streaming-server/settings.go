@@ -174,6 +174,14 @@ func setCount(field func(*options) *int) func(*options, string, string) error {
 	}
 }
 
+// setSize sets a number of bytes.
+func setSize(field func(*options) *int64) func(*options, string, string) error {
+	return func(o *options, v, _ string) (err error) {
+		*field(o), err = parseSize(v)
+		return err
+	}
+}
+
 func setDuration(field func(*options) *time.Duration) func(*options, string, string) error {
 	return func(o *options, v, _ string) (err error) {
 		*field(o), err = time.ParseDuration(v)

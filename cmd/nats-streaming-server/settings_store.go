@@ -65,4 +65,16 @@ var storeSettings = []setting{
 		state: added,
 		set:   setDuration(func(o *options) *time.Duration { return &o.StoreTimeout }),
 	},
+	{
+		flags: []string{"tail_bytes"}, keys: []string{"tail_bytes"}, kind: size,
+		usage: "Memory for the last messages of all channels, which live subscribers get (default 64MB)",
+		state: added,
+		set:   setSize(func(o *options) *int64 { return &o.TailBytes }),
+	},
+	{
+		flags: []string{"read_ahead_bytes"}, keys: []string{"read_ahead_bytes"}, kind: size,
+		usage: "Memory for stored messages read ahead of all subscribers (default 64MB)",
+		state: added,
+		set:   setSize(func(o *options) *int64 { return &o.ReadAheadBytes }),
+	},
 }
