@@ -117,6 +117,18 @@ func (c *channel) subscriptions() int {
 	return n
 }
 
+// read returns up to max stored messages with sequences in [from, to], bounded in bytes, from the
+// tail if it reaches back that far.
+func (c *channel) read(ctx context.Context, from, to uint64, max int) ([]stores.Message, error) {
+	if from > to {
+		return nil, nil
+	}
+	if msgs := c.tail.read(from, to, max); msgs != nil {
+		return msgs, nil
+	}
+	return c.readStored(ctx, from, to, max, batchBytes)
+}
+
 // readStored returns stored messages with sequences in [from, to], from the database, when it is this read's turn.
 func (c *channel) readStored(ctx context.Context, from, to uint64, maxMsgs, maxBytes int) ([]stores.Message, error) {
 	done, err := c.reading.turn(ctx)
@@ -155,12 +167,9 @@ func (c *channel) lookup(ctx context.Context, seqs []uint64) (map[uint64]stores.
 			j++
 		}
 		for from, to := seqs[i], seqs[j]; from <= to; {
-			msgs := c.tail.read(from, to, batchMsgs)
-			if msgs == nil {
-				var err error
-				if msgs, err = c.readStored(ctx, from, to, batchMsgs, batchBytes); err != nil {
-					return nil, err
-				}
+			msgs, err := c.read(ctx, from, to, batchMsgs)
+			if err != nil {
+				return nil, err
 			}
 			if len(msgs) == 0 {
 				break

@@ -40,7 +40,7 @@ func newPlay(t *testing.T, s *harness.Server, prefix string) *play {
 	return &play{t: t, server: s, conn: wire.Dial(t, s.URL()), prefix: prefix}
 }
 
-var inboxes = regexp.MustCompile(`_INBOX\.[A-Za-z0-9.]+`)
+var inboxes = regexp.MustCompile(`_INBOX\.[A-Za-z0-9._-]+`)
 
 // note records a line, in which what is random, or the scenario's own, is replaced.
 func (p *play) note(what, format string, args ...any) {
