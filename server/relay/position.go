@@ -27,8 +27,8 @@ type position struct {
 	Sequence uint64 `json:"sequence"`
 	// Channels are the sequences of channels up to which their events are in the stream.
 	Channels map[string]uint64 `json:"channels"`
-	// Turn is the only channel whose events may follow after Sequence, if the stream removes messages. Then those that were
-	// removed before anybody could read them are known by their number.
+	// Turn, if not empty, is the only channel whose events may follow after Sequence. Then those that were removed before
+	// anybody could read them are known by their number. It is always set for a stream that removes messages.
 	Turn string `json:"turn,omitempty"`
 	// Shared says that somebody else publishes to the stream as well.
 	Shared bool `json:"shared,omitempty"`
@@ -80,14 +80,16 @@ func (r *Relay) locate(ctx context.Context, info *jetstream.StreamInfo) error {
 			return err
 		}
 	}
-	p, counts := known.clone(), r.removes
+	p := known.clone()
+	counts := p.Turn != ""
 	last := info.State.LastSeq
 	switch {
 	case !p.Created.Equal(info.Created):
 		if !p.Created.IsZero() {
 			r.Log.Warn("The stream was created anew, relaying all events again", "stream", r.Stream)
 		}
-		p, counts = &position{Created: info.Created, Channels: map[string]uint64{}}, false
+		p = &position{Created: info.Created, Channels: map[string]uint64{}}
+		counts = false
 	case last < p.Sequence:
 		r.Log.Warn("The stream lost messages that it had acknowledged, looking for the last ones that it has", "stream", r.Stream,
 			"acknowledged", p.Sequence, "last", last)

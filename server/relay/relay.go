@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"slices"
 	"strconv"
 	"sync"
 	"sync/atomic"
@@ -37,7 +38,7 @@ type Route struct {
 
 // Relay publishes the events of channels to one stream: those of a channel in its order, and each once.
 //
-// Every message is published under the condition that the stream's last sequence is the one before it. So nothing that is sent
+// Every message is published under the condition that the stream's last message is the one before it. So nothing that is sent
 // again, late, or by a server that does not lead any more gets in between; and whoever begins anew, or is told that the
 // stream moved, first reads in the stream itself what is there.
 type Relay struct {
@@ -142,8 +143,10 @@ func (r *Relay) Run(ctx context.Context) {
 		case ctx.Err() != nil:
 		case errors.Is(err, stores.ErrFenced):
 			return // whoever leads now relays
-		case isMoved(err) && r.working: // by a message that is not ours, or of which we did not learn: look, and go on
-			continue
+		case isMoved(err): // by a message that is not ours, or of which we did not learn: look, and go on
+			if !r.working {
+				pause(ctx, minBackoff)
+			}
 		default:
 			r.failures.Add(1)
 			if !r.failing.Swap(true) {
@@ -243,8 +246,12 @@ func (r *Relay) relay(ctx context.Context, src *source) (int, error) {
 	if done >= last {
 		return 0, nil
 	}
-	if r.removes && r.at.Turn != src.key {
-		r.at.Turn = src.key
+	turn := "" // a stream that keeps its messages tells more than one channel apart
+	if r.removes || len(r.all()) == 1 {
+		turn = src.key
+	}
+	if r.at.Turn != turn {
+		r.at.Turn = turn
 		if err := r.save(ctx); err != nil {
 			return 0, err
 		}
@@ -259,14 +266,14 @@ func (r *Relay) relay(ctx context.Context, src *source) (int, error) {
 	}
 	src.since.Store(msgs[0].Timestamp)
 	acks := make([]jetstream.PubAckFuture, len(msgs)) // nil: not routed
-	sent, next := 0, r.at.Sequence
+	sent, next, before := 0, r.at.Sequence, ""
 	for i, m := range msgs {
 		if e, route := r.match(src, m); route != nil {
-			if acks[i], err = r.streams.PublishMsgAsync(route.message(r.Stream, e, next), jetstream.WithRetryAttempts(0)); err != nil {
+			if acks[i], err = r.streams.PublishMsgAsync(route.message(r.Stream, e, next, before), jetstream.WithRetryAttempts(0)); err != nil {
 				err = fmt.Errorf("publish event %d of channel %q: %w", m.Sequence, src.Name(), err)
 				break
 			}
-			next++
+			next, before = next+1, e.id()
 		}
 		sent++
 	}
@@ -303,14 +310,14 @@ func (r *Relay) advance(src *source, seq uint64) {
 	src.done.Store(seq)
 }
 
-// isMoved reports whether the stream's last sequence was another one than the relay's.
+// isMoved reports whether the stream's last message was another one than the relay's.
 func isMoved(err error) bool {
 	var api *jetstream.APIError
-	return errors.As(err, &api) && (api.ErrorCode == jetstream.JSErrCodeStreamWrongLastSequence || api.ErrorCode == wrongLastSequenceConstant)
+	return errors.As(err, &api) && slices.Contains(movedCodes, api.ErrorCode)
 }
 
-// wrongLastSequenceConstant is the code of servers whose text has no number.
-const wrongLastSequenceConstant = 10164
+// movedCodes are those of a wrong last sequence, with its number in the text and without, and of a wrong last Nats-Msg-Id.
+var movedCodes = []jetstream.ErrorCode{jetstream.JSErrCodeStreamWrongLastSequence, 10164, 10070}
 
 // match returns the event that a message is, and its route; nil if it has none.
 func (r *Relay) match(src *source, m stores.Message) (*event, *Route) {
@@ -332,13 +339,17 @@ func (r *Relay) match(src *source, m stores.Message) (*event, *Route) {
 	return nil, nil
 }
 
-// message returns an event as a message that the stream takes only after its message number last.
-func (r *Route) message(stream string, e *event, last uint64) *nats.Msg {
+// message returns an event as a message that the stream takes only after its message number last. before, if not empty, is
+// the ID of that message: where it was refused since another message took its number, this one is refused, too.
+func (r *Route) message(stream string, e *event, last uint64, before string) *nats.Msg {
 	m := &nats.Msg{Subject: r.Subject.subject(e), Header: e.headers(r.Headers), Data: e.payload}
 	if r.DataOnly {
 		m.Data = e.Data
 	}
 	m.Header.Set(jetstream.ExpectedStreamHeader, stream)
 	m.Header.Set(jetstream.ExpectedLastSeqHeader, strconv.FormatUint(last, 10))
+	if before != "" {
+		m.Header.Set(jetstream.ExpectedLastMsgIDHeader, before)
+	}
 	return m
 }
