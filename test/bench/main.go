@@ -43,6 +43,7 @@ func bench(ctx context.Context, o options) (err error) {
 	if flag.NArg() > 0 {
 		return fmt.Errorf("unexpected argument %q", flag.Arg(0))
 	}
+	o.complete()
 	if err := o.validate(); err != nil {
 		return err
 	}
@@ -87,12 +88,16 @@ func (s *setup) measure(ctx context.Context, sec section, r *report) (failed int
 	if err != nil {
 		return 0, err
 	}
-	for run := range s.runs {
+	runs := s.runs
+	if sec.once {
+		runs = 1
+	}
+	for run := range runs {
 		for i, t := range trials {
 			if err := ctx.Err(); err != nil {
 				return failed, err
 			}
-			at := fmt.Sprintf("%s  run %d/%d  %d/%d  %s, %s", sec.name, run+1, s.runs, i+1, len(trials), t.name, t.peer.on())
+			at := fmt.Sprintf("%s  run %d/%d  %d/%d  %s, %s", sec.name, run+1, runs, i+1, len(trials), t.name, t.peer.on())
 			figures, err := t.take(ctx)
 			if err != nil {
 				failed++

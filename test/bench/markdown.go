@@ -18,12 +18,17 @@ func (r *report) markdown() string {
 	if r.fsync < cachedSync {
 		fmt.Fprintf(&b, "**An fsync this fast is probably answered by a cache:** where a sync costs more, synchronous figures are lower, and group commit gains more. Whether the cache survives a power failure, this run cannot tell.\n\n")
 	}
+	if r.commitDelay > 0 {
+		fmt.Fprintf(&b, "**PostgreSQL with `commit_delay = %d`, `commit_siblings = 0`:** each flush of its log takes that many microseconds longer, for all peers alike, as on a disk that needs them.\n\n", r.commitDelay)
+	}
 	for _, p := range peers {
 		if slices.ContainsFunc(r.cells, func(at cell) bool { return r.results[at][p.name] != nil }) {
 			fmt.Fprintf(&b, "- **%s**: %s\n", p.name, p.about)
 		}
 	}
 	fmt.Fprintf(&b, "\nNATS Streaming is %s. Columns `÷` are this server's figure divided by the peer's.\n", upstream.Version)
+	b.WriteString("\nDurability: PostgreSQL `fsync=on`, `synchronous_commit=on`, `full_page_writes=on`; MariaDB `innodb_flush_log_at_trx_commit=1` with doublewrite, no binary log; SQLite WAL with `synchronous=FULL`; both servers have 256 MB of buffers.\n")
+	r.goals(&b)
 	for _, s := range sections {
 		r.section(&b, s)
 	}

@@ -10,7 +10,7 @@ import (
 	"time"
 )
 
-// options are the flags. README of them is the output of -help.
+// options are the flags.
 type options struct {
 	only, databases, peers names
 	sizes                  sizes
@@ -20,7 +20,8 @@ type options struct {
 	full                   bool
 	binary, before         string
 	profile                string
-	out, csv               string
+	commitDelay            int // microseconds
+	out, csv, svg          string
 }
 
 // names is a list of names separated by commas; empty, it has all.
@@ -67,20 +68,43 @@ func (o *options) register(f *flag.FlagSet) {
 	f.Var(&o.only, "only", "`sections` to measure: "+strings.Join(sectionNames(), ", ")+"; all of them if empty")
 	f.Var(&o.databases, "db", "`databases`: sqlite, postgres, mysql; all of them if empty")
 	f.Var(&o.peers, "peers", "who is measured: "+strings.Join(peerNames(), ", ")+"; all of them if empty")
-	o.sizes = sizes{256, 1024, 16384}
-	f.Var(&o.sizes, "sizes", "`bytes` of an event in the section sizes; elsewhere it has "+strconv.Itoa(eventBytes))
+	f.Var(&o.sizes, "sizes", "`bytes` of an event in the section sizes (default 256,16384; with -full 256,1024,16384); elsewhere it has "+strconv.Itoa(eventBytes))
 	f.IntVar(&o.runs, "runs", 3, "`number` of times that each measure is taken; the tables show medians")
 	f.IntVar(&o.n, "n", 100_000, "most messages of one measure")
-	f.DurationVar(&o.limit, "limit", time.Second, "about the longest time of one measure")
+	f.DurationVar(&o.limit, "limit", 0, "about the longest `time` of one measure (default 400ms, with -full 600ms)")
+	f.IntVar(&o.commitDelay, "commit_delay", 0, "`microseconds` that each flush of PostgreSQL's log takes longer, as on a slower disk; needs -db postgres")
 	f.BoolVar(&o.full, "full", false, "measure everything, and write docs/benchmarks.md, .csv and .svg")
 	f.StringVar(&o.binary, "binary", "", "our server's `file`, instead of building it")
 	f.StringVar(&o.before, "before", "", "another `file` of our server, to be compared with it")
 	f.StringVar(&o.profile, "profile", "", "write profiles of our server into this `directory` instead of measuring")
 	f.StringVar(&o.out, "out", "", "`file` to write the report to, besides standard output")
 	f.StringVar(&o.csv, "csv", "", "`file` to write the figures of each run to")
+	f.StringVar(&o.svg, "svg", "", "`file` to write the plot of cost against size to")
+}
+
+// complete sets what was not said.
+func (o *options) complete() {
+	limit, list := 400*time.Millisecond, sizes{256, 16384}
+	if o.full {
+		limit, list = 600*time.Millisecond, sizes{256, 1024, 16384}
+		for file, name := range map[*string]string{&o.out: "docs/benchmarks.md", &o.csv: "docs/benchmarks.csv", &o.svg: "docs/benchmarks.svg"} {
+			if *file == "" {
+				*file = name
+			}
+		}
+	}
+	if o.limit == 0 {
+		o.limit = limit
+	}
+	if o.sizes == nil {
+		o.sizes = list
+	}
 }
 
 func (o *options) validate() error {
+	if o.commitDelay < 0 || o.commitDelay > 100_000 || o.commitDelay > 0 && o.databases.String() != "postgres" {
+		return errors.New("-commit_delay is 0 to 100000 and needs -db postgres, the only database that has it")
+	}
 	if o.runs < 1 || o.n < 1 || o.limit <= 0 {
 		return errors.New("-runs, -n and -limit must be positive")
 	}

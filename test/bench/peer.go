@@ -69,8 +69,8 @@ type peer interface {
 // chosen are the peers of the flags, those on one database side by side.
 func (s *setup) chosen() (list []peerID) {
 	for _, database := range append(allDatabases, noDatabase) {
-		if database != noDatabase && !s.databases.has(database) {
-			continue
+		if database != noDatabase && !s.databases.has(database) || database == noDatabase && s.commitDelay > 0 {
+			continue // those without database would not be delayed
 		}
 		for _, p := range peers {
 			if exists(p.name, database) && s.peers.has(p.name) && (p.name != before || s.before != "") {

@@ -1,8 +1,11 @@
 package main
 
 import (
+	"errors"
 	"fmt"
+	"io/fs"
 	"os"
+	"path/filepath"
 	"slices"
 	"strconv"
 	"strings"
@@ -62,10 +65,7 @@ func (r *report) write() error {
 	for _, f := range []struct {
 		name string
 		make func() ([]byte, error)
-	}{
-		{r.out, func() ([]byte, error) { return []byte(text), nil }},
-		{r.csv, r.table},
-	} {
+	}{{r.out, func() ([]byte, error) { return r.page(text) }}, {r.csv, r.table}, {r.svg, r.plot}} {
 		if f.name == "" {
 			continue
 		}
@@ -79,6 +79,30 @@ func (r *report) write() error {
 	}
 	return nil
 }
+
+// page is the report as a page of the documentation. What people wrote at its end stays.
+func (r *report) page(text string) ([]byte, error) {
+	old, err := os.ReadFile(r.out)
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return nil, err
+	}
+	links := ""
+	if r.csv != "" && r.svg != "" {
+		links = fmt.Sprintf("Each figure of each run: [%[1]s](%[1]s).\n\n![cost against size](%[2]s)\n\n", filepath.Base(r.csv), filepath.Base(r.svg))
+	}
+	return []byte("# Benchmarks\n\nWritten by `make bench BENCH=-full`; `make bench BENCH=-help` tells how to measure less.\n\n" + links + text + notesOf(old)), nil
+}
+
+// notesOf is the part of a page that is written by hand.
+func notesOf(page []byte) string {
+	_, notes, ok := strings.Cut(string(page), notesHeading)
+	if !ok {
+		return ""
+	}
+	return notesHeading + notes
+}
+
+const notesHeading = "\n## Notes\n"
 
 // number writes 12345.6 as "12,346", 1.234 as "1.23".
 func number(v float64) string {

@@ -112,6 +112,11 @@ func (s *setup) database(kind, peer string) (string, error) {
 		}
 		s.servers[kind] = server
 		s.closers = append(s.closers, server.Stop)
+		if s.commitDelay > 0 {
+			if err := delayCommits(server, s.commitDelay); err != nil {
+				return "", err
+			}
+		}
 	}
 	name := databaseName(peer)
 	return server.DSN(name), server.CreateDatabase(name)

@@ -1,0 +1,100 @@
+package main
+
+import (
+	"fmt"
+	"strings"
+)
+
+// A goal is a bound of a figure that the report is judged by.
+type goal struct {
+	text    string
+	atLeast bool // else at most
+	bound   float64
+	unit    string
+	value   func(*report) (float64, bool)
+}
+
+// Figures of the usual size, of our server unless a peer is named.
+func rateOf(section, name, database, peer string) func(*report) (float64, bool) {
+	return func(r *report) (float64, bool) {
+		return r.median(cell{section, name, database, eventBytes, perSecond}, peer)
+	}
+}
+
+func scaleOf(count int, what, unit, database string) func(*report) (float64, bool) {
+	return func(r *report) (float64, bool) {
+		return r.median(cell{"scale", scaleName(count) + ", " + what, database, scaleBytes, unit}, ours)
+	}
+}
+
+func fairOf(what, database string) func(*report) (float64, bool) {
+	return func(r *report) (float64, bool) {
+		return r.median(cell{"fairness", fairName + ", " + what + " p50", database, eventBytes, milliseconds}, ours)
+	}
+}
+
+// divided is a ratio of two figures, which are there or not.
+func divided(a, b func(*report) (float64, bool)) func(*report) (float64, bool) {
+	return func(r *report) (float64, bool) {
+		x, okX := a(r)
+		y, okY := b(r)
+		if !okX || !okY || y == 0 {
+			return 0, false
+		}
+		return x / y, true
+	}
+}
+
+// goals are those that the project has set itself.
+func goals() []goal {
+	async := func(database, peer string) func(*report) (float64, bool) {
+		return rateOf("publish", asyncOne, database, peer)
+	}
+	replayed := func(database, peer string) func(*report) (float64, bool) {
+		return rateOf("replay", replayOne, database, peer)
+	}
+	list := []goal{
+		{"PostgreSQL, asynchronous publish ÷ reference without caching", true, 10, "×", divided(async("postgres", ours), async("postgres", reference))},
+		{"PostgreSQL, asynchronous publish ÷ reference with cache and bulk insert", true, 1, "×", divided(async("postgres", ours), async("postgres", referenceBulk))},
+		{"PostgreSQL, asynchronous publish ÷ raw insert of the same rows", true, 0.8, "×", divided(async("postgres", ours), async("postgres", raw))},
+		{"PostgreSQL, replay ÷ reference without caching", true, 100, "×", divided(replayed("postgres", ours), replayed("postgres", reference))},
+		{"PostgreSQL, replay ÷ raw keyset SELECT", true, 0.8, "×", divided(replayed("postgres", ours), replayed("postgres", raw))},
+		{"SQLite, asynchronous publish ÷ raw batched INSERT", true, 0.8, "×", divided(async("sqlite", ours), async("sqlite", raw))},
+		{"SQLite, replay", true, 150_000, "/s", replayed("sqlite", ours)},
+	}
+	for _, database := range allDatabases {
+		one := func(peer string) func(*report) (float64, bool) { return rateOf("sync", sync1, database, peer) }
+		list = append(list,
+			goal{database + ", latency of one synchronous publisher ÷ one-row commit", false, 1.5, "×", divided(one(raw), one(ours))},
+			goal{database + ", 64 synchronous publishers ÷ one", true, 20, "×", divided(rateOf("sync", sync64, database, ours), one(ours))},
+			goal{database + ", latency of a synchronous publisher beside 20 replays ÷ alone", false, 2, "×", divided(fairOf(fairReplays, database), fairOf(fairIdle, database))},
+			goal{database + ", start on 10 million events", false, 1000, "ms", scaleOf(10_000_000, scaleReady, milliseconds, database)},
+			goal{database + ", start on 10 million events ÷ on 1,000", false, 1, "×", divided(scaleOf(10_000_000, scaleReady, milliseconds, database), scaleOf(1000, scaleReady, milliseconds, database))},
+			goal{database + ", append p99 at 10 million events ÷ at 100,000", false, 1.25, "×", divided(scaleOf(10_000_000, scaleAppend+" p99", milliseconds, database), scaleOf(100_000, scaleAppend+" p99", milliseconds, database))},
+			goal{database + ", memory with 10 million events in 1,000 channels", false, 512, "MiB", scaleOf(10_000_000, scaleBusy, mebibytes, database)},
+		)
+	}
+	return list
+}
+
+// goals writes each goal whose figures were measured beside them.
+func (r *report) goals(b *strings.Builder) {
+	var rows strings.Builder
+	for _, g := range goals() {
+		v, ok := g.value(r)
+		if !ok {
+			continue
+		}
+		sign, verdict := "≤", "**no**"
+		if g.atLeast {
+			sign = "≥"
+		}
+		if g.atLeast && v >= g.bound || !g.atLeast && v <= g.bound {
+			verdict = "yes"
+		}
+		fmt.Fprintf(&rows, "| %s | %s %s %s | %s %s | %s |\n", g.text, sign, number(g.bound), g.unit, number(v), g.unit, verdict)
+	}
+	if rows.Len() > 0 {
+		fmt.Fprintf(b, "\n## Goals\n\n| | goal | measured | reached |\n|---|--:|--:|---|\n%s", rows.String())
+	}
+}
