@@ -119,6 +119,11 @@ type statements struct {
 	read     string // (id, from, to, limit) → seq, timestamp, data, by seq
 	timeFrom string // (id, from) → seq, timestamp of the first message from a sequence on
 
+	aggregateForward  string // (aggregate_id, aggregate_type, id, from version, limit) → seq, timestamp, data, version, by version
+	aggregateBackward string // the same, by descending version
+	aggregatesWithID  string // (aggregate_id) → id, aggregate_type of each aggregate
+	eventsWithID      string // (event_id) → id, seq, timestamp, data, by id
+
 	hasEvents        string // (id) → a row if the channel holds an event
 	countUpTo        string // (id, to) → number and bytes of the messages up to a sequence
 	deleteUpTo       string // (id, to)
@@ -142,6 +147,7 @@ func (s *statements) all() []string {
 		s.maxSubscriptionID, s.subscriptions, s.putSubscription, s.deleteSubscription,
 		s.pendings, s.deletePending, s.deleteOldPending,
 		s.read, s.timeFrom,
+		s.aggregateForward, s.aggregateBackward, s.aggregatesWithID, s.eventsWithID,
 		s.hasEvents, s.countUpTo, s.deleteUpTo, s.reduceChannel,
 		s.deletedChannels, s.markDeleted, s.deletePendingsOf, s.deleteSubsOf, s.deleteChannel,
 	}, s.more...)

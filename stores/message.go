@@ -23,15 +23,10 @@ func (s *Store) Read(ctx context.Context, c *Channel, from, to uint64, maxMsgs, 
 	if !s.isKnown(c) {
 		return nil, ErrUnknownChannel
 	}
-	info := c.Info()
 	if from > to || from > maxSequence {
 		return nil, nil
 	}
-	// A database sends all rows that it was asked for, whether or not they are read: ask for those that will fit.
-	limit := max(1, maxMsgs)
-	if info.Msgs > 0 && info.Bytes > 0 {
-		limit = max(1, min(limit, maxBytes/int(info.Bytes/info.Msgs+1)+1))
-	}
+	limit := c.fitting(maxMsgs, maxBytes)
 	messages := make([]Message, 0, min(uint64(limit), to-from+1))
 	size := 0
 	var block blocks
@@ -69,6 +64,16 @@ func (b *blocks) clone(value []byte) []byte {
 	start := len(b.free)
 	b.free = append(b.free, value...)
 	return b.free[start:len(b.free):len(b.free)]
+}
+
+// fitting returns how many messages to ask for, at most maxMsgs: a database sends all rows that it was asked for, whether or
+// not they are read, so those that will fit in maxBytes.
+func (c *Channel) fitting(maxMsgs, maxBytes int) int {
+	limit := max(1, maxMsgs)
+	if info := c.Info(); info.Msgs > 0 && info.Bytes > 0 {
+		limit = max(1, min(limit, maxBytes/int(info.Bytes/info.Msgs+1)+1))
+	}
+	return limit
 }
 
 // maxSequence is the highest that all databases can compare.

@@ -211,6 +211,11 @@ var mysqlStatements = statements{
 	read:     "SELECT seq, timestamp, data FROM Messages WHERE id = ? AND seq >= ? AND seq <= ? ORDER BY seq LIMIT ?",
 	timeFrom: "SELECT seq, timestamp FROM Messages WHERE id = ? AND seq >= ? ORDER BY seq LIMIT 1",
 
+	aggregateForward:  "SELECT seq, timestamp, data, event_version FROM Messages WHERE aggregate_id = ? AND aggregate_type = ? AND id = ? AND event_version >= ? ORDER BY event_version LIMIT ?",
+	aggregateBackward: "SELECT seq, timestamp, data, event_version FROM Messages WHERE aggregate_id = ? AND aggregate_type = ? AND id = ? AND event_version <= ? ORDER BY event_version DESC LIMIT ?",
+	aggregatesWithID:  "SELECT DISTINCT id, aggregate_type FROM Messages WHERE aggregate_id = ? ORDER BY id, aggregate_type",
+	eventsWithID:      "SELECT id, seq, timestamp, data FROM Messages WHERE event_id = ? ORDER BY id",
+
 	hasEvents:        "SELECT 1 FROM Messages WHERE id = ? AND event_type IS NOT NULL LIMIT 1",
 	countUpTo:        "SELECT COUNT(*), COALESCE(SUM(size), 0) FROM Messages WHERE id = ? AND seq <= ?",
 	deleteUpTo:       "DELETE FROM Messages WHERE id = ? AND seq <= ?",

@@ -269,6 +269,11 @@ var postgresStatements = statements{
 	read:     "SELECT seq, timestamp, data FROM Messages WHERE id = $1 AND seq >= $2 AND seq <= $3 ORDER BY seq LIMIT $4",
 	timeFrom: "SELECT seq, timestamp FROM Messages WHERE id = $1 AND seq >= $2 ORDER BY seq LIMIT 1",
 
+	aggregateForward:  "SELECT seq, timestamp, data, event_version FROM Messages WHERE aggregate_id = $1 AND aggregate_type = $2 AND id = $3 AND event_version >= $4 ORDER BY event_version LIMIT $5",
+	aggregateBackward: "SELECT seq, timestamp, data, event_version FROM Messages WHERE aggregate_id = $1 AND aggregate_type = $2 AND id = $3 AND event_version <= $4 ORDER BY event_version DESC LIMIT $5",
+	aggregatesWithID:  "SELECT DISTINCT id, aggregate_type FROM Messages WHERE aggregate_id = $1 ORDER BY id, aggregate_type",
+	eventsWithID:      "SELECT id, seq, timestamp, data FROM Messages WHERE event_id = $1 ORDER BY id",
+
 	hasEvents:        "SELECT 1 FROM Messages WHERE id = $1 AND event_type IS NOT NULL LIMIT 1",
 	countUpTo:        "SELECT COUNT(*), COALESCE(SUM(size), 0) FROM Messages WHERE id = $1 AND seq <= $2",
 	deleteUpTo:       "DELETE FROM Messages WHERE id = $1 AND seq <= $2",
