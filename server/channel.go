@@ -47,6 +47,8 @@ type channel struct {
 	mu     sync.RWMutex // guards what follows; taken before a group's
 	groups map[*group]struct{}
 	keyed  map[groupKey]*group
+	// watchers are woken with the groups.
+	watchers map[chan struct{}]struct{}
 	// Active members by ack inbox, which is the server's choice, and by data inbox, which is the client's: two maps, so that no
 	// client's choice hides another one's ack inbox.
 	byAckInbox map[string]*member
@@ -69,6 +71,28 @@ func (c *channel) published(msgs []stores.Message) {
 	defer c.mu.RUnlock()
 	for g := range c.groups {
 		g.signal()
+	}
+	for w := range c.watchers {
+		select {
+		case w <- struct{}{}:
+		default: // it is awake
+		}
+	}
+}
+
+// watch returns a channel that is filled whenever messages were committed, until stop is called.
+func (c *channel) watch() (wake <-chan struct{}, stop func()) {
+	w := make(chan struct{}, 1)
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.watchers == nil {
+		c.watchers = make(map[chan struct{}]struct{})
+	}
+	c.watchers[w] = struct{}{}
+	return w, func() {
+		c.mu.Lock()
+		defer c.mu.Unlock()
+		delete(c.watchers, w)
 	}
 }
 

@@ -35,6 +35,7 @@ type metrics struct {
 	replayed                atomic.Uint64 // messages read from the database for subscribers
 
 	errors        *prometheus.CounterVec
+	apiRequests   *prometheus.CounterVec
 	commitSeconds prometheus.Histogram
 	commitMsgs    prometheus.Histogram
 }
@@ -46,6 +47,10 @@ func newMetrics() *metrics {
 			Name: metricsPrefix + "errors_total",
 			Help: "Requests refused and operations failed, by operation and kind of error.",
 		}, []string{"operation", "kind"}),
+		apiRequests: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: metricsPrefix + "api_requests_total",
+			Help: "Requests of the gRPC and HTTP API that ended, by method and code.",
+		}, []string{"method", "code"}),
 		commitSeconds: prometheus.NewHistogram(prometheus.HistogramOpts{
 			Name:    metricsPrefix + "commit_duration_seconds",
 			Help:    "Time that the database took to commit one batch of published messages.",
@@ -57,7 +62,7 @@ func newMetrics() *metrics {
 			Buckets: prometheus.ExponentialBuckets(1, 2, 13), // 1 to 4096
 		}),
 	}
-	m.registry.MustRegister(m.errors, m.commitSeconds, m.commitMsgs,
+	m.registry.MustRegister(m.errors, m.apiRequests, m.commitSeconds, m.commitMsgs,
 		collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	for _, it := range []struct {
 		name, help string
@@ -151,6 +156,11 @@ const (
 // failed counts an error.
 func (m *metrics) failed(operation string, err error) {
 	m.errors.WithLabelValues(operation, errorKind(err)).Inc()
+}
+
+// apiRequest counts a request of the API.
+func (m *metrics) apiRequest(procedure, code string) {
+	m.apiRequests.WithLabelValues(strings.TrimPrefix(procedure, "/"), code).Inc()
 }
 
 // answered counts an answer if it refuses a request other than a publish, whose errors are counted where they arise.

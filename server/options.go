@@ -9,6 +9,7 @@ import (
 
 	natsd "github.com/nats-io/nats-server/v2/server"
 
+	"github.com/nats-eventstore/nats-eventstore/server/api"
 	"github.com/nats-eventstore/nats-eventstore/stores"
 )
 
@@ -48,6 +49,9 @@ type Options struct {
 	// FTGroup, if not empty, says that the server is one of several on its database. They need no name to find each
 	// other; all that it changes is the state that monitoring reports.
 	FTGroup string
+
+	// API says how gRPC and HTTP clients are served.
+	API api.Options
 
 	// HeartbeatInterval is the time between two heartbeats to a client, HeartbeatTimeout how
 	// long one waits for its reply, and HeartbeatFailures how many may fail in a row; the
@@ -95,6 +99,7 @@ func DefaultOptions() Options {
 		DiscoverPrefix:    "_STAN.discover",
 		NATS:              &natsd.Options{},
 		Events:            []EventBlock{{Channels: []string{DefaultEventChannels}}},
+		API:               api.DefaultOptions(),
 		HeartbeatInterval: 30 * time.Second,
 		HeartbeatTimeout:  10 * time.Second,
 		HeartbeatFailures: 10,
@@ -129,6 +134,9 @@ func (o *Options) Validate() error {
 		return errors.New("options of the NATS server are missing")
 	}
 	if err := o.validateJetStream(); err != nil {
+		return err
+	}
+	if err := o.validateAPI(events); err != nil {
 		return err
 	}
 	if err := o.Store.Validate(); err != nil {

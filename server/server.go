@@ -86,6 +86,12 @@ func run(ctx context.Context, o *Options, natsLog *natsLogger, log *slog.Logger)
 	}
 	defer c.close()
 
+	ctx, stopAPI, err := serveAPI(ctx, o, mon)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, stopAPI()) }()
+
 	// Until the database was reached once, it being unavailable is an error of the start; afterwards it is waited for.
 	for reached := false; ; reached = true {
 		err := acquireLease(ctx, store, id, reached, mon.standby, log)

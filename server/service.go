@@ -43,6 +43,8 @@ type service struct {
 
 	leased atomic.Int64 // on the clock of monotonic: when the database last confirmed that the lease is ours
 
+	// ended is closed when the service is about to stop.
+	ended <-chan struct{}
 	// lost ends the service when the lease turns out to be another server's.
 	lost func(error)
 	// requests are those being handled on goroutines of their own; tasks are the goroutines that run as
@@ -69,6 +71,7 @@ func serve(ctx context.Context, o *Options, events eventBlocks, store *stores.St
 	if s.relays, err = newRelays(o, c.relay, store, log); err != nil {
 		return err
 	}
+	s.ended = ctx.Done()
 	s.members.start = func(g *group) func() { return s.startGroup(groups, g) }
 	active, err := s.recover(ctx)
 	if err != nil {

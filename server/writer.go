@@ -22,6 +22,10 @@ type publication struct {
 	copies []*channel // of append.Copies
 	guid   string
 	ack    string // subject of the PubAck
+	// answer, if not nil, is called with the result in place of a PubAck.
+	answer func(stores.Result)
+	// group, if not nil, makes this no message but several that are in one batch.
+	group []publication
 	// barrier, if not nil, makes this no message but a call made after all messages
 	// queued before it were answered.
 	barrier func()
@@ -74,7 +78,7 @@ func (w *writer) run() {
 				return
 			}
 			var barriers []func()
-			batch, barriers = w.collect(append(batch[:0], first))
+			batch, barriers = w.collect(batch[:0], first)
 			if err := w.commit(batch); err != nil {
 				settle = time.After(settleInterval)
 			}
@@ -93,28 +97,35 @@ func (w *writer) run() {
 	}
 }
 
-// collect adds to the batch, which holds one item, what is queued, up to the bounds or the first barrier.
-func (w *writer) collect(batch []publication) ([]publication, []func()) {
-	if f := batch[0].barrier; f != nil {
-		return batch[:0], []func(){f}
-	}
-	bytes := batch[0].size()
-	for len(batch) < w.maxMsgs && bytes < w.maxBytes {
+// collect adds an item to the empty batch, and what is queued, up to the bounds or the first barrier.
+func (w *writer) collect(batch []publication, p publication) ([]publication, []func()) {
+	bytes := 0
+	for {
+		if p.barrier != nil {
+			return batch, []func(){p.barrier}
+		}
+		if p.group != nil {
+			batch = append(batch, p.group...)
+			for i := range p.group {
+				bytes += p.group[i].size()
+			}
+		} else {
+			batch = append(batch, p)
+			bytes += p.size()
+		}
+		if len(batch) >= w.maxMsgs || bytes >= w.maxBytes {
+			return batch, nil
+		}
 		select {
-		case p, ok := <-w.queue:
+		case next, ok := <-w.queue:
 			if !ok {
 				return batch, nil
 			}
-			if p.barrier != nil {
-				return batch, []func(){p.barrier}
-			}
-			batch = append(batch, p)
-			bytes += p.size()
+			p = next
 		default:
 			return batch, nil
 		}
 	}
-	return batch, nil
 }
 
 // commit stores a batch, wakes subscribers, and answers publishers. The error is the batch's: some of its
@@ -147,6 +158,10 @@ func (w *writer) commit(batch []publication) error {
 		w.enforce(ch)
 	}
 	for i := range batch {
+		if answer := batch[i].answer; answer != nil {
+			answer(results[i])
+			continue
+		}
 		ack := &pb.PubAck{Guid: batch[i].guid}
 		switch err := results[i].Err; {
 		case errors.Is(err, stores.ErrUnknownChannel):

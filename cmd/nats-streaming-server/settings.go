@@ -68,6 +68,7 @@ var groups = []group{
 	{"Routes of events", routeSettings},
 	{"Store options", storeSettings},
 	{"Limits (by default nothing is limited)", limitSettings},
+	{"API for gRPC and HTTP (docs/api.md)", grpcSettings},
 	{"Connection to NATS", natsSettings},
 	{"Accepted options of NATS Streaming that have no effect", formerSettings},
 	{"Options of NATS Streaming that are refused", refusedSettings},

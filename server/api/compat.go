@@ -1,0 +1,223 @@
+package api
+
+import (
+	"context"
+	"encoding/base64"
+	"errors"
+	"fmt"
+	"unicode/utf8"
+
+	"connectrpc.com/connect"
+	googleproto "google.golang.org/protobuf/proto"
+
+	"github.com/nats-eventstore/nats-eventstore/proto/compat/eventstore"
+	"github.com/nats-eventstore/nats-eventstore/proto/compat/pb"
+	eventstorev1 "github.com/nats-eventstore/nats-eventstore/proto/eventstore/v1"
+	"github.com/nats-eventstore/nats-eventstore/stores"
+)
+
+// The two services of others: the same calls with other types.
+
+// eventStore is eventstore.EventStore.
+type eventStore struct{ *service }
+
+// CreateEvent implements eventstore.EventStore.
+func (s eventStore) CreateEvent(ctx context.Context, req *eventstore.CreateEventRequest) (*eventstore.CreateEventResponse, error) {
+	refused, err := s.create(ctx, req.GetEvent())
+	return &eventstore.CreateEventResponse{IsSuccess: refused == "" && err == nil, Error: refused}, err
+}
+
+// GetEvents implements eventstore.EventStore.
+func (s eventStore) GetEvents(ctx context.Context, req *eventstore.GetEventsRequest) (*eventstore.GetEventsResponse, error) {
+	resp := &eventstore.GetEventsResponse{}
+	err := s.findAll(ctx, req, resp, func(e *eventstore.Event) { resp.Events = append(resp.Events, e) })
+	return resp, err
+}
+
+// GetEventsStream implements eventstore.EventStore.
+func (s eventStore) GetEventsStream(ctx context.Context, req *eventstore.GetEventsRequest, stream *connect.ServerStream[eventstore.Event]) error {
+	return status(s.find(ctx, req, stream.Send))
+}
+
+// pbEventStore is pb.EventStore.
+type pbEventStore struct{ *service }
+
+// CreateEvent implements pb.EventStore.
+func (s pbEventStore) CreateEvent(ctx context.Context, req *pb.Event) (*pb.Response, error) {
+	refused, err := s.create(ctx, &eventstore.Event{
+		EventId: req.GetEventId(), EventType: req.GetEventType(), AggregateId: req.GetAggregateId(),
+		AggregateType: req.GetAggregateType(), EventData: req.GetEventData(), Stream: req.GetChannel(),
+	})
+	return &pb.Response{IsSuccess: refused == "" && err == nil, Error: refused}, err
+}
+
+// GetEvents implements pb.EventStore.
+func (s pbEventStore) GetEvents(ctx context.Context, req *pb.EventFilter) (*pb.EventResponse, error) {
+	resp := &pb.EventResponse{}
+	filter := &eventstore.GetEventsRequest{EventId: req.GetEventId(), AggregateId: req.GetAggregateId()}
+	err := s.findAll(ctx, filter, resp, func(e *eventstore.Event) {
+		resp.Events = append(resp.Events, &pb.Event{
+			EventId: e.EventId, EventType: e.EventType, AggregateId: e.AggregateId,
+			AggregateType: e.AggregateType, EventData: e.EventData, Channel: e.Stream,
+		})
+	})
+	return resp, err
+}
+
+// create stores an event. A refusal of the event is a text for the answer; an error, which has its code, is everything that
+// another attempt may not meet.
+func (s *service) create(ctx context.Context, e *eventstore.Event) (refused string, err error) {
+	if e == nil {
+		return "the event is missing", nil
+	}
+	if err = s.store(ctx, e); err == nil {
+		return "", nil
+	}
+	switch connect.CodeOf(err) {
+	case connect.CodeInvalidArgument, connect.CodeFailedPrecondition, connect.CodeAlreadyExists, connect.CodeAborted:
+		var cause *connect.Error
+		errors.As(err, &cause)
+		return cause.Message(), nil
+	}
+	return "", err
+}
+
+// store stores an event. The error has its code.
+func (s *service) store(ctx context.Context, e *eventstore.Event) error {
+	events, err := encode(&eventstorev1.Event{
+		EventId: e.GetEventId(), EventType: e.GetEventType(), AggregateId: e.GetAggregateId(),
+		AggregateType: e.GetAggregateType(), EventData: []byte(e.GetEventData()), Stream: e.GetStream(),
+	})
+	if err != nil {
+		return err
+	}
+	log, err := s.active()
+	if err != nil {
+		return status(err)
+	}
+	name := e.GetStream()
+	if name == "" {
+		name = s.defaultChannel
+	}
+	ch, err := log.Open(ctx, name)
+	if err != nil {
+		return status(err)
+	}
+	_, err = log.Append(ctx, ch, events, nil)
+	return appendStatus(name, err)
+}
+
+// findAll is find for an answer of one message, which has a bounded size.
+func (s *service) findAll(ctx context.Context, req *eventstore.GetEventsRequest, resp googleproto.Message, add func(*eventstore.Event)) error {
+	size := 0
+	return status(s.find(ctx, req, func(e *eventstore.Event) error {
+		const framing = 8 // of a repeated field
+		if size += googleproto.Size(e) + framing; size > s.maxMessage {
+			googleproto.Reset(resp)
+			return connect.NewError(connect.CodeResourceExhausted,
+				fmt.Errorf("the events are more than %d bytes: ask for those of an aggregate, or for a stream", s.maxMessage))
+		}
+		add(e)
+		return nil
+	}))
+}
+
+// find calls f with the events that a request selects.
+func (s *service) find(ctx context.Context, req *eventstore.GetEventsRequest, f func(*eventstore.Event) error) error {
+	log, err := s.active()
+	if err != nil {
+		return err
+	}
+	switch {
+	case req.GetEventId() != "":
+		return findByID(ctx, log, req, f)
+	case req.GetAggregateId() != "":
+		return findByAggregate(ctx, log, req.GetAggregateId(), f)
+	}
+	for _, ch := range log.Channels() {
+		info := ch.Stored().Info()
+		b := &responses{send: func(events []*eventstorev1.RecordedEvent, _ uint64) error { return eachEvent(events, f) }}
+		if err := scan(ctx, ch, max(info.First, 1), info.Last, nil, b); err != nil {
+			return err
+		}
+		if err := b.flush(); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func findByID(ctx context.Context, log Log, req *eventstore.GetEventsRequest, f func(*eventstore.Event) error) error {
+	all, err := log.EventsWithID(ctx, req.GetEventId())
+	if err != nil {
+		return err
+	}
+	for _, e := range all {
+		ch, err := log.Channel(e.Channel.Name())
+		if err != nil {
+			continue // none of the event channels any more
+		}
+		event, err := recorded(e.Channel.Name(), ch.Mapping(), e.Message)
+		if err != nil {
+			return err
+		}
+		if id := req.GetAggregateId(); id != "" && event.GetEvent().GetAggregateId() != id {
+			continue
+		}
+		if err := eachEvent([]*eventstorev1.RecordedEvent{event}, f); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func findByAggregate(ctx context.Context, log Log, id string, f func(*eventstore.Event) error) error {
+	all, err := log.AggregatesWithID(ctx, id)
+	if err != nil {
+		return err
+	}
+	for _, a := range all {
+		ch, err := log.Channel(a.Channel.Name())
+		if err != nil {
+			continue
+		}
+		err = readAggregate(ctx, log, a, 0, false, func(m stores.VersionedMessage) (bool, error) {
+			event, err := recorded(a.Channel.Name(), ch.Mapping(), m.Message)
+			if err != nil {
+				return false, err
+			}
+			return true, eachEvent([]*eventstorev1.RecordedEvent{event}, f)
+		})
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// eachEvent calls f with events as clients of the two services know them. Field 6 is the channel where the event did not
+// name one.
+func eachEvent(events []*eventstorev1.RecordedEvent, f func(*eventstore.Event) error) error {
+	for _, r := range events {
+		e := r.GetEvent()
+		if e == nil {
+			continue
+		}
+		stream := e.GetStream()
+		if stream == "" {
+			stream = r.GetChannel()
+		}
+		data := string(e.GetEventData())
+		if !utf8.ValidString(data) {
+			data = base64.StdEncoding.EncodeToString(e.GetEventData())
+		}
+		err := f(&eventstore.Event{
+			EventId: e.GetEventId(), EventType: e.GetEventType(), AggregateId: e.GetAggregateId(),
+			AggregateType: e.GetAggregateType(), EventData: data, Stream: stream,
+		})
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}

@@ -1,0 +1,94 @@
+package api
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"connectrpc.com/connect"
+
+	"github.com/nats-eventstore/nats-eventstore/proto"
+	eventstorev1 "github.com/nats-eventstore/nats-eventstore/proto/eventstore/v1"
+	"github.com/nats-eventstore/nats-eventstore/stores"
+)
+
+// codes are the codes of errors that have no details. The first that an error is decides.
+var codes = []struct {
+	err  error
+	code connect.Code
+}{
+	{context.Canceled, connect.CodeCanceled},
+	{context.DeadlineExceeded, connect.CodeDeadlineExceeded},
+	{ErrStandby, connect.CodeUnavailable},
+	{stores.ErrFenced, connect.CodeUnavailable},
+	{stores.ErrUnavailable, connect.CodeUnavailable},
+	{stores.ErrClosed, connect.CodeUnavailable},
+	{stores.ErrUnknownChannel, connect.CodeUnavailable}, // of a log that ended in the meantime
+	{stores.ErrDuplicateEvent, connect.CodeAlreadyExists},
+	{stores.ErrPartlyStored, connect.CodeAlreadyExists},
+	{stores.ErrRefused, connect.CodeInvalidArgument},
+	{proto.ErrInvalid, connect.CodeInvalidArgument},
+	{ErrInvalidChannel, connect.CodeInvalidArgument},
+	{ErrTooLarge, connect.CodeInvalidArgument},
+	{ErrUnknownChannel, connect.CodeNotFound},
+	{ErrNoEventChannel, connect.CodeFailedPrecondition},
+	{ErrChannelRefused, connect.CodeFailedPrecondition},
+}
+
+// status gives an error its code. Errors that have one keep it.
+func status(err error) error {
+	var already *connect.Error
+	if err == nil || errors.As(err, &already) {
+		return err
+	}
+	for _, it := range codes {
+		if errors.Is(err, it.err) {
+			return connect.NewError(it.code, err)
+		}
+	}
+	return connect.NewError(connect.CodeInternal, err)
+}
+
+func invalid(format string, args ...any) error {
+	return connect.NewError(connect.CodeInvalidArgument, fmt.Errorf(format, args...))
+}
+
+// appendStatus is status of a refused request to append, which tells a conflict in detail.
+func appendStatus(channel string, err error) error {
+	var unexpected *stores.ExpectationError
+	var version *stores.VersionError
+	conflict := &eventstorev1.VersionConflict{Channel: channel}
+	switch {
+	case errors.As(err, &unexpected):
+		conflict.AggregateType, conflict.AggregateId = unexpected.AggregateType, unexpected.AggregateID
+		conflict.CurrentVersion = unexpected.Head
+		conflict.Expected = &eventstorev1.Expectation{State: stateOf(unexpected.State), Version: unexpected.Version}
+	case errors.As(err, &version):
+		conflict.AggregateType, conflict.AggregateId = version.AggregateType, version.Aggregate
+		conflict.CurrentVersion = version.Head
+		conflict.Expected = &eventstorev1.Expectation{State: eventstorev1.Expectation_STATE_NONE}
+		if version.Version > 1 {
+			conflict.Expected.State, conflict.Expected.Version = eventstorev1.Expectation_STATE_VERSION, version.Version-1
+		}
+	default:
+		return status(err) // nil stays nil
+	}
+	conflict.Expected.AggregateType, conflict.Expected.AggregateId = conflict.AggregateType, conflict.AggregateId
+	aborted := connect.NewError(connect.CodeAborted, err)
+	detail, err := connect.NewErrorDetail(conflict)
+	if err != nil {
+		return status(err)
+	}
+	aborted.AddDetail(detail)
+	return aborted
+}
+
+func stateOf(s stores.ExpectedState) eventstorev1.Expectation_State {
+	switch s {
+	case stores.ExpectNone:
+		return eventstorev1.Expectation_STATE_NONE
+	case stores.ExpectExists:
+		return eventstorev1.Expectation_STATE_EXISTS
+	}
+	return eventstorev1.Expectation_STATE_VERSION
+}

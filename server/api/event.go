@@ -1,0 +1,60 @@
+package api
+
+import (
+	"encoding/json"
+	"fmt"
+	"time"
+
+	"github.com/nats-io/stan.go/pb"
+	googleproto "google.golang.org/protobuf/proto"
+	"google.golang.org/protobuf/types/known/timestamppb"
+
+	"github.com/nats-eventstore/nats-eventstore/proto"
+	eventstorev1 "github.com/nats-eventstore/nats-eventstore/proto/eventstore/v1"
+	"github.com/nats-eventstore/nats-eventstore/stores"
+)
+
+// recorded returns the event of a stored message.
+func recorded(channel string, mapping *proto.Mapping, m stores.Message) (*eventstorev1.RecordedEvent, error) {
+	var msg pb.MsgProto
+	if err := msg.Unmarshal(m.Data); err != nil {
+		return nil, fmt.Errorf("message %d of channel %q does not decode: %w", m.Sequence, channel, err)
+	}
+	r := &eventstorev1.RecordedEvent{Channel: channel, Sequence: m.Sequence, RecordedAt: timestamppb.New(time.Unix(0, m.Timestamp))}
+	if mapping == nil {
+		event := &eventstorev1.Event{}
+		if googleproto.Unmarshal(msg.Data, event) == nil && event.GetEventType() != "" && event.GetAggregateId() != "" {
+			r.Event = event
+			return r, nil
+		}
+		r.Payload = msg.Data // stored before the channel was an event channel
+		return r, nil
+	}
+	r.Payload = msg.Data
+	ev, err := mapping.Extract(msg.Data)
+	if err != nil {
+		return r, nil
+	}
+	r.Event = &eventstorev1.Event{
+		EventId: ev.ID, EventType: ev.Type, AggregateId: ev.AggregateID, AggregateType: ev.AggregateType,
+		EventVersion: ev.Version, EventData: ev.Data, Metadata: metadataOf(ev.Metadata),
+	}
+	return r, nil
+}
+
+// metadataOf returns the members of a JSON object: strings as they are, others as JSON.
+func metadataOf(object []byte) map[string]string {
+	var members map[string]json.RawMessage
+	if len(object) == 0 || json.Unmarshal(object, &members) != nil {
+		return nil
+	}
+	metadata := make(map[string]string, len(members))
+	for key, value := range members {
+		var text string
+		if json.Unmarshal(value, &text) != nil {
+			text = string(value)
+		}
+		metadata[key] = text
+	}
+	return metadata
+}

@@ -1,0 +1,330 @@
+package api
+
+import (
+	"context"
+	"fmt"
+	"math"
+	"strings"
+
+	"connectrpc.com/connect"
+	googleproto "google.golang.org/protobuf/proto"
+	"google.golang.org/protobuf/types/known/timestamppb"
+
+	eventstorev1 "github.com/nats-eventstore/nats-eventstore/proto/eventstore/v1"
+	"github.com/nats-eventstore/nats-eventstore/stores"
+)
+
+const (
+	// readMsgs and readBytes bound what one read of an aggregate takes from the store.
+	readMsgs  = 500
+	readBytes = 1 << 20
+	// responseBytes is about how large a response of a stream grows, unless one event is larger.
+	responseBytes = 256 << 10
+	// maxPage is the most channels in a page.
+	maxPage = 1000
+)
+
+// ReadAggregate implements eventstore.v1.EventStore.
+func (s *service) ReadAggregate(ctx context.Context, req *eventstorev1.ReadAggregateRequest, stream *connect.ServerStream[eventstorev1.ReadAggregateResponse]) error {
+	backward := req.GetDirection() == eventstorev1.Direction_DIRECTION_BACKWARD
+	switch d := req.GetDirection(); {
+	case req.GetAggregateId() == "":
+		return invalid("aggregate_id is missing")
+	case eventstorev1.Direction_name[int32(d)] == "":
+		return invalid("unknown direction %d", d)
+	}
+	log, err := s.active()
+	if err != nil {
+		return status(err)
+	}
+	ch, err := log.Channel(req.GetChannel())
+	if err != nil {
+		return status(err)
+	}
+	b := &responses{maxEvents: req.GetLimit(), send: func(events []*eventstorev1.RecordedEvent, _ uint64) error {
+		if len(events) == 0 {
+			return nil
+		}
+		return stream.Send(&eventstorev1.ReadAggregateResponse{Events: events})
+	}}
+	a := stores.Aggregate{Channel: ch.Stored(), Type: req.GetAggregateType(), ID: req.GetAggregateId()}
+	err = readAggregate(ctx, log, a, req.GetFromVersion(), backward, func(m stores.VersionedMessage) (bool, error) {
+		event, err := recorded(ch.Stored().Name(), ch.Mapping(), m.Message)
+		if err != nil {
+			return false, err
+		}
+		return b.add(event)
+	})
+	if err == nil {
+		err = b.flush()
+	}
+	return status(err)
+}
+
+// readAggregate calls f with the events of an aggregate until it wants no more.
+func readAggregate(ctx context.Context, log Log, a stores.Aggregate, from uint64, backward bool, f func(stores.VersionedMessage) (bool, error)) error {
+	if backward && from == 0 {
+		from = math.MaxInt64
+	}
+	if !backward {
+		from = max(from, 1)
+	}
+	for {
+		msgs, err := log.ReadAggregate(ctx, a, from, backward, readMsgs, readBytes)
+		if err != nil || len(msgs) == 0 {
+			return err
+		}
+		for _, m := range msgs {
+			if more, err := f(m); err != nil || !more {
+				return err
+			}
+		}
+		last := msgs[len(msgs)-1].Version
+		if backward && last <= 1 {
+			return nil
+		}
+		if from = last + 1; backward {
+			from = last - 1
+		}
+	}
+}
+
+// Read implements eventstore.v1.EventStore.
+func (s *service) Read(ctx context.Context, req *eventstorev1.ReadRequest, stream *connect.ServerStream[eventstorev1.ReadResponse]) error {
+	if err := checkFilter(req.GetFilter()); err != nil {
+		return err
+	}
+	log, err := s.active()
+	if err != nil {
+		return status(err)
+	}
+	ch, err := log.Channel(req.GetChannel())
+	if err != nil {
+		return status(err)
+	}
+	last := ch.Stored().Info().Last
+	from, err := startOf(ctx, ch, req.GetFromSequence(), req.GetFromTime(), last)
+	if err != nil {
+		return status(err)
+	}
+	b := &responses{maxEvents: req.GetLimit(), send: func(events []*eventstorev1.RecordedEvent, checkpoint uint64) error {
+		return stream.Send(&eventstorev1.ReadResponse{Events: events, Checkpoint: checkpoint})
+	}}
+	if err := scan(ctx, ch, from, last, req.GetFilter(), b); err != nil {
+		return status(err)
+	}
+	return status(b.flush())
+}
+
+// scan adds the events in [from, to] that a filter selects, and checkpoints.
+func scan(ctx context.Context, ch Channel, from, to uint64, f *eventstorev1.Filter, b *responses) error {
+	for from <= to {
+		msgs, err := ch.Read(ctx, from, to)
+		if err != nil {
+			return err
+		}
+		if len(msgs) == 0 {
+			return b.passed(to) // a hole at the end
+		}
+		for _, m := range msgs {
+			event, err := recorded(ch.Stored().Name(), ch.Mapping(), m)
+			if err != nil {
+				return err
+			}
+			if !matches(f, event.GetEvent()) {
+				if err := b.passed(m.Sequence); err != nil {
+					return err
+				}
+				continue
+			}
+			if more, err := b.add(event); err != nil || !more {
+				return err
+			}
+		}
+		from = msgs[len(msgs)-1].Sequence + 1
+	}
+	return nil
+}
+
+// startOf returns the sequence where a request begins; after last if nothing is there yet.
+func startOf(ctx context.Context, ch Channel, sequence uint64, at *timestamppb.Timestamp, last uint64) (uint64, error) {
+	if at == nil {
+		return max(sequence, 1), nil
+	}
+	if err := at.CheckValid(); err != nil {
+		return 0, invalid("from_time: %w", err)
+	}
+	ns := int64(math.MaxInt64) // later than 2262, which is beyond what a channel can hold
+	switch t := at.AsTime(); {
+	case t.Year() < 1970:
+		ns = 0
+	case t.Year() < 2262:
+		ns = t.UnixNano()
+	}
+	found, err := ch.SequenceAt(ctx, ns)
+	if err == nil && found == 0 {
+		found = last + 1
+	}
+	return found, err
+}
+
+// responses gathers events into responses of a bounded size, and sends them.
+type responses struct {
+	send       func(events []*eventstorev1.RecordedEvent, checkpoint uint64) error
+	maxEvents  uint64 // 0: without end
+	added      uint64
+	events     []*eventstorev1.RecordedEvent
+	bytes      int
+	checkpoint uint64 // all up to this sequence was added, or passed
+	skipped    int    // passed since the last response
+}
+
+// checkpointEvery is after how many events that do not match a response tells how far the search is.
+const checkpointEvery = 10_000
+
+// add reports whether more events are wanted.
+func (r *responses) add(e *eventstorev1.RecordedEvent) (bool, error) {
+	r.events = append(r.events, e)
+	r.bytes += googleproto.Size(e)
+	r.checkpoint = e.GetSequence()
+	r.added++
+	if r.bytes >= responseBytes {
+		if err := r.flush(); err != nil {
+			return false, err
+		}
+	}
+	return r.maxEvents == 0 || r.added < r.maxEvents, nil
+}
+
+// passed notes that nothing more is to be sent up to a sequence.
+func (r *responses) passed(sequence uint64) error {
+	r.checkpoint = sequence
+	if r.skipped++; r.skipped >= checkpointEvery {
+		return r.flush()
+	}
+	return nil
+}
+
+// flush sends what was gathered, if anything was added or passed.
+func (r *responses) flush() error {
+	if len(r.events) == 0 && r.skipped == 0 {
+		return nil
+	}
+	events := r.events
+	r.events, r.bytes, r.skipped = nil, 0, 0
+	return r.send(events, r.checkpoint)
+}
+
+// GetEvent implements eventstore.v1.EventStore.
+func (s *service) GetEvent(ctx context.Context, req *eventstorev1.GetEventRequest) (*eventstorev1.GetEventResponse, error) {
+	log, err := s.active()
+	if err != nil {
+		return nil, status(err)
+	}
+	var ch Channel
+	if req.GetChannel() != "" {
+		if ch, err = log.Channel(req.GetChannel()); err != nil {
+			return nil, status(err)
+		}
+	}
+	var event *eventstorev1.RecordedEvent
+	switch key := req.GetKey().(type) {
+	case *eventstorev1.GetEventRequest_EventId:
+		event, err = eventWithID(ctx, log, ch, key.EventId)
+	case *eventstorev1.GetEventRequest_Sequence:
+		if ch == nil {
+			return nil, invalid("a sequence needs its channel")
+		}
+		event, err = eventAt(ctx, ch, key.Sequence)
+	default:
+		return nil, invalid("neither event_id nor sequence is given")
+	}
+	if err != nil {
+		return nil, status(err)
+	}
+	return &eventstorev1.GetEventResponse{Event: event}, nil
+}
+
+// eventWithID returns the event of an event_id, on a channel or, if that is nil, on the only one that has it.
+func eventWithID(ctx context.Context, log Log, ch Channel, id string) (*eventstorev1.RecordedEvent, error) {
+	if id == "" {
+		return nil, invalid("event_id is empty")
+	}
+	all, err := log.EventsWithID(ctx, id)
+	if err != nil {
+		return nil, err
+	}
+	var found []*eventstorev1.RecordedEvent
+	for _, e := range all {
+		if ch != nil && ch.Stored() != e.Channel {
+			continue
+		}
+		on, err := log.Channel(e.Channel.Name())
+		if err != nil {
+			continue // none of the event channels any more
+		}
+		event, err := recorded(e.Channel.Name(), on.Mapping(), e.Message)
+		if err != nil {
+			return nil, err
+		}
+		found = append(found, event)
+	}
+	switch len(found) {
+	case 0:
+		return nil, connect.NewError(connect.CodeNotFound, fmt.Errorf("no event has event_id %q", id))
+	case 1:
+		return found[0], nil
+	}
+	return nil, connect.NewError(connect.CodeFailedPrecondition, fmt.Errorf("%d channels have an event with event_id %q: name one", len(found), id))
+}
+
+func eventAt(ctx context.Context, ch Channel, sequence uint64) (*eventstorev1.RecordedEvent, error) {
+	name := ch.Stored().Name()
+	if sequence == 0 {
+		return nil, invalid("the first sequence is 1")
+	}
+	msgs, err := ch.Read(ctx, sequence, sequence)
+	if err != nil {
+		return nil, err
+	}
+	if len(msgs) == 0 {
+		return nil, connect.NewError(connect.CodeNotFound, fmt.Errorf("channel %q has no event with sequence %d", name, sequence))
+	}
+	return recorded(name, ch.Mapping(), msgs[0])
+}
+
+// ListChannels implements eventstore.v1.EventStore.
+func (s *service) ListChannels(_ context.Context, req *eventstorev1.ListChannelsRequest) (*eventstorev1.ListChannelsResponse, error) {
+	log, err := s.active()
+	if err != nil {
+		return nil, status(err)
+	}
+	size := int(min(req.GetPageSize(), maxPage))
+	if size == 0 {
+		size = maxPage
+	}
+	resp := &eventstorev1.ListChannelsResponse{}
+	for _, ch := range log.Channels() {
+		name := ch.Stored().Name()
+		if !strings.HasPrefix(name, req.GetPrefix()) || name <= req.GetPageToken() {
+			continue
+		}
+		if n := len(resp.Channels); n == size {
+			resp.NextPageToken = resp.Channels[n-1].GetName()
+			break
+		}
+		resp.Channels = append(resp.Channels, channelOf(ch.Stored()))
+	}
+	return resp, nil
+}
+
+func channelOf(c *stores.Channel) *eventstorev1.Channel {
+	info := c.Info()
+	ch := &eventstorev1.Channel{
+		Name: c.Name(), FirstSequence: info.First, LastSequence: info.Last, Events: info.Msgs, Bytes: info.Bytes,
+	}
+	if info.LastTime != 0 {
+		ch.LastRecordedAt = &timestamppb.Timestamp{Seconds: info.LastTime / 1e9, Nanos: int32(info.LastTime % 1e9)}
+	}
+	return ch
+}

@@ -1,0 +1,155 @@
+// Package api_test calls the API of the built server as its clients do.
+package api_test
+
+import (
+	"context"
+	"crypto/tls"
+	"fmt"
+	"net"
+	"net/http"
+	"strconv"
+	"testing"
+	"time"
+
+	"connectrpc.com/connect"
+
+	eventstorev1 "github.com/nats-eventstore/nats-eventstore/proto/eventstore/v1"
+	"github.com/nats-eventstore/nats-eventstore/proto/eventstore/v1/eventstorev1connect"
+	"github.com/nats-eventstore/nats-eventstore/test/databases"
+	"github.com/nats-eventstore/nats-eventstore/test/harness"
+)
+
+func TestMain(m *testing.M) { harness.Main(m) }
+
+// client is eventstore.v1.EventStore.
+type client = eventstorev1connect.EventStoreClient
+
+// start runs a server whose API has the address.
+func start(t *testing.T, driver, source string, args ...string) (s *harness.Server, address string) {
+	t.Helper()
+	port, err := databases.FreePort()
+	if err != nil {
+		t.Fatal(err)
+	}
+	// A machine that is busy with other tests is not an unavailable database.
+	args = append([]string{"-store_timeout", "20s", "-grpc_host", "127.0.0.1", "-grpc_port", strconv.Itoa(port)}, args...)
+	return harness.Start(t, driver, source, args...), net.JoinHostPort("127.0.0.1", strconv.Itoa(port))
+}
+
+// memory is start without a database that lasts.
+func memory(t *testing.T, args ...string) (s *harness.Server, address string) {
+	t.Helper()
+	return start(t, "sqlite", databases.SQLite(t), args...)
+}
+
+// dial returns a client that speaks gRPC.
+func dial(t *testing.T, address string) client {
+	t.Helper()
+	return eventstorev1connect.NewEventStoreClient(httpClient(t, nil), "http://"+address, connect.WithGRPC())
+}
+
+// httpClient speaks HTTP/2, without TLS if config is nil.
+func httpClient(t *testing.T, config *tls.Config) *http.Client {
+	t.Helper()
+	var protocols http.Protocols
+	protocols.SetHTTP2(config != nil)
+	protocols.SetUnencryptedHTTP2(config == nil)
+	transport := &http.Transport{TLSClientConfig: config, Protocols: &protocols}
+	t.Cleanup(transport.CloseIdleConnections)
+	return &http.Client{Transport: transport}
+}
+
+func patient(t *testing.T) context.Context {
+	ctx, cancel := context.WithTimeout(t.Context(), harness.Patience)
+	t.Cleanup(cancel)
+	return ctx
+}
+
+func event(aggregate string, version uint64) *eventstorev1.Event {
+	return &eventstorev1.Event{EventType: "Added", AggregateType: "Order", AggregateId: aggregate, EventVersion: version, EventData: []byte(`{"n":1}`)}
+}
+
+func withID(id string, e *eventstorev1.Event) *eventstorev1.Event {
+	e.EventId = id
+	return e
+}
+
+func is(aggregate string, state eventstorev1.Expectation_State, version uint64) *eventstorev1.Expectation {
+	return &eventstorev1.Expectation{AggregateType: "Order", AggregateId: aggregate, State: state, Version: version}
+}
+
+// add appends events that must be accepted.
+func add(t *testing.T, c client, channel string, events ...*eventstorev1.Event) *eventstorev1.AppendResponse {
+	t.Helper()
+	resp, err := c.Append(patient(t), &eventstorev1.AppendRequest{Channel: channel, Events: events})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return resp
+}
+
+// wantCode checks the code of an error.
+func wantCode(t *testing.T, what string, err error, want connect.Code) {
+	t.Helper()
+	if err == nil || connect.CodeOf(err) != want {
+		t.Errorf("%s: %v, want %v", what, err, want)
+	}
+}
+
+// all drains a stream.
+func all[T any](t *testing.T, stream *connect.ServerStreamForClient[T], err error) []*T {
+	t.Helper()
+	responses, err := drain(stream, err)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return responses
+}
+
+func drain[T any](stream *connect.ServerStreamForClient[T], err error) ([]*T, error) {
+	if err != nil {
+		return nil, err
+	}
+	defer func() { _ = stream.Close() }()
+	var responses []*T
+	for stream.Receive() {
+		responses = append(responses, stream.Msg())
+	}
+	return responses, stream.Err()
+}
+
+// readAll returns the events of a channel that a filter selects.
+func readAll(t *testing.T, c client, req *eventstorev1.ReadRequest) []*eventstorev1.RecordedEvent {
+	t.Helper()
+	stream, err := c.Read(patient(t), req)
+	var events []*eventstorev1.RecordedEvent
+	for _, r := range all(t, stream, err) {
+		events = append(events, r.GetEvents()...)
+	}
+	return events
+}
+
+// sequences tells events in short.
+func sequences(events []*eventstorev1.RecordedEvent) string {
+	text := ""
+	for _, e := range events {
+		text += fmt.Sprintf("%d ", e.GetSequence())
+	}
+	return text
+}
+
+// eventually waits until a call succeeds, as clients do while servers change places.
+func eventually(t *testing.T, f func() error) {
+	t.Helper()
+	deadline := time.Now().Add(harness.Patience)
+	for {
+		err := f()
+		if err == nil {
+			return
+		}
+		if time.Now().After(deadline) {
+			t.Fatal(err)
+		}
+		time.Sleep(20 * time.Millisecond)
+	}
+}
