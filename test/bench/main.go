@@ -66,8 +66,12 @@ func bench(ctx context.Context, o options) (err error) {
 			continue
 		}
 		n, err := s.measure(ctx, sec, r)
-		if err != nil {
-			return fmt.Errorf("section %s: %w", sec.name, err)
+		if ctx.Err() != nil {
+			return ctx.Err()
+		}
+		if err != nil { // the others are worth a report
+			progress("section %s: %v", sec.name, err)
+			n++
 		}
 		failed += n
 	}
