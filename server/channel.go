@@ -29,6 +29,9 @@ type channel struct {
 	routes   []*Route        // of its events to other channels
 	relays   []*relay.Relay  // of its events to streams
 
+	damage  *damage
+	refused map[groupKey]error // durables and queue groups that are out of service; not changed after the recovery
+
 	warned bool           // about messages over the limits; used by the writer's goroutine
 	first  stores.Message // the first message's sequence and timestamp; used by the goroutine of retention
 	active atomic.Int64   // on the clock of monotonic: the last publish or end of an active subscription
@@ -259,6 +262,17 @@ func (c *channel) unindex(m *member) bool {
 	return true
 }
 
+// refuse puts a durable or queue group out of service. It is called during the recovery.
+func (c *channel) refuse(key groupKey, why error) {
+	if key == (groupKey{}) {
+		return // nobody can name it
+	}
+	if c.refused == nil {
+		c.refused = make(map[groupKey]error)
+	}
+	c.refused[key] = fmt.Errorf("the subscription is out of service: %w", why)
+}
+
 // channels is the registry of channels.
 type channels struct {
 	store    channelStore
@@ -274,6 +288,7 @@ type channels struct {
 	creating sync.Mutex   // held while a channel is being created
 	mu       sync.RWMutex // guards what follows
 	byName   map[string]*channel
+	damaged  map[string]error  // names of channels that are out of service
 	byLower  map[string]string // names by what they are in lower case
 }
 
@@ -328,6 +343,23 @@ func (r *channels) add(stored *stores.Channel) *channel {
 	return c
 }
 
+// take puts a name out of service, since a row of the channel is damaged.
+func (r *channels) take(name string, why error) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.damaged == nil {
+		r.damaged = make(map[string]error)
+	}
+	r.damaged[name] = fmt.Errorf("channel %q is out of service: %w", name, why)
+}
+
+// outOfService returns why a name is out of service, nil if it is not.
+func (r *channels) outOfService(name string) error {
+	r.mu.RLock()
+	defer r.mu.RUnlock()
+	return r.damaged[name]
+}
+
 // checkCase refuses a name that differs from an existing one by letter case alone.
 func (r *channels) checkCase(name string) error {
 	r.mu.RLock()
@@ -347,6 +379,9 @@ func (r *channels) open(ctx context.Context, name string) (*channel, error) {
 	defer r.creating.Unlock()
 	if c := r.get(name); c != nil {
 		return c, nil
+	}
+	if err := r.outOfService(name); err != nil {
+		return nil, err
 	}
 	if err := r.checkCase(name); err != nil {
 		return nil, err

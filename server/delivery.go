@@ -60,6 +60,7 @@ func (g *group) run(ctx context.Context) {
 			return
 		case err != nil:
 			g.ch.metrics.failed(opDelivery, err)
+			g.ch.damage.note(err)
 			if !failing {
 				g.ch.log.Error("Reading messages fails, subscribers wait", "channel", g.ch.name, "error", err)
 			}

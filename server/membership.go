@@ -93,6 +93,9 @@ func (s *memberships) prepare(ctx context.Context, ch *channel, c *client, req *
 		subscribed = ch.subscriptions() // asks each group
 	}
 	key, durable := keyOf(req)
+	if err := ch.refused[key]; err != nil {
+		return nil, err
+	}
 	joined, from := "Added member to", ""
 	g := ch.group(key)
 	if g == nil {
@@ -291,6 +294,10 @@ func (s *memberships) recover(ctx context.Context, ch *channel, subs []stores.Su
 			if err := s.store.DeleteSubscription(ctx, ch.stored, st.ID); err != nil {
 				return nil, fmt.Errorf("drop subscription on %q: %w", ch.name, err)
 			}
+			continue
+		}
+		if sub.Damaged != nil {
+			ch.refuse(key, sub.Damaged)
 			continue
 		}
 		g := ch.group(key)

@@ -129,6 +129,7 @@ func (m *monitor) storez(w http.ResponseWriter, r *http.Request) {
 	_, s := m.now()
 	status := storeStatus{header: m.header(s), Type: storeType(m.opts.Store), Limits: statusOfLimits(m.opts.Limits)}
 	status.TotalMsgs, status.TotalBytes = s.totals()
+	status.Damaged, _ = s.damagedRows()
 	m.answer(w, r, status)
 }
 

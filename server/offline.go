@@ -45,6 +45,9 @@ func openOffline(ctx context.Context, o stores.Options) (*offline, error) {
 	if err := f.start(ctx, seen); err != nil {
 		return nil, errors.Join(err, f.close(ctx))
 	}
+	for _, d := range f.state.Damaged {
+		o.Logger.Error(d.Error() + "; what depends on it stays as it is")
+	}
 	return f, nil
 }
 

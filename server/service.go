@@ -41,6 +41,7 @@ type service struct {
 	gate    sync.RWMutex // guards stopped
 	stopped bool
 
+	damage damage
 	leased atomic.Int64 // on the clock of monotonic: when the database last confirmed that the lease is ours
 
 	// ended is closed when the service is about to stop.
@@ -198,6 +199,7 @@ func (s *service) newChannel(stored *stores.Channel) *channel {
 		progress:   s.progress,
 		log:        s.log,
 		metrics:    s.metrics,
+		damage:     &s.damage,
 		send:       s.send,
 		groups:     make(map[*group]struct{}),
 		keyed:      make(map[groupKey]*group),
@@ -242,7 +244,11 @@ func (s *service) recover(ctx context.Context) ([]*member, error) {
 		s.clients.recover(info)
 	}
 	var active []*member
+	s.recoverDamage(state.Damaged)
 	for _, c := range state.Channels {
+		if s.channels.outOfService(c.Channel.Name()) != nil {
+			continue // another row has its name
+		}
 		ch := s.channels.add(c.Channel)
 		members, err := s.members.recover(ctx, ch, c.Subscriptions, s.clients.get)
 		if err != nil {

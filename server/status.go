@@ -51,6 +51,7 @@ type storeStatus struct {
 	Limits     limitsStatus `json:"limits"`
 	TotalMsgs  uint64       `json:"total_msgs"`
 	TotalBytes uint64       `json:"total_bytes"`
+	Damaged    []string     `json:"damaged,omitempty"` // rows, and what is wrong with them
 }
 
 // limitsStatus are the limits in effect; 0 is none.

@@ -141,16 +141,28 @@ func (s *Store) reload(ctx context.Context, q querier, channels []*Channel) erro
 	return nil
 }
 
-// scanChannel scans a row of statements.channels, or of statements.channel if name is nil.
+// scanChannel scans a row of statements.channels, or of statements.channel if name is nil. The error is a *DamagedError if the
+// counters are not numbers that a server writes; id and name are set then.
 func scanChannel(rows *sql.Rows, id *int64, name *string, info *ChannelInfo) error {
-	var maxseq, first, last, lastTime sql.NullInt64
-	to := []any{id, name, &maxseq, &info.Msgs, &info.Bytes, &first, &last, &lastTime}
+	var maxseq, msgs, bytes, first, last, lastTime sql.NullInt64
+	to := []any{id, name, &maxseq, &msgs, &bytes, &first, &last, &lastTime}
 	if name == nil {
 		to = append(to[:1], to[2:]...)
 	}
+	damaged := &DamagedError{Table: "Channels"}
 	if err := rows.Scan(to...); err != nil {
-		return err
+		damaged.Reason = err.Error()
+	} else if !maxseq.Valid || !msgs.Valid || !bytes.Valid || min(maxseq.Int64, msgs.Int64, bytes.Int64, first.Int64, last.Int64) < 0 {
+		damaged.Reason = "maxseq, msgs or bytes is NULL or negative, or there is a message with a negative seq"
 	}
+	if damaged.Reason != "" {
+		damaged.Key = fmt.Sprintf("id %d", *id)
+		if name != nil {
+			damaged.Channel = *name
+		}
+		return damaged
+	}
+	info.Msgs, info.Bytes = uint64(msgs.Int64), uint64(bytes.Int64)
 	info.First = uint64(first.Int64)
 	info.Last = uint64(max(maxseq.Int64, last.Int64))
 	info.LastTime = lastTime.Int64

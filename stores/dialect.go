@@ -208,6 +208,7 @@ func nullBytes(data []byte) any {
 	return data
 }
 
+// noChannelRow refuses the rows of one channel; other channels go on.
 func noChannelRow(c *Channel) error {
-	return fmt.Errorf("channel %q: its row is missing: %w", c.name, errCorrupt)
+	return &txError{kind: failedRefused, err: fmt.Errorf("table Channels has no row with id %d, that of channel %q: %w", c.id, c.name, errCorrupt)}
 }

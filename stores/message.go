@@ -18,7 +18,7 @@ type Message struct {
 // than maxMsgs messages or maxBytes bytes, but returns at least one if there is any; it may return fewer than would fit.
 // It returns committed messages only. There are none where the channel has a hole.
 //
-// The error is ErrUnavailable; nothing is tried twice.
+// The error is ErrUnavailable, or a *DamagedError if the first of these messages is no message; nothing is tried twice.
 func (s *Store) Read(ctx context.Context, c *Channel, from, to uint64, maxMsgs, maxBytes int) ([]Message, error) {
 	if !s.isKnown(c) {
 		return nil, ErrUnknownChannel
@@ -39,6 +39,12 @@ func (s *Store) Read(ctx context.Context, c *Channel, from, to uint64, maxMsgs, 
 		size += len(data)
 		if len(messages) > 0 && size > maxBytes {
 			return errStop
+		}
+		if err := checkData(c, uint64(sequence), data); err != nil {
+			if len(messages) > 0 {
+				return errStop // the next call begins with it
+			}
+			return err
 		}
 		messages = append(messages, Message{Sequence: uint64(sequence), Timestamp: timestamp, Data: block.clone(data)})
 		return nil

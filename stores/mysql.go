@@ -163,9 +163,11 @@ const (
 	// A batch in one text: mysqlBatchBegin, mysqlInsertMessages with its rows, mysqlBatchAdvance for each channel,
 	// mysqlBatchCommit. The server stops at the first statement that fails. So that one does, unless the lease is ours and
 	// the channel not further than we know, the column of that channel is given a value that it does not take.
-	mysqlBatchBegin   = "START TRANSACTION; UPDATE StoreLock SET tick = tick + 1 WHERE id = ?; "
-	mysqlBatchAdvance = "; UPDATE Channels SET maxseq = IF(COALESCE(maxseq, 0) < ? AND (SELECT COUNT(*) FROM StoreLock WHERE id = ?) = 1, ?, -1), msgs = msgs + ?, bytes = bytes + ? WHERE id = ?"
-	mysqlBatchCommit  = "; COMMIT"
+	// The lease row is given one if a channel has no row, which no update would notice.
+	mysqlBatchBegin    = "START TRANSACTION; UPDATE StoreLock SET tick = IF(id = ? AND (SELECT COUNT(*) FROM Channels WHERE id IN ("
+	mysqlBatchChannels = ")) = ?, tick + 1, -1); "
+	mysqlBatchAdvance  = "; UPDATE Channels SET maxseq = IF(COALESCE(maxseq, 0) < ? AND (SELECT COUNT(*) FROM StoreLock WHERE id = ?) = 1, ?, -1), msgs = msgs + ?, bytes = bytes + ? WHERE id = ?"
+	mysqlBatchCommit   = "; COMMIT"
 
 	mysqlSaveProgress    = "INSERT INTO SubsPending (subid, `row`, seq, lastsent, pending, acks) VALUES "
 	mysqlSaveProgressRow = "(?,0,0,?,?,NULL)"
@@ -253,14 +255,18 @@ func (m *mysql) writeBatch(ctx context.Context, to *single, lease string, rows [
 	if len(rows) > mysqlRows || len(advances) > mysqlKeys || size+512*(1+len(advances)) > m.packet {
 		return errLongWay
 	}
-	args := append(make([]any, 0, 1+12*len(rows)+6*len(advances)), lease)
+	args := append(make([]any, 0, 2+12*len(rows)+7*len(advances)), lease)
+	for _, a := range advances {
+		args = append(args, a.channel.id)
+	}
+	args = append(args, len(advances))
 	for _, r := range rows {
 		args = r.columns(args)
 	}
 	for _, a := range advances {
 		args = append(args, a.from, lease, a.last, a.msgs, a.bytes, a.channel.id)
 	}
-	text := mysqlBatchBegin + mysqlInsertMessages + repeat(mysqlInsertMessagesRow, ",", len(rows)) + repeat(mysqlBatchAdvance, "", len(advances)) + mysqlBatchCommit
+	text := mysqlBatchBegin + repeat("?", ",", len(advances)) + mysqlBatchChannels + mysqlInsertMessages + repeat(mysqlInsertMessagesRow, ",", len(rows)) + repeat(mysqlBatchAdvance, "", len(advances)) + mysqlBatchCommit
 	err := to.exec(ctx, text, args...)
 	if err == nil || lostConnection(err) || m.classify(err) == failedUnavailable {
 		return err

@@ -4,6 +4,7 @@ import (
 	"context"
 	"database/sql"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"slices"
 
@@ -16,6 +17,10 @@ type State struct {
 	Importing *spb.ServerInfo // of another store whose import was begun and not finished; Server is nil then
 	Clients   []*spb.ClientInfo
 	Channels  []ChannelState // by ascending age: the first created is the first
+
+	// Damaged are rows that can not be read. What depends on them is not in Channels: a channel, a subscription, or what
+	// a subscription has not acknowledged, see Subscription.Damaged.
+	Damaged []*DamagedError
 }
 
 // ChannelState is a channel with its subscriptions.
@@ -28,6 +33,9 @@ type ChannelState struct {
 type Subscription struct {
 	State   *spb.SubState // LastSent is the highest sequence known to have been sent
 	Unacked []uint64      // ascending: sent, and not acknowledged
+	// Damaged, if not nil, says that it is not known what was sent or acknowledged: messages would be lost if the
+	// subscription went on.
+	Damaged *DamagedError
 }
 
 // serverInfoVersion is the version of the stored formats, NATS Streaming's own.
@@ -44,7 +52,7 @@ func (s *Store) Recover(ctx context.Context) (*State, error) {
 	if err := s.RenewLease(ctx); err != nil {
 		return nil, fmt.Errorf("recover: %w", err)
 	}
-	r := &recovery{byID: map[int64]int{}, bySub: map[uint64][2]int{}}
+	r := &recovery{byID: map[int64]int{}, byName: map[string]int64{}, bySub: map[uint64][2]int{}}
 	for _, step := range []struct {
 		what string
 		text string
@@ -82,9 +90,17 @@ type recovery struct {
 	state      State
 	maxChannel int64
 	maxSub     uint64
-	byID       map[int64]int     // position in state.Channels
+	byID       map[int64]int // position in state.Channels
+	byName     map[string]int64
 	bySub      map[uint64][2]int // position in state.Channels, and there in Subscriptions
 	acked      map[uint64]map[uint64]struct{}
+}
+
+// damaged notes a row that can not be read.
+func (r *recovery) damaged(table, key, reason string) *DamagedError {
+	err := &DamagedError{Table: table, Key: key, Reason: reason}
+	r.state.Damaged = append(r.state.Damaged, err)
+	return err
 }
 
 func (r *recovery) server(rows *sql.Rows) error {
@@ -95,14 +111,14 @@ func (r *recovery) server(rows *sql.Rows) error {
 		return err
 	}
 	if version != serverInfoVersion && version != importVersion {
-		return fmt.Errorf("version %d of the stored formats is not %d: %w", version, serverInfoVersion, errCorrupt)
+		return fmt.Errorf("table ServerInfo: version %d of the stored formats is not %d: %w", version, serverInfoVersion, errCorrupt)
 	}
 	info := &spb.ServerInfo{}
 	if err := info.Unmarshal(data); err != nil {
-		return fmt.Errorf("server info: %w: %w", errCorrupt, err)
+		return fmt.Errorf("table ServerInfo: proto is no ServerInfo: %w: %w", errCorrupt, err)
 	}
 	if info.ClusterID != id {
-		return fmt.Errorf("server info of cluster %q in the row of %q: %w", info.ClusterID, id, errCorrupt)
+		return fmt.Errorf("table ServerInfo: server info of cluster %q in the row of %q: %w", info.ClusterID, id, errCorrupt)
 	}
 	if version == importVersion {
 		r.state.Importing = info
@@ -121,8 +137,9 @@ func (r *recovery) client(rows *sql.Rows) error {
 	}
 	info := &spb.ClientInfo{ID: id, HbInbox: inbox.String} // all that there was before NATS Streaming 0.10
 	if len(data) > 0 {
-		if err := info.Unmarshal(data); err != nil {
-			return fmt.Errorf("client %q: %w: %w", id, errCorrupt, err)
+		if err := info.Unmarshal(data); err != nil || info.ID != id {
+			_ = r.damaged("Clients", fmt.Sprintf("id %q", id), "proto is no ClientInfo of it, the client goes on with the columns alone")
+			info = &spb.ClientInfo{ID: id, HbInbox: inbox.String}
 		}
 	}
 	r.state.Clients = append(r.state.Clients, info)
@@ -131,9 +148,20 @@ func (r *recovery) client(rows *sql.Rows) error {
 
 func (r *recovery) channel(rows *sql.Rows) error {
 	c := &Channel{}
-	if err := scanChannel(rows, &c.id, &c.name, &c.info); err != nil {
+	err := scanChannel(rows, &c.id, &c.name, &c.info)
+	var damaged *DamagedError
+	switch other, twice := r.byName[c.name]; {
+	case errors.As(err, &damaged):
+		r.state.Damaged = append(r.state.Damaged, damaged)
+		return nil
+	case err != nil:
 		return err
+	case twice: // only where an administrator dropped the index, or on MySQL
+		damaged = r.damaged("Channels", fmt.Sprintf("id %d", c.id), fmt.Sprintf("channel %d has the name %q, too", other, c.name))
+		damaged.Channel = c.name
+		return nil
 	}
+	r.byName[c.name] = c.id
 	r.byID[c.id] = len(r.state.Channels)
 	r.state.Channels = append(r.state.Channels, ChannelState{Channel: c})
 	return nil
@@ -148,7 +176,7 @@ func (r *recovery) subscription(rows *sql.Rows) error {
 	}
 	at, ok := r.byID[channel]
 	if !ok {
-		return nil // of a channel that was deleted
+		return nil // of a channel that was deleted, or is out of service
 	}
 	c := &r.state.Channels[at]
 	if data == nil {
@@ -156,8 +184,9 @@ func (r *recovery) subscription(rows *sql.Rows) error {
 		return nil
 	}
 	state := &spb.SubState{}
-	if err := state.Unmarshal(data); err != nil {
-		return fmt.Errorf("subscription %d of channel %q: %w: %w", id, c.Channel.name, errCorrupt, err)
+	if err := state.Unmarshal(data); err != nil || state.ID != id {
+		_ = r.damaged("Subscriptions", fmt.Sprintf("id %d (channel %q), subid %d", channel, c.Channel.name, id), "proto is no SubState of it")
+		return nil
 	}
 	state.LastSent = max(state.LastSent, lastSent)
 	r.bySub[id] = [2]int{at, len(c.Subscriptions)}
@@ -184,14 +213,12 @@ func (r *recovery) pending(rows *sql.Rows) error {
 		return nil
 	}
 	sent, err := decodeSequences(pending)
-	if err != nil {
-		return fmt.Errorf("pending messages of subscription %d, row %d: %w: %w", id, row, errCorrupt, err)
+	acked, ackErr := decodeSequences(acks)
+	if err = errors.Join(err, ackErr); err != nil {
+		sub.Damaged = r.damaged("SubsPending", fmt.Sprintf("subid %d, row %d", id, row), "pending or acks is no list of sequences")
+		return nil
 	}
 	sub.Unacked = append(sub.Unacked, sent...)
-	acked, err := decodeSequences(acks)
-	if err != nil {
-		return fmt.Errorf("acknowledged messages of subscription %d, row %d: %w: %w", id, row, errCorrupt, err)
-	}
 	for _, seq := range acked {
 		if r.acked == nil {
 			r.acked = map[uint64]map[uint64]struct{}{}

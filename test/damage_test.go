@@ -1,0 +1,125 @@
+package test
+
+import (
+	"fmt"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/nats-io/stan.go"
+
+	"github.com/nats-eventstore/nats-eventstore/test/databases"
+)
+
+// What depends on a damaged row is out of service, with an error that names the row. The server starts, and everything else
+// works.
+func TestDamagedRows(t *testing.T) {
+	t.Parallel()
+	databases.Each(t, func(t *testing.T, driver, source string) {
+		s := start(t, driver, source)
+		sc := s.connect("client")
+		row := map[string]string{} // ids of channels, and of the subscriptions to them
+		for _, channel := range []string{"message", "subscription", "pending", "counter", "healthy", "gone"} {
+			publish(t, sc, channel, []byte("1"), []byte("2"), []byte("3"))
+			_, in := subscribe(t, sc, channel, stan.DurableName("d"), stan.DeliverAllAvailable(), stan.SetManualAckMode())
+			in.sequences(t, 3)
+			row[channel] = query(t, driver, source, fmt.Sprintf("SELECT id FROM Channels WHERE name = '%s'", channel))[0]
+			row[channel+" sub"] = query(t, driver, source, "SELECT subid FROM Subscriptions WHERE id = "+row[channel])[0]
+		}
+		if err := sc.Close(); err != nil {
+			t.Fatal(err)
+		}
+		s.Stop()
+		garbage := "x'ffffff'"
+		if driver == "postgres" {
+			garbage = `'\xffffff'`
+		}
+		counter := "msgs = -1"
+		if driver == "mysql" { // its columns are unsigned, and those of NATS Streaming may be NULL
+			counter = "maxseq = NULL"
+		}
+		for _, text := range []string{
+			"UPDATE Messages SET data = " + garbage + " WHERE seq = 2 AND id = " + row["message"],
+			"UPDATE Subscriptions SET proto = " + garbage + " WHERE id = " + row["subscription"],
+			"UPDATE SubsPending SET pending = " + garbage + " WHERE subid = " + row["pending sub"],
+			"UPDATE Clients SET proto = " + garbage,
+			"INSERT INTO Clients (id, hbinbox, proto) VALUES ('broken', 'nowhere', " + garbage + ")",
+			"INSERT INTO Subscriptions (id, subid, proto) VALUES (4711, 4712, " + garbage + ")",
+		} {
+			query(t, driver, source, text)
+		}
+		if driver == "sqlite" {
+			counter = "msgs = 'many'"
+		}
+		query(t, driver, source, "UPDATE Channels SET "+counter+" WHERE id = "+row["counter"])
+
+		s = start(t, driver, source, "-m", "-1")
+		damaged := []string{
+			fmt.Sprintf(`table Channels with id %s is damaged: `, row["counter"]),
+			fmt.Sprintf(`table Subscriptions with id %s (channel "subscription"), subid %s is damaged: `, row["subscription"], row["subscription sub"]),
+			fmt.Sprintf(`table SubsPending with subid %s, row 0 is damaged: `, row["pending sub"]),
+			`table Clients with id "broken" is damaged: `,
+		}
+		for _, text := range damaged {
+			s.WaitLog(t, text)
+		}
+		sc = s.connect("client-2")
+		publish(t, sc, "healthy", []byte("4"))
+		_, in := subscribe(t, sc, "healthy", stan.DeliverAllAvailable())
+		in.sequences(t, 4)
+
+		// The channel: nobody gets in.
+		_, err := sc.Subscribe("counter", func(*stan.Msg) {})
+		refused(t, err, `stan: channel "counter" is out of service: the row of table Channels with id `)
+		refused(t, sc.Publish("counter", nil), `stan: channel "counter" is out of service: the row of table Channels with id `)
+		// The subscription: its name is not known any more, so that it begins anew.
+		_, in = subscribe(t, sc, "subscription", stan.DurableName("d"), stan.DeliverAllAvailable())
+		in.sequences(t, 3)
+		// The durable: what it has not acknowledged is not known. Others subscribe.
+		publish(t, sc, "pending", []byte("4"))
+		_, in = subscribe(t, sc, "pending", stan.DurableName("another"), stan.DeliverAllAvailable())
+		in.sequences(t, 4)
+		sc = s.reconnect(sc, "client")
+		_, err = sc.Subscribe("pending", func(*stan.Msg) {}, stan.DurableName("d"))
+		refused(t, err, "stan: the subscription is out of service: the row of table SubsPending with subid ")
+		// The message: subscribers wait before it, those behind it and publishers go on.
+		publish(t, sc, "message", []byte("4"))
+		_, in = subscribe(t, sc, "message", stan.StartAtSequence(3))
+		in.sequences(t, 2)
+		_, in = subscribe(t, sc, "message", stan.DeliverAllAvailable())
+		in.sequences(t, 1)
+		text := fmt.Sprintf(`table Messages with id %s (channel "message"), seq 2 is damaged: data does not begin with its sequence`, row["message"])
+		s.WaitLog(t, "seq 2 is damaged: data does not begin with its sequence")
+		in.none(t)
+		store := fmt.Sprint(s.json("/streaming/storez")["damaged"])
+		for _, text := range append(damaged, text) {
+			if !strings.Contains(store, text) {
+				t.Errorf("no %q in %s", text, store)
+			}
+		}
+		if got := s.metrics()["nats_streaming_damaged_rows"]; got < 5 {
+			t.Errorf("metric %v", got)
+		}
+
+		// A channel's row goes while the server runs: other channels go on.
+		query(t, driver, source, "DELETE FROM Channels WHERE id = "+row["gone"])
+		refused(t, sc.Publish("gone", nil), "stan: the database refused the message: table Channels has no row with id "+row["gone"])
+		publish(t, sc, "healthy", []byte("5"))
+	})
+}
+
+func refused(t *testing.T, err error, text string) {
+	t.Helper()
+	if err == nil || !strings.HasPrefix(err.Error(), text) {
+		t.Errorf("error %v, want %q", err, text)
+	}
+}
+
+// reconnect closes a client and connects another, whose durables may be the closed one's.
+func (s *server) reconnect(sc stan.Conn, id string) stan.Conn {
+	s.t.Helper()
+	if err := sc.Close(); err != nil {
+		s.t.Fatal(err)
+	}
+	return s.connect(id, stan.ConnectWait(10*time.Second))
+}
