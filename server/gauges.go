@@ -81,7 +81,7 @@ func (c *gauges) Collect(to chan<- prometheus.Metric) {
 	gauge(gaugeDescs.clients, float64(len(s.clients.all())))
 	_, damaged := s.damagedRows()
 	gauge(gaugeDescs.damaged, float64(damaged))
-	gauge(gaugeDescs.queued, float64(len(s.writer.queue)))
+	gauge(gaugeDescs.queued, float64(s.inbox.unanswered()))
 
 	channels := s.oldestChannels()
 	gauge(gaugeDescs.channels, float64(len(channels)))

@@ -71,6 +71,10 @@ type Options struct {
 	// ReadAheadBytes bounds the stored messages that are read ahead of all subscribers; a subscriber that gets no
 	// part of it is sent what is read at once, in smaller batches.
 	ReadAheadBytes int64
+	// PublishMemory bounds the published messages in memory that were not answered yet, in bytes as they came. More
+	// wait in files of PublishDir, by default the system's directory for temporary files.
+	PublishMemory int64
+	PublishDir    string
 	// ProgressInterval is how late at most the state of subscriptions is written.
 	ProgressInterval time.Duration
 
@@ -108,6 +112,7 @@ func DefaultOptions() Options {
 		MaxBatchBytes:     8 << 20,
 		TailBytes:         64 << 20,
 		ReadAheadBytes:    64 << 20,
+		PublishMemory:     64 << 20,
 		ProgressInterval:  100 * time.Millisecond,
 	}
 }
@@ -149,6 +154,8 @@ func (o *Options) Validate() error {
 		return errors.New("heartbeat failure count must not be negative")
 	case o.StoreTimeout <= 0 || o.ProgressInterval <= 0:
 		return errors.New("store timeout and progress interval must be positive")
+	case o.PublishMemory <= 0:
+		return errors.New("the memory for published messages must be positive")
 	case o.MaxBatchMsgs <= 0 || o.MaxBatchBytes <= 0:
 		return errors.New("batch bounds must be positive")
 	case o.TailBytes < 0 || o.ReadAheadBytes < 0:

@@ -35,6 +35,7 @@ type service struct {
 	reading   *reading
 	progress  *progress
 	retention *retention
+	inbox     *inbox
 	writer    *writer
 	relays    []*relay.Relay
 
@@ -86,6 +87,8 @@ func serve(ctx context.Context, o *Options, events eventBlocks, store *stores.St
 	s.leased.Store(int64(monotonic())) // the recovery has renewed it
 	var committing sync.WaitGroup
 	committing.Go(s.writer.run)
+	var decoding sync.WaitGroup
+	decoding.Go(func() { s.decode(context.WithoutCancel(ctx)) })
 	s.tasks.Go(func() { s.progress.run(live) })
 	s.tasks.Go(func() { s.keepLease(live) })
 	s.tasks.Go(func() { mon.lags.run(live, o.StoreTimeout, log) })
@@ -117,10 +120,13 @@ func serve(ctx context.Context, o *Options, events eventBlocks, store *stores.St
 	for _, sub := range subs {
 		err = errors.Join(err, sub.Unsubscribe())
 	}
+	s.inbox.stop()
 	s.stop()
 	s.requests.Wait()
 	stopLive()
 	s.tasks.Wait()
+	s.inbox.close()
+	decoding.Wait()
 	close(s.writer.queue)
 	committing.Wait()
 	stopGroups()
@@ -144,7 +150,9 @@ func newService(o *Options, events eventBlocks, store *stores.Store, c *conns, m
 	s.progress = newProgress(store, o, m, log)
 	s.acks = newAcks(c.acks, o.ClusterID)
 	s.members = &memberships{store: store, progress: s.progress, acks: s.acks}
+	s.inbox = newInbox(int(o.PublishMemory), o.PublishDir, log)
 	s.writer = &writer{
+		release:  s.inbox.release,
 		store:    store,
 		metrics:  m,
 		queue:    make(chan publication, writerQueue),
@@ -289,7 +297,7 @@ func (s *service) listen(ctx context.Context) ([]*nats.Subscription, error) {
 	}{
 		{s.subjects.discover, s.onConnect, true},
 		{s.subjects.pings, s.onPing, true},
-		{s.subjects.publish + ".>", s.onPublish, true},
+		{s.subjects.publish + ".>", func(_ context.Context, m *nats.Msg) { s.inbox.add(m) }, true},
 		{s.subjects.subscribe, s.onSubscribe, false},
 		{s.subjects.unsubscribe, func(ctx context.Context, m *nats.Msg) { s.onUnsubscribe(ctx, m, true) }, true},
 		{s.subjects.subClose, func(ctx context.Context, m *nats.Msg) { s.onUnsubscribe(ctx, m, false) }, true},
@@ -385,7 +393,7 @@ func (s *service) afterReceived(client string, f func()) {
 		f()
 	}
 	queued := func() {
-		s.writer.queue <- publication{barrier: func() { go run() }}
+		s.inbox.after(func() { s.writer.queue <- publication{barrier: func() { go run() }} })
 	}
 	acked := func() {
 		// Acks come on a connection of their own. What a client sent there before its request may still be on the

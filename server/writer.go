@@ -26,6 +26,8 @@ type publication struct {
 	answer func(stores.Result)
 	// group, if not nil, makes this no message but several that are in one batch.
 	group []publication
+	// held is what the message counts in the inbox until it is answered; 0: it did not come through that.
+	held int
 	// barrier, if not nil, makes this no message but a call made after all messages
 	// queued before it were answered.
 	barrier func()
@@ -51,6 +53,7 @@ type writer struct {
 	maxBytes int
 	timeout  time.Duration // of one batch, while the database is unavailable
 	respond  func(subject string, ack *pb.PubAck)
+	release  func(messages, held int) // when they were answered
 	// enforce keeps a channel within its limits after messages were added.
 	enforce func(*channel)
 	// failed is told of an error that affects whole batches; settled is called when the state of the
@@ -59,8 +62,7 @@ type writer struct {
 	settled func()
 }
 
-// writerQueue is how many messages may wait for the writer before the server stops reading
-// publishes from NATS.
+// writerQueue is how many messages may wait for the writer. More, also in bytes, wait in the inbox.
 const writerQueue = 1 << 15
 
 // settleInterval is the pause before asking again what became of a batch whose outcome is unknown.
@@ -157,7 +159,11 @@ func (w *writer) commit(batch []publication) error {
 		ch.published(msgs)
 		w.enforce(ch)
 	}
+	messages, held := 0, 0
 	for i := range batch {
+		if batch[i].held > 0 {
+			messages, held = messages+1, held+batch[i].held
+		}
 		if answer := batch[i].answer; answer != nil {
 			answer(results[i])
 			continue
@@ -171,5 +177,6 @@ func (w *writer) commit(batch []publication) error {
 		}
 		w.respond(batch[i].ack, ack)
 	}
+	w.release(messages, held)
 	return err
 }

@@ -77,4 +77,16 @@ var storeSettings = []setting{
 		state: added,
 		set:   setSize(func(o *options) *int64 { return &o.ReadAheadBytes }),
 	},
+	{
+		flags: []string{"publish_memory"}, keys: []string{"publish_memory"}, kind: size,
+		usage: "Published messages in memory that the database has not taken yet; more wait in files (default 64MB)",
+		state: added,
+		set:   setSize(func(o *options) *int64 { return &o.PublishMemory }),
+	},
+	{
+		flags: []string{"publish_dir"}, keys: []string{"publish_dir"}, value: "<directory>",
+		usage: "Directory of those files (default: that of temporary files)",
+		state: added,
+		set:   setString(func(o *options) *string { return &o.PublishDir }),
+	},
 }

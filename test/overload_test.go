@@ -1,0 +1,82 @@
+package test
+
+import (
+	"bytes"
+	"context"
+	"database/sql"
+	"testing"
+	"time"
+
+	"github.com/nats-io/stan.go"
+
+	"github.com/nats-eventstore/nats-eventstore/test/databases"
+	"github.com/nats-eventstore/nats-eventstore/test/harness"
+)
+
+// Overload makes acknowledgements later: what the database does not take yet waits in files, not in memory, and all of it
+// is stored in order.
+func TestOverloadIsNoCrash(t *testing.T) {
+	t.Parallel()
+	const (
+		messages = 120
+		size     = 500 << 10
+		memory   = 4 << 20
+	)
+	source := databases.SQLite(t)
+	s := start(t, "sqlite", source, "-store_timeout", "1m", "-publish_memory", "4MB", "-publish_dir", t.TempDir(), "-m", "-1")
+	sc := s.connect("client", stan.MaxPubAcksInflight(messages), stan.PubAckWait(10*harness.Patience))
+
+	publish(t, sc, "plain", []byte("first"))
+	// Somebody locks the file, so that the database takes nothing.
+	db, err := sql.Open("sqlite", source+"?_pragma=busy_timeout(10000)")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer db.Close()
+	lock, err := db.Conn(context.Background())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer lock.Close()
+	if _, err := lock.ExecContext(context.Background(), "BEGIN EXCLUSIVE"); err != nil {
+		t.Fatal(err)
+	}
+	idle := s.metrics()["go_memstats_heap_inuse_bytes"]
+	acked := make(chan error, messages)
+	for i := range messages {
+		payload := bytes.Repeat([]byte{byte(i)}, size)
+		if _, err := sc.PublishAsync("plain", payload, func(_ string, err error) { acked <- err }); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for deadline := time.Now().Add(harness.Patience); ; {
+		n := s.metrics()["nats_streaming_queued_publishes"]
+		if n == messages {
+			break
+		}
+		if time.Now().After(deadline) {
+			t.Fatalf("%v messages arrived", n)
+		}
+	}
+	if m := s.metrics(); m["go_memstats_heap_inuse_bytes"]-idle > heapFactor*memory {
+		t.Errorf("%d messages of %d bytes take %.0f MiB of memory", messages, size, (m["go_memstats_heap_inuse_bytes"]-idle)/(1<<20))
+	}
+	if _, err := lock.ExecContext(context.Background(), "ROLLBACK"); err != nil {
+		t.Fatal(err)
+	}
+	for range messages {
+		if err := <-acked; err != nil {
+			t.Fatal(err)
+		}
+	}
+	_, in := subscribe(t, sc, "plain", stan.StartAtSequence(2))
+	for i := range messages {
+		if m := <-in; m.Sequence != uint64(i+2) || m.Data[0] != byte(i) || len(m.Data) != size {
+			t.Fatalf("message %d is number %d, of %d bytes", i+2, m.Sequence, len(m.Data))
+		}
+	}
+}
+
+// heapFactor is how many times the bound the heap may grow: each message is there as NATS delivered it and as it is
+// stored, and half of the heap may be garbage.
+const heapFactor = 6
