@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"net/http"
 	"os"
+	"path/filepath"
 	"regexp"
 	"slices"
 	"strconv"
@@ -309,7 +310,12 @@ func TestMonitoringOfManyChannels(t *testing.T) {
 // docs/monitoring.md names every metric, and no other, and the names follow Prometheus' conventions.
 func TestMetricsAreDocumented(t *testing.T) {
 	t.Parallel()
-	s := start(t, "sqlite", databases.SQLite(t), "-m", "-1")
+	file := filepath.Join(t.TempDir(), "server.conf")
+	// A relay has metrics of its own.
+	if err := os.WriteFile(file, []byte(`streaming { routes { stream: ORDERS, subject: "ORDERS.{event_type}" } }`), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	s := start(t, "sqlite", databases.SQLite(t), "-m", "-1", "-js", "-sd", t.TempDir(), "-sc", file)
 	sc := s.connect("client")
 	subscribe(t, sc, "c", stan.DurableName("d"))
 	if err := sc.Publish(orders, nil); err == nil { // errors_total is there from the first error on

@@ -104,6 +104,7 @@ func TestRoutedIfAndOnlyIfStored(t *testing.T) {
 		if err := connect(t, s, "last").Publish(orders, event(t, "", "OrderPaid", "last", 0, `{"n":1}`)); err != nil {
 			t.Fatal(err)
 		}
+		harness.Verify(t, driver, source)
 		events := stored(t, driver, source, orders)
 		for _, channel := range []string{"projector", "payments"} {
 			if got := stored(t, driver, source, channel); got != events {
