@@ -3,7 +3,7 @@ TOOL    := $(GO) tool -modfile=tools/go.mod
 TIMEOUT ?= 14m
 
 .DEFAULT_GOAL := build
-.PHONY: build test test-sql-million lint generate check-generated bench profile fuzz clean
+.PHONY: build test chaos test-sql-million lint generate check-generated bench profile fuzz clean
 
 # One static binary.
 build:
@@ -44,6 +44,13 @@ bench:
 # functions: make profile BENCH='-db sqlite -only publish'
 profile:
 	$(GO) run ./test/bench -profile profiles $(BENCH)
+
+# Servers and their databases fail while clients publish and subscribe, and what the clients saw is checked: docs/reliability.md.
+# Longer, and again as it was: make chaos CHAOS='-faults 500 -seed 7 -db postgres'
+CHAOS ?= -faults 40
+chaos:
+	test/databases/install
+	CGO_ENABLED=1 $(GO) test -v -count=1 -timeout 0 -run '^TestChaos$$' ./test/chaos -args $(CHAOS)
 
 # Look for input that the server answers wrongly or does not survive, each target for FUZZTIME. What is found is written
 # to testdata of the target's package, from where make test runs it.

@@ -2,6 +2,7 @@ package server
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"slices"
@@ -285,7 +286,8 @@ type channels struct {
 	log      *slog.Logger
 	timeout  time.Duration // of creating one, while the database is unavailable
 
-	creating sync.Mutex   // held while a channel is being created
+	creating sync.Mutex   // held while a channel is being created; guards failed
+	failed   time.Time    // when the last one could not, the database being unavailable
 	mu       sync.RWMutex // guards what follows
 	byName   map[string]*channel
 	damaged  map[string]error  // names of channels that are out of service
@@ -370,6 +372,10 @@ func (r *channels) checkCase(name string) error {
 	return nil
 }
 
+// createPause is how long no channel is created after the database was found to be unavailable: requests wait behind each
+// other, and each would wait for it anew.
+const createPause = time.Second
+
 // open returns the channel, creating it if there is none.
 func (r *channels) open(ctx context.Context, name string) (*channel, error) {
 	if c := r.get(name); c != nil {
@@ -389,9 +395,15 @@ func (r *channels) open(ctx context.Context, name string) (*channel, error) {
 	if r.limits.MaxChannels > 0 && r.len() >= r.limits.MaxChannels {
 		return nil, errTooManyChannels
 	}
+	if time.Since(r.failed) < createPause {
+		return nil, fmt.Errorf("create channel %q: %w", name, stores.ErrUnavailable)
+	}
 	ctx, cancel := context.WithTimeout(ctx, r.timeout)
 	defer cancel()
 	stored, err := r.store.CreateChannel(ctx, name)
+	if errors.Is(err, stores.ErrUnavailable) {
+		r.failed = time.Now()
+	}
 	if err != nil {
 		return nil, err // it names the channel
 	}

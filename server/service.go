@@ -326,11 +326,6 @@ func (s *service) listen(ctx context.Context) ([]*nats.Subscription, error) {
 	return subs, nil
 }
 
-// message is one of the generated types of package pb.
-type message interface {
-	Marshal() ([]byte, error)
-}
-
 // onWriter calls f on the writer's goroutine, after what is queued now, and waits for it.
 func (s *service) onWriter(f func()) {
 	done := make(chan struct{})
@@ -351,21 +346,6 @@ func (s *service) wakeAll() {
 	for _, ch := range s.channels.all() {
 		ch.published(nil)
 	}
-}
-
-// respond sends an answer; a request without a reply subject gets none.
-func (s *service) respond(reply string, m message) { s.respondOn(s.conns.send, reply, m) }
-
-func (s *service) respondOn(conn *nats.Conn, reply string, m message) {
-	s.metrics.answered(m)
-	if reply == "" {
-		return
-	}
-	b, err := m.Marshal()
-	if err != nil {
-		panic(fmt.Sprintf("marshal %T: %v", m, err)) // cannot happen: the type has no way to fail
-	}
-	s.sendOn(conn, reply, b)
 }
 
 // send sends to a client what must keep its order.

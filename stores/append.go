@@ -106,8 +106,12 @@ func (b *batch) run(ctx context.Context, items []int) error {
 		if err != nil {
 			return err
 		}
-		if len(p.rows) > 0 {
+		switch {
+		case len(p.rows) > 0:
 			err = b.commit(ctx, p)
+		case p.refuses():
+			// By what memory says, which is worth nothing if another server has the lease.
+			err = b.s.RenewLease(ctx)
 		}
 		if err == nil {
 			b.settle(p)
@@ -141,6 +145,11 @@ func (b *batch) run(ctx context.Context, items []int) error {
 		}
 	}
 	return nil
+}
+
+// refuses says whether a message has an error.
+func (p *plan) refuses() bool {
+	return slices.ContainsFunc(p.settled, func(s settled) bool { return s.result.Err != nil })
 }
 
 // refresh forgets what memory says about items, and asks the database.

@@ -212,3 +212,9 @@ func nullBytes(data []byte) any {
 func noChannelRow(c *Channel) error {
 	return &txError{kind: failedRefused, err: fmt.Errorf("table Channels has no row with id %d, that of channel %q: %w", c.id, c.name, errCorrupt)}
 }
+
+// lockWaiter is a dialect whose BEGIN waits for a lock and heeds no context meanwhile. waitForLock has the next one on the
+// connection wait until ctx ends.
+type lockWaiter interface {
+	waitForLock(ctx context.Context, conn *sql.Conn) error
+}

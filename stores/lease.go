@@ -5,6 +5,7 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
+	"time"
 )
 
 // maxLeaseID is the width of StoreLock.id, in bytes.
@@ -108,6 +109,23 @@ func (s *Store) ReleaseLease(ctx context.Context) error {
 		return fmt.Errorf("release lease: %w", s.readError(ctx, err))
 	}
 	return nil
+}
+
+// LeaseAge is how long ago the last transaction began that proved the lease to be ours. Until a standby's patience is
+// over since then, nobody else can have taken it, if no clock stood still.
+func (s *Store) LeaseAge() time.Duration {
+	s.mu.RLock()
+	defer s.mu.RUnlock()
+	return time.Since(s.provedAt)
+}
+
+// proved notes that a transaction which began then proved the lease to be ours.
+func (s *Store) proved(began time.Time) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if began.After(s.provedAt) {
+		s.provedAt = began
+	}
 }
 
 // held returns the lease that we hold as far as memory knows, or why there is none.

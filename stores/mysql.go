@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"log/slog"
 	"math"
+	"net"
 	"strings"
 	"time"
 
@@ -69,6 +70,9 @@ func (*mysql) pool(o Options, multiStatements bool) (*sql.DB, error) {
 	}
 	if cfg.WriteTimeout <= 0 || o.patient {
 		cfg.WriteTimeout = o.StatementTimeout + networkGrace
+	}
+	cfg.DialFunc = func(ctx context.Context, network, address string) (net.Conn, error) {
+		return dialLine(ctx, network, address, cfg.ReadTimeout, cfg.WriteTimeout)
 	}
 	nodes, err := mysqlHosts(cfg, []string{"DO 0", fmt.Sprintf( // a Galera node that is no part of the cluster refuses the first, and would take the second
 		// Strict: a value that does not fit is an error, never cut off. The wait for a lock ends before the client's.

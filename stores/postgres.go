@@ -28,8 +28,9 @@ const (
 	// networkGrace is how much longer than a statement may take the client waits for an answer, COMMIT's included.
 	networkGrace = 5 * time.Second
 	// idleInTransaction is after how long the server ends a transaction of a client that has vanished, and with it the
-	// lock on the lease row. Ours are never idle for longer than it takes to send the next statement.
-	idleInTransaction = 10 * time.Second
+	// lock on the lease row, so that a standby can take it: as soon as the lease has expired, which no renewal could
+	// prevent behind that lock. Ours are never idle for longer than it takes to send the next statement.
+	idleInTransaction = 3 * time.Second
 )
 
 func (*postgres) open(o Options) (write, read *sql.DB, err error) {
@@ -104,36 +105,9 @@ func (d deadlines) DialTimeout(network, address string, timeout time.Duration) (
 	return d.DialContext(ctx, network, address)
 }
 
-// DialContext has the context's deadline for dialling only.
+// DialContext is what the driver calls.
 func (d deadlines) DialContext(ctx context.Context, network, address string) (net.Conn, error) {
-	conn, err := (&net.Dialer{}).DialContext(ctx, network, address)
-	if err != nil {
-		return nil, err
-	}
-	return &deadlineConn{Conn: conn, deadlines: d}, nil
-}
-
-type deadlineConn struct {
-	net.Conn
-	deadlines
-}
-
-func (c *deadlineConn) Read(b []byte) (int, error) {
-	if c.read > 0 {
-		if err := c.SetReadDeadline(time.Now().Add(c.read)); err != nil {
-			return 0, err
-		}
-	}
-	return c.Conn.Read(b)
-}
-
-func (c *deadlineConn) Write(b []byte) (int, error) {
-	if c.write > 0 {
-		if err := c.SetWriteDeadline(time.Now().Add(c.write)); err != nil {
-			return 0, err
-		}
-	}
-	return c.Conn.Write(b)
+	return dialLine(ctx, network, address, d.read, d.write)
 }
 
 func (*postgres) check(ctx context.Context, db *sql.DB, log *slog.Logger) error {

@@ -6,7 +6,8 @@ import (
 	"fmt"
 )
 
-// session is a connector that runs statements on each new connection, before anything else uses it.
+// session is a connector that runs statements on each new connection, before anything else uses it. Its driver dials with
+// dialLine.
 type session struct {
 	driver.Connector
 	setup []string
@@ -14,10 +15,12 @@ type session struct {
 }
 
 func (s *session) Connect(ctx context.Context) (driver.Conn, error) {
-	conn, err := s.Connector.Connect(ctx)
+	var to dialled
+	inner, err := s.Connector.Connect(context.WithValue(ctx, dialledKey{}, &to))
 	if err != nil {
 		return nil, err
 	}
+	conn := &boundedConn{inner, to.line}
 	for _, text := range s.setup {
 		if err := run(ctx, conn, text); err != nil {
 			_ = conn.Close()
@@ -34,11 +37,7 @@ func (s *session) Connect(ctx context.Context) (driver.Conn, error) {
 }
 
 // run executes a text without parameters on a bare connection.
-func run(ctx context.Context, conn driver.Conn, text string) error {
-	execer, ok := conn.(driver.ExecerContext)
-	if !ok {
-		return fmt.Errorf("%T executes no statements", conn)
-	}
-	_, err := execer.ExecContext(ctx, text, nil)
+func run(ctx context.Context, conn driver.ExecerContext, text string) error {
+	_, err := conn.ExecContext(ctx, text, nil)
 	return err
 }

@@ -27,7 +27,7 @@ type single struct {
 // singleIdle is the pause after which the connection is replaced, unused ones being what servers and networks end.
 const singleIdle = 30 * time.Second
 
-// run calls fn, which sends texts through query or exec. The error has unknown if fn's may have come after
+// run calls fn, which sends texts through query or exec, behind the fence. The error has unknown if fn's may have come after
 // the commit.
 func (s *single) run(ctx context.Context, store *Store, fn func(ctx context.Context) error) error {
 	ctx, cancel := context.WithTimeout(ctx, s.timeout)
@@ -37,9 +37,11 @@ func (s *single) run(ctx context.Context, store *Store, fn func(ctx context.Cont
 	if err := s.connect(ctx); err != nil {
 		return store.txError(err, false)
 	}
+	began := time.Now()
 	err := fn(ctx)
 	s.used = time.Now()
 	if err == nil {
+		store.proved(began)
 		return nil
 	}
 	err = store.txError(err, true)

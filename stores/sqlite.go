@@ -10,6 +10,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"time"
 
 	sqlitedriver "modernc.org/sqlite"
 	sqlite3 "modernc.org/sqlite/lib"
@@ -19,7 +20,10 @@ import (
 // a pool of others reads beside it (WAL).
 type sqlite struct{}
 
-var _ dialect = (*sqlite)(nil)
+var (
+	_ dialect    = (*sqlite)(nil)
+	_ lockWaiter = (*sqlite)(nil)
+)
 
 // settings of a connection. FULL makes COMMIT return after the log is on disk; the caches, in KiB, hold the upper
 // levels of the indexes of a large store. A reader's is small: there are many readers, and a replay sees each page once.
@@ -70,6 +74,19 @@ func (*sqlite) check(ctx context.Context, db *sql.DB, log *slog.Logger) error {
 		log.Warn("SQLite's write-ahead log is not available here: readers will wait for writers", "journal_mode", mode)
 	}
 	return nil
+}
+
+// sqliteWait is how long a statement waits for a lock unless its context ends before: that of a migration, and of a reader
+// while the log is cleaned up.
+const sqliteWait = 10 * time.Second
+
+func (*sqlite) waitForLock(ctx context.Context, conn *sql.Conn) error {
+	wait := sqliteWait
+	if deadline, ok := ctx.Deadline(); ok {
+		wait = max(time.Millisecond, min(wait, time.Until(deadline)))
+	}
+	_, err := conn.ExecContext(context.WithoutCancel(ctx), fmt.Sprintf("PRAGMA busy_timeout = %d", wait.Milliseconds()))
+	return err
 }
 
 func (*sqlite) version(ctx context.Context, db *sql.DB) (int64, error) {

@@ -119,6 +119,7 @@ type Store struct {
 
 	mu         sync.RWMutex // guards what follows
 	lease      string       // our id in StoreLock, "" while we hold no lease
+	provedAt   time.Time    // see LeaseAge
 	byName     map[string]*Channel
 	channelID  int64 // highest that was given
 	subID      uint64

@@ -132,8 +132,9 @@ func (s *Store) once(ctx context.Context, fn func(*transaction) error) error {
 	})
 }
 
-// attempt runs fn in one transaction, without a fence.
+// attempt runs fn in one transaction, without a fence; fn takes the lease, proves that it is ours, or gives it up.
 func (s *Store) attempt(ctx context.Context, fn func(*transaction) error) (err error) {
+	began := time.Now()
 	conn, err := s.connection(ctx)
 	if err != nil {
 		return s.txError(err, false)
@@ -146,9 +147,14 @@ func (s *Store) attempt(ctx context.Context, fn func(*transaction) error) (err e
 			s.writer.SetMaxIdleConns(s.options.MaxOpenConns)
 		}
 	}()
+	if w, ok := s.dialect.(lockWaiter); ok {
+		if err := w.waitForLock(ctx, conn); err != nil {
+			return s.txError(err, false)
+		}
+	}
 	// The context of a transaction rolls it back when it ends, also while COMMIT is on its way. Ours does not end: the
 	// statements have deadlines of their own, and the connection has one for each answer, that of COMMIT included.
-	tx, err := conn.BeginTx(context.WithoutCancel(ctx), nil)
+	tx, err := conn.BeginTx(withoutCancel(ctx), nil)
 	if err != nil {
 		return s.txError(err, false)
 	}
@@ -159,6 +165,7 @@ func (s *Store) attempt(ctx context.Context, fn func(*transaction) error) (err e
 	if err := tx.Commit(); err != nil {
 		return s.txError(err, true)
 	}
+	s.proved(began)
 	return nil
 }
 

@@ -4,14 +4,23 @@ import (
 	"context"
 	"database/sql"
 	"fmt"
+	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/nats-io/stan.go"
 
 	"github.com/nats-eventstore/nats-eventstore/test/databases"
 	"github.com/nats-eventstore/nats-eventstore/test/harness"
+	"github.com/nats-eventstore/nats-eventstore/test/process"
 )
+
+// outage is a database that is away, in one way, from begin to end.
+type outage struct {
+	name       string
+	begin, end func() error
+}
 
 // Promise 9: while the database is away publishers get a clear error, subscribers wait, and the server goes on where it
 // was when it is back.
@@ -25,75 +34,101 @@ func TestOutageIsNoCrash(t *testing.T) {
 			if err := db.CreateDatabase("events"); err != nil {
 				t.Fatal(err)
 			}
-			outage(t, string(kind), source,
-				func() error { return db.Kill() },
-				func() error { return db.Restart() })
+			outages(t, string(kind), source, func(*harness.Server) []outage {
+				return []outage{
+					{"killed", db.Kill, db.Restart},
+					{"restarted", db.Shutdown, db.Restart},
+					// It accepts connections, and says nothing.
+					{"paused", db.Pause, db.Resume},
+				}
+			})
 		})
 	}
 	t.Run("sqlite", func(t *testing.T) {
 		t.Parallel()
 		source := databases.SQLite(t)
-		var lock *sql.Conn
-		outage(t, "sqlite", source, func() (err error) {
-			// Somebody locks the file and does not let go.
-			db, err := sql.Open("sqlite", source+"?_pragma=busy_timeout(10000)")
-			if err != nil {
+		db, err := sql.Open("sqlite", source+"?_pragma=busy_timeout(10000)")
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { _ = db.Close() })
+		db.SetMaxOpenConns(1)
+		execute := func(text string) func() error {
+			return func() error {
+				_, err := db.ExecContext(context.Background(), text)
 				return err
 			}
-			t.Cleanup(func() { _ = db.Close() })
-			if lock, err = db.Conn(context.Background()); err != nil {
-				return err
+		}
+		outages(t, "sqlite", source, func(s *harness.Server) []outage {
+			return []outage{
+				{"locked", execute("BEGIN EXCLUSIVE"), execute("ROLLBACK")},
+				{"full", func() error { return s.Process.LimitFiles(4096) }, func() error { return s.Process.LimitFiles(process.Unlimited) }},
 			}
-			_, err = lock.ExecContext(context.Background(), "BEGIN EXCLUSIVE")
-			return err
-		}, func() error {
-			_, err := lock.ExecContext(context.Background(), "ROLLBACK")
-			return err
 		})
 	})
 }
 
-func outage(t *testing.T, driver, source string, begin, end func() error) {
-	s := start(t, driver, source, "-store_timeout", "1s", "-m", "-1")
-	s.health("/readyz", 200, "ok")
-	sc := s.connect("client")
+func outages(t *testing.T, driver, source string, of func(*harness.Server) []outage) {
+	s := start(t, driver, source, "-store_timeout", "1s")
+	// The publisher's patience is that of -store_timeout and a little.
+	sc := s.connect("client", stan.PubAckWait(10*time.Second))
 	_, in := subscribe(t, sc, orders, stan.DurableName("d"), stan.DeliverAllAvailable())
 	publish(t, sc, orders, event(t, "A", "T", withID("1")), event(t, "A", "T", withID("2")))
-	if err := begin(); err != nil {
-		t.Fatal(err)
-	}
+	var want []string
 	for i := range 2 {
-		err := sc.Publish(orders, event(t, "A", "T", withID("during")))
-		if err == nil || !strings.HasPrefix(err.Error(), "stan: ") || !strings.Contains(err.Error(), "unavailable") {
-			t.Errorf("publish %d during the outage: error %v", i, err)
-		}
+		want = append(want, fmt.Sprintf("%d|%d", i+1, i+1))
 	}
-	s.health("/healthz", 200, "ok")
-	s.health("/readyz", 503, "the database has not confirmed the lease for ")
-	if err := end(); err != nil {
-		t.Fatal(err)
-	}
-	s.health("/readyz", 200, "ok")
-	// The publisher retries with the same event_id, so that it does not matter what became of the first.
-	for {
-		err := sc.Publish(orders, event(t, "A", "T", withID("during")))
-		if err == nil {
-			break
-		}
-		if !strings.Contains(err.Error(), "unavailable") {
+	for _, o := range of(s.Server) {
+		if err := o.begin(); err != nil {
 			t.Fatal(err)
 		}
-	}
-	publish(t, sc, orders, event(t, "A", "T", withID("after")))
-	for want := uint64(1); want <= 4; want++ {
-		if got := in.next(t); got.Sequence != want {
-			t.Fatalf("got %d, want %d", got.Sequence, want)
+		during := event(t, "A", "T", withID("during "+o.name))
+		for i := range 2 {
+			err := sc.Publish(orders, during)
+			if err == nil || !strings.HasPrefix(err.Error(), "stan: ") || !strings.Contains(err.Error(), "the database is unavailable") {
+				t.Errorf("%s: publish %d: error %v", o.name, i, err)
+			}
+		}
+		// They wait together, not one after the other, also those whose channel is to be created.
+		const channels = 15
+		answers := make(chan error, channels)
+		for i := range channels {
+			_, err := sc.PublishAsync(fmt.Sprintf("eventstore.new-%s-%d", o.name, i), during, func(_ string, err error) { answers <- err })
+			if err != nil {
+				t.Fatal(err)
+			}
+		}
+		for range channels {
+			if err := <-answers; err == nil || !strings.Contains(err.Error(), "the database is unavailable") {
+				t.Errorf("%s: publish to a new channel: error %v", o.name, err)
+			}
+		}
+		if err := o.end(); err != nil {
+			t.Fatal(err)
+		}
+		// The publisher retries with the same event_id, so that it does not matter what became of the first.
+		for {
+			err := sc.Publish(orders, during)
+			if err == nil {
+				break
+			}
+			if !strings.Contains(err.Error(), "the database is unavailable") {
+				t.Fatalf("%s: %v", o.name, err)
+			}
+		}
+		publish(t, sc, orders, event(t, "A", "T", withID("after "+o.name)))
+		for _, when := range []string{"during ", "after "} {
+			want = append(want, fmt.Sprintf("%d|%s", len(want)+1, when+o.name))
 		}
 	}
-	contiguous(t, driver, source, orders, 4)
-	versions := query(t, driver, source, "SELECT event_version, event_id FROM events WHERE aggregate_id = 'A' AND aggregate_type = 'order' ORDER BY event_version")
-	if got, want := fmt.Sprint(versions), "[1|1 2|2 3|during 4|after]"; got != want {
-		t.Errorf("events %s, want %s", got, want)
+	for i := range want {
+		if got := in.next(t); got.Sequence != uint64(i+1) {
+			t.Fatalf("got %d, want %d", got.Sequence, i+1)
+		}
 	}
-	harness.Verify(t, driver, source)
+	contiguous(t, driver, source, orders, len(want))
+	versions := query(t, driver, source, "SELECT event_version, event_id FROM events WHERE aggregate_id = 'A' AND aggregate_type = 'order' ORDER BY event_version")
+	if !slices.Equal(versions, want) {
+		t.Errorf("events %q, want %q", versions, want)
+	}
 }

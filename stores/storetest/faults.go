@@ -196,6 +196,42 @@ func testConnectionLost(t *testing.T, o stores.Options) {
 	expect(t, appendAll(t, s, event{aggregate: "a"}.on(t, c)), fmt.Sprint(before.Last+1))
 }
 
+// testLocked: while somebody else holds the lock that all writers need, a writer waits as long as its context, and not longer.
+func testLocked(t *testing.T, o stores.Options) {
+	s, _ := lead(t, o)
+	c := channel(t, s, "eventstore.c")
+	rival, err := raw(t, o).Conn(testContext(t))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer rival.Close()
+	begin := []string{"BEGIN", "UPDATE StoreLock SET tick = tick + 1"}
+	if o.Driver == "sqlite" {
+		begin = []string{"BEGIN IMMEDIATE"}
+	}
+	for _, text := range begin {
+		if _, err := rival.ExecContext(testContext(t), text); err != nil {
+			t.Fatal(err)
+		}
+	}
+	ctx, cancel := context.WithTimeout(testContext(t), 200*time.Millisecond)
+	defer cancel()
+	start := time.Now()
+	e := event{id: "locked", aggregate: "a"}
+	_, err = s.Append(ctx, []stores.Append{e.on(t, c)})
+	expectError(t, err, stores.ErrUnavailable)
+	if waited := time.Since(start); waited > 5*time.Second { // the driver's own limit for a lock is 10 s or more
+		t.Errorf("waited for %v", waited)
+	}
+	if _, err := rival.ExecContext(testContext(t), "ROLLBACK"); err != nil {
+		t.Fatal(err)
+	}
+	// The database may have gone on waiting, and stored it.
+	if again := appendAll(t, s, e.on(t, c))[0]; again.Err != nil || again.Sequence != 1 {
+		t.Errorf("published again: %+v", again)
+	}
+}
+
 // endSessions ends all other sessions on the database, as an administrator does.
 func endSessions(t *testing.T, o stores.Options) {
 	t.Helper()

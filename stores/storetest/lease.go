@@ -137,6 +137,9 @@ func testFencing(t *testing.T, o stores.Options) {
 	for _, r := range results {
 		expectError(t, r.Err, stores.ErrFenced)
 	}
+	// Nothing is stored, but the refusal comes from a memory that is not current any more.
+	_, err = old.Append(ctx, []stores.Append{event{aggregate: "a", version: 7}.on(t, c)})
+	expectError(t, err, stores.ErrFenced)
 	sub := &spb.SubState{ClientID: "me"}
 	_, err = old.CreateChannel(ctx, "new")
 	expectError(t, err, stores.ErrFenced)

@@ -74,6 +74,7 @@ func Run(t *testing.T, open func(t *testing.T) stores.Options) {
 		{"LateBatch", testLateBatch},
 		{"OutcomeUnknown", testOutcomeUnknown},
 		{"ConnectionLost", testConnectionLost},
+		{"Locked", testLocked},
 		{"Prune", testPrune},
 		{"DeleteChannel", testDeleteChannel},
 		{"Backfill", testBackfill},

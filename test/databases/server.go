@@ -283,6 +283,13 @@ func (s *Server) Kill() error {
 	return err
 }
 
+// Pause stops every process of the server, which neither answers nor ends a
+// connection until Resume.
+func (s *Server) Pause() error { return s.process.Pause() }
+
+// Resume has a server that Pause stopped go on.
+func (s *Server) Resume() error { return s.process.Resume() }
+
 // Stop ends the server at once and removes its directory. The server cannot be
 // started again.
 func (s *Server) Stop() error {

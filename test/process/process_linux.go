@@ -6,6 +6,8 @@ import (
 	"strconv"
 	"strings"
 	"syscall"
+
+	"golang.org/x/sys/unix"
 )
 
 func setAttributes(a *syscall.SysProcAttr, die syscall.Signal) {
@@ -21,15 +23,41 @@ func (p *Process) Kill() error {
 		return nil
 	default:
 	}
-	pid := p.cmd.Process.Pid
 	p.Signal(syscall.SIGSTOP) // a stopped parent starts no more children
-	children, err := os.ReadFile(fmt.Sprintf("/proc/%d/task/%[1]d/children", pid))
-	for _, child := range strings.Fields(string(children)) {
-		if n, err := strconv.Atoi(child); err == nil {
-			_ = syscall.Kill(n, syscall.SIGKILL) // it may have ended
-		}
-	}
+	err := p.signalChildren(syscall.SIGKILL)
 	p.Signal(syscall.SIGKILL)
 	<-p.done
+	return err
+}
+
+// Pause stops the program and its children until Resume.
+func (p *Process) Pause() error {
+	p.Signal(syscall.SIGSTOP)
+	return p.signalChildren(syscall.SIGSTOP)
+}
+
+// Resume has a program that Pause stopped go on.
+func (p *Process) Resume() error {
+	err := p.signalChildren(syscall.SIGCONT)
+	p.Signal(syscall.SIGCONT)
+	return err
+}
+
+// Unlimited is no limit for LimitFiles.
+const Unlimited = unix.RLIM_INFINITY
+
+// LimitFiles bounds the size of the files that the program writes, in bytes:
+// what would grow beyond fails, as on a full disk.
+func (p *Process) LimitFiles(bytes uint64) error {
+	return unix.Prlimit(p.PID(), unix.RLIMIT_FSIZE, &unix.Rlimit{Cur: bytes, Max: unix.RLIM_INFINITY}, nil)
+}
+
+func (p *Process) signalChildren(s syscall.Signal) error {
+	children, err := os.ReadFile(fmt.Sprintf("/proc/%d/task/%[1]d/children", p.PID()))
+	for _, child := range strings.Fields(string(children)) {
+		if n, err := strconv.Atoi(child); err == nil {
+			_ = syscall.Kill(n, s) // it may have ended
+		}
+	}
 	return err
 }

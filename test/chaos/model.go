@@ -1,6 +1,6 @@
-// Package history records what concurrent clients of the server see while it is killed, paused and cut off from its
+// Package chaos records what concurrent clients of the server see while it is killed, paused and cut off from its
 // database, and checks with porcupine that there is one order of events which explains it.
-package history
+package chaos
 
 import (
 	"fmt"
@@ -28,6 +28,8 @@ type result struct {
 	ids   []string // all: its events, by version
 	last  uint64   // last: version of the last event, 0: none
 	event string   // last: its event_id
+
+	unavailable bool // unknown: the server said that the store is
 }
 
 type kind int

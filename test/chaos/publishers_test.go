@@ -1,4 +1,4 @@
-package history
+package chaos
 
 import (
 	"fmt"
@@ -20,7 +20,7 @@ const publishers = 64
 // encode returns an event of an aggregate.
 func encode(t *testing.T, e *eventstorev1.Event) []byte {
 	t.Helper()
-	e.EventType = "Counted"
+	e.EventType = eventType
 	b, err := proto.Marshal(e)
 	if err != nil {
 		t.Fatal(err)
@@ -61,8 +61,7 @@ func TestPublishersOfOneAggregate(t *testing.T) {
 	databases.Each(t, func(t *testing.T, driver, source string) {
 		s := harness.Start(t, driver, source)
 		const each = 2
-		c := &cluster{t: t, driver: driver}
-		c.open(source)
+		data := openDatabase(t, driver, source)
 		for round := range 2 {
 			var conflicts atomic.Int64
 			together(t, s, round, func(number int, sc stan.Conn) {
@@ -84,7 +83,7 @@ func TestPublishersOfOneAggregate(t *testing.T) {
 					head = out.head
 				}
 			})
-			stored, err := c.readAll(t.Context(), aggregate{shared, "one"})
+			stored, err := data.readAll(aggregate{shared, "one"})
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -105,8 +104,7 @@ func TestOneEventFromManyClients(t *testing.T) {
 	t.Parallel()
 	databases.Each(t, func(t *testing.T, driver, source string) {
 		s := harness.Start(t, driver, source)
-		c := &cluster{t: t, driver: driver}
-		c.open(source)
+		data := openDatabase(t, driver, source)
 		var winners, losers atomic.Int64
 		for round := range 2 {
 			together(t, s, round, func(number int, sc stan.Conn) {
@@ -144,7 +142,7 @@ func TestOneEventFromManyClients(t *testing.T) {
 			t.Errorf("%d winners, %d losers", winners.Load(), losers.Load())
 		}
 		for key, want := range map[aggregate]string{{shared, "one"}: "same-0 same-1 same-2 same-3 same-4", {shared, "two"}: "taken", {"eventstore.three", "three"}: "same-0"} {
-			stored, err := c.readAll(t.Context(), key)
+			stored, err := data.readAll(key)
 			if got := strings.Join(stored.ids, " "); err != nil || got != want {
 				t.Errorf("%v: stored %s, want %s (%v)", key, got, want, err)
 			}

@@ -1,7 +1,6 @@
-package history
+package chaos
 
 import (
-	"bytes"
 	"net"
 	"strings"
 	"sync"
@@ -17,14 +16,23 @@ type proxy struct {
 	mu    sync.Mutex // guards what follows
 	conns map[net.Conn]struct{}
 	mute  chan struct{} // not nil: answers wait until it is closed
-	lose  *lostCommit   // not nil: what becomes of the next COMMIT
+	next  *interruption // nil: none
 }
 
-// lostCommit is a COMMIT that the server sends and gets no answer to.
-type lostCommit struct {
-	arrives bool // at the database
-	lost    chan struct{}
+// interruption is the end of a connection on which something is sent.
+type interruption struct {
+	what    func(sent []byte) bool
+	arrives part // of it at the database
+	done    chan struct{}
 }
+
+type part int
+
+const (
+	nothing part = iota
+	half
+	whole
+)
 
 // startProxy returns a source that leads through a proxy to the database of another source.
 func startProxy(t *testing.T, source string) (*proxy, string) {
@@ -77,23 +85,19 @@ func (p *proxy) copy(to, from net.Conn, answers bool) {
 				<-mute
 			}
 		}
-		var lose *lostCommit
-		if !answers && bytes.Contains(buf[:n], []byte("COMMIT")) {
-			p.mu.Lock()
-			lose, p.lose = p.lose, nil
-			p.mu.Unlock()
-		}
-		if lose != nil && lose.arrives {
+		if cut := p.interrupts(answers, buf[:n]); cut != nil {
 			_ = from.Close() // whoever forwards the answer finds nobody
-		}
-		if n > 0 && (lose == nil || lose.arrives) {
-			if _, err := to.Write(buf[:n]); err != nil {
-				break
+			switch cut.arrives {
+			case half:
+				_, _ = to.Write(buf[:n/2])
+			case whole:
+				_, _ = to.Write(buf[:n])
 			}
+			close(cut.done)
+			break
 		}
-		if lose != nil {
-			close(lose.lost)
-			if !lose.arrives {
+		if n > 0 {
+			if _, err := to.Write(buf[:n]); err != nil {
 				break
 			}
 		}
@@ -117,14 +121,26 @@ func (p *proxy) stall() {
 	p.mute = make(chan struct{})
 }
 
-// loseCommit ends the connection of the next COMMIT, before it arrives at the database or without its answer. The channel is
-// closed when that has happened.
-func (p *proxy) loseCommit(arrives bool) <-chan struct{} {
-	lost := make(chan struct{})
+// interrupts returns the interruption that what a server sent has met, which is then done with.
+func (p *proxy) interrupts(answers bool, sent []byte) *interruption {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	p.lose = &lostCommit{arrives, lost}
-	return lost
+	if answers || p.next == nil || !p.next.what(sent) {
+		return nil
+	}
+	cut := p.next
+	p.next = nil
+	return cut
+}
+
+// cutAt ends the next connection on which a server sends something, of which so much arrives. The channel is closed when
+// that has happened.
+func (p *proxy) cutAt(what func([]byte) bool, arrives part) <-chan struct{} {
+	done := make(chan struct{})
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.next = &interruption{what, arrives, done}
+	return done
 }
 
 // cut ends all connections.

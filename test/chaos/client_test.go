@@ -1,4 +1,4 @@
-package history
+package chaos
 
 import (
 	"context"
@@ -21,6 +21,16 @@ import (
 	"github.com/nats-eventstore/nats-eventstore/test/wire"
 )
 
+// eventType is that of all events.
+const eventType = "Counted"
+
+// patiences are how long clients wait for an answer: not as long as the server waits for its database, longer, and so long
+// that a server which was paused answers after all.
+var patiences = [10]time.Duration{
+	300 * time.Millisecond, 300 * time.Millisecond, 300 * time.Millisecond, 300 * time.Millisecond, 300 * time.Millisecond,
+	2 * time.Second, 2 * time.Second, 2 * time.Second, 2 * time.Second, 6 * time.Second,
+}
+
 // client publishes and reads, one operation after the other, and remembers what it saw.
 type client struct {
 	cluster *cluster
@@ -37,22 +47,27 @@ type client struct {
 	history []porcupine.Operation
 }
 
-// newClient connects to all servers; the one that is active registers the client in the database, so that each knows it.
+// newClient connects to all servers; the leader registers the client in the database, so that each knows it.
 func newClient(t *testing.T, c *cluster, number int, random *rand.Rand) *client {
 	t.Helper()
 	cl := &client{cluster: c, number: number, random: random, id: fmt.Sprint("client-", number), connID: nuid.Next(), heads: map[aggregate]uint64{}}
+	heartbeats := nats.NewInbox()
 	for i, s := range c.servers {
 		nc, err := nats.Connect(s.URL(), nats.MaxReconnects(-1), nats.ReconnectWait(20*time.Millisecond), nats.ReconnectJitter(0, 0),
+			nats.DontRandomize(), nats.IgnoreDiscoveredServers(), // each connection is to one server
 			nats.ReconnectBufSize(-1), // a request on a lost connection fails; it is not sent later
 			nats.CustomInboxPrefix(fmt.Sprintf("_INBOX.%s.%d", cl.id, i)))
 		if err != nil {
 			t.Fatal(err)
 		}
 		t.Cleanup(nc.Close)
+		if _, err := nc.Subscribe(heartbeats, func(m *nats.Msg) { _ = m.Respond(nil) }); err != nil { // an error: its connection is lost
+			t.Fatal(err)
+		}
 		cl.conns = append(cl.conns, nc)
 	}
 	var resp pb.ConnectResponse
-	request := &pb.ConnectRequest{ClientID: cl.id, HeartbeatInbox: nats.NewInbox(), Protocol: 1, ConnID: []byte(cl.connID), PingInterval: 5, PingMaxOut: 3}
+	request := &pb.ConnectRequest{ClientID: cl.id, HeartbeatInbox: heartbeats, Protocol: 1, ConnID: []byte(cl.connID), PingInterval: 5, PingMaxOut: 3}
 	msg, err := cl.conns[0].Request(wire.Discover, wire.Encode(t, request), wire.Patience)
 	if err != nil {
 		t.Fatal(err)
@@ -67,23 +82,20 @@ func newClient(t *testing.T, c *cluster, number int, random *rand.Rand) *client 
 func (cl *client) run(ctx context.Context) error {
 	for ctx.Err() == nil {
 		// As many numbers for each step, so that the schedule of one seed is the same as far as outcomes are.
-		choice, which, offset, patience := cl.random.IntN(100), cl.random.IntN(len(aggregates)), cl.random.IntN(10), cl.random.IntN(10)
-		key := aggregates[which]
+		choice, which, offset, patience := cl.random.IntN(100), cl.random.IntN(4), cl.random.IntN(10), cl.random.IntN(10)
+		key := cl.cluster.aggregates()[which]
 		op := operation{aggregate: key, read: true}
 		var out result
 		var err error
 		call := cl.cluster.clock()
 		switch {
 		case choice < 15:
-			out, err = cl.cluster.readAll(ctx, key)
+			out, err = cl.cluster.data.readAll(key)
 		case choice < 25 && key.channel != shared:
 			out, err = cl.readLast(key)
 		default:
 			op = cl.next(key, choice, offset)
-			out, err = cl.publish(op, [...]time.Duration{
-				// Some wait so long that a server which was paused answers after all.
-				300 * time.Millisecond, 300 * time.Millisecond, 300 * time.Millisecond, 300 * time.Millisecond, 300 * time.Millisecond,
-				300 * time.Millisecond, time.Second, time.Second, time.Second, 6 * time.Second}[patience])
+			out, err = cl.publish(op, patiences[patience])
 		}
 		if err != nil {
 			return err
@@ -118,7 +130,9 @@ func (cl *client) next(key aggregate, choice, offset int) operation {
 
 // learn draws the client's conclusions.
 func (cl *client) learn(op operation, out result) {
-	cl.cluster.count(out.kind != unknown)
+	if !op.read {
+		cl.cluster.count(out)
+	}
 	switch out.kind {
 	case unknown:
 		if !op.read {
@@ -146,13 +160,14 @@ func (cl *client) learn(op operation, out result) {
 func (cl *client) request(subject string, data []byte, wait time.Duration) *nats.Msg {
 	msg, err := cl.conns[cl.at].Request(subject, data, wait)
 	if err != nil {
+		cl.cluster.failed(cl.at, err)
 		return nil
 	}
 	return msg
 }
 
 func (cl *client) publish(op operation, wait time.Duration) (result, error) {
-	payload, err := proto.Marshal(&eventstorev1.Event{EventId: op.id, EventType: "Counted", AggregateId: op.aggregate.id, EventVersion: op.version})
+	payload, err := proto.Marshal(&eventstorev1.Event{EventId: op.id, EventType: eventType, AggregateId: op.aggregate.id, EventVersion: op.version})
 	if err != nil {
 		return result{}, err
 	}
@@ -160,7 +175,6 @@ func (cl *client) publish(op operation, wait time.Duration) (result, error) {
 	if err != nil {
 		return result{}, err
 	}
-	at := cl.at
 	msg := cl.request(wire.Publish+"."+op.aggregate.channel, request, wait)
 	if msg == nil {
 		return result{}, nil
@@ -169,11 +183,7 @@ func (cl *client) publish(op operation, wait time.Duration) (result, error) {
 	if err := ack.Unmarshal(msg.Data); err != nil {
 		return result{}, err
 	}
-	out, err := outcome(ack.Error, op)
-	if out.kind == stored {
-		cl.cluster.acked(at)
-	}
-	return out, err
+	return outcome(ack.Error, op)
 }
 
 // outcome reads the text of a PubAck.
@@ -187,8 +197,8 @@ func outcome(text string, op operation) (result, error) {
 		return result{kind: conflict, head: version}, err
 	case text == fmt.Sprintf("stan: event_id %q already stored with different content", op.id):
 		return result{kind: different}, nil
-	case strings.Contains(text, "unavailable"), strings.Contains(text, "lease"), strings.Contains(text, "closed"), text == "stan: invalid publish request":
-		return result{}, nil
+	case strings.Contains(text, "unavailable"):
+		return result{unavailable: true}, nil
 	}
 	return result{}, errors.New("unexpected error of a publish: " + text)
 }
@@ -196,7 +206,6 @@ func outcome(text string, op operation) (result, error) {
 // readLast asks a server for the last event of a channel.
 func (cl *client) readLast(key aggregate) (result, error) {
 	at := cl.at
-	suspect := cl.cluster.suspected(at)
 	inbox := nats.NewInbox()
 	messages, err := cl.conns[at].SubscribeSync(inbox)
 	if err != nil {
@@ -219,8 +228,7 @@ func (cl *client) readLast(key aggregate) (result, error) {
 		return result{}, nil
 	}
 	message, err := messages.NextMsg(time.Second)
-	// A server that was paused may show what was the last event before, until it notices: nothing to conclude from.
-	if err != nil || suspect || cl.cluster.suspected(at) {
+	if err != nil {
 		return result{}, nil
 	}
 	var m pb.MsgProto

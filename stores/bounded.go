@@ -1,0 +1,209 @@
+package stores
+
+import (
+	"context"
+	"database/sql/driver"
+	"fmt"
+	"net"
+	"sync/atomic"
+	"syscall"
+	"time"
+)
+
+// A driver asks the database to cancel a statement whose context ends, and waits for its answer; for that of COMMIT it
+// waits without a context. A database or network that is silent, which ends no connection, answers neither. So the
+// connection itself knows until when the caller waits.
+
+// answerGrace is how much longer than a context the connection waits: for what the database says about a statement that
+// was cancelled, or about a COMMIT that was sent in time. Then it is lost.
+const answerGrace = time.Second
+
+// lineConn is a connection to a database whose reads and writes end.
+type lineConn struct {
+	net.Conn
+	read, write time.Duration             // for one call, if the driver sets none; 0: no limit
+	until       atomic.Pointer[time.Time] // of what runs now; nil: no limit
+}
+
+// dialLine dials within the context's deadline, which is that of the driver's greetings, too.
+func dialLine(ctx context.Context, network, address string, read, write time.Duration) (net.Conn, error) {
+	to, ok := ctx.Value(dialledKey{}).(*dialled)
+	if !ok {
+		// The driver wants to cancel a statement, and the caller waits for that.
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithTimeout(ctx, answerGrace)
+		defer cancel()
+	}
+	conn, err := (&net.Dialer{}).DialContext(ctx, network, address)
+	if err != nil {
+		return nil, err
+	}
+	c := &lineConn{Conn: conn, read: read, write: write}
+	if deadline, ok := ctx.Deadline(); ok {
+		c.until.Store(&deadline)
+	}
+	if to != nil {
+		to.line = c
+	}
+	return c, nil
+}
+
+func (c *lineConn) Read(b []byte) (int, error) {
+	if err := c.SetReadDeadline(after(c.read)); err != nil {
+		return 0, err
+	}
+	return c.Conn.Read(b)
+}
+
+func (c *lineConn) Write(b []byte) (int, error) {
+	if err := c.SetWriteDeadline(after(c.write)); err != nil {
+		return 0, err
+	}
+	return c.Conn.Write(b)
+}
+
+func after(d time.Duration) time.Time {
+	if d <= 0 {
+		return time.Time{}
+	}
+	return time.Now().Add(d)
+}
+
+// SetReadDeadline sets the earlier of t, which may be zero, and the end of what runs now.
+func (c *lineConn) SetReadDeadline(t time.Time) error { return c.Conn.SetReadDeadline(c.earlier(t)) }
+
+// SetWriteDeadline does what SetReadDeadline does.
+func (c *lineConn) SetWriteDeadline(t time.Time) error { return c.Conn.SetWriteDeadline(c.earlier(t)) }
+
+func (c *lineConn) earlier(t time.Time) time.Time {
+	if until := c.until.Load(); until != nil && (t.IsZero() || until.Before(t)) {
+		return *until
+	}
+	return t
+}
+
+// SyscallConn lets a driver look whether the other side has closed the connection.
+func (c *lineConn) SyscallConn() (syscall.RawConn, error) {
+	conn, ok := c.Conn.(syscall.Conn)
+	if !ok {
+		return nil, fmt.Errorf("%T has no file descriptor", c.Conn)
+	}
+	return conn.SyscallConn()
+}
+
+// dialled is where a connector learns which line its driver has dialled.
+type dialled struct{ line *lineConn }
+
+type dialledKey struct{}
+
+// answerKey is the key of the deadline of a context that has none of its own, since its transaction must not be rolled
+// back while COMMIT is on its way.
+type answerKey struct{}
+
+// withoutCancel returns a context that does not end, for a transaction whose BEGIN is answered by the deadline of ctx.
+func withoutCancel(ctx context.Context) context.Context {
+	endless := context.WithoutCancel(ctx)
+	if deadline, ok := ctx.Deadline(); ok {
+		return context.WithValue(endless, answerKey{}, deadline)
+	}
+	return endless
+}
+
+// boundedConn tells its line until when each caller waits. COMMIT and ROLLBACK are answered by the deadline of the
+// statement before them.
+type boundedConn struct {
+	driver.Conn
+	line *lineConn
+}
+
+func (c *boundedConn) bound(ctx context.Context) {
+	deadline, ok := ctx.Deadline()
+	if !ok {
+		deadline, ok = ctx.Value(answerKey{}).(time.Time)
+	}
+	if !ok {
+		c.line.until.Store(nil)
+		return
+	}
+	c.boundBy(deadline)
+}
+
+func (c *boundedConn) boundBy(deadline time.Time) {
+	deadline = deadline.Add(answerGrace)
+	c.line.until.Store(&deadline)
+}
+
+// Close says good-bye to the database.
+func (c *boundedConn) Close() error {
+	c.boundBy(time.Now())
+	return c.Conn.Close()
+}
+
+func (c *boundedConn) Ping(ctx context.Context) error {
+	c.bound(ctx)
+	return c.Conn.(driver.Pinger).Ping(ctx)
+}
+
+func (c *boundedConn) ExecContext(ctx context.Context, text string, args []driver.NamedValue) (driver.Result, error) {
+	c.bound(ctx)
+	return c.Conn.(driver.ExecerContext).ExecContext(ctx, text, args)
+}
+
+func (c *boundedConn) QueryContext(ctx context.Context, text string, args []driver.NamedValue) (driver.Rows, error) {
+	c.bound(ctx)
+	return c.Conn.(driver.QueryerContext).QueryContext(ctx, text, args)
+}
+
+func (c *boundedConn) BeginTx(ctx context.Context, o driver.TxOptions) (driver.Tx, error) {
+	c.bound(ctx)
+	return c.Conn.(driver.ConnBeginTx).BeginTx(ctx, o)
+}
+
+func (c *boundedConn) PrepareContext(ctx context.Context, text string) (driver.Stmt, error) {
+	c.bound(ctx)
+	stmt, err := c.Conn.(driver.ConnPrepareContext).PrepareContext(ctx, text)
+	if err != nil {
+		return nil, err
+	}
+	return &boundedStmt{stmt, c}, nil
+}
+
+func (c *boundedConn) CheckNamedValue(v *driver.NamedValue) error {
+	if checker, ok := c.Conn.(driver.NamedValueChecker); ok {
+		return checker.CheckNamedValue(v)
+	}
+	return driver.ErrSkip
+}
+
+func (c *boundedConn) ResetSession(ctx context.Context) error {
+	return c.Conn.(driver.SessionResetter).ResetSession(ctx)
+}
+
+func (c *boundedConn) IsValid() bool { return c.Conn.(driver.Validator).IsValid() }
+
+type boundedStmt struct {
+	driver.Stmt
+	conn *boundedConn
+}
+
+func (s *boundedStmt) Close() error {
+	s.conn.boundBy(time.Now())
+	return s.Stmt.Close()
+}
+
+func (s *boundedStmt) ExecContext(ctx context.Context, args []driver.NamedValue) (driver.Result, error) {
+	s.conn.bound(ctx)
+	return s.Stmt.(driver.StmtExecContext).ExecContext(ctx, args)
+}
+
+func (s *boundedStmt) QueryContext(ctx context.Context, args []driver.NamedValue) (driver.Rows, error) {
+	s.conn.bound(ctx)
+	return s.Stmt.(driver.StmtQueryContext).QueryContext(ctx, args)
+}
+
+func (s *boundedStmt) CheckNamedValue(v *driver.NamedValue) error {
+	if checker, ok := s.Stmt.(driver.NamedValueChecker); ok {
+		return checker.CheckNamedValue(v)
+	}
+	return s.conn.CheckNamedValue(v)
+}

@@ -1,0 +1,227 @@
+package chaos
+
+import (
+	"context"
+	"flag"
+	"fmt"
+	"math"
+	"math/rand/v2"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/anishathalye/porcupine"
+
+	"github.com/nats-eventstore/nats-eventstore/test/harness"
+)
+
+// make chaos CHAOS='-faults 500 -seed 7 -db postgres'
+var (
+	seed     = flag.Uint64("seed", 0, "seed of the faults and of what clients do; 0: a new one")
+	faults   = flag.Int("faults", 5, "number of faults on each database")
+	progress = flag.Int("progress", 60, "publishes that are decided between two faults")
+	limit    = flag.Duration("for", 0, "no more faults after that time; 0: as many as are asked for")
+	only     = flag.String("db", "sqlite,postgres,mysql", "databases, comma separated")
+	named    = flag.String("fault", "", "only kinds of faults whose name contains this")
+)
+
+const (
+	clients = 8
+	// epochFaults is after how many faults clients go on to new aggregates, and subscribers must have seen everything.
+	epochFaults = 10
+)
+
+// TestChaos: what clients see while servers, connections and databases fail is explained by one order of events, in which
+// the event with version N is the Nth of its aggregate, nothing acknowledged is lost, and no event is there twice.
+// Subscribers receive each event of that order, and nothing else.
+//
+// A seed gives the faults, their order, and the choices of each client. Which operations a fault meets is a matter of time.
+func TestChaos(t *testing.T) {
+	t.Parallel()
+	seed := *seed
+	if seed == 0 {
+		seed = rand.Uint64()
+	}
+	for driver := range strings.SplitSeq(*only, ",") {
+		t.Run(driver, func(t *testing.T) {
+			t.Parallel()
+			t.Logf("-seed %d", seed)
+			chaos(t, newDatabase(t, driver), seed)
+		})
+	}
+}
+
+func chaos(t *testing.T, data *database, seed uint64) {
+	c := startCluster(t, data)
+	var all []*client
+	for i := range clients {
+		all = append(all, newClient(t, c, i, rand.New(rand.NewPCG(seed, uint64(i)))))
+	}
+	readers := c.startReaders()
+	stop := runAll(t, all)
+	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
+	var replaying sync.WaitGroup
+	var replayed replays
+	replaying.Go(func() {
+		replayed = c.replay(ctx, rand.New(rand.NewPCG(seed, clients+1)), readers[0].reached)
+	})
+	c.await(*progress, 0)
+	var r report
+	kinds := slices.DeleteFunc(kindsOf(data.driver), func(f fault) bool { return !strings.Contains(f.name, *named) })
+	for i, fault := range schedule(kinds, rand.New(rand.NewPCG(seed, clients)), *faults) {
+		leader := c.leader()
+		t.Logf("%v fault %d: %s (leader %d)", time.Since(c.start).Round(time.Millisecond), i+1, fault.name, leader)
+		c.longestSilence()
+		fault.run(c, leader, *progress)
+		r.add(fault.name, c.longestSilence())
+		if (i+1)%epochFaults == 0 {
+			c.epoch.Add(1)
+			c.readAllUp(readers)
+		}
+		if t.Failed() || *limit > 0 && time.Since(c.start) > *limit {
+			break
+		}
+	}
+	history := stop()
+	c.readAllUp(readers)
+	cancel()
+	replaying.Wait()
+	// Stopped, they have done all that clients ever asked them.
+	c.stopAll()
+	history = append(history, c.final()...)
+	verify(t, history)
+	data.check()
+	harness.Verify(t, data.driver, data.source)
+	events := data.events(shared)
+	for _, reader := range readers {
+		reader.verify(t, events)
+		t.Logf("%s: %d events, %d of them seen again, %d times back", reader.name, reader.complete, reader.again, reader.back)
+	}
+	t.Logf("replays: %d ended, %d could not begin", replayed.ended, replayed.interrupted)
+	t.Logf("%s, seed %d, %v:\n%s", data.driver, seed, time.Since(c.start).Round(time.Second), &r)
+}
+
+// readAllUp waits until the readers have seen all that is stored now.
+func (c *cluster) readAllUp(readers []*reader) {
+	c.t.Helper()
+	var last uint64
+	if _, err := fmt.Sscan(c.data.column("SELECT maxseq FROM Channels WHERE name = '" + shared + "'")[0], &last); err != nil {
+		c.t.Fatal(err)
+	}
+	for _, r := range readers {
+		r.await(c.t, last)
+	}
+}
+
+// final reads all aggregates.
+func (c *cluster) final() []porcupine.Operation {
+	c.t.Helper()
+	var history []porcupine.Operation
+	for epoch := range c.epoch.Load() + 1 {
+		for _, key := range aggregatesOf(epoch) {
+			call := c.clock()
+			out, err := c.data.readAll(key)
+			if err != nil || out.kind != all {
+				c.t.Fatal("the events can not be read: ", err)
+			}
+			history = append(history, porcupine.Operation{ClientId: clients, Input: operation{aggregate: key, read: true}, Call: call, Output: out, Return: c.clock()})
+		}
+	}
+	return history
+}
+
+// verify checks a history that ends with a read of each aggregate, and that the checker sees a false one.
+func verify(t *testing.T, history []porcupine.Operation) {
+	t.Helper()
+	final := map[aggregate][]string{}
+	for _, op := range history {
+		if op.ClientId == clients {
+			final[op.Input.(operation).aggregate] = op.Output.(result).ids
+		}
+	}
+	counts := map[kind]int{}
+	for _, op := range history {
+		counts[op.Output.(result).kind]++
+	}
+	names := []string{"unknown", "stored", "conflicts", "taken identifiers", "reads", "reads of the last"}
+	var summary string
+	for k, name := range names {
+		summary += fmt.Sprintf(", %d %s", counts[kind(k)], name)
+	}
+	settled := settle(history, final)
+	t.Logf("%d operations%s", len(history), summary)
+	// Who reads with SQL sees an event when it is committed; the server knows a moment later, or much later if the
+	// answer to its COMMIT is lost, and tells its subscribers then. So each kind of reader is checked with the
+	// publishers, and not with the other kind.
+	for name, other := range map[string]kind{"SQL": last, "subscribers": all} {
+		view := slices.DeleteFunc(slices.Clone(settled), func(op porcupine.Operation) bool { return op.Output.(result).kind == other })
+		start := time.Now()
+		switch porcupine.CheckOperationsTimeout(model, view, time.Minute) {
+		case porcupine.Ok:
+			t.Logf("publishers and %s: checked in %v", name, time.Since(start).Round(time.Millisecond))
+		case porcupine.Unknown:
+			t.Fatalf("publishers and %s: the checker did not come to an end", name)
+		default:
+			t.Fatalf("publishers and %s: no order of events explains what clients saw%s", name, culprits(view))
+		}
+	}
+	for _, k := range []kind{unknown, stored, conflict, all} {
+		if counts[k] == 0 {
+			t.Errorf("no operations of kind %d: the test sees nothing", k)
+		}
+	}
+	// The same without one acknowledged event, of the aggregate that leaves the checker the fewest orders to try.
+	var mutated []porcupine.Operation
+	for _, part := range partition(settled) {
+		if slices.ContainsFunc(part, isStored) && (mutated == nil || open(part) < open(mutated)) {
+			mutated = part
+		}
+	}
+	for i := range slices.Backward(mutated) {
+		if isStored(mutated[i]) {
+			op := mutated[i].Input.(operation)
+			op.id += "-lost"
+			mutated[i].Input = op
+			break
+		}
+	}
+	if porcupine.CheckOperationsTimeout(model, mutated, time.Minute) != porcupine.Illegal {
+		t.Error("a history with an acknowledged event that is not there passes")
+	}
+}
+
+func isStored(op porcupine.Operation) bool { return op.Output.(result).kind == stored }
+
+// open is the number of operations that never returned.
+func open(part []porcupine.Operation) int {
+	n := 0
+	for _, op := range part {
+		if op.Return == math.MaxInt64 {
+			n++
+		}
+	}
+	return n
+}
+
+// culprits are the operations on the aggregates whose history has no explanation.
+func culprits(history []porcupine.Operation) string {
+	var b strings.Builder
+	for _, part := range partition(history) {
+		if porcupine.CheckOperationsTimeout(model, part, time.Minute) != porcupine.Illegal {
+			continue
+		}
+		slices.SortFunc(part, func(a, b porcupine.Operation) int { return int(a.Call - b.Call) })
+		for _, op := range part {
+			out := op.Output.(result)
+			if n := len(out.ids); n > 3 {
+				out.ids = append([]string{fmt.Sprintf("%d events to", n)}, out.ids[n-3:]...)
+			}
+			fmt.Fprintf(&b, "\n%v to %v client %d: %+v → %+v", time.Duration(op.Call).Round(time.Microsecond),
+				time.Duration(min(op.Return, 1<<50)).Round(time.Microsecond), op.ClientId, op.Input, out)
+		}
+	}
+	return b.String()
+}

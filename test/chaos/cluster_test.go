@@ -1,0 +1,175 @@
+package chaos
+
+import (
+	"context"
+	"fmt"
+	"strconv"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/nats-eventstore/nats-eventstore/test/databases"
+	"github.com/nats-eventstore/nats-eventstore/test/harness"
+)
+
+// cluster is two servers, one of them standby, of one NATS cluster, and their database.
+type cluster struct {
+	t       *testing.T
+	data    *database
+	servers []*harness.Server
+	proxies []*proxy // of each server; nil for SQLite
+	start   time.Time
+	epoch   atomic.Int64 // see aggregates
+
+	mu       sync.Mutex // guards what follows
+	good     int        // publishes that the server decided
+	bad      int        // those without an outcome
+	last     time.Time  // of the last good one
+	silence  time.Duration
+	failures map[string]int // of requests, by what NATS says
+	changed  chan struct{}  // closed when something changes
+}
+
+func startCluster(t *testing.T, data *database) *cluster {
+	t.Helper()
+	c := &cluster{t: t, data: data, start: time.Now(), last: time.Now(), failures: map[string]int{}, changed: make(chan struct{})}
+	var routes []string
+	for range 2 {
+		port, err := databases.FreePort()
+		if err != nil {
+			t.Fatal(err)
+		}
+		routes = append(routes, "nats://127.0.0.1:"+strconv.Itoa(port))
+	}
+	for i := range routes {
+		through := data.source
+		if data.driver != "sqlite" {
+			var p *proxy
+			p, through = startProxy(t, data.source)
+			c.proxies = append(c.proxies, p)
+		}
+		c.servers = append(c.servers, harness.New(t, harness.Binary(), "-store", "SQL", "-sql_driver", data.driver, "-sql_source", through,
+			"-store_timeout", "1s", "-ft_group", "chaos", "-cluster", routes[i], "-routes", routes[1-i],
+			"-hbi", "5s", "-hbt", "2s", "-hbf", "4"))
+	}
+	c.servers[0].Launch()
+	c.servers[0].Ready()
+	c.servers[1].Launch()
+	c.servers[1].WaitLog(t, "standby mode")
+	return c
+}
+
+// urls are where clients connect.
+func (c *cluster) urls() string { return c.servers[0].URL() + "," + c.servers[1].URL() }
+
+// clock returns the time of an operation.
+func (c *cluster) clock() int64 { return int64(time.Since(c.start)) }
+
+func (c *cluster) update(f func()) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	f()
+	close(c.changed)
+	c.changed = make(chan struct{})
+}
+
+// count notes the outcome of a publish.
+func (c *cluster) count(out result) {
+	c.update(func() {
+		if out.kind == unknown {
+			if out.unavailable {
+				c.bad++
+			}
+			return
+		}
+		c.good++
+		c.silence = max(c.silence, time.Since(c.last))
+		c.last = time.Now()
+	})
+}
+
+// failed notes a request without an answer.
+func (c *cluster) failed(server int, err error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.failures[fmt.Sprintf("server %d: %v", server, err)]++
+}
+
+// longestSilence is the longest time without a decided publish since the last call.
+func (c *cluster) longestSilence() time.Duration {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	silence := c.silence
+	c.silence, c.failures = 0, map[string]int{}
+	return silence
+}
+
+// await waits until the clients have seen so many more outcomes, and publishes refused.
+func (c *cluster) await(good, bad int) {
+	c.t.Helper()
+	if !c.reached(good, bad, harness.Patience) {
+		c.mu.Lock()
+		defer c.mu.Unlock()
+		c.t.Fatalf("the clients make no progress; %d of their publishes were decided, %d refused, requests without an answer: %v", c.good, c.bad, c.failures)
+	}
+}
+
+// reached is await with an end.
+func (c *cluster) reached(good, bad int, patience time.Duration) bool {
+	deadline := time.NewTimer(patience)
+	defer deadline.Stop()
+	c.mu.Lock()
+	good, bad = good+c.good, bad+c.bad
+	c.mu.Unlock()
+	for {
+		c.mu.Lock()
+		reached, changed := c.good >= good && c.bad >= bad, c.changed
+		c.mu.Unlock()
+		if reached {
+			return true
+		}
+		select {
+		case <-changed:
+		case <-deadline.C:
+			return false
+		}
+	}
+}
+
+// leader is the server that holds the lease.
+func (c *cluster) leader() int {
+	c.t.Helper()
+	deadline := time.Now().Add(harness.Patience)
+	for {
+		var holder string
+		ctx, cancel := context.WithTimeout(c.t.Context(), harness.Patience)
+		err := c.data.db.QueryRowContext(ctx, "SELECT id FROM StoreLock").Scan(&holder)
+		cancel()
+		if err != nil {
+			c.t.Fatal(err)
+		}
+		for i, s := range c.servers {
+			if holder != "" && strings.Contains(s.Log.String(), "ServerID: "+holder) {
+				return i
+			}
+		}
+		if time.Now().After(deadline) {
+			c.t.Fatalf("the lease is held by %q, who is none of the servers", holder)
+		}
+		c.await(1, 0) // one of them takes it, and publishers go on
+	}
+}
+
+// shared is a channel with two aggregates; the others have one each, so that its last message is the aggregate's.
+const shared = "eventstore.shared"
+
+// aggregates are those that clients publish to now. There are new ones from time to time, so that the histories to check
+// stay short, however long the test.
+func (c *cluster) aggregates() []aggregate { return aggregatesOf(c.epoch.Load()) }
+
+func aggregatesOf(epoch int64) []aggregate {
+	id := fmt.Sprintf("-%d", epoch)
+	return []aggregate{{shared, "one" + id}, {shared, "two" + id}, {"eventstore.three" + id, "three" + id}, {"eventstore.four" + id, "four" + id}}
+}

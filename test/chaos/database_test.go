@@ -1,0 +1,281 @@
+package chaos
+
+import (
+	"context"
+	"database/sql"
+	"fmt"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/nats-eventstore/nats-eventstore/test/databases"
+)
+
+// database is what the servers share, and our own way to it, which no fault closes: through an administrator's account.
+// The servers' account has no more rights than it needs, so that read-only and limits mean it.
+type database struct {
+	t      *testing.T
+	driver string
+	server *databases.Server // nil: SQLite
+	source string            // as the servers get it, if no proxy is between
+	db     *sql.DB
+}
+
+func newDatabase(t *testing.T, driver string) *database {
+	t.Helper()
+	d := &database{t: t, driver: driver}
+	switch driver {
+	case "sqlite":
+		d.source = databases.SQLite(t)
+		d.db = d.open(d.source + "?_pragma=busy_timeout(10000)")
+		return d
+	case "postgres":
+		d.server = databases.Own(t, databases.KindPostgres)
+	case "mysql":
+		d.server = databases.Own(t, databases.KindMySQL)
+	}
+	if err := d.server.CreateDatabase("events"); err != nil {
+		t.Fatal(err)
+	}
+	admin := d.server.DSN("events")
+	_, at, _ := strings.Cut(admin, "@")
+	d.db = d.open(admin)
+	d.db.SetMaxOpenConns(adminConns)
+	d.db.SetMaxIdleConns(adminConns)
+	if driver == "postgres" {
+		d.source = "postgres://app:app@" + at + "&statement_timeout=" + fmt.Sprint(statementTimeout.Milliseconds())
+		d.exec("CREATE ROLE app LOGIN PASSWORD 'app'")
+		d.exec("ALTER DATABASE events OWNER TO app")
+		return d
+	}
+	d.source = "app:app@" + at + "?max_statement_time=" + fmt.Sprint(statementTimeout.Seconds())
+	d.exec("CREATE USER app@'%' IDENTIFIED BY 'app'")
+	d.exec("GRANT ALL ON events.* TO app@'%'")
+	d.exec("CREATE USER other@'%' IDENTIFIED BY 'other'")
+	d.exec("GRANT SELECT ON events.* TO other@'%'")
+	return d
+}
+
+// openDatabase opens one that servers use already.
+func openDatabase(t *testing.T, driver, source string) *database {
+	t.Helper()
+	d := &database{t: t, driver: driver, source: source}
+	d.db = d.open(source)
+	return d
+}
+
+const (
+	// statementTimeout is the database's, shorter than the servers' -store_timeout, so that both end statements.
+	statementTimeout = 700 * time.Millisecond
+	adminConns       = 4
+	// adminPatience bounds a statement of our own.
+	adminPatience = 20 * time.Second
+)
+
+func (d *database) open(source string) *sql.DB {
+	d.t.Helper()
+	db, err := sql.Open(d.driver, source)
+	if err != nil {
+		d.t.Fatal(err)
+	}
+	d.t.Cleanup(func() { _ = db.Close() })
+	return db
+}
+
+// exec executes an administrator's statement.
+func (d *database) exec(text string) {
+	d.t.Helper()
+	if err := d.try(text); err != nil {
+		d.t.Fatal(err)
+	}
+}
+
+func (d *database) try(text string) error {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(d.t.Context()), adminPatience)
+	defer cancel()
+	if _, err := d.db.ExecContext(ctx, text); err != nil {
+		return fmt.Errorf("%s: %w", text, err)
+	}
+	return nil
+}
+
+// column returns the first column of a query's rows.
+func (d *database) column(text string) []string {
+	d.t.Helper()
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(d.t.Context()), adminPatience)
+	defer cancel()
+	rows, err := d.db.QueryContext(ctx, text)
+	if err != nil {
+		d.t.Fatalf("%s: %v", text, err)
+	}
+	defer rows.Close()
+	var values []string
+	for rows.Next() {
+		var value string
+		if err := rows.Scan(&value); err != nil {
+			d.t.Fatal(err)
+		}
+		values = append(values, value)
+	}
+	if err := rows.Err(); err != nil {
+		d.t.Fatalf("%s: %v", text, err)
+	}
+	return values
+}
+
+// readAll reads the events of an aggregate with SQL. Without an answer it is unknown.
+func (d *database) readAll(key aggregate) (result, error) {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(d.t.Context()), adminPatience)
+	defer cancel()
+	rows, err := d.db.QueryContext(ctx, fmt.Sprintf("SELECT event_version, event_id FROM events WHERE channel = '%s' AND aggregate_id = '%s' ORDER BY event_version", key.channel, key.id))
+	if err != nil {
+		return result{}, nil
+	}
+	defer rows.Close()
+	out := result{kind: all}
+	for rows.Next() {
+		var version int
+		var id string
+		if err := rows.Scan(&version, &id); err != nil {
+			return result{}, err
+		}
+		if out.ids = append(out.ids, id); version != len(out.ids) {
+			return result{}, fmt.Errorf("event %d of %v has version %d", len(out.ids), key, version)
+		}
+	}
+	if rows.Err() != nil {
+		return result{}, nil
+	}
+	return out, nil
+}
+
+// endSessions ends those of the servers, as an administrator does.
+func (d *database) endSessions() {
+	d.t.Helper()
+	if d.driver == "postgres" {
+		d.exec("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE usename = 'app'")
+		return
+	}
+	for _, id := range d.column("SELECT id FROM information_schema.processlist WHERE user = 'app'") {
+		_ = d.try("KILL " + id) // it may have ended
+	}
+}
+
+// waiting says whether a session waits for a lock.
+func (d *database) waiting() bool {
+	d.t.Helper()
+	if d.driver == "postgres" {
+		return len(d.column("SELECT pid FROM pg_stat_activity WHERE usename = 'app' AND wait_event_type = 'Lock'")) > 0
+	}
+	return len(d.column("SELECT trx_id FROM information_schema.innodb_trx WHERE trx_state = 'LOCK WAIT'")) > 0
+}
+
+// rival is a session that locks rows that the servers write.
+type rival struct {
+	d    *database
+	conn *sql.Conn
+}
+
+func (d *database) rival() *rival {
+	d.t.Helper()
+	return d.rivalOf("BEGIN")
+}
+
+func (d *database) rivalOf(begin string) *rival {
+	d.t.Helper()
+	conn, err := d.db.Conn(d.t.Context())
+	if err != nil {
+		d.t.Fatal(err)
+	}
+	r := &rival{d, conn}
+	r.exec(begin)
+	return r
+}
+
+func (r *rival) exec(text string) {
+	r.d.t.Helper()
+	if err := r.try(text); err != nil {
+		r.d.t.Fatal(err)
+	}
+}
+
+func (r *rival) try(text string) error {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(r.d.t.Context()), adminPatience)
+	defer cancel()
+	if _, err := r.conn.ExecContext(ctx, text); err != nil {
+		return fmt.Errorf("%s: %w", text, err)
+	}
+	return nil
+}
+
+// end ends the session's transaction by COMMIT or ROLLBACK.
+func (r *rival) end(how string) {
+	r.d.t.Helper()
+	defer r.conn.Close()
+	r.exec(how)
+}
+
+// awaitWaiting waits until a server waits for the rival's locks; false: none did in time.
+func (r *rival) awaitWaiting(patience time.Duration) bool {
+	r.d.t.Helper()
+	// InnoDB's table shows a copy of what is, which no look renews that follows on another within 100 ms.
+	look := time.NewTicker(120 * time.Millisecond)
+	defer look.Stop()
+	for deadline := time.Now().Add(patience); time.Now().Before(deadline); <-look.C {
+		if r.d.waiting() {
+			return true
+		}
+	}
+	return false
+}
+
+// events is what the database holds of a channel: event_ids by sequence.
+func (d *database) events(channel string) map[uint64]string {
+	d.t.Helper()
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(d.t.Context()), adminPatience)
+	defer cancel()
+	rows, err := d.db.QueryContext(ctx, fmt.Sprintf("SELECT sequence, event_id FROM events WHERE channel = '%s'", channel))
+	if err != nil {
+		d.t.Fatal(err)
+	}
+	defer rows.Close()
+	events := map[uint64]string{}
+	for rows.Next() {
+		var sequence uint64
+		var id string
+		if err := rows.Scan(&sequence, &id); err != nil {
+			d.t.Fatal(err)
+		}
+		events[sequence] = id
+	}
+	if err := rows.Err(); err != nil {
+		d.t.Fatal(err)
+	}
+	return events
+}
+
+// check looks at all channels: sequences from 1 on without a gap, each event_id once, and what the channel's row says.
+func (d *database) check() {
+	d.t.Helper()
+	for _, channel := range d.column("SELECT name FROM Channels") {
+		events := d.events(channel)
+		ids := map[string]bool{}
+		for sequence := range uint64(len(events)) {
+			id, found := events[sequence+1]
+			if !found {
+				d.t.Errorf("channel %s has %d events and no sequence %d", channel, len(events), sequence+1)
+				break
+			}
+			if ids[id] {
+				d.t.Errorf("channel %s has event %s twice", channel, id)
+			}
+			ids[id] = true
+		}
+		last := d.column(fmt.Sprintf("SELECT maxseq FROM Channels WHERE name = '%s'", channel))
+		count := d.column(fmt.Sprintf("SELECT msgs FROM Channels WHERE name = '%s'", channel))
+		if want := []string{fmt.Sprint(len(events))}; !slices.Equal(last, want) || !slices.Equal(count, want) {
+			d.t.Errorf("channel %s has %d events; its row says last %v, count %v", channel, len(events), last, count)
+		}
+	}
+}

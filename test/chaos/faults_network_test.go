@@ -1,0 +1,44 @@
+package chaos
+
+import (
+	"bytes"
+	"time"
+
+	"github.com/nats-eventstore/nats-eventstore/test/harness"
+)
+
+// cut ends the connections of the leader to its database.
+func (c *cluster) cut(leader, progress int) {
+	c.proxies[leader].cut()
+	c.await(progress, 0)
+}
+
+// stall has the database work and not answer, until the connections end: what was committed in between is not known to
+// the server.
+func (c *cluster) stall(leader, progress int) {
+	c.proxies[leader].stall()
+	c.await(0, 1)
+	c.proxies[leader].cut()
+	c.await(progress, 0)
+}
+
+// isBatch finds what a publish carries in what a server sends to its database, however it sends it.
+func isBatch(sent []byte) bool { return bytes.Contains(sent, []byte(eventType)) }
+
+func isCommit(sent []byte) bool { return bytes.Contains(sent, []byte("COMMIT")) }
+
+func (c *cluster) cutInBatch(leader, progress int)      { c.cutAt(leader, progress, isBatch, half) }
+func (c *cluster) cutAfterBatch(leader, progress int)   { c.cutAt(leader, progress, isBatch, whole) }
+func (c *cluster) cutBeforeCommit(leader, progress int) { c.cutAt(leader, progress, isCommit, nothing) }
+func (c *cluster) cutAfterCommit(leader, progress int)  { c.cutAt(leader, progress, isCommit, whole) }
+
+// cutAt ends the leader's next connection that sends something. Where batches commit by themselves, a COMMIT is that of
+// the state of subscriptions.
+func (c *cluster) cutAt(leader, progress int, what func([]byte) bool, arrives part) {
+	select {
+	case <-c.proxies[leader].cutAt(what, arrives):
+	case <-time.After(harness.Patience):
+		c.t.Fatal("the server sends nothing of the kind")
+	}
+	c.await(progress, 0)
+}

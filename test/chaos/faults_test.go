@@ -1,0 +1,75 @@
+package chaos
+
+import (
+	"math/rand/v2"
+	"slices"
+)
+
+// fault is one kind of fault. run injects one, at the leader where it is a server's, and returns when publishers make
+// progress again, or at least could.
+type fault struct {
+	name string
+	// weight is how often the kind comes in a round of the schedule: one that takes seconds once.
+	weight int
+	run    func(c *cluster, leader, progress int)
+}
+
+// Kinds of faults, by what has them.
+var (
+	ofServers = []fault{
+		{"server: kill -9", 1, (*cluster).kill},
+		{"servers: kill -9 of both", 1, (*cluster).killBoth},
+		{"server: SIGSTOP beyond its lease, resumed", 1, (*cluster).pause},
+		{"server: SIGSTOP shorter than its lease", 2, (*cluster).pauseShortly},
+		{"server: clean stop, standby takes over", 2, (*cluster).stop},
+		{"servers: rolling restart", 1, (*cluster).roll},
+		{"standby: kill -9", 1, (*cluster).killStandby},
+	}
+	ofNetworks = []fault{
+		{"network: all connections reset", 4, (*cluster).cut},
+		{"network: answers stall, then reset", 2, (*cluster).stall},
+		{"network: reset within the rows of a batch", 4, (*cluster).cutInBatch},
+		{"network: reset after the rows of a batch", 4, (*cluster).cutAfterBatch},
+		{"network: reset before COMMIT arrives", 4, (*cluster).cutBeforeCommit},
+		{"network: reset after COMMIT arrived", 4, (*cluster).cutAfterCommit},
+	}
+	ofDatabases = []fault{
+		{"database: clean restart", 1, (*cluster).restartDatabase},
+		{"database: kill -9", 1, (*cluster).killDatabase},
+		{"database: SIGSTOP for seconds", 1, (*cluster).pauseDatabase},
+		{"database: sessions ended by an administrator", 4, (*cluster).endSessions},
+		{"database: read-only for a while", 1, (*cluster).readOnly},
+		{"database: too many connections", 1, (*cluster).tooManyConnections},
+		{"database: deadlock with another session", 2, (*cluster).deadlock},
+		{"database: serialization failures", 1, (*cluster).serialization},
+		{"database: lease row locked, statements time out", 1, (*cluster).lockLease},
+		{"database: rows of channels locked, statements time out", 1, (*cluster).lockChannels},
+	}
+	ofFiles = []fault{
+		{"file: write lock held by another program", 4, (*cluster).lockFile},
+		{"file: write lock held for moments", 4, (*cluster).lockFileShortly},
+		{"file: no room to grow (limit of the process)", 4, (*cluster).fillDisk},
+	}
+)
+
+func kindsOf(driver string) []fault {
+	if driver == "sqlite" {
+		return slices.Concat(ofServers, ofFiles)
+	}
+	return slices.Concat(ofServers, ofNetworks, ofDatabases)
+}
+
+// schedule draws n faults: in each round every kind comes as often as it weighs.
+func schedule(kinds []fault, random *rand.Rand, n int) []fault {
+	var round, all []fault
+	for _, kind := range kinds {
+		for range kind.weight {
+			round = append(round, kind)
+		}
+	}
+	for len(all) < n {
+		random.Shuffle(len(round), func(i, j int) { round[i], round[j] = round[j], round[i] })
+		all = append(all, round...)
+	}
+	return all[:n]
+}
