@@ -1,0 +1,55 @@
+package clients
+
+import (
+	"slices"
+	"testing"
+
+	"github.com/nats-io/stan.go"
+
+	"github.com/nats-eventstore/nats-eventstore/test/databases"
+	"github.com/nats-eventstore/nats-eventstore/test/harness"
+)
+
+// A client that vanishes is closed after its heartbeats failed: its durable goes offline, its other subscriptions are
+// gone, and what its queue member had is another's. Its connection is half open, or closed as when its process is killed.
+func TestVanish(t *testing.T) {
+	t.Parallel()
+	for name, vanish := range map[string]func(*proxy){
+		"half open": (*proxy).silence,
+		"killed":    func(p *proxy) { _ = p.listener.Close(); p.cut() },
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			databases.Each(t, func(t *testing.T, driver, source string) {
+				s := harness.Start(t, driver, source, "-m", "-1", "-hbi", "500ms", "-hbt", "1s", "-hbf", "1")
+				p, through := startProxy(t, s.URL())
+				gone := connect(t, through, "gone")
+				here := connect(t, s.URL(), "here")
+				_, plain := subscribe(t, gone, "", false)
+				_, durable := subscribe(t, gone, "", false, stan.DurableName("d"), stan.MaxInflight(1000))
+				_, queued := subscribe(t, gone, "q", false, stan.MaxInflight(1000))
+				_, others := subscribe(t, here, "q", true)
+				_, all := subscribe(t, here, "", true)
+				publish(t, here, 100, []byte("before"))
+				plain.until(t, 100)
+				durable.until(t, 100)
+				<-queued // has some that it will never acknowledge
+				vanish(p)
+				publish(t, here, 100, []byte("after"))
+				all.until(t, 200)
+				others.until(t, 200)
+				s.WaitLog(t, "[Client:gone] Timed out on heartbeats")
+				eventually(t, func() error {
+					subs := subscriptions(t, s)
+					slices.Sort(subs)
+					return differs("subscriptions", subs, []string{"gone:d:offline", "here:", "here:q"})
+				})
+				// It comes back, and goes on.
+				_, durable = subscribe(t, connect(t, s.URL(), "gone"), "", true, stan.DurableName("d"), stan.MaxInflight(1000))
+				durable.until(t, 200)
+				s.Stop()
+				harness.Verify(t, driver, source)
+			})
+		})
+	}
+}
