@@ -1,0 +1,123 @@
+package eventstore
+
+import (
+	"context"
+	"database/sql"
+	"fmt"
+)
+
+// Dialect is the kind of database that holds a projection, its checkpoint, or snapshots. It need not be that of the event
+// store.
+type Dialect int
+
+// The dialects.
+const (
+	PostgreSQL Dialect = iota + 1
+	MySQL              // also MariaDB
+	SQLite
+)
+
+// ParseDialect returns the dialect of a database/sql driver: "postgres", "pgx", "mysql", "sqlite", "sqlite3".
+func ParseDialect(driver string) (Dialect, error) {
+	switch driver {
+	case "postgres", "pgx":
+		return PostgreSQL, nil
+	case "mysql":
+		return MySQL, nil
+	case "sqlite", "sqlite3":
+		return SQLite, nil
+	}
+	return 0, fmt.Errorf("eventstore: no dialect of the driver %q", driver)
+}
+
+// texts are the statements of a dialect.
+type texts struct {
+	createCheckpoints string
+	checkpoint        string // (name) → sequence
+	newCheckpoint     string // (name): with sequence 0, if there is none
+	moveCheckpoint    string // (sequence, name, sequence before)
+	dropCheckpoint    string // (name)
+
+	createReactions string
+	reaction        string // (reactor, channel, sequence) → 1
+	putReaction     string // (reactor, channel, sequence)
+	forgetReactions string // (reactor, channel, sequence): those below it
+
+	createSnapshots string
+	snapshot        string // (channel, type, id, schema) → version, state
+	putSnapshot     string // (channel, type, id, schema, version, state)
+}
+
+func (d Dialect) texts() *texts {
+	switch d {
+	case PostgreSQL:
+		return &postgresTexts
+	case MySQL:
+		return &mysqlTexts
+	case SQLite:
+		return &sqliteTexts
+	}
+	panic("eventstore: the Dialect is not set")
+}
+
+var postgresTexts = texts{
+	createCheckpoints: "CREATE TABLE IF NOT EXISTS eventstore_checkpoints (name VARCHAR(255) PRIMARY KEY, sequence BIGINT NOT NULL)",
+	checkpoint:        "SELECT sequence FROM eventstore_checkpoints WHERE name = $1",
+	newCheckpoint:     "INSERT INTO eventstore_checkpoints (name, sequence) VALUES ($1, 0) ON CONFLICT (name) DO NOTHING",
+	moveCheckpoint:    "UPDATE eventstore_checkpoints SET sequence = $1 WHERE name = $2 AND sequence = $3",
+	dropCheckpoint:    "DELETE FROM eventstore_checkpoints WHERE name = $1",
+
+	createReactions: "CREATE TABLE IF NOT EXISTS eventstore_reactions (reactor VARCHAR(255), channel VARCHAR(255), sequence BIGINT, PRIMARY KEY (reactor, channel, sequence))",
+	reaction:        "SELECT 1 FROM eventstore_reactions WHERE reactor = $1 AND channel = $2 AND sequence = $3",
+	putReaction:     "INSERT INTO eventstore_reactions (reactor, channel, sequence) VALUES ($1, $2, $3) ON CONFLICT (reactor, channel, sequence) DO NOTHING",
+	forgetReactions: "DELETE FROM eventstore_reactions WHERE reactor = $1 AND channel = $2 AND sequence < $3",
+
+	createSnapshots: "CREATE TABLE IF NOT EXISTS eventstore_snapshots (channel VARCHAR(255), aggregate_type VARCHAR(255), aggregate_id VARCHAR(255), schema_name VARCHAR(255), version BIGINT NOT NULL, state BYTEA NOT NULL, PRIMARY KEY (channel, aggregate_type, aggregate_id, schema_name))",
+	snapshot:        "SELECT version, state FROM eventstore_snapshots WHERE channel = $1 AND aggregate_type = $2 AND aggregate_id = $3 AND schema_name = $4",
+	putSnapshot:     "INSERT INTO eventstore_snapshots (channel, aggregate_type, aggregate_id, schema_name, version, state) VALUES ($1, $2, $3, $4, $5, $6) ON CONFLICT (channel, aggregate_type, aggregate_id, schema_name) DO UPDATE SET version = excluded.version, state = excluded.state WHERE eventstore_snapshots.version < excluded.version",
+}
+
+// Names compare by their bytes, as the server's do.
+var mysqlTexts = texts{
+	createCheckpoints: "CREATE TABLE IF NOT EXISTS eventstore_checkpoints (name VARBINARY(255) PRIMARY KEY, sequence BIGINT NOT NULL)",
+	checkpoint:        "SELECT sequence FROM eventstore_checkpoints WHERE name = ?",
+	newCheckpoint:     "INSERT IGNORE INTO eventstore_checkpoints (name, sequence) VALUES (?, 0)",
+	moveCheckpoint:    "UPDATE eventstore_checkpoints SET sequence = ? WHERE name = ? AND sequence = ?",
+	dropCheckpoint:    "DELETE FROM eventstore_checkpoints WHERE name = ?",
+
+	createReactions: "CREATE TABLE IF NOT EXISTS eventstore_reactions (reactor VARBINARY(255), channel VARBINARY(255), sequence BIGINT, PRIMARY KEY (reactor, channel, sequence))",
+	reaction:        "SELECT 1 FROM eventstore_reactions WHERE reactor = ? AND channel = ? AND sequence = ?",
+	putReaction:     "INSERT IGNORE INTO eventstore_reactions (reactor, channel, sequence) VALUES (?, ?, ?)",
+	forgetReactions: "DELETE FROM eventstore_reactions WHERE reactor = ? AND channel = ? AND sequence < ?",
+
+	createSnapshots: "CREATE TABLE IF NOT EXISTS eventstore_snapshots (channel VARBINARY(255), aggregate_type VARBINARY(255), aggregate_id VARBINARY(255), schema_name VARBINARY(255), version BIGINT NOT NULL, state LONGBLOB NOT NULL, PRIMARY KEY (channel, aggregate_type, aggregate_id, schema_name))",
+	snapshot:        "SELECT version, state FROM eventstore_snapshots WHERE channel = ? AND aggregate_type = ? AND aggregate_id = ? AND schema_name = ?",
+	putSnapshot:     "INSERT INTO eventstore_snapshots (channel, aggregate_type, aggregate_id, schema_name, version, state) VALUES (?, ?, ?, ?, ?, ?) ON DUPLICATE KEY UPDATE state = IF(version < VALUES(version), VALUES(state), state), version = GREATEST(version, VALUES(version))",
+}
+
+var sqliteTexts = texts{
+	createCheckpoints: "CREATE TABLE IF NOT EXISTS eventstore_checkpoints (name TEXT PRIMARY KEY, sequence INTEGER NOT NULL)",
+	checkpoint:        "SELECT sequence FROM eventstore_checkpoints WHERE name = ?",
+	newCheckpoint:     "INSERT INTO eventstore_checkpoints (name, sequence) VALUES (?, 0) ON CONFLICT (name) DO NOTHING",
+	moveCheckpoint:    "UPDATE eventstore_checkpoints SET sequence = ? WHERE name = ? AND sequence = ?",
+	dropCheckpoint:    "DELETE FROM eventstore_checkpoints WHERE name = ?",
+
+	createReactions: "CREATE TABLE IF NOT EXISTS eventstore_reactions (reactor TEXT, channel TEXT, sequence INTEGER, PRIMARY KEY (reactor, channel, sequence))",
+	reaction:        "SELECT 1 FROM eventstore_reactions WHERE reactor = ? AND channel = ? AND sequence = ?",
+	putReaction:     "INSERT INTO eventstore_reactions (reactor, channel, sequence) VALUES (?, ?, ?) ON CONFLICT (reactor, channel, sequence) DO NOTHING",
+	forgetReactions: "DELETE FROM eventstore_reactions WHERE reactor = ? AND channel = ? AND sequence < ?",
+
+	createSnapshots: "CREATE TABLE IF NOT EXISTS eventstore_snapshots (channel TEXT, aggregate_type TEXT, aggregate_id TEXT, schema_name TEXT, version INTEGER NOT NULL, state BLOB NOT NULL, PRIMARY KEY (channel, aggregate_type, aggregate_id, schema_name))",
+	snapshot:        "SELECT version, state FROM eventstore_snapshots WHERE channel = ? AND aggregate_type = ? AND aggregate_id = ? AND schema_name = ?",
+	putSnapshot:     "INSERT INTO eventstore_snapshots (channel, aggregate_type, aggregate_id, schema_name, version, state) VALUES (?, ?, ?, ?, ?, ?) ON CONFLICT (channel, aggregate_type, aggregate_id, schema_name) DO UPDATE SET version = excluded.version, state = excluded.state WHERE version < excluded.version",
+}
+
+// create makes a table if there is none.
+func create(ctx context.Context, db *sql.DB, text string) error {
+	_, err := db.ExecContext(ctx, text)
+	if err != nil {
+		// Of two programs that create it at once one may fail on PostgreSQL, and finds it now.
+		_, err = db.ExecContext(ctx, text)
+	}
+	return err
+}

@@ -1,0 +1,122 @@
+package eventstore
+
+import (
+	"encoding/json"
+	"fmt"
+	"reflect"
+	"sync"
+
+	"google.golang.org/protobuf/proto"
+)
+
+// Media types that a Registry writes.
+const (
+	ContentTypeJSON     = "application/json"
+	ContentTypeProtobuf = "application/protobuf"
+)
+
+// Registry knows the Go types of events. Register all types before it is used; then it is safe for concurrent use.
+type Registry struct {
+	mu      sync.RWMutex // guards what follows
+	names   map[reflect.Type]string
+	decode  map[string]func([]byte) (any, error)
+	upcasts map[reflect.Type]func(any) (any, error)
+}
+
+// NewRegistry returns an empty registry.
+func NewRegistry() *Registry {
+	return &Registry{
+		names:   make(map[reflect.Type]string),
+		decode:  make(map[string]func([]byte) (any, error)),
+		upcasts: make(map[reflect.Type]func(any) (any, error)),
+	}
+}
+
+// Register makes T the Go type of an event_type. If T is a pointer to a generated protobuf message, the event's data is
+// its wire format; any other T is kept as JSON. A type or name that is registered twice is a bug of the program, and
+// panics.
+func Register[T any](r *Registry, eventType string) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	of := reflect.TypeFor[T]()
+	if _, twice := r.decode[eventType]; twice {
+		panic(fmt.Sprintf("eventstore: event type %q is registered twice", eventType))
+	}
+	if name, twice := r.names[of]; twice {
+		panic(fmt.Sprintf("eventstore: %v is registered as event types %q and %q", of, name, eventType))
+	}
+	r.names[of] = eventType
+	r.decode[eventType] = func(payload []byte) (any, error) {
+		var data T
+		if _, ok := any(data).(proto.Message); ok {
+			message := reflect.New(of.Elem()).Interface().(proto.Message)
+			return message, proto.Unmarshal(payload, message)
+		}
+		err := json.Unmarshal(payload, &data)
+		return data, err
+	}
+}
+
+// Upcast has events of the registered type From, an old one, arrive as To, which may have an upcaster of its own. What is
+// stored does not change.
+func Upcast[From, To any](r *Registry, upcast func(From) (To, error)) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	from := reflect.TypeFor[From]()
+	if _, twice := r.upcasts[from]; twice || from == reflect.TypeFor[To]() {
+		panic(fmt.Sprintf("eventstore: %v has two upcasters, or one to itself", from))
+	}
+	r.upcasts[from] = func(data any) (any, error) { return upcast(data.(From)) }
+}
+
+// New returns an event of an aggregate from a value of a registered type. The error is ErrUnknownType if it is none.
+func (r *Registry) New(aggregateType, aggregateID string, data any) (NewEvent, error) {
+	r.mu.RLock()
+	name, known := r.names[reflect.TypeOf(data)]
+	r.mu.RUnlock()
+	if !known {
+		return NewEvent{}, fmt.Errorf("%w: %T is not registered", ErrUnknownType, data)
+	}
+	event := NewEvent{Type: name, AggregateType: aggregateType, AggregateID: aggregateID}
+	var err error
+	if message, ok := data.(proto.Message); ok {
+		event.ContentType = ContentTypeProtobuf
+		event.Payload, err = proto.Marshal(message)
+	} else {
+		event.ContentType = ContentTypeJSON
+		event.Payload, err = json.Marshal(data)
+	}
+	if err != nil {
+		return NewEvent{}, fmt.Errorf("encode %s: %w", name, err)
+	}
+	return event, nil
+}
+
+// Decode sets e.Data. The error is ErrUnknownType if nobody registered e.Type, and wraps that of the decoder or an
+// upcaster.
+func (r *Registry) Decode(e *Event) error {
+	r.mu.RLock()
+	defer r.mu.RUnlock()
+	decode := r.decode[e.Type]
+	if decode == nil {
+		return fmt.Errorf("%w: %q, sequence %d of channel %q", ErrUnknownType, e.Type, e.Sequence, e.Channel)
+	}
+	data, err := decode(e.Payload)
+	if err != nil {
+		return fmt.Errorf("decode %s, sequence %d of channel %q: %w", e.Type, e.Sequence, e.Channel, err)
+	}
+	for steps := 0; ; steps++ {
+		upcast := r.upcasts[reflect.TypeOf(data)]
+		if upcast == nil {
+			break
+		}
+		if steps == len(r.upcasts) {
+			return fmt.Errorf("decode %s: its upcasters go in a circle at %T", e.Type, data)
+		}
+		if data, err = upcast(data); err != nil {
+			return fmt.Errorf("upcast %s, sequence %d of channel %q: %w", e.Type, e.Sequence, e.Channel, err)
+		}
+	}
+	e.Data = data
+	return nil
+}

@@ -1,0 +1,125 @@
+package eventstore
+
+import (
+	"context"
+	"crypto/rand"
+	"fmt"
+	"time"
+
+	"github.com/nats-io/stan.go"
+	"google.golang.org/protobuf/types/known/timestamppb"
+
+	eventstorev1 "github.com/nats-eventstore/nats-eventstore/proto/eventstore/v1"
+)
+
+// Start is where a replay begins. The zero value is the first event.
+type Start struct {
+	sequence uint64
+	time     time.Time
+	last     bool
+	end      bool
+}
+
+// FromBeginning starts with the first event.
+func FromBeginning() Start { return Start{} }
+
+// FromSequence starts with the event of that sequence.
+func FromSequence(sequence uint64) Start { return Start{sequence: sequence} }
+
+// FromTime starts with the first event that was recorded then or later.
+func FromTime(t time.Time) Start { return Start{time: t} }
+
+// FromTimeAgo starts with the first event that was recorded since then.
+func FromTimeAgo(ago time.Duration) Start { return Start{time: time.Now().Add(-ago)} }
+
+// FromLast starts with the last event.
+func FromLast() Start { return Start{last: true} }
+
+// FromEnd starts with the next event.
+func FromEnd() Start { return Start{end: true} }
+
+func (s Start) option() stan.SubscriptionOption {
+	switch {
+	case s.end:
+		return func(*stan.SubscriptionOptions) error { return nil } // the default
+	case s.last:
+		return stan.StartWithLastReceived()
+	case !s.time.IsZero():
+		return stan.StartAtTime(s.time)
+	case s.sequence > 0:
+		return stan.StartAtSequence(s.sequence)
+	}
+	return stan.DeliverAllAvailable()
+}
+
+func (s Start) request(channel string, filter Filter) *eventstorev1.SubscribeRequest {
+	request := &eventstorev1.SubscribeRequest{Channel: channel, Filter: filter.message()}
+	switch {
+	case s.end:
+		request.Start = &eventstorev1.SubscribeRequest_FromEnd{FromEnd: true}
+	case !s.time.IsZero():
+		request.Start = &eventstorev1.SubscribeRequest_FromTime{FromTime: timestamppb.New(s.time)}
+	case s.sequence > 0:
+		request.Start = &eventstorev1.SubscribeRequest_FromSequence{FromSequence: s.sequence}
+	}
+	return request
+}
+
+// Replay hands events from a start on to handle, in order, each once, until handle returns an error or ctx ends, and returns
+// why. Return ErrStop from handle to end it without an error.
+func (c *Client) Replay(ctx context.Context, channel string, start Start, filter Filter, handle func(*Event) error) error {
+	if start.last {
+		last, err := c.last(ctx, channel)
+		if err != nil {
+			return err
+		}
+		start = FromSequence(max(last, 1))
+	}
+	return stopped(c.subscribe(ctx, start, channel, filter, func(batch Batch) error {
+		for _, event := range batch.Events {
+			if err := handle(event); err != nil {
+				return err
+			}
+		}
+		return nil
+	}))
+}
+
+// ReplayStreaming is Client.Replay through NATS Streaming. It connects under a client ID of its own, which begins with the
+// prefix, so that it disturbs no other subscription. options are those of the connection, such as stan.NatsURL.
+func ReplayStreaming(ctx context.Context, cluster, clientIDPrefix, channel string, start Start, handle func(*Event) error, options ...stan.Option) error {
+	ctx, lost := context.WithCancelCause(ctx)
+	defer lost(nil)
+	options = append(options[:len(options):len(options)], stan.SetConnectionLostHandler(func(_ stan.Conn, err error) { lost(err) }))
+	sc, err := stan.Connect(cluster, clientIDPrefix+"-"+rand.Text(), options...)
+	if err != nil {
+		return fmt.Errorf("connect to replay channel %q: %w", channel, err)
+	}
+	defer func() { _ = sc.Close() }() // all that is wanted was received
+	messages, stop, err := receive(sc, channel, "", start.option())
+	if err != nil {
+		return err
+	}
+	defer stop()
+	for previous := uint64(0); ; {
+		select {
+		case <-ctx.Done():
+			return context.Cause(ctx)
+		case m := <-messages:
+			switch {
+			case m.Sequence <= previous:
+				continue // sent again, because its acknowledgement was late
+			case previous > 0 && m.Sequence != previous+1:
+				return fmt.Errorf("%w: sequence %d of channel %q follows on %d", ErrGap, m.Sequence, channel, previous)
+			}
+			event, err := published(channel, m)
+			if err == nil {
+				err = handle(event)
+			}
+			if err != nil {
+				return stopped(err)
+			}
+			previous = m.Sequence
+		}
+	}
+}
