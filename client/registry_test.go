@@ -1,0 +1,145 @@
+package eventstore_test
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"testing"
+
+	"google.golang.org/protobuf/proto"
+
+	"github.com/nats-eventstore/nats-eventstore/client"
+	eventstorev1 "github.com/nats-eventstore/nats-eventstore/proto/eventstore/v1"
+)
+
+type (
+	depositedFloat struct{ Amount float64 }
+	deposited      struct {
+		Cents    int64
+		Currency string
+	}
+	depositedCents struct{ Cents int64 }
+)
+
+func registry() *eventstore.Registry {
+	r := eventstore.NewRegistry()
+	eventstore.Register[depositedFloat](r, "Deposited")
+	eventstore.Register[depositedCents](r, "DepositedCents")
+	eventstore.Register[deposited](r, "DepositedMoney")
+	eventstore.Register[*eventstorev1.Event](r, "Nested")
+	eventstore.Upcast(r, func(d depositedFloat) (depositedCents, error) {
+		if d.Amount < 0 {
+			return depositedCents{}, errors.New("negative")
+		}
+		return depositedCents{Cents: int64(d.Amount*100 + 0.5)}, nil
+	})
+	eventstore.Upcast(r, func(d depositedCents) (deposited, error) { return deposited{d.Cents, "EUR"}, nil })
+	return r
+}
+
+// Old events arrive as the latest type, over as many steps as it takes.
+func TestUpcast(t *testing.T) {
+	t.Parallel()
+	r := registry()
+	for kind, payload := range map[string]string{
+		"Deposited":      `{"Amount": 12.34}`,
+		"DepositedCents": `{"Cents": 1234}`,
+		"DepositedMoney": `{"Cents": 1234, "Currency": "EUR"}`,
+	} {
+		e := &eventstore.Event{Type: kind, Payload: []byte(payload)}
+		if err := r.Decode(e); err != nil {
+			t.Fatalf("%s: %v", kind, err)
+		}
+		if want := (deposited{1234, "EUR"}); e.Data != want {
+			t.Errorf("%s is decoded as %#v, want %#v", kind, e.Data, want)
+		}
+	}
+	if err := r.Decode(&eventstore.Event{Type: "Deposited", Payload: []byte(`{"Amount": -1}`)}); err == nil {
+		t.Error("an upcaster's error is lost")
+	}
+	if err := r.Decode(&eventstore.Event{Type: "Deposited", Payload: []byte(`{`)}); err == nil {
+		t.Error("data that is no JSON is decoded")
+	}
+	if err := r.Decode(&eventstore.Event{Type: "Withdrawn"}); !errors.Is(err, eventstore.ErrUnknownType) {
+		t.Errorf("an unknown type: %v", err)
+	}
+}
+
+func TestUpcastInCircle(t *testing.T) {
+	t.Parallel()
+	r := eventstore.NewRegistry()
+	eventstore.Register[depositedFloat](r, "Deposited")
+	eventstore.Upcast(r, func(d depositedFloat) (depositedCents, error) { return depositedCents{}, nil })
+	eventstore.Upcast(r, func(d depositedCents) (depositedFloat, error) { return depositedFloat{}, nil })
+	if err := r.Decode(&eventstore.Event{Type: "Deposited", Payload: []byte(`{}`)}); err == nil {
+		t.Error("a circle of upcasters ends without an error")
+	}
+}
+
+func TestRegistryEncodes(t *testing.T) {
+	t.Parallel()
+	r := registry()
+	message := &eventstorev1.Event{EventType: "inner", EventData: []byte{0xff}}
+	wire, err := proto.Marshal(message)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, it := range []struct {
+		data              any
+		kind, contentType string
+		payload           []byte
+	}{
+		{deposited{5, "EUR"}, "DepositedMoney", eventstore.ContentTypeJSON, []byte(`{"Cents":5,"Currency":"EUR"}`)},
+		{message, "Nested", eventstore.ContentTypeProtobuf, wire},
+	} {
+		event, err := r.New("Account", "a", it.data)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if event.Type != it.kind || event.ContentType != it.contentType || !bytes.Equal(event.Payload, it.payload) {
+			t.Errorf("%#v is encoded as %+v", it.data, event)
+		}
+		e := &eventstore.Event{Type: event.Type, Payload: event.Payload}
+		if err := r.Decode(e); err != nil {
+			t.Fatal(err)
+		}
+		if decoded, ok := e.Data.(proto.Message); ok {
+			if !proto.Equal(decoded, message) {
+				t.Errorf("decoded as %v", e.Data)
+			}
+		} else if e.Data != it.data {
+			t.Errorf("decoded as %#v", e.Data)
+		}
+	}
+	if _, err := r.New("Account", "a", struct{}{}); !errors.Is(err, eventstore.ErrUnknownType) {
+		t.Errorf("an unknown type: %v", err)
+	}
+}
+
+func TestRegisterTwice(t *testing.T) {
+	t.Parallel()
+	for name, again := range map[string]func(*eventstore.Registry){
+		"name":     func(r *eventstore.Registry) { eventstore.Register[struct{}](r, "Deposited") },
+		"type":     func(r *eventstore.Registry) { eventstore.Register[deposited](r, "Other") },
+		"upcaster": func(r *eventstore.Registry) { eventstore.Upcast(r, func(depositedCents) (struct{}, error) { return struct{}{}, nil }) },
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			defer func() {
+				if recover() == nil {
+					t.Error("no panic")
+				}
+			}()
+			again(registry())
+		})
+	}
+}
+
+func ExampleRegister() {
+	type OrderPlaced struct{ Cents int64 }
+	r := eventstore.NewRegistry()
+	eventstore.Register[OrderPlaced](r, "OrderPlaced")
+	event, err := r.New("Order", "order-1", OrderPlaced{Cents: 900})
+	fmt.Println(event.Type, string(event.Payload), err)
+	// Output: OrderPlaced {"Cents":900} <nil>
+}

@@ -1,0 +1,16 @@
+package main
+
+import (
+	"strings"
+	"testing"
+)
+
+func TestStory(t *testing.T) {
+	var out strings.Builder
+	if err := run(t.Context(), "", &out); err != nil {
+		t.Fatalf("%v\n%s", err, &out)
+	}
+	if !strings.HasSuffix(out.String(), "Every order was reviewed once, and the monitor has seen every event.\n") {
+		t.Errorf("the story has no end:\n%s", &out)
+	}
+}

@@ -1,0 +1,104 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
+
+	"github.com/nats-eventstore/nats-eventstore/examples/stage"
+)
+
+// worker is pushed messages of the stream as a member of a durable queue group. A message that it does not acknowledge, because
+// its work failed or it crashed, comes again, to any member: the work must bear that.
+type worker struct {
+	url, name string
+	group     string   // name of the durable consumer, and of its queue
+	subjects  []string // that it works on
+	work      func(context.Context, jetstream.Msg) error
+	story     *stage.Story
+	// drop, if not nil, has the worker crash after its work and before the acknowledgement.
+	drop chan<- string
+}
+
+func (w *worker) run(ctx context.Context) error {
+	nc, err := nats.Connect(w.url)
+	if err != nil {
+		return err
+	}
+	defer nc.Close()
+	js, err := jetstream.New(nc)
+	if err != nil {
+		return err
+	}
+	consumer, err := js.CreateOrUpdatePushConsumer(ctx, stream, jetstream.ConsumerConfig{
+		Durable: w.group, DeliverSubject: "deliver." + w.group, DeliverGroup: w.group, FilterSubjects: w.subjects,
+		AckPolicy: jetstream.AckExplicitPolicy, AckWait: 2 * time.Second,
+	})
+	if err != nil {
+		return fmt.Errorf("create consumer %s: %w", w.group, err)
+	}
+	pushed, err := consumer.Consume(func(message jetstream.Msg) { w.handle(ctx, message) })
+	if err != nil {
+		return fmt.Errorf("consume as %s: %w", w.group, err)
+	}
+	defer pushed.Stop()
+	<-ctx.Done()
+	return nil
+}
+
+func (w *worker) handle(ctx context.Context, message jetstream.Msg) {
+	if ctx.Err() != nil {
+		return // it has crashed
+	}
+	err := w.work(ctx, message)
+	switch {
+	case ctx.Err() != nil:
+		return
+	case err != nil && !errors.Is(err, errPaid) && !errors.Is(err, errReviewed):
+		w.story.Say(w.name, "fails, and tries again: %v", err)
+		_ = message.NakWithDelay(100 * time.Millisecond) // or it comes again after AckWait
+		return
+	case err != nil:
+		w.story.Say(w.name, "gets %.8s again: %v", message.Headers().Get("Aggregate-Id"), err)
+	}
+	if w.drop != nil {
+		w.drop <- message.Headers().Get("Aggregate-Id")
+		<-ctx.Done()
+		return
+	}
+	_ = message.Ack() // or it comes again
+}
+
+// payment pays orders that are placed.
+func (s *shop) payment(story *stage.Story, name string) func(context.Context, jetstream.Msg) error {
+	return func(ctx context.Context, message jetstream.Msg) error {
+		id := message.Headers().Get("Aggregate-Id")
+		order, _, err := s.orders.Load(ctx, id)
+		if err != nil {
+			return err
+		}
+		account, err := s.accounts.Execute(ctx, order.Placed.Customer, func(a Account, _ uint64) ([]any, error) {
+			return a.pay(id, order.Placed.Cents)
+		})
+		if err == nil {
+			story.Say(name, "order %.8s: %d cents of %s are %s", id, order.Placed.Cents, order.Placed.Customer, account.Payments[id])
+		}
+		return err
+	}
+}
+
+// review reviews orders that are placed.
+func (s *shop) review(story *stage.Story, name string) func(context.Context, jetstream.Msg) error {
+	return func(ctx context.Context, message jetstream.Msg) error {
+		id := message.Headers().Get("Aggregate-Id")
+		order, err := s.orders.Execute(ctx, id, func(o Order, _ uint64) ([]any, error) { return o.review() })
+		if err == nil {
+			story.Say(name, "order %.8s: %s", id, order.Review)
+		}
+		return err
+	}
+}
