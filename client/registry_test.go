@@ -119,9 +119,11 @@ func TestRegistryEncodes(t *testing.T) {
 func TestRegisterTwice(t *testing.T) {
 	t.Parallel()
 	for name, again := range map[string]func(*eventstore.Registry){
-		"name":     func(r *eventstore.Registry) { eventstore.Register[struct{}](r, "Deposited") },
-		"type":     func(r *eventstore.Registry) { eventstore.Register[deposited](r, "Other") },
-		"upcaster": func(r *eventstore.Registry) { eventstore.Upcast(r, func(depositedCents) (struct{}, error) { return struct{}{}, nil }) },
+		"name": func(r *eventstore.Registry) { eventstore.Register[struct{}](r, "Deposited") },
+		"type": func(r *eventstore.Registry) { eventstore.Register[deposited](r, "Other") },
+		"upcaster": func(r *eventstore.Registry) {
+			eventstore.Upcast(r, func(depositedCents) (struct{}, error) { return struct{}{}, nil })
+		},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()

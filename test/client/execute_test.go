@@ -1,0 +1,183 @@
+package client
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+	"testing"
+
+	"github.com/nats-eventstore/nats-eventstore/client"
+	"github.com/nats-eventstore/nats-eventstore/test/harness"
+)
+
+// Commands that race for one account are all executed, each on the state that the others left.
+func TestExecuteUnderContention(t *testing.T) {
+	t.Parallel()
+	each(t, func(t *testing.T, s *server) {
+		accounts := s.accounts()
+		s.deposit(accounts, "a", 0)
+		const workers, commands = 8, 5
+		var wg sync.WaitGroup
+		for range workers {
+			wg.Go(func() {
+				for range commands {
+					if _, err := accounts.Execute(patient(t), "a", func(a account, version uint64) ([]any, error) {
+						if version != uint64(a.Count)+1 {
+							return nil, fmt.Errorf("version %d of %+v", version, a)
+						}
+						return []any{deposited{int64(a.Count + 1)}}, nil
+					}); err != nil {
+						t.Error(err)
+					}
+				}
+			})
+		}
+		wg.Wait()
+		a, version, err := accounts.Load(patient(t), "a")
+		if err != nil {
+			t.Fatal(err)
+		}
+		const n = workers * commands
+		if a.Count != n || a.Cents != n*(n+1)/2 || version != n+1 {
+			t.Errorf("version %d of %+v", version, a)
+		}
+		harness.Verify(t, s.driver, s.source)
+	})
+}
+
+// A command with an ID is executed once; what decide says is returned as it is; nothing decided stores nothing.
+func TestExecuteOnce(t *testing.T) {
+	t.Parallel()
+	each(t, func(t *testing.T, s *server) {
+		accounts := s.accounts()
+		for range 3 {
+			state, err := accounts.Execute(patient(t), "a", func(account, uint64) ([]any, error) {
+				return []any{opened{"Ada"}, deposited{5}}, nil
+			}, eventstore.Command("command-1"), eventstore.Metadata(map[string]string{"user": "Eve"}))
+			if err != nil || state.Cents != 5 {
+				t.Fatalf("%+v, %v", state, err)
+			}
+		}
+		refused := errors.New("refused")
+		if _, err := accounts.Execute(patient(t), "a", func(account, uint64) ([]any, error) { return nil, refused }); !errors.Is(err, refused) {
+			t.Errorf("decide's error arrives as %v", err)
+		}
+		if _, err := accounts.Execute(patient(t), "a", func(account, uint64) ([]any, error) { return nil, nil }); err != nil {
+			t.Error(err)
+		}
+		events, err := accounts.Client.Load(patient(t), channel, "Account", "a", 2)
+		if err != nil || len(events) != 1 {
+			t.Fatalf("%d events from version 2 on, %v", len(events), err)
+		}
+		if e := events[0]; e.ID != "command-1/2" || e.Version != 2 || e.Sequence != 2 || e.Metadata["user"] != "Eve" || e.RecordedAt.IsZero() {
+			t.Errorf("%+v", e)
+		}
+	})
+}
+
+// An append that conflicts says at which version the aggregate is, and stores nothing of any aggregate.
+func TestAppendConflict(t *testing.T) {
+	t.Parallel()
+	each(t, func(t *testing.T, s *server) {
+		accounts := s.accounts()
+		s.deposit(accounts, "a", 2)
+		event := func(id string) eventstore.NewEvent {
+			e, err := accounts.Registry.New("Account", id, deposited{1})
+			if err != nil {
+				t.Fatal(err)
+			}
+			return e
+		}
+		c := accounts.Client
+		for name, expectation := range map[string]eventstore.Expectation{
+			"version": eventstore.AtVersion("Account", "a", 2),
+			"none":    eventstore.NoEvents("Account", "a"),
+			"zero":    eventstore.AtVersion("Account", "a", 0),
+		} {
+			_, err := c.Append(patient(t), channel, []eventstore.NewEvent{event("b"), event("a")}, expectation)
+			var conflict *eventstore.ConflictError
+			if !errors.As(err, &conflict) || conflict.Current != 3 || conflict.AggregateID != "a" || conflict.Channel != channel {
+				t.Errorf("%s: %v", name, err)
+			}
+		}
+		var conflict *eventstore.ConflictError
+		if _, err := c.Append(patient(t), channel, []eventstore.NewEvent{event("a")}, eventstore.Exists("Account", "b")); !errors.As(err, &conflict) {
+			t.Errorf("an aggregate without events: %v", err)
+		}
+		positions, err := c.Append(patient(t), channel, []eventstore.NewEvent{event("b"), event("a")},
+			eventstore.AtVersion("Account", "a", 3), eventstore.NoEvents("Account", "b"))
+		if err != nil || len(positions) != 2 || positions[0] != (eventstore.Position{Sequence: 4, Version: 1}) || positions[1] != (eventstore.Position{Sequence: 5, Version: 4}) {
+			t.Errorf("%v, %v", positions, err)
+		}
+		if _, err := c.Get(patient(t), channel, "missing"); !errors.Is(err, eventstore.ErrNotFound) {
+			t.Errorf("a missing event: %v", err)
+		}
+	})
+}
+
+// Calls outlive a server that is killed and started again.
+func TestCallsWaitForTheServer(t *testing.T) {
+	t.Parallel()
+	each(t, func(t *testing.T, s *server) {
+		accounts := s.accounts()
+		s.deposit(accounts, "a", 1)
+		s.Kill()
+		s.Args = append(s.Args, "-grpc_port", portOf(t, s.api()))
+		done := make(chan error, 1)
+		go func() {
+			_, err := accounts.Execute(patient(t), "a", func(account, uint64) ([]any, error) { return []any{deposited{2}}, nil })
+			done <- err
+		}()
+		s.Restart()
+		if err := <-done; err != nil {
+			t.Fatal(err)
+		}
+		if a, _, err := accounts.Load(context.Background(), "a"); err != nil || a.Cents != 3 {
+			t.Errorf("%+v, %v", a, err)
+		}
+	})
+}
+
+// An aggregate with many events is folded from its snapshot, and a snapshot that does not fit is not used.
+func TestSnapshots(t *testing.T) {
+	t.Parallel()
+	each(t, func(t *testing.T, s *server) {
+		db, dialect := s.readModel()
+		snapshots := &eventstore.SQLSnapshots{DB: db, Dialect: dialect}
+		for range 2 {
+			if err := snapshots.CreateTable(patient(t)); err != nil {
+				t.Fatal(err)
+			}
+		}
+		accounts := s.accounts()
+		accounts.Snapshots, accounts.SnapshotEvery, accounts.SnapshotSchema = snapshots, 10, "1"
+		folded := 0
+		accounts.Apply = func(a account, e *eventstore.Event) account {
+			folded++
+			return apply(a, e)
+		}
+		s.deposit(accounts, "a", 25)
+		load := func(wantFolded int) {
+			t.Helper()
+			folded = 0
+			a, version, err := accounts.Load(patient(t), "a")
+			if err != nil || a.Cents != 325 || version != 26 || folded != wantFolded {
+				t.Errorf("version %d of %+v after folding %d events, want %d; %v", version, a, folded, wantFolded, err)
+			}
+		}
+		load(26)
+		load(0)
+		accounts.SnapshotSchema = "2" // Apply has changed
+		load(26)
+		key := eventstore.SnapshotKey{Channel: channel, AggregateType: "Account", AggregateID: "a", Schema: "2"}
+		if err := snapshots.SaveSnapshot(patient(t), key, 5, []byte(`{"Cents": 7}`)); err != nil {
+			t.Fatal(err)
+		}
+		load(0) // an older one does not replace a newer one
+		if _, err := db.ExecContext(patient(t), "UPDATE eventstore_snapshots SET state = '{'"); err != nil {
+			t.Fatal(err)
+		}
+		load(26)
+	})
+}
