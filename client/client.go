@@ -111,7 +111,10 @@ func (c *Client) Load(ctx context.Context, channel, aggregateType, aggregateID s
 		}
 		return stream.Err()
 	})
-	if err != nil {
+	switch {
+	case errors.Is(err, ErrNotFound): // the channel is created by its first event
+		return nil, nil
+	case err != nil:
 		return nil, err
 	}
 	return events, nil

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"strings"
 
 	"github.com/nats-io/nats.go/jetstream"
 
@@ -70,7 +71,7 @@ func (s *shop) advance(ctx context.Context, id string) (said string, err error) 
 		add("Order", id, OrderCompleted{})
 	}
 	if payment == "debited" && (rejected || order.Status == "cancelled") {
-		said += " (what was paid is given back)"
+		said = strings.TrimPrefix(said+", what was paid is given back", ", ")
 		add("Account", customer, PaymentVoided{Order: id, Cents: order.Placed.Cents})
 	}
 	if len(events) == 0 || err != nil {
