@@ -41,7 +41,9 @@ func (r *Reactor) Run(ctx context.Context, source Source) error {
 		if to <= at {
 			return nil
 		}
-		moved, err := r.DB.ExecContext(ctx, r.Dialect.texts().moveCheckpoint, to, r.Name, at)
+		note, cancel := noting(ctx)
+		defer cancel()
+		moved, err := r.DB.ExecContext(note, r.Dialect.texts().moveCheckpoint, to, r.Name, at)
 		if err != nil {
 			return err
 		}
@@ -119,8 +121,15 @@ func (r *Reactor) once(ctx context.Context, channel string, m *stan.Msg) error {
 	if err := r.react(ctx, event); err != nil {
 		return err
 	}
-	_, err = r.DB.ExecContext(ctx, r.Dialect.texts().putReaction, r.Name, channel, m.Sequence)
+	note, cancel := noting(ctx)
+	defer cancel()
+	_, err = r.DB.ExecContext(note, r.Dialect.texts().putReaction, r.Name, channel, m.Sequence)
 	return err
+}
+
+// noting returns the context in which it is noted that an event was handled: also if ctx ended meanwhile.
+func noting(ctx context.Context) (context.Context, context.CancelFunc) {
+	return context.WithTimeout(context.WithoutCancel(ctx), 5*time.Second)
 }
 
 // Forget removes what Work remembers of a channel's events before a sequence. None of them may be unacknowledged.

@@ -26,7 +26,8 @@ func FromBeginning() Start { return Start{} }
 // FromSequence starts with the event of that sequence.
 func FromSequence(sequence uint64) Start { return Start{sequence: sequence} }
 
-// FromTime starts with the first event that was recorded then or later.
+// FromTime starts with the first event that was recorded then or later. NATS Streaming is told how long ago that is, so that
+// by it the replay starts later by the time that the request takes.
 func FromTime(t time.Time) Start { return Start{time: t} }
 
 // FromTimeAgo starts with the first event that was recorded since then.

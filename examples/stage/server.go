@@ -64,7 +64,7 @@ func (s *Server) start(ctx context.Context, binary, configuration string, args [
 		return err
 	}
 	process := exec.Command(binary, append([]string{
-		"-c", file, "-a", "127.0.0.1", "-p", "-1", "-grpc_port", "-1", "-store", "FILE", "-dir", filepath.Join(s.Dir, "data"),
+		"-c", file, "-a", "127.0.0.1", "-p", "-1", "-grpc_host", "127.0.0.1", "-grpc_port", "-1", "-store", "FILE", "-dir", filepath.Join(s.Dir, "data"),
 	}, args...)...)
 	log, err := process.StderrPipe()
 	if err != nil {

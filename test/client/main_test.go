@@ -10,7 +10,10 @@ import (
 	"testing"
 	"time"
 
+	_ "github.com/go-sql-driver/mysql" // the read models' databases
+	_ "github.com/lib/pq"
 	"github.com/nats-io/stan.go"
+	_ "modernc.org/sqlite"
 
 	"github.com/nats-eventstore/nats-eventstore/client"
 	"github.com/nats-eventstore/nats-eventstore/test/databases"
@@ -62,7 +65,7 @@ type server struct {
 func each(t *testing.T, test func(t *testing.T, s *server)) {
 	t.Helper()
 	databases.Each(t, func(t *testing.T, driver, source string) {
-		test(t, &server{harness.Start(t, driver, source, "-grpc_port", "-1"), t, driver, source})
+		test(t, &server{harness.Start(t, driver, source, "-grpc_host", "127.0.0.1", "-grpc_port", "-1"), t, driver, source})
 	})
 }
 

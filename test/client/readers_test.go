@@ -373,6 +373,9 @@ func TestReplay(t *testing.T) {
 					return eventstore.ReplayStreaming(ctx, "test-cluster", "replay", channel, it.start, handle, stan.NatsURL(s.URL()))
 				},
 			} {
+				if name == "time" && way == "NATS Streaming" {
+					continue // not to the nanosecond; ago is the same request
+				}
 				var got []uint64
 				err := replay(patient(t), func(e *eventstore.Event) error {
 					got = append(got, e.Sequence)
