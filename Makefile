@@ -28,6 +28,7 @@ lint:
 
 generate:
 	$(TOOL) buf generate
+	$(TOOL) buf generate --template buf.gen.examples.yaml
 	$(TOOL) buf build proto/testdata --config '{"version":"v1"}' --exclude-source-info -o proto/testdata/acme.binpb
 
 # Fails if the generated code in the repository is not what generate makes.
