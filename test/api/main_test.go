@@ -9,7 +9,6 @@ import (
 	"net/http"
 	"strconv"
 	"testing"
-	"time"
 
 	"connectrpc.com/connect"
 
@@ -34,12 +33,6 @@ func start(t *testing.T, driver, source string, args ...string) (s *harness.Serv
 	// A machine that is busy with other tests is not an unavailable database.
 	args = append([]string{"-store_timeout", "20s", "-grpc_host", "127.0.0.1", "-grpc_port", strconv.Itoa(port)}, args...)
 	return harness.Start(t, driver, source, args...), net.JoinHostPort("127.0.0.1", strconv.Itoa(port))
-}
-
-// memory is start without a database that lasts.
-func memory(t *testing.T, args ...string) (s *harness.Server, address string) {
-	t.Helper()
-	return start(t, "sqlite", databases.SQLite(t), args...)
 }
 
 // dial returns a client that speaks gRPC.
@@ -136,20 +129,4 @@ func sequences(events []*eventstorev1.RecordedEvent) string {
 		text += fmt.Sprintf("%d ", e.GetSequence())
 	}
 	return text
-}
-
-// eventually waits until a call succeeds, as clients do while servers change places.
-func eventually(t *testing.T, f func() error) {
-	t.Helper()
-	deadline := time.Now().Add(harness.Patience)
-	for {
-		err := f()
-		if err == nil {
-			return
-		}
-		if time.Now().After(deadline) {
-			t.Fatal(err)
-		}
-		time.Sleep(20 * time.Millisecond)
-	}
 }
