@@ -113,6 +113,9 @@ func run(ctx context.Context, o *Options, natsLog *natsLogger, log *slog.Logger)
 			log.Warn("The database is unavailable, standing by", "error", err)
 			mon.standby()
 		default:
+			if ctx.Err() != nil && errors.Is(err, context.Canceled) {
+				err = nil // stopped before it served
+			}
 			log.Info("Shutting down.")
 			mon.stopping(err)
 			release, cancel := context.WithTimeout(context.WithoutCancel(ctx), o.StoreTimeout)
