@@ -85,6 +85,9 @@ func run(ctx context.Context, o *Options, natsLog *natsLogger, log *slog.Logger)
 		return err
 	}
 	defer c.close()
+	if err := checkPayload(c.send.MaxPayload(), store.ValueLimit(), log); err != nil {
+		return err
+	}
 
 	ctx, stopAPI, err := serveAPI(ctx, o, mon)
 	if err != nil {

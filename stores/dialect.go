@@ -45,6 +45,8 @@ type dialect interface {
 	classify(err error) failure
 	// elsewhere says whether an error means that this server does not take writes, so that another one may.
 	elsewhere(err error) bool
+	// valueLimit is the longest value of a column that the database takes, as check learned it.
+	valueLimit() ValueLimit
 	// jsonDepth is the deepest nesting of a JSON document that the database takes.
 	jsonDepth() int
 

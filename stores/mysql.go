@@ -117,6 +117,8 @@ func (*mysql) version(ctx context.Context, db *sql.DB) (int64, error) {
 	return version.Int64, err
 }
 
+func (m *mysql) valueLimit() ValueLimit { return ValueLimit{"max_allowed_packet", int64(m.packet)} }
+
 func (m *mysql) jsonDepth() int {
 	if m.mariaDB {
 		return 31
@@ -272,7 +274,10 @@ func (m *mysql) writeBatch(ctx context.Context, to *single, lease string, rows [
 	}
 	text := mysqlBatchBegin + repeat("?", ",", len(advances)) + mysqlBatchChannels + mysqlInsertMessages + repeat(mysqlInsertMessagesRow, ",", len(rows)) + repeat(mysqlBatchAdvance, "", len(advances)) + mysqlBatchCommit
 	err := to.exec(ctx, text, args...)
-	if err == nil || lostConnection(err) || m.classify(err) == failedUnavailable {
+	var e *mysqldriver.MySQLError
+	// Since max_allowed_packet was lowered, the driver may prepare the text, and several statements can not be (1064).
+	unprepared := errors.As(err, &e) && e.Number == 1064
+	if err == nil || lostConnection(err) || m.classify(err) == failedUnavailable && !unprepared {
 		return err
 	}
 	// Which statement it was is not said, and matters: the long way finds out.
@@ -283,6 +288,12 @@ func (m *mysql) writeBatch(ctx context.Context, to *single, lease string, rows [
 }
 
 func (m *mysql) insertMessages(ctx context.Context, tx *transaction, rows []*row) error {
+	for _, r := range rows {
+		// The server's error for this, which comes at the end of a value in parts, is that of no special cause.
+		if n := max(len(r.data), len(r.document)); n > m.packet {
+			return &txError{kind: failedRefused, err: fmt.Errorf("a column has %d bytes, max_allowed_packet of the database is %d", n, m.packet)}
+		}
+	}
 	for len(rows) > 0 {
 		n, size := 0, 0
 		for n < len(rows) && n < mysqlRows {

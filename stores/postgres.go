@@ -133,6 +133,9 @@ func (*postgres) version(ctx context.Context, db *sql.DB) (int64, error) {
 	return version.Int64, err
 }
 
+// valueLimit: bytea has more room than jsonb.
+func (*postgres) valueLimit() ValueLimit { return ValueLimit{"the limit of jsonb", 1<<28 - 1} }
+
 func (*postgres) jsonDepth() int { return 1000 }
 
 func (*postgres) classify(err error) failure {

@@ -101,6 +101,11 @@ func (*sqlite) version(ctx context.Context, db *sql.DB) (int64, error) {
 	return version.Int64, err
 }
 
+// valueLimit: a row as a whole has at most 1e9 bytes, of which data and event_data are almost all.
+func (*sqlite) valueLimit() ValueLimit {
+	return ValueLimit{"half of SQLite's limit of a row", 500_000_000}
+}
+
 func (*sqlite) jsonDepth() int { return 999 }
 
 func (*sqlite) classify(err error) failure {
@@ -123,7 +128,11 @@ func (*sqlite) classify(err error) failure {
 	return failedUnavailable
 }
 
-func (*sqlite) elsewhere(error) bool { return false }
+// elsewhere: a connection made while the file was read only remains so. One made later may write.
+func (*sqlite) elsewhere(err error) bool {
+	var e *sqlitedriver.Error
+	return errors.As(err, &e) && e.Code()&0xff == sqlite3.SQLITE_READONLY
+}
 
 func (*sqlite) statements() *statements { return &sqliteStatements }
 

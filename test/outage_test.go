@@ -69,7 +69,8 @@ func TestOutageIsNoCrash(t *testing.T) {
 }
 
 func outages(t *testing.T, driver, source string, of func(*harness.Server) []outage) {
-	s := start(t, driver, source, "-store_timeout", "1s")
+	s := start(t, driver, source, "-store_timeout", "1s", "-m", "-1")
+	s.health("/readyz", 200, "ok")
 	// The publisher's patience is that of -store_timeout and a little.
 	sc := s.connect("client", stan.PubAckWait(10*time.Second))
 	_, in := subscribe(t, sc, orders, stan.DurableName("d"), stan.DeliverAllAvailable())
@@ -89,6 +90,8 @@ func outages(t *testing.T, driver, source string, of func(*harness.Server) []out
 				t.Errorf("%s: publish %d: error %v", o.name, i, err)
 			}
 		}
+		s.health("/healthz", 200, "ok")
+		s.health("/readyz", 503, "the database")
 		// They wait together, not one after the other, also those whose channel is to be created.
 		const channels = 15
 		answers := make(chan error, channels)
@@ -106,6 +109,7 @@ func outages(t *testing.T, driver, source string, of func(*harness.Server) []out
 		if err := o.end(); err != nil {
 			t.Fatal(err)
 		}
+		s.health("/readyz", 200, "ok")
 		// The publisher retries with the same event_id, so that it does not matter what became of the first.
 		for {
 			err := sc.Publish(orders, during)
@@ -131,4 +135,5 @@ func outages(t *testing.T, driver, source string, of func(*harness.Server) []out
 	if !slices.Equal(versions, want) {
 		t.Errorf("events %q, want %q", versions, want)
 	}
+	harness.Verify(t, driver, source)
 }
