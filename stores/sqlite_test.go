@@ -38,7 +38,7 @@ func TestSQLiteWritableAgain(t *testing.T) {
 	if s, err = stores.Open(t.Context(), o); err != nil {
 		t.Fatal(err)
 	}
-	defer s.Close()
+	defer func() { _ = s.Close() }()
 	if err := takeLease(t, s); err == nil {
 		t.Fatal("wrote through a connection that is read only")
 	}
