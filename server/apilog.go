@@ -172,16 +172,10 @@ func (l apiLog) Append(ctx context.Context, to api.Channel, events []api.Encoded
 	}
 	queued := false
 	l.handle(func() {
-		select {
-		case l.writer.queue <- publication{ch: ch, group: group}:
-			queued = true
-		case <-ctx.Done():
-		}
+		l.writer.queue.put(publication{ch: ch, group: group})
+		queued = true
 	})
-	switch {
-	case ctx.Err() != nil && !queued:
-		return nil, ctx.Err()
-	case !queued:
+	if !queued {
 		return nil, api.ErrStandby
 	}
 	select {

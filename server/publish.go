@@ -88,7 +88,7 @@ func (s *service) onPublish(ctx context.Context, msg *nats.Msg) bool {
 	if s.log.Enabled(ctx, levelTrace) {
 		s.log.Log(ctx, levelTrace, fmt.Sprintf("[Client:%s] Received message", req.ClientID), "channel", ch.name, "guid", req.Guid)
 	}
-	s.writer.queue <- p
+	s.writer.queue.put(p)
 	return true
 }
 

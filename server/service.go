@@ -127,7 +127,7 @@ func serve(ctx context.Context, o *Options, events eventBlocks, store *stores.St
 	s.tasks.Wait()
 	s.inbox.close()
 	decoding.Wait()
-	close(s.writer.queue)
+	s.writer.queue.close()
 	committing.Wait()
 	stopGroups()
 	s.sending.Wait()
@@ -155,7 +155,7 @@ func newService(o *Options, events eventBlocks, store *stores.Store, c *conns, m
 		release:  s.inbox.release,
 		store:    store,
 		metrics:  m,
-		queue:    make(chan publication, writerQueue),
+		queue:    newQueue(),
 		maxMsgs:  o.MaxBatchMsgs,
 		maxBytes: o.MaxBatchBytes,
 		timeout:  o.StoreTimeout,
@@ -329,10 +329,10 @@ func (s *service) listen(ctx context.Context) ([]*nats.Subscription, error) {
 // onWriter calls f on the writer's goroutine, after what is queued now, and waits for it.
 func (s *service) onWriter(f func()) {
 	done := make(chan struct{})
-	s.writer.queue <- publication{barrier: func() {
+	s.writer.queue.after(func() {
 		defer close(done)
 		f()
-	}}
+	})
 	<-done
 }
 
@@ -373,7 +373,7 @@ func (s *service) afterReceived(client string, f func()) {
 		f()
 	}
 	queued := func() {
-		s.inbox.after(func() { s.writer.queue <- publication{barrier: func() { go run() }} })
+		s.inbox.after(func() { s.writer.queue.after(func() { go run() }) })
 	}
 	acked := func() {
 		// Acks come on a connection of their own. What a client sent there before its request may still be on the

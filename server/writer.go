@@ -28,9 +28,6 @@ type publication struct {
 	group []publication
 	// held is what the message counts in the inbox until it is answered; 0: it did not come through that.
 	held int
-	// barrier, if not nil, makes this no message but a call made after all messages
-	// queued before it were answered.
-	barrier func()
 }
 
 // size is what a message counts in a batch, in bytes.
@@ -48,7 +45,7 @@ func (p *publication) size() int {
 type writer struct {
 	store    appender
 	metrics  *metrics
-	queue    chan publication
+	queue    *queue
 	maxMsgs  int
 	maxBytes int
 	timeout  time.Duration // of one batch, while the database is unavailable
@@ -62,9 +59,6 @@ type writer struct {
 	settled func()
 }
 
-// writerQueue is how many messages may wait for the writer. More, also in bytes, wait in the inbox.
-const writerQueue = 1 << 15
-
 // settleInterval is the pause before asking again what became of a batch whose outcome is unknown.
 const settleInterval = time.Second
 
@@ -75,17 +69,16 @@ func (w *writer) run() {
 	var settle <-chan time.Time // runs while the outcome of the last commit may be unknown
 	for {
 		select {
-		case first, ok := <-w.queue:
-			if !ok {
+		case <-w.queue.ready:
+			var open bool
+			if batch, open = w.queue.take(batch[:0], w.maxMsgs, w.maxBytes); !open {
 				return
 			}
-			var barriers []func()
-			batch, barriers = w.collect(batch[:0], first)
 			if err := w.commit(batch); err != nil {
 				settle = time.After(settleInterval)
 			}
 			clear(batch)
-			for _, f := range barriers {
+			for _, f := range w.queue.due() {
 				f()
 			}
 		case <-settle:
@@ -95,37 +88,6 @@ func (w *writer) run() {
 			} else {
 				w.settled()
 			}
-		}
-	}
-}
-
-// collect adds an item to the empty batch, and what is queued, up to the bounds or the first barrier.
-func (w *writer) collect(batch []publication, p publication) ([]publication, []func()) {
-	bytes := 0
-	for {
-		if p.barrier != nil {
-			return batch, []func(){p.barrier}
-		}
-		if p.group != nil {
-			batch = append(batch, p.group...)
-			for i := range p.group {
-				bytes += p.group[i].size()
-			}
-		} else {
-			batch = append(batch, p)
-			bytes += p.size()
-		}
-		if len(batch) >= w.maxMsgs || bytes >= w.maxBytes {
-			return batch, nil
-		}
-		select {
-		case next, ok := <-w.queue:
-			if !ok {
-				return batch, nil
-			}
-			p = next
-		default:
-			return batch, nil
 		}
 	}
 }
