@@ -315,7 +315,13 @@ func TestMetricsAreDocumented(t *testing.T) {
 	if err := os.WriteFile(file, []byte(`streaming { routes { stream: ORDERS, subject: "ORDERS.{event_type}" } }`), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	s := start(t, "sqlite", databases.SQLite(t), "-m", "-1", "-js", "-sd", t.TempDir(), "-sc", file)
+	s := start(t, "sqlite", databases.SQLite(t), "-m", "-1", "-js", "-sd", t.TempDir(), "-sc", file, "-grpc_host", "127.0.0.1", "-grpc_port", "-1")
+	api := regexp.MustCompile(`API listens on (\S+)`).FindStringSubmatch(s.Log.String())[1]
+	resp, err := http.Post(api+"/eventstore.v1.EventStore/ListChannels", "application/json", strings.NewReader("{}")) // the API counts requests
+	if err != nil {
+		t.Fatal(err)
+	}
+	resp.Body.Close()
 	sc := s.connect("client")
 	subscribe(t, sc, "c", stan.DurableName("d"))
 	if err := sc.Publish(orders, nil); err == nil { // errors_total is there from the first error on
