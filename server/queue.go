@@ -99,8 +99,8 @@ func (q *queue) take(batch []publication, maxMsgs, maxBytes int) ([]publication,
 			bytes += batch[added+i].size()
 		}
 	}
-	if len(q.turns) > 0 {
-		q.signal()
+	if len(q.turns) > 0 || q.closed {
+		q.signal() // what was signalled meanwhile may be this
 	}
 	return batch, len(batch) > 0 || len(q.barriers) > 0 || !q.closed
 }

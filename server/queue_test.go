@@ -87,10 +87,20 @@ func TestQueueCallsAfter(t *testing.T) {
 	if got := settle(); !slices.Equal(got, []string{"after the burst", "after all"}) {
 		t.Errorf("called %q", got)
 	}
-	q.put(queued(other, "o2"))
+}
+
+// The writer is told of the end also if it takes the last messages at the same time.
+func TestQueueEnds(t *testing.T) {
+	t.Parallel()
+	q := newQueue()
+	q.put(queued(&channel{}, "last"))
 	q.close()
-	taken(t, q, 3, 100)
-	if batch, open := q.take(nil, 3, 100); open {
-		t.Errorf("took %v from a queue at its end", batch)
+	for open, n := true, 0; open; n++ {
+		select {
+		case <-q.ready:
+		default:
+			t.Fatalf("nobody is told of the end, after %d signals", n)
+		}
+		_, open = q.take(nil, 3, 100)
 	}
 }
