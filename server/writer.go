@@ -48,6 +48,7 @@ type writer struct {
 	queue    *queue
 	maxMsgs  int
 	maxBytes int
+	fit      int           // bound of the next batch's messages, up to maxMsgs: see adapt
 	timeout  time.Duration // of one batch, while the database is unavailable
 	respond  func(subject string, ack *pb.PubAck)
 	release  func(messages, held int) // when they were answered
@@ -59,6 +60,9 @@ type writer struct {
 	settled func()
 }
 
+// firstFit bounds the first batch's messages, while it is not known how fast the database is.
+const firstFit = 256
+
 // settleInterval is the pause before asking again what became of a batch whose outcome is unknown.
 const settleInterval = time.Second
 
@@ -66,12 +70,13 @@ const settleInterval = time.Second
 // was received before a stop is still stored and answered.
 func (w *writer) run() {
 	batch := make([]publication, 0, w.maxMsgs)
+	w.fit = min(firstFit, w.maxMsgs)
 	var settle <-chan time.Time // runs while the outcome of the last commit may be unknown
 	for {
 		select {
 		case <-w.queue.ready:
 			var open bool
-			if batch, open = w.queue.take(batch[:0], w.maxMsgs, w.maxBytes); !open {
+			if batch, open = w.queue.take(batch[:0], w.fit, w.maxBytes); !open {
 				return
 			}
 			if err := w.commit(batch); err != nil {
@@ -92,6 +97,17 @@ func (w *writer) run() {
 	}
 }
 
+// adapt bounds the next batch such that it takes a small part of the timeout, however slow the database is: one that takes all of
+// it is stored by none.
+func (w *writer) adapt(messages int, took time.Duration) {
+	switch {
+	case took > w.timeout/8:
+		w.fit = max(messages/2, 1)
+	case messages >= w.fit && took < w.timeout/16:
+		w.fit = min(2*w.fit, w.maxMsgs)
+	}
+}
+
 // commit stores a batch, wakes subscribers, and answers publishers. The error is the batch's: some of its
 // messages may be stored nevertheless, and all were answered.
 func (w *writer) commit(batch []publication) error {
@@ -103,7 +119,9 @@ func (w *writer) commit(batch []publication) error {
 	defer cancel()
 	start := time.Now()
 	results, err := w.store.Append(ctx, appends)
-	w.metrics.committed(time.Since(start), results)
+	took := time.Since(start)
+	w.metrics.committed(took, results)
+	w.adapt(len(batch), took)
 	if err != nil {
 		w.failed(err)
 	}

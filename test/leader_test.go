@@ -137,7 +137,7 @@ func roll(t *testing.T, driver, source string, servers []*server, urls, id strin
 		sc, err = stan.Connect("test-cluster", id, stan.NatsConn(nc), stan.ConnectWait(2*time.Second), stan.PubAckWait(time.Second), stan.Pings(1, 1000))
 		return err == nil
 	})
-	_, in := subscribe(t, sc, "eventstore."+id, stan.DeliverAllAvailable(), stan.AckWait(time.Second))
+	_, in := subscribe(t, sc, "eventstore."+id, stan.DeliverAllAvailable(), stan.AckWait(time.Second), stan.MaxInflight(1)) // in strict order
 	stop := make(chan struct{})
 	var publishing sync.WaitGroup
 	published := 0

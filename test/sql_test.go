@@ -1,6 +1,7 @@
 package test
 
 import (
+	"cmp"
 	"database/sql"
 	"encoding/json"
 	"flag"
@@ -417,7 +418,7 @@ func TestQueries(t *testing.T) {
 		if driver == "postgres" {
 			s.Args = append(s.Args, "-index_event_data", "$.customer_id,$.address.city,document")
 		}
-		s.Binary = plain
+		s.Binary = cmp.Or(plain, harness.Binary())
 		s.Launch()
 		publishUntil(t, s, "indexes are those of the configuration")
 

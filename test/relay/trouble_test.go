@@ -1,6 +1,7 @@
 package relay
 
 import (
+	"errors"
 	"fmt"
 	"io"
 	"net/http"
@@ -54,7 +55,12 @@ func TestFullStream(t *testing.T) {
 	js, _ := streams(t, s)
 	ctx := patient(t)
 	config := jetstream.StreamConfig{Name: "ORDERS", Subjects: []string{"ORDERS.>"}, Discard: jetstream.DiscardNew, MaxMsgs: 3, MaxMsgSize: 700}
-	if _, err := js.CreateOrUpdateStream(ctx, config); err != nil {
+	// The relay creates the stream, perhaps at this moment.
+	_, err = js.CreateOrUpdateStream(ctx, config)
+	for errors.Is(err, jetstream.ErrStreamNameAlreadyInUse) {
+		_, err = js.CreateOrUpdateStream(ctx, config)
+	}
+	if err != nil {
 		t.Fatal(err)
 	}
 	sc := connect(t, s, "publisher")

@@ -1,0 +1,34 @@
+package server
+
+import (
+	"testing"
+	"time"
+)
+
+// Batches shrink until a slow database commits them well within the timeout, and grow when it is fast again.
+func TestBatchesFitTheTimeout(t *testing.T) {
+	t.Parallel()
+	w := &writer{maxMsgs: 4096, fit: 4096, timeout: 5 * time.Second}
+	slow := func(messages int) time.Duration { return time.Duration(messages) * 2 * time.Millisecond }
+	for range 20 {
+		w.adapt(w.fit, slow(w.fit))
+	}
+	if took := slow(w.fit); took > w.timeout/8 || took < w.timeout/32 {
+		t.Errorf("batches of %d messages take %v", w.fit, took)
+	}
+	small := w.fit
+	w.adapt(3, time.Millisecond) // says nothing of large ones
+	if w.fit != small {
+		t.Errorf("after a small batch the bound is %d, not %d", w.fit, small)
+	}
+	for range 20 {
+		w.adapt(w.fit, time.Millisecond)
+	}
+	if w.fit != w.maxMsgs {
+		t.Errorf("the bound is %d", w.fit)
+	}
+	w.fit = 1
+	if w.adapt(1, time.Minute); w.fit != 1 {
+		t.Errorf("the bound is %d", w.fit)
+	}
+}
