@@ -103,7 +103,7 @@ func (c *Client) Load(ctx context.Context, channel, aggregateType, aggregateID s
 		if err != nil {
 			return err
 		}
-		defer stream.Close()
+		defer func() { _ = stream.Close() }() // its error is stream.Err
 		for stream.Receive() {
 			for _, e := range stream.Msg().GetEvents() {
 				events = append(events, received(e))

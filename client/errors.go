@@ -22,7 +22,7 @@ var (
 	ErrUnknownType = errors.New("unknown event type")
 	// ErrGap is returned by a Projector or Reactor whose source leaves out events, or whose checkpoint somebody changed.
 	ErrGap = errors.New("events do not follow on the checkpoint")
-	// ErrStop, returned by the function that a replay calls, ends the replay without an error.
+	// ErrStop ends a replay without an error, when the function that the replay calls returns it.
 	ErrStop = errors.New("stop")
 )
 

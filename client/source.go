@@ -70,7 +70,7 @@ func (c *Client) subscribe(ctx context.Context, start Start, channel string, fil
 			if err != nil {
 				return err
 			}
-			defer stream.Close()
+			defer func() { _ = stream.Close() }() // its error is stream.Err
 			for stream.Receive() {
 				response := stream.Msg()
 				batch := Batch{Checkpoint: response.GetCheckpoint(), CaughtUp: response.GetCaughtUp(), Complete: filter.empty()}
