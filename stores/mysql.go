@@ -76,8 +76,9 @@ func (*mysql) pool(o Options, multiStatements bool) (*sql.DB, error) {
 	}
 	nodes, err := mysqlHosts(cfg, []string{"DO 0", fmt.Sprintf( // a Galera node that is no part of the cluster refuses the first, and would take the second
 		// Strict: a value that does not fit is an error, never cut off. The wait for a lock ends before the client's.
-		// The lock that a vanished client has on the lease row ends soon; MySQL knows no limit for transactions only.
-		"SET SESSION sql_mode = 'STRICT_TRANS_TABLES,NO_ENGINE_SUBSTITUTION', SESSION innodb_lock_wait_timeout = %d, SESSION wait_timeout = %d /*M! , SESSION idle_write_transaction_timeout = %d */",
+		// The lock that a vanished client has on the lease row ends soon, also if its statement failed there, so that the
+		// transaction has written nothing; MySQL knows no limit for transactions only.
+		"SET SESSION sql_mode = 'STRICT_TRANS_TABLES,NO_ENGINE_SUBSTITUTION', SESSION innodb_lock_wait_timeout = %d, SESSION wait_timeout = %d /*M! , SESSION idle_transaction_timeout = %d */",
 		max(1, int(math.Floor(min(o.StatementTimeout.Seconds(), 1<<20)))), int(mysqlIdle.Seconds()), int(idleInTransaction.Seconds()))},
 		// On Galera, a node that is asked has applied what others have committed. Servers built without it lack the setting.
 		[]string{"SET SESSION wsrep_sync_wait = 1"})

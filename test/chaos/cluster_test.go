@@ -116,6 +116,19 @@ func (c *cluster) await(good, bad int) {
 	}
 }
 
+// awaitOutage waits until a publisher was told of an outage of the leader, or the other one has taken over.
+func (c *cluster) awaitOutage(progress int) {
+	c.t.Helper()
+	for deadline := time.Now().Add(harness.Patience); !c.reached(0, 1, time.Second); {
+		if c.reached(progress, 0, time.Second) {
+			return
+		}
+		if time.Now().After(deadline) {
+			c.t.Fatal("no publisher is told of the outage, and none makes progress")
+		}
+	}
+}
+
 // reached is await with an end.
 func (c *cluster) reached(good, bad int, patience time.Duration) bool {
 	deadline := time.NewTimer(patience)

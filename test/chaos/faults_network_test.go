@@ -17,7 +17,7 @@ func (c *cluster) cut(leader, progress int) {
 // the server.
 func (c *cluster) stall(leader, progress int) {
 	c.proxies[leader].stall()
-	c.await(0, 1)
+	c.awaitOutage(progress)
 	c.proxies[leader].cut()
 	c.await(progress, 0)
 }
