@@ -60,8 +60,8 @@ type writer struct {
 	settled func()
 }
 
-// firstFit bounds the first batch's messages, while it is not known how fast the database is.
-const firstFit = 256
+// leastFit is what a batch may hold however slow the database is: the time of fewer is that of the commit, not of the rows.
+const leastFit = 256
 
 // settleInterval is the pause before asking again what became of a batch whose outcome is unknown.
 const settleInterval = time.Second
@@ -70,7 +70,7 @@ const settleInterval = time.Second
 // was received before a stop is still stored and answered.
 func (w *writer) run() {
 	batch := make([]publication, 0, w.maxMsgs)
-	w.fit = min(firstFit, w.maxMsgs)
+	w.fit = min(leastFit, w.maxMsgs)
 	var settle <-chan time.Time // runs while the outcome of the last commit may be unknown
 	for {
 		select {
@@ -101,9 +101,9 @@ func (w *writer) run() {
 // it is stored by none.
 func (w *writer) adapt(messages int, took time.Duration) {
 	switch {
-	case took > w.timeout/8:
-		w.fit = max(messages/2, 1)
-	case messages >= w.fit && took < w.timeout/16:
+	case messages >= w.fit && took > w.timeout/4:
+		w.fit = min(max(w.fit/2, leastFit), w.maxMsgs)
+	case messages >= w.fit && took < w.timeout/8:
 		w.fit = min(2*w.fit, w.maxMsgs)
 	}
 }
