@@ -53,7 +53,7 @@ func TestAppendIsAtomic(t *testing.T) {
 							version = conflictOf(t, err).GetCurrentVersion()
 							break
 						}
-						time.Sleep(20 * time.Millisecond)
+						time.Sleep(20 * time.Millisecond) // not to ask a killed server as fast as it can refuse
 					}
 				}
 			})

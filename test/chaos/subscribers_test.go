@@ -188,7 +188,7 @@ func (c *cluster) replay(ctx context.Context, random *rand.Rand, reached func() 
 	for i := 0; ctx.Err() == nil; i++ {
 		last := reached()
 		if last == 0 {
-			time.Sleep(10 * time.Millisecond)
+			time.Sleep(10 * time.Millisecond) // there is nothing to replay yet
 			continue
 		}
 		first := uint64(1)

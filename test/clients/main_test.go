@@ -156,7 +156,7 @@ func eventually(t *testing.T, what func() error) {
 		if time.Now().After(deadline) {
 			t.Fatal(err)
 		}
-		time.Sleep(20 * time.Millisecond)
+		time.Sleep(20 * time.Millisecond) // between questions to another process, which cannot tell when to ask
 	}
 }
 
