@@ -117,7 +117,8 @@ func (f *offline) close(ctx context.Context) error {
 	<-f.done
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), leaseTimeout)
 	defer cancel()
-	return errors.Join(f.store.ReleaseLease(ctx), f.store.Close())
+	defer f.store.Close()
+	return f.store.ReleaseLease(ctx)
 }
 
 // interrupted gives the error of a command whose user ended it another text.

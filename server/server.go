@@ -69,7 +69,7 @@ func run(ctx context.Context, o *Options, natsLog *natsLogger, log *slog.Logger)
 	if err != nil {
 		return err
 	}
-	defer func() { err = errors.Join(err, store.Close()) }()
+	defer store.Close()
 	log.Info("Message store is SQL")
 	log.Info("Database is " + o.Store.Driver)
 	for _, line := range o.Limits.table() {

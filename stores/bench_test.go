@@ -31,7 +31,7 @@ func each(b *testing.B, run func(b *testing.B, s *stores.Store, c *stores.Channe
 			if err != nil {
 				b.Fatal(err)
 			}
-			b.Cleanup(func() { _ = s.Close() })
+			b.Cleanup(s.Close)
 			if _, _, err := s.TryLease(b.Context(), "server", stores.Lease{}); err != nil {
 				b.Fatal(err)
 			}

@@ -15,7 +15,7 @@ func SessionSetting(t *testing.T, o Options, text string) string {
 	if err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(func() { _ = s.Close() })
+	t.Cleanup(s.Close)
 	var value string
 	if err := s.writer.QueryRowContext(t.Context(), text).Scan(&value); err != nil {
 		t.Fatal(err)
@@ -32,7 +32,7 @@ func PostgresPlans(t *testing.T, o Options) map[string]string {
 	if err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(func() { _ = s.Close() })
+	t.Cleanup(s.Close)
 	conn, err := s.writer.Conn(t.Context())
 	if err != nil {
 		t.Fatal(err)

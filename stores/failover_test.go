@@ -128,7 +128,7 @@ func leader(t *testing.T, o stores.Options) (*stores.Store, *stores.Channel) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(func() { _ = s.Close() })
+	t.Cleanup(s.Close)
 	if held, _, err := s.TryLease(t.Context(), "leader", stores.Lease{}); err != nil || !held {
 		t.Fatal(held, err)
 	}

@@ -38,7 +38,7 @@ func TestMigrationsByHand(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		t.Cleanup(func() { _ = s.Close() })
+		t.Cleanup(s.Close)
 		if held, _, err := s.TryLease(t.Context(), "server", stores.Lease{}); err != nil || !held {
 			t.Fatal(held, err)
 		}

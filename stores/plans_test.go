@@ -35,7 +35,7 @@ func TestMySQLPlans(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(func() { _ = s.Close() })
+	t.Cleanup(s.Close)
 	if _, _, err := s.TryLease(t.Context(), "server", stores.Lease{}); err != nil {
 		t.Fatal(err)
 	}

@@ -12,7 +12,6 @@ import (
 	"context"
 	"database/sql"
 	"database/sql/driver"
-	"errors"
 	"fmt"
 	"log/slog"
 	"strings"
@@ -154,11 +153,11 @@ func Open(ctx context.Context, o Options) (*Store, error) {
 		progressed: map[uint64]struct{}{},
 	}
 	if err := s.openBatches(o); err != nil {
-		_ = s.Close()
+		s.Close()
 		return nil, fmt.Errorf("open %s database: %w", o.Driver, oneLine(err))
 	}
 	if err := s.start(ctx, o); err != nil {
-		_ = s.Close()
+		s.Close()
 		return nil, fmt.Errorf("open %s database: %w", o.Driver, oneLine(err))
 	}
 	return s, nil
@@ -225,22 +224,26 @@ func prepare(ctx context.Context, db *sql.DB, texts []string) (map[string]*sql.S
 	return prepared, nil
 }
 
-// Close ends the connections. It does not release the lease. Methods called later return ErrClosed.
-func (s *Store) Close() error {
+// Close ends the connections. It does not release the lease. Methods called later return ErrClosed. That a connection does
+// not end well, such as one that is broken already, is logged: whatever was stored is committed.
+func (s *Store) Close() {
 	if s.closed.Swap(true) {
-		return nil
+		return
 	}
-	var err error
+	pools := []*sql.DB{s.writer}
 	if s.batches != nil {
 		if s.batches.close(); s.batches.db != s.writer {
-			err = s.batches.db.Close()
+			pools = append(pools, s.batches.db)
 		}
 	}
-	err = errors.Join(err, s.writer.Close())
 	if s.reader.db != s.writer {
-		err = errors.Join(err, s.reader.db.Close())
+		pools = append(pools, s.reader.db)
 	}
-	return err
+	for _, pool := range pools {
+		if err := pool.Close(); err != nil {
+			s.log.Warn("closing a database connection", "error", err)
+		}
+	}
 }
 
 // oneLine returns err, with a text that has no line breaks.

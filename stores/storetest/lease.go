@@ -77,7 +77,7 @@ func testLeaseIsTakenOnce(t *testing.T, o stores.Options) {
 				t.Error(err)
 				return
 			}
-			t.Cleanup(func() { _ = s.Close() })
+			t.Cleanup(s.Close)
 			all[i] = s
 		})
 	}
