@@ -277,15 +277,18 @@ func (m *mysql) writeBatch(ctx context.Context, to *single, lease string, rows [
 	err := to.exec(ctx, text, args...)
 	var e *mysqldriver.MySQLError
 	// Since max_allowed_packet was lowered, the driver may prepare the text, and several statements can not be (1064).
-	unprepared := errors.As(err, &e) && e.Number == 1064
-	if err == nil || lostConnection(err) || m.classify(err) == failedUnavailable && !unprepared {
+	// A value out of range (1264) may be that of the lease or of a channel's row: the long way finds out.
+	unclear := errors.As(err, &e) && (e.Number == 1064 || e.Number == 1264)
+	if err == nil || lostConnection(err) || m.classify(err) == failedUnavailable && !unclear {
 		return err
 	}
-	// Which statement it was is not said, and matters: the long way finds out.
 	if err := to.exec(ctx, "ROLLBACK"); err != nil {
 		return err
 	}
-	return errLongWay
+	if unclear {
+		return errLongWay
+	}
+	return err
 }
 
 func (m *mysql) insertMessages(ctx context.Context, tx *transaction, rows []*row) error {

@@ -46,7 +46,7 @@ func TestHostileInput(t *testing.T) {
 		t.Fatalf("%d kinds", len(all))
 	}
 	databases.Each(t, func(t *testing.T, driver, source string) {
-		s := start(t, driver, source)
+		s := start(t, driver, source, "-store_timeout", patience.String()) // nothing here is about a slow database
 		publish(t, s.connect("first"), orders, event(t, "first", "First"))
 		cl := wire.Dial(t, s.URL()).Register("hostile")
 		answers := answersOf(t, cl)

@@ -77,7 +77,7 @@ func (m mysql) serve(dir string, port int, d Durability) []string {
 	if d == Durable {
 		return append(args, "--innodb-buffer-pool-size=256M", "--loose-innodb-log-file-size=256M")
 	}
-	return append(args, "--innodb-buffer-pool-size=64M", "--loose-innodb-log-file-size=64M",
+	return append(args, "--innodb-buffer-pool-size=256M", "--loose-innodb-log-file-size=64M",
 		"--innodb-flush-method=nosync", "--skip-innodb-doublewrite")
 }
 
