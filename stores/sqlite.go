@@ -25,11 +25,12 @@ var (
 	_ lockWaiter = (*sqlite)(nil)
 )
 
-// settings of a connection. FULL makes COMMIT return after the log is on disk; the caches, in KiB, hold the upper
-// levels of the indexes of a large store. A reader's is small: there are many readers, and a replay sees each page once.
+// settings of a connection. FULL makes COMMIT return after the log is on disk, which is moved into the database after 4,000
+// pages, 16 MB; the caches, in KiB, hold the upper levels of the indexes of a large store. A reader's is small: there are many
+// readers, and a replay sees each page once. Figures: docs/decisions/2026-11-21-sqlite-settings.md.
 const (
-	sqliteSettings    = "_pragma=busy_timeout(10000)&_pragma=journal_mode(WAL)&_pragma=synchronous(FULL)"
-	sqliteWriterCache = "&_pragma=cache_size(-65536)"
+	sqliteSettings    = "_pragma=busy_timeout(10000)&_pragma=journal_mode(WAL)&_pragma=synchronous(FULL)&_pragma=wal_autocheckpoint(4000)"
+	sqliteWriterCache = "&_pragma=cache_size(-16384)"
 	sqliteReaderCache = "&_pragma=cache_size(-4096)"
 )
 
