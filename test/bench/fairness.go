@@ -9,6 +9,7 @@ import (
 	"strconv"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"github.com/nats-io/stan.go"
 )
@@ -33,12 +34,13 @@ func init() {
 }
 
 // fairnessTrials measure what a synchronous publisher notices of others. They are in processes of their own, so that
-// the client's scheduler is not what is measured.
+// the client's scheduler is not what is measured. Raw is one who commits rows to the database beside the same clients of our
+// server: what the machine and the database have left.
 func fairnessTrials(s *setup, ctx context.Context) ([]trial, error) {
 	var all []trial
 	for _, id := range s.chosen() {
 		switch id.name {
-		case ours, before, reference, referenceBulk, referenceFile:
+		case ours, before, reference, referenceBulk, referenceFile, raw:
 		default:
 			continue
 		}
@@ -46,35 +48,51 @@ func fairnessTrials(s *setup, ctx context.Context) ([]trial, error) {
 		if err != nil {
 			return nil, fmt.Errorf("%s: %w", id.on(), err)
 		}
-		all = append(all, trial{fairName, id, eventBytes, func(ctx context.Context) ([]figure, error) {
-			return s.fairness(ctx, p.(*streaming))
-		}})
+		run := func(ctx context.Context) ([]figure, error) { return s.fairness(ctx, p.(*streaming)) }
+		if id.name == raw {
+			beside, err := s.peer(ctx, peerID{ours, id.database})
+			if err != nil {
+				return nil, fmt.Errorf("%s: %w", id.on(), err)
+			}
+			run = func(ctx context.Context) ([]figure, error) {
+				return s.beside(ctx, beside.(*streaming), p.(*rawTables).latencies)
+			}
+		}
+		all = append(all, trial{fairName, id, eventBytes, run})
 	}
 	return all, nil
 }
 
+// fairness measures a synchronous publisher of a server.
 func (s *setup) fairness(ctx context.Context, c *streaming) ([]figure, error) {
-	if err := c.ensure(ctx, fairLeastEvents); err != nil {
-		return nil, err
-	}
 	conn, err := c.connect(1)
 	if err != nil {
 		return nil, err
 	}
 	defer func() { _ = conn.Close() }() // what was measured is over
+	return s.beside(ctx, c, func(ctx context.Context) ([]time.Duration, error) {
+		return latencies(ctx, conn, []string{fairChannel}, eventBytes, s.limit)
+	})
+}
+
+// beside measures latencies, alone and while others use a server.
+func (s *setup) beside(ctx context.Context, c *streaming, measure func(context.Context) ([]time.Duration, error)) ([]figure, error) {
+	if err := c.ensure(ctx, fairLeastEvents); err != nil {
+		return nil, err
+	}
 	var all []figure
 	for _, beside := range []struct{ what, child string }{{fairIdle, ""}, {fairReplays, replaysChild}, {fairBurst, burstChild}} {
-		figures, err := s.beside(ctx, c, conn, beside.what, beside.child)
+		took, err := s.besideChild(ctx, c, measure, beside.child)
 		if err != nil {
 			return nil, fmt.Errorf("%s: %w", beside.what, err)
 		}
-		all = append(all, figures...)
+		all = append(all, percentiles(beside.what, took)...)
 	}
 	return all, nil
 }
 
-// beside measures latencies while a child runs.
-func (s *setup) beside(ctx context.Context, c *streaming, conn stan.Conn, what, child string) (_ []figure, err error) {
+// besideChild measures latencies while a child uses a server; "": none does.
+func (s *setup) besideChild(ctx context.Context, c *streaming, measure func(context.Context) ([]time.Duration, error), child string) (_ []time.Duration, err error) {
 	if child != "" {
 		self, err := os.Executable()
 		if err != nil {
@@ -90,11 +108,7 @@ func (s *setup) beside(ctx context.Context, c *streaming, conn stan.Conn, what, 
 		}
 		defer func() { err = errors.Join(err, p.Kill()) }()
 	}
-	took, err := latencies(ctx, conn, []string{fairChannel}, eventBytes, s.limit)
-	if err != nil {
-		return nil, err
-	}
-	return percentiles(what, took), nil
+	return measure(ctx)
 }
 
 // ensure publishes until so many events of the usual size are stored.

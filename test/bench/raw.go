@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"path/filepath"
+	"slices"
 	"strings"
 	"time"
 
@@ -130,6 +131,30 @@ func (r *rawTables) insert(ctx context.Context, batch, size int) (float64, error
 		n += batch
 	}
 	return float64(n) / time.Since(start).Seconds(), nil
+}
+
+// latencies commits one row after the other, and returns how long each took, sorted.
+func (r *rawTables) latencies(ctx context.Context) ([]time.Duration, error) {
+	stmt, err := r.db.PrepareContext(ctx, "INSERT INTO "+rawTable+" ("+strings.Join(rawColumns, ", ")+") VALUES "+placeholders(r.name, 1))
+	if err != nil {
+		return nil, err
+	}
+	defer stmt.Close()
+	var took []time.Duration
+	for start := time.Now(); time.Since(start) < r.limit; {
+		r.last[eventBytes]++
+		row, err := appendRow(nil, eventBytes, r.last[eventBytes], eventBytes, channelOf(eventBytes))
+		if err != nil {
+			return nil, err
+		}
+		begin := time.Now()
+		if _, err := stmt.ExecContext(ctx, row...); err != nil {
+			return nil, err
+		}
+		took = append(took, time.Since(begin))
+	}
+	slices.Sort(took)
+	return took, nil
 }
 
 // appendRow appends the columns of a new message in a channel, as our server stores it.
