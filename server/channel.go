@@ -25,6 +25,7 @@ type channel struct {
 	tail    tail
 	tails   *tails   // of all channels
 	reading *reading // of all channels
+	pace    *pacing  // of all channels
 
 	versions stores.Versions // which event_version its events may carry
 	routes   []*Route        // of its events to other channels

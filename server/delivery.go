@@ -116,6 +116,11 @@ func (g *group) deliver(ctx context.Context, a *ahead) error {
 	}
 	n := 0
 	for chunk := range slices.Chunk(a.msgs, sendMsgs) {
+		if a.held {
+			if err := g.ch.pace.wait(ctx, min(len(chunk), max(0, window-n))); err != nil {
+				return err
+			}
+		}
 		sent := g.sendNew(chunk)
 		n += sent
 		if sent < len(chunk) {

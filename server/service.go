@@ -33,6 +33,7 @@ type service struct {
 	acks      *acks
 	tails     *tails
 	reading   *reading
+	pace      *pacing
 	progress  *progress
 	retention *retention
 	inbox     *inbox
@@ -147,6 +148,7 @@ func newService(o *Options, events eventBlocks, store *stores.Store, c *conns, m
 	s.clients = newClients(store, o.StoreTimeout)
 	s.tails = newTails(o.TailBytes)
 	s.reading = newReading(o.Store.Connections(), o.ReadAheadBytes)
+	s.pace = newPacing()
 	s.progress = newProgress(store, o, m, log)
 	s.acks = newAcks(c.acks, o.ClusterID)
 	s.members = &memberships{store: store, progress: s.progress, acks: s.acks}
@@ -159,6 +161,7 @@ func newService(o *Options, events eventBlocks, store *stores.Store, c *conns, m
 		maxMsgs:  o.MaxBatchMsgs,
 		maxBytes: o.MaxBatchBytes,
 		timeout:  o.StoreTimeout,
+		pace:     s.pace,
 		respond:  func(reply string, ack *pb.PubAck) { s.respondOn(s.conns.pubAcks, reply, ack) },
 		enforce:  func(ch *channel) { s.retention.enforce(context.Background(), ch) },
 		failed:   s.unavailable,
@@ -204,6 +207,7 @@ func (s *service) newChannel(stored *stores.Channel) *channel {
 		store:      s.store,
 		tails:      s.tails,
 		reading:    s.reading,
+		pace:       s.pace,
 		progress:   s.progress,
 		log:        s.log,
 		metrics:    s.metrics,

@@ -48,7 +48,8 @@ type writer struct {
 	queue    *queue
 	maxMsgs  int
 	maxBytes int
-	fit      int           // bound of the next batch's messages, up to maxMsgs: see adapt
+	fit      int // bound of the next batch's messages, up to maxMsgs: see adapt
+	pace     *pacing
 	timeout  time.Duration // of one batch, while the database is unavailable
 	respond  func(subject string, ack *pb.PubAck)
 	release  func(messages, held int) // when they were answered
@@ -62,6 +63,9 @@ type writer struct {
 
 // leastFit is what a batch may hold however slow the database is: the time of fewer is that of the commit, not of the rows.
 const leastFit = 256
+
+// longBatch is the time of a batch after which the next ones are smaller.
+const longBatch = 150 * time.Millisecond
 
 // settleInterval is the pause before asking again what became of a batch whose outcome is unknown.
 const settleInterval = time.Second
@@ -97,13 +101,14 @@ func (w *writer) run() {
 	}
 }
 
-// adapt bounds the next batch such that it takes a small part of the timeout, however slow the database is: one that takes all of
-// it is stored by none.
+// adapt bounds the next batch such that it takes a small part of the timeout, however slow the database is, since one that takes
+// all of it is stored by none; and about longBatch at most, since that is how long a message on another channel waits for it.
 func (w *writer) adapt(messages int, took time.Duration) {
+	long := min(w.timeout/4, longBatch)
 	switch {
-	case messages >= w.fit && took > w.timeout/4:
+	case messages >= w.fit && took > long:
 		w.fit = min(max(w.fit/2, leastFit), w.maxMsgs)
-	case messages >= w.fit && took < w.timeout/8:
+	case messages >= w.fit && took < long/3:
 		w.fit = min(2*w.fit, w.maxMsgs)
 	}
 }
@@ -122,6 +127,7 @@ func (w *writer) commit(batch []publication) error {
 	took := time.Since(start)
 	w.metrics.committed(took, results)
 	w.adapt(len(batch), took)
+	w.pace.committed(len(batch), took)
 	if err != nil {
 		w.failed(err)
 	}

@@ -15,7 +15,8 @@ import (
 )
 
 // mysql is MySQL from 8.0.17 on, or MariaDB. Statements for many rows repeat a placeholder; the driver puts the values
-// into the text, so that they take one round trip and no prepared statement per number of rows.
+// into the text, so that they take one round trip and no prepared statement per number of rows. Only large batches of messages
+// have a prepared statement, for a fixed number: to read their text would take the server longer than the round trips.
 type mysql struct {
 	mariaDB bool
 	packet  int // bytes that the server takes at once
@@ -235,12 +236,16 @@ var mysqlStatements = statements{
 	deleteSubsOf:     "DELETE FROM Subscriptions WHERE id = ?",
 	deleteChannel:    "DELETE FROM Channels WHERE id = ?",
 
-	more: []string{mysqlAdvanceChannel},
+	more: []string{mysqlAdvanceChannel, mysqlInsertChunk},
 }
+
+var mysqlInsertChunk = mysqlInsertMessages + repeat(mysqlInsertMessagesRow, ",", mysqlChunk)
 
 const (
 	// mysqlRows bounds the rows of a statement, far below the 65535 parameters of one that the driver must prepare.
 	mysqlRows = 2000
+	// mysqlChunk is the number of rows of the statement that is prepared, mysqlTextRows how many at least take it.
+	mysqlChunk, mysqlTextRows = 100, 256
 	// mysqlKeys bounds the SELECTs of a look-up.
 	mysqlKeys = 200
 )
@@ -259,7 +264,7 @@ func (m *mysql) writeBatch(ctx context.Context, to *single, lease string, rows [
 	for _, r := range rows {
 		size += mysqlSize(r)
 	}
-	if len(rows) > mysqlRows || len(advances) > mysqlKeys || size+512*(1+len(advances)) > m.packet {
+	if len(rows) >= mysqlTextRows || len(advances) > mysqlKeys || size+512*(1+len(advances)) > m.packet {
 		return errLongWay
 	}
 	args := append(make([]any, 0, 2+12*len(rows)+7*len(advances)), lease)
@@ -298,7 +303,18 @@ func (m *mysql) insertMessages(ctx context.Context, tx *transaction, rows []*row
 			return &txError{kind: failedRefused, err: fmt.Errorf("a column has %d bytes, max_allowed_packet of the database is %d", n, m.packet)}
 		}
 	}
-	for len(rows) > 0 {
+	for chunks := len(rows) >= mysqlTextRows; len(rows) > 0; {
+		if chunks && len(rows) >= mysqlChunk {
+			args := make([]any, 0, 12*mysqlChunk)
+			for _, r := range rows[:mysqlChunk] {
+				args = r.columns(args)
+			}
+			if _, err := tx.exec(ctx, mysqlInsertChunk, args...); err != nil {
+				return err
+			}
+			rows = rows[mysqlChunk:]
+			continue
+		}
 		n, size := 0, 0
 		for n < len(rows) && n < mysqlRows {
 			bytes := mysqlSize(rows[n]) // a row too long for a statement gets its own, which the driver prepares
