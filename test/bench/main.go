@@ -66,8 +66,9 @@ func bench(ctx context.Context, o options) (err error) {
 			continue
 		}
 		n, err := s.measure(ctx, sec, r)
-		if ctx.Err() != nil {
-			return ctx.Err()
+		if ctx.Err() != nil { // what was measured took long
+			r.interrupted = sec.name
+			break
 		}
 		if err != nil { // the others are worth a report
 			progress("section %s: %v", sec.name, err)
@@ -82,7 +83,7 @@ func bench(ctx context.Context, o options) (err error) {
 	if failed > 0 {
 		return fmt.Errorf("%d measures failed", failed)
 	}
-	return nil
+	return ctx.Err()
 }
 
 // measure takes the trials of a section, run after run so that what disturbs the machine disturbs all peers, and

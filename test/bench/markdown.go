@@ -15,6 +15,9 @@ const cachedSync = 100 * time.Microsecond
 func (r *report) markdown() string {
 	var b strings.Builder
 	fmt.Fprintf(&b, "Medians of %d interleaved runs on %s. %s; fsync of 8 KiB: %v.\n\n", r.runs, time.Now().Format(time.DateOnly), r.machine, r.fsync.Round(time.Microsecond))
+	if r.interrupted != "" {
+		fmt.Fprintf(&b, "**Interrupted in section %s:** what comes after it is missing.\n\n", r.interrupted)
+	}
 	if r.fsync < cachedSync {
 		fmt.Fprintf(&b, "**An fsync this fast is probably answered by a cache:** where a sync costs more, synchronous figures are lower, and group commit gains more. Whether the cache survives a power failure, this run cannot tell.\n\n")
 	}

@@ -17,8 +17,10 @@ type report struct {
 	options
 	machine string
 	fsync   time.Duration
-	cells   []cell                        // in the order of the first figure
-	results map[cell]map[string][]float64 // by peer
+	// interrupted is the section that was not measured to its end; "": all were.
+	interrupted string
+	cells       []cell                        // in the order of the first figure
+	results     map[cell]map[string][]float64 // by peer
 }
 
 // A cell is a row of the report: what all peers in it can be compared by.
