@@ -18,7 +18,7 @@ func describeGauge(name, help string, labels ...string) *prometheus.Desc {
 // gaugeDescs is what a scrape finds in memory, beside the counters of metrics.
 var gaugeDescs = struct {
 	info, active, clients, channels, subscriptions, messages, bytes, queued,
-	damaged, channelMessages, channelBytes, channelLast, lagMessages, lagSeconds,
+	replayLimit, damaged, channelMessages, channelBytes, channelLast, lagMessages, lagSeconds,
 	relayLagMessages, relayLagSeconds, relayFailing, relayPublished, relayFailures *prometheus.Desc
 }{
 	info:          describeGauge("info", "1; what this server is.", "cluster_id", "server_id", "version"),
@@ -29,6 +29,7 @@ var gaugeDescs = struct {
 	messages:      describeGauge("messages", "Stored messages of all channels."),
 	bytes:         describeGauge("message_bytes", "Bytes of the stored messages of all channels."),
 	queued:        describeGauge("queued_publishes", "Published messages that wait for a commit."),
+	replayLimit:   describeGauge("replay_limit", "Messages per second that all replays together may send, +Inf while publishers do not notice them."),
 	damaged:       describeGauge("damaged_rows", "Rows of the database that were found damaged."),
 	channelMessages: describeGauge("channel_messages",
 		"Stored messages of a channel. Only the 1000 oldest channels have series of their own.", "channel"),
@@ -82,6 +83,7 @@ func (c *gauges) Collect(to chan<- prometheus.Metric) {
 	_, damaged := s.damagedRows()
 	gauge(gaugeDescs.damaged, float64(damaged))
 	gauge(gaugeDescs.queued, float64(s.inbox.unanswered()))
+	gauge(gaugeDescs.replayLimit, s.pace.limit())
 
 	channels := s.oldestChannels()
 	gauge(gaugeDescs.channels, float64(len(channels)))

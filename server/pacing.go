@@ -2,6 +2,7 @@ package server
 
 import (
 	"context"
+	"math"
 	"sync/atomic"
 	"time"
 
@@ -45,10 +46,23 @@ func newPacing() *pacing {
 // wait returns when a replay may send some messages, at most sendMsgs.
 func (p *pacing) wait(ctx context.Context, messages int) error {
 	p.sent.Add(int64(messages))
-	if monotonic()-time.Duration(p.last.Load()) > publisherPause {
+	if p.idle() {
 		p.limiter.SetLimit(rate.Inf)
 	}
 	return p.limiter.WaitN(ctx, messages)
+}
+
+// limit returns how many messages per second replays may send now.
+func (p *pacing) limit() float64 {
+	if limit := p.limiter.Limit(); limit != rate.Inf && !p.idle() {
+		return float64(limit)
+	}
+	return math.Inf(1)
+}
+
+// idle says whether there was no commit lately that was watched.
+func (p *pacing) idle() bool {
+	return monotonic()-time.Duration(p.last.Load()) > publisherPause
 }
 
 // committed takes note of a commit. The writer calls it.

@@ -1,11 +1,10 @@
 package server
 
 import (
+	"math"
 	"testing"
 	"testing/synctest"
 	"time"
-
-	"golang.org/x/time/rate"
 )
 
 func TestPacing(t *testing.T) {
@@ -33,11 +32,11 @@ func TestPacing(t *testing.T) {
 			t.Errorf("without publishers, replays waited %v", took)
 		}
 		commits(500, 2*time.Millisecond)
-		if limit := p.limiter.Limit(); limit != rate.Inf {
+		if limit := p.limit(); !math.IsInf(limit, 1) {
 			t.Errorf("beside commits that are not slow, replays get %.0f messages per second", limit)
 		}
 		commits(100, 20*time.Millisecond)
-		if limit := p.limiter.Limit(); limit != leastRate {
+		if limit := p.limit(); limit != leastRate {
 			t.Errorf("beside slow commits, replays get %.0f messages per second", limit)
 		}
 		p.committed(1, 20*time.Millisecond)
@@ -46,11 +45,14 @@ func TestPacing(t *testing.T) {
 		}
 		p.committed(pacedMsgs+1, time.Second)
 		commits(200, 2*time.Millisecond)
-		if limit := p.limiter.Limit(); limit != rate.Inf {
+		if limit := p.limit(); !math.IsInf(limit, 1) {
 			t.Errorf("when commits are not slow any more, replays get %.0f messages per second", limit)
 		}
 		commits(100, 20*time.Millisecond)
 		time.Sleep(publisherPause + time.Millisecond)
+		if limit := p.limit(); !math.IsInf(limit, 1) {
+			t.Errorf("without publishers any more, replays get %.0f messages per second", limit)
+		}
 		if took := send(1_000_000); took != 0 {
 			t.Errorf("without publishers any more, replays waited %v", took)
 		}
