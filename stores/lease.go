@@ -89,7 +89,7 @@ func (s *Store) RenewLease(ctx context.Context) error {
 }
 
 // ReleaseLease gives the lease up after the last write, so that the next server need not wait. It is no error if the
-// lease is not ours.
+// lease is not ours. It tries until ctx ends.
 func (s *Store) ReleaseLease(ctx context.Context) error {
 	s.mu.Lock()
 	lease := s.lease
@@ -101,14 +101,19 @@ func (s *Store) ReleaseLease(ctx context.Context) error {
 	if s.closed.Load() {
 		return ErrClosed
 	}
-	err := s.attempt(ctx, func(t *transaction) error {
-		_, err := t.exec(ctx, s.text.releaseLease, lease)
-		return err
-	})
-	if err != nil {
-		return fmt.Errorf("release lease: %w", s.readError(ctx, err))
+	var wait backoff
+	for { // connections that were idle may be broken
+		err := s.attempt(ctx, func(t *transaction) error {
+			_, err := t.exec(ctx, s.text.releaseLease, lease)
+			return err
+		})
+		if err == nil {
+			return nil
+		}
+		if failed := (*txError)(nil); !errors.As(err, &failed) || !wait.sleep(ctx) {
+			return fmt.Errorf("release lease: %w", s.readError(ctx, err))
+		}
 	}
-	return nil
 }
 
 // LeaseAge is how long ago the last transaction began that proved the lease to be ours. Until a standby's patience is

@@ -345,6 +345,9 @@ func TestAcksShareOneSubscription(t *testing.T) {
 	sc := s.connect("client")
 	subscriptions := func() int { return int(s.json("/varz")["subscriptions"].(float64)) }
 	const n = 20
+	if err := sc.NatsConn().Flush(); err != nil { // its own subscriptions may be on their way
+		t.Fatal(err)
+	}
 	before := subscriptions()
 	var inboxes []inbox
 	for range n {

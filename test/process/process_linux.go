@@ -3,9 +3,11 @@ package process
 import (
 	"fmt"
 	"os"
+	"path/filepath"
 	"strconv"
 	"strings"
 	"syscall"
+	"time"
 
 	"golang.org/x/sys/unix"
 )
@@ -30,10 +32,49 @@ func (p *Process) Kill() error {
 	return err
 }
 
-// Pause stops the program and its children until Resume.
+// Pause stops the program and its children until Resume. When it returns, none of their threads runs any more.
 func (p *Process) Pause() error {
 	p.Signal(syscall.SIGSTOP)
-	return p.signalChildren(syscall.SIGSTOP)
+	if err := p.signalChildren(syscall.SIGSTOP); err != nil {
+		return err
+	}
+	for deadline := time.Now().Add(stopPatience); ; time.Sleep(time.Millisecond) {
+		running, err := p.running()
+		if err != nil || !running {
+			return err
+		}
+		if time.Now().After(deadline) {
+			return fmt.Errorf("threads of process %d run %v after SIGSTOP", p.PID(), stopPatience)
+		}
+	}
+}
+
+// stopPatience bounds the wait for threads that SIGSTOP has not reached yet, such as one in a system call that writes.
+const stopPatience = 10 * time.Second
+
+// running says whether a thread of the program or of its children is not stopped yet.
+func (p *Process) running() (bool, error) {
+	pids, err := p.children()
+	if err != nil {
+		return false, err
+	}
+	for _, pid := range append(pids, p.PID()) {
+		stats, err := filepath.Glob(fmt.Sprintf("/proc/%d/task/*/stat", pid))
+		if err != nil {
+			return false, err
+		}
+		for _, name := range stats {
+			stat, err := os.ReadFile(name)
+			if err != nil {
+				continue // it has ended
+			}
+			// pid (name) state …, proc(5); the name may hold anything.
+			if at := strings.LastIndex(string(stat), ") "); at < 0 || !strings.ContainsRune("TtZX", rune(stat[at+2])) {
+				return true, nil
+			}
+		}
+	}
+	return false, nil
 }
 
 // Resume has a program that Pause stopped go on.
@@ -53,11 +94,19 @@ func (p *Process) LimitFiles(bytes uint64) error {
 }
 
 func (p *Process) signalChildren(s syscall.Signal) error {
-	children, err := os.ReadFile(fmt.Sprintf("/proc/%d/task/%[1]d/children", p.PID()))
-	for _, child := range strings.Fields(string(children)) {
-		if n, err := strconv.Atoi(child); err == nil {
-			_ = syscall.Kill(n, s) // it may have ended
-		}
+	children, err := p.children()
+	for _, child := range children {
+		_ = syscall.Kill(child, s) // it may have ended
 	}
 	return err
+}
+
+func (p *Process) children() (pids []int, err error) {
+	list, err := os.ReadFile(fmt.Sprintf("/proc/%d/task/%[1]d/children", p.PID()))
+	for _, child := range strings.Fields(string(list)) {
+		if n, err := strconv.Atoi(child); err == nil {
+			pids = append(pids, n)
+		}
+	}
+	return pids, err
 }
