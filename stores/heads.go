@@ -1,7 +1,9 @@
 package stores
 
 import (
-	lru "github.com/hashicorp/golang-lru/v2"
+	"math"
+
+	"github.com/hashicorp/golang-lru/v2/simplelru"
 )
 
 // aggregate identifies a stream of versions.
@@ -16,20 +18,37 @@ type eventKey struct {
 	id      string
 }
 
-// headCache keeps the last committed version of aggregates that were used last. It is not synchronised.
+// headCache keeps the last committed version of the aggregates that were used last, bounded in bytes. It is not synchronised.
 type headCache struct {
-	lru *lru.Cache[aggregate, uint64]
+	lru        *simplelru.LRU[aggregate, uint64]
+	bytes, max int64
 }
 
-func newHeadCache(size int) *headCache {
-	cache, err := lru.New[aggregate, uint64](size)
+// headOverhead is about what an entry takes beside its texts, in bytes.
+const headOverhead = 200
+
+func (a *aggregate) size() int64 { return headOverhead + int64(len(a.typ)+len(a.id)) }
+
+func newHeadCache(bytes int64) *headCache {
+	h := &headCache{max: bytes}
+	var err error
+	h.lru, err = simplelru.NewLRU(math.MaxInt, func(key aggregate, _ uint64) { h.bytes -= key.size() })
 	if err != nil {
-		panic(err) // the size is not positive: Options.withDefaults sees to that
+		panic(err) // of a size that is not positive
 	}
-	return &headCache{lru: cache}
+	return h
 }
 
-func (h *headCache) get(key aggregate) (uint64, bool)  { return h.lru.Get(key) }
-func (h *headCache) put(key aggregate, version uint64) { h.lru.Add(key, version) }
-func (h *headCache) drop(key aggregate)                { h.lru.Remove(key) }
-func (h *headCache) clear()                            { h.lru.Purge() }
+func (h *headCache) get(key aggregate) (uint64, bool) { return h.lru.Get(key) }
+func (h *headCache) drop(key aggregate)               { h.lru.Remove(key) }
+func (h *headCache) clear()                           { h.lru.Purge() }
+
+func (h *headCache) put(key aggregate, version uint64) {
+	if !h.lru.Contains(key) {
+		h.bytes += key.size()
+	}
+	h.lru.Add(key, version)
+	for h.bytes > h.max {
+		h.lru.RemoveOldest()
+	}
+}

@@ -25,7 +25,7 @@ const (
 	DefaultMaxOpenConns     = 10
 	DefaultConnMaxLifetime  = 5 * time.Minute
 	DefaultStatementTimeout = 30 * time.Second
-	DefaultHeads            = 100_000
+	DefaultHeadBytes        = 32 << 20
 )
 
 // Options say which database, and how to use it. Zero values mean the defaults.
@@ -47,8 +47,8 @@ type Options struct {
 	// IndexEventData and IndexMetadata are the JSON paths, such as $.customer_id, whose values ApplyIndexes gives an
 	// index, in event_data and in metadata. On PostgreSQL "document" stands for the whole document.
 	IndexEventData, IndexMetadata []string
-	// Heads bounds the number of aggregates whose last version is kept in memory, some 200 bytes each.
-	Heads int
+	// HeadBytes bounds the memory for the last version of aggregates, some 250 bytes each.
+	HeadBytes int64
 	// Logger gets warnings about the database's settings, and retries. nil: none.
 	Logger *slog.Logger
 	// WrapConnector, if set, is given the connector of each pool of connections, and returns the one to use: for
@@ -71,8 +71,8 @@ func (o Options) withDefaults() Options {
 	if o.StatementTimeout <= 0 {
 		o.StatementTimeout = DefaultStatementTimeout
 	}
-	if o.Heads <= 0 {
-		o.Heads = DefaultHeads
+	if o.HeadBytes <= 0 {
+		o.HeadBytes = DefaultHeadBytes
 	}
 	if o.Logger == nil {
 		o.Logger = slog.New(slog.DiscardHandler)
@@ -148,7 +148,7 @@ func Open(ctx context.Context, o Options) (*Store, error) {
 		options:    o,
 		writer:     writer,
 		reader:     &handle{db: reader, timeout: o.StatementTimeout, dialect: d},
-		heads:      newHeadCache(o.Heads),
+		heads:      newHeadCache(o.HeadBytes),
 		byName:     map[string]*Channel{},
 		progressed: map[uint64]struct{}{},
 	}

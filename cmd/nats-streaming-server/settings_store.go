@@ -78,6 +78,12 @@ var storeSettings = []setting{
 		set:   setSize(func(o *options) *int64 { return &o.ReadAheadBytes }),
 	},
 	{
+		flags: []string{"aggregate_cache"}, keys: []string{"aggregate_cache"}, kind: size,
+		usage: "Memory for the last versions of the aggregates used last (default 32MB)",
+		state: added,
+		set:   setSize(func(o *options) *int64 { return &o.Store.HeadBytes }),
+	},
+	{
 		flags: []string{"publish_memory"}, keys: []string{"publish_memory"}, kind: size,
 		usage: "Published messages in memory that the database has not taken yet; more wait in files (default 64MB)",
 		state: added,

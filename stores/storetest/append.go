@@ -322,7 +322,7 @@ func testVersions(t *testing.T, o stores.Options) {
 }
 
 func testVersionsBeyondTheCache(t *testing.T, o stores.Options) {
-	o.Heads = 3
+	o.HeadBytes = 700 // three of them
 	s, _ := lead(t, o)
 	c := channel(t, s, "eventstore.c")
 	const aggregates = 450 // more than one look-up of any database takes

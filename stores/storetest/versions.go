@@ -165,7 +165,7 @@ func testPlainSQL(t *testing.T, o stores.Options) {
 // testVersionsModel compares random batches with a model: all modes, identifiers that repeat, aggregates that the cache
 // forgets, restarts, and rows that are written with plain SQL beside the store.
 func testVersionsModel(t *testing.T, o stores.Options) {
-	o.Heads = 3
+	o.HeadBytes = 700 // three of them
 	for mode := stores.VersionsStrict; mode <= stores.VersionsOff; mode++ {
 		seed := rand.Uint64()
 		t.Logf("versions %v: seed %d", mode, seed)
