@@ -65,9 +65,9 @@ func (p *pacing) idle() bool {
 	return monotonic()-time.Duration(p.last.Load()) > publisherPause
 }
 
-// committed takes note of a commit. The writer calls it.
+// committed takes note of a commit of so many messages, at least one of which was stored. The writer calls it.
 func (p *pacing) committed(messages int, took time.Duration) {
-	if messages == 0 || messages > pacedMsgs {
+	if messages > pacedMsgs {
 		return
 	}
 	now := monotonic()

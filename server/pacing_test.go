@@ -7,6 +7,7 @@ import (
 	"time"
 )
 
+// Its clock is not real: time passes when all sleep.
 func TestPacing(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		p := newPacing()

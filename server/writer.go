@@ -127,7 +127,6 @@ func (w *writer) commit(batch []publication) error {
 	took := time.Since(start)
 	w.metrics.committed(took, results)
 	w.adapt(len(batch), took)
-	w.pace.committed(len(batch), took)
 	if err != nil {
 		w.failed(err)
 	}
@@ -140,6 +139,9 @@ func (w *writer) commit(batch []publication) error {
 				stored[to] = append(stored[to], m)
 			}
 		}
+	}
+	if err == nil && len(stored) > 0 { // duplicates and refusals cost no commit
+		w.pace.committed(len(batch), took)
 	}
 	for ch, msgs := range stored {
 		ch.published(msgs)

@@ -244,7 +244,7 @@ var mysqlInsertChunk = mysqlInsertMessages + repeat(mysqlInsertMessagesRow, ",",
 const (
 	// mysqlRows bounds the rows of a statement, far below the 65535 parameters of one that the driver must prepare.
 	mysqlRows = 2000
-	// mysqlChunk is the number of rows of the statement that is prepared, mysqlTextRows how many at least take it.
+	// mysqlChunk is the number of rows of the statement that is prepared. Batches of mysqlTextRows and more take it.
 	mysqlChunk, mysqlTextRows = 100, 256
 	// mysqlKeys bounds the SELECTs of a look-up.
 	mysqlKeys = 200
@@ -316,7 +316,7 @@ func (m *mysql) insertMessages(ctx context.Context, tx *transaction, rows []*row
 			continue
 		}
 		n, size := 0, 0
-		for n < len(rows) && n < mysqlRows {
+		for n < len(rows) {
 			bytes := mysqlSize(rows[n]) // a row too long for a statement gets its own, which the driver prepares
 			if n > 0 && size+bytes > m.packet {
 				break

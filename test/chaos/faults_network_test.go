@@ -2,8 +2,10 @@ package chaos
 
 import (
 	"bytes"
+	"testing"
 	"time"
 
+	"github.com/nats-eventstore/nats-eventstore/test/databases"
 	"github.com/nats-eventstore/nats-eventstore/test/harness"
 )
 
@@ -41,4 +43,23 @@ func (c *cluster) cutAt(leader, progress int, what func([]byte) bool, arrives pa
 		c.t.Fatal("the server sends nothing of the kind")
 	}
 	c.await(progress, 0)
+}
+
+// TestStopAfterReset: a server whose connections to the database were reset just before it is stopped has ended well.
+func TestStopAfterReset(t *testing.T) {
+	t.Parallel()
+	for driver, fresh := range map[string]func(testing.TB) string{"postgres": databases.Postgres, "mysql": databases.MySQL} {
+		t.Run(driver, func(t *testing.T) {
+			t.Parallel()
+			p, through := startProxy(t, fresh(t))
+			for range 3 {
+				s := harness.Start(t, driver, through)
+				p.cut()
+				s.Stop()
+				if code := s.Process.ExitCode(); code != 0 {
+					t.Errorf("status %d", code)
+				}
+			}
+		})
+	}
 }

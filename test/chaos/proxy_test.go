@@ -5,9 +5,6 @@ import (
 	"strings"
 	"sync"
 	"testing"
-
-	"github.com/nats-eventstore/nats-eventstore/test/databases"
-	"github.com/nats-eventstore/nats-eventstore/test/harness"
 )
 
 // proxy stands between a server and its database, and fails as networks do.
@@ -158,23 +155,4 @@ func (p *proxy) cut() {
 		close(p.mute)
 		p.mute = nil
 	}
-}
-
-// TestStopAfterReset: a server whose connections to the database were reset just before it is stopped has ended well.
-func TestStopAfterReset(t *testing.T) {
-	t.Parallel()
-	databases.Each(t, func(t *testing.T, driver, source string) {
-		if driver == "sqlite" {
-			return // has no connections that a network could reset
-		}
-		p, through := startProxy(t, source)
-		for range 3 {
-			s := harness.Start(t, driver, through)
-			p.cut()
-			s.Stop()
-			if code := s.Process.ExitCode(); code != 0 {
-				t.Errorf("status %d", code)
-			}
-		}
-	})
 }
