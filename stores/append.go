@@ -244,17 +244,21 @@ func (b *batch) once(ctx context.Context, p *plan, unknown bool) error {
 			return w.writeBatch(ctx, b.s.batches, lease, p.rows, p.advances)
 		})
 		if errors.Is(err, ErrFenced) {
-			b.s.dropLease(lease)
+			b.s.dropLease(lease.id)
 		}
 		if !errors.Is(err, errLongWay) {
 			return err
 		}
 	}
-	return b.s.once(ctx, func(t *transaction) error {
+	var epoch uint64
+	err := b.s.once(ctx, func(t *transaction) (err error) {
 		if unknown {
-			// The fence has waited for the lost transaction: now it is there or it is not. If it is, this one has
-			// nothing to do but to be committed itself, which proves on a multi-master database that the lost one came
-			// first.
+			// The fence has waited for the lost transaction, and with its epoch ends its time: now it is there or never
+			// will be. If it is, this one has nothing to do but to be committed itself, which proves on a multi-master
+			// database that the lost one came first.
+			if epoch, err = b.s.endEpoch(ctx, t); err != nil {
+				return err
+			}
 			there, err := b.isStored(ctx, t, p)
 			if err != nil || there {
 				return err
@@ -265,6 +269,10 @@ func (b *batch) once(ctx context.Context, p *plan, unknown bool) error {
 		}
 		return b.s.dialect.advanceChannels(ctx, t, p.advances)
 	})
+	if err == nil && unknown {
+		b.s.beginEpoch(epoch)
+	}
+	return err
 }
 
 // isStored compares the rows at the plan's sequences with the plan, byte by byte.
@@ -342,16 +350,23 @@ func (b *batch) finish(item int, result Result) {
 	b.done[item] = true
 }
 
-// settleDoubt rereads, behind the fence, the channels of batches with an unknown outcome.
+// settleDoubt rereads, behind the fence and in a new epoch, the channels of batches with an unknown outcome.
 func (s *Store) settleDoubt(ctx context.Context) error {
 	s.doubt = slices.DeleteFunc(s.doubt, func(c *Channel) bool { return !s.isKnown(c) }) // deleted since
 	if len(s.doubt) == 0 {
 		return nil
 	}
-	err := s.write(ctx, func(t *transaction) error { return s.reload(ctx, t, s.doubt) })
+	var epoch uint64
+	err := s.write(ctx, func(t *transaction) (err error) {
+		if epoch, err = s.endEpoch(ctx, t); err != nil {
+			return err
+		}
+		return s.reload(ctx, t, s.doubt)
+	})
 	if err != nil {
 		return fmt.Errorf("reread after an unknown outcome: %w", err)
 	}
+	s.beginEpoch(epoch)
 	s.doubt = nil
 	return nil
 }

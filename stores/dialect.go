@@ -77,11 +77,10 @@ type dialect interface {
 type batchWriter interface {
 	// openBatches returns the pool of the connection for batches: writer, or one that the store closes.
 	openBatches(o Options, writer *sql.DB) (*sql.DB, error)
-	// writeBatch does the fence, insertMessages, advanceChannels and COMMIT. It writes nothing below the high-water
-	// sequence that the database has of a channel: a text that reaches the server after its connection was given up, and
-	// after what was written since, must have no effect. The error is ErrFenced if the lease row is not ours, and
-	// errLongWay, nothing being written, for a batch to write in a transaction of several statements.
-	writeBatch(ctx context.Context, to *single, lease string, rows []*row, advances []*advance) error
+	// writeBatch does the fence, insertMessages, advanceChannels and COMMIT. It writes nothing in another epoch than the
+	// lease's. The error is ErrFenced if the lease row is not ours, and errLongWay, nothing being written, for a batch to
+	// write in a transaction of several statements.
+	writeBatch(ctx context.Context, to *single, lease lease, rows []*row, advances []*advance) error
 }
 
 var errLongWay = errors.New("not possible in one round trip")

@@ -17,6 +17,14 @@ type Lease struct {
 	Tick   uint64
 }
 
+// lease is one that we hold.
+type lease struct {
+	id string // ours in StoreLock
+	// epoch is part of what a batch that travels as one text asserts. It ends when such a text may still be on its way, so
+	// that it has no effect when it comes. Only a batchWriter has one.
+	epoch uint64
+}
+
 // TryLease takes the lease for id if it is free, that is released, or id's already. held says whether it is ours then.
 //
 // If another holds it, now is what TryLease saw. A server that sees the same Lease for longer than a living holder
@@ -39,11 +47,15 @@ func (s *Store) TryLease(ctx context.Context, id string, seen Lease) (held bool,
 	if now.Holder != "" && now.Holder != id && now != seen {
 		return false, now, nil
 	}
+	taken := lease{id: id}
 	// Two that want the row at once wait for each other here, and the second finds it changed.
 	err = s.attempt(ctx, func(t *transaction) error {
 		changed, err := t.exec(ctx, s.text.takeLease, id, now.Holder, now.Tick)
 		if err == nil && changed == 0 {
 			return errTookOver
+		}
+		if err == nil {
+			taken.epoch, err = s.endEpoch(ctx, t)
 		}
 		return err
 	})
@@ -56,7 +68,7 @@ func (s *Store) TryLease(ctx context.Context, id string, seen Lease) (held bool,
 		return false, now, s.readError(ctx, fmt.Errorf("take lease: %w", err))
 	}
 	s.mu.Lock()
-	s.lease = id
+	s.lease = taken
 	s.mu.Unlock()
 	return true, Lease{Holder: id, Tick: now.Tick + 1}, nil
 }
@@ -92,10 +104,10 @@ func (s *Store) RenewLease(ctx context.Context) error {
 // lease is not ours. It tries until ctx ends.
 func (s *Store) ReleaseLease(ctx context.Context) error {
 	s.mu.Lock()
-	lease := s.lease
-	s.lease = ""
+	id := s.lease.id
+	s.lease = lease{}
 	s.mu.Unlock()
-	if lease == "" {
+	if id == "" {
 		return nil
 	}
 	if s.closed.Load() {
@@ -104,7 +116,7 @@ func (s *Store) ReleaseLease(ctx context.Context) error {
 	var wait backoff
 	for { // connections that were idle may be broken
 		err := s.attempt(ctx, func(t *transaction) error {
-			_, err := t.exec(ctx, s.text.releaseLease, lease)
+			_, err := t.exec(ctx, s.text.releaseLease, id)
 			return err
 		})
 		if err == nil {
@@ -134,22 +146,41 @@ func (s *Store) proved(began time.Time) {
 }
 
 // held returns the lease that we hold as far as memory knows, or why there is none.
-func (s *Store) held() (string, error) {
+func (s *Store) held() (lease, error) {
 	if s.closed.Load() {
-		return "", ErrClosed
+		return lease{}, ErrClosed
 	}
 	s.mu.RLock()
 	defer s.mu.RUnlock()
-	if s.lease == "" {
-		return "", ErrFenced
+	if s.lease.id == "" {
+		return lease{}, ErrFenced
 	}
 	return s.lease, nil
 }
 
-func (s *Store) dropLease(lease string) {
+func (s *Store) dropLease(id string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.lease == lease {
-		s.lease = ""
+	if s.lease.id == id {
+		s.lease = lease{}
 	}
+}
+
+// endEpoch ends the epoch of the lease in a transaction that holds it, and returns the next, which begins for the database
+// when that is committed, and for this server with beginEpoch.
+func (s *Store) endEpoch(ctx context.Context, t *transaction) (next uint64, err error) {
+	if s.batches == nil {
+		return 0, nil
+	}
+	if _, err := t.exec(ctx, "UPDATE StoreLock SET epoch = epoch + 1"); err != nil {
+		return 0, err
+	}
+	err = t.query(ctx, "SELECT epoch FROM StoreLock", func(rows *sql.Rows) error { return rows.Scan(&next) })
+	return next, err
+}
+
+func (s *Store) beginEpoch(next uint64) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.lease.epoch = max(s.lease.epoch, next) // higher already if the lease was lost and taken since
 }

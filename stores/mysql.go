@@ -169,12 +169,12 @@ const (
 	mysqlAdvanceChannelsEnd = " ON DUPLICATE KEY UPDATE maxseq = VALUES(maxseq), msgs = msgs + VALUES(msgs), bytes = bytes + VALUES(bytes)"
 
 	// A batch in one text: mysqlBatchBegin, mysqlInsertMessages with its rows, mysqlBatchAdvance for each channel,
-	// mysqlBatchCommit. The server stops at the first statement that fails. So that one does, unless the lease is ours and
-	// the channel not further than we know, the column of that channel is given a value that it does not take.
-	// The lease row is given one if a channel has no row, which no update would notice.
-	mysqlBatchBegin    = "START TRANSACTION; UPDATE StoreLock SET tick = IF(id = ? AND (SELECT COUNT(*) FROM Channels WHERE id IN ("
+	// mysqlBatchCommit. The server stops at the first statement that fails. So that one does, a column is given a value that
+	// it does not take: that of the lease row unless it is ours, in its epoch, and each channel has a row, which no update
+	// would miss; that of a channel if there is no such lease row.
+	mysqlBatchBegin    = "START TRANSACTION; UPDATE StoreLock SET tick = IF(id = ? AND epoch = ? AND (SELECT COUNT(*) FROM Channels WHERE id IN ("
 	mysqlBatchChannels = ")) = ?, tick + 1, -1); "
-	mysqlBatchAdvance  = "; UPDATE Channels SET maxseq = IF(COALESCE(maxseq, 0) < ? AND (SELECT COUNT(*) FROM StoreLock WHERE id = ?) = 1, ?, -1), msgs = msgs + ?, bytes = bytes + ? WHERE id = ?"
+	mysqlBatchAdvance  = "; UPDATE Channels SET maxseq = IF((SELECT COUNT(*) FROM StoreLock WHERE id = ?) = 1, ?, -1), msgs = msgs + ?, bytes = bytes + ? WHERE id = ?"
 	mysqlBatchCommit   = "; COMMIT"
 
 	mysqlSaveProgress    = "INSERT INTO SubsPending (subid, `row`, seq, lastsent, pending, acks) VALUES "
@@ -259,7 +259,7 @@ func mysqlSize(r *row) int {
 	return size
 }
 
-func (m *mysql) writeBatch(ctx context.Context, to *single, lease string, rows []*row, advances []*advance) error {
+func (m *mysql) writeBatch(ctx context.Context, to *single, lease lease, rows []*row, advances []*advance) error {
 	size := 0
 	for _, r := range rows {
 		size += mysqlSize(r)
@@ -267,7 +267,7 @@ func (m *mysql) writeBatch(ctx context.Context, to *single, lease string, rows [
 	if len(rows) >= mysqlTextRows || len(advances) > mysqlKeys || size+512*(1+len(advances)) > m.packet {
 		return errLongWay
 	}
-	args := append(make([]any, 0, 2+12*len(rows)+7*len(advances)), lease)
+	args := append(make([]any, 0, 3+12*len(rows)+6*len(advances)), lease.id, lease.epoch)
 	for _, a := range advances {
 		args = append(args, a.channel.id)
 	}
@@ -276,7 +276,7 @@ func (m *mysql) writeBatch(ctx context.Context, to *single, lease string, rows [
 		args = r.columns(args)
 	}
 	for _, a := range advances {
-		args = append(args, a.from, lease, a.last, a.msgs, a.bytes, a.channel.id)
+		args = append(args, lease.id, a.last, a.msgs, a.bytes, a.channel.id)
 	}
 	text := mysqlBatchBegin + repeat("?", ",", len(advances)) + mysqlBatchChannels + mysqlInsertMessages + repeat(mysqlInsertMessagesRow, ",", len(rows)) + repeat(mysqlBatchAdvance, "", len(advances)) + mysqlBatchCommit
 	err := to.exec(ctx, text, args...)

@@ -175,29 +175,29 @@ WHERE Channels.id = a.id`
 
 	// The three steps of a batch at once, and as a transaction of its own. Nothing is inserted unless the lease row was
 	// ours when it was locked; the steps see each other's outcome by RETURNING only, and that is all they need. A channel
-	// that has no row, or is further than we know, is a division by zero, which undoes the rest.
+	// that has no row is a division by zero, which undoes the rest.
 	postgresWriteBatch = `WITH fence AS (
-    UPDATE StoreLock SET tick = tick + 1 WHERE id = $1 RETURNING id
+    UPDATE StoreLock SET tick = tick + 1 WHERE id = $1 AND epoch = $2 RETURNING id
 ), inserted AS (
     INSERT INTO Messages (id, seq, timestamp, size, data, event_id, aggregate_type, aggregate_id, event_version, event_type, event_data, metadata)
     SELECT id, seq, timestamp, size, data, event_id, aggregate_type, aggregate_id, event_version, event_type, event_data::jsonb, metadata::jsonb
-    FROM unnest($2::integer[], $3::bigint[], $4::bigint[], $5::integer[], $6::bytea[], $7::text[], $8::text[], $9::text[], $10::bigint[], $11::text[], $12::text[], $13::text[])
+    FROM unnest($3::integer[], $4::bigint[], $5::bigint[], $6::integer[], $7::bytea[], $8::text[], $9::text[], $10::text[], $11::bigint[], $12::text[], $13::text[], $14::text[])
     AS r (id, seq, timestamp, size, data, event_id, aggregate_type, aggregate_id, event_version, event_type, event_data, metadata)
     WHERE EXISTS (SELECT 1 FROM fence)
 ), advanced AS (
     UPDATE Channels SET maxseq = a.maxseq, msgs = Channels.msgs + a.msgs, bytes = Channels.bytes + a.bytes
-    FROM unnest($14::integer[], $15::bigint[], $16::bigint[], $17::bigint[], $18::bigint[]) AS a (id, maxseq, msgs, bytes, first)
-    WHERE Channels.id = a.id AND COALESCE(Channels.maxseq, 0) < a.first AND EXISTS (SELECT 1 FROM fence)
+    FROM unnest($15::integer[], $16::bigint[], $17::bigint[], $18::bigint[]) AS a (id, maxseq, msgs, bytes)
+    WHERE Channels.id = a.id AND EXISTS (SELECT 1 FROM fence)
     RETURNING Channels.id
 )
-SELECT (SELECT COUNT(*) FROM fence), 1 / (CASE WHEN NOT EXISTS (SELECT 1 FROM fence) OR (SELECT COUNT(*) FROM advanced) = cardinality($14::integer[]) THEN 1 ELSE 0 END)`
+SELECT (SELECT COUNT(*) FROM fence), 1 / (CASE WHEN NOT EXISTS (SELECT 1 FROM fence) OR (SELECT COUNT(*) FROM advanced) = cardinality($15::integer[]) THEN 1 ELSE 0 END)`
 
 	// A batch of one row: arrays of one would take half as long again. The columns are those of row.columns.
 	postgresWriteOne = `WITH fence AS (
-    UPDATE StoreLock SET tick = tick + 1 WHERE id = $13 RETURNING id
+    UPDATE StoreLock SET tick = tick + 1 WHERE id = $13 AND epoch = $14 RETURNING id
 ), advanced AS (
-    UPDATE Channels SET maxseq = $2, msgs = msgs + 1, bytes = bytes + $14::bigint
-    WHERE id = $1 AND COALESCE(maxseq, 0) < $2 AND EXISTS (SELECT 1 FROM fence)
+    UPDATE Channels SET maxseq = $2, msgs = msgs + 1, bytes = bytes + $15::bigint
+    WHERE id = $1 AND EXISTS (SELECT 1 FROM fence)
     RETURNING id
 ), inserted AS (
     INSERT INTO Messages (id, seq, timestamp, size, data, event_id, aggregate_type, aggregate_id, event_version, event_type, event_data, metadata)
@@ -355,7 +355,7 @@ func advanceArrays(advances []*advance) []any {
 
 func (*postgres) openBatches(_ Options, writer *sql.DB) (*sql.DB, error) { return writer, nil }
 
-func (p *postgres) writeBatch(ctx context.Context, to *single, lease string, rows []*row, advances []*advance) error {
+func (p *postgres) writeBatch(ctx context.Context, to *single, lease lease, rows []*row, advances []*advance) error {
 	size := 0
 	for _, r := range rows {
 		size += len(r.data)
@@ -365,16 +365,11 @@ func (p *postgres) writeBatch(ctx context.Context, to *single, lease string, row
 	}
 	text, args := postgresWriteOne, []any(nil)
 	if len(rows) == 1 {
-		args = append(rows[0].columns(make([]any, 0, 14)), lease, advances[0].bytes)
+		args = append(rows[0].columns(make([]any, 0, 15)), lease.id, lease.epoch, advances[0].bytes)
 	} else {
 		text = postgresWriteBatch
-		args = append([]any{lease}, messageArrays(rows, size)...)
+		args = append([]any{lease.id, lease.epoch}, messageArrays(rows, size)...)
 		args = append(args, advanceArrays(advances)...)
-		first := newArray(oidInt8, len(advances), 8*len(advances))
-		for _, a := range advances {
-			first.int8(int64(a.from))
-		}
-		args = append(args, first.buf)
 	}
 	fences, whole := 0, 0
 	err := to.query(ctx, text, func(rows *sql.Rows) error { return rows.Scan(&fences, &whole) }, args...)

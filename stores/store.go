@@ -117,7 +117,7 @@ type Store struct {
 	creating sync.Mutex // held while a channel is created, so that a name is created once
 
 	mu         sync.RWMutex // guards what follows
-	lease      string       // our id in StoreLock, "" while we hold no lease
+	lease      lease        // zero while we hold none
 	provedAt   time.Time    // see LeaseAge
 	byName     map[string]*Channel
 	channelID  int64 // highest that was given

@@ -120,12 +120,12 @@ func (s *Store) once(ctx context.Context, fn func(*transaction) error) error {
 		return err
 	}
 	return s.attempt(ctx, func(t *transaction) error {
-		changed, err := t.exec(ctx, s.text.renewLease, lease)
+		changed, err := t.exec(ctx, s.text.renewLease, lease.id)
 		if err != nil {
 			return err
 		}
 		if changed == 0 {
-			s.dropLease(lease)
+			s.dropLease(lease.id)
 			return ErrFenced
 		}
 		return fn(t)

@@ -6,6 +6,7 @@ import (
 	"io"
 	"strings"
 	"sync"
+	"syscall"
 	"time"
 )
 
@@ -14,7 +15,8 @@ type Faults struct {
 	mu     sync.Mutex
 	commit []CommitFault
 	begin  []error
-	after  []error // become begin when a commit was lost
+	gone   func() // becomes refuse when a commit is lost
+	refuse func() // not nil: all transactions fail to begin, and it is called when one does
 	late   sync.WaitGroup
 	held   chan struct{} // of the next text that commits itself late; nil: it comes after a moment
 }
@@ -44,16 +46,21 @@ func (f *Faults) Begins(errors ...error) {
 	f.begin = append(f.begin, errors...)
 }
 
-// BeginsAfterCommit lets transactions fail to begin after the next commit that meets a fault.
-func (f *Faults) BeginsAfterCommit(errors ...error) {
+// GoneAfterCommit makes the database unreachable from the next commit that meets a fault until Clear: transactions fail to
+// begin, and each that does calls refused.
+func (f *Faults) GoneAfterCommit(refused func()) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	f.after = append(f.after, errors...)
+	f.gone = refused
 }
 
 func (f *Faults) nextBegin() (err error) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
+	if f.refuse != nil {
+		f.refuse()
+		return syscall.ECONNREFUSED
+	}
 	if len(f.begin) > 0 {
 		err, f.begin = f.begin[0], f.begin[1:]
 	}
@@ -68,7 +75,7 @@ func (f *Faults) nextCommit() CommitFault {
 	}
 	fault := f.commit[0]
 	f.commit = f.commit[1:]
-	f.begin, f.after = append(f.begin, f.after...), nil
+	f.refuse, f.gone = f.gone, nil
 	return fault
 }
 
@@ -103,7 +110,7 @@ func (f *Faults) Wait() { f.late.Wait() }
 func (f *Faults) Clear() {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	f.commit, f.begin, f.after = nil, nil, nil
+	f.commit, f.begin, f.gone, f.refuse = nil, nil, nil, nil
 }
 
 // Wrap returns a connector whose connections have the faults.

@@ -72,6 +72,7 @@ func Run(t *testing.T, open func(t *testing.T) stores.Options) {
 		{"DocumentIndex", testDocumentIndex},
 		{"CommitLost", testCommitLost},
 		{"LateBatch", testLateBatch},
+		{"LateAfterReread", testLateAfterReread},
 		{"OutcomeUnknown", testOutcomeUnknown},
 		{"ConnectionLost", testConnectionLost},
 		{"Locked", testLocked},
