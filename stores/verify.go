@@ -112,7 +112,7 @@ func Verify(ctx context.Context, o Options, v Verification) (*Report, error) {
 		Verification: v,
 		dialect:      d,
 		texts:        d.verifyTexts(),
-		q:            snapshotReader{tx},
+		q:            &snapshotReader{tx, map[string]*sql.Stmt{}},
 		workers:      runtime.GOMAXPROCS(0),
 		report:       &Report{Driver: o.Driver, Schema: version},
 		findings:     newFindings(v.Limit),
@@ -153,11 +153,28 @@ func verifiable(ctx context.Context, d dialect, db *sql.DB, driver string) (int6
 	return version, nil
 }
 
-// snapshotReader reads in the transaction of Verify.
-type snapshotReader struct{ tx *sql.Tx }
+// snapshotReader reads in the transaction of Verify. What has parameters is asked again and again, and so prepared, without
+// which PostgreSQL would also send bytes as hexadecimal digits.
+type snapshotReader struct {
+	tx       *sql.Tx
+	prepared map[string]*sql.Stmt
+}
 
-func (s snapshotReader) query(ctx context.Context, text string, scan func(*sql.Rows) error, args ...any) error {
-	rows, err := s.tx.QueryContext(ctx, text, args...)
+func (s *snapshotReader) query(ctx context.Context, text string, scan func(*sql.Rows) error, args ...any) error {
+	if len(args) > 0 && s.prepared[text] == nil {
+		stmt, err := s.tx.PrepareContext(ctx, text) //nolint:sqlclosecheck // closed with its transaction
+		if err != nil {
+			return err
+		}
+		s.prepared[text] = stmt
+	}
+	var rows *sql.Rows
+	var err error
+	if stmt := s.prepared[text]; stmt != nil {
+		rows, err = stmt.QueryContext(ctx, args...)
+	} else {
+		rows, err = s.tx.QueryContext(ctx, text, args...)
+	}
 	if err != nil {
 		return err
 	}
