@@ -177,9 +177,24 @@ type rival struct {
 	conn *sql.Conn
 }
 
-func (d *database) rival() *rival {
+// rival takes locks by statements, again from the first on when the database chooses it in a deadlock with a server.
+func (d *database) rival(locks ...string) *rival {
 	d.t.Helper()
-	return d.rivalOf("BEGIN")
+	for end := time.Now().Add(adminPatience); ; {
+		r := d.rivalOf("BEGIN")
+		var err error
+		for _, text := range locks {
+			if err = r.try(text); err != nil {
+				break
+			}
+		}
+		if err == nil {
+			return r
+		}
+		if r.end("ROLLBACK"); time.Now().After(end) {
+			d.t.Fatal(err)
+		}
+	}
 }
 
 func (d *database) rivalOf(begin string) *rival {

@@ -101,8 +101,7 @@ func (c *cluster) tooManyConnections(_, progress int) {
 
 // deadlock has a session lock rows in the other order than the servers do. The database chooses who fails.
 func (c *cluster) deadlock(_, progress int) {
-	r := c.data.rival()
-	r.exec("UPDATE Channels SET name = name")
+	r := c.data.rival("UPDATE Channels SET name = name")
 	r.awaitWaiting(adminPatience)
 	if err := r.try("UPDATE StoreLock SET tick = tick"); err != nil {
 		c.t.Logf("  the other session: %v", err)
@@ -121,9 +120,7 @@ func (c *cluster) serialization(_, progress int) {
 	c.data.endSessions()
 	c.await(5, 0)
 	for range 5 {
-		r := c.data.rival()
-		r.exec("UPDATE StoreLock SET tick = tick + 1")
-		r.exec("UPDATE Channels SET name = name")
+		r := c.data.rival("UPDATE StoreLock SET tick = tick + 1", "UPDATE Channels SET name = name")
 		r.awaitWaiting(adminPatience)
 		r.end("COMMIT")
 		c.await(1, 0)
@@ -143,8 +140,7 @@ func (c *cluster) lockChannels(_, progress int) {
 
 // lockRows holds locks for longer than statements may take.
 func (c *cluster) lockRows(text string, progress int) {
-	r := c.data.rival()
-	r.exec(text)
+	r := c.data.rival(text)
 	c.await(0, 1)
 	r.end("ROLLBACK")
 	c.await(progress, 0)
