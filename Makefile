@@ -3,7 +3,7 @@ TOOL    := $(GO) tool -modfile=tools/go.mod
 TIMEOUT ?= 14m
 
 .DEFAULT_GOAL := build
-.PHONY: build test chaos test-sql-million lint generate check-generated bench profile fuzz clean
+.PHONY: build test chaos test-clock test-sql-million lint generate check-generated bench profile fuzz clean
 
 # One static binary.
 build:
@@ -16,6 +16,11 @@ PKG ?= ./...
 test:
 	test/databases/install
 	CGO_ENABLED=1 $(GO) test -race -count=1 -parallel 4 -timeout $(TIMEOUT) $(PKG)
+
+# A server whose clock is set forward and back. It builds everything once more, with a standard library of its own.
+test-clock:
+	test/databases/install
+	$(GO) test -count=1 -tags clock -run '^TestClockSteps$$' ./test
 
 # The statements of docs/sql.md on a million events of each database, with their plans.
 test-sql-million:

@@ -1,6 +1,7 @@
 package test
 
 import (
+	"crypto/rand"
 	"errors"
 	"fmt"
 	"io"
@@ -10,8 +11,10 @@ import (
 	"syscall"
 	"testing"
 
+	"github.com/nats-io/stan.go"
 	"golang.org/x/sys/unix"
 
+	eventstorev1 "github.com/nats-eventstore/nats-eventstore/proto/eventstore/v1"
 	"github.com/nats-eventstore/nats-eventstore/test/databases"
 	"github.com/nats-eventstore/nats-eventstore/test/harness"
 )
@@ -20,7 +23,7 @@ import (
 // Where no file system can be mounted, TestOutageIsNoCrash stands for it, with a limit of the size of files.
 func TestFullDisk(t *testing.T) {
 	t.Parallel()
-	dir, err := volume(t, 0)
+	dir, err := volume(t, "16m", 0)
 	if err != nil {
 		t.Logf("no file system of its own: %v", err)
 		return
@@ -29,6 +32,89 @@ func TestFullDisk(t *testing.T) {
 	outages(t, "sqlite", filepath.Join(dir, "eventstore.db"), func(*harness.Server) []outage {
 		return []outage{{"ENOSPC", func() error { return fillDisk(filler) }, func() error { return os.Remove(filler) }}}
 	})
+}
+
+// The disk of a database server fills up while events come. It refuses some or gives up; when there is room again, and it runs, the
+// publisher's retries are stored, and everything that was acknowledged is there.
+func TestFullDiskOfDatabaseServer(t *testing.T) {
+	t.Parallel()
+	for kind, size := range map[databases.Kind]string{databases.KindPostgres: "160m", databases.KindMySQL: "300m"} {
+		t.Run(string(kind), func(t *testing.T) {
+			t.Parallel()
+			dir, err := volume(t, size, 0)
+			if err != nil {
+				t.Logf("no file system of its own: %v", err)
+				return
+			}
+			db := databases.OwnIn(t, kind, dir)
+			if err := db.CreateDatabase("events"); err != nil {
+				t.Fatal(err)
+			}
+			source := db.DSN("events")
+			s := start(t, string(kind), source, "-store_timeout", "2s", "-m", "-1")
+			sc := s.connect("client")
+			_, in := subscribe(t, sc, orders, stan.DurableName("d"), stan.DeliverAllAvailable())
+			filler := filepath.Join(dir, "filler")
+			if err := fillDiskBut(filler, 20<<20); err != nil {
+				t.Fatal(err)
+			}
+			large := func(n int) []byte {
+				data := make([]byte, 256<<10)
+				_, _ = rand.Read(data) // which no database makes smaller
+				return event(t, "A", "T", withID(fmt.Sprint(n)), func(e *eventstorev1.Event) { e.EventData = data })
+			}
+			n := 1
+			next := large(n)
+			for err = sc.Publish(orders, next); err == nil && n < 1000; err = sc.Publish(orders, next) {
+				n++
+				next = large(n)
+			}
+			if err == nil || !strings.HasPrefix(err.Error(), "stan: ") || !strings.Contains(err.Error(), "the database is unavailable") {
+				t.Errorf("event %d: error %v", n, err)
+			}
+			if n == 1 {
+				t.Error("nothing was stored before the disk was full")
+			}
+			s.health("/healthz", 200, "ok")
+			if err := os.Remove(filler); err != nil {
+				t.Fatal(err)
+			}
+			if err := errors.Join(db.Kill(), db.Restart()); err != nil { // one that gave up does not come back by itself
+				t.Fatal(err)
+			}
+			s.health("/readyz", 200, "ok")
+			for err = sc.Publish(orders, next); err != nil; err = sc.Publish(orders, next) {
+				if !strings.Contains(err.Error(), "the database is unavailable") {
+					t.Fatal(err)
+				}
+			}
+			publish(t, sc, orders, large(n+1))
+			for i := range n + 1 {
+				if got := in.next(t); got.Sequence != uint64(i+1) {
+					t.Fatalf("received %d, want %d", got.Sequence, i+1)
+				}
+			}
+			contiguous(t, string(kind), source, orders, n+1)
+			harness.Verify(t, string(kind), source)
+		})
+	}
+}
+
+// fillDiskBut writes a file until its file system has only so many bytes left.
+func fillDiskBut(file string, left uint64) error {
+	var fs unix.Statfs_t
+	if err := unix.Statfs(filepath.Dir(file), &fs); err != nil {
+		return err
+	}
+	room := fs.Bavail * uint64(fs.Bsize)
+	if room < left {
+		return fmt.Errorf("fill %s: there is room for %d bytes only", file, room)
+	}
+	f, err := os.Create(file)
+	if err != nil {
+		return err
+	}
+	return errors.Join(unix.Fallocate(int(f.Fd()), 0, 0, int64(room-left)), f.Close())
 }
 
 // fillDisk writes a file until its file system is full.
@@ -56,7 +142,7 @@ func TestReadOnlyFile(t *testing.T) {
 	start(t, "sqlite", source).Stop()
 	dir := filepath.Dir(source)
 	if os.Getuid() == 0 { // whom permissions do not stop
-		read, err := volume(t, unix.MS_RDONLY, source)
+		read, err := volume(t, "16m", unix.MS_RDONLY, source)
 		if err != nil {
 			t.Logf("no read-only file system: %v", err)
 			return
@@ -79,10 +165,19 @@ func TestReadOnlyFile(t *testing.T) {
 	}
 }
 
-// volume mounts a file system of 16 MiB with copies of the files until the test ends. With MS_RDONLY it is read only.
-func volume(t *testing.T, flags uintptr, files ...string) (string, error) {
-	dir := t.TempDir()
-	if err := unix.Mount("tmpfs", dir, "tmpfs", 0, "size=16m"); err != nil {
+// volume mounts a file system of some size, in memory, with copies of the files until the test ends. With MS_RDONLY it is read only.
+func volume(t *testing.T, size string, flags uintptr, files ...string) (string, error) {
+	dir, err := os.MkdirTemp("", "volume") // in t.TempDir they could not reach it
+	if err != nil {
+		return "", err
+	}
+	t.Cleanup(func() {
+		if err := os.Remove(dir); err != nil {
+			t.Error(err)
+		}
+	})
+	size = "mode=1777,size=" + size // the accounts of database servers make directories there
+	if err := unix.Mount("tmpfs", dir, "tmpfs", 0, size); err != nil {
 		return "", err
 	}
 	t.Cleanup(func() {
@@ -95,7 +190,7 @@ func volume(t *testing.T, flags uintptr, files ...string) (string, error) {
 			return "", err
 		}
 	}
-	return dir, unix.Mount("tmpfs", dir, "tmpfs", unix.MS_REMOUNT|flags, "size=16m")
+	return dir, unix.Mount("tmpfs", dir, "tmpfs", unix.MS_REMOUNT|flags, size)
 }
 
 func duplicate(from, to string) error {

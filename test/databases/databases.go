@@ -123,7 +123,14 @@ var databases atomic.Int64
 // stopped when the test ends.
 func Own(t testing.TB, kind Kind) *Server {
 	t.Helper()
-	s := required(t)(Start(kind, Fast))
+	return OwnIn(t, kind, "")
+}
+
+// OwnIn is Own with the server's directory in another one, which the test
+// removes later.
+func OwnIn(t testing.TB, kind Kind, parent string) *Server {
+	t.Helper()
+	s := required(t)(startIn(parent, kind, Fast))
 	stopAtEnd(t, s)
 	return s
 }

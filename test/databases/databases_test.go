@@ -144,7 +144,7 @@ func TestSweepSparesTheLiving(t *testing.T) {
 	if err := os.Chtimes(s.directory.lockName(), old, old); err != nil {
 		t.Fatal(err)
 	}
-	dead, err := newDirectory("dead", "nobody")
+	dead, err := newDirectory("", "dead", "nobody")
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -24,11 +24,12 @@ type directory struct {
 
 const prefix = "nats-eventstore-"
 
-// newDirectory makes a directory that belongs to the named account if we are
-// root, because database servers refuse to run as root.
-func newDirectory(kind, account string) (*directory, error) {
+// newDirectory makes a directory in parent, "" for the system's temporary one,
+// that belongs to the named account if we are root, because database servers
+// refuse to run as root.
+func newDirectory(parent, kind, account string) (*directory, error) {
 	sweep()
-	path, err := os.MkdirTemp("", prefix+kind+"-")
+	path, err := os.MkdirTemp(parent, prefix+kind+"-")
 	if err != nil {
 		return nil, err
 	}

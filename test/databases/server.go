@@ -90,16 +90,18 @@ type Server struct {
 
 // Start starts a server on a new directory. The error is a *MissingError if
 // the server is not installed. Stop removes it.
-func Start(kind Kind, d Durability) (*Server, error) {
+func Start(kind Kind, d Durability) (*Server, error) { return startIn("", kind, d) }
+
+func startIn(parent string, kind Kind, d Durability) (*Server, error) {
 	e, err := find(kind)
 	if err != nil {
 		return nil, err
 	}
-	return startEngine(kind, e, d)
+	return startEngine(parent, kind, e, d)
 }
 
-func startEngine(kind Kind, e engine, d Durability) (*Server, error) {
-	dir, err := newDirectory(string(kind), e.user())
+func startEngine(parent string, kind Kind, e engine, d Durability) (*Server, error) {
+	dir, err := newDirectory(parent, string(kind), e.user())
 	if err != nil {
 		return nil, fmt.Errorf("start %s: %w", kind, err)
 	}
