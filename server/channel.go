@@ -153,7 +153,7 @@ func (c *channel) read(ctx context.Context, from, to uint64, max int) ([]stores.
 		return nil, nil
 	}
 	if msgs := c.tail.read(from, to, max); msgs != nil {
-		return msgs, nil
+		return within(msgs, batchBytes), nil
 	}
 	return c.readStored(ctx, from, to, max, batchBytes)
 }

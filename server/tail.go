@@ -152,3 +152,15 @@ func (t *tail) read(from, to uint64, max int) []stores.Message {
 	}
 	return append([]stores.Message(nil), rest...)
 }
+
+// within returns the first messages, of no more than a number of bytes but at least one, and lets go of the others: who takes
+// long over the first would keep them in memory for nothing.
+func within(msgs []stores.Message, bytes int) []stores.Message {
+	for i, m := range msgs {
+		if bytes -= len(m.Data); bytes < 0 && i > 0 {
+			clear(msgs[i:])
+			return msgs[:i]
+		}
+	}
+	return msgs
+}

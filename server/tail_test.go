@@ -58,6 +58,26 @@ func TestTail(t *testing.T) {
 	}
 }
 
+// A read of the tail is bounded in bytes, and holds nothing beyond.
+func TestWithin(t *testing.T) {
+	t.Parallel()
+	for bytes, want := range map[int]int{0: 1, 9: 1, 10: 1, 19: 1, 20: 2, 49: 4, 50: 5, 99: 5} {
+		all := messages(1, 5, 10)
+		got := within(all, bytes)
+		if len(got) != want {
+			t.Errorf("%d messages within %d bytes, want %d", len(got), bytes, want)
+		}
+		for i, m := range all {
+			if held := m.Data != nil; held != (i < want) {
+				t.Errorf("%d bytes: message %d is held: %v", bytes, i+1, held)
+			}
+		}
+	}
+	if got := within(nil, 1); len(got) != 0 {
+		t.Errorf("%d messages of none", len(got))
+	}
+}
+
 // All tails together keep to their bound: the channels that were published to the longest ago forget theirs.
 func TestTailsShareABound(t *testing.T) {
 	t.Parallel()

@@ -18,6 +18,7 @@ import (
 	"github.com/nats-io/stan.go"
 	"github.com/nats-io/stan.go/pb"
 
+	"github.com/nats-eventstore/nats-eventstore/test/authority"
 	"github.com/nats-eventstore/nats-eventstore/test/databases"
 )
 
@@ -218,12 +219,12 @@ func TestEmbeddedOperator(t *testing.T) {
 
 func TestEmbeddedTLS(t *testing.T) {
 	t.Parallel()
-	ca := newAuthority(t)
-	serverCert, clientCert := ca.issue("server"), ca.issue("client")
+	ca := authority.New(t)
+	serverCert, clientCert := ca.Issue("server"), ca.Issue("client")
 	block := func(more string) string {
-		return fmt.Sprintf("tls { cert_file: %q, key_file: %q, ca_file: %q %s }\n", serverCert.cert, serverCert.key, ca.file, more)
+		return fmt.Sprintf("tls { cert_file: %q, key_file: %q, ca_file: %q %s }\n", serverCert.Cert, serverCert.Key, ca.File, more)
 	}
-	trusting, identified := nats.RootCAs(ca.file), nats.ClientCert(clientCert.cert, clientCert.key)
+	trusting, identified := nats.RootCAs(ca.File), nats.ClientCert(clientCert.Cert, clientCert.Key)
 	for name, conf := range map[string]string{
 		"TLS":             block(""),
 		"handshake first": block(", handshake_first: true"),
@@ -342,12 +343,12 @@ func TestReload(t *testing.T) {
 // With external NATS servers, the streaming part logs in like a client.
 func TestExternalAuthentication(t *testing.T) {
 	t.Parallel()
-	ca := newAuthority(t)
-	serverCert, clientCert := ca.issue("server"), ca.issue("client")
-	tlsBlock := fmt.Sprintf("tls { cert_file: %q, key_file: %q, ca_file: %q, verify: true }", serverCert.cert, serverCert.key, ca.file)
+	ca := authority.New(t)
+	serverCert, clientCert := ca.Issue("server"), ca.Issue("client")
+	tlsBlock := fmt.Sprintf("tls { cert_file: %q, key_file: %q, ca_file: %q, verify: true }", serverCert.Cert, serverCert.Key, ca.File)
 	key, public, seed := keyPair(t)
 	op := newOperator(t)
-	identified := []nats.Option{nats.RootCAs(ca.file), nats.ClientCert(clientCert.cert, clientCert.key)}
+	identified := []nats.Option{nats.RootCAs(ca.File), nats.ClientCert(clientCert.Cert, clientCert.Key)}
 	login := func(text string) []string {
 		return []string{"-sc", write(t, "streaming.conf", "streaming { "+text+" }")}
 	}
@@ -366,9 +367,9 @@ func TestExternalAuthentication(t *testing.T) {
 		"token":       {`authorization { token: secret }`, "nats://127.0.0.1:%d", login("token: secret"), []nats.Option{nats.Token("secret")}},
 		"nkey":        {`authorization { users: [{nkey: ` + public + `}] }`, "nats://127.0.0.1:%d", login(fmt.Sprintf("nkey_seed_file: %q", seed)), []nats.Option{nats.Nkey(public, key.Sign)}},
 		"credentials": {op.conf, "nats://127.0.0.1:%d", login(fmt.Sprintf("credentials: %q", op.credentials())), []nats.Option{nats.UserCredentials(op.credentials())}},
-		"TLS flags":   {tlsBlock, "nats://127.0.0.1:%d", []string{"-tls_client_cert", clientCert.cert, "-tls_client_key=" + clientCert.key, "--tls_client_cacert", ca.file}, identified},
-		"TLS block":   {tlsBlock, "nats://127.0.0.1:%d", login(fmt.Sprintf("secure: true, tls { client_cert: %q, client_key: %q, client_ca: %q, server_name: localhost }", clientCert.cert, clientCert.key, ca.file)), identified},
-		"no verify":   {tlsBlock, "nats://127.0.0.1:%d", login(fmt.Sprintf("tls { client_cert: %q, client_key: %q, skip_verify: true }", clientCert.cert, clientCert.key)), identified},
+		"TLS flags":   {tlsBlock, "nats://127.0.0.1:%d", []string{"-tls_client_cert", clientCert.Cert, "-tls_client_key=" + clientCert.Key, "--tls_client_cacert", ca.File}, identified},
+		"TLS block":   {tlsBlock, "nats://127.0.0.1:%d", login(fmt.Sprintf("secure: true, tls { client_cert: %q, client_key: %q, client_ca: %q, server_name: localhost }", clientCert.Cert, clientCert.Key, ca.File)), identified},
+		"no verify":   {tlsBlock, "nats://127.0.0.1:%d", login(fmt.Sprintf("tls { client_cert: %q, client_key: %q, skip_verify: true }", clientCert.Cert, clientCert.Key)), identified},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()

@@ -38,18 +38,39 @@ func start(t *testing.T, driver, source string, args ...string) (s *harness.Serv
 // dial returns a client that speaks gRPC.
 func dial(t *testing.T, address string) client {
 	t.Helper()
-	return eventstorev1connect.NewEventStoreClient(httpClient(t, nil), "http://"+address, connect.WithGRPC())
+	return dialTLS(t, address, nil)
 }
 
-// httpClient speaks HTTP/2, without TLS if config is nil.
-func httpClient(t *testing.T, config *tls.Config) *http.Client {
+// dialTLS is dial, over TLS unless config is nil.
+func dialTLS(t *testing.T, address string, config *tls.Config) client {
 	t.Helper()
-	var protocols http.Protocols
-	protocols.SetHTTP2(config != nil)
-	protocols.SetUnencryptedHTTP2(config == nil)
-	transport := &http.Transport{TLSClientConfig: config, Protocols: &protocols}
+	return eventstorev1connect.NewEventStoreClient(&http.Client{Transport: http2(t, config)}, url(address, config), connect.WithGRPC())
+}
+
+func url(address string, config *tls.Config) string {
+	if config == nil {
+		return "http://" + address
+	}
+	return "https://" + address
+}
+
+// http2 speaks HTTP/2 and nothing else, without TLS if config is nil.
+func http2(t *testing.T, config *tls.Config) *http.Transport {
+	t.Helper()
+	transport := http1(t, config)
+	transport.Protocols.SetHTTP1(false)
+	transport.Protocols.SetHTTP2(config != nil)
+	transport.Protocols.SetUnencryptedHTTP2(config == nil)
+	return transport
+}
+
+// http1 is http2 for HTTP/1.1.
+func http1(t *testing.T, config *tls.Config) *http.Transport {
+	t.Helper()
+	transport := &http.Transport{TLSClientConfig: config.Clone(), Protocols: new(http.Protocols)} // it adds protocols to its configuration
+	transport.Protocols.SetHTTP1(true)
 	t.Cleanup(transport.CloseIdleConnections)
-	return &http.Client{Transport: transport}
+	return transport
 }
 
 func patient(t *testing.T) context.Context {

@@ -1,4 +1,5 @@
-package test
+// Package authority makes certificates for tests of TLS.
+package authority
 
 import (
 	"crypto/ecdsa"
@@ -9,24 +10,28 @@ import (
 	"encoding/pem"
 	"math/big"
 	"net"
+	"os"
+	"path/filepath"
 	"testing"
 	"time"
 )
 
-// authority is a certificate authority of a test.
-type authority struct {
-	t    *testing.T
-	file string // its certificate
+// Authority is a certificate authority of a test. Its files are removed when the test ends.
+type Authority struct {
+	File string // its certificate
+
+	t    testing.TB
 	cert *x509.Certificate
 	key  *ecdsa.PrivateKey
 }
 
-// identity is a certificate and its key, as files.
-type identity struct{ cert, key string }
+// Identity is a certificate and its key, as files.
+type Identity struct{ Cert, Key string }
 
-func newAuthority(t *testing.T) *authority {
+// New returns an authority that nobody knows yet.
+func New(t testing.TB) *Authority {
 	t.Helper()
-	a := &authority{t: t}
+	a := &Authority{t: t}
 	template := a.template("authority")
 	template.IsCA, template.BasicConstraintsValid = true, true
 	template.KeyUsage = x509.KeyUsageCertSign
@@ -36,12 +41,12 @@ func newAuthority(t *testing.T) *authority {
 	if a.cert, err = x509.ParseCertificate(der); err != nil {
 		t.Fatal(err)
 	}
-	a.file = a.write("ca.pem", "CERTIFICATE", der)
+	a.File = a.write("ca.pem", "CERTIFICATE", der)
 	return a
 }
 
-// issue returns an identity for the name, and for a server on this machine.
-func (a *authority) issue(name string) identity {
+// Issue returns an identity for the name, and for a server on this machine.
+func (a *Authority) Issue(name string) Identity {
 	a.t.Helper()
 	key := a.newKey()
 	template := a.template(name)
@@ -51,13 +56,20 @@ func (a *authority) issue(name string) identity {
 	if err != nil {
 		a.t.Fatal(err)
 	}
-	return identity{
-		cert: a.write("cert.pem", "CERTIFICATE", a.sign(template, a.cert, &key.PublicKey, a.key)),
-		key:  a.write("key.pem", "EC PRIVATE KEY", der),
+	return Identity{
+		Cert: a.write("cert.pem", "CERTIFICATE", a.sign(template, a.cert, &key.PublicKey, a.key)),
+		Key:  a.write("key.pem", "EC PRIVATE KEY", der),
 	}
 }
 
-func (a *authority) template(name string) *x509.Certificate {
+// Pool is what trusts this authority alone.
+func (a *Authority) Pool() *x509.CertPool {
+	pool := x509.NewCertPool()
+	pool.AddCert(a.cert)
+	return pool
+}
+
+func (a *Authority) template(name string) *x509.Certificate {
 	a.t.Helper()
 	serial, err := rand.Int(rand.Reader, big.NewInt(1<<62))
 	if err != nil {
@@ -72,7 +84,7 @@ func (a *authority) template(name string) *x509.Certificate {
 	}
 }
 
-func (a *authority) newKey() *ecdsa.PrivateKey {
+func (a *Authority) newKey() *ecdsa.PrivateKey {
 	a.t.Helper()
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	if err != nil {
@@ -81,7 +93,7 @@ func (a *authority) newKey() *ecdsa.PrivateKey {
 	return key
 }
 
-func (a *authority) sign(template, parent *x509.Certificate, public *ecdsa.PublicKey, key *ecdsa.PrivateKey) []byte {
+func (a *Authority) sign(template, parent *x509.Certificate, public *ecdsa.PublicKey, key *ecdsa.PrivateKey) []byte {
 	a.t.Helper()
 	der, err := x509.CreateCertificate(rand.Reader, template, parent, public, key)
 	if err != nil {
@@ -90,7 +102,11 @@ func (a *authority) sign(template, parent *x509.Certificate, public *ecdsa.Publi
 	return der
 }
 
-func (a *authority) write(name, kind string, der []byte) string {
+func (a *Authority) write(name, kind string, der []byte) string {
 	a.t.Helper()
-	return write(a.t, name, string(pem.EncodeToMemory(&pem.Block{Type: kind, Bytes: der})))
+	file := filepath.Join(a.t.TempDir(), name)
+	if err := os.WriteFile(file, pem.EncodeToMemory(&pem.Block{Type: kind, Bytes: der}), 0o600); err != nil {
+		a.t.Fatal(err)
+	}
+	return file
 }
