@@ -1,0 +1,250 @@
+package eventstore_test
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+	"log"
+	"os"
+	"os/exec"
+	"strconv"
+	"syscall"
+	"testing"
+	"time"
+
+	_ "modernc.org/sqlite" // the read models' database
+
+	eventstore "github.com/nats-eventstore/nats-eventstore/client"
+	"github.com/nats-eventstore/nats-eventstore/test/databases"
+	"github.com/nats-eventstore/nats-eventstore/test/harness"
+	"github.com/nats-eventstore/nats-eventstore/test/process"
+)
+
+func TestMain(m *testing.M) { harness.Main(m) }
+
+// The events of an account, and what they add up to.
+type (
+	AccountOpened struct{ Owner string }
+	Deposited     struct{ Cents int64 }
+	Withdrawn     struct{ Cents int64 }
+
+	Account struct {
+		Owner   string
+		Balance int64
+	}
+)
+
+var errTooPoor = errors.New("the balance is too low")
+
+func accountEvents() *eventstore.Registry {
+	registry := eventstore.NewRegistry()
+	eventstore.Register[AccountOpened](registry, "AccountOpened")
+	eventstore.Register[Deposited](registry, "Deposited")
+	eventstore.Register[Withdrawn](registry, "Withdrawn")
+	return registry
+}
+
+func accounts(client *eventstore.Client) *eventstore.Repository[Account] {
+	return &eventstore.Repository[Account]{
+		Client: client, Channel: "eventstore.accounts", AggregateType: "Account", Registry: accountEvents(),
+		Apply: func(a Account, e *eventstore.Event) Account {
+			switch data := e.Data.(type) {
+			case AccountOpened:
+				a.Owner = data.Owner
+			case Deposited:
+				a.Balance += data.Cents
+			case Withdrawn:
+				a.Balance -= data.Cents
+			}
+			return a
+		},
+	}
+}
+
+// Commands decide on fresh state, and their events are stored only if it still was that.
+func ExampleRepository_Execute() {
+	ctx, client, stop := connect()
+	defer stop()
+	accounts := accounts(client)
+	open := func(Account, uint64) ([]any, error) {
+		return []any{AccountOpened{Owner: "Ada"}, Deposited{Cents: 1000}}, nil
+	}
+	withdraw := func(cents int64) func(Account, uint64) ([]any, error) {
+		return func(a Account, _ uint64) ([]any, error) {
+			if a.Balance < cents {
+				return nil, errTooPoor
+			}
+			return []any{Withdrawn{Cents: cents}}, nil
+		}
+	}
+	// A request that comes twice is stored once: its events carry the command's identifier.
+	for range 2 {
+		state, err := accounts.Execute(ctx, "account-1", open, eventstore.Command("request-1"))
+		fmt.Println(state.Owner, state.Balance, err)
+	}
+	state, err := accounts.Execute(ctx, "account-1", withdraw(400))
+	fmt.Println(state.Owner, state.Balance, err)
+	_, err = accounts.Execute(ctx, "account-1", withdraw(700))
+	fmt.Println(err)
+	// Output:
+	// Ada 1000 <nil>
+	// Ada 1000 <nil>
+	// Ada 600 <nil>
+	// the balance is too low
+}
+
+// Events of several aggregates are stored together, if all of them are as expected.
+func ExampleClient_Append() {
+	ctx, client, stop := connect()
+	defer stop()
+	transfer := []eventstore.NewEvent{
+		{ID: "transfer-1-out", Type: "Withdrawn", AggregateType: "Account", AggregateID: "a", Payload: []byte(`{"Cents":500}`)},
+		{ID: "transfer-1-in", Type: "Deposited", AggregateType: "Account", AggregateID: "b", Payload: []byte(`{"Cents":500}`)},
+	}
+	_, err := client.Append(ctx, "eventstore.accounts", transfer, eventstore.Exists("Account", "a"))
+	var conflict *eventstore.ConflictError
+	fmt.Println(errors.As(err, &conflict))
+
+	opened := []eventstore.NewEvent{{Type: "AccountOpened", AggregateType: "Account", AggregateID: "a", Payload: []byte(`{"Owner":"Ada"}`)}}
+	fmt.Println(client.Append(ctx, "eventstore.accounts", opened, eventstore.NoEvents("Account", "a")))
+	fmt.Println(client.Append(ctx, "eventstore.accounts", transfer, eventstore.AtVersion("Account", "a", 1)))
+	// Output:
+	// true
+	// [{1 1}] <nil>
+	// [{2 2} {3 1}] <nil>
+}
+
+// A projection's effects and its checkpoint are in one transaction.
+func ExampleProjector() {
+	ctx, client, stop := connect()
+	defer stop()
+	deposit(ctx, client, "account-1", 300, 200)
+	deposit(ctx, client, "account-2", 50)
+
+	db, err := sql.Open("sqlite", ":memory:")
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer db.Close()
+	db.SetMaxOpenConns(1) // a database in memory is that of its connection
+	if _, err := db.ExecContext(ctx, "CREATE TABLE balances (account TEXT PRIMARY KEY, cents INTEGER NOT NULL)"); err != nil {
+		log.Fatal(err)
+	}
+	running, caughtUp := context.WithCancel(ctx)
+	projector := eventstore.Projector{
+		Name: "balances", DB: db, Dialect: eventstore.SQLite, Registry: accountEvents(),
+		Source: client.Source("eventstore.accounts", eventstore.Filter{EventTypes: []string{"Deposited"}}),
+		Apply: func(ctx context.Context, tx *sql.Tx, event *eventstore.Event) error {
+			_, err := tx.ExecContext(ctx, "INSERT INTO balances VALUES (?, ?) ON CONFLICT (account) DO UPDATE SET cents = cents + excluded.cents",
+				event.AggregateID, event.Data.(Deposited).Cents)
+			return err
+		},
+		CaughtUp: caughtUp, // a service would go on
+	}
+	fmt.Println(projector.Run(running))
+	for _, account := range []string{"account-1", "account-2"} {
+		var cents int64
+		err := db.QueryRowContext(ctx, "SELECT cents FROM balances WHERE account = ?", account).Scan(&cents)
+		fmt.Println(account, cents, err)
+	}
+	// Output:
+	// context canceled
+	// account-1 500 <nil>
+	// account-2 50 <nil>
+}
+
+// Work that fails is done again, and remembered when it is done.
+func ExampleReactor() {
+	ctx, client, stop := connect()
+	defer stop()
+	deposit(ctx, client, "account-1", 20000, 100)
+
+	db, err := sql.Open("sqlite", ":memory:")
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer db.Close()
+	db.SetMaxOpenConns(1)
+	running, done := context.WithCancel(ctx)
+	attempts := 0
+	reactor := eventstore.Reactor{
+		Name: "reports", DB: db, Dialect: eventstore.SQLite, Registry: accountEvents(),
+		Handle: func(_ context.Context, event *eventstore.Event) error {
+			deposited := event.Data.(Deposited)
+			if attempts++; attempts == 1 {
+				return errors.New("the mail server is busy")
+			}
+			if deposited.Cents >= 10000 {
+				fmt.Printf("to the tax office: %s received %d\n", event.AggregateID, deposited.Cents)
+			} else {
+				done()
+			}
+			return nil
+		},
+	}
+	err = reactor.Run(running, client.Source("eventstore.accounts", eventstore.Filter{EventTypes: []string{"Deposited"}}))
+	fmt.Println(attempts, "attempts:", err)
+	// Output:
+	// to the tax office: account-1 received 20000
+	// 3 attempts: context canceled
+}
+
+// A replay hands over everything from a place on, and then what comes.
+func ExampleClient_Replay() {
+	ctx, client, stop := connect()
+	defer stop()
+	deposit(ctx, client, "account-1", 1, 2, 3)
+	err := client.Replay(ctx, "eventstore.accounts", eventstore.FromSequence(2), eventstore.Filter{}, func(event *eventstore.Event) error {
+		fmt.Println(event.Sequence, event.Type, event.Version, string(event.Payload))
+		if event.Sequence == 3 {
+			return eventstore.ErrStop
+		}
+		return nil
+	})
+	fmt.Println(err)
+	// Output:
+	// 2 Deposited 2 {"Cents":2}
+	// 3 Deposited 3 {"Cents":3}
+	// <nil>
+}
+
+func deposit(ctx context.Context, client *eventstore.Client, account string, cents ...int64) {
+	accounts := accounts(client)
+	for _, n := range cents {
+		_, err := accounts.Execute(ctx, account, func(Account, uint64) ([]any, error) { return []any{Deposited{Cents: n}}, nil })
+		if err != nil {
+			log.Fatal(err)
+		}
+	}
+}
+
+// connect starts a server and returns a client of it, which waits until it serves, and a context with a deadline.
+func connect() (context.Context, *eventstore.Client, func()) {
+	port, err := databases.FreePort()
+	if err != nil {
+		log.Fatal(err)
+	}
+	dir, err := os.MkdirTemp("", "eventstore-example")
+	if err != nil {
+		log.Fatal(err)
+	}
+	cmd := exec.Command(harness.Binary(), "-p", "-1", "-dir", dir, "-grpc_port", strconv.Itoa(port))
+	cmd.Env = append(os.Environ(), "GORACE=atexit_sleep_ms=0")
+	server, err := process.Start(cmd, nil, syscall.SIGKILL)
+	if err != nil {
+		log.Fatal(err)
+	}
+	client, err := eventstore.New(eventstore.Options{URLs: []string{fmt.Sprintf("http://127.0.0.1:%d", port)}})
+	if err != nil {
+		log.Fatal(err)
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
+	return ctx, client, func() {
+		cancel()
+		client.Close()
+		server.Signal(syscall.SIGINT)
+		<-server.Done()
+		_ = os.RemoveAll(dir)
+	}
+}
