@@ -243,8 +243,7 @@ func connect() (context.Context, *eventstore.Client, func()) {
 	return ctx, client, func() {
 		cancel()
 		client.Close()
-		server.Signal(syscall.SIGINT)
-		<-server.Done()
+		_ = server.Kill() // nothing of it is wanted any more
 		_ = os.RemoveAll(dir)
 	}
 }

@@ -210,6 +210,12 @@ func (b *batch) commit(ctx context.Context, p *plan) error {
 			return err
 		}
 		if failed.kind == failedUnique || failed.kind == failedRefused {
+			if unknown { // and the epoch of the attempt that may be on its way was not ended
+				b.s.doubt = append(b.s.doubt, p.channels()...)
+				if err := b.s.settleDoubt(ctx); err != nil {
+					return b.leaveInDoubt(p, err)
+				}
+			}
 			return failed
 		}
 		unknown = unknown || failed.unknown
@@ -235,12 +241,13 @@ func (b *batch) leaveInDoubt(p *plan, err error) error {
 
 // once makes one attempt. After one with an unknown outcome it looks first.
 func (b *batch) once(ctx context.Context, p *plan, unknown bool) error {
+	lease, err := b.s.held()
+	if err != nil {
+		return err
+	}
+	newEpoch := unknown
 	if w, ok := b.s.dialect.(batchWriter); ok && !unknown {
-		lease, err := b.s.held()
-		if err != nil {
-			return err
-		}
-		err = b.s.batches.run(ctx, b.s, func(ctx context.Context) error {
+		err := b.s.batches.run(ctx, b.s, func(ctx context.Context) error {
 			return w.writeBatch(ctx, b.s.batches, lease, p.rows, p.advances)
 		})
 		if errors.Is(err, ErrFenced) {
@@ -249,16 +256,19 @@ func (b *batch) once(ctx context.Context, p *plan, unknown bool) error {
 		if !errors.Is(err, errLongWay) {
 			return err
 		}
+		newEpoch = errors.Is(err, errUnclear)
 	}
 	var epoch uint64
-	err := b.s.once(ctx, func(t *transaction) (err error) {
-		if unknown {
-			// The fence has waited for the lost transaction, and with its epoch ends its time: now it is there or never
-			// will be. If it is, this one has nothing to do but to be committed itself, which proves on a multi-master
-			// database that the lost one came first.
+	err = b.s.once(ctx, func(t *transaction) (err error) {
+		if newEpoch {
 			if epoch, err = b.s.endEpoch(ctx, t); err != nil {
 				return err
 			}
+		}
+		if unknown {
+			// The fence has waited for the lost transaction, and its epoch has ended: now it is there or never will be. If
+			// it is, this one has nothing to do but to be committed itself, which proves on a multi-master database that
+			// the lost one came first.
 			there, err := b.isStored(ctx, t, p)
 			if err != nil || there {
 				return err
@@ -269,8 +279,8 @@ func (b *batch) once(ctx context.Context, p *plan, unknown bool) error {
 		}
 		return b.s.dialect.advanceChannels(ctx, t, p.advances)
 	})
-	if err == nil && unknown {
-		b.s.beginEpoch(epoch)
+	if err == nil && newEpoch {
+		b.s.beginEpoch(lease, epoch)
 	}
 	return err
 }
@@ -352,12 +362,16 @@ func (b *batch) finish(item int, result Result) {
 
 // settleDoubt rereads, behind the fence and in a new epoch, the channels of batches with an unknown outcome.
 func (s *Store) settleDoubt(ctx context.Context) error {
-	s.doubt = slices.DeleteFunc(s.doubt, func(c *Channel) bool { return !s.isKnown(c) }) // deleted since
 	if len(s.doubt) == 0 {
 		return nil
 	}
+	lease, err := s.held()
+	if err != nil {
+		return err
+	}
+	s.doubt = slices.DeleteFunc(s.doubt, func(c *Channel) bool { return !s.isKnown(c) }) // deleted since
 	var epoch uint64
-	err := s.write(ctx, func(t *transaction) (err error) {
+	err = s.write(ctx, func(t *transaction) (err error) {
 		if epoch, err = s.endEpoch(ctx, t); err != nil {
 			return err
 		}
@@ -366,7 +380,7 @@ func (s *Store) settleDoubt(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("reread after an unknown outcome: %w", err)
 	}
-	s.beginEpoch(epoch)
+	s.beginEpoch(lease, epoch)
 	s.doubt = nil
 	return nil
 }

@@ -78,12 +78,16 @@ type batchWriter interface {
 	// openBatches returns the pool of the connection for batches: writer, or one that the store closes.
 	openBatches(o Options, writer *sql.DB) (*sql.DB, error)
 	// writeBatch does the fence, insertMessages, advanceChannels and COMMIT. It writes nothing in another epoch than the
-	// lease's. The error is ErrFenced if the lease row is not ours, and errLongWay, nothing being written, for a batch to
-	// write in a transaction of several statements.
+	// lease's. The error is ErrFenced if the lease row is not ours or its epoch another, and errLongWay, nothing being
+	// written, for a batch to write in a transaction of several statements.
 	writeBatch(ctx context.Context, to *single, lease lease, rows []*row, advances []*advance) error
 }
 
-var errLongWay = errors.New("not possible in one round trip")
+var (
+	errLongWay = errors.New("not possible in one round trip")
+	// errUnclear is errLongWay where the lease, or its epoch, may be what stops the text.
+	errUnclear = fmt.Errorf("%w: refused for an unknown reason", errLongWay)
+)
 
 // statements are the complete texts of a database's statements that take and return the same on each database.
 type statements struct {

@@ -179,8 +179,11 @@ func (s *Store) endEpoch(ctx context.Context, t *transaction) (next uint64, err 
 	return next, err
 }
 
-func (s *Store) beginEpoch(next uint64) {
+// beginEpoch is for the lease that was held before, unless it was lost since.
+func (s *Store) beginEpoch(was lease, next uint64) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.lease.epoch = max(s.lease.epoch, next) // higher already if the lease was lost and taken since
+	if s.lease == was {
+		s.lease.epoch = next
+	}
 }

@@ -81,9 +81,21 @@ func runMigrations(ctx context.Context, d dialect, db *dbsql.DB, o Options) erro
 	if err != nil {
 		return err
 	}
-	_, err = provider.Up(ctx)
-	return err
+	for {
+		if _, err = provider.Up(ctx); err == nil || d.classify(err) != failedConflict {
+			return err
+		}
+		o.Logger.Warn("A migration did not get its lock, trying again", "error", oneLine(err))
+		select {
+		case <-ctx.Done():
+			return err
+		case <-time.After(migratePause):
+		}
+	}
 }
+
+// migratePause is the time that others have for their work between two attempts of a migration to lock their tables.
+const migratePause = 3 * time.Second
 
 // tableLocker returns a lock that is a row, since distributed databases have no advisory locks. It is taken from a
 // server that died after half a minute.

@@ -291,7 +291,7 @@ func (m *mysql) writeBatch(ctx context.Context, to *single, lease lease, rows []
 		return err
 	}
 	if unclear {
-		return errLongWay
+		return errUnclear
 	}
 	return err
 }

@@ -387,7 +387,7 @@ func (p *postgres) writeBatch(ctx context.Context, to *single, lease lease, rows
 	return nil
 }
 
-// pqDivisionByZero is the SQLSTATE of postgresWriteBatch for channels that are not as we know them.
+// pqDivisionByZero is the SQLSTATE of postgresWriteBatch for a channel that has no row.
 const pqDivisionByZero = "22012"
 
 func (*postgres) saveProgress(ctx context.Context, tx *transaction, rows []progressRow) error {

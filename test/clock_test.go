@@ -33,7 +33,7 @@ func TestClockSteps(t *testing.T) {
 			c := ownClock{t, binary + ".clock"}
 			c.set(0)
 			s := prepare(t, binary, "-store", "SQL", "-sql_driver", driver, "-sql_source", source, "-max_age", "10m",
-				"-hbi", "500ms", "-hbt", "500ms", "-hbf", "2")
+				"-hbi", "500ms", "-hbt", "500ms", "-hbf", "10")
 			s.Launch()
 			return s, c
 		}

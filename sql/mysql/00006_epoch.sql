@@ -5,6 +5,8 @@
 -- +goose NO TRANSACTION
 -- +goose Up
 
+-- The change of the table waits for its readers, such as a backup, and a server that leads would wait behind it.
+SET SESSION lock_wait_timeout = 2;
 SET @ddl = IF(
     (SELECT COUNT(*) FROM information_schema.columns
      WHERE table_schema = DATABASE() AND table_name = 'StoreLock' AND column_name = 'epoch') = 0,
@@ -13,6 +15,7 @@ SET @ddl = IF(
 PREPARE ddl FROM @ddl;
 EXECUTE ddl;
 DEALLOCATE PREPARE ddl;
+SET SESSION lock_wait_timeout = DEFAULT;
 
 INSERT INTO goose_db_version (version_id, is_applied)
 SELECT 6, TRUE FROM DUAL WHERE NOT EXISTS (SELECT 1 FROM goose_db_version WHERE version_id = 6);

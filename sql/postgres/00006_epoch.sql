@@ -4,6 +4,8 @@
 
 -- +goose Up
 
+-- The change of the table waits for its readers, such as a backup, and a server that leads would wait behind it.
+SET LOCAL lock_timeout = '2s';
 ALTER TABLE StoreLock ADD COLUMN IF NOT EXISTS epoch BIGINT NOT NULL DEFAULT 0;
 
 INSERT INTO goose_db_version (version_id, is_applied)

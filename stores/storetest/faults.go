@@ -153,6 +153,64 @@ func testLateAfterReread(t *testing.T, o stores.Options) {
 	}
 }
 
+// testLateRefused: a text that reaches the server late has no effect either if what was sent again was refused, and would
+// not be any more.
+func testLateRefused(t *testing.T, o stores.Options) {
+	if o.Driver == "sqlite" {
+		return
+	}
+	var faults Faults
+	o.WrapConnector = faults.Wrap
+	s, _ := lead(t, o)
+	c := channel(t, s, "eventstore.c")
+	refuse(t, o)
+	release := faults.HoldLate()
+	t.Cleanup(faults.Wait)
+	t.Cleanup(release)
+	faults.Commits(LateCommit)
+	if r := appendAll(t, s, event{aggregate: "a", typ: "Forbidden"}.on(t, c))[0]; !errors.Is(r.Err, stores.ErrRefused) {
+		t.Fatalf("%+v", r)
+	}
+	exec(t, raw(t, o), "ALTER TABLE Messages DROP CONSTRAINT forbidden")
+	release()
+	faults.Wait()
+	readAll(t, s, c)
+	expect(t, appendAll(t, s, event{aggregate: "a"}.on(t, c)), "1")
+}
+
+// testOtherEpoch: a server whose epoch is not the database's, such as that of a replica that was promoted, does not go on so.
+func testOtherEpoch(t *testing.T, o stores.Options) {
+	if o.Driver == "sqlite" {
+		return
+	}
+	s, _ := lead(t, o)
+	c := channel(t, s, "c")
+	expect(t, appendAll(t, s, stores.Append{Channel: c, Payload: []byte("x")}), "1")
+	epoch := func() string { return queryText(t, raw(t, o), "SELECT epoch FROM StoreLock") }
+	exec(t, raw(t, o), "UPDATE StoreLock SET epoch = epoch + 7")
+	other := epoch()
+	next := uint64(2)
+	_, err := s.Append(testContext(t), []stores.Append{{Channel: c, Payload: []byte("y")}})
+	switch {
+	case errors.Is(err, stores.ErrFenced):
+		s, _ = restart(t, s, o)
+		c = s.Channel("c")
+	case err != nil:
+		t.Fatal(err)
+	default:
+		next++
+	}
+	begun := epoch()
+	if begun == other {
+		t.Error("the server has begun no epoch of its own")
+	}
+	expect(t, appendAll(t, s, stores.Append{Channel: c, Payload: []byte("z")}), fmt.Sprint(next))
+	if now := epoch(); now != begun {
+		t.Errorf("epoch %s ended though it was known", begun)
+	}
+	readAll(t, s, c)
+}
+
 // testOutcomeUnknown: when there is no time to find out, the caller is told, and the next Append finds out.
 func testOutcomeUnknown(t *testing.T, o stores.Options) {
 	var faults Faults

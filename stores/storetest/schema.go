@@ -6,6 +6,7 @@ import (
 	"reflect"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/nats-io/nats-streaming-server/spb"
 	"github.com/nats-io/stan.go/pb"
@@ -268,5 +269,54 @@ func testMigrationsRunAgain(t *testing.T, o stores.Options) {
 	}
 	if got := queryText(t, raw(t, o), "SELECT COUNT(*) FROM StoreLock"); got != "1" {
 		t.Errorf("%s leases", got)
+	}
+}
+
+// testMigrationWaits: a migration that waits for a reader of the lease lets the server that holds the lease go on.
+func testMigrationWaits(t *testing.T, o stores.Options) {
+	if o.Driver == "sqlite" {
+		return // its lease has no such migration
+	}
+	lead(t, o)
+	db := raw(t, o)
+	exec(t, db, "ALTER TABLE StoreLock DROP COLUMN epoch")
+	exec(t, db, "DELETE FROM goose_db_version WHERE version_id >= 6")
+	reader, err := db.BeginTx(testContext(t), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer reader.Rollback()
+	var id string
+	if err := reader.QueryRowContext(testContext(t), "SELECT id FROM StoreLock").Scan(&id); err != nil {
+		t.Fatal(err)
+	}
+	opened := make(chan error)
+	go func() {
+		s, err := stores.Open(testContext(t), o)
+		if err == nil {
+			s.Close()
+		}
+		opened <- err
+	}()
+	waiting := map[string]string{
+		"postgres": "SELECT COUNT(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'",
+		"mysql":    "SELECT COUNT(*) FROM information_schema.processlist WHERE db = DATABASE() AND state LIKE 'Waiting for table metadata lock'",
+	}[o.Driver]
+	for queryText(t, db, waiting) == "0" {
+		select {
+		case err := <-opened:
+			t.Fatalf("the migration did not wait for the reader: %v", err)
+		case <-time.After(10 * time.Millisecond):
+		}
+	}
+	exec(t, db, "UPDATE StoreLock SET tick = tick + 1") // within the time of exec: the migration gives way
+	if err := reader.Rollback(); err != nil {
+		t.Fatal(err)
+	}
+	if err := <-opened; err != nil {
+		t.Fatal(err)
+	}
+	if got := queryText(t, db, "SELECT epoch FROM StoreLock"); got != "0" {
+		t.Errorf("epoch %s", got)
 	}
 }

@@ -205,13 +205,13 @@ func (p profiler) get(t *testing.T, profile string) string {
 	return string(text)
 }
 
-var heapInUse = regexp.MustCompile(`(?m)^# HeapInuse = (\d+)$`)
+var heapAlloc = regexp.MustCompile(`(?m)^# HeapAlloc = (\d+)$`)
 
 // heap is how many bytes of the heap are in use, without the garbage.
 func (p profiler) heap(t *testing.T) float64 {
 	t.Helper()
 	p.get(t, "heap?gc=1") // what pools keep survives one collection
-	found := heapInUse.FindStringSubmatch(p.get(t, "heap?gc=1&debug=1"))
+	found := heapAlloc.FindStringSubmatch(p.get(t, "heap?gc=1&debug=1"))
 	if found == nil {
 		t.Fatal("the profile of the heap does not tell its size")
 	}

@@ -11,13 +11,13 @@ import (
 
 const milliseconds = "ms"
 
-// latencies publishes events one after the other to channels in turn, for a time, and returns how long each took,
-// in ascending order.
+// latencies publishes events one after the other to channels in turn, for a time and at least one to each, and returns how
+// long each took, in ascending order.
 func latencies(ctx context.Context, conn stan.Conn, channels []string, size int, limit time.Duration) ([]time.Duration, error) {
 	var took []time.Duration
 	var payload []byte
 	events := templateOf(size)
-	for start := time.Now(); time.Since(start) < limit && ctx.Err() == nil; {
+	for start := time.Now(); (time.Since(start) < limit || len(took) < len(channels)) && ctx.Err() == nil; {
 		payload = events.next(payload)
 		begin := time.Now()
 		if err := conn.Publish(channels[len(took)%len(channels)], payload); err != nil {
