@@ -4,7 +4,6 @@ import (
 	"fmt"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/nats-io/stan.go"
 
@@ -121,5 +120,5 @@ func (s *server) reconnect(sc stan.Conn, id string) stan.Conn {
 	if err := sc.Close(); err != nil {
 		s.t.Fatal(err)
 	}
-	return s.connect(id, stan.ConnectWait(10*time.Second))
+	return s.connect(id)
 }

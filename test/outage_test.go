@@ -71,8 +71,8 @@ func TestOutageIsNoCrash(t *testing.T) {
 func outages(t *testing.T, driver, source string, of func(*harness.Server) []outage) {
 	s := start(t, driver, source, "-store_timeout", "1s", "-m", "-1")
 	s.health("/readyz", 200, "ok")
-	// The publisher's patience is that of -store_timeout and a little.
-	sc := s.connect("client", stan.PubAckWait(10*time.Second))
+	// The publisher is told after -store_timeout and a little, not after the 35 s that a driver may wait.
+	sc := s.connect("client", stan.PubAckWait(25*time.Second))
 	_, in := subscribe(t, sc, orders, stan.DurableName("d"), stan.DeliverAllAvailable())
 	publish(t, sc, orders, event(t, "A", "T", withID("1")), event(t, "A", "T", withID("2")))
 	var want []string

@@ -97,7 +97,7 @@ func Run(t *testing.T, open func(t *testing.T) stores.Options) {
 
 // context returns a context that ends before the test binary is ended.
 func testContext(t *testing.T) context.Context {
-	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
 	t.Cleanup(cancel)
 	return ctx
 }

@@ -39,10 +39,10 @@ const (
 )
 
 // startTimeout bounds the start of a server. Crash recovery is part of it.
-const startTimeout = time.Minute
+const startTimeout = 2 * time.Minute
 
 // stopTimeout bounds a clean stop, after which the server is killed.
-const stopTimeout = 30 * time.Second
+const stopTimeout = 90 * time.Second
 
 // A MissingError is returned by Start when the server is not installed.
 type MissingError struct {

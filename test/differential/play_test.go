@@ -102,7 +102,7 @@ func (p *play) receive(what string, sub *wire.Sub, n int) []uint64 {
 	var got []string
 	var seqs []uint64
 	for range n {
-		m, ok := sub.Within(10 * time.Second)
+		m, ok := sub.Within(30 * time.Second)
 		if !ok {
 			got = append(got, "nothing")
 			break

@@ -18,7 +18,7 @@ import (
 )
 
 // Patience bounds every wait; a test that passes never waits that long.
-const Patience = 30 * time.Second
+const Patience = 90 * time.Second
 
 // Server is one server on a port of its own, which it keeps when it is restarted. Changes of the exported fields count
 // from the next launch on.

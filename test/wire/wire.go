@@ -15,7 +15,7 @@ import (
 )
 
 // Patience bounds every wait; a test that passes never waits that long.
-const Patience = 30 * time.Second
+const Patience = 90 * time.Second
 
 // Cluster is the cluster ID of the servers under test.
 const Cluster = "test-cluster"

@@ -56,7 +56,7 @@ type StanServer struct {
 }
 
 // patience bounds starting and stopping.
-const patience = 30 * time.Second
+const patience = 90 * time.Second
 
 // RunServer starts a server with an embedded NATS server on the default port and returns when it serves clients.
 func RunServer(id string) (*StanServer, error) {
