@@ -6,7 +6,6 @@ import (
 	"strconv"
 	"strings"
 	"sync"
-	"syscall"
 	"testing"
 	"time"
 
@@ -58,7 +57,9 @@ func TestPausedServer(t *testing.T) {
 			if err := conn.Flush(); err != nil {
 				t.Fatal(err)
 			}
-			first.Process.Signal(syscall.SIGSTOP)
+			if err := first.Process.Pause(); err != nil {
+				t.Fatal(err)
+			}
 			for _, version := range []uint64{2, 7} { // the next, and one that would be refused
 				data := event(t, "A", "T", withVersion(version))
 				request := &pb.PubMsg{ClientID: "client", Guid: nuid.Next(), Subject: orders, Data: data}
@@ -68,7 +69,9 @@ func TestPausedServer(t *testing.T) {
 			}
 			second.Ready()
 			publish(t, second.connect("other"), orders, event(t, "A", "T", withID("after")))
-			first.Process.Signal(syscall.SIGCONT)
+			if err := first.Process.Resume(); err != nil {
+				t.Fatal(err)
+			}
 			first.WaitLog(t, "stepping down")
 			first.Stop() // after everything that it was sent
 			if m, err := answers.NextMsg(100 * time.Millisecond); err == nil && len(m.Data) > 0 {

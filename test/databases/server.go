@@ -5,11 +5,13 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
+	"math/rand/v2"
 	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"strings"
+	"sync"
 	"syscall"
 	"time"
 
@@ -160,16 +162,26 @@ func (s *Server) run(argv []string, die syscall.Signal) (*process.Process, error
 	return process.Start(cmd, s.directory.owner, die)
 }
 
-// FreePort is a loopback port that nobody listens on at the moment. Someone may
-// take it before the caller does.
+// FreePort is a loopback port that nobody listens on at the moment, and that is
+// given once. Someone may take it before the caller does, but it is none of
+// those that systems give to connections, 32768 and up as a rule.
 func FreePort() (int, error) {
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		return 0, err
+	const first, last = 10_000, 32_767
+	var err error
+	for range 1000 {
+		port := first + rand.N(last-first+1)
+		if _, given := ports.LoadOrStore(port, true); given {
+			continue
+		}
+		var l net.Listener
+		if l, err = net.Listen("tcp", fmt.Sprintf("127.0.0.1:%d", port)); err == nil {
+			return port, l.Close()
+		}
 	}
-	defer l.Close()
-	return l.Addr().(*net.TCPAddr).Port, nil
+	return 0, fmt.Errorf("no free port: %w", err)
 }
+
+var ports sync.Map // that FreePort gave
 
 // Restart starts a server again that Kill or Shutdown ended, on the same
 // directory and port, and returns when it accepts connections.
