@@ -169,7 +169,7 @@ func verify(t *testing.T, history []porcupine.Operation) {
 		}
 	}
 	for _, k := range []kind{unknown, stored, conflict, all} {
-		if counts[k] == 0 {
+		if counts[k] == 0 && (k != unknown || *faults >= 20) { // the servers hide some faults from all clients
 			t.Errorf("no operations of kind %d: the test sees nothing", k)
 		}
 	}

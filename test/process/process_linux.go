@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"syscall"
@@ -35,13 +36,16 @@ func (p *Process) Kill() error {
 // Pause stops the program and its children until Resume. When it returns, none of their threads runs any more.
 func (p *Process) Pause() error {
 	p.Signal(syscall.SIGSTOP)
-	if err := p.signalChildren(syscall.SIGSTOP); err != nil {
-		return err
-	}
 	for deadline := time.Now().Add(stopPatience); ; time.Sleep(time.Millisecond) {
-		running, err := p.running()
-		if err != nil || !running {
-			return err
+		if !running(p.PID()) {
+			// Now the list of its children is complete, and stays so.
+			if err := p.signalChildren(syscall.SIGSTOP); err != nil {
+				return err
+			}
+			children, err := p.children()
+			if err != nil || !slices.ContainsFunc(children, running) {
+				return err
+			}
 		}
 		if time.Now().After(deadline) {
 			return fmt.Errorf("threads of process %d run %v after SIGSTOP", p.PID(), stopPatience)
@@ -52,29 +56,20 @@ func (p *Process) Pause() error {
 // stopPatience bounds the wait for threads that SIGSTOP has not reached yet, such as one in a system call that writes.
 const stopPatience = 10 * time.Second
 
-// running says whether a thread of the program or of its children is not stopped yet.
-func (p *Process) running() (bool, error) {
-	pids, err := p.children()
-	if err != nil {
-		return false, err
-	}
-	for _, pid := range append(pids, p.PID()) {
-		stats, err := filepath.Glob(fmt.Sprintf("/proc/%d/task/*/stat", pid))
+// running says whether a thread of a process is not stopped yet.
+func running(pid int) bool {
+	stats, _ := filepath.Glob(fmt.Sprintf("/proc/%d/task/*/stat", pid))
+	for _, name := range stats {
+		stat, err := os.ReadFile(name)
 		if err != nil {
-			return false, err
+			continue // it has ended
 		}
-		for _, name := range stats {
-			stat, err := os.ReadFile(name)
-			if err != nil {
-				continue // it has ended
-			}
-			// pid (name) state …, proc(5); the name may hold anything.
-			if at := strings.LastIndex(string(stat), ") "); at < 0 || !strings.ContainsRune("TtZX", rune(stat[at+2])) {
-				return true, nil
-			}
+		// pid (name) state …, proc(5); the name may hold anything.
+		if at := strings.LastIndex(string(stat), ") "); at < 0 || !strings.ContainsRune("TtZX", rune(stat[at+2])) {
+			return true
 		}
 	}
-	return false, nil
+	return false
 }
 
 // Resume has a program that Pause stopped go on.
