@@ -1,8 +1,9 @@
 package server
 
 import (
-	"strings"
+	"strconv"
 	"time"
+	"unicode/utf8"
 
 	"github.com/prometheus/client_golang/prometheus"
 )
@@ -61,8 +62,12 @@ func (c *gauges) Describe(chan<- *prometheus.Desc) {}
 func (c *gauges) Collect(to chan<- prometheus.Metric) {
 	send := func(d *prometheus.Desc, kind prometheus.ValueType, v float64, labels ...string) {
 		for i := range labels {
-			// Names come from clients, who may send any bytes; one that is no text must not spoil the scrape.
-			labels[i] = strings.ToValidUTF8(labels[i], "\uFFFD")
+			// Names come from clients, who may send any bytes. One that is no text must not spoil the scrape, and two
+			// must not become the same series.
+			if !utf8.ValidString(labels[i]) {
+				quoted := strconv.Quote(labels[i])
+				labels[i] = quoted[1 : len(quoted)-1]
+			}
 		}
 		m, err := prometheus.NewConstMetric(d, kind, v, labels...)
 		if err != nil {

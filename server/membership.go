@@ -149,11 +149,13 @@ func (s *memberships) record(ctx context.Context, m *member) error {
 	return nil
 }
 
-// activate lets messages flow to a recorded member: first those that were left unacknowledged. It reports
-// false if the member's client was closed in the meantime; the caller then has it leave.
-func (s *memberships) activate(m *member) bool {
+// activate lets messages flow to a recorded member: first those that were left unacknowledged. answer tells the client
+// that it is subscribed: after that anyone who asks sees the member, and not before that it is sent a message. activate
+// reports false if the member's client was closed in the meantime; the caller then has it leave.
+func (s *memberships) activate(m *member, answer func()) bool {
 	g := m.group
-	m.group.ch.index(m)
+	g.ch.index(m)
+	active := m.client.add(m)
 	g.mu.Lock()
 	// A request that is not durable may name a durable queue group, and the other way round: durable is what one of its
 	// members asked for.
@@ -168,10 +170,11 @@ func (s *memberships) activate(m *member) bool {
 		g.touch(m)
 	}
 	g.members = append(g.members, m)
+	answer()
 	s.startLocked(g)
 	g.mu.Unlock()
 	g.signal()
-	return m.client.add(m)
+	return active
 }
 
 // startLocked starts the group's goroutine unless it runs. The caller holds g.mu.

@@ -91,7 +91,7 @@ func (s *service) replaceDurable(ctx context.Context, ch *channel, req *pb.Subsc
 
 // joinAndRespond makes the subscription, answers, and only then lets messages flow; both go
 // through the same connection, so that no message overtakes the answer. It reports false if the client
-// was closed meanwhile.
+// was closed meanwhile, who was answered none the less.
 func (s *service) joinAndRespond(ctx context.Context, c *client, ch *channel, req *pb.SubscriptionRequest, reply string) (*member, bool, error) {
 	ctx, cancel := s.bounded(ctx)
 	defer cancel()
@@ -107,8 +107,9 @@ func (s *service) joinAndRespond(ctx context.Context, c *client, ch *channel, re
 	if err := s.acks.add(m); err != nil {
 		return nil, false, err
 	}
-	s.respond(reply, &pb.SubscriptionResponse{AckInbox: m.state.AckInbox})
-	active := s.members.activate(m)
+	active := s.members.activate(m, func() {
+		s.respond(reply, &pb.SubscriptionResponse{AckInbox: m.state.AckInbox})
+	})
 	s.log.Debug(m.logged(m.joined) + m.from)
 	return m, active, nil
 }

@@ -216,12 +216,15 @@ func TestMetricsOfStrangeNames(t *testing.T) {
 		subscribe(t, sc, "c", stan.DurableName(name))
 	}
 	m := s.metrics()
-	for _, name := range []string{"\uFFFD", "fine"} {
+	for _, name := range []string{`\xff`, `\xfe`, "a\"b\nc", "fine"} {
 		if _, ok := m["nats_streaming_"+lagSeries("messages", "c", "client", name, "")]; !ok {
 			t.Errorf("no lag of durable %q", name)
 		}
 	}
 	m.check(t, map[string]float64{"active": 1, `subscriptions{state="active"}`: 4})
+	if log := s.Log.String(); strings.Contains(log, "Collecting metrics") {
+		t.Error("a scrape met an error")
+	}
 }
 
 // What monitoring tells is in memory: it answers while the database is away.

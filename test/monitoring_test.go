@@ -336,3 +336,21 @@ func TestMonitoringPort(t *testing.T) {
 		}
 	})
 }
+
+// Who was told to be subscribed is there for everybody who asks from then on.
+func TestMonitoringSeesSubscribers(t *testing.T) {
+	t.Parallel()
+	s := start(t, "sqlite", databases.SQLite(t), "-m", "-1")
+	sc := s.connect("client")
+	for n := range 200 {
+		subscribe(t, sc, "c")
+		want := fmt.Sprintf("subs_count=%d", n+1)
+		if got := s.json("/streaming/channelsz?channel=c").only("subs_count"); got != want {
+			t.Fatalf("%s, want %s", got, want)
+		}
+		want = fmt.Sprintf("subscriptions=%d", n+1)
+		if got := s.json("/streaming/serverz").only("subscriptions"); got != want {
+			t.Fatalf("%s, want %s", got, want)
+		}
+	}
+}
