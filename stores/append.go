@@ -369,7 +369,6 @@ func (s *Store) settleDoubt(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	s.doubt = slices.DeleteFunc(s.doubt, func(c *Channel) bool { return !s.isKnown(c) }) // deleted since
 	var epoch uint64
 	err = s.write(ctx, func(t *transaction) (err error) {
 		if epoch, err = s.endEpoch(ctx, t); err != nil {

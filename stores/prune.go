@@ -57,6 +57,10 @@ func (s *Store) DeleteChannel(ctx context.Context, c *Channel) error {
 	}
 	s.creating.Lock()
 	defer s.creating.Unlock()
+	// What is still on its way to the channel must not come after this.
+	if err := s.settleDoubt(ctx); err != nil {
+		return fmt.Errorf("delete channel %q: %w", c.name, err)
+	}
 	err := s.write(ctx, func(t *transaction) error {
 		holds := false
 		err := t.query(ctx, s.text.hasEvents, func(*sql.Rows) error {

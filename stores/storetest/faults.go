@@ -153,6 +153,42 @@ func testLateAfterReread(t *testing.T, o stores.Options) {
 	}
 }
 
+// testLateOfDeleted: a text that reaches the server after one of its channels was deleted leaves nothing behind.
+func testLateOfDeleted(t *testing.T, o stores.Options) {
+	if o.Driver == "sqlite" {
+		return // no network loses its texts
+	}
+	var faults Faults
+	o.WrapConnector = faults.Wrap
+	s, _ := lead(t, o)
+	c, other := channel(t, s, "c"), channel(t, s, "other")
+	release := faults.HoldLate()
+	t.Cleanup(faults.Wait)
+	t.Cleanup(release)
+	ctx, cancel := context.WithCancel(testContext(t))
+	faults.Commits(LateCommit)
+	faults.GoneAfterCommit(cancel)
+	_, err := s.Append(ctx, []stores.Append{{Channel: c, Payload: []byte("x")}, {Channel: other, Payload: []byte("y")}})
+	expectError(t, err, stores.ErrOutcomeUnknown)
+	faults.Clear()
+	if err := s.DeleteChannel(testContext(t), c); err != nil {
+		t.Fatal(err)
+	}
+	release()
+	faults.Wait()
+	if err := s.PurgeDeleted(testContext(t)); err != nil {
+		t.Fatal(err)
+	}
+	expect(t, appendAll(t, s, stores.Append{Channel: other, Payload: []byte("z")}), "1")
+	db := raw(t, o)
+	if n := queryText(t, db, "SELECT COUNT(*) FROM Channels"); n != "1" {
+		t.Errorf("%s channels are left", n)
+	}
+	if n := queryText(t, db, "SELECT COUNT(*) FROM Messages"); n != "1" {
+		t.Errorf("%s messages are stored", n)
+	}
+}
+
 // testLateRefused: a text that reaches the server late has no effect either if what was sent again was refused, and would
 // not be any more.
 func testLateRefused(t *testing.T, o stores.Options) {

@@ -74,6 +74,7 @@ func Run(t *testing.T, open func(t *testing.T) stores.Options) {
 		{"CommitLost", testCommitLost},
 		{"LateBatch", testLateBatch},
 		{"LateAfterReread", testLateAfterReread},
+		{"LateOfDeleted", testLateOfDeleted},
 		{"LateRefused", testLateRefused},
 		{"OtherEpoch", testOtherEpoch},
 		{"OutcomeUnknown", testOutcomeUnknown},
