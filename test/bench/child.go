@@ -16,19 +16,15 @@ var children = map[string]func() error{transport: standIn}
 const childReady = "bench child is ready"
 
 // serveChild starts a child that listens on the port that is its only argument.
-func (s *setup) serveChild(ctx context.Context, name string) (string, error) {
+func (s *setup) serveChild(ctx context.Context, name string) (*program, error) {
 	progress("start %s", name)
 	self, err := os.Executable()
 	if err != nil {
-		return "", fmt.Errorf("own program: %w", err)
+		return nil, fmt.Errorf("own program: %w", err)
 	}
-	p, err := s.launch(ctx, name, childReady, func(port string) *exec.Cmd {
+	return s.launch(ctx, name, childReady, func(port string) *exec.Cmd {
 		cmd := exec.Command(self, port)
 		cmd.Env = append(os.Environ(), childVariable+"="+name)
 		return cmd
 	})
-	if err != nil {
-		return "", err
-	}
-	return p.url, nil
 }

@@ -6,9 +6,12 @@ import (
 	"fmt"
 	"os"
 	"os/exec"
+	"os/signal"
 	"strconv"
+	"strings"
 	"sync"
 	"sync/atomic"
+	"syscall"
 	"time"
 
 	"github.com/nats-io/stan.go"
@@ -22,6 +25,7 @@ const (
 	fairIdle        = "alone"
 	fairReplays     = "beside 20 replays"
 	fairBurst       = "beside the burst of another channel"
+	fairReplayed    = "what the 20 replays read, all together"
 	fairChannel     = "eventstore.bench-fair"
 	burstChannel    = "eventstore.bench-burst"
 	fairReplayers   = 20
@@ -55,7 +59,8 @@ func fairnessTrials(s *setup, ctx context.Context) ([]trial, error) {
 				return nil, fmt.Errorf("%s: %w", id.on(), err)
 			}
 			run = func(ctx context.Context) ([]figure, error) {
-				return s.beside(ctx, beside.(*streaming), p.(*rawTables).latencies)
+				figures, _, err := s.beside(ctx, beside.(*streaming), p.(*rawTables).latencies)
+				return figures, err
 			}
 		}
 		all = append(all, trial{fairName, id, eventBytes, run})
@@ -63,40 +68,41 @@ func fairnessTrials(s *setup, ctx context.Context) ([]trial, error) {
 	return all, nil
 }
 
-// fairness measures a synchronous publisher of a server.
+// fairness measures a synchronous publisher of a server, and what the replays beside it get.
 func (s *setup) fairness(ctx context.Context, c *streaming) ([]figure, error) {
 	conn, err := c.connect(1)
 	if err != nil {
 		return nil, err
 	}
 	defer func() { _ = conn.Close() }() // what was measured is over
-	return s.beside(ctx, c, func(ctx context.Context) ([]time.Duration, error) {
+	figures, replayed, err := s.beside(ctx, c, func(ctx context.Context) ([]time.Duration, error) {
 		return latencies(ctx, conn, []string{fairChannel}, eventBytes, s.limit)
 	})
+	return append(figures, figure{fairReplayed, replayed, perSecond}), err
 }
 
-// beside measures latencies, alone and while others use a server.
-func (s *setup) beside(ctx context.Context, c *streaming, measure func(context.Context) ([]time.Duration, error)) ([]figure, error) {
+// beside measures latencies, alone and while others use a server, and the events per second that replays read meanwhile.
+func (s *setup) beside(ctx context.Context, c *streaming, measure func(context.Context) ([]time.Duration, error)) (all []figure, replayed float64, err error) {
 	if err := c.ensure(ctx, fairLeastEvents); err != nil {
-		return nil, err
+		return nil, 0, err
 	}
-	var all []figure
 	for _, beside := range []struct{ what, child string }{{fairIdle, ""}, {fairReplays, replaysChild}, {fairBurst, burstChild}} {
-		took, err := s.besideChild(ctx, c, measure, beside.child)
+		took, rate, err := s.besideChild(ctx, c, measure, beside.child)
 		if err != nil {
-			return nil, fmt.Errorf("%s: %w", beside.what, err)
+			return nil, 0, fmt.Errorf("%s: %w", beside.what, err)
 		}
+		replayed += rate
 		all = append(all, percentiles(beside.what, took)...)
 	}
-	return all, nil
+	return all, replayed, nil
 }
 
-// besideChild measures latencies while a child uses a server; "": none does.
-func (s *setup) besideChild(ctx context.Context, c *streaming, measure func(context.Context) ([]time.Duration, error), child string) (_ []time.Duration, err error) {
+// besideChild measures latencies while a child uses a server; "": none does. It returns the rate that the child tells of.
+func (s *setup) besideChild(ctx context.Context, c *streaming, measure func(context.Context) ([]time.Duration, error), child string) (_ []time.Duration, rate float64, err error) {
 	if child != "" {
 		self, err := os.Executable()
 		if err != nil {
-			return nil, err
+			return nil, 0, err
 		}
 		p, err := s.begin(ctx, child, childReady, func(string) *exec.Cmd {
 			cmd := exec.Command(self, c.url)
@@ -104,11 +110,17 @@ func (s *setup) besideChild(ctx context.Context, c *streaming, measure func(cont
 			return cmd
 		})
 		if err != nil {
-			return nil, err
+			return nil, 0, err
 		}
-		defer func() { err = errors.Join(err, p.Kill()) }()
+		defer func() {
+			err = errors.Join(err, p.stop())
+			if _, told, ok := strings.Cut(p.log.tail(), childRate); ok && err == nil {
+				_, err = fmt.Sscan(told, &rate)
+			}
+		}()
 	}
-	return measure(ctx)
+	took, err := measure(ctx)
+	return took, 0, err
 }
 
 // ensure publishes until so many events of the usual size are stored.
@@ -128,12 +140,20 @@ func (c *streaming) ensure(ctx context.Context, n int) error {
 	return c.publishAll(ctx, conns, missing, eventBytes)
 }
 
-// replays is a child: subscribers that read from the first event on, and then again, until it is killed.
+// childRate precedes what a child has reached, per second, when it is ended.
+const childRate = "rate "
+
+// replays is a child: subscribers that read from the first event on, and then again, until it is ended.
 func replays() error {
-	c := newStreaming(os.Args[1], options{})
+	c := newStreaming(&program{url: os.Args[1]}, options{})
+	ended := make(chan os.Signal, 1)
+	signal.Notify(ended, syscall.SIGTERM)
+	var readers [fairReplayers]atomic.Pointer[reader] // current ones
+	var finished atomic.Uint64                        // events of those before
 	var started sync.WaitGroup
 	started.Add(fairReplayers)
 	failed := make(chan error, fairReplayers)
+	start := time.Now()
 	for i := range fairReplayers {
 		go func() {
 			conn, err := stan.Connect(cluster, "replays-"+strconv.Itoa(os.Getpid())+"-"+strconv.Itoa(i), stan.NatsURL(c.url), stan.ConnectWait(ackTimeout))
@@ -143,10 +163,13 @@ func replays() error {
 				if err != nil {
 					break
 				}
+				readers[i].Store(r)
 				if first {
 					started.Done()
 				}
 				if err = <-r.done; err == nil {
+					readers[i].Store(&reader{})
+					finished.Add(r.last.Load())
 					err = r.sub.Unsubscribe()
 				}
 			}
@@ -157,10 +180,20 @@ func replays() error {
 		started.Wait()
 		fmt.Println(childReady)
 	}()
-	return <-failed
+	select {
+	case err := <-failed:
+		return err
+	case <-ended:
+	}
+	n := finished.Load()
+	for i := range readers {
+		n += readers[i].Load().last.Load()
+	}
+	fmt.Printf("%s%f\n", childRate, float64(n)/time.Since(start).Seconds())
+	return nil
 }
 
-// burst is a child: one connection that publishes to a channel as fast as it can, until it is killed.
+// burst is a child: one connection that publishes to a channel as fast as it can, until it is ended.
 func burst() error {
 	conn, err := stan.Connect(cluster, "burst-"+strconv.Itoa(os.Getpid()), stan.NatsURL(os.Args[1]), stan.MaxPubAcksInflight(wideWindow),
 		stan.PubAckWait(ackTimeout), stan.ConnectWait(ackTimeout))

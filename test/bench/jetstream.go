@@ -19,7 +19,7 @@ import (
 // streams is a nats-server with JetStream and a stream of each size of events.
 type streams struct {
 	options
-	url    string
+	*program
 	counts map[loadSize]int
 	stored map[int]uint64
 }
@@ -44,7 +44,7 @@ func (s *setup) startJetStream(ctx context.Context, id peerID) (peer, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &streams{options: s.options, url: p.url, counts: map[loadSize]int{}, stored: map[int]uint64{}}, nil
+	return &streams{options: s.options, program: p, counts: map[loadSize]int{}, stored: map[int]uint64{}}, nil
 }
 
 func subjectOf(size int) string { return "events." + strconv.Itoa(size) }

@@ -52,7 +52,7 @@ func (s *setup) profiles(ctx context.Context) error {
 	if err := os.MkdirAll(s.profile, 0o755); err != nil {
 		return err
 	}
-	client := newStreaming(p.url, s.options)
+	client := newStreaming(p, s.options)
 	for _, l := range []struct {
 		name string
 		load load

@@ -67,15 +67,15 @@ func (s *setup) scale(ctx context.Context, args []string) (_ []figure, err error
 	}
 	defer func() { err = errors.Join(err, p.stop()) }()
 	figures := []figure{{scaleReady, float64(time.Since(start).Microseconds()) / 1e3, milliseconds}}
-	memory := func(what string) error {
-		mib, err := resident(p.PID())
+	resident := func(what string) error {
+		mib, err := memory(p.PID(), "VmRSS")
 		figures = append(figures, figure{what, mib, mebibytes})
 		return err
 	}
-	if err := memory(scaleIdle); err != nil {
+	if err := resident(scaleIdle); err != nil {
 		return nil, err
 	}
-	c := newStreaming(p.url, s.options)
+	c := newStreaming(p, s.options)
 	conns, leave, err := c.connectAll(2, wideWindow)
 	if err != nil {
 		return nil, err
@@ -107,7 +107,7 @@ func (s *setup) scale(ctx context.Context, args []string) (_ []figure, err error
 			return nil, err
 		}
 	}
-	return figures, memory(scaleBusy)
+	return figures, resident(scaleBusy)
 }
 
 // fill makes the database of a count of events and returns the server's arguments for it.

@@ -22,6 +22,7 @@ func init() { // refers to itself through the flags
 		{"sync", "A synchronous publisher waits for each acknowledgement before it publishes the next event.", false, loads(syncLoads, eventBytes)},
 		{"live", "Until the last of ten subscribers has received the last event.", false, loads(liveLoads, eventBytes)},
 		{"replay", "Events of a channel from the first on, up to 1,024 of them unacknowledged; all are acknowledged.", false, loads(replayLoads, eventBytes)},
+		{"memory", "Most resident memory of each server's process for the loads of the sections before, and one more; PostgreSQL and MariaDB have their own beside it.", true, memoryTrials},
 		{"sizes", "The same with events of other sizes.", false, sizeTrials},
 		{"fairness", "Latency of one synchronous publisher, beside others that are in processes of their own on the same machine.", false, fairnessTrials},
 		{"growth", "What one operation costs among many of its kind; one run.", true, growthTrials},

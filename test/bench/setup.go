@@ -56,8 +56,8 @@ func (s *setup) start(ctx context.Context, id peerID) (peer, error) {
 	case jetStream, jetStreamAlways:
 		return s.startJetStream(ctx, id)
 	case transport:
-		url, err := s.serveChild(ctx, transport)
-		return newStreaming(url, s.options), err
+		p, err := s.serveChild(ctx, transport)
+		return newStreaming(p, s.options), err
 	}
 	binary, err := s.binaryOf(ctx, id.name)
 	if err != nil {
@@ -71,7 +71,7 @@ func (s *setup) start(ctx context.Context, id peerID) (peer, error) {
 	if err != nil {
 		return nil, err
 	}
-	return newStreaming(p.url, s.options), nil
+	return newStreaming(p, s.options), nil
 }
 
 // arguments are those of a NATS Streaming server.

@@ -22,14 +22,14 @@ func channelOf(size int) string { return "eventstore.bench-" + strconv.Itoa(size
 // streaming is a peer that unmodified stan.go is a client of.
 type streaming struct {
 	options
-	url    string
+	*program
 	ids    atomic.Int64           // client IDs and durables used so far
 	counts map[loadSize]int       // messages that a publish takes about the time limit for
 	stored map[int]*atomic.Uint64 // acknowledged messages by size
 }
 
-func newStreaming(url string, o options) *streaming {
-	return &streaming{url: url, options: o, counts: map[loadSize]int{}, stored: map[int]*atomic.Uint64{}}
+func newStreaming(p *program, o options) *streaming {
+	return &streaming{program: p, options: o, counts: map[loadSize]int{}, stored: map[int]*atomic.Uint64{}}
 }
 
 func (c *streaming) run(ctx context.Context, l load, size int) (float64, error) {
