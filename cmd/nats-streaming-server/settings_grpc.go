@@ -46,6 +46,15 @@ var grpcSettings = []setting{
 		set:   setString(func(o *options) *string { return &o.API.ClientCAFile }),
 	},
 	{
+		flags: []string{"grpc_origins"}, keys: under(grpcBlock, "origins"), kind: list, value: "<origin,...>",
+		usage: "Origins of web pages that may call the API, such as https://shop.example, *: any (default: none)",
+		state: added,
+		set: func(o *options, v, _ string) error {
+			o.API.Origins = splitList(v)
+			return nil
+		},
+	},
+	{
 		flags: []string{"grpc_default_channel"}, keys: under(grpcBlock, "default_channel"), value: "<channel>",
 		usage: "Event channel of events that eventstore.EventStore and pb.EventStore give no channel (default eventstore.events)",
 		state: added,

@@ -5,7 +5,9 @@ import (
 	"crypto/x509"
 	"errors"
 	"fmt"
+	"net/url"
 	"os"
+	"strings"
 )
 
 // Options say how the API is served.
@@ -19,6 +21,8 @@ type Options struct {
 	CertFile     string
 	KeyFile      string
 	ClientCAFile string
+	// Origins are those of web pages whose scripts may call, such as https://shop.example; "*": any (CORS, the Fetch standard).
+	Origins []string
 	// DefaultChannel stores the events of the two other services that name no channel.
 	DefaultChannel string
 	// MaxMessage bounds a request, and an answer that is not a stream, in bytes.
@@ -42,7 +46,18 @@ func (o *Options) Validate() error {
 	case o.MaxMessage <= 0:
 		return errors.New("grpc_max_message must be positive")
 	}
+	for _, origin := range o.Origins {
+		if !validOrigin(origin) {
+			return fmt.Errorf("grpc_origins: %q is no origin, such as https://shop.example:8443, nor *", origin)
+		}
+	}
 	return nil
+}
+
+// validOrigin says whether a browser may send s as the origin of a page, or it stands for any.
+func validOrigin(s string) bool {
+	u, err := url.Parse(s)
+	return s == "*" || err == nil && s == u.Scheme+"://"+u.Host && u.Hostname() != "" && !strings.Contains(s, "*")
 }
 
 // tls returns the configuration of TLS, nil without.

@@ -13,8 +13,10 @@ import (
 	"time"
 
 	"connectrpc.com/connect"
+	connectcors "connectrpc.com/cors"
 	"connectrpc.com/grpchealth"
 	"connectrpc.com/grpcreflect"
+	"github.com/rs/cors"
 
 	"github.com/nats-eventstore/nats-eventstore/proto/compat/eventstore/eventstoreconnect"
 	"github.com/nats-eventstore/nats-eventstore/proto/compat/pb/pbconnect"
@@ -30,6 +32,8 @@ const (
 	pingTimeout = 15 * time.Second
 	// stopTimeout is how long requests may take to end when the server stops.
 	stopTimeout = 5 * time.Second
+	// originsAge is how long browsers remember what pages may call: two hours, the most that they accept.
+	originsAge = 2 * time.Hour
 )
 
 // Server serves the API.
@@ -107,7 +111,21 @@ func (s *Server) handler(log func() Log, observe func(procedure, code string)) h
 	open := http.NewServeMux()
 	open.Handle("/", s.authorized(mux))
 	open.Handle(grpchealth.NewHandler(health{log})) // says nothing about events
-	return open
+	return s.shared(open)
+}
+
+// shared answers browsers that ask whether a page of another origin may call. They ask without a token.
+func (s *Server) shared(next http.Handler) http.Handler {
+	if len(s.options.Origins) == 0 {
+		return next
+	}
+	return cors.New(cors.Options{
+		AllowedOrigins: s.options.Origins,
+		AllowedMethods: connectcors.AllowedMethods(),
+		AllowedHeaders: append(connectcors.AllowedHeaders(), "Authorization"),
+		ExposedHeaders: connectcors.ExposedHeaders(),
+		MaxAge:         int(originsAge.Seconds()),
+	}).Handler(next)
 }
 
 // authorized lets requests through that carry the token.

@@ -258,8 +258,8 @@ func (b bearer) RoundTrip(req *http.Request) (*http.Response, error) {
 	return b.Transport.RoundTrip(req)
 }
 
-// TestTLSSettings: what cannot be meant, or is not there, stops the start and is named.
-func TestTLSSettings(t *testing.T) {
+// TestSettings: what cannot be meant, or is not there, stops the start and is named.
+func TestSettings(t *testing.T) {
 	t.Parallel()
 	ca := authority.New(t)
 	id, other := ca.Issue("server"), ca.Issue("other")
@@ -269,6 +269,8 @@ func TestTLSSettings(t *testing.T) {
 		"certificate of the API: tls: private key does not":     {"-grpc_cert", id.Cert, "-grpc_key", other.Key},
 		"authority of the API's clients: " + id.Key:             {"-grpc_cert", id.Cert, "-grpc_key", id.Key, "-grpc_client_ca", id.Key},
 		"authority of the API's clients: open " + id.Key + ".x": {"-grpc_cert", id.Cert, "-grpc_key", id.Key, "-grpc_client_ca", id.Key + ".x"},
+		`grpc_origins: "shop.example" is no origin`:             {"-grpc_origins", "https://shop.example,shop.example"},
+		`grpc_origins: "https://shop.example/" is no origin`:    {"-grpc_origins", "https://shop.example/"},
 	} {
 		s := harness.New(t, harness.Binary(), append([]string{"-store", "memory", "-grpc_port", "-1"}, args...)...)
 		s.Launch()
