@@ -16,6 +16,9 @@ var (
 	ErrNoEventType = &InvalidError{Field: "event_type", Reason: "is missing"}
 	// ErrVersionRange: event_version exceeds math.MaxInt64, which no SQL column holds.
 	ErrVersionRange = &InvalidError{Field: "event_version", Reason: "is out of range"}
+	// ErrOccurredRange: occurred_at is no google.protobuf.Timestamp: not within the years 1 to 9999, or with nanoseconds of
+	// more than a second. It could not be shown as JSON.
+	ErrOccurredRange = &InvalidError{Field: "occurred_at", Reason: "is out of range"}
 )
 
 // InvalidError says why a payload is no event that can be stored. Its text is

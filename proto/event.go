@@ -13,6 +13,7 @@ import (
 	"unicode/utf8"
 
 	"google.golang.org/protobuf/encoding/protowire"
+	"google.golang.org/protobuf/types/known/timestamppb"
 )
 
 // MaxIdentifier is the longest event_id, event_type, aggregate_id and
@@ -47,18 +48,25 @@ const (
 	fieldContentType   protowire.Number = 10
 )
 
+// Field numbers of google.protobuf.Timestamp.
+const (
+	fieldSeconds protowire.Number = 1
+	fieldNanos   protowire.Number = 2
+)
+
 // Extract reads the event in payload. It walks the wire format once instead of
 // building the message, and accepts exactly what proto.Unmarshal accepts.
 //
 // The error is an *InvalidError: the payload does not decode, aggregate_id or
 // event_type is missing, an identifier is longer than MaxIdentifier, an
 // identifier or metadata contains a NUL byte (which SQL text and JSON cannot
-// hold), a metadata key is longer than MaxJSONKey, or event_version exceeds
-// math.MaxInt64.
+// hold), a metadata key is longer than MaxJSONKey, event_version exceeds
+// math.MaxInt64, or occurred_at is no time that a Timestamp has.
 func Extract(payload []byte) (Event, error) {
 	var (
 		id, typ, aggregateID, aggregateType []byte
 		ev                                  Event
+		occurred                            timestamppb.Timestamp
 		room                                [8]entry // most events fit, so that the list stays on the stack
 		metadata                            = room[:0]
 	)
@@ -129,7 +137,7 @@ func Extract(payload []byte) (Event, error) {
 			}
 			metadata = append(metadata, e)
 		case fieldOccurredAt:
-			if err := checkMessage(v, payload); err != nil {
+			if err := mergeTimestamp(&occurred, v, payload); err != nil {
 				return Event{}, err
 			}
 		}
@@ -143,6 +151,8 @@ func Extract(payload []byte) (Event, error) {
 		return Event{}, ErrNoEventType
 	case ev.Version > math.MaxInt64:
 		return Event{}, ErrVersionRange
+	case !occurred.IsValid():
+		return Event{}, ErrOccurredRange
 	}
 	var err error
 	if ev.ID, err = identifier("event_id", id); err != nil {
@@ -182,15 +192,24 @@ func identifier(field string, v []byte) (string, error) {
 	return string(v), nil
 }
 
-// checkMessage refuses what Unmarshal would refuse in a nested message without
-// string fields (google.protobuf.Timestamp).
-func checkMessage(b, payload []byte) error {
+// mergeTimestamp reads an encoded google.protobuf.Timestamp into t, as Unmarshal
+// merges the occurrences of a nested message.
+func mergeTimestamp(t *timestamppb.Timestamp, b, payload []byte) error {
 	for len(b) > 0 {
 		num, wire, n := protowire.ConsumeTag(b)
 		if n < 0 || num > protowire.MaxValidNumber {
 			return errMalformed("occurred_at", payload, b, n)
 		}
 		b = b[n:]
+		if wire == protowire.VarintType {
+			v, _ := protowire.ConsumeVarint(b) // one that is cut off is met below
+			switch num {
+			case fieldSeconds:
+				t.Seconds = int64(v)
+			case fieldNanos:
+				t.Nanos = int32(v)
+			}
+		}
 		if n = protowire.ConsumeFieldValue(num, wire, b); n < 0 {
 			return errMalformed("occurred_at", payload, b, n)
 		}

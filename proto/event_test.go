@@ -43,6 +43,13 @@ func bytesField(num protowire.Number, v string) []byte {
 	return protowire.AppendString(protowire.AppendTag(nil, num, protowire.BytesType), v)
 }
 
+// occurred is an occurred_at.
+func occurred(seconds int64, nanos int32) []byte {
+	v := protowire.AppendVarint(protowire.AppendTag(nil, 1, protowire.VarintType), uint64(seconds))
+	v = protowire.AppendVarint(protowire.AppendTag(v, 2, protowire.VarintType), uint64(int64(nanos)))
+	return bytesField(9, string(v))
+}
+
 // required is the smallest event.
 func required() []byte {
 	return append(bytesField(2, "OrderCreated"), bytesField(3, "order-1")...)
@@ -114,6 +121,12 @@ func TestExtractErrors(t *testing.T) {
 		"reserved wire type":       {[]byte{0x0f}, "invalid event: not an eventstore.v1.Event: field 1 is malformed at byte 1"},
 		"stray end of group":       {with([]byte{0x0c}), "invalid event: not an eventstore.v1.Event: field 1 is malformed at byte 24"},
 		"cut off in occurred_at":   {with(bytesField(9, "\x08")), "invalid event: not an eventstore.v1.Event: occurred_at is truncated at byte 26"},
+		"seconds twice":            {with(bytesField(9, "\x08\x80\x80\x80\x80\x80\x80\x80\x40"), bytesField(9, "\x08\x01")), ""},
+		"after the year 9999":      {with(occurred(253402300800, 0)), "invalid event: occurred_at is out of range"},
+		"end of the year 9999":     {with(occurred(253402300799, 999_999_999)), ""},
+		"before the year 1":        {with(occurred(-62135596801, 0)), "invalid event: occurred_at is out of range"},
+		"a second of nanoseconds":  {with(occurred(0, 1_000_000_000)), "invalid event: occurred_at is out of range"},
+		"negative nanoseconds":     {with(occurred(5, 0), occurred(0, -1)), "invalid event: occurred_at is out of range"},
 		"cut off in metadata":      {with(bytesField(8, "\x0a\x02k")), "invalid event: not an eventstore.v1.Event: metadata is truncated at byte 26"},
 		"text":                     {[]byte("hello, world"), "invalid event: not an eventstore.v1.Event: field 13 is malformed at byte 3"},
 	}
@@ -144,7 +157,7 @@ func extractSlowly(payload []byte) (Event, map[string]string, bool) {
 		ID: m.EventId, Type: m.EventType, AggregateID: m.AggregateId, AggregateType: m.AggregateType,
 		Version: m.EventVersion, Data: m.EventData,
 	}
-	ok := ev.Type != "" && ev.AggregateID != "" && ev.Version <= math.MaxInt64
+	ok := ev.Type != "" && ev.AggregateID != "" && ev.Version <= math.MaxInt64 && (m.OccurredAt == nil || m.OccurredAt.IsValid())
 	for _, s := range []string{ev.ID, ev.Type, ev.AggregateID, ev.AggregateType} {
 		ok = ok && len(s) <= MaxIdentifier && !strings.ContainsRune(s, 0)
 	}

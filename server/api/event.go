@@ -24,6 +24,9 @@ func recorded(channel string, mapping *proto.Mapping, m stores.Message) (*events
 	if mapping == nil {
 		event := &eventstorev1.Event{}
 		if googleproto.Unmarshal(msg.Data, event) == nil && event.GetEventType() != "" && event.GetAggregateId() != "" {
+			if !event.OccurredAt.IsValid() {
+				event.OccurredAt = nil // stored before the channel was one; JSON has no such time
+			}
 			r.Event = event
 			return r, nil
 		}

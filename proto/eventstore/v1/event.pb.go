@@ -64,7 +64,7 @@ type Event struct {
 	// Stored as one JSON object of strings. Optional.
 	Metadata map[string]string `protobuf:"bytes,8,rep,name=metadata,proto3" json:"metadata,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
 	// When it happened, by the publisher's clock. The server keeps the time at which
-	// it stored the event beside it, and orders by neither. Optional.
+	// it stored the event beside it, and orders by neither. From the year 1 to 9999. Optional.
 	OccurredAt *timestamppb.Timestamp `protobuf:"bytes,9,opt,name=occurred_at,json=occurredAt,proto3" json:"occurred_at,omitempty"`
 	// Media type of event_data, for example "application/json". Informative: the
 	// server looks at the data itself. Optional.
