@@ -1,6 +1,9 @@
 package stores
 
-import "fmt"
+import (
+	"errors"
+	"fmt"
+)
 
 // Group makes messages of a batch stored all or none: those that have the same Group, which follow on each other in the
 // batch. If one of them is refused all are, with its error.
@@ -143,6 +146,10 @@ func (p *plan) group(b *batch, items []int, ask *questions, now int64) error {
 		return nil
 	}
 	p.undo(from)
+	if version := (*VersionError)(nil); errors.As(refused, &version) {
+		// The events of the group before the refused one are not stored.
+		version.Head = p.head(b, aggregate{b.appends[items[0]].Channel.id, version.AggregateType, version.Aggregate})
+	}
 	p.refuseAll(items, refused)
 	ask.events = append(ask.events[:asked], b.unsure(items)...)
 	return nil

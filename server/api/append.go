@@ -131,27 +131,42 @@ func checkIDs(events []*eventstorev1.Event) error {
 	return nil
 }
 
+// nextVersion is what a request says of the version of its next event of an aggregate.
+type nextVersion struct {
+	least uint64
+	exact bool // it is the least
+}
+
 // checkVersions refuses a request that no state of its aggregates could satisfy: versions of events that do not follow on
 // each other, or on the expectation of their aggregate.
 func checkVersions(req *eventstorev1.AppendRequest) error {
-	next := make(map[aggregateKey]uint64)
+	next := make(map[aggregateKey]nextVersion)
 	for _, e := range req.GetExpectations() {
+		key := aggregateKey{e.GetAggregateType(), e.GetAggregateId()}
 		switch e.GetState() {
 		case eventstorev1.Expectation_STATE_NONE, eventstorev1.Expectation_STATE_VERSION:
-			next[aggregateKey{e.GetAggregateType(), e.GetAggregateId()}] = e.GetVersion() + 1
+			next[key] = nextVersion{e.GetVersion() + 1, true}
+		case eventstorev1.Expectation_STATE_EXISTS:
+			next[key] = nextVersion{2, false}
 		}
 	}
 	for _, ev := range req.GetEvents() {
 		key := aggregateKey{ev.GetAggregateType(), ev.GetAggregateId()}
-		expected, known := next[key]
-		if given := ev.GetEventVersion(); given != 0 {
-			if known && given != expected {
-				return invalid("mixed expectations: aggregate %q: event_version %d, where the request itself expects %d", key.id, given, expected)
-			}
-			next[key] = given + 1
-		} else if known {
-			next[key] = expected + 1
+		n, ok := next[key]
+		if !ok {
+			n.least = 1
 		}
+		if given := ev.GetEventVersion(); given != 0 {
+			switch {
+			case n.exact && given != n.least:
+				return invalid("mixed expectations: aggregate %q: event_version %d, where the request itself expects %d", key.id, given, n.least)
+			case given < n.least:
+				return invalid("mixed expectations: aggregate %q: event_version %d, where the request itself expects %d or more", key.id, given, n.least)
+			}
+			n = nextVersion{given, true}
+		}
+		n.least++
+		next[key] = n
 	}
 	return nil
 }

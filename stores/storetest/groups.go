@@ -42,7 +42,7 @@ func testGroups(t *testing.T, o stores.Options) {
 		[]stores.Append{at("A", 0)},
 		grouped(nil, at("A", 0), at("C", 0), at("A", 5)),
 		[]stores.Append{at("A", 0), at("C", 1)},
-	)...), "1", "2", "3", "4", "5", "6", wrong("A", 6, 5), wrong("A", 6, 5), wrong("A", 6, 5), "7", "8")
+	)...), "1", "2", "3", "4", "5", "6", wrong("A", 5, 5), wrong("A", 5, 5), wrong("A", 5, 5), "7", "8")
 
 	// Expectations that fail, of aggregates written and of others, and of a group beside it that was refused.
 	for _, test := range []struct {

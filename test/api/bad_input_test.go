@@ -7,6 +7,7 @@ import (
 	"net/http"
 	"strings"
 	"testing"
+	"time"
 
 	"connectrpc.com/connect"
 	"google.golang.org/protobuf/types/known/timestamppb"
@@ -31,6 +32,8 @@ func TestBadInput(t *testing.T) {
 		}
 		large := event("large", 0)
 		large.EventData = make([]byte, 1<<20)
+		long := event("long", 0)
+		long.OccurredAt = timestamppb.New(time.Date(-1, 1, 1, 0, 0, 0, 0, time.UTC))
 		oversized := many(5)
 		for _, e := range oversized {
 			e.EventData = make([]byte, 1<<20)
@@ -60,9 +63,13 @@ func TestBadInput(t *testing.T) {
 			"event against expectation": {connect.CodeInvalidArgument, &eventstorev1.AppendRequest{Channel: orders, Events: one(event("a", 5)),
 				Expectations: []*eventstorev1.Expectation{is("a", eventstorev1.Expectation_STATE_VERSION, 1)}}},
 			"events against each other": {connect.CodeInvalidArgument, &eventstorev1.AppendRequest{Channel: orders, Events: []*eventstorev1.Event{event("a", 2), event("a", 4)}}},
-			"version without its state": {connect.CodeInvalidArgument, &eventstorev1.AppendRequest{Channel: orders, Events: one(event("a", 0)), Expectations: []*eventstorev1.Expectation{is("a", none, 3)}}},
-			"unknown state":             {connect.CodeInvalidArgument, &eventstorev1.AppendRequest{Channel: orders, Events: one(event("a", 0)), Expectations: []*eventstorev1.Expectation{is("a", 77, 0)}}},
-			"expectation of nothing":    {connect.CodeInvalidArgument, &eventstorev1.AppendRequest{Channel: orders, Events: one(event("a", 0)), Expectations: []*eventstorev1.Expectation{is("", none, 0)}}},
+			"first event of one that exists": {connect.CodeInvalidArgument, &eventstorev1.AppendRequest{Channel: orders, Events: one(event("a", 1)),
+				Expectations: []*eventstorev1.Expectation{is("a", eventstorev1.Expectation_STATE_EXISTS, 0)}}},
+			"first event behind another": {connect.CodeInvalidArgument, &eventstorev1.AppendRequest{Channel: orders, Events: []*eventstorev1.Event{event("a", 0), event("a", 1)}}},
+			"before the year 1":          {connect.CodeInvalidArgument, &eventstorev1.AppendRequest{Channel: orders, Events: one(long)}},
+			"version without its state":  {connect.CodeInvalidArgument, &eventstorev1.AppendRequest{Channel: orders, Events: one(event("a", 0)), Expectations: []*eventstorev1.Expectation{is("a", none, 3)}}},
+			"unknown state":              {connect.CodeInvalidArgument, &eventstorev1.AppendRequest{Channel: orders, Events: one(event("a", 0)), Expectations: []*eventstorev1.Expectation{is("a", 77, 0)}}},
+			"expectation of nothing":     {connect.CodeInvalidArgument, &eventstorev1.AppendRequest{Channel: orders, Events: one(event("a", 0)), Expectations: []*eventstorev1.Expectation{is("", none, 0)}}},
 		} {
 			_, err := c.Append(patient(t), test.req)
 			wantCode(t, what, err, test.code)
