@@ -27,7 +27,7 @@ func FromBeginning() Start { return Start{} }
 func FromSequence(sequence uint64) Start { return Start{sequence: sequence} }
 
 // FromTime starts with the first event that was recorded then or later. NATS Streaming is told how long ago that is, so that
-// by it the replay starts later by the time that the request takes.
+// by it the replay starts later by the time that the request takes, and with the next event if the time is still to come.
 func FromTime(t time.Time) Start { return Start{time: t} }
 
 // FromTimeAgo starts with the first event that was recorded since then.

@@ -80,7 +80,9 @@ func (c *Client) subscribe(ctx context.Context, start Start, channel string, fil
 				if handled = handle(batch); handled != nil {
 					return nil
 				}
-				start = Start{sequence: batch.Checkpoint + 1}
+				if start.time.IsZero() || len(batch.Events) > 0 { // else a time that is still to come counts
+					start = Start{sequence: batch.Checkpoint + 1}
+				}
 			}
 			return stream.Err()
 		})

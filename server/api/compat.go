@@ -137,7 +137,7 @@ func (s *service) find(ctx context.Context, req *eventstore.GetEventsRequest, f 
 	for _, ch := range log.Channels() {
 		info := ch.Stored().Info()
 		b := &responses{send: func(events []*eventstorev1.RecordedEvent, _ uint64) error { return eachEvent(events, f) }}
-		if err := scan(ctx, ch, max(info.First, 1), info.Last, nil, b); err != nil {
+		if err := scan(ctx, ch, max(info.First, 1), info.Last, selection{}, b); err != nil {
 			return err
 		}
 		if err := b.flush(); err != nil {

@@ -91,7 +91,8 @@ func readAggregate(ctx context.Context, log Log, a stores.Aggregate, from uint64
 
 // Read implements eventstore.v1.EventStore.
 func (s *service) Read(ctx context.Context, req *eventstorev1.ReadRequest, stream *connect.ServerStream[eventstorev1.ReadResponse]) error {
-	if err := checkFilter(req.GetFilter()); err != nil {
+	selected, err := selectionOf(req.GetFilter(), req.GetFromTime())
+	if err != nil {
 		return err
 	}
 	log, err := s.active()
@@ -103,21 +104,21 @@ func (s *service) Read(ctx context.Context, req *eventstorev1.ReadRequest, strea
 		return status(err)
 	}
 	last := ch.Stored().Info().Last
-	from, err := startOf(ctx, ch, req.GetFromSequence(), req.GetFromTime(), last)
+	from, err := startOf(ctx, ch, req.GetFromSequence(), selected, last)
 	if err != nil {
 		return status(err)
 	}
 	b := &responses{maxEvents: req.GetLimit(), send: func(events []*eventstorev1.RecordedEvent, checkpoint uint64) error {
 		return stream.Send(&eventstorev1.ReadResponse{Events: events, Checkpoint: checkpoint})
 	}}
-	if err := scan(ctx, ch, from, last, req.GetFilter(), b); err != nil {
+	if err := scan(ctx, ch, from, last, selected, b); err != nil {
 		return status(err)
 	}
 	return status(b.flush())
 }
 
-// scan adds the events in [from, to] that a filter selects, and checkpoints.
-func scan(ctx context.Context, ch Channel, from, to uint64, f *eventstorev1.Filter, b *responses) error {
+// scan adds the events in [from, to] that are selected, and checkpoints.
+func scan(ctx context.Context, ch Channel, from, to uint64, selected selection, b *responses) error {
 	for from <= to {
 		msgs, err := ch.Read(ctx, from, to)
 		if err != nil {
@@ -131,7 +132,7 @@ func scan(ctx context.Context, ch Channel, from, to uint64, f *eventstorev1.Filt
 			if err != nil {
 				return err
 			}
-			if !matches(f, event.GetEvent()) {
+			if !selected.has(m, event.GetEvent()) {
 				if err := b.passed(m.Sequence); err != nil {
 					return err
 				}
@@ -147,21 +148,11 @@ func scan(ctx context.Context, ch Channel, from, to uint64, f *eventstorev1.Filt
 }
 
 // startOf returns the sequence where a request begins; after last if nothing is there yet.
-func startOf(ctx context.Context, ch Channel, sequence uint64, at *timestamppb.Timestamp, last uint64) (uint64, error) {
-	if at == nil {
+func startOf(ctx context.Context, ch Channel, sequence uint64, selected selection, last uint64) (uint64, error) {
+	if selected.since == 0 {
 		return max(sequence, 1), nil
 	}
-	if err := at.CheckValid(); err != nil {
-		return 0, invalid("from_time: %w", err)
-	}
-	ns := int64(math.MaxInt64) // later than 2262, which is beyond what a channel can hold
-	switch t := at.AsTime(); {
-	case t.Year() < 1970:
-		ns = 0
-	case t.Year() < 2262:
-		ns = t.UnixNano()
-	}
-	found, err := ch.SequenceAt(ctx, ns)
+	found, err := ch.SequenceAt(ctx, selected.since)
 	if err == nil && found == 0 {
 		found = last + 1
 	}

@@ -15,7 +15,8 @@ const checkpointInterval = time.Second
 // Subscribe implements eventstore.v1.EventStore. A response is sent when the one before was taken: a slow client holds one
 // read of the channel, whatever waits for it.
 func (s *service) Subscribe(ctx context.Context, req *eventstorev1.SubscribeRequest, stream *connect.ServerStream[eventstorev1.SubscribeResponse]) error {
-	if err := checkFilter(req.GetFilter()); err != nil {
+	selected, err := selectionOf(req.GetFilter(), req.GetFromTime())
+	if err != nil {
 		return err
 	}
 	log, err := s.active()
@@ -29,7 +30,7 @@ func (s *service) Subscribe(ctx context.Context, req *eventstorev1.SubscribeRequ
 	wake, stop := ch.Watch()
 	defer stop()
 	last := ch.Stored().Info().Last
-	from, err := startOf(ctx, ch, req.GetFromSequence(), req.GetFromTime(), last)
+	from, err := startOf(ctx, ch, req.GetFromSequence(), selected, last)
 	if err != nil {
 		return status(err)
 	}
@@ -50,7 +51,7 @@ func (s *service) Subscribe(ctx context.Context, req *eventstorev1.SubscribeRequ
 	defer checkpoint.Stop()
 	for {
 		last := ch.Stored().Info().Last
-		if err := scan(ctx, ch, b.checkpoint+1, last, req.GetFilter(), b); err != nil {
+		if err := scan(ctx, ch, b.checkpoint+1, last, selected, b); err != nil {
 			return ended(log, err)
 		}
 		// Events go out at once; that others were passed is told now and then, and when that is news.

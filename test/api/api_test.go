@@ -53,7 +53,7 @@ func TestAppend(t *testing.T) {
 			{is("a", eventstorev1.Expectation_STATE_VERSION, 1), event("a", 0), 2},
 			{is("b", eventstorev1.Expectation_STATE_VERSION, 2), event("z", 0), 1},
 			{is("c", eventstorev1.Expectation_STATE_EXISTS, 0), event("z", 0), 0},
-			{is("b", eventstorev1.Expectation_STATE_NONE, 0), event("z", 1), 1},
+			{is("b", eventstorev1.Expectation_STATE_NONE, 0), event("z", 2), 1},
 			{is("a", eventstorev1.Expectation_STATE_VERSION, 4), event("a", 5), 2},
 		} {
 			_, err := c.Append(patient(t), &eventstorev1.AppendRequest{
@@ -72,6 +72,10 @@ func TestAppend(t *testing.T) {
 		wantCode(t, "stale event_version", err, connect.CodeAborted)
 		if got := conflictOf(t, err); got.GetCurrentVersion() != 2 || got.GetExpected().GetVersion() != 1 {
 			t.Errorf("conflict %v", got)
+		}
+		_, err = c.Append(patient(t), &eventstorev1.AppendRequest{Channel: orders, Events: []*eventstorev1.Event{event("a", 0), event("a", 9)}})
+		if got := conflictOf(t, err).GetCurrentVersion(); got != 2 {
+			t.Errorf("behind an event that is not stored either, the conflict is with version %d, want 2", got)
 		}
 		for what, events := range map[string][]*eventstorev1.Event{
 			"partly stored": {withID("1", event("a", 0)), withID("9", event("a", 0))},
@@ -284,6 +288,23 @@ func TestSubscribe(t *testing.T) {
 				t.Errorf("NATS Streaming delivers %d, want %d", got, want+1)
 			}
 		}
+		// A time that is to come selects what is recorded then.
+		start := time.Now().Add(2 * time.Second)
+		later, err := c.Subscribe(patient(t), &eventstorev1.SubscribeRequest{Channel: orders,
+			Start: &eventstorev1.SubscribeRequest_FromTime{FromTime: timestamppb.New(start)}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer func() { _ = later.Close() }()
+		await(later, 4)
+		add(t, c, orders, event("a", 4))
+		tooLate := time.Now().After(start) // a slow machine
+		<-time.After(time.Until(start))
+		add(t, c, orders, event("a", 5))
+		if got := sequences(await(later, 6)); got != "6 " && !tooLate {
+			t.Errorf("from a time to come: %s", got)
+		}
+
 		s.Stop() // ends streams
 		for everything.Receive() {
 			t.Logf("left over: %v", everything.Msg())
