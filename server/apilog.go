@@ -107,15 +107,20 @@ func (l apiLog) Open(ctx context.Context, name string) (api.Channel, error) {
 	case <-ctx.Done():
 		return nil, ctx.Err()
 	}
-	var refused refusal
-	switch {
-	case errors.As(err, &refused):
-		return nil, fmt.Errorf("%w: %w", api.ErrChannelRefused, err)
-	case err != nil:
+	if err != nil {
 		l.unavailable(err)
-		return nil, err
+		return nil, channelError(err)
 	}
 	return apiChannel{opened, l}, nil
+}
+
+// channelError makes what refuses a channel, that of a request or of a route, an error of package api.
+func channelError(err error) error {
+	var refused refusal
+	if errors.As(err, &refused) {
+		return fmt.Errorf("%w: %w", api.ErrChannelRefused, err)
+	}
+	return err
 }
 
 // handleAsync calls f on a goroutine that the service waits for. It reports false if the service has stopped.
@@ -162,11 +167,11 @@ func (l apiLog) Append(ctx context.Context, to api.Channel, events []api.Encoded
 			},
 		}
 		if !l.deliverable(ch.name, "", e.Payload) {
-			return nil, fmt.Errorf("event %d: %w", i+1, api.ErrTooLarge)
+			return nil, fmt.Errorf("event %d is %w", i+1, api.ErrTooLarge)
 		}
 		if err := l.route(ctx, p); err != nil {
 			l.unavailable(err)
-			return nil, fmt.Errorf("event %d: %w", i+1, err)
+			return nil, fmt.Errorf("event %d: %w", i+1, channelError(err))
 		}
 		l.metrics.publishReceived(len(e.Payload))
 	}

@@ -1,6 +1,11 @@
 package server
 
-import "errors"
+import (
+	"errors"
+	"fmt"
+
+	"github.com/nats-eventstore/nats-eventstore/server/api"
+)
 
 // Errors that clients see, with NATS Streaming's exact texts: clients compare some of them
 // verbatim.
@@ -38,7 +43,7 @@ var (
 	// NATS subject, since NATS permissions were checked against the latter.
 	errSubjectMismatch = errors.New("stan: invalid publish request: channel differs from the NATS subject")
 	// errTooLarge refuses a message that could be published but not delivered.
-	errTooLarge = errors.New("stan: message is too large to be delivered within the NATS max_payload")
+	errTooLarge = fmt.Errorf("stan: message is %w", api.ErrTooLarge)
 )
 
 // refusal is an error whose text clients get as it is, without the prefix "stan: " that all others have.

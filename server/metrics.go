@@ -15,6 +15,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 
 	"github.com/nats-eventstore/nats-eventstore/proto"
+	"github.com/nats-eventstore/nats-eventstore/server/api"
 	"github.com/nats-eventstore/nats-eventstore/stores"
 )
 
@@ -201,7 +202,7 @@ var errorKinds = []struct {
 	{stores.ErrRefused, "refused"},
 	{proto.ErrInvalid, "invalid_event"},
 	{errSubjectMismatch, "subject_mismatch"},
-	{errTooLarge, "too_large"},
+	{api.ErrTooLarge, "too_large"},
 	{errInvalidConnect, "invalid_request"},
 	{errInvalidClientID, "invalid_request"},
 	{errInvalidPublish, "invalid_request"},

@@ -81,7 +81,7 @@ func (s *service) onPublish(ctx context.Context, msg *nats.Msg) bool {
 		p.append.Event, p.append.Mapping = &ev, mapping
 		if err := s.route(ctx, &p); err != nil {
 			s.unavailable(err)
-			s.refuse(msg.Reply, &req, stanError(err))
+			s.refuse(msg.Reply, &req, fmt.Errorf("stan: %w", err)) // a refusal of the other channel, too
 			return false
 		}
 	}

@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/nats-eventstore/nats-eventstore/server/api"
 	"github.com/nats-eventstore/nats-eventstore/server/relay"
 	"github.com/nats-eventstore/nats-eventstore/stores"
 )
@@ -81,9 +82,32 @@ func (r *Route) validate(events eventBlocks, all []Route) error {
 	return nil
 }
 
+// validateBeside says why a route and one before it can not both be used.
+func (r *Route) validateBeside(other *Route) error {
+	switch {
+	case r.Channel != other.Channel && strings.EqualFold(r.Channel, other.Channel):
+		return fmt.Errorf("channel: %q and %q differ by letter case alone", r.Channel, other.Channel)
+	case r.Stream == "" || other.Stream == "" || r.Stream == other.Stream:
+		return nil
+	}
+	template, err := relay.ParseTemplate(r.Subject)
+	if err != nil {
+		return fmt.Errorf("subject: %w", err)
+	}
+	before, err := relay.ParseTemplate(other.Subject)
+	if err == nil && template.Collides(r.Types, before, other.Types) {
+		return fmt.Errorf("subject: streams %q and %q would share subjects, which JetStream does not allow", other.Stream, r.Stream)
+	}
+	return err
+}
+
 func validateRoutes(routes []Route, events eventBlocks) error {
 	for i := range routes {
-		if err := routes[i].validate(events, routes); err != nil {
+		err := routes[i].validate(events, routes)
+		for j := 0; err == nil && j < i; j++ {
+			err = routes[i].validateBeside(&routes[j])
+		}
+		if err != nil {
 			at := routes[i].At
 			if at == "" {
 				at = fmt.Sprintf("route %d", i+1)
@@ -111,7 +135,7 @@ func toChannels(routes []Route, channel string) []*Route {
 }
 
 // route gives an event that is about to be stored its copies. An error refuses the event: it would be stored without
-// them.
+// them, or could never be relayed.
 func (s *service) route(ctx context.Context, p *publication) error {
 	if p.append.Event == nil {
 		return nil
@@ -123,7 +147,7 @@ func (s *service) route(ctx context.Context, p *publication) error {
 		}
 		to, err := s.channels.open(ctx, r.Channel)
 		if err != nil {
-			return fmt.Errorf("stan: route to channel %q: %w", r.Channel, err)
+			return fmt.Errorf("route to channel %q: %w", r.Channel, err)
 		}
 		to.touch() // so that it is not deleted for inactivity before the commit
 		c := stores.Copy{Channel: to.stored}
@@ -132,10 +156,15 @@ func (s *service) route(ctx context.Context, p *publication) error {
 			c.Kind, payload = stores.CopyData, p.append.Event.Data
 		}
 		if !s.deliverable(r.Channel, "", payload) {
-			return fmt.Errorf("route to channel %q: %w", r.Channel, errTooLarge)
+			return fmt.Errorf("route to channel %q: message is %w", r.Channel, api.ErrTooLarge)
 		}
 		p.append.Copies = append(p.append.Copies, c)
 		p.copies = append(p.copies, to)
+	}
+	for _, r := range p.ch.relays {
+		if !r.Fits(p.ch.name, p.append.Event, p.append.Payload, s.conns.send.MaxPayload()) {
+			return fmt.Errorf("route to stream %q: message is %w", r.Stream, api.ErrTooLarge)
+		}
 	}
 	return nil
 }

@@ -62,8 +62,8 @@ var (
 	ErrInvalidChannel = errors.New("not a valid name of a channel")
 	// ErrChannelRefused means that the channel must not be created; the wrapped cause says why.
 	ErrChannelRefused = errors.New("the channel can not be created")
-	// ErrTooLarge means that an event is too large to be delivered to subscribers.
-	ErrTooLarge = errors.New("event is too large to be delivered within the NATS max_payload")
+	// ErrTooLarge means that an event, or its copy for another channel, is too large to be delivered to subscribers.
+	ErrTooLarge = errors.New("too large to be delivered within the NATS max_payload")
 	// ErrStandby means that the server is not the active one, or stopped being it.
 	ErrStandby = errors.New("this server is not the active one")
 )

@@ -82,6 +82,8 @@ const (
 	// saveInterval and saveMessages bound how far the saved position is behind.
 	saveInterval = time.Second
 	saveMessages = 4096
+	// checkInterval is how late a relay that has nothing to publish learns that somebody deleted the stream.
+	checkInterval = 10 * time.Second
 	// requestTimeout bounds one request to JetStream, and one write to the database.
 	requestTimeout = 5 * time.Second
 	// minBackoff and maxBackoff are the pauses after errors.
@@ -190,8 +192,9 @@ func (r *Relay) session(ctx context.Context) error {
 			return err
 		}
 	}
-	save := time.NewTicker(saveInterval)
+	save, check := time.NewTicker(saveInterval), time.NewTicker(checkInterval)
 	defer save.Stop()
+	defer check.Stop()
 	for {
 		idle := true
 		for _, src := range r.all() {
@@ -215,6 +218,10 @@ func (r *Relay) session(ctx context.Context) error {
 			return ctx.Err()
 		case <-r.wake:
 		case <-save.C:
+		case <-check.C:
+			if err := r.check(ctx); err != nil {
+				return err
+			}
 		}
 	}
 }

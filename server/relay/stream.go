@@ -31,8 +31,20 @@ func (r *Relay) open(ctx context.Context) (*jetstream.StreamInfo, error) {
 			return nil, fmt.Errorf("stream %q: its subjects %s do not cover %s", r.Stream, strings.Join(info.Config.Subjects, ", "), w)
 		}
 	}
+	if info.Config.NoAck {
+		return nil, fmt.Errorf("stream %q: with no_ack it does not say what it took", r.Stream)
+	}
 	r.removes = removes(&info.Config)
 	return info, nil
+}
+
+// check finds the position anew if the stream is not the one any more that the relay filled.
+func (r *Relay) check(ctx context.Context) error {
+	info, err := r.open(ctx)
+	if err != nil || info.Created.Equal(r.at.Created) && info.State.LastSeq >= r.at.Sequence {
+		return err
+	}
+	return r.locate(ctx, info)
 }
 
 // removes reports whether a stream removes messages without being asked.

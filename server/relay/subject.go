@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+
+	natsd "github.com/nats-io/nats-server/v2/server"
 )
 
 // Template makes the subjects of events.
@@ -90,6 +92,16 @@ func (t Template) Check(types []string) error {
 		}
 	}
 	return nil
+}
+
+// Collides says whether subjects of the template, of events with types of the patterns, may be those of another one.
+func (t Template) Collides(types []string, other Template, otherTypes []string) bool {
+	for _, one := range t.patterns(types) {
+		if slices.ContainsFunc(other.patterns(otherTypes), func(p string) bool { return natsd.SubjectsCollide(one, p) }) {
+			return true
+		}
+	}
+	return false
 }
 
 // subject returns the subject of an event.

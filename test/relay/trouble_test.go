@@ -11,6 +11,7 @@ import (
 
 	"github.com/nats-io/nats.go/jetstream"
 
+	eventstorev1 "github.com/nats-eventstore/nats-eventstore/proto/eventstore/v1"
 	"github.com/nats-eventstore/nats-eventstore/test/databases"
 	"github.com/nats-eventstore/nats-eventstore/test/harness"
 )
@@ -92,6 +93,86 @@ func TestFullStream(t *testing.T) {
 	agree(t, "sqlite", source, content(t, js, "ORDERS"))
 }
 
+// What is stored can be relayed: an event whose message would be too large with its headers, or whose subject would be too
+// long for NATS, is refused.
+func TestEventThatCannotBeRelayed(t *testing.T) {
+	t.Parallel()
+	const limit = 64 << 10
+	for _, headers := range []string{"nats", "cloudevents"} {
+		t.Run(headers, func(t *testing.T) {
+			t.Parallel()
+			s := harness.Start(t, "sqlite", t.TempDir()+"/eventstore.db", "-js", "-sd", t.TempDir(), "-sc", configuration(t, fmt.Sprintf(`
+max_payload: %d
+streaming { routes { types: "Routed*", stream: EVENTS, subject: "events.{aggregate_type}.{aggregate_id}.{event_type}.{channel}", headers: %s } }`, limit, headers)))
+			js, _ := streams(t, s)
+			sc := connect(t, s, "publisher")
+			stored := uint64(0)
+			try := func(channel string, e *eventstorev1.Event) bool {
+				t.Helper()
+				err := sc.Publish(channel, event(t, e))
+				if err != nil && !strings.Contains(err.Error(), "too large to be delivered") {
+					t.Fatal(err)
+				}
+				if err == nil {
+					stored++
+				}
+				return err == nil
+			}
+			fits, refused := 0, 0
+			for size := limit - 1500; size < limit-300; size += 25 {
+				e := &eventstorev1.Event{AggregateId: "o", EventType: "Routed", EventData: make([]byte, size)}
+				if try(orders, e) {
+					fits++
+				} else {
+					refused++
+				}
+			}
+			if fits == 0 || refused == 0 {
+				t.Errorf("%d large events fit, %d do not", fits, refused)
+			}
+			waitStream(t, js, "EVENTS", stored)
+
+			long := &eventstorev1.Event{AggregateType: strings.Repeat("é", 127), AggregateId: strings.Repeat("è", 127), EventType: "Routed" + strings.Repeat("ê", 120)}
+			channel := "eventstore." + strings.Repeat("ë", 400)
+			if try(channel, long) {
+				t.Error("a subject of 4,600 bytes is accepted")
+			}
+			long.AggregateType, long.AggregateId = "e", "e"
+			if !try(channel, long) || !try(orders, &eventstorev1.Event{AggregateId: "o", EventType: "Other", EventData: make([]byte, limit-600)}) {
+				t.Error("an event that can be relayed, or is not, was refused")
+			}
+			waitStream(t, js, "EVENTS", stored-1)
+			if strings.Contains(s.Log.String(), "Relaying events fails") {
+				t.Error("the relay met an event that it could not send")
+			}
+		})
+	}
+}
+
+// A stream that does not say what it took is waited for.
+func TestStreamWithoutAcks(t *testing.T) {
+	t.Parallel()
+	s := harness.New(t, harness.Binary(), "-store", "MEMORY", "-sc", configuration(t, `streaming {
+	routes { stream: ORDERS, subject: "ORDERS.{event_type}" }
+}`))
+	nats := startNATS(t)
+	s.Args = append(s.Args, "-ns", nats.URL())
+	js, _ := streams(t, nats)
+	config := jetstream.StreamConfig{Name: "ORDERS", Subjects: []string{"ORDERS.>"}, NoAck: true}
+	if _, err := js.CreateStream(patient(t), config); err != nil {
+		t.Fatal(err)
+	}
+	s.Launch()
+	s.Ready()
+	s.WaitLog(t, "with no_ack it does not say what it took")
+	publish(t, connect(t, nats, "publisher"), orders, order(t, "o", "OrderPaid", 1))
+	config.NoAck = false
+	if _, err := js.UpdateStream(patient(t), config); err != nil {
+		t.Fatal(err)
+	}
+	waitStream(t, js, "ORDERS", 1)
+}
+
 // A stream with other subjects is not changed.
 func TestStreamOfOtherSubjects(t *testing.T) {
 	t.Parallel()
@@ -135,6 +216,10 @@ func TestStreamDeletedAndPurged(t *testing.T) {
 	if got := places(content(t, js, "ORDERS")); got != "eventstore.orders/3" {
 		t.Errorf("after a purge the stream has %s", got)
 	}
+	if err := js.DeleteStream(ctx, "ORDERS"); err != nil {
+		t.Fatal(err)
+	}
+	waitStream(t, js, "ORDERS", 3) // without an event that would tell the relay
 	if err := js.DeleteStream(ctx, "ORDERS"); err != nil {
 		t.Fatal(err)
 	}
