@@ -49,7 +49,7 @@ func New(o Options) (*Client, error) {
 	c := &Client{transport: transport}
 	for _, url := range o.URLs {
 		c.servers = append(c.servers, eventstorev1connect.NewEventStoreClient(
-			&http.Client{Transport: transport}, strings.TrimRight(url, "/"), connect.WithInterceptors(bearer(o.Token))))
+			&http.Client{Transport: answers{transport}}, strings.TrimRight(url, "/"), connect.WithInterceptors(bearer(o.Token))))
 	}
 	return c, nil
 }

@@ -71,7 +71,8 @@ func transient(ctx context.Context, err error) bool {
 		return true
 	}
 	var network net.Error
-	return errors.Is(err, io.ErrUnexpectedEOF) || errors.As(err, &network)
+	var broken *brokenError
+	return errors.Is(err, io.ErrUnexpectedEOF) || errors.As(err, &network) || errors.As(err, &broken)
 }
 
 // stopped returns nil for ErrStop.

@@ -20,8 +20,10 @@ type Repository[S any] struct {
 	Apply func(S, *Event) S
 
 	// Snapshots, if not nil, keep the state of aggregates that have many events. A snapshot is a cache: one that is
-	// missing, or written with another SnapshotSchema, costs time and nothing else.
+	// missing, out of reach, or written with another SnapshotSchema, costs time and nothing else.
 	Snapshots Snapshots
+	// SnapshotFailed, if not nil, is told why a snapshot could not be loaded or saved.
+	SnapshotFailed func(error)
 	// SnapshotEvery is how many events are folded before the state is saved; 0 means 100.
 	SnapshotEvery uint64
 	// SnapshotSchema names the form of S. Change it whenever S or Apply changes: older snapshots are not used then.
@@ -33,10 +35,7 @@ const maxConflicts = 100
 
 // Load returns the state of an aggregate and its version, 0 if it has no events.
 func (r *Repository[S]) Load(ctx context.Context, id string) (state S, version uint64, err error) {
-	version, state, err = r.restore(ctx, id)
-	if err != nil {
-		return state, 0, err
-	}
+	version, state = r.restore(ctx, id)
 	saved := version
 	events, err := r.Client.Load(ctx, r.Channel, r.AggregateType, id, version+1)
 	if err != nil {
@@ -52,9 +51,7 @@ func (r *Repository[S]) Load(ctx context.Context, id string) (state S, version u
 		state, version = r.Apply(state, e), e.Version
 	}
 	if r.Snapshots != nil && version-saved >= cmp.Or(r.SnapshotEvery, defaultSnapshotEvery) {
-		if err := r.save(ctx, id, version, state); err != nil {
-			return state, 0, err
-		}
+		r.save(ctx, id, version, state)
 	}
 	return state, version, nil
 }
@@ -67,8 +64,9 @@ type execution struct {
 	metadata map[string]string
 }
 
-// Command makes a command idempotent: however often Execute is called with its ID, on any aggregate of the channel, the
-// events of the first decision are stored once, and later calls store nothing. Their IDs are made of it, id/1, id/2, ….
+// Command makes a command idempotent: however often Execute is called with its ID, on any aggregate of the channel, at the
+// same time or later, the events of one decision are stored once, and other calls store nothing. Their IDs are made of it,
+// id/1, id/2, ….
 func Command(id string) ExecuteOption { return func(e *execution) { e.command = id } }
 
 // Metadata is stored with each event.
@@ -80,7 +78,8 @@ func Metadata(metadata map[string]string) ExecuteOption {
 // if nobody else was faster; else it starts over, after a pause. decide may be called several times, and must do nothing
 // but decide. If it returns no events nothing is stored. Execute returns the state after the events.
 //
-// The errors are decide's, as it is, those of Append, and *ConflictError if it lost the race 100 times.
+// The errors are decide's, as it is, those of Append, and *ConflictError, or ErrDuplicate of a Command, if it lost the race
+// 100 times.
 func (r *Repository[S]) Execute(ctx context.Context, id string, decide func(state S, version uint64) ([]any, error), options ...ExecuteOption) (S, error) {
 	var e execution
 	for _, option := range options {
@@ -90,7 +89,8 @@ func (r *Repository[S]) Execute(ctx context.Context, id string, decide func(stat
 	for attempt := 1; ; attempt++ {
 		state, err := r.attempt(ctx, id, decide, &e)
 		var conflict *ConflictError
-		if !errors.As(err, &conflict) || attempt == maxConflicts {
+		lost := errors.As(err, &conflict) || e.command != "" && errors.Is(err, ErrDuplicate) // to another call of the command
+		if !lost || attempt == maxConflicts {
 			return state, err
 		}
 		if ended := pause.wait(ctx); ended != nil {
@@ -100,14 +100,17 @@ func (r *Repository[S]) Execute(ctx context.Context, id string, decide func(stat
 }
 
 func (r *Repository[S]) attempt(ctx context.Context, id string, decide func(S, uint64) ([]any, error), e *execution) (S, error) {
-	state, version, err := r.Load(ctx, id)
-	if err != nil {
-		return state, err
-	}
+	executed := false
 	if e.command != "" {
-		if _, err := r.Client.Get(ctx, r.Channel, eventID(e.command, 1)); !errors.Is(err, ErrNotFound) {
-			return state, err // executed already, if there is no error
+		_, err := r.Client.Get(ctx, r.Channel, eventID(e.command, 1))
+		if executed = err == nil; err != nil && !errors.Is(err, ErrNotFound) {
+			var none S
+			return none, err
 		}
+	}
+	state, version, err := r.Load(ctx, id)
+	if err != nil || executed {
+		return state, err
 	}
 	decided, err := decide(state, version)
 	if err != nil || len(decided) == 0 {

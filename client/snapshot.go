@@ -21,31 +21,37 @@ type SnapshotKey struct{ Channel, AggregateType, AggregateID, Schema string }
 
 const defaultSnapshotEvery = 100
 
-// restore returns the snapshot of an aggregate. One that cannot be decoded is none.
-func (r *Repository[S]) restore(ctx context.Context, id string) (uint64, S, error) {
+// restore returns the snapshot of an aggregate. One that cannot be loaded or decoded is none.
+func (r *Repository[S]) restore(ctx context.Context, id string) (uint64, S) {
 	var state, none S
 	if r.Snapshots == nil {
-		return 0, none, nil
+		return 0, none
 	}
 	version, encoded, err := r.Snapshots.LoadSnapshot(ctx, r.snapshotKey(id))
+	if err == nil && version > 0 {
+		err = json.Unmarshal(encoded, &state)
+	}
 	if err != nil {
-		return 0, none, fmt.Errorf("load the snapshot of aggregate %q of channel %q: %w", id, r.Channel, err)
+		r.snapshotFailed("load the snapshot", id, err)
+		return 0, none
 	}
-	if version == 0 || json.Unmarshal(encoded, &state) != nil {
-		return 0, none, nil
-	}
-	return version, state, nil
+	return version, state
 }
 
-func (r *Repository[S]) save(ctx context.Context, id string, version uint64, state S) error {
+func (r *Repository[S]) save(ctx context.Context, id string, version uint64, state S) {
 	encoded, err := json.Marshal(state)
 	if err == nil {
 		err = r.Snapshots.SaveSnapshot(ctx, r.snapshotKey(id), version, encoded)
 	}
 	if err != nil {
-		return fmt.Errorf("save a snapshot of aggregate %q of channel %q: %w", id, r.Channel, err)
+		r.snapshotFailed("save a snapshot", id, err)
 	}
-	return nil
+}
+
+func (r *Repository[S]) snapshotFailed(what, id string, err error) {
+	if r.SnapshotFailed != nil {
+		r.SnapshotFailed(fmt.Errorf("%s of aggregate %q of channel %q: %w", what, id, r.Channel, err))
+	}
 }
 
 func (r *Repository[S]) snapshotKey(id string) SnapshotKey {

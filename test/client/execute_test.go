@@ -4,7 +4,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"sync"
+	"sync/atomic"
 	"testing"
 
 	"github.com/nats-eventstore/nats-eventstore/client"
@@ -72,6 +74,38 @@ func TestExecuteOnce(t *testing.T) {
 		}
 		if e := events[0]; e.ID != "command-1/2" || e.Version != 2 || e.Sequence != 2 || e.Metadata["user"] != "Eve" || e.RecordedAt.IsZero() {
 			t.Errorf("%+v", e)
+		}
+	})
+}
+
+// A command that comes several times at the same time is executed once, whatever each call would decide; all calls see that.
+func TestExecuteOnceAtTheSameTime(t *testing.T) {
+	t.Parallel()
+	each(t, func(t *testing.T, s *server) {
+		accounts := s.accounts()
+		var decisions atomic.Int64
+		var mu sync.Mutex
+		states := map[account]int{}
+		var wg sync.WaitGroup
+		const calls = 8
+		for range calls {
+			wg.Go(func() {
+				state, err := accounts.Execute(patient(t), "a", func(account, uint64) ([]any, error) {
+					n := decisions.Add(1)
+					return slices.Repeat([]any{deposited{n}}, 1+int(n)%3), nil
+				}, eventstore.Command("command-1"))
+				if err != nil {
+					t.Error(err)
+				}
+				mu.Lock()
+				defer mu.Unlock()
+				states[state]++
+			})
+		}
+		wg.Wait()
+		a, _, err := accounts.Load(patient(t), "a")
+		if err != nil || a.Count == 0 || a.Cents%int64(a.Count) != 0 || len(states) != 1 || states[a] != calls {
+			t.Errorf("%+v, %v; calls saw %v", a, err, states)
 		}
 	})
 }
@@ -179,5 +213,16 @@ func TestSnapshots(t *testing.T) {
 			t.Fatal(err)
 		}
 		load(26)
+
+		// Snapshots that are out of reach cost time, and are told of.
+		var failed []error
+		accounts.SnapshotFailed = func(err error) { failed = append(failed, err) }
+		if _, err := db.ExecContext(patient(t), "DROP TABLE eventstore_snapshots"); err != nil {
+			t.Fatal(err)
+		}
+		load(26)
+		if len(failed) != 2 {
+			t.Errorf("failures of snapshots: %v", failed)
+		}
 	})
 }
