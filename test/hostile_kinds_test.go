@@ -116,7 +116,8 @@ func hostiles() []hostile {
 		odd("numbers written with more bytes than they need", whole([]byte{0x38, 0x81, 0x80, 0x80, 0x00})),
 		odd("stream", whole(field(stream, "ignored"))),
 		odd("fields in reverse order", field(eventData, "{}"), field(aggregateID, "A"), field(eventType, "T")),
-		odd("a time that no clock shows", whole(field(occurredAt, string(slices.Concat(number(1, math.MaxUint64), number(2, math.MaxUint64)))))),
+		bad("a time that no clock shows", "occurred_at is out of range", whole(field(occurredAt, string(slices.Concat(number(1, math.MaxUint64), number(2, math.MaxUint64)))))),
+		bad("a time after the year 9999", "occurred_at is out of range", whole(field(occurredAt, string(number(1, 253402300800))))),
 		odd("an empty time", whole(field(occurredAt, ""))),
 		bad("a time that is no message", "occurred_at is truncated", whole(field(occurredAt, "\x08"))),
 
