@@ -35,13 +35,14 @@ func (g *group) run(ctx context.Context) {
 	defer timer.Stop()
 	for {
 		var err error
+		answered := false
 		select {
 		case <-ctx.Done():
 			return
 		case <-g.wake:
 		case <-timer.C:
 		case b := <-a.ready():
-			err = g.arrived(&a, b)
+			answered, err = true, g.arrived(&a, b)
 		}
 		if err == nil {
 			var recovered bool
@@ -55,6 +56,7 @@ func (g *group) run(ctx context.Context) {
 			resuming = false
 			err = g.deliver(ctx, &a)
 		}
+		works := err == nil && (answered || a.next == nil) // a read that runs says nothing yet
 		switch {
 		case ctx.Err() != nil:
 			return
@@ -66,12 +68,12 @@ func (g *group) run(ctx context.Context) {
 			}
 			timer.Reset(readRetry)
 		default:
-			if failing {
+			if failing && works {
 				g.ch.log.Info("Reading messages works again", "channel", g.ch.name)
 			}
 			timer.Reset(g.nextDue())
 		}
-		failing = err != nil
+		failing = err != nil || failing && !works
 	}
 }
 
