@@ -245,6 +245,9 @@ func (s *service) recover(ctx context.Context) ([]*member, error) {
 		return nil, errImporting
 	}
 	if state.Server == nil {
+		if n := len(state.Channels); n > 0 {
+			return nil, fmt.Errorf("recover the state: table ServerInfo has no row, though there are %d channels: without it their subscriptions would be lost", n)
+		}
 		s.log.Info("No recovered state")
 		return nil, s.store.SetServerInfo(ctx, s.serverInfo())
 	}

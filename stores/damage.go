@@ -1,7 +1,10 @@
 package stores
 
 import (
+	"database/sql"
 	"fmt"
+	"maps"
+	"slices"
 
 	"google.golang.org/protobuf/encoding/protowire"
 )
@@ -36,7 +39,39 @@ func checkData(c *Channel, sequence uint64, data []byte) error {
 	default:
 		return nil
 	}
+	return damagedMessage(c, sequence, reason)
+}
+
+func damagedMessage(c *Channel, sequence uint64, reason string) error {
 	return &DamagedError{Table: "Messages", Key: fmt.Sprintf("id %d (channel %q), seq %d", c.id, c.name, sequence), Reason: reason}
+}
+
+// number is a column of numbers that are not negative. What else somebody wrote there does not end the query.
+type number struct {
+	n     uint64
+	wrong bool
+	value any // what the column holds if it is wrong
+}
+
+// Scan implements sql.Scanner.
+func (n *number) Scan(value any) error {
+	var v sql.Null[uint64]
+	err := v.Scan(value)
+	*n = number{n: v.V, wrong: err != nil || !v.Valid, value: value}
+	if text, ok := value.([]byte); ok {
+		n.value = string(text)
+	}
+	return nil
+}
+
+// numbers says which columns are wrong, "" if none is.
+func numbers(columns map[string]number) string {
+	for _, name := range slices.Sorted(maps.Keys(columns)) {
+		if n := columns[name]; n.wrong {
+			return fmt.Sprintf("%s is %v, which is no sequence", name, n.value)
+		}
+	}
+	return ""
 }
 
 // headerLength returns the length of the fields sequence (1) and subject (2), -1 if data does not begin with these.

@@ -33,14 +33,21 @@ func (s *Store) Read(ctx context.Context, c *Channel, from, to uint64, maxMsgs, 
 	var sequence, timestamp int64 // as drivers return them: other types are converted by way of text
 	var data sql.RawBytes
 	err := s.reader.query(ctx, s.text.read, func(rows *sql.Rows) error {
-		if err := rows.Scan(&sequence, &timestamp, &data); err != nil {
+		sequence = 0
+		err := rows.Scan(&sequence, &timestamp, &data)
+		if err != nil && !isWrongType(err) {
 			return err
 		}
 		size += len(data)
 		if len(messages) > 0 && size > maxBytes {
 			return errStop
 		}
-		if err := checkData(c, uint64(sequence), data); err != nil {
+		if err != nil {
+			err = damagedMessage(c, uint64(sequence), err.Error())
+		} else {
+			err = checkData(c, uint64(sequence), data)
+		}
+		if err != nil {
 			if len(messages) > 0 {
 				return errStop // the next call begins with it
 			}

@@ -148,6 +148,9 @@ func (p *plan) single(b *batch, item int, ask *questions, now int64) error {
 // put gives a place to an item and its copies, unless it is refused. The second error is none of the item's.
 func (p *plan) put(b *batch, item int, ask *questions, now int64) (refused, err error) {
 	a := &b.appends[item]
+	if refused := p.full(a); refused != nil {
+		return refused, nil
+	}
 	r := &row{item: item, channel: a.Channel, payload: a.Payload, event: a.Event}
 	if a.Event != nil {
 		key := a.eventKey()
@@ -182,6 +185,19 @@ func (p *plan) put(b *batch, item int, ask *questions, now int64) (refused, err 
 		}
 	}
 	return nil, nil
+}
+
+// full refuses a message if its channel, or that of a copy, has given the highest sequence there is: somebody wrote it.
+func (p *plan) full(a *Append) error {
+	if p.byChannel[a.Channel].last >= maxSequence {
+		return fmt.Errorf("%w: channel %q has no higher sequence", ErrRefused, a.Channel.name)
+	}
+	for _, c := range a.Copies {
+		if p.byChannel[c.Channel].last >= maxSequence {
+			return fmt.Errorf("%w: channel %q has no higher sequence", ErrRefused, c.Channel.name)
+		}
+	}
+	return nil
 }
 
 // place gives a row the next sequence of its channel.

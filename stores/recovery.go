@@ -110,6 +110,9 @@ func (r *recovery) server(rows *sql.Rows) error {
 	if err := rows.Scan(&id, &data, &version); err != nil {
 		return err
 	}
+	if r.state.Server != nil || r.state.Importing != nil {
+		return fmt.Errorf("table ServerInfo has several rows: %w", errCorrupt)
+	}
 	if version != serverInfoVersion && version != importVersion {
 		return fmt.Errorf("table ServerInfo: version %d of the stored formats is not %d: %w", version, serverInfoVersion, errCorrupt)
 	}
@@ -169,7 +172,8 @@ func (r *recovery) channel(rows *sql.Rows) error {
 
 func (r *recovery) subscription(rows *sql.Rows) error {
 	var channel int64
-	var id, lastSent uint64
+	var id uint64
+	var lastSent number
 	var data []byte
 	if err := rows.Scan(&channel, &id, &lastSent, &data); err != nil {
 		return err
@@ -179,25 +183,31 @@ func (r *recovery) subscription(rows *sql.Rows) error {
 		return nil // of a channel that was deleted, or is out of service
 	}
 	c := &r.state.Channels[at]
+	key := fmt.Sprintf("id %d (channel %q), subid %d", channel, c.Channel.name, id)
+	var damaged *DamagedError
+	if reason := numbers(map[string]number{"lastsent": lastSent}); reason != "" {
+		damaged = r.damaged("Subscriptions", key, reason)
+	}
 	if data == nil {
-		c.Channel.raise(lastSent)
+		c.Channel.raise(lastSent.n)
 		return nil
 	}
 	state := &spb.SubState{}
 	if err := state.Unmarshal(data); err != nil || state.ID != id {
-		_ = r.damaged("Subscriptions", fmt.Sprintf("id %d (channel %q), subid %d", channel, c.Channel.name, id), "proto is no SubState of it")
+		_ = r.damaged("Subscriptions", key, "proto is no SubState of it")
 		return nil
 	}
-	state.LastSent = max(state.LastSent, lastSent)
+	state.LastSent = max(state.LastSent, lastSent.n)
 	r.bySub[id] = [2]int{at, len(c.Subscriptions)}
-	c.Subscriptions = append(c.Subscriptions, Subscription{State: state})
+	c.Subscriptions = append(c.Subscriptions, Subscription{State: state, Damaged: damaged})
 	return nil
 }
 
 // pending takes a row of SubsPending in any of its three forms: one sequence (seq > 0, NATS Streaming without caching),
 // lists of sequences sent and acknowledged since the row before (NATS Streaming with caching), or the whole (row 0, ours).
 func (r *recovery) pending(rows *sql.Rows) error {
-	var id, row, seq, lastSent uint64
+	var id, row uint64
+	var seq, lastSent number
 	var pending, acks []byte
 	if err := rows.Scan(&id, &row, &seq, &lastSent, &pending, &acks); err != nil {
 		return err
@@ -207,15 +217,20 @@ func (r *recovery) pending(rows *sql.Rows) error {
 		return nil // left over by a subscription that was deleted
 	}
 	sub := &r.state.Channels[at[0]].Subscriptions[at[1]]
-	sub.State.LastSent = max(sub.State.LastSent, lastSent, seq)
-	if seq > 0 {
-		sub.Unacked = append(sub.Unacked, seq)
+	key := fmt.Sprintf("subid %d, row %d", id, row)
+	if reason := numbers(map[string]number{"seq": seq, "lastsent": lastSent}); reason != "" {
+		sub.Damaged = r.damaged("SubsPending", key, reason)
+		return nil
+	}
+	sub.State.LastSent = max(sub.State.LastSent, lastSent.n, seq.n)
+	if seq.n > 0 {
+		sub.Unacked = append(sub.Unacked, seq.n)
 		return nil
 	}
 	sent, err := decodeSequences(pending)
 	acked, ackErr := decodeSequences(acks)
 	if err = errors.Join(err, ackErr); err != nil {
-		sub.Damaged = r.damaged("SubsPending", fmt.Sprintf("subid %d, row %d", id, row), "pending or acks is no list of sequences")
+		sub.Damaged = r.damaged("SubsPending", key, "pending or acks is no list of sequences")
 		return nil
 	}
 	sub.Unacked = append(sub.Unacked, sent...)

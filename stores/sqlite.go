@@ -10,6 +10,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	sqlitedriver "modernc.org/sqlite"
@@ -18,7 +19,11 @@ import (
 
 // sqlite is the embedded database. One connection writes, in transactions that take the file's lock when they begin;
 // a pool of others reads beside it (WAL).
-type sqlite struct{}
+type sqlite struct {
+	path string // of the file, "" in memory
+	file atomic.Pointer[os.FileInfo]
+	log  atomic.Bool // whether the write-ahead log is a file beside it
+}
 
 var (
 	_ dialect    = (*sqlite)(nil)
@@ -34,7 +39,7 @@ const (
 	sqliteReaderCache = "&_pragma=cache_size(-4096)"
 )
 
-func (*sqlite) open(o Options) (write, read *sql.DB, err error) {
+func (d *sqlite) open(o Options) (write, read *sql.DB, err error) {
 	if o.Source == ":memory:" {
 		connector, err := sqlitedriver.NewConnector("file::memory:?_txlock=immediate")
 		if err != nil {
@@ -52,6 +57,7 @@ func (*sqlite) open(o Options) (write, read *sql.DB, err error) {
 	if err := os.MkdirAll(filepath.Dir(o.Source), 0o750); err != nil {
 		return nil, nil, err
 	}
+	d.path = o.Source
 	name := "file:" + (&url.URL{Path: filepath.ToSlash(o.Source)}).EscapedPath()
 	writer, err := sqlitedriver.NewConnector(name + "?_txlock=immediate&" + sqliteSettings + sqliteWriterCache)
 	if err != nil {
@@ -81,13 +87,39 @@ func (*sqlite) check(ctx context.Context, db *sql.DB, log *slog.Logger) error {
 // while the log is cleaned up.
 const sqliteWait = 10 * time.Second
 
-func (*sqlite) waitForLock(ctx context.Context, conn *sql.Conn) error {
+func (d *sqlite) waitForLock(ctx context.Context, conn *sql.Conn) error {
+	if err := d.checkFiles(); err != nil {
+		return err
+	}
 	wait := sqliteWait
 	if deadline, ok := ctx.Deadline(); ok {
 		wait = max(time.Millisecond, min(wait, time.Until(deadline)))
 	}
 	_, err := conn.ExecContext(context.WithoutCancel(ctx), fmt.Sprintf("PRAGMA busy_timeout = %d", wait.Milliseconds()))
 	return err
+}
+
+// checkFiles fails if the file, or its log, is not the one any more that a connection has open: somebody removed or replaced
+// it. What is written then is gone when the last connection is closed, and another server could take the file that is there.
+func (d *sqlite) checkFiles() error {
+	if d.path == "" {
+		return nil
+	}
+	now, err := os.Stat(d.path)
+	if err == nil && d.file.CompareAndSwap(nil, &now) {
+		return nil
+	}
+	if before := d.file.Load(); before != nil && (err != nil || !os.SameFile(*before, now)) {
+		return fmt.Errorf("%s was removed or replaced while it was open: bring it back, and start the server again", d.path)
+	}
+	const suffix = "-wal"
+	switch _, err := os.Stat(d.path + suffix); {
+	case err == nil:
+		d.log.Store(true)
+	case d.log.Load():
+		return fmt.Errorf("%s was removed while it was open: what it held is lost, start the server again", d.path+suffix)
+	}
+	return nil
 }
 
 func (*sqlite) version(ctx context.Context, db *sql.DB) (int64, error) {

@@ -1,8 +1,12 @@
 package stores_test
 
 import (
+	"bytes"
 	"context"
 	"database/sql/driver"
+	"errors"
+	"os"
+	"strings"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -43,6 +47,103 @@ func TestSQLiteWritableAgain(t *testing.T) {
 	readOnly.Store(false)
 	if err := takeLease(t, s); err != nil {
 		t.Errorf("after the file is writable: %v", err)
+	}
+}
+
+// What is written to a file that was removed or replaced, or whose log was, is not acknowledged.
+func TestSQLiteFileRemoved(t *testing.T) {
+	t.Parallel()
+	for name, remove := range map[string]func(source string) error{
+		"file": os.Remove,
+		"log":  func(source string) error { return os.Remove(source + "-wal") },
+		"replaced": func(source string) error {
+			if err := os.Rename(source, source+".old"); err != nil {
+				return err
+			}
+			return os.WriteFile(source, nil, 0o600)
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			source := databases.SQLite(t)
+			s, err := stores.Open(t.Context(), stores.Options{Driver: "sqlite", Source: source})
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer s.Close()
+			if err := takeLease(t, s); err != nil {
+				t.Fatal(err)
+			}
+			if _, err := s.Recover(t.Context()); err != nil {
+				t.Fatal(err)
+			}
+			c, err := s.CreateChannel(t.Context(), "c")
+			if err != nil {
+				t.Fatal(err)
+			}
+			message := []stores.Append{{Channel: c, Payload: []byte("x")}}
+			if results, err := s.Append(t.Context(), message); err != nil || results[0].Err != nil {
+				t.Fatal(results, err)
+			}
+			if err := remove(source); err != nil {
+				t.Fatal(err)
+			}
+			ctx, cancel := context.WithTimeout(t.Context(), 100*time.Millisecond)
+			defer cancel()
+			if _, err := s.Append(ctx, message); !errors.Is(err, stores.ErrUnavailable) || !strings.Contains(err.Error(), "was removed") {
+				t.Errorf("append: %v", err)
+			}
+			if err := s.RenewLease(ctx); !errors.Is(err, stores.ErrUnavailable) {
+				t.Errorf("lease: %v", err)
+			}
+		})
+	}
+}
+
+// Pages that are none are a finding, and what can be read beside them is verified.
+func TestSQLiteCorruptFile(t *testing.T) {
+	t.Parallel()
+	source := databases.SQLite(t)
+	o := stores.Options{Driver: "sqlite", Source: source}
+	s, err := stores.Open(t.Context(), o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := takeLease(t, s); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := s.Recover(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	c, err := s.CreateChannel(t.Context(), "c")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for range 300 {
+		if results, err := s.Append(t.Context(), []stores.Append{{Channel: c, Payload: make([]byte, 1000)}}); err != nil || results[0].Err != nil {
+			t.Fatal(results, err)
+		}
+	}
+	s.Close()
+	file, err := os.OpenFile(source, os.O_RDWR, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	const page = 4096
+	for i := int64(40); i < 60; i++ {
+		if _, err := file.WriteAt(bytes.Repeat([]byte{0xa5}, page), i*page); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := file.Close(); err != nil {
+		t.Fatal(err)
+	}
+	report, err := stores.Verify(t.Context(), o, stores.Verification{Limit: 10, Rules: func(string) stores.Rules { return stores.Rules{Valid: true} }})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if report.FindingCount["file"] == 0 {
+		t.Errorf("findings %+v", report.Findings)
 	}
 }
 

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
+	"strings"
 	"time"
 )
 
@@ -35,13 +36,22 @@ func (h *handle) query(ctx context.Context, text string, scan func(*sql.Rows) er
 
 var errStop = errors.New("no more rows wanted")
 
+// wrongType is how database/sql begins an error of Rows.Scan, which has no type.
+const wrongType = "sql: Scan error on column index "
+
+// isWrongType says whether a column holds what its variable does not take.
+func isWrongType(err error) bool { return strings.HasPrefix(err.Error(), wrongType) }
+
 // each scans rows to their end, or until scan returns errStop, and closes them.
 func each(rows *sql.Rows, scan func(*sql.Rows) error) error {
 	defer rows.Close()
 	for rows.Next() {
 		if err := scan(rows); err != nil {
-			if errors.Is(err, errStop) {
+			switch {
+			case errors.Is(err, errStop):
 				return nil
+			case isWrongType(err):
+				return fmt.Errorf("%w: %w", errCorrupt, err)
 			}
 			return err
 		}

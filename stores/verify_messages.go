@@ -88,10 +88,11 @@ func (ch *channelCheck) read(ctx context.Context, from int64) (list []*verifyRow
 		limit = int(max(1, min(int64(limit), verifyBytes/(ch.bytes/ch.msgs+1))))
 	}
 	bytes, asked := 0, 0
+	of := fmt.Sprintf("id %d (channel %q), ", ch.id, ch.name)
 	err = c.q.query(ctx, c.texts.messages, func(rows *sql.Rows) error {
 		asked++
 		r := &verifyRow{}
-		ok, err := c.scanned(rows, "Messages", &r.seq, &r.timestamp, &r.size, &r.data, &r.id, &r.aggregateType, &r.aggregate,
+		ok, err := c.scannedOf(of, rows, "Messages", &r.seq, &r.timestamp, &r.size, &r.data, &r.id, &r.aggregateType, &r.aggregate,
 			&r.version, &r.typ, &r.document, &r.metadata)
 		if err != nil || !ok {
 			return err

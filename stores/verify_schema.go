@@ -55,8 +55,8 @@ func (c *check) lease(ctx context.Context) error {
 		if err != nil || !ok {
 			return err
 		}
-		if !id.Valid || !tick.Valid {
-			c.findings.add("lease", "StoreLock", fmt.Sprintf("id %q", id.String), "id or tick is NULL")
+		if !id.Valid || !tick.Valid || tick.Int64 < 0 {
+			c.findings.add("lease", "StoreLock", fmt.Sprintf("id %q", id.String), "id is NULL, or tick is NULL or negative")
 		}
 		return nil
 	})

@@ -1,8 +1,22 @@
 package stores
 
-import "database/sql"
+import (
+	"database/sql"
+	"errors"
 
-var _ verifier = (*sqlite)(nil)
+	sqlitedriver "modernc.org/sqlite"
+	sqlite3 "modernc.org/sqlite/lib"
+)
+
+var (
+	_ verifier    = (*sqlite)(nil)
+	_ fileDialect = (*sqlite)(nil)
+)
+
+func (*sqlite) corrupt(err error) bool {
+	var e *sqlitedriver.Error
+	return errors.As(err, &e) && e.Code()&0xff == sqlite3.SQLITE_CORRUPT
+}
 
 // snapshot: the state at the first read, for as long as the transaction lasts (WAL).
 func (*sqlite) snapshot() *sql.TxOptions { return &sql.TxOptions{ReadOnly: true} }

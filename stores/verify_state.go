@@ -11,7 +11,9 @@ import (
 
 // server looks at ServerInfo.
 func (c *check) server(ctx context.Context) error {
-	return c.q.query(ctx, "SELECT uniquerow, id, proto, version FROM ServerInfo", func(rows *sql.Rows) error {
+	found := false
+	err := c.q.query(ctx, "SELECT uniquerow, id, proto, version FROM ServerInfo", func(rows *sql.Rows) error {
+		found = true
 		var row, version sql.NullInt64
 		var id sql.NullString
 		var data []byte
@@ -34,6 +36,17 @@ func (c *check) server(ctx context.Context) error {
 		case version.Int64 != serverInfoVersion:
 			bad("version %d of the stored formats is not %d", version.Int64, serverInfoVersion)
 		}
+		return nil
+	})
+	if err != nil || found {
+		return err
+	}
+	return c.q.query(ctx, "SELECT COUNT(*) FROM Channels", func(rows *sql.Rows) error {
+		var channels uint64
+		if err := rows.Scan(&channels); err != nil || channels == 0 {
+			return err // a new database
+		}
+		c.findings.add("server", "ServerInfo", "uniquerow 1", "there is no such row, but there are channels")
 		return nil
 	})
 }
@@ -152,6 +165,10 @@ func (c *check) subscriptions(ctx context.Context, clients map[string]bool, know
 		if state.ID != uint64(id) {
 			bad("proto is that of subscription %d", state.ID)
 		}
+		if !lastSent.Valid || lastSent.Int64 < 0 {
+			bad("lastsent is NULL or negative")
+			return nil
+		}
 		sub.lastSent = max(sub.lastSent, state.LastSent)
 		ch.sent(sub.lastSent, bad)
 		if !clients[state.ClientID] && !state.IsDurable && state.DurableName == "" {
@@ -200,7 +217,11 @@ func (c *check) pending(ctx context.Context, known map[uint64]*subscriptionCheck
 			bad("acks is no list of sequences: %v", err)
 			return nil
 		}
-		last := uint64(max(seq.Int64, lastSent.Int64, 0))
+		if !seq.Valid || !lastSent.Valid || min(seq.Int64, lastSent.Int64) < 0 {
+			bad("seq or lastsent is NULL or negative")
+			return nil
+		}
+		last := uint64(max(seq.Int64, lastSent.Int64))
 		if row == 0 {
 			for i, s := range sent {
 				if s > last || s == 0 || i > 0 && s <= sent[i-1] {

@@ -2,8 +2,10 @@ package test
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/nats-io/stan.go"
 
@@ -104,6 +106,73 @@ func TestDamagedRows(t *testing.T) {
 		query(t, driver, source, "DELETE FROM Channels WHERE id = "+row["gone"])
 		refused(t, sc.Publish("gone", nil), "stan: the database refused the message: table Channels has no row with id "+row["gone"])
 		publish(t, sc, "healthy", []byte("5"))
+	})
+}
+
+// Columns whose numbers nobody could have written put out of service what depends on the row, too.
+func TestDamagedNumbers(t *testing.T) {
+	t.Parallel()
+	databases.Each(t, func(t *testing.T, driver, source string) {
+		s := start(t, driver, source)
+		sc := s.connect("client")
+		channel, sub := map[string]string{}, map[string]string{}
+		for _, name := range []string{"lastsent", "seq", "full", "time", "healthy"} {
+			publish(t, sc, name, []byte("1"), []byte("2"), []byte("3"))
+			_, in := subscribe(t, sc, name, stan.DurableName("d"), stan.DeliverAllAvailable(), stan.SetManualAckMode())
+			in.sequences(t, 3)
+			channel[name] = query(t, driver, source, fmt.Sprintf("SELECT id FROM Channels WHERE name = '%s'", name))[0]
+			sub[name] = query(t, driver, source, "SELECT subid FROM Subscriptions WHERE id = "+channel[name])[0]
+		}
+		if err := sc.Close(); err != nil {
+			t.Fatal(err)
+		}
+		s.Stop()
+		wrong := map[string]string{"sqlite": "'abc'", "postgres": "-4", "mysql": "NULL"}[driver] // where columns are unsigned
+		query(t, driver, source, "UPDATE Subscriptions SET lastsent = "+wrong+" WHERE subid = "+sub["lastsent"])
+		query(t, driver, source, "UPDATE SubsPending SET seq = "+wrong+" WHERE subid = "+sub["seq"])
+		query(t, driver, source, "UPDATE Channels SET maxseq = 9223372036854775807 WHERE id = "+channel["full"])
+		if driver == "sqlite" {
+			query(t, driver, source, "UPDATE Messages SET timestamp = 'abc' WHERE seq = 2 AND id = "+channel["time"])
+		}
+
+		s = start(t, driver, source)
+		s.WaitLog(t, fmt.Sprintf(`table Subscriptions with id %s (channel "lastsent"), subid %s is damaged: lastsent is `, channel["lastsent"], sub["lastsent"]))
+		s.WaitLog(t, fmt.Sprintf("table SubsPending with subid %s, row 0 is damaged: seq is ", sub["seq"]))
+		sc = s.connect("client")
+		for name, table := range map[string]string{"lastsent": "Subscriptions", "seq": "SubsPending"} {
+			publish(t, sc, name, []byte("4"))
+			_, err := sc.Subscribe(name, func(*stan.Msg) {}, stan.DurableName("d"))
+			refused(t, err, "stan: the subscription is out of service: the row of table "+table)
+		}
+		refused(t, sc.Publish("full", []byte("4")), `stan: the database refused the message: channel "full" has no higher sequence`)
+		if driver == "sqlite" {
+			_, in := subscribe(t, sc, "time", stan.DeliverAllAvailable())
+			in.sequences(t, 1)
+			s.WaitLog(t, "seq 2 is damaged: sql: Scan error")
+			<-time.After(2 * time.Second) // it is read again and again
+			if n := strings.Count(s.Log.String(), "Reading messages"); n != 1 {
+				t.Errorf("the log says %d times what became of reading", n)
+			}
+		}
+		publish(t, sc, "healthy", []byte("4"))
+
+		// Without the row of the server, which subscriptions there are would be forgotten.
+		s.Stop()
+		query(t, driver, source, "DELETE FROM ServerInfo")
+		report, _ := verify(t, driver, source)
+		for table, key := range map[string]string{
+			"Subscriptions": "subid", "SubsPending": "subid", "ServerInfo": "uniquerow 1",
+		} {
+			if !slices.ContainsFunc(report.Findings, func(f finding) bool { return f.Table == table && strings.Contains(f.Key, key) }) {
+				t.Errorf("verify finds nothing in %s: %+v", table, report.Findings)
+			}
+		}
+		s.Launch()
+		s.WaitLog(t, "table ServerInfo has no row, though there are 5 channels")
+		<-s.Process.Done()
+		if s.Process.ExitCode() != 1 {
+			t.Errorf("status %d", s.Process.ExitCode())
+		}
 	})
 }
 
