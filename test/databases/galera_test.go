@@ -1,7 +1,14 @@
 package databases
 
-import "testing"
+import (
+	"errors"
+	"testing"
+	"time"
 
+	mysqldriver "github.com/go-sql-driver/mysql"
+)
+
+// What one node takes, the others have soon.
 func TestGalera(t *testing.T) {
 	t.Parallel()
 	nodes := Galera(t, 3)
@@ -9,7 +16,15 @@ func TestGalera(t *testing.T) {
 		t.Fatal(err)
 	}
 	db := open(t, string(KindMySQL), nodes[2].DSN("shared"))
-	if _, err := db.ExecContext(t.Context(), "CREATE TABLE t (n INTEGER PRIMARY KEY)"); err != nil {
-		t.Fatal(err)
+	const unknownDatabase = 1049
+	for deadline := time.Now().Add(startTimeout); ; time.Sleep(10 * time.Millisecond) {
+		_, err := db.ExecContext(t.Context(), "CREATE TABLE t (n INTEGER PRIMARY KEY)")
+		var refused *mysqldriver.MySQLError
+		switch {
+		case err == nil:
+			return
+		case !errors.As(err, &refused) || refused.Number != unknownDatabase || time.Now().After(deadline):
+			t.Fatal(err)
+		}
 	}
 }
