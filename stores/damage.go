@@ -3,8 +3,6 @@ package stores
 import (
 	"database/sql"
 	"fmt"
-	"maps"
-	"slices"
 
 	"google.golang.org/protobuf/encoding/protowire"
 )
@@ -64,14 +62,12 @@ func (n *number) Scan(value any) error {
 	return nil
 }
 
-// numbers says which columns are wrong, "" if none is.
-func numbers(columns map[string]number) string {
-	for _, name := range slices.Sorted(maps.Keys(columns)) {
-		if n := columns[name]; n.wrong {
-			return fmt.Sprintf("%s is %v, which is no sequence", name, n.value)
-		}
+// problem says what is wrong with the column, "" if nothing is.
+func (n number) problem(column string) string {
+	if !n.wrong {
+		return ""
 	}
-	return ""
+	return fmt.Sprintf("%s is %v, which is no sequence", column, n.value)
 }
 
 // headerLength returns the length of the fields sequence (1) and subject (2), -1 if data does not begin with these.

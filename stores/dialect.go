@@ -218,8 +218,7 @@ func noChannelRow(c *Channel) error {
 	return &txError{kind: failedRefused, err: fmt.Errorf("table Channels has no row with id %d, that of channel %q: %w", c.id, c.name, errCorrupt)}
 }
 
-// lockWaiter is a dialect whose BEGIN waits for a lock and heeds no context meanwhile. waitForLock has the next one on the
-// connection wait until ctx ends.
-type lockWaiter interface {
-	waitForLock(ctx context.Context, conn *sql.Conn) error
+// beginner is a dialect that has something to do before each BEGIN of a writer.
+type beginner interface {
+	beforeBegin(ctx context.Context, conn *sql.Conn) error
 }

@@ -189,12 +189,13 @@ func (p *plan) put(b *batch, item int, ask *questions, now int64) (refused, err 
 
 // full refuses a message if its channel, or that of a copy, has given the highest sequence there is: somebody wrote it.
 func (p *plan) full(a *Append) error {
-	if p.byChannel[a.Channel].last >= maxSequence {
-		return fmt.Errorf("%w: channel %q has no higher sequence", ErrRefused, a.Channel.name)
-	}
+	channels := []*Channel{a.Channel}
 	for _, c := range a.Copies {
-		if p.byChannel[c.Channel].last >= maxSequence {
-			return fmt.Errorf("%w: channel %q has no higher sequence", ErrRefused, c.Channel.name)
+		channels = append(channels, c.Channel)
+	}
+	for _, c := range channels {
+		if p.byChannel[c].last >= maxSequence {
+			return fmt.Errorf("%w: channel %q has no higher sequence", ErrRefused, c.name)
 		}
 	}
 	return nil

@@ -1,6 +1,7 @@
 package stores
 
 import (
+	"cmp"
 	"context"
 	"database/sql"
 	"encoding/json"
@@ -185,7 +186,7 @@ func (r *recovery) subscription(rows *sql.Rows) error {
 	c := &r.state.Channels[at]
 	key := fmt.Sprintf("id %d (channel %q), subid %d", channel, c.Channel.name, id)
 	var damaged *DamagedError
-	if reason := numbers(map[string]number{"lastsent": lastSent}); reason != "" {
+	if reason := lastSent.problem("lastsent"); reason != "" {
 		damaged = r.damaged("Subscriptions", key, reason)
 	}
 	if data == nil {
@@ -218,7 +219,7 @@ func (r *recovery) pending(rows *sql.Rows) error {
 	}
 	sub := &r.state.Channels[at[0]].Subscriptions[at[1]]
 	key := fmt.Sprintf("subid %d, row %d", id, row)
-	if reason := numbers(map[string]number{"seq": seq, "lastsent": lastSent}); reason != "" {
+	if reason := cmp.Or(seq.problem("seq"), lastSent.problem("lastsent")); reason != "" {
 		sub.Damaged = r.damaged("SubsPending", key, reason)
 		return nil
 	}

@@ -26,8 +26,8 @@ type sqlite struct {
 }
 
 var (
-	_ dialect    = (*sqlite)(nil)
-	_ lockWaiter = (*sqlite)(nil)
+	_ dialect  = (*sqlite)(nil)
+	_ beginner = (*sqlite)(nil)
 )
 
 // settings of a connection. FULL makes COMMIT return after the log is on disk, which is moved into the database after 4,000
@@ -87,7 +87,8 @@ func (*sqlite) check(ctx context.Context, db *sql.DB, log *slog.Logger) error {
 // while the log is cleaned up.
 const sqliteWait = 10 * time.Second
 
-func (d *sqlite) waitForLock(ctx context.Context, conn *sql.Conn) error {
+// beforeBegin has BEGIN wait for the file's lock until ctx ends, which it does not heed itself.
+func (d *sqlite) beforeBegin(ctx context.Context, conn *sql.Conn) error {
 	if err := d.checkFiles(); err != nil {
 		return err
 	}

@@ -66,21 +66,7 @@ func TestSQLiteFileRemoved(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			source := databases.SQLite(t)
-			s, err := stores.Open(t.Context(), stores.Options{Driver: "sqlite", Source: source})
-			if err != nil {
-				t.Fatal(err)
-			}
-			defer s.Close()
-			if err := takeLease(t, s); err != nil {
-				t.Fatal(err)
-			}
-			if _, err := s.Recover(t.Context()); err != nil {
-				t.Fatal(err)
-			}
-			c, err := s.CreateChannel(t.Context(), "c")
-			if err != nil {
-				t.Fatal(err)
-			}
+			s, c := leading(t, source)
 			message := []stores.Append{{Channel: c, Payload: []byte("x")}}
 			if results, err := s.Append(t.Context(), message); err != nil || results[0].Err != nil {
 				t.Fatal(results, err)
@@ -104,21 +90,7 @@ func TestSQLiteFileRemoved(t *testing.T) {
 func TestSQLiteCorruptFile(t *testing.T) {
 	t.Parallel()
 	source := databases.SQLite(t)
-	o := stores.Options{Driver: "sqlite", Source: source}
-	s, err := stores.Open(t.Context(), o)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := takeLease(t, s); err != nil {
-		t.Fatal(err)
-	}
-	if _, err := s.Recover(t.Context()); err != nil {
-		t.Fatal(err)
-	}
-	c, err := s.CreateChannel(t.Context(), "c")
-	if err != nil {
-		t.Fatal(err)
-	}
+	s, c := leading(t, source)
 	for range 300 {
 		if results, err := s.Append(t.Context(), []stores.Append{{Channel: c, Payload: make([]byte, 1000)}}); err != nil || results[0].Err != nil {
 			t.Fatal(results, err)
@@ -138,13 +110,34 @@ func TestSQLiteCorruptFile(t *testing.T) {
 	if err := file.Close(); err != nil {
 		t.Fatal(err)
 	}
-	report, err := stores.Verify(t.Context(), o, stores.Verification{Limit: 10, Rules: func(string) stores.Rules { return stores.Rules{Valid: true} }})
+	report, err := stores.Verify(t.Context(), stores.Options{Driver: "sqlite", Source: source}, stores.Verification{Limit: 10, Rules: func(string) stores.Rules { return stores.Rules{Valid: true} }})
 	if err != nil {
 		t.Fatal(err)
 	}
 	if report.FindingCount["file"] == 0 {
 		t.Errorf("findings %+v", report.Findings)
 	}
+}
+
+// leading returns a store of a file that leads, and a channel of it.
+func leading(t *testing.T, source string) (*stores.Store, *stores.Channel) {
+	t.Helper()
+	s, err := stores.Open(t.Context(), stores.Options{Driver: "sqlite", Source: source})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(s.Close)
+	if err := takeLease(t, s); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := s.Recover(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	c, err := s.CreateChannel(t.Context(), "c")
+	if err != nil {
+		t.Fatal(err)
+	}
+	return s, c
 }
 
 func takeLease(t *testing.T, s *stores.Store) error {

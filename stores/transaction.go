@@ -157,8 +157,8 @@ func (s *Store) attempt(ctx context.Context, fn func(*transaction) error) (err e
 			s.writer.SetMaxIdleConns(s.options.MaxOpenConns)
 		}
 	}()
-	if w, ok := s.dialect.(lockWaiter); ok {
-		if err := w.waitForLock(ctx, conn); err != nil {
+	if d, ok := s.dialect.(beginner); ok {
+		if err := d.beforeBegin(ctx, conn); err != nil {
 			return s.txError(err, false)
 		}
 	}
