@@ -1,0 +1,110 @@
+package eventlog
+
+import (
+	"cmp"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+	"time"
+)
+
+// ChannelLimits bound one channel. In Limits itself zero means unlimited; in an entry of PerChannel zero means
+// what the next wider entry says, and a negative value unlimited.
+type ChannelLimits struct {
+	MaxSubscriptions int           // subscriptions, offline durables included; one more is refused
+	MaxMsgs          int           // messages; the oldest go when there are more
+	MaxBytes         int64         // sum of encoded messages in bytes; the oldest go when there are more
+	MaxAge           time.Duration // older messages go
+	MaxInactivity    time.Duration // without active subscription and publish for that long, the channel goes
+}
+
+// Limits bound channels. By default nothing is limited. What would remove messages does not apply to event channels,
+// and an entry of PerChannel that says so for one is an error.
+type Limits struct {
+	MaxChannels int // 0: unlimited
+	ChannelLimits
+	// PerChannel has entries for channel names or patterns.
+	PerChannel map[string]ChannelLimits
+}
+
+// prunes reports whether the limits remove messages.
+func (l ChannelLimits) prunes() bool {
+	return l.MaxMsgs > 0 || l.MaxBytes > 0 || l.MaxAge > 0 || l.MaxInactivity > 0
+}
+
+// Validate returns what is wrong with the limits beside event channels.
+func (l Limits) Validate(events Events) error {
+	for _, p := range slices.Sorted(maps.Keys(l.PerChannel)) {
+		if !ValidPattern(p) {
+			return fmt.Errorf("limits of channel %q: not a valid channel name or pattern", p)
+		}
+		if !l.PerChannel[p].prunes() {
+			continue
+		}
+		for _, channels := range events.Patterns() {
+			if Overlap(p, channels) {
+				return fmt.Errorf("limits of channel %q would remove events of %q: only the number of subscriptions can be limited on event channels", p, channels)
+			}
+		}
+	}
+	return nil
+}
+
+// OfPattern returns the limits of an entry of PerChannel, completed by those of wider entries.
+func (l Limits) OfPattern(pattern string) ChannelLimits {
+	wider := Limits{ChannelLimits: l.ChannelLimits, PerChannel: maps.Clone(l.PerChannel)}
+	maps.DeleteFunc(wider.PerChannel, func(p string, _ ChannelLimits) bool { return !Covers(p, pattern) })
+	return wider.of(pattern, false)
+}
+
+// of returns the limits of one channel, in which zero means unlimited: from the widest entry that matches to the
+// narrowest, each overrides what it sets.
+func (l Limits) of(name string, event bool) ChannelLimits {
+	patterns := slices.DeleteFunc(slices.Collect(maps.Keys(l.PerChannel)), func(p string) bool { return !Matches(p, name) })
+	slices.SortFunc(patterns, widestFirst)
+	limits := l.ChannelLimits
+	for _, p := range patterns {
+		entry := l.PerChannel[p]
+		limits.MaxSubscriptions = override(limits.MaxSubscriptions, entry.MaxSubscriptions)
+		limits.MaxMsgs = override(limits.MaxMsgs, entry.MaxMsgs)
+		limits.MaxBytes = override(limits.MaxBytes, entry.MaxBytes)
+		limits.MaxAge = override(limits.MaxAge, entry.MaxAge)
+		limits.MaxInactivity = override(limits.MaxInactivity, entry.MaxInactivity)
+	}
+	if event {
+		return ChannelLimits{MaxSubscriptions: limits.MaxSubscriptions}
+	}
+	return limits
+}
+
+func override[T int | int64 | time.Duration](wider, entry T) T {
+	switch {
+	case entry == 0:
+		return wider
+	case entry < 0:
+		return 0
+	}
+	return entry
+}
+
+// widestFirst orders patterns that match the same channel: at the first token in which they differ, > is wider than *, and
+// that than a word.
+func widestFirst(a, b string) int {
+	width := func(token string) int {
+		switch token {
+		case ">":
+			return 0
+		case "*":
+			return 1
+		}
+		return 2
+	}
+	as, bs := strings.Split(a, "."), strings.Split(b, ".")
+	for i := range min(len(as), len(bs)) {
+		if c := cmp.Compare(width(as[i]), width(bs[i])); c != 0 {
+			return c
+		}
+	}
+	return cmp.Compare(len(as), len(bs))
+}
