@@ -56,6 +56,8 @@ type dialect interface {
 	advanceChannels(ctx context.Context, tx *transaction, advances []*advance) error
 	// saveProgress upserts row 0 of each subscription in SubsPending.
 	saveProgress(ctx context.Context, tx *transaction, rows []progressRow) error
+	// savePositions upserts rows of Consumers, and upserts or deletes rows of ConsumersPending.
+	savePositions(ctx context.Context, tx *transaction, rows []positionRow, parts []partRow) error
 	// heads calls found with the position and the highest version of each aggregate that has an event.
 	heads(ctx context.Context, q querier, keys []aggregate, found func(i int, version uint64)) error
 	// versions calls found with the position of each version that an event has.
@@ -121,6 +123,13 @@ type statements struct {
 	deletePending      string // (subid)
 	deleteOldPending   string // (subid): all rows but row 0
 
+	consumers                string // () → consumer, id, lastsent, members, by consumer
+	consumersPending         string // () → consumer, part, pending, by consumer and part
+	deleteConsumer           string // (consumer)
+	deleteConsumerPending    string // (consumer)
+	deleteConsumersOf        string // (id): of all consumers of a channel
+	deleteConsumersPendingOf string // (id)
+
 	read     string // (id, from, to, limit) → seq, timestamp, data, by seq
 	timeFrom string // (id, from) → seq, timestamp of the first message from a sequence on
 
@@ -151,6 +160,7 @@ func (s *statements) all() []string {
 		s.maxChannelID, s.channels, s.channel, s.channelName, s.insertChannel,
 		s.maxSubscriptionID, s.subscriptions, s.putSubscription, s.deleteSubscription,
 		s.pendings, s.deletePending, s.deleteOldPending,
+		s.consumers, s.consumersPending, s.deleteConsumer, s.deleteConsumerPending, s.deleteConsumersOf, s.deleteConsumersPendingOf,
 		s.read, s.timeFrom,
 		s.aggregateForward, s.aggregateBackward, s.aggregatesWithID, s.eventsWithID,
 		s.hasEvents, s.countUpTo, s.deleteUpTo, s.reduceChannel,

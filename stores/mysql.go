@@ -210,13 +210,20 @@ var mysqlStatements = statements{
 	channelName:   "SELECT name FROM Channels WHERE id = ?",
 	insertChannel: "INSERT INTO Channels (id, name) VALUES (?, ?)",
 
-	maxSubscriptionID:  "SELECT COALESCE(MAX(subid), 0) FROM (SELECT MAX(subid) AS subid FROM Subscriptions UNION ALL SELECT MAX(subid) AS subid FROM SubsPending) AS ids",
+	maxSubscriptionID:  "SELECT COALESCE(MAX(subid), 0) FROM (SELECT MAX(subid) AS subid FROM Subscriptions UNION ALL SELECT MAX(subid) AS subid FROM SubsPending UNION ALL SELECT MAX(consumer) AS subid FROM Consumers) AS ids",
 	subscriptions:      "SELECT id, subid, lastsent, proto FROM Subscriptions WHERE deleted = FALSE ORDER BY subid",
 	putSubscription:    "INSERT INTO Subscriptions (id, subid, proto) VALUES (?, ?, ?) ON DUPLICATE KEY UPDATE proto = VALUES(proto)",
 	deleteSubscription: "DELETE FROM Subscriptions WHERE id = ? AND subid = ?",
 	pendings:           "SELECT subid, `row`, seq, lastsent, pending, acks FROM SubsPending",
 	deletePending:      "DELETE FROM SubsPending WHERE subid = ?",
 	deleteOldPending:   "DELETE FROM SubsPending WHERE subid = ? AND `row` <> 0",
+
+	consumers:                "SELECT consumer, id, lastsent, members FROM Consumers ORDER BY consumer",
+	consumersPending:         "SELECT consumer, part, pending FROM ConsumersPending ORDER BY consumer, part",
+	deleteConsumer:           "DELETE FROM Consumers WHERE consumer = ?",
+	deleteConsumerPending:    "DELETE FROM ConsumersPending WHERE consumer = ?",
+	deleteConsumersOf:        "DELETE FROM Consumers WHERE id = ?",
+	deleteConsumersPendingOf: "DELETE FROM ConsumersPending WHERE consumer IN (SELECT consumer FROM Consumers WHERE id = ?)",
 
 	read:     "SELECT seq, timestamp, data FROM Messages WHERE id = ? AND seq >= ? AND seq <= ? ORDER BY seq LIMIT ?",
 	timeFrom: "SELECT seq, timestamp FROM Messages WHERE id = ? AND seq >= ? ORDER BY seq LIMIT 1",

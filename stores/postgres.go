@@ -248,13 +248,20 @@ var postgresStatements = statements{
 	channelName:   "SELECT name FROM Channels WHERE id = $1",
 	insertChannel: "INSERT INTO Channels (id, name) VALUES ($1, $2)",
 
-	maxSubscriptionID:  "SELECT COALESCE(MAX(subid), 0) FROM (SELECT MAX(subid) AS subid FROM Subscriptions UNION ALL SELECT MAX(subid) AS subid FROM SubsPending) AS ids",
+	maxSubscriptionID:  "SELECT COALESCE(MAX(subid), 0) FROM (SELECT MAX(subid) AS subid FROM Subscriptions UNION ALL SELECT MAX(subid) AS subid FROM SubsPending UNION ALL SELECT MAX(consumer) AS subid FROM Consumers) AS ids",
 	subscriptions:      "SELECT id, subid, lastsent, proto FROM Subscriptions WHERE deleted = FALSE ORDER BY subid",
 	putSubscription:    "INSERT INTO Subscriptions (id, subid, proto) VALUES ($1, $2, $3) ON CONFLICT (id, subid) DO UPDATE SET proto = excluded.proto",
 	deleteSubscription: "DELETE FROM Subscriptions WHERE id = $1 AND subid = $2",
 	pendings:           `SELECT subid, "row", seq, lastsent, pending, acks FROM SubsPending`,
 	deletePending:      "DELETE FROM SubsPending WHERE subid = $1",
 	deleteOldPending:   `DELETE FROM SubsPending WHERE subid = $1 AND "row" <> 0`,
+
+	consumers:                "SELECT consumer, id, lastsent, members FROM Consumers ORDER BY consumer",
+	consumersPending:         "SELECT consumer, part, pending FROM ConsumersPending ORDER BY consumer, part",
+	deleteConsumer:           "DELETE FROM Consumers WHERE consumer = $1",
+	deleteConsumerPending:    "DELETE FROM ConsumersPending WHERE consumer = $1",
+	deleteConsumersOf:        "DELETE FROM Consumers WHERE id = $1",
+	deleteConsumersPendingOf: "DELETE FROM ConsumersPending WHERE consumer IN (SELECT consumer FROM Consumers WHERE id = $1)",
 
 	read:     "SELECT seq, timestamp, data FROM Messages WHERE id = $1 AND seq >= $2 AND seq <= $3 ORDER BY seq LIMIT $4",
 	timeFrom: "SELECT seq, timestamp FROM Messages WHERE id = $1 AND seq >= $2 ORDER BY seq LIMIT 1",
@@ -274,7 +281,7 @@ var postgresStatements = statements{
 	deleteSubsOf:     "DELETE FROM Subscriptions WHERE id = $1",
 	deleteChannel:    "DELETE FROM Channels WHERE id = $1",
 
-	more: []string{postgresInsertMessages, postgresAdvanceChannels, postgresWriteBatch, postgresWriteOne, postgresSaveProgress, postgresHeads, postgresVersions, postgresEventsByID},
+	more: []string{postgresInsertMessages, postgresAdvanceChannels, postgresWriteBatch, postgresWriteOne, postgresSaveProgress, postgresPutConsumers, postgresPutParts, postgresDeleteParts, postgresHeads, postgresVersions, postgresEventsByID},
 }
 
 // maxArrays is the most that one statement carries, in bytes of messages: the server's limit is 1 GB for a value.

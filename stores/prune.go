@@ -120,7 +120,7 @@ func (s *Store) purge(ctx context.Context, id int64, info ChannelInfo) error {
 		}
 	}
 	return s.write(ctx, func(t *transaction) error {
-		for _, text := range []string{s.text.deletePendingsOf, s.text.deleteSubsOf, s.text.deleteChannel} {
+		for _, text := range []string{s.text.deleteConsumersPendingOf, s.text.deleteConsumersOf, s.text.deletePendingsOf, s.text.deleteSubsOf, s.text.deleteChannel} {
 			if _, err := t.exec(ctx, text, id); err != nil {
 				return err
 			}

@@ -28,6 +28,7 @@ type State struct {
 type ChannelState struct {
 	Channel       *Channel
 	Subscriptions []Subscription // by ascending ID
+	Consumers     []*Consumer    // the groups of these, by ascending ID
 }
 
 // Subscription is a subscription as it was saved last.
@@ -53,7 +54,10 @@ func (s *Store) Recover(ctx context.Context) (*State, error) {
 	if err := s.RenewLease(ctx); err != nil {
 		return nil, fmt.Errorf("recover: %w", err)
 	}
-	r := &recovery{byID: map[int64]int{}, byName: map[string]int64{}, bySub: map[uint64][2]int{}}
+	r := &recovery{
+		byID: map[int64]int{}, byName: map[string]int64{}, bySub: map[uint64][2]int{},
+		began: map[uint64]uint64{}, sent: map[uint64]uint64{}, consumers: map[uint64]*consumerRows{},
+	}
 	for _, step := range []struct {
 		what string
 		text string
@@ -66,6 +70,8 @@ func (s *Store) Recover(ctx context.Context) (*State, error) {
 		{"highest subscription", s.text.maxSubscriptionID, func(rows *sql.Rows) error { return rows.Scan(&r.maxSub) }},
 		{"subscriptions", s.text.subscriptions, r.subscription},
 		{"pending messages", s.text.pendings, r.pending},
+		{"consumers", s.text.consumers, r.consumer},
+		{"pending messages of consumers", s.text.consumersPending, r.consumerPending},
 	} {
 		if err := s.reader.query(ctx, step.text, step.scan); err != nil {
 			return nil, s.readError(ctx, fmt.Errorf("recover %s: %w", step.what, err))
@@ -95,6 +101,11 @@ type recovery struct {
 	byName     map[string]int64
 	bySub      map[uint64][2]int // position in state.Channels, and there in Subscriptions
 	acked      map[uint64]map[uint64]struct{}
+
+	// What the rows of a subscription say of its position: its own row as of when it began, resumed or was suspended,
+	// and all others, which were written together with what was pending.
+	began, sent map[uint64]uint64
+	consumers   map[uint64]*consumerRows
 }
 
 // damaged notes a row that can not be read.
@@ -198,6 +209,7 @@ func (r *recovery) subscription(rows *sql.Rows) error {
 		_ = r.damaged("Subscriptions", key, "proto is no SubState of it")
 		return nil
 	}
+	r.began[id], r.sent[id] = state.LastSent, lastSent.n
 	state.LastSent = max(state.LastSent, lastSent.n)
 	r.bySub[id] = [2]int{at, len(c.Subscriptions)}
 	c.Subscriptions = append(c.Subscriptions, Subscription{State: state, Damaged: damaged})
@@ -224,6 +236,7 @@ func (r *recovery) pending(rows *sql.Rows) error {
 		return nil
 	}
 	sub.State.LastSent = max(sub.State.LastSent, lastSent.n, seq.n)
+	r.sent[id] = max(r.sent[id], lastSent.n, seq.n)
 	if seq.n > 0 {
 		sub.Unacked = append(sub.Unacked, seq.n)
 		return nil
@@ -235,6 +248,9 @@ func (r *recovery) pending(rows *sql.Rows) error {
 		return nil
 	}
 	sub.Unacked = append(sub.Unacked, sent...)
+	for _, seq := range sent {
+		r.sent[id] = max(r.sent[id], seq)
+	}
 	for _, seq := range acked {
 		if r.acked == nil {
 			r.acked = map[uint64]map[uint64]struct{}{}
@@ -267,6 +283,7 @@ func (r *recovery) finish() {
 			c.Channel.raise(sub.State.LastSent)
 		}
 	}
+	r.finishConsumers()
 }
 
 func (c *Channel) raise(last uint64) {

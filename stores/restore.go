@@ -86,11 +86,12 @@ func (s *Store) DeleteSubscriptions(ctx context.Context, c *Channel) error {
 		return ErrUnknownChannel
 	}
 	err := s.write(ctx, func(t *transaction) error {
-		if _, err := t.exec(ctx, s.text.deletePendingsOf, c.id); err != nil {
-			return err
+		for _, text := range []string{s.text.deleteConsumersPendingOf, s.text.deleteConsumersOf, s.text.deletePendingsOf, s.text.deleteSubsOf} {
+			if _, err := t.exec(ctx, text, c.id); err != nil {
+				return err
+			}
 		}
-		_, err := t.exec(ctx, s.text.deleteSubsOf, c.id)
-		return err
+		return nil
 	})
 	if err != nil {
 		return fmt.Errorf("delete subscriptions of channel %q: %w", c.name, err)

@@ -120,7 +120,10 @@ func (c *check) state(ctx context.Context) error {
 	if err := c.subscriptions(ctx, clients, known); err != nil {
 		return err
 	}
-	return c.pending(ctx, known)
+	if err := c.pending(ctx, known); err != nil {
+		return err
+	}
+	return c.consumers(ctx, known)
 }
 
 // subscriptionCheck is what the rows of SubsPending are compared with.

@@ -1,0 +1,220 @@
+package stores
+
+import (
+	"cmp"
+	"context"
+	"encoding/json"
+	"fmt"
+	"slices"
+	"strconv"
+
+	"github.com/nats-io/nats-streaming-server/spb"
+)
+
+// PartSize is the number of sequences whose unacknowledged messages are stored together: part n holds the sequences from
+// n*PartSize up to, but not including, (n+1)*PartSize.
+const PartSize = 1024
+
+// ConsumerChanges is what became of groups of subscriptions. All of it is absolute, so that it can be saved again.
+type ConsumerChanges struct {
+	Put       []SubscriptionRow // new subscriptions, or new contents of existing ones
+	Delete    []SubscriptionKey
+	Positions []Position
+	Drop      []uint64 // consumers that ended, with all that was pending of them
+	// Converted are subscriptions whose rows in SubsPending, of NATS Streaming or an earlier release, are superseded by
+	// Positions.
+	Converted []uint64
+}
+
+// Empty reports whether there is nothing to save.
+func (c *ConsumerChanges) Empty() bool {
+	return len(c.Put)+len(c.Delete)+len(c.Positions)+len(c.Drop)+len(c.Converted) == 0
+}
+
+// SubscriptionRow is a subscription to be saved. State.ID comes from NewSubscriptionID.
+type SubscriptionRow struct {
+	Channel *Channel
+	State   *spb.SubState
+}
+
+// SubscriptionKey names a subscription.
+type SubscriptionKey struct {
+	Channel *Channel
+	ID      uint64
+}
+
+// Position is what changed of the position of a consumer.
+type Position struct {
+	Channel  *Channel
+	Consumer uint64 // ID of the first subscription of the group
+	Row      *PositionRow
+	Parts    map[uint64][]Run // by number, each as a whole; one without runs is deleted
+}
+
+// PositionRow is the row of a consumer.
+type PositionRow struct {
+	LastSent uint64   // highest sequence sent
+	Members  []uint64 // IDs of its subscriptions
+}
+
+// Run is consecutive messages that one subscription was sent and has not acknowledged. It lies in one part.
+type Run struct {
+	Subscription uint64
+	First, Last  uint64
+}
+
+// positionRow and partRow are Position as the tables hold it.
+type positionRow struct {
+	consumer uint64
+	channel  int64
+	lastSent uint64
+	members  string
+}
+
+type partRow struct {
+	consumer, part uint64
+	pending        string // "" deletes the row
+}
+
+// NewSubscriptionID returns the ID of a new subscription, which is unique over all channels.
+func (s *Store) NewSubscriptionID() uint64 {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.subID++
+	return s.subID
+}
+
+// SaveConsumers saves changes in one transaction. Changes to a channel that is unknown, since it was deleted, are left out.
+// It tries until ctx ends. After an error the changes may be stored or not: save them again, or later ones.
+func (s *Store) SaveConsumers(ctx context.Context, changes ConsumerChanges) error {
+	type put struct {
+		channel  int64
+		id       uint64
+		contents []byte
+	}
+	var puts []put
+	for _, p := range changes.Put {
+		if !s.isKnown(p.Channel) {
+			continue
+		}
+		contents, err := p.State.Marshal()
+		if err != nil {
+			return fmt.Errorf("encode subscription %d of channel %q: %w", p.State.ID, p.Channel.name, err)
+		}
+		puts = append(puts, put{p.Channel.id, p.State.ID, contents})
+	}
+	var rows []positionRow
+	var parts []partRow
+	for _, p := range changes.Positions {
+		if !s.isKnown(p.Channel) {
+			continue
+		}
+		if p.Row != nil {
+			members, err := json.Marshal(append([]uint64{}, p.Row.Members...))
+			if err != nil {
+				return fmt.Errorf("encode members of consumer %d: %w", p.Consumer, err)
+			}
+			rows = append(rows, positionRow{p.Consumer, p.Channel.id, p.Row.LastSent, string(members)})
+		}
+		for part, runs := range p.Parts {
+			parts = append(parts, partRow{p.Consumer, part, encodeRuns(runs)})
+		}
+	}
+	err := s.write(ctx, func(t *transaction) error {
+		for _, p := range puts {
+			if _, err := t.exec(ctx, s.text.putSubscription, p.channel, p.id, p.contents); err != nil {
+				return err
+			}
+		}
+		if err := s.dialect.savePositions(ctx, t, rows, parts); err != nil {
+			return err
+		}
+		for _, consumer := range changes.Drop {
+			for _, text := range []string{s.text.deleteConsumerPending, s.text.deleteConsumer} {
+				if _, err := t.exec(ctx, text, consumer); err != nil {
+					return err
+				}
+			}
+		}
+		for _, id := range changes.Converted {
+			if _, err := t.exec(ctx, s.text.deletePending, id); err != nil {
+				return err
+			}
+		}
+		for _, key := range changes.Delete {
+			if _, err := t.exec(ctx, s.text.deletePending, key.ID); err != nil {
+				return err
+			}
+			if _, err := t.exec(ctx, s.text.deleteSubscription, key.Channel.id, key.ID); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+	if err != nil {
+		return fmt.Errorf("save the state of subscriptions: %w", err)
+	}
+	return nil
+}
+
+// Parts returns the runs of a group's unacknowledged messages by part. seqs must be ascending; holder returns the ID of the
+// subscription that holds a message.
+func Parts(seqs []uint64, holder func(seq uint64) uint64) map[uint64][]Run {
+	parts := map[uint64][]Run{}
+	for _, seq := range seqs {
+		part, id := seq/PartSize, holder(seq)
+		runs := parts[part]
+		if n := len(runs); n > 0 && runs[n-1].Subscription == id && runs[n-1].Last+1 == seq {
+			runs[n-1].Last = seq
+		} else {
+			parts[part] = append(runs, Run{id, seq, seq})
+		}
+	}
+	return parts
+}
+
+// encodeRuns returns [[subid,first,last],...], "" for none.
+func encodeRuns(runs []Run) string {
+	if len(runs) == 0 {
+		return ""
+	}
+	text := make([]byte, 0, 24*len(runs))
+	for i, r := range runs {
+		text = append(text, "[,"[min(i, 1)], '[')
+		text = append(strconv.AppendUint(text, r.Subscription, 10), ',')
+		text = append(strconv.AppendUint(text, r.First, 10), ',')
+		text = append(strconv.AppendUint(text, r.Last, 10), ']')
+	}
+	return string(append(text, ']'))
+}
+
+// decodeRuns returns an error unless the text is that of runs of the part, in ascending order.
+func decodeRuns(part uint64, text []byte) ([]Run, error) {
+	var all [][]uint64
+	if err := json.Unmarshal(text, &all); err != nil {
+		return nil, err
+	}
+	runs := make([]Run, 0, len(all))
+	for i, r := range all {
+		if len(r) != 3 || r[1] > r[2] || r[1]/PartSize != part || r[2]/PartSize != part || r[1] == 0 || i > 0 && r[1] <= all[i-1][2] {
+			return nil, fmt.Errorf("%v at position %d is not a run of the part, or is out of order", r, i+1)
+		}
+		runs = append(runs, Run{r[0], r[1], r[2]})
+	}
+	return runs, nil
+}
+
+// splitParts tells the rows to write from those to delete, each in the order of the table.
+func splitParts(parts []partRow) (put, gone []partRow) {
+	slices.SortFunc(parts, func(a, b partRow) int {
+		return cmp.Or(cmp.Compare(a.consumer, b.consumer), cmp.Compare(a.part, b.part))
+	})
+	for _, p := range parts {
+		if p.pending == "" {
+			gone = append(gone, p)
+		} else {
+			put = append(put, p)
+		}
+	}
+	return put, gone
+}

@@ -1,0 +1,231 @@
+package stores
+
+import (
+	"cmp"
+	"database/sql"
+	"encoding/json"
+	"fmt"
+	"maps"
+	"slices"
+
+	"github.com/nats-io/nats-streaming-server/spb"
+)
+
+// Consumer is a group of subscriptions that share one position: a queue group, or one subscription.
+type Consumer struct {
+	ID       uint64          // that of its first subscription, which may have left since
+	LastSent uint64          // highest sequence sent
+	Members  []*spb.SubState // by ascending ID
+	// Unacked is what was sent and not acknowledged, ascending, by ID of the subscription that holds it, which may be one
+	// that is not among the members.
+	Unacked map[uint64][]uint64
+	// Stored reports whether the group has rows of its own. One of NATS Streaming, or of an earlier release, is to be saved
+	// as a whole, with its members as Converted.
+	Stored bool
+	// Damaged, if not nil, says that it is not known what was sent or acknowledged: messages would be lost if the group
+	// went on.
+	Damaged *DamagedError
+}
+
+// consumerRows is what the tables say of a consumer.
+type consumerRows struct {
+	channel  number
+	lastSent uint64
+	members  []uint64
+	unacked  map[uint64][]uint64
+	damaged  *DamagedError
+}
+
+func (r *recovery) consumer(rows *sql.Rows) error {
+	var id, channel, lastSent number
+	var members []byte
+	if err := rows.Scan(&id, &channel, &lastSent, &members); err != nil {
+		return err
+	}
+	c := &consumerRows{channel: channel, lastSent: lastSent.n, unacked: map[uint64][]uint64{}}
+	reason := cmp.Or(id.problem("consumer"), channel.problem("id"), lastSent.problem("lastsent"))
+	if err := json.Unmarshal(members, &c.members); err != nil {
+		reason = cmp.Or(reason, "members is not a list of subscriptions")
+		c.members = nil
+	}
+	if reason != "" {
+		c.damaged = r.damaged("Consumers", fmt.Sprintf("consumer %v", valueOf(id)), reason)
+	}
+	r.consumers[id.n] = c
+	return nil
+}
+
+func (r *recovery) consumerPending(rows *sql.Rows) error {
+	var id, part number
+	var pending []byte
+	if err := rows.Scan(&id, &part, &pending); err != nil {
+		return err
+	}
+	c := r.consumers[id.n]
+	if c == nil || id.wrong {
+		return nil
+	}
+	reason := part.problem("part")
+	runs, err := decodeRuns(part.n, pending)
+	if err != nil {
+		reason = cmp.Or(reason, "pending is not a list of sequences")
+	}
+	if reason != "" {
+		c.damaged = r.damaged("ConsumersPending", fmt.Sprintf("consumer %d, part %v", id.n, valueOf(part)), reason)
+		return nil
+	}
+	for _, run := range runs {
+		for seq := run.First; seq <= run.Last; seq++ {
+			c.unacked[run.Subscription] = append(c.unacked[run.Subscription], seq)
+		}
+	}
+	return nil
+}
+
+func valueOf(n number) any {
+	if n.wrong {
+		return n.value
+	}
+	return n.n
+}
+
+// finishConsumers makes groups of the subscriptions: those that have rows of their own, and those of NATS Streaming and
+// earlier releases.
+func (r *recovery) finishConsumers() {
+	listed := map[uint64]bool{}
+	lost := map[int64]*DamagedError{} // channels with a group whose members are not known; -1: any channel
+	for _, id := range slices.Sorted(maps.Keys(r.consumers)) {
+		row := r.consumers[id]
+		at := -1
+		c := &Consumer{ID: id, LastSent: row.lastSent, Unacked: row.unacked, Stored: true, Damaged: row.damaged}
+		for _, member := range row.members {
+			if sub, ok := r.bySub[member]; ok && (at < 0 || at == sub[0]) && !listed[member] {
+				at = sub[0]
+				c.Members = append(c.Members, r.state.Channels[sub[0]].Subscriptions[sub[1]].State)
+			}
+			listed[member] = true
+		}
+		if row.damaged != nil && len(row.members) == 0 {
+			lost[r.channelOf(row)] = row.damaged
+		}
+		if at < 0 {
+			continue // its channel was deleted or is out of service, or somebody deleted its subscriptions
+		}
+		slices.SortFunc(c.Members, func(a, b *spb.SubState) int { return cmp.Compare(a.ID, b.ID) })
+		ch := &r.state.Channels[at]
+		ch.Consumers = append(ch.Consumers, c)
+		r.report(ch, c)
+	}
+	for i := range r.state.Channels {
+		ch := &r.state.Channels[i]
+		r.convert(ch, listed, cmp.Or(lost[ch.Channel.id], lost[-1]))
+		slices.SortFunc(ch.Consumers, func(a, b *Consumer) int { return cmp.Compare(a.ID, b.ID) })
+	}
+}
+
+func (r *recovery) channelOf(row *consumerRows) int64 {
+	if row.channel.wrong {
+		return -1
+	}
+	return int64(row.channel.n)
+}
+
+// report gives the subscriptions of a stored group what its rows say.
+func (r *recovery) report(ch *ChannelState, c *Consumer) {
+	for _, state := range c.Members {
+		sub := &ch.Subscriptions[r.bySub[state.ID][1]]
+		state.LastSent = c.LastSent
+		sub.Unacked, sub.Damaged = c.Unacked[state.ID], cmp.Or(sub.Damaged, c.Damaged)
+		c.Damaged = sub.Damaged
+	}
+	for _, seqs := range c.Unacked {
+		if n := len(seqs); n > 0 {
+			c.LastSent = max(c.LastSent, seqs[n-1])
+		}
+	}
+	ch.Channel.raise(c.LastSent)
+}
+
+// groupName is what the subscriptions of one group have in common. The zero value is that of a subscription that is one by
+// itself.
+type groupName struct{ queue, client, durable string }
+
+func groupOf(state *spb.SubState) groupName {
+	switch {
+	case state.QGroup != "":
+		return groupName{queue: state.QGroup}
+	case state.DurableName != "":
+		return groupName{client: state.ClientID, durable: state.DurableName}
+	}
+	return groupName{}
+}
+
+// convert makes groups of the subscriptions of a channel that no row of Consumers lists. What such a group was sent last is
+// the highest of what was written together with the unacknowledged messages: lastsent in Subscriptions (by NATS Streaming),
+// and SubsPending. The subscription itself also has a last sequence, that of the group when it joined, resumed or was
+// suspended; but the messages up to there may not have been written as unacknowledged yet when the server ended, so that it
+// counts only where nothing else was written, and then the lowest of the group. What is above is sent again.
+func (r *recovery) convert(ch *ChannelState, listed map[uint64]bool, lost *DamagedError) {
+	groups := map[groupName]*Consumer{}
+	for _, c := range ch.Consumers {
+		for _, state := range c.Members {
+			if name := groupOf(state); name != (groupName{}) {
+				groups[name] = c
+			}
+		}
+	}
+	began := map[*Consumer]uint64{} // of those that are made here
+	held := map[*Consumer]map[uint64]struct{}{}
+	for i := range ch.Subscriptions {
+		sub := &ch.Subscriptions[i]
+		id := sub.State.ID
+		if listed[id] {
+			continue
+		}
+		sub.Damaged = cmp.Or(sub.Damaged, lost)
+		name := groupOf(sub.State)
+		c := groups[name]
+		if c == nil {
+			c = &Consumer{ID: id, Unacked: map[uint64][]uint64{}}
+			began[c] = r.began[id]
+			ch.Consumers = append(ch.Consumers, c)
+			if name != (groupName{}) {
+				groups[name] = c
+			}
+		}
+		if first, made := began[c]; made {
+			began[c] = min(first, r.began[id])
+			c.LastSent = max(c.LastSent, r.sent[id])
+		}
+		c.Stored = false
+		c.Members = append(c.Members, sub.State)
+		c.Damaged = cmp.Or(c.Damaged, sub.Damaged)
+		if held[c] == nil {
+			held[c] = map[uint64]struct{}{}
+			for _, seqs := range c.Unacked {
+				note(held[c], seqs)
+			}
+		}
+		// Of a message that two subscriptions hold, NATS Streaming was about to take it from one.
+		if added := note(held[c], sub.Unacked); len(added) > 0 {
+			c.Unacked[id] = added
+		}
+	}
+	for c, first := range began {
+		if c.LastSent == 0 {
+			c.LastSent = first
+		}
+	}
+}
+
+// note adds sequences to a set, and returns those that were not in it.
+func note(set map[uint64]struct{}, seqs []uint64) []uint64 {
+	var added []uint64
+	for _, seq := range seqs {
+		if _, ok := set[seq]; !ok {
+			set[seq] = struct{}{}
+			added = append(added, seq)
+		}
+	}
+	return added
+}
