@@ -12,7 +12,7 @@ var (
 	ErrTooManyChannels error = Refusal("too many channels")
 
 	// ErrTooLarge means that NATS could not carry the message to a subscriber. It is wrapped with what is too large.
-	ErrTooLarge = errors.New("too large for max_payload of the NATS server")
+	ErrTooLarge = errors.New("too large to be delivered within the NATS max_payload")
 
 	// ErrStopped means that the log stops: nothing was stored.
 	ErrStopped = errors.New("the server is stopping")

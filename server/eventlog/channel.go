@@ -1,0 +1,266 @@
+package eventlog
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/nats-eventstore/nats-eventstore/proto"
+	"github.com/nats-eventstore/nats-eventstore/stores"
+)
+
+// Channel is a channel of the log.
+type Channel struct {
+	name     string
+	log      *Log
+	stored   *stores.Channel
+	block    *Block
+	limits   ChannelLimits
+	versions stores.Versions
+	copies   []*CopyRoute
+	checks   []func(*proto.Event, []byte) error // not changed once others see the channel
+
+	tail    tail
+	window  window
+	deleted atomic.Bool
+	active  atomic.Int64   // on the clock of monotonic: the last publish or Touch
+	warned  atomic.Bool    // that the limits remove messages
+	oldest  stores.Message // its timestamp, as retention found it
+
+	mu       sync.RWMutex // guards watchers
+	watchers map[*watcher]struct{}
+}
+
+type watcher struct{ wake func() }
+
+// Name returns the channel's name.
+func (c *Channel) Name() string { return c.name }
+
+// Stored returns the channel as the store has it. It can hold messages that the limits have removed.
+func (c *Channel) Stored() *stores.Channel { return c.stored }
+
+// Events returns how the channel's messages must be events, or nil if it is not an event channel.
+func (c *Channel) Events() *Block { return c.block }
+
+// Mapping returns how events are read from messages; nil: they are eventstore.v1.Event, or the channel is not an event channel.
+func (c *Channel) Mapping() *proto.Mapping {
+	if c.block == nil {
+		return nil
+	}
+	return c.block.Mapping
+}
+
+// Versions returns which event_version the channel accepts.
+func (c *Channel) Versions() stores.Versions { return c.versions }
+
+// Limits returns the channel's limits, in which zero means unlimited.
+func (c *Channel) Limits() ChannelLimits { return c.limits }
+
+// AddCheck adds a function that refuses events before they are stored. It is called by Options.Added only.
+func (c *Channel) AddCheck(check func(*proto.Event, []byte) error) {
+	c.checks = append(c.checks, check)
+}
+
+// Deleted reports whether the channel was deleted.
+func (c *Channel) Deleted() bool { return c.deleted.Load() }
+
+// Info returns what the channel holds, without what the limits have removed.
+func (c *Channel) Info() stores.ChannelInfo {
+	info := c.stored.Info()
+	if !c.limits.prunes() {
+		return info
+	}
+	return c.window.view(info, c.limits)
+}
+
+// first returns the lowest sequence that a reader may see.
+func (c *Channel) first() uint64 {
+	info := c.Info()
+	if info.Msgs == 0 {
+		return info.Last + 1
+	}
+	return info.First
+}
+
+// Watch has wake called after each commit to the channel, whenever messages may be there that nobody announced, and when
+// the channel is deleted. wake must not block.
+func (c *Channel) Watch(wake func()) (stop func()) {
+	w := &watcher{wake}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.watchers == nil {
+		c.watchers = make(map[*watcher]struct{})
+	}
+	c.watchers[w] = struct{}{}
+	return func() {
+		c.mu.Lock()
+		defer c.mu.Unlock()
+		delete(c.watchers, w)
+	}
+}
+
+func (c *Channel) wake() {
+	c.mu.RLock()
+	defer c.mu.RUnlock()
+	for w := range c.watchers {
+		w.wake()
+	}
+}
+
+// committed takes committed messages into memory, removes what they put over the limits, and wakes the watchers. The
+// writer calls it.
+func (c *Channel) committed(msgs []stores.Message) {
+	c.log.tails.add(&c.tail, msgs)
+	c.Touch()
+	c.enforce()
+	c.wake()
+}
+
+// enforce removes messages over the limits, as far as memory knows which these are; the rest is retention's.
+func (c *Channel) enforce() {
+	if c.limits.MaxMsgs <= 0 && c.limits.MaxBytes <= 0 {
+		return
+	}
+	info := c.stored.Info()
+	if now := c.window.view(info, ChannelLimits{}); viewed(now).over(c.limits) {
+		c.warnLimits(now)
+		first, kept := c.window.enforce(info, c.limits, c.tail.sizeOf)
+		if first > 1 {
+			c.log.tails.forget(&c.tail, first-1)
+		}
+		if !kept {
+			c.log.retention.want(c, true)
+			return
+		}
+	}
+	if first := c.window.firstRemaining(); info.First > 0 && first > info.First {
+		c.log.retention.want(c, first-info.First >= pruneAtOnce)
+	}
+}
+
+func (c *Channel) warnLimits(info stores.ChannelInfo) {
+	if c.warned.CompareAndSwap(false, true) {
+		c.log.log.Warn(fmt.Sprintf("Reached limits for store %q (msgs=%d/%d bytes=%d/%d), dropping old messages to make room for new ones",
+			c.name, info.Msgs, c.limits.MaxMsgs, info.Bytes, c.limits.MaxBytes))
+	}
+}
+
+// Touch restarts the time after which an unused channel is deleted.
+func (c *Channel) Touch() { c.active.Store(int64(monotonic())) }
+
+// inactiveFor reports whether the channel has had neither a publish nor a Touch for that long.
+func (c *Channel) inactiveFor(d time.Duration) bool {
+	return monotonic()-time.Duration(c.active.Load()) >= d
+}
+
+// remaining drops messages that the limits have removed since they were read. It changes msgs.
+func (c *Channel) remaining(msgs []stores.Message) []stores.Message {
+	if len(msgs) == 0 || !c.limits.prunes() {
+		return msgs
+	}
+	first := c.first()
+	n, _ := slices.BinarySearchFunc(msgs, first, func(m stores.Message, seq uint64) int {
+		switch {
+		case m.Sequence < seq:
+			return -1
+		case m.Sequence > seq:
+			return 1
+		}
+		return 0
+	})
+	return msgs[n:]
+}
+
+// read returns up to max messages with sequences in [from, to], bounded in bytes, from the tail if it reaches back that far.
+func (c *Channel) read(ctx context.Context, from, to uint64, max int) (msgs []stores.Message, stored bool, err error) {
+	if from > to {
+		return nil, false, nil
+	}
+	if msgs := c.tail.read(from, to, max); msgs != nil {
+		return within(msgs, batchBytes), false, nil
+	}
+	msgs, err = c.readStored(ctx, from, to, max, batchBytes)
+	return msgs, true, err
+}
+
+// readStored returns messages with sequences in [from, to] from the database, when it is this read's
+// turn, those included that the limits have removed.
+func (c *Channel) readStored(ctx context.Context, from, to uint64, maxMsgs, maxBytes int) ([]stores.Message, error) {
+	done, err := c.log.reading.turn(ctx)
+	if err != nil {
+		return nil, err
+	}
+	defer done()
+	if c.Deleted() {
+		return nil, ErrChannelDeleted
+	}
+	msgs, err := c.log.store.Read(ctx, c.stored, from, to, maxMsgs, maxBytes)
+	if err != nil {
+		c.log.damage.Note(err)
+		return nil, fmt.Errorf("read %q from %d: %w", c.name, from, err)
+	}
+	c.log.metrics.Replayed(len(msgs))
+	return msgs, nil
+}
+
+// Lookup returns those of the messages with the given sequences that there are. It reads neighbours together.
+func (c *Channel) Lookup(ctx context.Context, seqs []uint64) (map[uint64]stores.Message, error) {
+	const gap = 16 // how many other messages are read rather than asking twice
+	seqs = slices.Clone(seqs)
+	slices.Sort(seqs)
+	first := c.first()
+	seqs = slices.DeleteFunc(seqs, func(seq uint64) bool { return seq < first })
+	found := make(map[uint64]stores.Message, len(seqs))
+	for i := 0; i < len(seqs); {
+		j := i
+		for j+1 < len(seqs) && seqs[j+1]-seqs[j] <= gap {
+			j++
+		}
+		for from, to := seqs[i], seqs[j]; from <= to; {
+			msgs, _, err := c.read(ctx, from, to, batchMsgs)
+			if err != nil {
+				return nil, err
+			}
+			if len(msgs) == 0 {
+				break
+			}
+			for _, m := range c.remaining(msgs) {
+				found[m.Sequence] = m
+			}
+			from = msgs[len(msgs)-1].Sequence + 1
+		}
+		i = j + 1
+	}
+	return found, nil
+}
+
+// SequenceAt returns the sequence of the first message with a timestamp (ns since 1970) of ns or later, 0 if there is none.
+func (c *Channel) SequenceAt(ctx context.Context, ns int64) (uint64, error) {
+	seq, err := c.log.store.SequenceAt(ctx, c.stored, ns)
+	if err != nil || seq == 0 {
+		return 0, err
+	}
+	info := c.Info()
+	if info.Msgs == 0 {
+		return 0, nil
+	}
+	return max(seq, info.First), nil
+}
+
+// TimestampInMemory returns the timestamp of a message and true, or false and a later one, 0 if there is none in memory.
+func (c *Channel) TimestampInMemory(seq uint64) (int64, bool) { return c.tail.timestamp(seq) }
+
+// Timestamp returns the timestamp of the first message with a sequence or a later one, 0 if there is none.
+func (c *Channel) Timestamp(ctx context.Context, seq uint64) (int64, error) {
+	if at, exact := c.tail.timestamp(seq); exact {
+		return at, nil
+	}
+	msgs, err := c.log.store.Read(ctx, c.stored, max(seq, c.first()), c.stored.Info().Last, 1, 1)
+	if err != nil || len(msgs) == 0 {
+		return 0, err
+	}
+	return msgs[0].Timestamp, nil
+}

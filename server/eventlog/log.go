@@ -1,0 +1,215 @@
+package eventlog
+
+import (
+	"context"
+	"log/slog"
+	"runtime"
+	"sync"
+	"time"
+
+	"github.com/nats-eventstore/nats-eventstore/stores"
+)
+
+// stopGrace is how long what was admitted may take after a stop.
+const stopGrace = time.Second
+
+// Log is the event log of a server that holds the lease of the database.
+type Log struct {
+	o       Options
+	store   *stores.Store
+	metrics Metrics
+	log     *slog.Logger
+
+	admission *Admission
+	channels  *registry
+	creator   *creator
+	queue     *queue
+	writer    *writer
+	retention *retention
+	tails     *tails
+	reading   *reading
+	pace      *pacing
+	damage    Damage
+	calls     sync.WaitGroup // of After
+}
+
+// New returns a log on a store. Call Recover and SetUsers, then Run.
+func New(store *stores.Store, o Options, m Metrics, log *slog.Logger) *Log {
+	l := &Log{
+		o:         o,
+		store:     store,
+		metrics:   m,
+		log:       log,
+		admission: newAdmission(int(o.PublishMemory)),
+		channels:  newRegistry(o.Limits.MaxChannels),
+		queue:     newQueue(),
+		tails:     newTails(o.TailBytes),
+		reading:   newReading(o.Connections, o.ReadAheadBytes),
+		pace:      newPacing(),
+	}
+	l.writer = &writer{
+		log:      l,
+		store:    store,
+		queue:    l.queue,
+		maxMsgs:  o.MaxBatchMsgs,
+		maxBytes: o.MaxBatchBytes,
+		fit:      min(leastFit, o.MaxBatchMsgs),
+		pace:     l.pace,
+		timeout:  o.StoreTimeout,
+		calls:    make(chan *call),
+	}
+	l.retention = newRetention(l)
+	l.creator = &creator{
+		store:    oneByOne{store},
+		channels: l.channels,
+		timeout:  o.StoreTimeout,
+		added:    l.add,
+		failed:   l.failed,
+		log:      log,
+		wake:     make(chan struct{}, 1),
+		wanted:   make(map[string]*request),
+	}
+	return l
+}
+
+// Recover makes the channels of a state known, and puts out of service what depends on damaged rows.
+func (l *Log) Recover(state *stores.State) {
+	for _, d := range state.Damaged {
+		l.log.Error("Recovery: "+d.Error(), "table", d.Table, "key", d.Key)
+		l.damage.Note(d)
+		if d.Channel != "" {
+			l.channels.markDamaged(d.Channel, d)
+		}
+	}
+	for _, c := range state.Channels {
+		if l.OutOfService(c.Channel.Name()) == nil { // else another row has its name
+			l.add(c.Channel)
+		}
+	}
+}
+
+// SetUsers sets who is asked before a channel is deleted.
+func (l *Log) SetUsers(u Users) { l.retention.users = u }
+
+// add makes a stored channel known.
+func (l *Log) add(stored *stores.Channel) *Channel {
+	ch := &Channel{name: stored.Name(), log: l, stored: stored, block: l.o.Events.Of(stored.Name())}
+	ch.limits = l.o.Limits.of(ch.name, ch.block != nil)
+	if ch.block != nil {
+		ch.versions = ch.block.versions(l.o.Versions, ch.name)
+		for i := range l.o.Copies {
+			if r := &l.o.Copies[i]; r.hasFrom(ch.name) {
+				ch.copies = append(ch.copies, r)
+			}
+		}
+	}
+	ch.Touch()
+	if l.o.Added != nil {
+		l.o.Added(ch)
+	}
+	ch.enforce() // limits that are new
+	l.channels.add(ch)
+	return ch
+}
+
+// Run stores what is submitted until ctx ends. Then it takes nothing more and gives what it took before about a second;
+// what is not decided by then is answered with an error.
+func (l *Log) Run(ctx context.Context) {
+	hard, abandon := context.WithCancel(context.WithoutCancel(ctx))
+	defer abandon()
+	var writing, decoding, others sync.WaitGroup
+	writing.Go(func() { l.writer.run(hard) })
+	for range runtime.GOMAXPROCS(0) {
+		decoding.Go(l.decoder)
+	}
+	others.Go(func() { l.creator.run(hard) })
+	others.Go(func() { l.expire(hard) })
+	var removing sync.WaitGroup
+	removing.Go(func() { l.retention.run(ctx) })
+
+	<-ctx.Done()
+	l.queue.close()
+	grace := time.NewTimer(stopGrace)
+	defer grace.Stop()
+	select {
+	case <-l.queue.drained:
+	case <-grace.C:
+	}
+	abandon()
+	<-l.queue.drained
+	removing.Wait() // it needs the writer
+	l.queue.end()
+	writing.Wait()
+	decoding.Wait()
+	others.Wait()
+	l.calls.Wait()
+}
+
+// After calls f on a goroutine of its own once all that was submitted before was answered.
+func (l *Log) After(f func()) {
+	if !l.queue.after(f) {
+		l.calls.Go(f)
+	}
+}
+
+// Admission returns the bound of the bytes of unanswered messages.
+func (l *Log) Admission() *Admission { return l.admission }
+
+// Channel returns a channel, or nil if there is none of that name.
+func (l *Log) Channel(name string) *Channel { return l.channels.get(name) }
+
+// Channels returns the channels by name.
+func (l *Log) Channels() []*Channel { return l.channels.all() }
+
+// Open returns a channel, which it creates if there is none. ctx bounds the caller's wait only. An error is a Refusal, or
+// says why the channel is out of service or could not be created.
+func (l *Log) Open(ctx context.Context, name string) (*Channel, error) {
+	ch, err := l.channels.find(name)
+	if ch != nil || err != nil {
+		return ch, err
+	}
+	type outcome struct {
+		ch  *Channel
+		err error
+	}
+	done := make(chan outcome, 1)
+	l.creator.want(name, time.Now().Add(l.o.StoreTimeout), func(ch *Channel, err error) { done <- outcome{ch, err} })
+	select {
+	case o := <-done:
+		return o.ch, o.err
+	case <-ctx.Done():
+		return nil, context.Cause(ctx)
+	}
+}
+
+// OutOfService returns why a channel is out of service, nil if it is not.
+func (l *Log) OutOfService(name string) error { return l.channels.outOfService(name) }
+
+// Damage returns the rows that were found to be damaged.
+func (l *Log) Damage() *Damage { return &l.damage }
+
+// ReplayLimit returns how many messages per second all replays together may read now; +Inf: there is no limit.
+func (l *Log) ReplayLimit() float64 { return l.pace.limit() }
+
+// Queued returns how many submissions are not answered.
+func (l *Log) Queued() int { return l.queue.unanswered() }
+
+func (l *Log) failed(err error) {
+	if l.o.Failed != nil {
+		l.o.Failed(err)
+	}
+}
+
+// oneByOne creates channels in a transaction each.
+type oneByOne struct{ store *stores.Store }
+
+func (s oneByOne) CreateChannels(ctx context.Context, names []string) ([]*stores.Channel, error) {
+	created := make([]*stores.Channel, len(names))
+	for i, name := range names {
+		var err error
+		if created[i], err = s.store.CreateChannel(ctx, name); err != nil {
+			return created, err
+		}
+	}
+	return created, nil
+}

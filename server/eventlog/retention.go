@@ -1,0 +1,299 @@
+package eventlog
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/nats-eventstore/nats-eventstore/stores"
+)
+
+// retention removes from the database what the limits of channels have removed, and channels that nobody uses. It has
+// nothing to do on event channels, whose limits remove nothing.
+//
+// Readers notice none of it, since a channel's window is ahead of it. It does so on the writer's goroutine between two
+// batches, in short steps, and not for each message: no publisher waits for it before the answer.
+type retention struct {
+	log     *Log
+	users   Users
+	step    int           // messages that the next removal covers at most: see prune
+	wake    chan struct{} // one slot: something is urgent
+	failing atomic.Bool   // since the last success; only the first error is logged
+
+	mu     sync.Mutex            // guards what follows
+	wanted map[*Channel]struct{} // over their limits
+}
+
+const (
+	// pruneAtOnce is how many messages are removed together without waiting for others.
+	pruneAtOnce = 256
+	// pruneInterval is how long others are waited for.
+	pruneInterval = 200 * time.Millisecond
+	// shortStep is about how long publishers wait for a removal, of at least leastStep messages and at most mostStep.
+	shortStep = 10 * time.Millisecond
+	leastStep = 64
+	mostStep  = 10_000
+	// retentionInterval is how often ages are looked at, unless a channel's limit asks for it more often.
+	retentionInterval    = time.Second
+	minRetentionInterval = 50 * time.Millisecond
+)
+
+func newRetention(l *Log) *retention {
+	return &retention{log: l, step: pruneAtOnce, wake: make(chan struct{}, 1), wanted: make(map[*Channel]struct{})}
+}
+
+// want has a channel looked at soon, or at once.
+func (r *retention) want(ch *Channel, atOnce bool) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.wanted[ch] = struct{}{}
+	if atOnce {
+		signal(r.wake)
+	}
+}
+
+func (r *retention) take() map[*Channel]struct{} {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	wanted := r.wanted
+	r.wanted = make(map[*Channel]struct{})
+	return wanted
+}
+
+// run enforces the limits until ctx ends.
+func (r *retention) run(ctx context.Context) {
+	r.purge(ctx)
+	timer := time.NewTimer(0) // for ages
+	defer timer.Stop()
+	soon := time.NewTicker(pruneInterval)
+	defer soon.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-timer.C:
+			timer.Reset(r.look(ctx))
+		case <-r.wake:
+			r.trim(ctx)
+		case <-soon.C:
+			r.trim(ctx)
+		}
+	}
+}
+
+// look expires old messages and channels, and returns when to look again.
+func (r *retention) look(ctx context.Context) time.Duration {
+	next := retentionInterval
+	for _, ch := range r.log.Channels() {
+		if d := ch.limits.MaxAge; d > 0 {
+			next = min(next, d/4)
+			r.expire(ctx, ch)
+		}
+		if d := ch.limits.MaxInactivity; d > 0 {
+			next = min(next, d/4)
+			r.deleteInactive(ctx, ch)
+		}
+	}
+	return max(next, minRetentionInterval)
+}
+
+// trim removes what is over the limits of the channels that are wanted.
+func (r *retention) trim(ctx context.Context) {
+	for ch := range r.take() {
+		if !ch.Deleted() && (!r.measure(ctx, ch) || !r.prune(ctx, ch)) && ctx.Err() == nil {
+			r.want(ch, false) // the error is logged
+		}
+	}
+}
+
+// measure finds out what the limits remove where memory does not know: it reads the oldest messages. It reports whether
+// the limits are kept.
+func (r *retention) measure(ctx context.Context, ch *Channel) bool {
+	ctx, cancel := context.WithTimeout(ctx, r.log.o.StoreTimeout)
+	defer cancel()
+	for {
+		info := ch.stored.Info()
+		var oldest []stores.Message
+		sizeOf := func(seq uint64) (bytes int, next uint64, ok bool) {
+			for len(oldest) > 1 && oldest[0].Sequence < seq {
+				oldest = oldest[1:]
+			}
+			if len(oldest) < 2 || oldest[0].Sequence != seq {
+				return ch.tail.sizeOf(seq)
+			}
+			return len(oldest[0].Data), oldest[1].Sequence, true
+		}
+		first, kept := ch.window.enforce(info, ch.limits, sizeOf)
+		if kept {
+			return true
+		}
+		var err error
+		if oldest, err = r.log.store.Read(ctx, ch.stored, first, info.Last, batchMsgs, batchBytes); err != nil {
+			r.failed(ch, err)
+			return false
+		}
+		if len(oldest) < 2 {
+			return true // no more than the newest message is there
+		}
+		ch.window.skip(info, oldest[0].Sequence) // if somebody else removed the first ones
+		first, kept = ch.window.enforce(info, ch.limits, sizeOf)
+		r.log.tails.forget(&ch.tail, first-1)
+		if kept {
+			return true
+		}
+	}
+}
+
+// prune removes from the database what the limits have removed. It reports whether all of it is gone.
+func (r *retention) prune(ctx context.Context, ch *Channel) bool {
+	for ctx.Err() == nil {
+		info, first := ch.stored.Info(), ch.window.firstRemaining()
+		if info.First == 0 || first <= info.First {
+			return true
+		}
+		upTo := min(first-1, info.First+uint64(r.step)-1)
+		var err error
+		if called := r.log.writer.onWriter(ctx, func() { err = r.pruneUpTo(ctx, ch, upTo) }); called != nil {
+			return false
+		}
+		if err != nil {
+			r.failed(ch, err)
+			return false
+		}
+		r.worked()
+	}
+	return false
+}
+
+// pruneUpTo makes one removal. It runs on the writer's goroutine.
+func (r *retention) pruneUpTo(ctx context.Context, ch *Channel, upTo uint64) error {
+	ctx, cancel := context.WithTimeout(ctx, r.log.o.StoreTimeout)
+	defer cancel()
+	before, start := ch.stored.Info(), time.Now()
+	if err := r.log.store.Prune(ctx, ch.stored, upTo); err != nil {
+		return err
+	}
+	after, took := ch.stored.Info(), time.Since(start)
+	ch.window.pruned(upTo, before.Msgs-min(after.Msgs, before.Msgs), before.Bytes-min(after.Bytes, before.Bytes))
+	switch whole := upTo-before.First+1 >= uint64(r.step); {
+	case took > shortStep:
+		r.step = max(r.step/2, leastStep)
+	case whole && took < shortStep/3:
+		r.step = min(2*r.step, mostStep)
+	}
+	return nil
+}
+
+// expire removes messages that are too old.
+func (r *retention) expire(ctx context.Context, ch *Channel) {
+	bounded, cancel := context.WithTimeout(ctx, r.log.o.StoreTimeout)
+	defer cancel()
+	info := ch.Info()
+	if info.Msgs > 0 {
+		at, err := r.timestamp(bounded, ch, info)
+		if err != nil {
+			r.failed(ch, err)
+			return
+		}
+		if horizon := time.Now().Add(-ch.limits.MaxAge).UnixNano(); at <= horizon {
+			young, err := r.log.store.SequenceAt(bounded, ch.stored, horizon+1)
+			if err != nil {
+				r.failed(ch, err)
+				return
+			}
+			if young == 0 {
+				young = info.Last + 1
+			}
+			ch.window.expire(ch.stored.Info(), young)
+			r.log.tails.forget(&ch.tail, young-1)
+		}
+	}
+	if !r.prune(ctx, ch) && ctx.Err() == nil {
+		r.want(ch, false)
+	}
+}
+
+// timestamp returns that of a channel's first message, which it remembers.
+func (r *retention) timestamp(ctx context.Context, ch *Channel, info stores.ChannelInfo) (int64, error) {
+	if ch.oldest.Sequence == info.First {
+		return ch.oldest.Timestamp, nil
+	}
+	at, err := ch.Timestamp(ctx, info.First)
+	if err != nil {
+		return 0, err
+	}
+	ch.oldest = stores.Message{Sequence: info.First, Timestamp: at}
+	return at, nil
+}
+
+// deleteInactive deletes a channel that has had no active subscription and no publish for too long. Offline durables go
+// with it.
+func (r *retention) deleteInactive(ctx context.Context, ch *Channel) {
+	if !ch.inactiveFor(ch.limits.MaxInactivity) {
+		return
+	}
+	bounded, cancel := context.WithTimeout(ctx, r.log.o.StoreTimeout)
+	defer cancel()
+	inUse := false
+	remove := func() error {
+		var err error
+		if called := r.log.writer.onWriter(bounded, func() {
+			if inUse = !ch.inactiveFor(ch.limits.MaxInactivity); !inUse {
+				err = r.delete(bounded, ch)
+			}
+		}); called != nil {
+			return called
+		}
+		if inUse {
+			return errInUse
+		}
+		return err
+	}
+	retired, err := r.users.Retire(ch, remove)
+	switch {
+	case inUse || ctx.Err() != nil:
+	case err != nil:
+		r.failed(ch, err)
+	case retired:
+		r.worked()
+		r.purge(ctx)
+	}
+}
+
+var errInUse = errors.New("the channel is in use")
+
+// delete deletes a channel. It runs on the writer's goroutine.
+func (r *retention) delete(ctx context.Context, ch *Channel) error {
+	if err := r.log.store.DeleteChannel(ctx, ch.stored); err != nil {
+		return err
+	}
+	ch.deleted.Store(true)
+	r.log.channels.remove(ch)
+	r.log.tails.remove(&ch.tail)
+	ch.wake()
+	r.log.log.Info(fmt.Sprintf("Channel %q has been deleted", ch.name))
+	return nil
+}
+
+// purge removes what is left of deleted channels.
+func (r *retention) purge(ctx context.Context) {
+	if err := r.log.store.PurgeDeleted(ctx); err != nil && ctx.Err() == nil {
+		r.log.log.Error("Failed to remove deleted channels, retried at the next start", "error", err)
+	}
+}
+
+func (r *retention) failed(ch *Channel, err error) {
+	r.log.metrics.Failed("retention", err)
+	if !r.failing.Swap(true) {
+		r.log.log.Error("Failed to enforce the limits of a channel, retrying", "channel", ch.name, "error", err)
+	}
+}
+
+func (r *retention) worked() {
+	if r.failing.CompareAndSwap(true, false) {
+		r.log.log.Info("Enforcing the limits of channels works again")
+	}
+}

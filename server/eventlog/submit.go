@@ -1,0 +1,205 @@
+package eventlog
+
+import (
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/nats-eventstore/nats-eventstore/stores"
+)
+
+const (
+	// deliveryOverhead is what a delivered pb.MsgProto can need beside subject, reply and payload: sequence, timestamp,
+	// redelivery fields, an assigned event_version and the lengths of fields.
+	deliveryOverhead = 80
+	// inlineBytes is the largest submission that Submit decodes itself when nothing is before it: that is faster than to
+	// wake a decoder.
+	inlineBytes = 4 << 10
+)
+
+// Submit stores a submission and answers it. It does not block.
+func (l *Log) Submit(s Submission) {
+	e := &entry{Submission: s, deadline: s.Received.Add(l.o.StoreTimeout)}
+	if !time.Now().Before(e.deadline) {
+		l.refuse(e, l.overdue())
+		l.admission.Release(e.Held)
+		return
+	}
+	line, ok := l.queue.put(e, e.Held > 0 && e.Held <= inlineBytes)
+	switch {
+	case !ok:
+		l.refuse(e, ErrStopped)
+		l.admission.Release(e.Held)
+	case line != nil:
+		l.decode(line, e)
+	}
+}
+
+func (l *Log) refuse(e *entry, err error) {
+	l.metrics.Failed("publish", err)
+	e.Answer([]stores.Result{{Err: err}})
+}
+
+// decoder decodes what comes until the queue ends.
+func (l *Log) decoder() {
+	for {
+		line, e := l.queue.nextRaw()
+		if line == nil {
+			return
+		}
+		l.decode(line, e)
+	}
+}
+
+// decode prepares a submission for the writer, or answers it, or leaves it where it is until a channel has been created.
+func (l *Log) decode(line *line, e *entry) {
+	missing, err := l.prepare(e)
+	switch {
+	case err != nil:
+		l.queue.finish(line, e, true)
+		l.settle(err, e)
+	case missing == "":
+		l.queue.finish(line, e, false)
+	default:
+		l.queue.suspend(line, e)
+		l.creator.want(missing, e.deadline, func(_ *Channel, err error) {
+			if l.queue.resume(line, e, err != nil) {
+				l.settle(err, e)
+			}
+		})
+	}
+}
+
+// settle answers submissions that are not stored, and makes the calls that waited for that.
+func (l *Log) settle(err error, entries ...*entry) {
+	if len(entries) == 0 {
+		return
+	}
+	held := 0
+	for _, e := range entries {
+		l.refuse(e, err)
+		held += e.Held
+	}
+	l.finished(held, entries...)
+}
+
+// finished takes note that submissions were answered.
+func (l *Log) finished(held int, entries ...*entry) {
+	l.admission.Release(held)
+	for _, f := range l.queue.answered(entries...) {
+		l.calls.Go(f)
+	}
+}
+
+// prepare finds what is to be stored. It returns the name of a channel that must be created first; then it can be called
+// again. An error refuses the submission.
+func (l *Log) prepare(e *entry) (missing string, err error) {
+	if e.ch == nil {
+		if e.ch, err = l.channels.find(e.Channel); err != nil || e.ch == nil {
+			return e.Channel, err
+		}
+	}
+	if e.messages == nil {
+		if e.messages, err = e.Decode(e.ch); err != nil {
+			return "", err
+		}
+		for i := range e.messages {
+			l.metrics.PublishReceived(len(e.messages[i].Payload))
+		}
+	}
+	e.appends, e.copies, e.bytes = make([]stores.Append, len(e.messages)), nil, 0
+	for i := range e.messages {
+		if missing, err = l.prepareMessage(e, i); missing != "" || err != nil {
+			return missing, e.numbered(i, err)
+		}
+	}
+	e.messages, e.Decode = nil, nil
+	return "", nil
+}
+
+// numbered says which message of a group an error is about.
+func (e *entry) numbered(i int, err error) error {
+	switch {
+	case err == nil || e.Group == nil:
+		return err
+	case err == errMessageTooLarge: //nolint:errorlint // a copy's error goes on with another text
+		return fmt.Errorf("event %d is %w", i+1, ErrTooLarge)
+	}
+	return fmt.Errorf("event %d: %w", i+1, err)
+}
+
+func (l *Log) prepareMessage(e *entry, i int) (missing string, err error) {
+	m, a := &e.messages[i], &e.appends[i]
+	if !l.deliverable(e.Channel, m.Reply, m.Payload) {
+		return "", errMessageTooLarge
+	}
+	*a = stores.Append{Channel: e.ch.stored, Reply: m.Reply, Payload: m.Payload, Event: m.Event, Versions: e.ch.versions, Group: e.Group}
+	size := len(m.Payload)
+	if e.ch.block != nil {
+		if a.Mapping = e.ch.block.Mapping; a.Event == nil {
+			event, err := a.Mapping.Extract(m.Payload)
+			if err != nil {
+				return "", err
+			}
+			m.Event, a.Event = &event, &event // also for the next call
+		}
+		if a.Mapping != nil {
+			size += len(a.Event.Data) // it can be JSON, many times longer than the payload
+		}
+		copies, missing, err := l.route(e.ch, a)
+		if missing != "" || err != nil {
+			return missing, err
+		}
+		if copies != nil {
+			if e.copies == nil {
+				e.copies = make([][]*Channel, len(e.messages))
+			}
+			e.copies[i] = copies
+			size *= 1 + len(copies)
+		}
+		for _, check := range e.ch.checks {
+			if err := check(a.Event, m.Payload); err != nil {
+				return "", err
+			}
+		}
+	}
+	e.bytes += size
+	return "", nil
+}
+
+// route adds the copies of an event, and returns their channels. An error refuses the event, which would be stored
+// without them.
+func (l *Log) route(ch *Channel, a *stores.Append) (to []*Channel, missing string, err error) {
+	for _, r := range ch.copies {
+		if len(r.Types) > 0 && !r.MatchesType(r.Types, a.Event.Type) ||
+			slices.ContainsFunc(to, func(other *Channel) bool { return other.name == r.Channel }) {
+			continue
+		}
+		target, err := l.channels.find(r.Channel)
+		if err != nil {
+			return nil, "", fmt.Errorf("route to channel %q: %w", r.Channel, err)
+		}
+		if target == nil {
+			return nil, r.Channel, nil
+		}
+		target.Touch() // so that it is not deleted for inactivity before the commit
+		c := stores.Copy{Channel: target.stored}
+		payload := a.Payload
+		if r.DataOnly {
+			c.Kind, payload = stores.CopyData, a.Event.Data
+		}
+		if !l.deliverable(r.Channel, "", payload) {
+			return nil, "", fmt.Errorf("route to channel %q: %w", r.Channel, errMessageTooLarge)
+		}
+		a.Copies = append(a.Copies, c)
+		to = append(to, target)
+	}
+	return to, "", nil
+}
+
+var errMessageTooLarge = fmt.Errorf("message is %w", ErrTooLarge)
+
+// deliverable reports whether NATS can carry a message to a subscriber.
+func (l *Log) deliverable(channel, reply string, payload []byte) bool {
+	return int64(len(channel)+len(reply)+len(payload)+deliveryOverhead) <= l.o.MaxPayload()
+}
