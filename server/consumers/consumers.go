@@ -1,0 +1,307 @@
+package consumers
+
+import (
+	"context"
+	"log/slog"
+	"maps"
+	"math"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/nats-eventstore/nats-eventstore/server/eventlog"
+	"github.com/nats-eventstore/nats-eventstore/stores"
+)
+
+// Defaults of Options.
+const (
+	DefaultInterval     = 100 * time.Millisecond
+	DefaultStoreTimeout = 5 * time.Second
+	DefaultMaxInflight  = 262144
+)
+
+// Options configure Consumers. Zero values mean the defaults.
+type Options struct {
+	// Interval is how often what groups were sent and have acknowledged is written. A crash repeats what was not.
+	Interval time.Duration
+	// StoreTimeout bounds one write while the database is unavailable.
+	StoreTimeout time.Duration
+	// MaxInflight bounds the messages that a subscription may hold unacknowledged. A request for more gets this many.
+	MaxInflight int
+}
+
+func (o Options) withDefaults() Options {
+	if o.Interval <= 0 {
+		o.Interval = DefaultInterval
+	}
+	if o.StoreTimeout <= 0 {
+		o.StoreTimeout = DefaultStoreTimeout
+	}
+	if o.MaxInflight <= 0 {
+		o.MaxInflight = DefaultMaxInflight
+	}
+	o.MaxInflight = min(o.MaxInflight, math.MaxInt32)
+	return o
+}
+
+// Metrics is what Consumers counts. The operations that fail are "delivery" and "progress".
+type Metrics interface {
+	Sent(msgs, bytes int)
+	Resent(bytes int)
+	Acked()
+	Failed(operation string, err error)
+}
+
+// Consumers is all groups of subscriptions.
+type Consumers struct {
+	store     *stores.Store
+	eventlog  *eventlog.Log
+	send      Sender
+	opts      Options
+	metrics   Metrics
+	log       *slog.Logger
+	positions *positions
+	groups    sync.WaitGroup // their goroutines
+
+	mu       sync.RWMutex // guards what follows; taken before that of a group
+	channels map[*eventlog.Channel]*channel
+	clients  map[string]map[*Member]struct{} // active members by client ID
+	delivery context.Context                 // of the goroutines of groups; nil: nothing flows
+}
+
+// channel is the groups of a channel.
+type channel struct {
+	groups map[*Group]struct{}
+	keyed  map[Key]*Group
+	// Active members by ack inbox, which is the server's choice, and by data inbox, which is the client's: two maps, so that
+	// no client's choice hides another one's ack inbox.
+	byAckInbox map[string]*Member
+	byInbox    map[string]*Member
+	refused    map[Key]error // durables and queue groups that are out of service
+	retiring   bool          // the channel is being deleted
+}
+
+// New returns Consumers without any group. They deliver the messages of log through send.
+func New(store *stores.Store, log *eventlog.Log, send Sender, o Options, m Metrics, logger *slog.Logger) *Consumers {
+	o = o.withDefaults()
+	return &Consumers{
+		store:     store,
+		eventlog:  log,
+		send:      send,
+		opts:      o,
+		metrics:   m,
+		log:       logger,
+		positions: newPositions(store, &o, m, logger),
+		channels:  make(map[*eventlog.Channel]*channel),
+		clients:   make(map[string]map[*Member]struct{}),
+	}
+}
+
+// Run delivers and writes until ctx ends. Then delivery ends, all that changed is written once more, within the store
+// timeout, and Run returns.
+func (c *Consumers) Run(ctx context.Context) {
+	c.mu.Lock()
+	c.delivery = ctx //nolint:containedctx // its end is that of goroutines that start later
+	for _, ch := range c.channels {
+		for g := range ch.groups {
+			if active, _ := g.Size(); active > 0 {
+				c.start(g)
+			}
+		}
+	}
+	c.mu.Unlock()
+	writing, stop := context.WithCancel(context.WithoutCancel(ctx))
+	defer stop()
+	var writer sync.WaitGroup
+	writer.Go(func() { c.positions.run(writing) })
+	<-ctx.Done()
+	c.mu.Lock() // so that no group starts from here on
+	c.mu.Unlock()
+	c.groups.Wait()
+	stop()
+	writer.Wait()
+}
+
+// start starts the group's goroutine unless it runs. The caller holds c.mu.
+func (c *Consumers) start(g *Group) {
+	if g.stop != nil || c.delivery == nil || c.delivery.Err() != nil {
+		return
+	}
+	ctx, stop := context.WithCancel(c.delivery)
+	g.stop = stop
+	d := &delivery{g: g, failed: func(err error) {
+		c.metrics.Failed("delivery", err)
+		c.eventlog.Damage().Note(err)
+	}}
+	c.groups.Go(func() { d.run(ctx) })
+}
+
+func (c *Consumers) newGroup(ch *eventlog.Channel, key Key) *Group {
+	return &Group{
+		ch: ch, key: key,
+		log: c.log, metrics: c.metrics, send: c.send, written: c.positions.add,
+		wake:  make(chan struct{}, 1),
+		state: state{queue: key.Queue != ""},
+	}
+}
+
+// of returns the groups of a channel. The caller holds c.mu for writing.
+func (c *Consumers) of(ch *eventlog.Channel) *channel {
+	own := c.channels[ch]
+	if own == nil {
+		own = &channel{
+			groups:     make(map[*Group]struct{}),
+			keyed:      make(map[Key]*Group),
+			byAckInbox: make(map[string]*Member),
+			byInbox:    make(map[string]*Member),
+			refused:    make(map[Key]error),
+		}
+		c.channels[ch] = own
+	}
+	return own
+}
+
+func (c *channel) attach(g *Group) {
+	c.groups[g] = struct{}{}
+	if g.key != (Key{}) {
+		c.keyed[g.key] = g
+	}
+}
+
+func (c *channel) detach(g *Group) {
+	delete(c.groups, g)
+	if c.keyed[g.key] == g {
+		delete(c.keyed, g.key)
+	}
+	if g.stop != nil {
+		g.stop()
+	}
+}
+
+// index makes an active member findable. The caller holds c.mu.
+func (c *Consumers) index(m *Member) {
+	own := c.of(m.group.ch)
+	own.byAckInbox[m.state.AckInbox] = m
+	own.byInbox[m.state.Inbox] = m
+	if c.clients[m.state.ClientID] == nil {
+		c.clients[m.state.ClientID] = make(map[*Member]struct{})
+	}
+	c.clients[m.state.ClientID][m] = struct{}{}
+}
+
+// unindex reverts index; it reports false if the member was not indexed. The caller holds c.mu.
+func (c *Consumers) unindex(m *Member) bool {
+	own := c.channels[m.group.ch]
+	if own == nil || own.byAckInbox[m.state.AckInbox] != m {
+		return false
+	}
+	delete(own.byAckInbox, m.state.AckInbox)
+	if own.byInbox[m.state.Inbox] == m {
+		delete(own.byInbox, m.state.Inbox)
+	}
+	delete(c.clients[m.state.ClientID], m)
+	if len(c.clients[m.state.ClientID]) == 0 {
+		delete(c.clients, m.state.ClientID)
+	}
+	return true
+}
+
+// Ack handles an acknowledgement that came on m's ack inbox. One for a message that another member of its group holds counts
+// as well. One for anything else is ignored.
+func (c *Consumers) Ack(m *Member, seq uint64) { m.group.ack(m, seq) }
+
+// ByInbox returns the active member with that ack inbox or, if there is none, with that data inbox, or nil.
+func (c *Consumers) ByInbox(channel, inbox string) *Member {
+	ch := c.eventlog.Channel(channel)
+	c.mu.RLock()
+	defer c.mu.RUnlock()
+	own := c.channels[ch]
+	if own == nil {
+		return nil
+	}
+	if m := own.byAckInbox[inbox]; m != nil {
+		return m
+	}
+	return own.byInbox[inbox]
+}
+
+// Durable returns the active member of a plain durable, or nil.
+func (c *Consumers) Durable(channel, client, durable string) *Member {
+	ch := c.eventlog.Channel(channel)
+	c.mu.RLock()
+	defer c.mu.RUnlock()
+	own := c.channels[ch]
+	if own == nil {
+		return nil
+	}
+	g := own.keyed[Key{Client: client, Durable: durable}]
+	if g == nil {
+		return nil
+	}
+	return g.only()
+}
+
+// Wake has the groups of a client look again: it became reachable, or answers heartbeats again.
+func (c *Consumers) Wake(client Client) {
+	c.mu.RLock()
+	defer c.mu.RUnlock()
+	for m := range c.clients[client.ID()] {
+		m.group.signal()
+	}
+}
+
+// Groups returns the groups of a channel, in no order.
+func (c *Consumers) Groups(ch *eventlog.Channel) []*Group {
+	c.mu.RLock()
+	defer c.mu.RUnlock()
+	if own := c.channels[ch]; own != nil {
+		return slices.Collect(maps.Keys(own.groups))
+	}
+	return nil
+}
+
+// Count returns the number of subscriptions of a channel, offline durables included.
+func (c *Consumers) Count(ch *eventlog.Channel) int {
+	n := 0
+	for _, g := range c.Groups(ch) {
+		active, offline := g.Size()
+		n += active + offline
+	}
+	return n
+}
+
+// Retire implements eventlog.Users: it calls remove while nobody can join the channel, unless the channel has active members,
+// and forgets the channel's groups if remove returns nil.
+func (c *Consumers) Retire(ch *eventlog.Channel, remove func() error) (retired bool, err error) {
+	c.mu.Lock()
+	own := c.of(ch)
+	groups := slices.Collect(maps.Keys(own.groups))
+	used := slices.ContainsFunc(groups, func(g *Group) bool {
+		active, _ := g.Size()
+		return active > 0
+	})
+	if used || own.retiring {
+		c.mu.Unlock()
+		return false, nil
+	}
+	own.retiring = true
+	c.mu.Unlock()
+
+	c.positions.drop(groups)
+	err = remove()
+
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if err != nil {
+		own.retiring = false
+		for _, g := range groups {
+			c.positions.add(g)
+		}
+		return false, err
+	}
+	for _, g := range groups {
+		own.detach(g)
+	}
+	delete(c.channels, ch)
+	return true, nil
+}

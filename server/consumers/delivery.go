@@ -1,0 +1,278 @@
+package consumers
+
+import (
+	"cmp"
+	"context"
+	"slices"
+	"time"
+
+	"google.golang.org/protobuf/encoding/protowire"
+
+	"github.com/nats-eventstore/nats-eventstore/server/eventlog"
+	"github.com/nats-eventstore/nats-eventstore/stores"
+)
+
+const (
+	// turnMsgs is how many new messages a group sends before it looks at what else there is to do.
+	turnMsgs = 512
+	// sendMsgs is how many are sent before acks for the group are looked at again.
+	sendMsgs = 64
+	// lookupMsgs and lookupBytes bound one look-up of messages to be sent again.
+	lookupMsgs  = 1024
+	lookupBytes = 512 << 10
+	// readRetry is the pause after a failed read.
+	readRetry = 500 * time.Millisecond
+	// idle is the timer of a group that has no ack to wait for.
+	idle = time.Hour
+)
+
+// Sender sends an encoded pb.MsgProto to the inbox of a subscriber. It does not block.
+type Sender interface {
+	Send(inbox string, msg []byte)
+}
+
+// delivery is the goroutine of a group: it alone sends.
+type delivery struct {
+	g      *Group
+	cursor *eventlog.Cursor
+	rest   []stores.Message // read and not sent, since a member left in the meantime
+	failed func(error)
+}
+
+// run sends messages to the group's members until ctx ends: first those whose ack timed out, then new ones.
+func (d *delivery) run(ctx context.Context) {
+	g := d.g
+	d.cursor = g.ch.Cursor(g.next())
+	defer func() { d.cursor.Close() }()
+	failing := false
+	toHolder := map[*Member]bool{}
+	timer := time.NewTimer(0)
+	defer timer.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-g.wake:
+		case <-timer.C:
+		case <-d.cursor.Ready():
+		}
+		err := d.recoverDue(ctx, toHolder)
+		if err == nil {
+			err = d.redeliver(ctx, toHolder)
+		}
+		progress := false
+		if err == nil {
+			clear(toHolder)
+			progress, err = d.deliver()
+		}
+		switch {
+		case ctx.Err() != nil:
+			return
+		case err != nil:
+			d.failed(err)
+			if !failing {
+				g.log.Error("Reading messages failed; delivery paused", "channel", g.ch.Name(), "error", err)
+			}
+			timer.Reset(readRetry)
+			failing = true
+			continue
+		case failing && progress:
+			g.log.Info("Reading messages works again", "channel", g.ch.Name())
+			failing = false
+		}
+		timer.Reset(g.untilDue())
+	}
+}
+
+// next returns the first sequence that was not sent.
+func (g *Group) next() uint64 {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	return g.state.lastSent + 1
+}
+
+// untilDue returns the time until the earliest ack timeout.
+func (g *Group) untilDue() time.Duration {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	at, ok := g.state.nextDue()
+	if !ok {
+		return idle
+	}
+	return min(max(at-now(), 0), idle)
+}
+
+// deliver sends new messages as long as members take them and they are at hand. It reports whether reading works: some were
+// read, or there are none to read.
+func (d *delivery) deliver() (works bool, err error) {
+	g := d.g
+	for sent := 0; sent < turnMsgs; {
+		g.mu.Lock()
+		window, deserted := g.state.window(), len(g.state.members) == 0
+		g.mu.Unlock()
+		switch {
+		case deserted && len(d.rest) > 0: // an offline durable holds no memory
+			d.rest = nil
+			d.cursor.Close()
+			d.cursor = g.ch.Cursor(g.next())
+			return works, nil
+		case deserted:
+			d.cursor.Release()
+			return works, nil
+		case window == 0:
+			return works, nil
+		}
+		if len(d.rest) == 0 {
+			if d.rest, err = d.cursor.Next(min(window, sendMsgs)); err != nil {
+				return false, err
+			}
+			if len(d.rest) == 0 {
+				return works || d.cursor.Position() > g.ch.Info().Last, nil
+			}
+			works = true
+		}
+		n := g.sendNew(d.rest)
+		if d.rest = d.rest[n:]; len(d.rest) > 0 {
+			return works, nil
+		}
+		sent += n
+	}
+	g.signal()
+	return works, nil
+}
+
+// sendNew sends messages to members until none takes one, and returns how many it consumed.
+func (g *Group) sendNew(msgs []stores.Message) int {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	sent, bytes := 0, 0
+	defer func() {
+		g.touch()
+		g.metrics.Sent(sent, bytes)
+	}()
+	for i := range msgs {
+		seq := msgs[i].Sequence
+		if seq <= g.state.lastSent {
+			continue
+		}
+		m := g.state.pick(false)
+		if m == nil {
+			return i
+		}
+		g.state.sent(m, seq, now())
+		g.trace("Delivering message", m, seq)
+		g.send.Send(m.state.Inbox, msgs[i].Data)
+		sent, bytes = sent+1, bytes+len(msgs[i].Data)
+	}
+	return len(msgs)
+}
+
+// redeliver sends the messages whose ack timed out, whatever MaxInFlight is. After a start of the server they go to the
+// members that had them, since these may be about to acknowledge them.
+func (d *delivery) redeliver(ctx context.Context, toHolder map[*Member]bool) error {
+	g := d.g
+	g.mu.Lock()
+	all := g.state.takeDue(now())
+	g.mu.Unlock()
+	for chunk := range slices.Chunk(all, g.perLookup()) {
+		seqs := make([]uint64, len(chunk))
+		for i, d := range chunk {
+			seqs[i] = d.seq
+		}
+		msgs, err := g.ch.Lookup(ctx, seqs)
+		if err != nil {
+			g.mu.Lock()
+			g.state.dueNow(all, now())
+			g.mu.Unlock()
+			return err
+		}
+		g.resend(chunk, msgs, toHolder)
+		all = all[len(chunk):]
+	}
+	return nil
+}
+
+// perLookup returns how many messages of about the average size one look-up takes.
+func (g *Group) perLookup() int {
+	info := g.ch.Info()
+	if info.Msgs == 0 {
+		return lookupMsgs
+	}
+	return min(lookupMsgs, lookupBytes/int(info.Bytes/info.Msgs+1)+1)
+}
+
+// resend sends due messages, each to the member that is picked for it, or to the one that holds it. One that is no longer
+// stored counts as acknowledged.
+func (g *Group) resend(chunk []due, msgs map[uint64]stores.Message, toHolder map[*Member]bool) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	defer g.touch()
+	for _, d := range chunk {
+		if g.state.unacked.holder(d.seq) != d.member || d.member.phase != phaseActive {
+			continue // acknowledged, or dealt to another member, or left with its member, in the meantime
+		}
+		msg, ok := msgs[d.seq]
+		if !ok {
+			g.state.forget(d.seq)
+			continue
+		}
+		m := d.member
+		if len(g.state.members) > 1 && !toHolder[m] {
+			m = cmp.Or(g.state.pick(true), m)
+		}
+		count := g.state.resent(m, d.seq, now())
+		g.trace("Redelivering message", m, d.seq)
+		again := redelivery(msg.Data, count)
+		g.send.Send(m.state.Inbox, again)
+		g.metrics.Resent(len(again))
+	}
+}
+
+// redelivery returns an encoded pb.MsgProto with its fields redelivered (6) and redeliveryCount (7) appended.
+func redelivery(msg []byte, count uint32) []byte {
+	b := make([]byte, len(msg), len(msg)+8)
+	copy(b, msg)
+	b = protowire.AppendTag(b, 6, protowire.VarintType)
+	b = protowire.AppendVarint(b, 1)
+	b = protowire.AppendTag(b, 7, protowire.VarintType)
+	return protowire.AppendVarint(b, uint64(count))
+}
+
+// recoverDue gives messages that were read from the store at start the due time that they would have had: the message's
+// timestamp plus AckWait. Those already past go out at once, to the member that had them. It waits until the member's client
+// is reachable.
+func (d *delivery) recoverDue(ctx context.Context, toHolder map[*Member]bool) error {
+	g := d.g
+	held := make(map[*Member][]uint64)
+	g.mu.Lock()
+	for _, m := range g.state.members {
+		if m.recovered && m.reachable() {
+			held[m] = g.state.unacked.sequences(m)
+		}
+	}
+	g.mu.Unlock()
+
+	for m, seqs := range held {
+		for chunk := range slices.Chunk(seqs, g.perLookup()) {
+			msgs, err := g.ch.Lookup(ctx, chunk)
+			if err != nil {
+				return err
+			}
+			g.mu.Lock()
+			at, wall := now(), time.Now()
+			for _, seq := range chunk {
+				wait := time.Duration(0)
+				if msg, ok := msgs[seq]; ok {
+					wait = time.Unix(0, msg.Timestamp).Add(m.ackWait()).Sub(wall)
+				}
+				g.state.dueAfter(m, seq, at, wait)
+			}
+			g.mu.Unlock()
+		}
+		g.mu.Lock()
+		m.recovered = false
+		g.mu.Unlock()
+		toHolder[m] = true
+	}
+	return nil
+}

@@ -1,0 +1,188 @@
+package consumers
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/nats-eventstore/nats-eventstore/server/eventlog"
+)
+
+// Key identifies a group within its channel. A plain subscription that is not durable has the zero key and cannot be joined.
+type Key struct {
+	Client  string // of a plain durable; "" for a queue group, which belongs to no client
+	Durable string // durable name of a plain durable
+	Queue   string // queue group name; of a durable queue group, "durable:queue"
+}
+
+// Group is the members that share one position in a channel: a queue group, or a plain subscription, which is a group of one.
+// A durable group outlives its members.
+type Group struct {
+	ch      *eventlog.Channel
+	key     Key
+	log     *slog.Logger
+	metrics Metrics
+	send    Sender
+	// written is told, once until the next take, that something changed.
+	written func(*Group)
+	// wake tells the group's goroutine that there may be something to send. It has one slot and carries no data.
+	wake chan struct{}
+
+	stop func() // ends its goroutine; nil: it has none. Guarded by Consumers.mu
+
+	mu     sync.Mutex // guards what follows
+	state  state
+	queued bool // written was told
+}
+
+// Key returns what names the group.
+func (g *Group) Key() Key { return g.key }
+
+// Size returns how many active and offline subscriptions the group has.
+func (g *Group) Size() (active, offline int) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if g.state.offline != nil {
+		offline = 1
+	}
+	return len(g.state.members) + len(g.state.joining), offline
+}
+
+// Backlog is what a group has still to get done.
+type Backlog struct {
+	Msgs  uint64 // stored and not yet sent, or sent and not yet acknowledged
+	First uint64 // sequence of the first of them, 0: there is none
+}
+
+// Backlog looks at every message that is unacknowledged.
+func (g *Group) Backlog() Backlog {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	info := g.ch.Info()
+	var b Backlog
+	if next := max(g.state.lastSent+1, info.First); info.Msgs > 0 && next <= info.Last {
+		b = Backlog{Msgs: info.Last - next + 1, First: next}
+	}
+	for seq := range g.state.unacked.held {
+		if b.Msgs++; b.First == 0 || seq < b.First {
+			b.First = seq
+		}
+	}
+	return b
+}
+
+// signal wakes the group's goroutine.
+func (g *Group) signal() {
+	select {
+	case g.wake <- struct{}{}:
+	default:
+	}
+}
+
+// touch has what changed written soon. The caller holds g.mu.
+func (g *Group) touch() {
+	if !g.queued && g.state.changed.any() {
+		g.queued = true
+		g.written(g)
+	}
+}
+
+// ack handles an acknowledgement that came on m's ack inbox.
+func (g *Group) ack(m *Member, seq uint64) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	known, room := g.state.ack(seq)
+	if !known {
+		return
+	}
+	g.trace("Received ack", m, seq)
+	g.metrics.Acked()
+	g.touch()
+	if room {
+		g.signal()
+	}
+}
+
+// only returns the active member of a plain durable, or nil.
+func (g *Group) only() *Member {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if len(g.state.members) == 0 {
+		return nil
+	}
+	return g.state.members[0]
+}
+
+// levelTrace is NATS' TRC level, below debug.
+const levelTrace = slog.LevelDebug - 4
+
+func (g *Group) trace(what string, m *Member, seq uint64) {
+	if ctx := context.Background(); g.log.Enabled(ctx, levelTrace) {
+		g.log.Log(ctx, levelTrace, fmt.Sprintf("[Client:%s] %s", m.state.ClientID, what), "channel", g.ch.Name(), "seq", seq)
+	}
+}
+
+// started anchors the monotonic clock of ack timeouts: a step of the wall clock must neither delay a redelivery nor cause
+// one.
+var started = time.Now()
+
+// now returns the time since the process started.
+func now() time.Duration { return time.Since(started) }
+
+// Status is a subscription as monitoring shows it.
+type Status struct {
+	ClientID     string // of an offline one: the last that it had
+	Inbox        string
+	AckInbox     string
+	DurableName  string
+	QueueName    string // of a durable queue group: "durable:group"
+	IsDurable    bool
+	IsOffline    bool
+	MaxInflight  int32
+	AckWait      int32 // s
+	LastSent     uint64
+	PendingCount int // sent and not acknowledged
+	IsStalled    bool
+}
+
+// Status describes the group's subscriptions, the offline one last.
+func (g *Group) Status() []Status {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	var all []Status
+	for _, m := range g.state.all() {
+		all = append(all, g.describe(m))
+	}
+	return all
+}
+
+// Status describes the subscription.
+func (m *Member) Status() Status {
+	m.group.mu.Lock()
+	defer m.group.mu.Unlock()
+	return m.group.describe(m)
+}
+
+// describe is the caller's, who holds g.mu.
+func (g *Group) describe(m *Member) Status {
+	return Status{
+		ClientID:     m.state.ClientID,
+		Inbox:        m.state.Inbox,
+		AckInbox:     m.state.AckInbox,
+		DurableName:  m.state.DurableName,
+		QueueName:    m.state.QGroup,
+		IsDurable:    m.state.IsDurable,
+		IsOffline:    m.phase == phaseOffline,
+		MaxInflight:  m.state.MaxInFlight,
+		AckWait:      m.state.AckWaitInSecs,
+		LastSent:     g.state.lastSent,
+		PendingCount: m.due.n,
+		IsStalled:    m.stalled(),
+	}
+}
+
+// holds reports whether the member is active. The caller holds g.mu.
+func (g *Group) holds(m *Member) bool { return slices.Contains(g.state.members, m) }

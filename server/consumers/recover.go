@@ -1,0 +1,73 @@
+package consumers
+
+import (
+	"context"
+	"fmt"
+
+	"github.com/nats-io/nats-streaming-server/spb"
+
+	"github.com/nats-eventstore/nats-eventstore/server/eventlog"
+	"github.com/nats-eventstore/nats-eventstore/stores"
+)
+
+// Recover makes the groups that are stored, and writes what has to be written of them: those of NATS Streaming and of earlier
+// releases get a position of their own. client returns the registered client of an ID, or nil. It returns the active members.
+// Call it before Run.
+func (c *Consumers) Recover(ctx context.Context, state *stores.State, client func(id string) Client) ([]*Member, error) {
+	var active []*Member
+	for i := range state.Channels {
+		stored := &state.Channels[i]
+		ch := c.eventlog.Channel(stored.Channel.Name())
+		if ch == nil {
+			continue // out of service
+		}
+		for _, consumer := range stored.Consumers {
+			active = append(active, c.recover(ch, consumer, client)...)
+		}
+	}
+	if err := c.positions.flush(ctx); err != nil {
+		return nil, fmt.Errorf("recover subscriptions: %w", err)
+	}
+	return active, nil
+}
+
+// recover makes one group, and returns its active members.
+func (c *Consumers) recover(ch *eventlog.Channel, stored *stores.Consumer, client func(id string) Client) []*Member {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	key := Key{}
+	if len(stored.Members) > 0 {
+		key = keyOf(stored.Members[0])
+	}
+	own := c.of(ch)
+	if stored.Damaged != nil {
+		if key != (Key{}) { // nobody can name the others
+			own.refused[key] = fmt.Errorf("the subscription is out of service: %w", stored.Damaged)
+		}
+		return nil
+	}
+	g := c.newGroup(ch, key)
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	g.state.recover(stored, client, func(cl Client) *Member { return &Member{group: g, client: cl} })
+	for _, m := range g.state.all() {
+		m.state.MaxInFlight = min(m.state.MaxInFlight, int32(c.opts.MaxInflight))
+	}
+	g.touch()
+	if g.state.ended {
+		return nil
+	}
+	own.attach(g)
+	for _, m := range g.state.members {
+		c.index(m)
+	}
+	return append([]*Member(nil), g.state.members...)
+}
+
+// keyOf returns the key of the group that a stored subscription is a member of.
+func keyOf(st *spb.SubState) Key {
+	if st.QGroup == "" && st.DurableName != "" {
+		return Key{Client: st.ClientID, Durable: st.DurableName}
+	}
+	return Key{Queue: st.QGroup}
+}

@@ -1,0 +1,460 @@
+package consumers
+
+import (
+	"cmp"
+	"maps"
+	"slices"
+	"time"
+
+	"github.com/nats-eventstore/nats-eventstore/stores"
+)
+
+const (
+	// ackSlack is how much early a message may be redelivered, so that those sent together are redelivered together.
+	ackSlack = 15 * time.Millisecond
+	// redealDelay is when a leaver's messages are sent again to the members that remain.
+	redealDelay = 100 * time.Millisecond
+)
+
+// state is what a group knows and decides: who its members are, what they were sent and have not acknowledged, and what of
+// that is not written yet. It has no locks, no goroutines and no clock: now is the time since any moment that stays the same.
+type state struct {
+	id      uint64 // of the group in the store: that of its first subscription
+	queue   bool   // not a plain subscription
+	durable bool   // it outlives its members
+	// established says that the group has had an active member: a durable one is kept from then on.
+	established bool
+	ended       bool
+
+	lastSent uint64
+	// members are the active ones. A chosen head of this list moves to its back.
+	members []*Member
+	joining []*Member // not on record yet
+	// offline is the last member of a durable group without active ones. It holds the messages that the next member
+	// receives first.
+	offline *Member
+	unacked unacked
+	// redelivered counts the redeliveries of each unacknowledged message. It is lost with the process.
+	redelivered map[uint64]uint32
+
+	changed changed
+}
+
+// changed is what is not written yet. What is written is what the state is then.
+type changed struct {
+	row       bool                // last sequence or members
+	parts     map[uint64]struct{} // of unacknowledged messages
+	subs      map[uint64]struct{} // IDs of subscriptions
+	converted map[uint64]struct{} // IDs of subscriptions with rows of earlier releases
+	last      uint64              // one of parts, that was added last
+}
+
+func (c *changed) any() bool {
+	return c.row || len(c.parts)+len(c.subs)+len(c.converted) > 0
+}
+
+func (c *changed) part(seq uint64) {
+	part := seq / stores.PartSize
+	if len(c.parts) > 0 && part == c.last {
+		return
+	}
+	if c.parts == nil {
+		c.parts = make(map[uint64]struct{})
+	}
+	c.parts[part], c.last = struct{}{}, part
+}
+
+func (c *changed) sub(id uint64) {
+	if c.subs == nil {
+		c.subs = make(map[uint64]struct{})
+	}
+	c.subs[id], c.row = struct{}{}, true
+}
+
+// add takes back what could not be written.
+func (c *changed) add(other changed) {
+	c.row = c.row || other.row
+	for to, from := range map[*map[uint64]struct{}]map[uint64]struct{}{
+		&c.parts: other.parts, &c.subs: other.subs, &c.converted: other.converted,
+	} {
+		if *to == nil {
+			*to = from
+			continue
+		}
+		maps.Copy(*to, from)
+	}
+	if len(other.parts) > 0 {
+		c.last = other.last
+	}
+}
+
+// all returns the members, whatever their phase.
+func (s *state) all() []*Member {
+	all := append(slices.Clone(s.members), s.joining...)
+	if s.offline != nil {
+		all = append(all, s.offline)
+	}
+	return all
+}
+
+// join adds a member that is not on record yet. It takes over the subscription of an offline one: its ID, and its messages,
+// which are due at once.
+func (s *state) join(m *Member, newID func() uint64, now time.Duration) {
+	m.phase = phaseJoining
+	if before := s.offline; before != nil {
+		m.state.ID = before.state.ID
+		s.offline, before.phase = nil, phaseGone
+		s.give(before, m, now)
+		m.resuming = true
+	} else {
+		m.state.ID = newID()
+	}
+	if s.id == 0 {
+		s.id = m.state.ID
+	}
+	m.state.LastSent = s.lastSent
+	s.joining = append(s.joining, m)
+	s.changed.sub(m.state.ID)
+}
+
+// give makes m the holder of all that another member holds.
+func (s *state) give(from, m *Member, due time.Duration) {
+	for _, seq := range s.unacked.sequences(from) {
+		s.unacked.put(m, seq, due)
+		if from.state.ID != m.state.ID {
+			s.changed.part(seq)
+		}
+	}
+}
+
+// activate makes a member one that is sent messages, when it is on record. It reports false if it has left in the meantime.
+func (s *state) activate(m *Member) bool {
+	if m.phase != phaseJoining {
+		return false
+	}
+	m.phase = phaseActive
+	s.joining = without(s.joining, m)
+	s.members = append(s.members, m)
+	s.established = true
+	// A request that is not durable may name a durable queue group, and the other way round: durable is what one of its
+	// members asked for.
+	s.durable = s.durable || m.state.IsDurable
+	return true
+}
+
+// departure is what a leave made of the group.
+type departure int
+
+const (
+	left      departure = iota // others remain, and have the messages
+	suspended                  // a durable without active members
+	ended
+)
+
+// leave takes a member out of the group. Its messages go to those that remain. A durable group that loses its last member
+// keeps that one as offline, unless it unsubscribed or the group never had an active member; any other group ends with its
+// last member.
+func (s *state) leave(m *Member, unsubscribe bool, now time.Duration) departure {
+	s.members, s.joining = without(s.members, m), without(s.joining, m)
+	s.changed.sub(m.state.ID)
+	heirs := s.members
+	if len(heirs) == 0 {
+		heirs = s.joining
+	}
+	switch {
+	case len(heirs) > 0:
+		m.phase = phaseGone
+		s.deal(m, heirs, now+redealDelay)
+		return left
+	case s.durable && s.established && !unsubscribe:
+		m.phase, m.resuming = phaseOffline, false
+		m.state.IsClosed, m.state.LastSent = true, s.lastSent
+		s.offline = m
+		return suspended
+	}
+	m.phase = phaseGone
+	s.ended = true
+	return ended
+}
+
+// deal gives a leaver's messages to others in turn, in the order in which they are due.
+func (s *state) deal(leaver *Member, heirs []*Member, due time.Duration) {
+	for i, seq := range s.unacked.byExpiry(leaver) {
+		s.unacked.put(heirs[i%len(heirs)], seq, due)
+		s.changed.part(seq)
+	}
+}
+
+// ack removes a message, whoever of the group holds it: it may have been redelivered to another member while the ack was on
+// its way. known is false if nobody holds it; room says that its holder can take new messages again.
+func (s *state) ack(seq uint64) (known, room bool) {
+	h := s.unacked.holder(seq)
+	if h == nil {
+		return false, false
+	}
+	stalled := h.stalled()
+	s.forget(seq)
+	return true, stalled && !h.stalled()
+}
+
+func (s *state) forget(seq uint64) {
+	s.unacked.remove(seq)
+	delete(s.redelivered, seq)
+	s.changed.part(seq)
+}
+
+// sent notes that a member is sent a new message.
+func (s *state) sent(m *Member, seq uint64, now time.Duration) {
+	s.unacked.put(m, seq, now+m.ackWait())
+	s.lastSent = seq
+	s.changed.part(seq)
+	s.changed.row = true
+}
+
+// resent notes that a message is sent again, to a member that may be another one than its holder, and returns how often it
+// was.
+func (s *state) resent(m *Member, seq uint64, now time.Duration) uint32 {
+	if s.unacked.holder(seq) != m {
+		s.unacked.put(m, seq, now+m.ackWait())
+		s.changed.part(seq)
+	}
+	if s.redelivered == nil {
+		s.redelivered = make(map[uint64]uint32)
+	}
+	s.redelivered[seq]++
+	return s.redelivered[seq]
+}
+
+// pick chooses the receiver of a message: the member with the fewest unacknowledged messages among those that are neither
+// stalled nor failing heartbeats; among equals the first, and a chosen head goes to the back of the list. If none qualifies,
+// it is the head for a redelivery, and for a new message the first that is not stalled. It is nil if there is none, or none
+// is reachable.
+func (s *state) pick(redelivery bool) *Member {
+	best, first, head := -1, -1, -1
+	for i, m := range s.members {
+		if !m.reachable() {
+			continue
+		}
+		if head < 0 {
+			head = i
+		}
+		if m.stalled() {
+			continue
+		}
+		if first < 0 {
+			first = i
+		}
+		if m.healthy() && (best < 0 || m.due.n < s.members[best].due.n) {
+			best = i
+		}
+	}
+	if best < 0 {
+		if best = first; redelivery {
+			best = head
+		}
+	}
+	if best < 0 {
+		return nil
+	}
+	m := s.members[best]
+	if best == 0 && len(s.members) > 1 {
+		s.members = append(s.members[1:], m)
+	}
+	return m
+}
+
+// window returns how many new messages the members can take.
+func (s *state) window() int {
+	n := 0
+	for _, m := range s.members {
+		if m.reachable() {
+			n += max(0, m.window())
+		}
+	}
+	return n
+}
+
+// due is a message to be redelivered, and the member that holds it.
+type due struct {
+	seq    uint64
+	member *Member
+}
+
+// takeDue returns the messages whose ack timed out, and sets their next time.
+func (s *state) takeDue(now time.Duration) []due {
+	var all []due
+	for _, m := range s.members {
+		if !m.reachable() || m.recovered {
+			continue // its messages are due when it is
+		}
+		seqs := s.unacked.takeDue(m, now+ackSlack, max(m.ackWait(), 2*ackSlack))
+		if !s.queue && !m.healthy() && !m.resuming {
+			continue // a client that does not answer is not flooded: next time
+		}
+		m.resuming = false
+		for _, seq := range seqs {
+			all = append(all, due{seq, m})
+		}
+	}
+	return all
+}
+
+// dueNow makes messages due again that could not be read.
+func (s *state) dueNow(all []due, now time.Duration) {
+	for _, d := range all {
+		if s.unacked.holder(d.seq) == d.member {
+			s.unacked.put(d.member, d.seq, now)
+		}
+	}
+}
+
+// dueAfter sets when a recovered message of a member is due, unless it has been acknowledged or dealt in the meantime.
+func (s *state) dueAfter(m *Member, seq uint64, now, wait time.Duration) {
+	if s.unacked.holder(seq) == m {
+		s.unacked.put(m, seq, now+min(max(wait, 0), m.ackWait()))
+	}
+}
+
+// nextDue returns the time of the earliest ack timeout, and false if there is none to wait for.
+func (s *state) nextDue() (at time.Duration, ok bool) {
+	for _, m := range s.members {
+		if !m.reachable() || m.recovered {
+			continue
+		}
+		if next, some := s.unacked.next(m); some && (!ok || next < at) {
+			at, ok = next, true
+		}
+	}
+	return at, ok
+}
+
+// take returns what is not written yet, and what to write; it counts as written from then on. After an error call
+// changed.add.
+func (s *state) take(ch *stores.Channel) (stores.ConsumerChanges, changed) {
+	taken := s.changed
+	s.changed = changed{}
+	var to stores.ConsumerChanges
+	members := map[uint64]*Member{}
+	if !s.ended {
+		for _, m := range s.all() {
+			members[m.state.ID] = m
+		}
+	}
+	for id := range taken.subs {
+		if m := members[id]; m != nil {
+			row := *m.state
+			to.Put = append(to.Put, stores.SubscriptionRow{Channel: ch, State: &row})
+		} else {
+			to.Delete = append(to.Delete, stores.SubscriptionKey{Channel: ch, ID: id})
+		}
+	}
+	for id := range taken.converted {
+		to.Converted = append(to.Converted, id)
+	}
+	if s.ended {
+		to.Drop = append(to.Drop, s.id)
+		return to, taken
+	}
+	p := stores.Position{Channel: ch, Consumer: s.id}
+	if taken.row {
+		p.Row = &stores.PositionRow{LastSent: s.lastSent, Members: slices.Sorted(maps.Keys(members))}
+	}
+	if len(taken.parts) > 0 {
+		p.Parts = make(map[uint64][]stores.Run, len(taken.parts))
+	}
+	for part := range taken.parts {
+		p.Parts[part] = s.runs(part)
+	}
+	if p.Row != nil || p.Parts != nil {
+		to.Positions = append(to.Positions, p)
+	}
+	return to, taken
+}
+
+// runs returns what is unacknowledged of a part.
+func (s *state) runs(part uint64) []stores.Run {
+	var runs []stores.Run
+	for seq := part * stores.PartSize; seq < (part+1)*stores.PartSize; seq++ {
+		m := s.unacked.holder(seq)
+		if m == nil {
+			continue
+		}
+		if n := len(runs); n > 0 && runs[n-1].Last+1 == seq && runs[n-1].Subscription == m.state.ID {
+			runs[n-1].Last = seq
+		} else {
+			runs = append(runs, stores.Run{Subscription: m.state.ID, First: seq, Last: seq})
+		}
+	}
+	return runs
+}
+
+// recover makes the state that of a stored group. client returns the registered client of an ID, or nil. A subscription
+// without one is dropped, unless it is durable. Only a group without active members keeps an offline one, and only one: the
+// messages of others, and those of subscriptions that are not known, go to those that remain.
+func (s *state) recover(c *stores.Consumer, client func(id string) Client, member func(c Client) *Member) {
+	s.id, s.lastSent, s.established = c.ID, c.LastSent, true
+	byID := map[uint64]*Member{}
+	for _, st := range c.Members {
+		if st.QGroup == "" && st.DurableName != "" {
+			st.IsDurable = true // old releases of NATS Streaming did not write that
+		}
+		var cl Client
+		if !st.IsClosed {
+			cl = client(st.ClientID)
+		}
+		if !c.Stored {
+			if s.changed.converted == nil {
+				s.changed.converted = make(map[uint64]struct{})
+			}
+			s.changed.converted[st.ID] = struct{}{}
+		}
+		m := member(cl)
+		m.state = st
+		switch {
+		case cl != nil:
+			m.phase = phaseActive
+			s.members = append(s.members, m)
+		case st.IsDurable && s.offline == nil:
+			m.phase = phaseOffline
+			s.offline = m
+		default:
+			s.changed.sub(st.ID)
+			continue
+		}
+		s.durable = s.durable || st.IsDurable
+		byID[st.ID] = m
+	}
+	if s.offline != nil && len(s.members) > 0 {
+		s.changed.sub(s.offline.state.ID)
+		delete(byID, s.offline.state.ID)
+		s.offline.phase = phaseGone
+		s.offline = nil
+	}
+	heirs := s.all()
+	if len(heirs) == 0 {
+		s.ended = true
+		return
+	}
+	next := 0
+	for _, id := range slices.Sorted(maps.Keys(c.Unacked)) {
+		for _, seq := range c.Unacked[id] {
+			m := byID[id]
+			if m == nil {
+				m = heirs[next%len(heirs)]
+				next++
+				s.changed.part(seq)
+			}
+			s.unacked.put(m, seq, 0)
+			m.recovered = m.phase == phaseActive
+			if !c.Stored {
+				s.changed.part(seq)
+			}
+		}
+	}
+	s.changed.row = s.changed.row || !c.Stored
+	slices.SortFunc(s.members, func(a, b *Member) int { return cmp.Compare(a.state.ID, b.state.ID) })
+}
+
+func without(all []*Member, m *Member) []*Member {
+	return slices.DeleteFunc(all, func(x *Member) bool { return x == m })
+}

@@ -1,0 +1,203 @@
+package consumers
+
+import (
+	"log/slog"
+	"slices"
+	"testing"
+	"time"
+
+	"github.com/nats-io/nats-streaming-server/spb"
+
+	"github.com/nats-eventstore/nats-eventstore/stores"
+)
+
+// fakeClient is a client that is connected, or not.
+type fakeClient struct {
+	id          string
+	ailing      bool
+	unreachable bool
+}
+
+func (c *fakeClient) ID() string      { return c.id }
+func (c *fakeClient) Healthy() bool   { return !c.ailing }
+func (c *fakeClient) Reachable() bool { return !c.unreachable }
+
+// counted counts what was sent.
+type counted struct{ sent int }
+
+func (c *counted) Send(string, []byte) { c.sent++ }
+func (*counted) Sent(int, int)         {}
+func (*counted) Resent(int)            {}
+func (*counted) Acked()                {}
+func (*counted) Failed(string, error)  {}
+
+// active adds an active member.
+func active(s *state, id uint64, maxInFlight int32) *Member {
+	m := &Member{client: &fakeClient{id: "me"}, state: &spb.SubState{Inbox: "i", AckWaitInSecs: 1, MaxInFlight: maxInFlight}}
+	s.join(m, func() uint64 { return id }, 0)
+	s.activate(m)
+	return m
+}
+
+func TestUnackedChangesHolder(t *testing.T) {
+	t.Parallel()
+	var u unacked
+	a, b := &Member{}, &Member{}
+	if !u.put(a, 1, 10) || u.put(a, 1, 20) || !u.put(b, 1, 20) || !u.put(a, 1, 10) {
+		t.Error("put must report whether the member held the message before")
+	}
+	if a.due.n != 1 || b.due.n != 0 || u.len() != 1 {
+		t.Errorf("%d and %d messages, want 1 and 0", a.due.n, b.due.n)
+	}
+	if got := u.sequences(a); !slices.Equal(got, []uint64{1}) {
+		t.Errorf("sequences = %v, want [1]", got)
+	}
+	if due := u.takeDue(a, 15, 100); !slices.Equal(due, []uint64{1}) {
+		t.Errorf("takeDue = %v, want [1]", due)
+	}
+	if _, ok := u.next(b); ok {
+		t.Error("a message is due that another member holds")
+	}
+}
+
+// A durable that is closed between the choice of the messages to be sent again and their being sent must not get them: its
+// client was told that it is closed.
+func TestResendAfterTheMemberLeft(t *testing.T) {
+	t.Parallel()
+	var sent counted
+	g := &Group{log: slog.New(slog.DiscardHandler), metrics: &sent, send: &sent, written: func(*Group) {}}
+	m := active(&g.state, 1, 1)
+	m.state.IsDurable, g.state.durable = true, true
+	g.state.sent(m, 1, -2*time.Second)
+
+	chosen := g.state.takeDue(0)
+	if len(chosen) != 1 {
+		t.Fatalf("%d messages are due, want 1", len(chosen))
+	}
+	if got := g.state.leave(m, false, 0); got != suspended {
+		t.Fatalf("departure %v", got)
+	}
+	stored := map[uint64]stores.Message{1: {Sequence: 1}}
+	g.resend(chosen, stored, nil)
+	if sent.sent != 0 {
+		t.Errorf("sent %d messages to a subscription that ended", sent.sent)
+	}
+	if g.state.unacked.holder(1) != m {
+		t.Error("the message is not kept for who resumes the durable")
+	}
+
+	next := active(&g.state, 2, 1)
+	if next.state.ID != 1 || g.state.unacked.holder(1) != next {
+		t.Fatalf("subscription %d does not hold the message", next.state.ID)
+	}
+	g.resend(g.state.takeDue(0), stored, nil)
+	if sent.sent != 1 {
+		t.Errorf("sent %d messages to an active subscription, want 1", sent.sent)
+	}
+}
+
+// What is written is what changed: the parts with messages that were sent, acknowledged or dealt, and the row when the last
+// sequence or the members changed.
+func TestOnlyChangesAreWritten(t *testing.T) {
+	t.Parallel()
+	s := state{queue: true}
+	a, b := active(&s, 1, 1<<20), active(&s, 2, 1<<20)
+	for seq := uint64(1); seq <= 5000; seq++ {
+		s.sent(s.pick(false), seq, 0)
+	}
+	if a.due.n != 2500 || b.due.n != 2500 {
+		t.Errorf("%d and %d messages", a.due.n, b.due.n)
+	}
+	c, _ := s.take(nil)
+	if len(c.Put) != 2 || len(c.Positions) != 1 || len(c.Positions[0].Parts) != 5 || c.Positions[0].Row.LastSent != 5000 {
+		t.Errorf("first: %d subscriptions, %+v", len(c.Put), c.Positions[0].Row)
+	}
+	if c, _ := s.take(nil); !c.Empty() {
+		t.Errorf("nothing changed: %+v", c)
+	}
+	s.takeDue(time.Hour)
+	if c, _ := s.take(nil); !c.Empty() {
+		t.Errorf("only due times changed: %+v", c)
+	}
+	s.ack(1500)
+	s.ack(1500)
+	s.ack(1501)
+	c, taken := s.take(nil)
+	if len(c.Positions) != 1 || c.Positions[0].Row != nil || len(c.Positions[0].Parts) != 1 || len(c.Positions[0].Parts[1]) != 1022 {
+		t.Errorf("two acks: %+v", c)
+	}
+	s.changed.add(taken) // it was not written
+	s.ack(1)
+	if c, _ := s.take(nil); len(c.Positions[0].Parts) != 2 {
+		t.Errorf("an ack more: %d parts", len(c.Positions[0].Parts))
+	}
+	s.leave(b, false, 0)
+	c, _ = s.take(nil)
+	if len(c.Delete) != 1 || c.Delete[0].ID != 2 || len(c.Positions[0].Parts) != 5 || !slices.Equal(c.Positions[0].Row.Members, []uint64{1}) {
+		t.Errorf("a leave: %+v, row %+v", c.Delete, c.Positions[0].Row)
+	}
+	if runs := c.Positions[0].Parts[2]; len(runs) != 1 || runs[0] != (stores.Run{Subscription: 1, First: 2048, Last: 3071}) {
+		t.Errorf("a part that one member holds: %v", runs)
+	}
+	s.leave(a, false, 0)
+	if c, _ = s.take(nil); len(c.Delete) != 1 || !slices.Equal(c.Drop, []uint64{1}) || len(c.Positions) != 0 {
+		t.Errorf("the end: %+v", c)
+	}
+}
+
+// A client that has not come back after a start of the server is sent nothing; others of its group take what is new.
+func TestUnreachableIsSentNothing(t *testing.T) {
+	t.Parallel()
+	s := state{queue: true}
+	a, b := active(&s, 1, 2), active(&s, 2, 2)
+	s.sent(a, 1, -time.Hour)
+	s.sent(b, 2, -time.Hour)
+	away := a.client.(*fakeClient)
+	away.unreachable = true
+	if n := s.window(); n != 1 {
+		t.Errorf("window %d, want that of the other member", n)
+	}
+	for range 3 {
+		if m := s.pick(false); m != b {
+			t.Errorf("picked %+v", m)
+		}
+	}
+	if due := s.takeDue(0); len(due) != 1 || due[0].seq != 2 {
+		t.Errorf("due: %+v", due)
+	}
+	if at, ok := s.nextDue(); !ok || at < 0 {
+		t.Errorf("the next is due at %v: the group would not sleep", at)
+	}
+	away.unreachable = false
+	if due := s.takeDue(0); len(due) != 1 || due[0].seq != 1 {
+		t.Errorf("due when it is back: %+v", due)
+	}
+	b.client.(*fakeClient).unreachable, away.unreachable = true, true
+	if s.pick(false) != nil || s.pick(true) != nil || s.window() != 0 {
+		t.Error("somebody is picked though nobody is reachable")
+	}
+	if _, ok := s.nextDue(); ok {
+		t.Error("there is something to wait for though nobody is reachable")
+	}
+}
+
+// What a client that fails heartbeats holds is not sent again, unless it is one of several, or has just resumed.
+func TestUnhealthyIsNotFlooded(t *testing.T) {
+	t.Parallel()
+	for _, queue := range []bool{false, true} {
+		s := state{queue: queue}
+		m := active(&s, 1, 2)
+		s.sent(m, 1, -time.Hour)
+		m.client.(*fakeClient).ailing = true
+		if got := len(s.takeDue(0)); (got == 1) != queue {
+			t.Errorf("queue group %v: %d messages due", queue, got)
+		}
+		if s.pick(false) != m {
+			t.Error("new messages are not sent any more")
+		}
+		m.resuming = true
+		if got := len(s.takeDue(time.Hour)); got != 1 {
+			t.Errorf("resumed: %d messages due", got)
+		}
+	}
+}

@@ -1,0 +1,99 @@
+package consumers
+
+import (
+	"fmt"
+	"slices"
+	"testing"
+	"time"
+)
+
+func TestUnackedOrdersByExpiryThenSequence(t *testing.T) {
+	t.Parallel()
+	var u unacked
+	m := &Member{}
+	for seq, expiry := range map[uint64]time.Duration{5: 10, 3: 20, 4: 20, 1: 30} {
+		u.put(m, seq, expiry)
+	}
+	if got, want := u.byExpiry(m), []uint64{5, 3, 4, 1}; !slices.Equal(got, want) {
+		t.Errorf("byExpiry = %v, want %v", got, want)
+	}
+	if got, want := u.sequences(m), []uint64{1, 3, 4, 5}; !slices.Equal(got, want) {
+		t.Errorf("sequences = %v, want %v", got, want)
+	}
+	if got, want := u.takeDue(m, 20, 100), []uint64{5, 3, 4}; !slices.Equal(got, want) {
+		t.Errorf("takeDue = %v, want %v", got, want)
+	}
+	if u.len() != 4 {
+		t.Errorf("takeDue removed messages: %d left, want 4", u.len())
+	}
+	if at, ok := u.next(m); !ok || at != 30 {
+		t.Errorf("next = %v, %v, want 30", at, ok)
+	}
+	// Each is due again after the wait from its own time, or, if that has passed too, from the limit.
+	if got, want := u.byExpiry(m), []uint64{1, 5, 3, 4}; !slices.Equal(got, want) || u.held[5].at != 110 || u.held[3].at != 120 {
+		t.Errorf("after takeDue: %v due at %v and %v, want %v at 110 and 120", got, u.held[5].at, u.held[3].at, want)
+	}
+	var late unacked
+	other := &Member{}
+	late.put(other, 7, 10)
+	if late.takeDue(other, 1000, 100); late.held[7].at != 1100 {
+		t.Errorf("long overdue: due again at %v, want 1100", late.held[7].at)
+	}
+	if u.remove(1) != m || u.remove(1) != nil {
+		t.Error("remove must return who held the message")
+	}
+	u.put(m, 4, 50)
+	if got, want := u.takeDue(m, 60, 100), []uint64{4}; !slices.Equal(got, want) {
+		t.Errorf("takeDue after put = %v, want %v", got, want)
+	}
+}
+
+// Entries of acknowledged messages do not pile up, and never come up.
+func TestUnackedForgetsTheAcknowledged(t *testing.T) {
+	t.Parallel()
+	var u unacked
+	m := &Member{}
+	const total, window = 100_000, 1000
+	for seq := uint64(1); seq <= total; seq++ {
+		u.put(m, seq, time.Duration(seq))
+		if seq > window {
+			u.remove(seq - window)
+		}
+		if len(m.due.heap) > 2*window+2*staleEntries {
+			t.Fatalf("%d entries for %d messages", len(m.due.heap), u.len())
+		}
+	}
+	if at, ok := u.next(m); !ok || at != total-window+1 {
+		t.Errorf("next = %v, %v, want %v", at, ok, total-window+1)
+	}
+	if due := u.takeDue(m, total, total); len(due) != window || due[0] != total-window+1 || due[window-1] != total {
+		t.Errorf("takeDue = %d messages, want the last %d", len(due), window)
+	}
+	for seq := range uint64(total) {
+		u.put(m, 5, time.Duration(seq))
+	}
+	if u.len() != window+1 || len(m.due.heap) > 3*window {
+		t.Errorf("%d messages and %d entries after changes of one", u.len(), len(m.due.heap))
+	}
+	if due := u.takeDue(m, total-1, 1); !slices.Equal(due, []uint64{5}) {
+		t.Errorf("takeDue = %v, want [5]", due)
+	}
+}
+
+func BenchmarkUnacked(b *testing.B) {
+	for _, window := range []uint64{10, 1000, 10_000} {
+		b.Run(fmt.Sprint(window), func(b *testing.B) {
+			b.ReportAllocs()
+			var u unacked
+			m := &Member{}
+			seq := uint64(0)
+			for b.Loop() {
+				seq++
+				u.put(m, seq, time.Duration(seq))
+				if seq > window {
+					u.remove(seq - window)
+				}
+			}
+		})
+	}
+}
