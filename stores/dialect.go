@@ -3,6 +3,7 @@ package stores
 import (
 	"context"
 	"database/sql"
+	"time"
 	"database/sql/driver"
 	"errors"
 	"fmt"
@@ -231,4 +232,6 @@ func noChannelRow(c *Channel) error {
 // beginner is a dialect that has something to do before each BEGIN of a writer.
 type beginner interface {
 	beforeBegin(ctx context.Context, conn *sql.Conn) error
+	// beginAgain reports whether a BEGIN that failed after some time has more time to wait for a lock.
+	beginAgain(ctx context.Context, err error, took time.Duration) bool
 }

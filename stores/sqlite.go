@@ -87,17 +87,26 @@ func (*sqlite) check(ctx context.Context, db *sql.DB, log *slog.Logger) error {
 // while the log is cleaned up.
 const sqliteWait = 10 * time.Second
 
-// beforeBegin has BEGIN wait for the file's lock until ctx ends, which it does not heed itself.
+// sqliteBegin is how long one BEGIN waits for the file's lock: it does not notice that its context ends.
+const sqliteBegin = time.Second
+
+// beforeBegin has BEGIN wait for the file's lock, but not beyond the deadline of ctx.
 func (d *sqlite) beforeBegin(ctx context.Context, conn *sql.Conn) error {
 	if err := d.checkFiles(); err != nil {
 		return err
 	}
 	wait := sqliteWait
 	if deadline, ok := ctx.Deadline(); ok {
-		wait = max(time.Millisecond, min(wait, time.Until(deadline)))
+		wait = max(time.Millisecond, min(sqliteBegin, time.Until(deadline)))
 	}
 	_, err := conn.ExecContext(context.WithoutCancel(ctx), fmt.Sprintf("PRAGMA busy_timeout = %d", wait.Milliseconds()))
 	return err
+}
+
+// beginAgain: a BEGIN that waited for sqliteBegin waits again unless its context has ended.
+func (d *sqlite) beginAgain(ctx context.Context, err error, took time.Duration) bool {
+	_, bounded := ctx.Deadline()
+	return bounded && ctx.Err() == nil && took >= sqliteBegin/2 && d.classify(err) == failedConflict
 }
 
 // checkFiles fails if the file, or its log, is not the one any more that a connection has open: somebody removed or replaced

@@ -157,14 +157,7 @@ func (s *Store) attempt(ctx context.Context, fn func(*transaction) error) (err e
 			s.writer.SetMaxIdleConns(s.options.MaxOpenConns)
 		}
 	}()
-	if d, ok := s.dialect.(beginner); ok {
-		if err := d.beforeBegin(ctx, conn); err != nil {
-			return s.txError(err, false)
-		}
-	}
-	// The context of a transaction rolls it back when it ends, also while COMMIT is on its way. Ours does not end: the
-	// statements have deadlines of their own, and the connection has one for each answer, that of COMMIT included.
-	tx, err := conn.BeginTx(withoutCancel(ctx), nil)
+	tx, err := s.begin(ctx, conn)
 	if err != nil {
 		return s.txError(err, false)
 	}
@@ -177,6 +170,24 @@ func (s *Store) attempt(ctx context.Context, fn func(*transaction) error) (err e
 	}
 	s.proved(began)
 	return nil
+}
+
+// begin begins a transaction. The context of one rolls it back when it ends, also while COMMIT is on its way. Ours does not
+// end: the statements have deadlines of their own, and the connection has one for each answer, that of COMMIT included.
+func (s *Store) begin(ctx context.Context, conn *sql.Conn) (*sql.Tx, error) {
+	d, ok := s.dialect.(beginner)
+	for {
+		if ok {
+			if err := d.beforeBegin(ctx, conn); err != nil {
+				return nil, err
+			}
+		}
+		began := time.Now()
+		tx, err := conn.BeginTx(withoutCancel(ctx), nil)
+		if err == nil || !ok || !d.beginAgain(ctx, err, time.Since(began)) {
+			return tx, err
+		}
+	}
 }
 
 func (s *Store) connection(ctx context.Context) (*sql.Conn, error) {
