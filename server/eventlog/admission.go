@@ -23,7 +23,8 @@ type waiter struct {
 	granted chan struct{} // closed when the bytes are the waiter's
 }
 
-func newAdmission(max int) *Admission {
+// NewAdmission returns one that holds up to max bytes.
+func NewAdmission(max int) *Admission {
 	return &Admission{max: max, freed: make(chan struct{}, 1)}
 }
 

@@ -73,7 +73,7 @@ func (e Events) Patterns() []string {
 	return patterns
 }
 
-// versions returns which event_version a channel of the block accepts. The server's own options come first.
-func (b *Block) versions(options []ChannelVersions, channel string) stores.Versions {
+// VersionsOf returns which event_version a channel of the block accepts. The server's own options come first.
+func (b *Block) VersionsOf(options []ChannelVersions, channel string) stores.Versions {
 	return versionsOf(slices.Concat(options, b.Versions), channel)
 }

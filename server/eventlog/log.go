@@ -40,7 +40,7 @@ func New(store *stores.Store, o Options, m Metrics, log *slog.Logger) *Log {
 		store:     store,
 		metrics:   m,
 		log:       log,
-		admission: newAdmission(int(o.PublishMemory)),
+		admission: NewAdmission(int(o.PublishMemory)),
 		channels:  newRegistry(o.Limits.MaxChannels),
 		queue:     newQueue(),
 		tails:     newTails(o.TailBytes),
@@ -96,7 +96,7 @@ func (l *Log) add(stored *stores.Channel) *Channel {
 	ch := &Channel{name: stored.Name(), log: l, stored: stored, block: l.o.Events.Of(stored.Name())}
 	ch.limits = l.o.Limits.of(ch.name, ch.block != nil)
 	if ch.block != nil {
-		ch.versions = ch.block.versions(l.o.Versions, ch.name)
+		ch.versions = ch.block.VersionsOf(l.o.Versions, ch.name)
 		for i := range l.o.Copies {
 			if r := &l.o.Copies[i]; r.hasFrom(ch.name) {
 				ch.copies = append(ch.copies, r)
@@ -119,7 +119,7 @@ func (l *Log) Run(ctx context.Context) {
 	defer abandon()
 	var writing, decoding, others sync.WaitGroup
 	writing.Go(func() { l.writer.run(hard) })
-	for range runtime.GOMAXPROCS(0) {
+	for range max(2, runtime.GOMAXPROCS(0)) {
 		decoding.Go(l.decoder)
 	}
 	others.Go(func() { l.creator.run(hard) })
