@@ -3,13 +3,13 @@ package stores
 import (
 	"context"
 	"database/sql"
-	"time"
 	"database/sql/driver"
 	"errors"
 	"fmt"
 	"io"
 	"log/slog"
 	"net"
+	"time"
 )
 
 // failure is what an error of the database means for the work that met it. A dialect decides by SQLSTATE or error
