@@ -233,24 +233,21 @@ func (c *Cursor) pauses() bool {
 	return false
 }
 
-// Read waits until there is at least one message, and returns up to max. After an error, the next call reads again.
-func (c *Cursor) Read(ctx context.Context, max int) ([]stores.Message, error) {
+// ReadTo returns some messages up to a sequence, at most max, and at least one if there is any. It waits for the database. If
+// there is none, Position is behind that sequence. After an error, the next call reads again.
+func (c *Cursor) ReadTo(ctx context.Context, to uint64, max int) ([]stores.Message, error) {
 	c.drop()
 	for {
-		if c.ch.Deleted() {
+		switch {
+		case c.ch.Deleted():
 			return nil, ErrChannelDeleted
-		}
-		if ctx.Err() != nil {
+		case ctx.Err() != nil:
 			return nil, context.Cause(ctx)
 		}
 		c.skip()
-		last := c.ch.stored.Info().Last
+		last := min(to, c.ch.stored.Info().Last)
 		if c.next > last {
-			select {
-			case <-c.ready:
-			case <-ctx.Done():
-			}
-			continue
+			return nil, nil
 		}
 		all, stored, err := c.ch.read(ctx, c.next, last, min(max, batchMsgs))
 		if err != nil {

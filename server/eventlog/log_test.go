@@ -22,6 +22,7 @@ type counts struct {
 	received int
 	failed   map[string]int
 	replayed int
+	reads    int
 }
 
 func (c *counts) PublishReceived(int) {
@@ -42,6 +43,14 @@ func (c *counts) Replayed(messages int) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.replayed += messages
+	c.reads++
+}
+
+// read returns how often the database was read.
+func (c *counts) read() int {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.reads
 }
 
 // nobody is the Users of channels that nobody uses.
