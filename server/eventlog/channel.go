@@ -228,7 +228,9 @@ func (c *Channel) Lookup(ctx context.Context, seqs []uint64) (map[uint64]stores.
 				break
 			}
 			for _, m := range c.remaining(msgs) {
-				found[m.Sequence] = m
+				if _, wanted := slices.BinarySearch(seqs, m.Sequence); wanted {
+					found[m.Sequence] = m
+				}
 			}
 			from = msgs[len(msgs)-1].Sequence + 1
 		}

@@ -73,12 +73,17 @@ type fixture struct {
 type setup struct {
 	store   stores.Options
 	options Options
+	path    string         // of a database that is there; "": a new one
 	before  func(*fixture) // called before Run
+	bare    bool           // without retention and deadlines, whose turns the test decides
 }
 
 func (s setup) open(t testing.TB) *fixture {
 	t.Helper()
-	f := &fixture{path: filepath.Join(t.TempDir(), "events.db"), counts: &counts{}}
+	f := &fixture{path: s.path, counts: &counts{}}
+	if f.path == "" {
+		f.path = filepath.Join(t.TempDir(), "events.db")
+	}
 	s.store.Driver, s.store.Source = "sqlite", f.path
 	var err error
 	if f.store, err = stores.Open(t.Context(), s.store); err != nil {
@@ -112,14 +117,20 @@ func (s setup) open(t testing.TB) *fixture {
 		s.before(f)
 	}
 	ctx, cancel := context.WithCancel(context.Background())
-	ended := make(chan struct{})
-	go func() {
-		defer close(ended)
-		f.Run(ctx)
-	}()
+	var running sync.WaitGroup
 	f.stop = func() {
 		cancel()
-		<-ended
+		if s.bare {
+			f.queue.end()
+		}
+		running.Wait()
+	}
+	if s.bare {
+		running.Go(func() { f.writer.run(ctx) })
+		running.Go(f.decoder)
+		running.Go(func() { f.creator.run(ctx) })
+	} else {
+		running.Go(func() { f.Run(ctx) })
 	}
 	t.Cleanup(f.stop)
 	return f

@@ -1,0 +1,235 @@
+package eventlog
+
+import (
+	"errors"
+	"fmt"
+	"slices"
+	"testing"
+	"time"
+
+	"github.com/nats-eventstore/nats-eventstore/stores"
+	"github.com/nats-eventstore/nats-eventstore/stores/storetest"
+)
+
+func limited(l ChannelLimits) Options { return Options{Limits: Limits{ChannelLimits: l}} }
+
+// A publish to a full channel costs the transaction of its own message, and what it removes is removed for all readers at
+// once. The database follows in steps.
+func TestFullChannel(t *testing.T) {
+	t.Parallel()
+	for name, limits := range map[string]ChannelLimits{"messages": {MaxMsgs: 10}, "bytes": {MaxBytes: 300}} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			var faults storetest.Faults
+			f := setup{bare: true, store: stores.Options{WrapConnector: faults.Wrap}, options: limited(limits)}.open(t)
+			f.publish(t, "c", 1)
+			ch := f.Channel("c")
+			faults.Begins(make([]error, 1000)...)
+			for i := range 300 {
+				f.publish(t, "c", 1)
+				last := uint64(i + 2)
+				info, stored := ch.Info(), ch.stored.Info()
+				if info.Last != last || info.Msgs != last-info.First+1 || info.Msgs < min(last, 8) ||
+					limits.MaxMsgs > 0 && info.Msgs > 10 || limits.MaxBytes > 0 && info.Bytes > 300 {
+					t.Fatalf("after %d messages: %+v", last, info)
+				}
+				if stored.Msgs != last {
+					t.Fatalf("%d of %d messages are stored before it is retention's turn", stored.Msgs, last)
+				}
+			}
+			if used := 1000 - faults.Left(); used != 300 {
+				t.Errorf("%d transactions for 300 messages", used)
+			}
+			info := ch.Info()
+			c := ch.Cursor(1)
+			defer c.Close()
+			if got := sequences(t, c, 301); !slices.Equal(got, upTo(info.First, 301)) {
+				t.Errorf("a reader from the start sees %v, of %+v", got, info)
+			}
+			f.tails.forget(&ch.tail, 301)
+			again := ch.Cursor(1)
+			defer again.Close()
+			if got := sequences(t, again, 301); !slices.Equal(got, upTo(info.First, 301)) {
+				t.Errorf("a reader from the database sees %v", got)
+			}
+			found, err := ch.Lookup(t.Context(), []uint64{1, info.First - 1, info.First, 301})
+			if err != nil || len(found) != 2 {
+				t.Errorf("looked up %d messages: %v", len(found), err)
+			}
+			if seq, err := ch.SequenceAt(t.Context(), 0); err != nil || seq != info.First {
+				t.Errorf("the first sequence of all times is %d: %v", seq, err)
+			}
+			f.retention.trim(t.Context())
+			if got := ch.stored.Info(); got != info {
+				t.Errorf("the database has %+v, want %+v", got, info)
+			}
+			if used := 700 - faults.Left(); used > 5 {
+				t.Errorf("%d transactions to remove 291 messages", used)
+			}
+			if got := ch.Info(); got != info {
+				t.Errorf("readers see %+v, want %+v", got, info)
+			}
+		})
+	}
+}
+
+// Limits that are new hold from the start on, also where sequences are missing or sizes are not in memory.
+func TestLimitsOfRecoveredChannels(t *testing.T) {
+	t.Parallel()
+	f := setup{}.open(t)
+	f.publish(t, "whole", 1500)
+	f.publish(t, "holes", 100)
+	f.publish(t, "one", 1)
+	average := int64(f.Channel("whole").Info().Bytes / 1500)
+	f.exec(t, "DELETE FROM Messages WHERE seq BETWEEN 1 AND 20 AND id = (SELECT id FROM Channels WHERE name = 'holes')")
+	f.exec(t, "DELETE FROM Messages WHERE seq % 2 = 0 AND id = (SELECT id FROM Channels WHERE name = 'holes')")
+	f.exec(t, "UPDATE Channels SET msgs = 40, bytes = (SELECT SUM(size) FROM Messages m WHERE m.id = Channels.id) WHERE name = 'holes'")
+	f.stop()
+	f.store.Close()
+
+	options := Options{Limits: Limits{PerChannel: map[string]ChannelLimits{
+		"whole": {MaxBytes: 20 * average}, "holes": {MaxMsgs: 10}, "one": {MaxBytes: 1, MaxMsgs: 1},
+	}}}
+	f = setup{bare: true, path: f.path, options: options}.open(t)
+	f.retention.trim(t.Context())
+	whole, holes, one := f.Channel("whole"), f.Channel("holes"), f.Channel("one")
+	if info := whole.Info(); info.Msgs < 18 || info.Msgs > 20 || info.Bytes > uint64(20*average) || info != whole.stored.Info() {
+		t.Errorf("limit of bytes: %+v, stored %+v", info, whole.stored.Info())
+	}
+	if info := holes.Info(); info.Msgs != 10 || info.First != 81 || info != holes.stored.Info() {
+		t.Errorf("limit of messages with holes: %+v, stored %+v", info, holes.stored.Info())
+	}
+	if info := one.Info(); info.Msgs != 1 || info != one.stored.Info() {
+		t.Errorf("the newest message: %+v", info)
+	}
+}
+
+// A limit of messages holds before anything was removed from the database.
+func TestLimitOfMessagesHoldsAtOnce(t *testing.T) {
+	t.Parallel()
+	f := setup{}.open(t)
+	f.publish(t, "c", 100)
+	f.stop()
+	f.store.Close()
+	f = setup{bare: true, path: f.path, options: limited(ChannelLimits{MaxMsgs: 10})}.open(t)
+	ch := f.Channel("c")
+	if info := ch.Info(); info.Msgs != 10 || info.First != 91 || ch.stored.Info().Msgs != 100 {
+		t.Errorf("%+v", info)
+	}
+	c := ch.Cursor(1)
+	defer c.Close()
+	if got := sequences(t, c, 100); !slices.Equal(got, upTo(91, 100)) {
+		t.Errorf("read %v", got)
+	}
+}
+
+// Old messages go, all of them if no younger one follows.
+func TestMessagesExpire(t *testing.T) {
+	t.Parallel()
+	f := setup{bare: true, options: limited(ChannelLimits{MaxAge: time.Hour})}.open(t)
+	f.publish(t, "c", 10)
+	ch := f.Channel("c")
+	c := ch.Cursor(1)
+	defer c.Close()
+	f.retention.look(t.Context())
+	if info := ch.Info(); info.Msgs != 10 {
+		t.Fatalf("young messages: %+v", info)
+	}
+	ch.limits.MaxAge = 1
+	f.retention.look(t.Context())
+	if info := ch.Info(); info.Msgs != 0 || info.First != 0 || info.Last != 10 || info != ch.stored.Info() {
+		t.Errorf("%+v, stored %+v", info, ch.stored.Info())
+	}
+	if got := quiet(t, c); len(got) > 0 || c.Position() != 11 {
+		t.Errorf("read %v, position %d", got, c.Position())
+	}
+	ch.limits.MaxAge = time.Hour
+	f.publish(t, "c", 2)
+	if info := ch.Info(); info.Msgs != 2 || info.First != 11 {
+		t.Errorf("%+v", info)
+	}
+	if got := sequences(t, c, 12); !slices.Equal(got, []uint64{11, 12}) {
+		t.Errorf("read %v", got)
+	}
+}
+
+// A removal that fails changes nothing for readers, and is tried again.
+func TestRemovalThatFails(t *testing.T) {
+	t.Parallel()
+	options := limited(ChannelLimits{MaxMsgs: 10})
+	options.StoreTimeout = 50 * time.Millisecond
+	var faults storetest.Faults
+	f := setup{bare: true, store: stores.Options{WrapConnector: faults.Wrap}, options: options}.open(t)
+	for f.Channel("c") == nil || f.Channel("c").Info().Last < 20 {
+		<-f.submit("c", nil) // on a slow machine some fail
+	}
+	ch := f.Channel("c")
+	want := ch.Info()
+	faults.Begins(slices.Repeat([]error{errors.New("the database is away")}, 100)...)
+	f.retention.trim(t.Context())
+	if got := ch.Info(); got != want || f.counts.failed["retention"] == 0 {
+		t.Errorf("readers see %+v, want %+v, and an error", got, want)
+	}
+	faults.Clear()
+	for ch.stored.Info() != want {
+		f.retention.trim(t.Context())
+	}
+	if got := ch.Info(); got != want {
+		t.Errorf("readers see %+v, want %+v", got, want)
+	}
+}
+
+// inUse is the Users of a channel that somebody uses.
+type inUse struct{}
+
+func (inUse) Retire(*Channel, func() error) (bool, error) { return false, nil }
+
+// A channel that nobody uses is deleted, and is a new one when it is used again.
+func TestInactiveChannels(t *testing.T) {
+	t.Parallel()
+	f := setup{bare: true, options: limited(ChannelLimits{MaxInactivity: time.Hour})}.open(t)
+	f.publish(t, "c", 3)
+	ch := f.Channel("c")
+	woken := make(chan struct{}, 10)
+	ch.Watch(func() { woken <- struct{}{} })
+	f.retention.look(t.Context())
+	ch.limits.MaxInactivity = 1
+	f.SetUsers(inUse{})
+	f.retention.look(t.Context())
+	if f.Channel("c") != ch {
+		t.Fatal("a channel in use is gone")
+	}
+	f.SetUsers(nobody{})
+	f.retention.look(t.Context())
+	if f.Channel("c") != nil || !ch.Deleted() || len(woken) == 0 {
+		t.Error("an inactive channel stays, or nobody was told")
+	}
+	if r := <-f.submit("c", nil); r.Sequence != 1 {
+		t.Errorf("%+v in a new channel", r)
+	}
+}
+
+// Retention on its own goroutine brings the database below the limits, whatever is published meanwhile.
+func TestRetentionRuns(t *testing.T) {
+	t.Parallel()
+	f := setup{options: limited(ChannelLimits{MaxMsgs: 5})}.open(t)
+	var last []<-chan stores.Result
+	for i := range 2000 {
+		last = append(last, f.submit(fmt.Sprint(i%3), nil))
+	}
+	for _, r := range last {
+		if r := <-r; r.Err != nil {
+			t.Fatal(r.Err)
+		}
+	}
+	for _, ch := range f.Channels() {
+		if got := ch.Info().Msgs; got != 5 {
+			t.Errorf("channel %s has %d messages", ch.Name(), got)
+		}
+		for ch.stored.Info().Msgs != 5 {
+			if err := f.writer.onWriter(t.Context(), func() {}); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+}
