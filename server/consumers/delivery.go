@@ -3,6 +3,7 @@ package consumers
 import (
 	"cmp"
 	"context"
+	"errors"
 	"slices"
 	"time"
 
@@ -36,6 +37,7 @@ type delivery struct {
 	g      *Group
 	cursor *eventlog.Cursor
 	rest   []stores.Message // read and not sent, since a member left in the meantime
+	asleep bool             // nobody is there to send to, and no memory is held
 	failed func(error)
 }
 
@@ -66,7 +68,7 @@ func (d *delivery) run(ctx context.Context) {
 			progress, err = d.deliver()
 		}
 		switch {
-		case ctx.Err() != nil:
+		case ctx.Err() != nil, errors.Is(err, eventlog.ErrChannelDeleted):
 			return
 		case err != nil:
 			d.failed(err)
@@ -110,16 +112,12 @@ func (d *delivery) deliver() (works bool, err error) {
 		g.mu.Lock()
 		window, deserted := g.state.window(), len(g.state.members) == 0
 		g.mu.Unlock()
-		switch {
-		case deserted && len(d.rest) > 0: // an offline durable holds no memory
-			d.rest = nil
-			d.cursor.Close()
-			d.cursor = g.ch.Cursor(g.next())
+		if deserted {
+			d.sleep()
 			return works, nil
-		case deserted:
-			d.cursor.Release()
-			return works, nil
-		case window == 0:
+		}
+		d.asleep = false
+		if window == 0 {
 			return works, nil
 		}
 		if len(d.rest) == 0 {
@@ -139,6 +137,20 @@ func (d *delivery) deliver() (works bool, err error) {
 	}
 	g.signal()
 	return works, nil
+}
+
+// sleep gives memory back: an offline durable holds none.
+func (d *delivery) sleep() {
+	switch {
+	case d.asleep:
+	case len(d.rest) > 0:
+		d.rest = nil
+		d.cursor.Close()
+		d.cursor = d.g.ch.Cursor(d.g.next())
+	default:
+		d.cursor.Release()
+	}
+	d.asleep = true
 }
 
 // sendNew sends messages to members until none takes one, and returns how many it consumed.

@@ -360,10 +360,7 @@ func (s *state) take(ch *stores.Channel) (stores.ConsumerChanges, changed) {
 		p.Row = &stores.PositionRow{LastSent: s.lastSent, Members: slices.Sorted(maps.Keys(members))}
 	}
 	if len(taken.parts) > 0 {
-		p.Parts = make(map[uint64][]stores.Run, len(taken.parts))
-	}
-	for part := range taken.parts {
-		p.Parts[part] = s.runs(part)
+		p.Parts = s.parts(taken.parts)
 	}
 	if p.Row != nil || p.Parts != nil {
 		to.Positions = append(to.Positions, p)
@@ -371,21 +368,33 @@ func (s *state) take(ch *stores.Channel) (stores.ConsumerChanges, changed) {
 	return to, taken
 }
 
-// runs returns what is unacknowledged of a part.
-func (s *state) runs(part uint64) []stores.Run {
-	var runs []stores.Run
-	for seq := part * stores.PartSize; seq < (part+1)*stores.PartSize; seq++ {
-		m := s.unacked.holder(seq)
-		if m == nil {
-			continue
+// parts returns what is unacknowledged of parts. It looks at each of their sequences or, if these are many more, at all
+// messages that are unacknowledged.
+func (s *state) parts(of map[uint64]struct{}) map[uint64][]stores.Run {
+	var seqs []uint64
+	if s.unacked.len() < len(of)*stores.PartSize/4 {
+		for seq := range s.unacked.held {
+			if _, ok := of[seq/stores.PartSize]; ok {
+				seqs = append(seqs, seq)
+			}
 		}
-		if n := len(runs); n > 0 && runs[n-1].Last+1 == seq && runs[n-1].Subscription == m.state.ID {
-			runs[n-1].Last = seq
-		} else {
-			runs = append(runs, stores.Run{Subscription: m.state.ID, First: seq, Last: seq})
+		slices.Sort(seqs)
+	} else {
+		for _, part := range slices.Sorted(maps.Keys(of)) {
+			for seq := part * stores.PartSize; seq < (part+1)*stores.PartSize; seq++ {
+				if s.unacked.holder(seq) != nil {
+					seqs = append(seqs, seq)
+				}
+			}
 		}
 	}
-	return runs
+	parts := stores.Parts(seqs, func(seq uint64) uint64 { return s.unacked.holder(seq).state.ID })
+	for part := range of {
+		if _, ok := parts[part]; !ok {
+			parts[part] = nil
+		}
+	}
+	return parts
 }
 
 // recover makes the state that of a stored group. client returns the registered client of an ID, or nil. A subscription

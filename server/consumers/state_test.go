@@ -3,6 +3,7 @@ package consumers
 import (
 	"log/slog"
 	"slices"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -13,14 +14,13 @@ import (
 
 // fakeClient is a client that is connected, or not.
 type fakeClient struct {
-	id          string
-	ailing      bool
-	unreachable bool
+	id                  string
+	ailing, unreachable atomic.Bool
 }
 
 func (c *fakeClient) ID() string      { return c.id }
-func (c *fakeClient) Healthy() bool   { return !c.ailing }
-func (c *fakeClient) Reachable() bool { return !c.unreachable }
+func (c *fakeClient) Healthy() bool   { return !c.ailing.Load() }
+func (c *fakeClient) Reachable() bool { return !c.unreachable.Load() }
 
 // counted counts what was sent.
 type counted struct{ sent int }
@@ -153,7 +153,7 @@ func TestUnreachableIsSentNothing(t *testing.T) {
 	s.sent(a, 1, -time.Hour)
 	s.sent(b, 2, -time.Hour)
 	away := a.client.(*fakeClient)
-	away.unreachable = true
+	away.unreachable.Store(true)
 	if n := s.window(); n != 1 {
 		t.Errorf("window %d, want that of the other member", n)
 	}
@@ -168,11 +168,12 @@ func TestUnreachableIsSentNothing(t *testing.T) {
 	if at, ok := s.nextDue(); !ok || at < 0 {
 		t.Errorf("the next is due at %v: the group would not sleep", at)
 	}
-	away.unreachable = false
+	away.unreachable.Store(false)
 	if due := s.takeDue(0); len(due) != 1 || due[0].seq != 1 {
 		t.Errorf("due when it is back: %+v", due)
 	}
-	b.client.(*fakeClient).unreachable, away.unreachable = true, true
+	b.client.(*fakeClient).unreachable.Store(true)
+	away.unreachable.Store(true)
 	if s.pick(false) != nil || s.pick(true) != nil || s.window() != 0 {
 		t.Error("somebody is picked though nobody is reachable")
 	}
@@ -188,7 +189,7 @@ func TestUnhealthyIsNotFlooded(t *testing.T) {
 		s := state{queue: queue}
 		m := active(&s, 1, 2)
 		s.sent(m, 1, -time.Hour)
-		m.client.(*fakeClient).ailing = true
+		m.client.(*fakeClient).ailing.Store(true)
 		if got := len(s.takeDue(0)); (got == 1) != queue {
 			t.Errorf("queue group %v: %d messages due", queue, got)
 		}
