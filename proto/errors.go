@@ -19,6 +19,8 @@ var (
 	// ErrOccurredRange: occurred_at is no google.protobuf.Timestamp: not within the years 1 to 9999, or with nanoseconds of
 	// more than a second. It could not be shown as JSON.
 	ErrOccurredRange = &InvalidError{Field: "occurred_at", Reason: "is out of range"}
+	// ErrMetadataEntries: a new event has more than MaxMetadata entries of metadata, those that have the same key included.
+	ErrMetadataEntries = &InvalidError{Field: "metadata", Reason: "has more than " + strconv.Itoa(MaxMetadata) + " entries"}
 )
 
 // InvalidError says why a payload is no event that can be stored. Its text is

@@ -20,6 +20,10 @@ import (
 // aggregate_type, in bytes.
 const MaxIdentifier = 255
 
+// MaxMetadata is the most entries of metadata that a new event may have. In memory, and as JSON, one takes many times what it
+// takes in the payload.
+const MaxMetadata = 1000
+
 // Event holds what the event columns of a message are filled from.
 type Event struct {
 	ID            string // event_id, empty if the publisher gave none
@@ -62,7 +66,12 @@ const (
 // identifier or metadata contains a NUL byte (which SQL text and JSON cannot
 // hold), a metadata key is longer than MaxJSONKey, event_version exceeds
 // math.MaxInt64, or occurred_at is no time that a Timestamp has.
-func Extract(payload []byte) (Event, error) {
+func Extract(payload []byte) (Event, error) { return extract(payload, math.MaxInt) }
+
+// ExtractNew is Extract of a payload that is about to be stored. The error can also be ErrMetadataEntries.
+func ExtractNew(payload []byte) (Event, error) { return extract(payload, MaxMetadata) }
+
+func extract(payload []byte, maxMetadata int) (Event, error) {
 	var (
 		id, typ, aggregateID, aggregateType []byte
 		ev                                  Event
@@ -134,6 +143,9 @@ func Extract(payload []byte) (Event, error) {
 			e, err := consumeEntry(v, payload)
 			if err != nil {
 				return Event{}, err
+			}
+			if len(metadata) >= maxMetadata {
+				return Event{}, ErrMetadataEntries
 			}
 			metadata = append(metadata, e)
 		case fieldOccurredAt:

@@ -2,6 +2,7 @@ package proto
 
 import (
 	"bytes"
+	"math"
 
 	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/reflect/protoreflect"
@@ -85,11 +86,16 @@ func NewMapping(cfg MappingConfig) (*Mapping, error) {
 // nested 100 deep, and maxFields. Event data that is a message becomes JSON.
 //
 // The error is an *InvalidError, for the reasons of the function Extract, or because metadata has no JSON form.
-func (m *Mapping) Extract(payload []byte) (Event, error) {
+func (m *Mapping) Extract(payload []byte) (Event, error) { return m.extract(payload, math.MaxInt) }
+
+// ExtractNew is Extract of a payload that is about to be stored. The error can also be ErrMetadataEntries.
+func (m *Mapping) ExtractNew(payload []byte) (Event, error) { return m.extract(payload, MaxMetadata) }
+
+func (m *Mapping) extract(payload []byte, maxMetadata int) (Event, error) {
 	if m == nil {
-		return Extract(payload)
+		return extract(payload, maxMetadata)
 	}
-	s := scanner{payload: payload, name: m.message.FullName(), left: maxFields}
+	s := scanner{payload: payload, name: m.message.FullName(), left: maxFields, maxEntries: maxMetadata}
 	if err := s.message(payload, m.message, m.root, 1); err != nil {
 		return Event{}, err
 	}
@@ -169,7 +175,7 @@ func (m *Mapping) SameEvent(a, b []byte) bool {
 		to      *dynamicpb.Message
 	}{{a, x}, {b, y}} {
 		// One of them comes from the database, where anybody may have written.
-		s := scanner{payload: p.payload, name: m.message.FullName(), left: maxFields}
+		s := scanner{payload: p.payload, name: m.message.FullName(), left: maxFields, maxEntries: math.MaxInt}
 		if s.message(p.payload, m.message, nil, 1) != nil || unmarshalOptions.Unmarshal(p.payload, p.to) != nil {
 			return false
 		}

@@ -42,6 +42,8 @@ type scanner struct {
 	left    int                   // of maxFields
 	slots   [columns]slot
 	entries []entry // of metadata, if it is a map
+
+	maxEntries int
 }
 
 // message scans the content of a message at a depth.
@@ -197,6 +199,9 @@ func (s *scanner) mapField(b []byte, fd protoreflect.FieldDescriptor, wire proto
 		return 0, s.malformed(string(fd.Name()), b, 0)
 	}
 	if w != nil && len(w.columns) > 0 {
+		if len(s.entries) >= s.maxEntries {
+			return 0, ErrMetadataEntries
+		}
 		s.slots[columnMetadata].field = fd
 		s.entries = append(s.entries, entry{[]byte(scalarText(fd.MapKey(), key)), []byte(scalarText(fd.MapValue(), val))})
 	}

@@ -67,6 +67,7 @@ func TestOutageIsAnsweredInTime(t *testing.T) {
 			}
 		}
 	}
+	f.stop()
 	if n := f.Queued(); n != 0 {
 		t.Errorf("%d submissions are not answered", n)
 	}

@@ -137,7 +137,7 @@ func (l *Log) prepareMessage(e *entry, i int) (missing string, err error) {
 	size := len(m.Payload)
 	if e.ch.block != nil {
 		if a.Mapping = e.ch.block.Mapping; a.Event == nil {
-			event, err := a.Mapping.Extract(m.Payload)
+			event, err := a.Mapping.ExtractNew(m.Payload)
 			if err != nil {
 				return "", err
 			}
