@@ -21,10 +21,8 @@ const (
 type state struct {
 	id      uint64 // of the group in the store: that of its first subscription
 	queue   bool   // not a plain subscription
-	durable bool   // it outlives its members
-	// established says that the group has had an active member: a durable one is kept from then on.
-	established bool
-	ended       bool
+	durable bool   // it outlives its members, from the first active one on
+	ended   bool
 
 	lastSent uint64
 	// members are the active ones. A chosen head of this list moves to its back.
@@ -135,7 +133,6 @@ func (s *state) activate(m *Member) bool {
 	m.phase = phaseActive
 	s.joining = without(s.joining, m)
 	s.members = append(s.members, m)
-	s.established = true
 	// A request that is not durable may name a durable queue group, and the other way round: durable is what one of its
 	// members asked for.
 	s.durable = s.durable || m.state.IsDurable
@@ -166,7 +163,7 @@ func (s *state) leave(m *Member, unsubscribe bool, now time.Duration) departure 
 		m.phase = phaseGone
 		s.deal(m, heirs, now+redealDelay)
 		return left
-	case s.durable && s.established && !unsubscribe:
+	case s.durable && !unsubscribe:
 		m.phase, m.resuming = phaseOffline, false
 		m.state.IsClosed, m.state.LastSent = true, s.lastSent
 		s.offline = m
@@ -401,7 +398,7 @@ func (s *state) parts(of map[uint64]struct{}) map[uint64][]stores.Run {
 // without one is dropped, unless it is durable. Only a group without active members keeps an offline one, and only one: the
 // messages of others, and those of subscriptions that are not known, go to those that remain.
 func (s *state) recover(c *stores.Consumer, client func(id string) Client, member func(c Client) *Member) {
-	s.id, s.lastSent, s.established = c.ID, c.LastSent, true
+	s.id, s.lastSent = c.ID, c.LastSent
 	byID := map[uint64]*Member{}
 	for _, st := range c.Members {
 		if st.QGroup == "" && st.DurableName != "" {
