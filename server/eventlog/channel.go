@@ -79,14 +79,14 @@ func (c *Channel) Info() stores.ChannelInfo {
 // first returns the lowest sequence that a reader may see.
 func (c *Channel) first() uint64 {
 	info := c.Info()
-	if info.Msgs == 0 {
+	if info.First == 0 {
 		return info.Last + 1
 	}
 	return info.First
 }
 
 // Watch has wake called after each commit to the channel, whenever messages may be there that nobody announced, and when
-// the channel is deleted. wake must not block.
+// the channel is deleted. wake must not block, nor call Watch or stop.
 func (c *Channel) Watch(wake func()) (stop func()) {
 	w := &watcher{wake}
 	c.mu.Lock()
@@ -245,11 +245,10 @@ func (c *Channel) SequenceAt(ctx context.Context, ns int64) (uint64, error) {
 	if err != nil || seq == 0 {
 		return 0, err
 	}
-	info := c.Info()
-	if info.Msgs == 0 {
+	if seq = max(seq, c.first()); seq > c.stored.Info().Last {
 		return 0, nil
 	}
-	return max(seq, info.First), nil
+	return seq, nil
 }
 
 // TimestampInMemory returns the timestamp of a message and true, or false and a later one, 0 if there is none in memory.

@@ -188,9 +188,11 @@ func (c *creator) admit(batch []*request) []*request {
 			admitted = append(admitted, r)
 		}
 	}
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	c.order = append(again, c.order...)
+	if len(again) > 0 {
+		c.mu.Lock()
+		defer c.mu.Unlock()
+		c.order = append(again, c.order...)
+	}
 	return admitted
 }
 

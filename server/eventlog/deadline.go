@@ -33,13 +33,11 @@ func (l *Log) expire(ctx context.Context) {
 	timer := time.NewTimer(0)
 	defer timer.Stop()
 	for ctx.Err() == nil {
-		expired, next := l.queue.expire(time.Now(), false)
-		l.settle(l.overdue(), expired...)
-		wait := time.Hour // until the queue says otherwise
-		if !next.IsZero() {
-			wait = max(time.Until(next), expireInterval)
-		}
-		timer.Reset(wait)
+		now := time.Now()
+		// What comes later is not due before the horizon, or the queue says so.
+		expired, next := l.queue.expire(now, now.Add(l.o.StoreTimeout))
+		l.refuseAll(l.overdue(), expired...)
+		timer.Reset(max(time.Until(next), expireInterval))
 		select {
 		case <-ctx.Done():
 		case <-timer.C:
@@ -53,8 +51,7 @@ func (l *Log) expire(ctx context.Context) {
 		}
 	}
 	for {
-		expired, _ := l.queue.expire(time.Time{}, true)
-		l.settle(ErrStopped, expired...)
+		l.refuseAll(ErrStopped, l.queue.clear()...)
 		timer.Reset(expireInterval) // for what decoders and the creation of channels put back
 		select {
 		case <-l.queue.drained:

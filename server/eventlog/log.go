@@ -30,7 +30,10 @@ type Log struct {
 	reading   *reading
 	pace      *pacing
 	damage    Damage
-	calls     sync.WaitGroup // of After
+
+	mu    sync.Mutex     // guards ended
+	ended bool           // Run waits for calls
+	calls sync.WaitGroup // of After
 }
 
 // New returns a log on a store. Call Recover and SetUsers, then Run.
@@ -142,14 +145,28 @@ func (l *Log) Run(ctx context.Context) {
 	writing.Wait()
 	decoding.Wait()
 	others.Wait()
+	l.mu.Lock()
+	l.ended = true
+	l.mu.Unlock()
 	l.calls.Wait()
 }
 
 // After calls f on a goroutine of its own once all that was submitted before was answered.
 func (l *Log) After(f func()) {
 	if !l.queue.after(f) {
-		l.calls.Go(f)
+		l.call(f)
 	}
+}
+
+// call calls f on a goroutine that Run waits for, unless it has ended.
+func (l *Log) call(f func()) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.ended {
+		go f()
+		return
+	}
+	l.calls.Go(f)
 }
 
 // Admission returns the bound of the bytes of unanswered messages.

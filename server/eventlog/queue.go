@@ -20,7 +20,7 @@ type queue struct {
 	commit   fifo[*line] // lines with something to commit
 	work     *sync.Cond  // decode is not empty, or the queue has ended
 	open     int         // submissions that are not answered
-	next     time.Time   // the earliest deadline as expire found it; zero: nothing waits
+	next     time.Time   // the earliest deadline, as expire returned it or expect learned it; zero: none
 	barriers []*barrier  // the last one collects what arrives now
 	closed   bool        // takes nothing more
 	ended    bool        // decoders and the writer are to end
@@ -217,18 +217,38 @@ func (q *queue) take(batch []*entry, maxMsgs, maxBytes int) ([]*entry, bool) {
 	return batch, len(batch) > 0 || !q.ended
 }
 
-// expire removes and returns the submissions that wait and whose deadline has come; all of them if all is set. It also
-// returns the earliest deadline of the others, zero if there are none.
-func (q *queue) expire(now time.Time, all bool) (expired []*entry, next time.Time) {
+// expire removes and returns the submissions that wait and whose deadline has come. It also returns the earliest deadline
+// of the others, or the horizon if that is earlier. What comes later with an earlier deadline than that signals due.
+func (q *queue) expire(now, horizon time.Time) (expired []*entry, next time.Time) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	keep := func(e *entry) bool {
-		if all || !e.deadline.After(now) {
-			expired = append(expired, e)
-			return false
+	next = horizon
+	expired = q.removeIf(func(e *entry) bool {
+		if !e.deadline.After(now) {
+			return true
 		}
-		if next.IsZero() || e.deadline.Before(next) {
+		if e.deadline.Before(next) {
 			next = e.deadline
+		}
+		return false
+	})
+	q.next = next
+	return expired, next
+}
+
+// clear removes and returns all submissions that wait.
+func (q *queue) clear() []*entry {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	return q.removeIf(func(*entry) bool { return true })
+}
+
+// removeIf removes and returns the submissions for which gone returns true, by the order of each line. The caller holds q.mu.
+func (q *queue) removeIf(gone func(*entry) bool) (removed []*entry) {
+	keep := func(e *entry) bool {
+		if gone(e) {
+			removed = append(removed, e)
+			return false
 		}
 		return true
 	}
@@ -237,8 +257,7 @@ func (q *queue) expire(now time.Time, all bool) (expired []*entry, next time.Tim
 		l.raw.filter(keep)
 		q.forget(l)
 	}
-	q.next = next
-	return expired, next
+	return removed
 }
 
 // answered takes note that submissions were answered, and returns the calls that waited for that.

@@ -21,6 +21,7 @@ type retention struct {
 	users   Users
 	step    int           // messages that the next removal covers at most: see prune
 	wake    chan struct{} // one slot: something is urgent
+	soon    chan struct{} // one slot: something is wanted
 	failing atomic.Bool   // since the last success; only the first error is logged
 
 	mu     sync.Mutex            // guards what follows
@@ -42,7 +43,7 @@ const (
 )
 
 func newRetention(l *Log) *retention {
-	return &retention{log: l, step: pruneAtOnce, wake: make(chan struct{}, 1), wanted: make(map[*Channel]struct{})}
+	return &retention{log: l, step: pruneAtOnce, wake: make(chan struct{}, 1), soon: make(chan struct{}, 1), wanted: make(map[*Channel]struct{})}
 }
 
 // want has a channel looked at soon, or at once.
@@ -52,6 +53,8 @@ func (r *retention) want(ch *Channel, atOnce bool) {
 	r.wanted[ch] = struct{}{}
 	if atOnce {
 		signal(r.wake)
+	} else {
+		signal(r.soon)
 	}
 }
 
@@ -68,8 +71,7 @@ func (r *retention) run(ctx context.Context) {
 	r.purge(ctx)
 	timer := time.NewTimer(0) // for ages
 	defer timer.Stop()
-	soon := time.NewTicker(pruneInterval)
-	defer soon.Stop()
+	var pending <-chan time.Time // of what is wanted soon
 	for {
 		select {
 		case <-ctx.Done():
@@ -78,7 +80,12 @@ func (r *retention) run(ctx context.Context) {
 			timer.Reset(r.look(ctx))
 		case <-r.wake:
 			r.trim(ctx)
-		case <-soon.C:
+		case <-r.soon:
+			if pending == nil {
+				pending = time.After(pruneInterval)
+			}
+		case <-pending:
+			pending = nil
 			r.trim(ctx)
 		}
 	}

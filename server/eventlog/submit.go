@@ -57,21 +57,21 @@ func (l *Log) decode(line *line, e *entry) {
 	switch {
 	case err != nil:
 		l.queue.finish(line, e, true)
-		l.settle(err, e)
+		l.refuseAll(err, e)
 	case missing == "":
 		l.queue.finish(line, e, false)
 	default:
 		l.queue.suspend(line, e)
 		l.creator.want(missing, e.deadline, func(_ *Channel, err error) {
 			if l.queue.resume(line, e, err != nil) {
-				l.settle(err, e)
+				l.refuseAll(err, e)
 			}
 		})
 	}
 }
 
-// settle answers submissions that are not stored, and makes the calls that waited for that.
-func (l *Log) settle(err error, entries ...*entry) {
+// refuseAll answers submissions that are not stored, and makes the calls that waited for that.
+func (l *Log) refuseAll(err error, entries ...*entry) {
 	if len(entries) == 0 {
 		return
 	}
@@ -87,7 +87,7 @@ func (l *Log) settle(err error, entries ...*entry) {
 func (l *Log) finished(held int, entries ...*entry) {
 	l.admission.Release(held)
 	for _, f := range l.queue.answered(entries...) {
-		l.calls.Go(f)
+		l.call(f)
 	}
 }
 
@@ -98,6 +98,7 @@ func (l *Log) prepare(e *entry) (missing string, err error) {
 		if e.ch, err = l.channels.find(e.Channel); err != nil || e.ch == nil {
 			return e.Channel, err
 		}
+		e.ch.Touch() // so that it is not deleted for inactivity before the commit
 	}
 	if e.messages == nil {
 		if e.messages, err = e.Decode(e.ch); err != nil {

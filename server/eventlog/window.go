@@ -34,7 +34,7 @@ func (w *window) remaining(info stores.ChannelInfo) viewed {
 		v.First, v.Msgs, v.Bytes = 0, 0, 0
 	default:
 		v.First = w.first
-		v.Msgs -= min(w.msgs, v.Msgs-1)
+		v.Msgs -= min(w.msgs, max(v.Msgs, 1)-1)
 		v.Bytes -= min(w.bytes, v.Bytes)
 	}
 	return v

@@ -61,14 +61,14 @@ func (w *writer) run(ctx context.Context) {
 			}
 			err := w.commit(ctx, w.batch)
 			clear(w.batch)
-			if err != nil && !w.recover(ctx, err) {
+			if err != nil && !w.awaitDatabase(ctx, err) {
 				settle = time.After(settleInterval)
 			}
 		case c := <-w.calls:
 			c.f()
 			close(c.done)
 		case <-settle:
-			if settle = nil; !w.recover(ctx, nil) {
+			if settle = nil; !w.awaitDatabase(ctx, nil) {
 				settle = time.After(settleInterval)
 			}
 		}
@@ -87,10 +87,10 @@ func (w *writer) onWriter(ctx context.Context, f func()) error {
 	}
 }
 
-// recover returns when the database works again after an error; until then what waits fails by its own deadline, not by
+// awaitDatabase returns when the database works again after an error; until then what waits fails by its own deadline, not by
 // that of a batch. It reports false if the error is of another kind or ctx ended: what became of the last batch is not
 // known then.
-func (w *writer) recover(ctx context.Context, err error) bool {
+func (w *writer) awaitDatabase(ctx context.Context, err error) bool {
 	for err == nil || errors.Is(err, stores.ErrUnavailable) {
 		if ctx.Err() != nil {
 			return false
