@@ -42,7 +42,7 @@ func TestDamagedRows(t *testing.T) {
 		for _, text := range []string{
 			"UPDATE Messages SET data = " + garbage + " WHERE seq = 2 AND id = " + row["message"],
 			"UPDATE Subscriptions SET proto = " + garbage + " WHERE id = " + row["subscription"],
-			"UPDATE SubsPending SET pending = " + garbage + " WHERE subid = " + row["pending sub"],
+			"UPDATE ConsumersPending SET pending = 'garbage' WHERE consumer = " + row["pending sub"],
 			"UPDATE Clients SET proto = " + garbage,
 			"INSERT INTO Clients (id, hbinbox, proto) VALUES ('broken', 'nowhere', " + garbage + ")",
 			"INSERT INTO Subscriptions (id, subid, proto) VALUES (4711, 4712, " + garbage + ")",
@@ -58,7 +58,7 @@ func TestDamagedRows(t *testing.T) {
 		damaged := []string{
 			fmt.Sprintf(`table Channels with id %s is damaged: `, row["counter"]),
 			fmt.Sprintf(`table Subscriptions with id %s (channel "subscription"), subid %s is damaged: `, row["subscription"], row["subscription sub"]),
-			fmt.Sprintf(`table SubsPending with subid %s, row 0 is damaged: `, row["pending sub"]),
+			fmt.Sprintf(`table ConsumersPending with consumer %s, part 0 is damaged: `, row["pending sub"]),
 			`table Clients with id "broken" is damaged: `,
 		}
 		for _, text := range damaged {
@@ -82,7 +82,7 @@ func TestDamagedRows(t *testing.T) {
 		in.sequences(t, 4)
 		sc = s.reconnect(sc, "client")
 		_, err = sc.Subscribe("pending", func(*stan.Msg) {}, stan.DurableName("d"))
-		refused(t, err, "stan: the subscription is out of service: the row of table SubsPending with subid ")
+		refused(t, err, "stan: the subscription is out of service: the row of table ConsumersPending with consumer ")
 		// The message: subscribers wait before it, those behind it and publishers go on.
 		publish(t, sc, "message", []byte("4"))
 		_, in = subscribe(t, sc, "message", stan.StartAtSequence(3))
@@ -129,7 +129,8 @@ func TestDamagedNumbers(t *testing.T) {
 		s.Stop()
 		wrong := map[string]string{"sqlite": "'abc'", "postgres": "-4", "mysql": "NULL"}[driver] // where columns are unsigned
 		query(t, driver, source, "UPDATE Subscriptions SET lastsent = "+wrong+" WHERE subid = "+sub["lastsent"])
-		query(t, driver, source, "UPDATE SubsPending SET seq = "+wrong+" WHERE subid = "+sub["seq"])
+		position := map[string]string{"sqlite": "lastsent = 'abc'", "postgres": "lastsent = -4", "mysql": "members = 'abc'"}[driver]
+		query(t, driver, source, "UPDATE Consumers SET "+position+" WHERE consumer = "+sub["seq"])
 		query(t, driver, source, "UPDATE Channels SET maxseq = 9223372036854775807 WHERE id = "+channel["full"])
 		if driver == "sqlite" {
 			query(t, driver, source, "UPDATE Messages SET timestamp = 'abc' WHERE seq = 2 AND id = "+channel["time"])
@@ -137,9 +138,9 @@ func TestDamagedNumbers(t *testing.T) {
 
 		s = start(t, driver, source)
 		s.WaitLog(t, fmt.Sprintf(`table Subscriptions with id %s (channel "lastsent"), subid %s is damaged: lastsent is `, channel["lastsent"], sub["lastsent"]))
-		s.WaitLog(t, fmt.Sprintf("table SubsPending with subid %s, row 0 is damaged: seq is ", sub["seq"]))
+		s.WaitLog(t, fmt.Sprintf("table Consumers with consumer %s is damaged: ", sub["seq"]))
 		sc = s.connect("client")
-		for name, table := range map[string]string{"lastsent": "Subscriptions", "seq": "SubsPending"} {
+		for name, table := range map[string]string{"lastsent": "Subscriptions", "seq": "Consumers"} {
 			publish(t, sc, name, []byte("4"))
 			_, err := sc.Subscribe(name, func(*stan.Msg) {}, stan.DurableName("d"))
 			refused(t, err, "stan: the subscription is out of service: the row of table "+table)
@@ -161,7 +162,7 @@ func TestDamagedNumbers(t *testing.T) {
 		query(t, driver, source, "DELETE FROM ServerInfo")
 		report, _ := verify(t, driver, source)
 		for table, key := range map[string]string{
-			"Subscriptions": "subid", "SubsPending": "subid", "ServerInfo": "uniquerow 1",
+			"Subscriptions": "subid", "Consumers": "consumer", "ServerInfo": "uniquerow 1",
 		} {
 			if !slices.ContainsFunc(report.Findings, func(f finding) bool { return f.Table == table && strings.Contains(f.Key, key) }) {
 				t.Errorf("verify finds nothing in %s: %+v", table, report.Findings)

@@ -69,7 +69,7 @@ func TestConnectsAndCloses(t *testing.T) {
 		if left := subscriptions(t, s); len(left) > 0 {
 			t.Errorf("subscriptions are left: %v", left)
 		}
-		for _, table := range []string{"Clients", "Subscriptions", "SubsPending"} {
+		for _, table := range []string{"Clients", "Subscriptions", "SubsPending", "Consumers", "ConsumersPending"} {
 			if n := count(t, driver, source, table); n > 0 {
 				t.Errorf("%s: %d rows are left", table, n)
 			}
