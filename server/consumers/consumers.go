@@ -79,6 +79,7 @@ type channel struct {
 	byInbox    map[string]*Member
 	refused    map[Key]error // durables and queue groups that are out of service
 	retiring   bool          // the channel is being deleted
+	reserved   int           // requests to join that are under way
 }
 
 // New returns Consumers without any group. They deliver the messages of log through send.
@@ -122,9 +123,13 @@ func (c *Consumers) Run(ctx context.Context) {
 	writer.Wait()
 }
 
-// start starts the group's goroutine unless it runs. The caller holds c.mu.
+// start starts the group's goroutine unless it runs, or the group has ended. The caller holds c.mu.
 func (c *Consumers) start(g *Group) {
-	if g.stop != nil || c.delivery == nil || c.delivery.Err() != nil {
+	own := c.channels[g.ch]
+	if g.stop != nil || c.delivery == nil || c.delivery.Err() != nil || own == nil {
+		return
+	}
+	if _, exists := own.groups[g]; !exists {
 		return
 	}
 	ctx, stop := context.WithCancel(c.delivery)
@@ -264,8 +269,7 @@ func (c *Consumers) Groups(ch *eventlog.Channel) []*Group {
 func (c *Consumers) Count(ch *eventlog.Channel) int {
 	n := 0
 	for _, g := range c.Groups(ch) {
-		active, offline := g.Size()
-		n += active + offline
+		n += int(g.size.Load())
 	}
 	return n
 }
@@ -280,7 +284,7 @@ func (c *Consumers) Retire(ch *eventlog.Channel, remove func() error) (retired b
 		active, _ := g.Size()
 		return active > 0
 	})
-	if used || own.retiring {
+	if used || own.retiring || own.reserved > 0 {
 		c.mu.Unlock()
 		return false, nil
 	}

@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -272,4 +274,48 @@ func TestConversion(t *testing.T) {
 	if len(c) != 1 || !c[0].Stored || c[0].LastSent != 30 || len(c[0].Unacked[1])+len(c[0].Unacked[2]) != 22 {
 		t.Errorf("recovered %+v", c[0])
 	}
+}
+
+// Clients that join, leave and unsubscribe all at once leave what was agreed on: the limit of subscriptions holds, each durable
+// is there once, and memory and database agree.
+func TestConcurrentMembership(t *testing.T) {
+	t.Parallel()
+	f := open(t, nil, Options{}, nil)
+	f.publish("c", 50)
+	var workers sync.WaitGroup
+	var rejected atomic.Int32
+	for worker := range 8 {
+		workers.Go(func() {
+			for i := range 40 {
+				r := f.request(fmt.Sprint("client", (worker+i)%3), []string{"", "q"}[i%2], "d")
+				m, err := f.Join(t.Context(), r, func(*Member) {})
+				switch {
+				case errors.Is(err, ErrDuplicateDurable):
+					rejected.Add(1)
+				case err != nil:
+					t.Error(err)
+				default:
+					f.Ack(m, uint64(i))
+					if err := f.Leave(t.Context(), m, i%5 == 0); err != nil {
+						t.Error(err)
+					}
+				}
+			}
+		})
+	}
+	workers.Wait()
+	keys := map[Key]bool{}
+	ch := f.eventlog.Channel("c")
+	for _, g := range f.Groups(ch) {
+		if active, offline := g.Size(); active != 0 || offline != 1 || keys[g.Key()] {
+			t.Errorf("group %+v: %d active and %d offline", g.Key(), active, offline)
+		}
+		keys[g.Key()] = true
+	}
+	n := f.Count(ch)
+	f.stop()
+	db := f.raw()
+	until(t, db, n, "SELECT COUNT(*) FROM Subscriptions")
+	until(t, db, n, "SELECT COUNT(*) FROM Consumers")
+	t.Logf("%d durables are left, %d requests were refused", n, rejected.Load())
 }

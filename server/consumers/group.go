@@ -4,8 +4,8 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
-	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/nats-eventstore/nats-eventstore/server/eventlog"
@@ -31,7 +31,11 @@ type Group struct {
 	// wake tells the group's goroutine that there may be something to send. It has one slot and carries no data.
 	wake chan struct{}
 
-	stop func() // ends its goroutine; nil: it has none. Guarded by Consumers.mu
+	size atomic.Int32 // how many members it has, whatever their phase, as of the last touch
+
+	// Guarded by Consumers.mu.
+	stop     func() // ends its goroutine; nil: it has none
+	reserved int    // requests to join it that are under way
 
 	mu     sync.Mutex // guards what follows
 	state  state
@@ -84,6 +88,7 @@ func (g *Group) signal() {
 
 // touch has what changed written soon. The caller holds g.mu.
 func (g *Group) touch() {
+	g.size.Store(int32(g.state.size()))
 	if !g.queued && g.state.changed.any() {
 		g.queued = true
 		g.written(g)
@@ -183,6 +188,3 @@ func (g *Group) describe(m *Member) Status {
 		IsStalled:    m.stalled(),
 	}
 }
-
-// holds reports whether the member is active. The caller holds g.mu.
-func (g *Group) holds(m *Member) bool { return slices.Contains(g.state.members, m) }

@@ -85,3 +85,6 @@ func (m *Member) Describe(what string) string {
 	return fmt.Sprintf("[Client:%s] %s %ssubscription, subject=%s, inbox=%s,%s subid=%d",
 		m.state.ClientID, what, kind, m.group.ch.Name(), m.state.Inbox, name, m.state.ID)
 }
+
+// behind reports whether the member must first be sent again what it holds: new messages come after that.
+func (m *Member) behind() bool { return m.resuming || m.recovered }

@@ -119,86 +119,108 @@ func (c *Consumers) Join(ctx context.Context, r Request, joined func(*Member)) (
 
 // prepare adds a member to its group in memory. It is sent nothing until it is active.
 func (c *Consumers) prepare(ctx context.Context, r *Request) (*Member, error) {
-	ch, key := r.Channel, r.key()
-	first, from, started := uint64(0), "", false
+	key := r.key()
+	after, from, known := uint64(0), "", false
 	for {
-		c.mu.Lock()
-		if !started && c.groupOf(ch, key) == nil {
-			c.mu.Unlock()
-			var err error
-			if first, from, err = r.startAfter(ctx); err != nil { // asks the database
+		g, others, err := c.reserve(r.Channel, key, known, after)
+		if err != nil {
+			return nil, err
+		}
+		if g == nil { // it would be a new one
+			if after, from, err = r.startAfter(ctx); err != nil { // asks the database
 				return nil, err
 			}
-			started = true
+			known = true
 			continue
 		}
-		m, err := c.add(r, key, first, from)
-		c.mu.Unlock()
-		return m, err
+		m, err := c.add(g, r, others, from)
+		c.release(g)
+		if m != nil || err != nil {
+			return m, err
+		}
 	}
 }
 
-func (c *Consumers) groupOf(ch *eventlog.Channel, key Key) *Group {
-	if own := c.channels[ch]; own != nil {
-		return own.keyed[key]
-	}
-	return nil
-}
-
-// add is the caller's, who holds c.mu. The group begins after the sequence if it is a new one.
-func (c *Consumers) add(r *Request, key Key, after uint64, from string) (*Member, error) {
-	ch := r.Channel
+// reserve returns the group of a request and the number of other subscriptions of the channel, and has both stay until
+// release. A group that is absent is made if its position is known; else it is nil.
+func (c *Consumers) reserve(ch *eventlog.Channel, key Key, known bool, after uint64) (g *Group, others int, err error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
 	if c.eventlog.Channel(ch.Name()) != ch {
-		return nil, ErrChannelDeleted
+		return nil, 0, ErrChannelDeleted
 	}
 	own := c.of(ch)
 	if own.retiring {
-		return nil, ErrChannelDeleted
+		return nil, 0, ErrChannelDeleted
 	}
 	if err := own.refused[key]; err != nil {
-		return nil, err
+		return nil, 0, err
 	}
-	g, joined := own.keyed[key], "Added member to"
-	if g == nil {
-		g, joined = c.newGroup(ch, key), "Started new"
+	if g = own.keyed[key]; g == nil {
+		if !known {
+			return nil, 0, nil
+		}
+		g = c.newGroup(ch, key)
 		g.state.lastSent = after
-		from = ", sending " + from
-	} else {
-		from = ""
+		own.attach(g)
 	}
-	subscribed := 0
-	limit := ch.Limits().MaxSubscriptions
-	if limit > 0 {
-		for other := range own.groups { // asks each group
-			active, offline := other.Size()
-			subscribed += active + offline
+	others = own.reserved
+	if ch.Limits().MaxSubscriptions > 0 {
+		for other := range own.groups {
+			others += int(other.size.Load())
 		}
 	}
+	own.reserved++
+	g.reserved++
+	return g, others, nil
+}
+
+// release ends what reserve began, and removes a group that nobody has joined.
+func (c *Consumers) release(g *Group) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	own := c.channels[g.ch]
+	own.reserved--
+	if g.reserved--; g.reserved == 0 && g.size.Load() == 0 {
+		own.detach(g)
+	}
+}
+
+// add adds a member to a group, or returns nil if the group has ended.
+func (c *Consumers) add(g *Group, r *Request, others int, from string) (*Member, error) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	resume := g.state.offline != nil
-	if resume {
-		joined = "Resumed"
+	if g.state.ended {
+		return nil, nil
 	}
+	joined, resume := "Added member to", g.state.offline != nil
+	switch {
+	case resume:
+		joined, from = "Resumed", ""
+	case g.state.id == 0:
+		joined, from = "Started new", ", sending "+from
+	default:
+		from = ""
+	}
+	limit := g.ch.Limits().MaxSubscriptions
 	switch {
 	case !g.state.queue && len(g.state.members)+len(g.state.joining) > 0:
 		return nil, ErrDuplicateDurable
-	case limit > 0 && !resume && subscribed >= limit:
+	case limit > 0 && !resume && others >= limit:
 		return nil, ErrTooManySubs
 	}
 	m := &Member{group: g, client: r.Client, joined: joined, from: from, state: &spb.SubState{
 		ClientID:      r.Client.ID(),
-		QGroup:        key.Queue,
+		QGroup:        g.key.Queue,
 		Inbox:         r.Inbox,
 		AckInbox:      r.AckInbox,
 		MaxInFlight:   r.MaxInFlight,
 		AckWaitInSecs: r.AckWaitInSecs,
-		DurableName:   key.Durable, // a queue group's is in its name
+		DurableName:   g.key.Durable, // a queue group's is in its name
 		IsDurable:     r.DurableName != "" || g.state.durable,
 	}}
 	g.state.join(m, c.store.NewSubscriptionID, now())
 	c.clamp(m)
-	own.attach(g)
 	g.touch()
 	return m, nil
 }
@@ -214,26 +236,26 @@ func (c *Consumers) clamp(m *Member) {
 }
 
 // undo takes a member back that is not on record in time. Whatever was written of it is removed.
-func (c *Consumers) undo(m *Member) {
+func (c *Consumers) undo(m *Member) { c.take(m, false) }
+
+// take takes a member out of its group, and says what that meant for the group, and whether others remain.
+func (c *Consumers) take(m *Member, unsubscribe bool) (end departure, remain bool) {
 	g := m.group
-	c.mu.Lock()
-	defer c.mu.Unlock()
 	g.mu.Lock()
-	end := g.state.leave(m, false, now())
+	end = g.state.leave(m, unsubscribe, now())
+	remain = len(g.state.members)+len(g.state.joining) > 0
 	g.touch()
 	g.mu.Unlock()
-	c.finish(g, end)
-}
-
-// finish does what a leave means for the group. The caller holds c.mu.
-func (c *Consumers) finish(g *Group, end departure) {
 	if end != ended {
 		g.signal()
-		return
+		return end, remain
 	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
 	if own := c.channels[g.ch]; own != nil {
 		own.detach(g)
 	}
+	return end, remain
 }
 
 // Leave takes a member out of its group. A durable group that loses its last member stays, with the member's messages, unless
@@ -242,17 +264,12 @@ func (c *Consumers) finish(g *Group, end departure) {
 func (c *Consumers) Leave(ctx context.Context, m *Member, unsubscribe bool) error {
 	g := m.group
 	c.mu.Lock()
-	if !c.unindex(m) {
-		c.mu.Unlock()
+	indexed := c.unindex(m)
+	c.mu.Unlock()
+	if !indexed {
 		return nil
 	}
-	g.mu.Lock()
-	end := g.state.leave(m, unsubscribe, now())
-	g.touch()
-	remain := len(g.state.members)+len(g.state.joining) > 0
-	g.mu.Unlock()
-	c.finish(g, end)
-	c.mu.Unlock()
+	end, remain := c.take(m, unsubscribe)
 	g.ch.Touch()
 
 	done, what := "Removed", "delete"

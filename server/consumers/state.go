@@ -95,6 +95,15 @@ func (s *state) all() []*Member {
 	return all
 }
 
+// size returns the number of members, whatever their phase.
+func (s *state) size() int {
+	n := len(s.members) + len(s.joining)
+	if s.offline != nil {
+		n++
+	}
+	return n
+}
+
 // join adds a member that is not on record yet. It takes over the subscription of an offline one: its ID, and its messages,
 // which are due at once.
 func (s *state) join(m *Member, newID func() uint64, now time.Duration) {
@@ -229,7 +238,7 @@ func (s *state) resent(m *Member, seq uint64, now time.Duration) uint32 {
 func (s *state) pick(redelivery bool) *Member {
 	best, first, head := -1, -1, -1
 	for i, m := range s.members {
-		if !m.reachable() {
+		if !m.reachable() || !redelivery && m.behind() {
 			continue
 		}
 		if head < 0 {
@@ -264,7 +273,7 @@ func (s *state) pick(redelivery bool) *Member {
 func (s *state) window() int {
 	n := 0
 	for _, m := range s.members {
-		if m.reachable() {
+		if m.reachable() && !m.behind() {
 			n += max(0, m.window())
 		}
 	}
