@@ -5,6 +5,10 @@ import (
 	"testing"
 	"testing/synctest"
 	"time"
+
+	googleproto "google.golang.org/protobuf/proto"
+
+	eventstorev1 "github.com/nats-eventstore/nats-eventstore/proto/eventstore/v1"
 )
 
 // Its clock is not real: time passes when all sleep.
@@ -58,4 +62,28 @@ func TestPacing(t *testing.T) {
 			t.Errorf("without publishers any more, replays waited %v", took)
 		}
 	})
+}
+
+// A batch that stores nothing takes no commit, and would make the next ones look slow.
+func TestPacingWatchesCommits(t *testing.T) {
+	t.Parallel()
+	events, err := NewEvents([]EventBlock{{Channels: []string{"eventstore.>"}}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	f := setup{options: Options{Events: events}}.open(t)
+	watched := func() bool { return f.pace.last.Swap(0) != 0 }
+	if r := <-f.submit("eventstore.c", event(t, "one")); r.Err != nil || !watched() {
+		t.Errorf("the commit of an event is not watched: %+v", r)
+	}
+	if r := <-f.submit("eventstore.c", event(t, "one")); !r.Duplicate || watched() {
+		t.Errorf("a duplicate is watched: %+v", r)
+	}
+	late, err := googleproto.Marshal(&eventstorev1.Event{EventType: "T", AggregateId: "a", EventVersion: 7})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if r := <-f.submit("eventstore.c", late); r.Err == nil || watched() {
+		t.Errorf("a refusal is watched: %+v", r)
+	}
 }
