@@ -102,7 +102,7 @@ func New(store *stores.Store, log *eventlog.Log, send Sender, o Options, m Metri
 // timeout, and Run returns.
 func (c *Consumers) Run(ctx context.Context) {
 	c.mu.Lock()
-	c.delivery = ctx //nolint:containedctx // its end is that of goroutines that start later
+	c.delivery = ctx
 	for _, ch := range c.channels {
 		for g := range ch.groups {
 			if active, _ := g.Size(); active > 0 {
@@ -116,7 +116,8 @@ func (c *Consumers) Run(ctx context.Context) {
 	var writer sync.WaitGroup
 	writer.Go(func() { c.positions.run(writing) })
 	<-ctx.Done()
-	c.mu.Lock() // so that no group starts from here on
+	c.mu.Lock()
+	c.delivery = nil // no group starts from here on
 	c.mu.Unlock()
 	c.groups.Wait()
 	stop()

@@ -59,10 +59,10 @@ func (d *delivery) run(ctx context.Context) {
 		case <-d.cursor.Ready():
 		}
 		err := d.recoverDue(ctx, toHolder)
+		var again, progress bool
 		if err == nil {
-			err = d.redeliver(ctx, toHolder)
+			again, err = d.redeliver(ctx, toHolder)
 		}
-		progress := false
 		if err == nil {
 			clear(toHolder)
 			progress, err = d.deliver()
@@ -78,7 +78,7 @@ func (d *delivery) run(ctx context.Context) {
 			timer.Reset(readRetry)
 			failing = true
 			continue
-		case failing && progress:
+		case failing && (again || progress):
 			g.log.Info("Reading messages works again", "channel", g.ch.Name())
 			failing = false
 		}
@@ -180,8 +180,8 @@ func (g *Group) sendNew(msgs []stores.Message) int {
 }
 
 // redeliver sends the messages whose ack timed out, whatever MaxInFlight is. After a start of the server they go to the
-// members that had them, since these may be about to acknowledge them.
-func (d *delivery) redeliver(ctx context.Context, toHolder map[*Member]bool) error {
+// members that had them, since these may be about to acknowledge them. It reports whether there were any.
+func (d *delivery) redeliver(ctx context.Context, toHolder map[*Member]bool) (some bool, err error) {
 	g := d.g
 	g.mu.Lock()
 	all := g.state.takeDue(now())
@@ -196,12 +196,12 @@ func (d *delivery) redeliver(ctx context.Context, toHolder map[*Member]bool) err
 			g.mu.Lock()
 			g.state.dueNow(all, now())
 			g.mu.Unlock()
-			return err
+			return some, err
 		}
 		g.resend(chunk, msgs, toHolder)
-		all = all[len(chunk):]
+		all, some = all[len(chunk):], true
 	}
-	return nil
+	return some, nil
 }
 
 // perLookup returns how many messages of about the average size one look-up takes.

@@ -107,7 +107,6 @@ type table struct {
 	subs      map[uint64]spb.SubState
 	rows      map[uint64]stores.PositionRow
 	parts     map[uint64]map[uint64][]stores.Run
-	converted int
 }
 
 func (d *table) clone() *table {

@@ -11,6 +11,9 @@ import (
 	"github.com/nats-eventstore/nats-eventstore/stores"
 )
 
+// stopGrace bounds the last write if the database was unavailable before.
+const stopGrace = time.Second
+
 // saver is what positions needs of the store.
 type saver interface {
 	SaveConsumers(ctx context.Context, changes stores.ConsumerChanges) error
@@ -110,16 +113,20 @@ func (p *positions) run(ctx context.Context) {
 		select {
 		case <-ctx.Done():
 		case <-tick.C:
-			p.write(ctx)
+			p.write(ctx, p.timeout)
 		case <-p.wake:
-			p.write(ctx)
+			p.write(ctx, p.timeout)
 		}
 	}
 	p.mu.Lock()
 	p.stopped = true
 	clear(p.refused)
+	timeout := p.timeout
+	if p.lastErr != nil {
+		timeout = min(timeout, stopGrace)
+	}
 	p.mu.Unlock()
-	p.write(context.WithoutCancel(ctx))
+	p.write(context.WithoutCancel(ctx), timeout)
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	for _, all := range p.waiters {
@@ -139,15 +146,15 @@ type batch struct {
 	waiters []*waiter
 }
 
-// write writes what there is to write.
-func (p *positions) write(ctx context.Context) {
+// write writes what there is to write, within the time.
+func (p *positions) write(ctx context.Context, timeout time.Duration) {
 	p.writing.Lock()
 	defer p.writing.Unlock()
 	all := p.take()
 	if len(all) == 0 {
 		return
 	}
-	ctx, cancel := context.WithTimeout(ctx, p.timeout)
+	ctx, cancel := context.WithTimeout(ctx, timeout)
 	defer cancel()
 	p.saveOrSplit(ctx, all)
 }
@@ -299,10 +306,8 @@ func (p *positions) drop(groups []*Group) {
 	}
 }
 
-// flush writes what there is to write, before run.
+// flush writes what there is to write, before run. That may be all groups of an earlier release.
 func (p *positions) flush(ctx context.Context) error {
-	ctx, cancel := context.WithTimeout(ctx, p.timeout)
-	defer cancel()
 	all := p.take()
 	err := p.save(ctx, all)
 	if err != nil && isRefusal(err) {

@@ -58,7 +58,7 @@ func TestRefusedGroupIsAlone(t *testing.T) {
 	db := &refusing{refused: map[uint64]bool{17: true}, err: errors.New("no")}
 	p := newPositions(db, &Options{Interval: rarely, StoreTimeout: time.Minute}, newSink(), slog.New(slog.NewTextHandler(&log, nil)))
 	groups := many(p, 40)
-	p.write(t.Context())
+	p.write(t.Context(), time.Minute)
 	slices.Sort(db.saved)
 	if len(db.saved) != 39 || slices.Contains(db.saved, 17) {
 		t.Errorf("saved %v", db.saved)
@@ -68,14 +68,14 @@ func TestRefusedGroupIsAlone(t *testing.T) {
 	}
 	groups[0].ack(groups[0].state.members[0], 1)
 	calls := db.calls
-	p.write(t.Context())
+	p.write(t.Context(), time.Minute)
 	if db.calls != calls+1 {
 		t.Errorf("%d transactions for the change of another group", db.calls-calls)
 	}
 	result := make(chan error)
 	go func() { result <- p.wait(t.Context(), groups[16]) }()
 	<-p.wake
-	p.write(t.Context())
+	p.write(t.Context(), time.Minute)
 	if err := <-result; err == nil || !strings.Contains(err.Error(), "no") {
 		t.Errorf("a request of the group: %v", err)
 	}
@@ -85,7 +85,7 @@ func TestRefusedGroupIsAlone(t *testing.T) {
 	db.refused = nil
 	go func() { result <- p.wait(t.Context(), groups[16]) }()
 	<-p.wake
-	p.write(t.Context())
+	p.write(t.Context(), time.Minute)
 	if err := <-result; err != nil || !slices.Contains(db.saved, 17) {
 		t.Errorf("when the database takes it: %v", err)
 	}
@@ -102,18 +102,18 @@ func TestUnavailableDatabase(t *testing.T) {
 	result := make(chan error)
 	go func() { result <- p.wait(ctx, g) }()
 	<-p.wake
-	p.write(t.Context())
-	p.write(t.Context())
+	p.write(t.Context(), time.Minute)
+	p.write(t.Context(), time.Minute)
 	cancel()
 	if err := <-result; !errors.Is(err, stores.ErrUnavailable) || !errors.Is(err, context.Canceled) {
 		t.Errorf("a request whose time is over: %v", err)
 	}
 	db.refused = nil
-	p.write(t.Context())
+	p.write(t.Context(), time.Minute)
 	if !slices.Equal(db.saved, []uint64{1}) {
 		t.Errorf("saved %v", db.saved)
 	}
-	p.write(t.Context())
+	p.write(t.Context(), time.Minute)
 	if db.calls != 3 {
 		t.Errorf("%d transactions, the last one for nothing", db.calls)
 	}
@@ -126,7 +126,7 @@ func TestUnavailableDatabase(t *testing.T) {
 	g.ack(g.state.members[0], 1)
 	go func() { result <- p.wait(t.Context(), g) }()
 	<-p.wake
-	p.write(t.Context())
+	p.write(t.Context(), time.Minute)
 	if err := <-result; !errors.Is(err, stores.ErrFenced) {
 		t.Errorf("fenced: %v", err)
 	}
@@ -164,7 +164,7 @@ func BenchmarkFlush(b *testing.B) {
 				g.state.sent(m, seq+1, 0)
 			}
 			g.touch()
-			p.write(b.Context())
+			p.write(b.Context(), time.Minute)
 			first := db.parts
 			db.parts, db.runs = 0, 0
 			seq := uint64(0)
@@ -174,7 +174,7 @@ func BenchmarkFlush(b *testing.B) {
 					g.ack(m, seq)
 					g.state.sent(m, seq, 0)
 				}
-				p.write(b.Context())
+				p.write(b.Context(), time.Minute)
 			}
 			b.ReportMetric(float64(first), "parts/all")
 			b.ReportMetric(float64(db.parts)/float64(b.N), "parts/op")
