@@ -104,9 +104,9 @@ func shrink(history []step) []step {
 
 // table is the database.
 type table struct {
-	subs      map[uint64]spb.SubState
-	rows      map[uint64]stores.PositionRow
-	parts     map[uint64]map[uint64][]stores.Run
+	subs  map[uint64]spb.SubState
+	rows  map[uint64]stores.PositionRow
+	parts map[uint64]map[uint64][]stores.Run
 }
 
 func (d *table) clone() *table {
