@@ -103,6 +103,14 @@ func TestWindowWithoutSizes(t *testing.T) {
 	if got := w.view(info, limits); got != want {
 		t.Errorf("%+v, want %+v", got, want)
 	}
+	// Once they are gone from the database, it does not matter that the share was wrong.
+	w.pruned(90, 90, 500)
+	full := stores.ChannelInfo{First: 91, Last: 101, Msgs: 11, Bytes: 510}
+	w.enforce(full, limits, func(seq uint64) (int, uint64, bool) { return 20, seq + 1, seq < 101 })
+	if got, want := w.view(full, limits), (stores.ChannelInfo{First: 92, Last: 101, Msgs: 10, Bytes: 490}); got != want {
+		t.Errorf("%+v after a removal, want %+v", got, want)
+	}
+	w.first, w.msgs, w.bytes = 91, 90, 900
 	limits.MaxBytes = 50
 	if first, kept := w.enforce(info, limits, unknown); first != 91 || kept {
 		t.Errorf("limits of bytes without sizes: from %d, %v", first, kept)
