@@ -7,7 +7,7 @@ import (
 	"testing/synctest"
 )
 
-// Who waits is served first come first served, also before who does not want to wait; a message larger than the bound passes
+// Callers that wait are served in order, and before one that does not want to wait. A message larger than the bound passes
 // when nothing is held.
 func TestAdmissionIsFair(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
@@ -33,7 +33,7 @@ func TestAdmissionIsFair(t *testing.T) {
 		a.Release(4)
 		synctest.Wait()
 		if len(large)+len(small) > 0 || a.TryAcquire(1) {
-			t.Error("somebody is served before who waits longer")
+			t.Error("a caller is served before one that has waited longer")
 		}
 		a.Release(6)
 		if err := <-large; err != nil {
@@ -58,7 +58,7 @@ func TestAdmissionIsFair(t *testing.T) {
 	})
 }
 
-// Who gives up leaves nothing behind, and lets those behind pass.
+// A caller that gives up lets those behind it pass, and holds nothing.
 func TestAdmissionEndsWithItsContext(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		a := NewAdmission(10)

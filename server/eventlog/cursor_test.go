@@ -221,7 +221,7 @@ func TestCursorAfterAnError(t *testing.T) {
 	}
 }
 
-// Who waits for a channel that is deleted is told so.
+// A reader learns that its channel was deleted.
 func TestCursorOfADeletedChannel(t *testing.T) {
 	t.Parallel()
 	f := setup{}.open(t)

@@ -141,7 +141,7 @@ func (s *stalled) CreateChannels(ctx context.Context, names []string) ([]*stores
 	return s.channelStore.CreateChannels(ctx, names)
 }
 
-// Channels that are being created delay nobody but who waits for them, and those that wait are created together.
+// Creating a channel delays only its own messages. Channels that wait are created together.
 func TestCreationDelaysNobody(t *testing.T) {
 	t.Parallel()
 	s := &stalled{began: make(chan []string, 10), release: make(chan struct{})}
@@ -179,7 +179,7 @@ func TestCreationDelaysNobody(t *testing.T) {
 	}
 }
 
-// Who gives up waiting for a channel does not give up for others.
+// A caller that gives up waiting for a channel takes it away from nobody.
 func TestOpenIsNotCancelledForOthers(t *testing.T) {
 	t.Parallel()
 	s := &stalled{began: make(chan []string, 10), release: make(chan struct{})}

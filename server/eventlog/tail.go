@@ -8,7 +8,7 @@ import (
 	"github.com/nats-eventstore/nats-eventstore/stores"
 )
 
-// Bounds of one channel's tail: enough that live subscribers, who are some batches behind at
+// Bounds of one channel's tail: enough that live subscribers, which are some batches behind at
 // most, need no query.
 const (
 	tailMsgs  = 4096
@@ -62,7 +62,7 @@ func (a *tails) forget(t *tail, upTo uint64) {
 	a.used -= t.forget(upTo)
 }
 
-// remove drops the tail of a channel that is no more.
+// remove drops the tail of a deleted channel.
 func (a *tails) remove(t *tail) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
@@ -185,8 +185,8 @@ func (t *tail) sizeOf(seq uint64) (bytes int, next uint64, ok bool) {
 	return len(t.msgs[i].Data), seq + 1, true
 }
 
-// within returns the first messages, of no more than a number of bytes but at least one, and lets go of the others: who takes
-// long over the first would keep them in memory for nothing.
+// within returns the first messages, of no more than a number of bytes but at least one, and lets go of the others: a reader
+// that takes long over the first ones would keep them in memory for nothing.
 func within(msgs []stores.Message, bytes int) []stores.Message {
 	for i, m := range msgs {
 		if bytes -= len(m.Data); bytes < 0 && i > 0 {

@@ -118,9 +118,8 @@ func (w *writer) probe(ctx context.Context) error {
 	return w.store.RenewLease(ctx)
 }
 
-// adapt bounds the next batch such that it takes a small part of the timeout, however slow the database is, since one that
-// takes all of it stores nothing; and about longBatch at most, since that is how long a message on another channel waits
-// for it.
+// adapt bounds the next batch. However slow the database is, a batch should take a small part of the timeout, since one that
+// takes all of it stores nothing, and longBatch at most, since that is how long a message on another channel waits for it.
 func (w *writer) adapt(messages int, took time.Duration) {
 	long := min(w.timeout/4, longBatch)
 	switch {
