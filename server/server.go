@@ -1,10 +1,5 @@
-// Package server speaks the NATS Streaming protocol over an embedded or external NATS server, and keeps
-// its messages in a SQL store.
-//
-// Data flows one way: a published message is decoded and validated (publish.go), committed together
-// with others (writer.go), kept for live subscribers (tail.go), sent by the goroutine of each
-// group of subscribers (delivery.go), and acknowledged (group.go). Clients and subscriptions come and go
-// through requests (connect.go, subscribe.go, membership.go).
+// Package server runs the server: it stands by, leads, and serves clients for a term of the lease. It wires packages that know
+// only what is below them; see docs/architecture.md.
 package server
 
 import (
@@ -13,46 +8,51 @@ import (
 	"fmt"
 	"log/slog"
 	"runtime"
+	"sync/atomic"
+	"time"
 
 	"github.com/nats-io/nuid"
 
+	"github.com/nats-eventstore/nats-eventstore/server/config"
+	"github.com/nats-eventstore/nats-eventstore/server/lease"
+	"github.com/nats-eventstore/nats-eventstore/server/monitor"
+	"github.com/nats-eventstore/nats-eventstore/server/natsconn"
+	"github.com/nats-eventstore/nats-eventstore/server/stan"
 	"github.com/nats-eventstore/nats-eventstore/stores"
 )
 
-// Run starts the server and serves clients until ctx ends, which is no error. While another
-// server holds the database's lease it waits as standby; when it loses the lease it steps down to
-// standby again. An error has been written to the log.
-func Run(ctx context.Context, o Options) error {
+// releaseTimeout bounds how long a server that stops tries to give up the lease. Where it fails, the lease expires.
+const releaseTimeout = 2 * time.Second
+
+// Run starts the server and serves clients until ctx ends, which is not an error. While another server holds the lease of the
+// database it stands by; when it loses the lease it steps down to standby. An error has been written to the log.
+func Run(ctx context.Context, o config.Options) error {
 	if err := o.Validate(); err != nil {
 		return err
 	}
-	natsLog, log := newLoggers(&o)
+	natsLog, log := natsconn.NewLoggers(o.NATS, o.Debug, o.Trace, o.SyslogName)
 	err := run(ctx, &o, natsLog, log)
-	if err != nil && ctx.Err() == nil {
+	switch {
+	case err == nil:
+		return nil
+	case ctx.Err() == nil:
 		log.Error("Failed to start: " + err.Error())
-		return err
-	}
-	if err != nil {
+	default:
 		log.Error("Stopping: " + err.Error())
-		return err
 	}
-	return nil
+	return err
 }
 
-func run(ctx context.Context, o *Options, natsLog *natsLogger, log *slog.Logger) (err error) {
+func run(ctx context.Context, o *config.Options, natsLog *natsconn.Logger, log *slog.Logger) (err error) {
 	id := nuid.Next()
-	log.Info(fmt.Sprintf("Starting nats-streaming-server[%s] version %s", o.ClusterID, Version))
+	log.Info(fmt.Sprintf("Starting nats-streaming-server[%s] version %s", o.ClusterID, config.Version))
 	log.Info("ServerID: " + id)
 	log.Info("Go version: " + runtime.Version())
 	for _, n := range o.Notices {
 		log.Info(n)
 	}
 
-	events, err := newEventBlocks(o.Events)
-	if err != nil {
-		return err
-	}
-	ns, err := startNATS(o, natsLog)
+	ns, err := natsconn.StartServer(o.NATSOptions(), natsLog)
 	if err != nil {
 		return err
 	}
@@ -62,8 +62,11 @@ func run(ctx context.Context, o *Options, natsLog *natsLogger, log *slog.Logger)
 	}()
 	stopSignals := handleSignals(o, ns, natsLog, log)
 	defer stopSignals()
-	mon := newMonitor(o, id, log)
-	mon.register(ns)
+	mon := monitor.New(monitor.Options{
+		ServerID: id, ClusterID: o.ClusterID, Version: config.Version, FTGroup: o.FTGroup != "", External: o.NATSURL != "",
+		Store: o.Store, Limits: o.Limits, LeaseExpiry: lease.Expiry,
+	}, log)
+	mon.Register(ns)
 	o.Store.Logger = log
 	store, err := stores.Open(ctx, o.Store)
 	if err != nil {
@@ -72,58 +75,86 @@ func run(ctx context.Context, o *Options, natsLog *natsLogger, log *slog.Logger)
 	defer store.Close()
 	log.Info("Message store is SQL")
 	log.Info("Database is " + o.Store.Driver)
-	for _, line := range o.Limits.table() {
+	for _, line := range o.Limits.Table() {
 		log.Info(line)
 	}
-
 	for i := range o.Routes {
-		log.Info(o.Routes[i].describe())
+		log.Info(o.Routes[i].Describe())
 	}
 
-	c, err := connect(o, ns, log)
+	conns, err := natsconn.Connect(o.NATSOptions(), ns, config.HasStreams(o.Routes), log)
 	if err != nil {
 		return err
 	}
-	defer c.close()
-	if err := checkPayload(c.send.MaxPayload(), store.ValueLimit(), log); err != nil {
+	defer conns.Close()
+	if err := checkPayload(conns.Send.MaxPayload(), store.ValueLimit(), log); err != nil {
 		return err
 	}
-
-	ctx, stopAPI, err := serveAPI(ctx, o, mon)
+	s := &server{opts: o, id: id, store: store, conns: conns, monitor: mon, log: log}
+	ctx, stopAPI, err := s.serveAPI(ctx)
 	if err != nil {
 		return err
 	}
 	defer func() { err = errors.Join(err, stopAPI()) }()
+	return s.lead(ctx)
+}
 
+// server is what lives as long as the process.
+type server struct {
+	opts    *config.Options
+	id      string
+	store   *stores.Store
+	conns   *natsconn.Conns
+	monitor *monitor.Monitor
+	log     *slog.Logger
+
+	active atomic.Pointer[term] // nil while this server does not serve clients
+}
+
+// lead stands by and serves in turns until ctx ends, or something happens that no other term can mend.
+func (s *server) lead(ctx context.Context) error {
+	standby := &lease.Standby{
+		Store: s.store, ID: s.id, Waiting: s.monitor.Standby, Able: s.conns.General.IsConnected, Log: s.log,
+	}
 	// Until the database was reached once, it being unavailable is an error of the start; afterwards it is waited for.
 	for reached := false; ; reached = true {
-		err := acquireLease(ctx, store, id, reached, mon.standby, log)
+		err := standby.Acquire(ctx, reached)
 		if ctx.Err() != nil {
-			return nil // stopped while standby
+			return nil // stopped while standing by
 		}
 		if err == nil {
-			err = ensureAlone(ctx, o, c.general)
+			err = stan.EnsureAlone(ctx, s.opts.DiscoverPrefix, s.opts.ClusterID, s.conns.General)
 		}
 		if err == nil {
-			log.Info("Server is active")
-			err = serve(ctx, o, events, store, c, mon, log)
+			s.log.Info("Server is active")
+			err = s.serve(ctx)
 		}
 		switch {
 		case errors.Is(err, stores.ErrFenced):
-			log.Warn("Another server took over the database, stepping down", "error", err)
-			mon.standby()
+			s.log.Warn("Another server took over the database, stepping down", "error", err)
+			s.monitor.Standby()
+		case errors.Is(err, stan.ErrNoNATS) && ctx.Err() == nil:
+			s.log.Warn("NATS is away, standing by", "error", err)
+			s.monitor.Standby()
+			if err := s.release(ctx); err != nil {
+				s.log.Warn("Failed to give up the lease, which expires", "error", err)
+			}
 		case errors.Is(err, stores.ErrUnavailable) && reached && ctx.Err() == nil:
-			log.Warn("The database is unavailable, standing by", "error", err)
-			mon.standby()
+			s.log.Warn("The database is unavailable, standing by", "error", err)
+			s.monitor.Standby()
 		default:
 			if ctx.Err() != nil && errors.Is(err, context.Canceled) {
 				err = nil // stopped before it served
 			}
-			log.Info("Shutting down.")
-			mon.stopping(err)
-			release, cancel := context.WithTimeout(context.WithoutCancel(ctx), o.StoreTimeout)
-			defer cancel()
-			return errors.Join(err, store.ReleaseLease(release))
+			s.log.Info("Shutting down.")
+			s.monitor.Stopping(err)
+			return errors.Join(err, s.release(ctx))
 		}
 	}
+}
+
+func (s *server) release(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), releaseTimeout)
+	defer cancel()
+	return s.store.ReleaseLease(ctx)
 }

@@ -7,10 +7,13 @@ import (
 	"sync"
 
 	natsd "github.com/nats-io/nats-server/v2/server"
+
+	"github.com/nats-eventstore/nats-eventstore/server/config"
+	"github.com/nats-eventstore/nats-eventstore/server/natsconn"
 )
 
 // handleSignals serves Reopen and Reload on a goroutine of its own, until what it returns is called.
-func handleSignals(o *Options, ns *natsd.Server, natsLog *natsLogger, log *slog.Logger) (stop func()) {
+func handleSignals(o *config.Options, ns *natsd.Server, natsLog *natsconn.Logger, log *slog.Logger) (stop func()) {
 	done := make(chan struct{})
 	var serving sync.WaitGroup
 	serving.Go(func() {
@@ -19,8 +22,8 @@ func handleSignals(o *Options, ns *natsd.Server, natsLog *natsLogger, log *slog.
 			case <-done:
 				return
 			case <-o.Reopen:
-				switch err := natsLog.reopen(); {
-				case errors.Is(err, errNoLogFile):
+				switch err := natsLog.Reopen(); {
+				case errors.Is(err, natsconn.ErrNoLogFile):
 					log.Info("File log re-open ignored, not a file logger")
 				case err != nil:
 					log.Error(err.Error())
@@ -46,7 +49,7 @@ func handleSignals(o *Options, ns *natsd.Server, natsLog *natsLogger, log *slog.
 
 // reload applies the configuration of the embedded NATS server again. Options of the streaming part are read at the start
 // only; that they are still valid is checked.
-func reload(o *Options, ns *natsd.Server, natsLog *natsLogger) error {
+func reload(o *config.Options, ns *natsd.Server, natsLog *natsconn.Logger) error {
 	if o.NATS.ConfigFile == "" || o.Reread == nil {
 		return errors.New("can only reload a configuration file (-c)")
 	}
@@ -55,7 +58,7 @@ func reload(o *Options, ns *natsd.Server, natsLog *natsLogger) error {
 		return err
 	}
 	// The key of the own connections is that of the start: they stay.
-	if err := o.Login.admit(now.NATS); err != nil {
+	if err := o.Login.Admit(now.NATS); err != nil {
 		return err
 	}
 	now.NATS.NoSigs = true
@@ -64,7 +67,7 @@ func reload(o *Options, ns *natsd.Server, natsLog *natsLogger) error {
 	if err := ns.ReloadOptions(now.NATS); err != nil {
 		return fmt.Errorf("NATS server: %w", err)
 	}
-	natsLog.open(forLog)
+	natsLog.Open(forLog)
 	if !forLog.NoLog {
 		ns.SetLoggerV2(natsLog, forLog.Debug, forLog.Trace, forLog.TraceVerbose)
 	}

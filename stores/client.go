@@ -34,3 +34,31 @@ func (s *Store) DeleteClient(ctx context.Context, id string) error {
 	}
 	return nil
 }
+
+// SaveClients adds or replaces clients, and removes those of some IDs, in one transaction. It tries until ctx ends.
+func (s *Store) SaveClients(ctx context.Context, put []*spb.ClientInfo, deleted []string) error {
+	rows := make([][]byte, len(put))
+	for i, info := range put {
+		var err error
+		if rows[i], err = info.Marshal(); err != nil {
+			return fmt.Errorf("encode client %q: %w", info.ID, err)
+		}
+	}
+	err := s.write(ctx, func(t *transaction) error {
+		for _, id := range deleted {
+			if _, err := t.exec(ctx, s.text.deleteClient, id); err != nil {
+				return err
+			}
+		}
+		for i, info := range put {
+			if _, err := t.exec(ctx, s.text.putClient, info.ID, info.HbInbox, rows[i]); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+	if err != nil {
+		return fmt.Errorf("save %d clients and delete %d: %w", len(put), len(deleted), err)
+	}
+	return nil
+}

@@ -12,7 +12,7 @@ import (
 	"strings"
 	"syscall"
 
-	"github.com/nats-eventstore/nats-eventstore/server"
+	"github.com/nats-eventstore/nats-eventstore/server/offline"
 )
 
 // command is something else to do than to serve: the first argument names it. It takes flags of its own, and those of
@@ -39,7 +39,7 @@ func runCommand(name string, args []string) int {
 	case errors.Is(err, flag.ErrHelp):
 		fmt.Print(commands[name].usage)
 		return 0
-	case errors.Is(err, server.ErrFindings):
+	case errors.Is(err, offline.ErrFindings):
 		return 1 // the report says it
 	case err != nil:
 		fmt.Fprintf(os.Stderr, "nats-streaming-server %s: %s\n", name, strings.TrimSpace(err.Error()))

@@ -9,7 +9,7 @@ import (
 	"path/filepath"
 	"strings"
 
-	"github.com/nats-eventstore/nats-eventstore/server"
+	"github.com/nats-eventstore/nats-eventstore/server/offline"
 )
 
 var importCommand = command{
@@ -28,7 +28,7 @@ either. It can be interrupted, and run again.
     -report <n>                                  How many messages that are no valid events are named, per channel (default 10)
 `,
 	run: func(ctx context.Context, name string, args []string) error {
-		m := server.ImportOptions{Out: os.Stdout}
+		m := offline.ImportOptions{Out: os.Stdout}
 		fs := flag.NewFlagSet(name, flag.ContinueOnError)
 		fs.StringVar(&m.Dir, "from_dir", "", "")
 		crc := fs.Bool("file_crc", true, "")
@@ -68,9 +68,9 @@ either. It can be interrupted, and run again.
 // directory of a former store for a complete one.
 const importing = ".importing"
 
-func importInto(ctx context.Context, o options, m server.ImportOptions) error {
+func importInto(ctx context.Context, o options, m offline.ImportOptions) error {
 	if o.store != storeFile {
-		return server.Import(ctx, o.Options, m)
+		return offline.Import(ctx, o.Options, m)
 	}
 	if inside(m.Dir, o.dir) {
 		return fmt.Errorf("-dir %s: is inside of -from_dir %s, whose directories are channels: name that itself, or another one", o.dir, m.Dir)
@@ -83,7 +83,7 @@ func importInto(ctx context.Context, o options, m server.ImportOptions) error {
 		return fmt.Errorf("data directory: %w", err)
 	}
 	o.Store.Source += importing
-	if err := server.Import(ctx, o.Options, m); err != nil {
+	if err := offline.Import(ctx, o.Options, m); err != nil {
 		return err
 	}
 	return os.Rename(o.Store.Source, final)

@@ -13,6 +13,7 @@ import (
 	"syscall"
 
 	"github.com/nats-eventstore/nats-eventstore/server"
+	"github.com/nats-eventstore/nats-eventstore/server/config"
 )
 
 func main() {
@@ -38,7 +39,7 @@ func run(args []string) int {
 		fmt.Fprintf(os.Stderr, "nats-streaming-server: %s\n", strings.TrimSpace(err.Error()))
 		return 1
 	}
-	opts.Reread = func() (server.Options, error) { return configure(args) }
+	opts.Reread = func() (config.Options, error) { return configure(args) }
 	notifyControl(&opts)
 	ctx, stop := context.WithCancel(context.Background())
 	defer stop()

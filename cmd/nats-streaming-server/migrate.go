@@ -6,7 +6,7 @@ import (
 	"fmt"
 	"os"
 
-	"github.com/nats-eventstore/nats-eventstore/server"
+	"github.com/nats-eventstore/nats-eventstore/server/offline"
 )
 
 // defaultReport is how many messages that are no valid events are named, per channel.
@@ -26,7 +26,7 @@ The options name the database (-store, -dir, -sql_driver, -sql_source) and the e
 (-event_channels, -event_versions), or the configuration file that does (-c).
 `,
 	run: func(ctx context.Context, name string, args []string) error {
-		m := server.MigrateOptions{Out: os.Stdout}
+		m := offline.MigrateOptions{Out: os.Stdout}
 		fs := flag.NewFlagSet(name, flag.ContinueOnError)
 		fs.BoolVar(&m.DryRun, "dry_run", false, "")
 		fs.IntVar(&m.Report, "report", defaultReport, "")
@@ -38,12 +38,12 @@ The options name the database (-store, -dir, -sql_driver, -sql_source) and the e
 		if err != nil {
 			return err
 		}
-		if o.store == storeFile && server.HoldsFileStore(o.dir) && !exists(o.Store.Source) {
+		if o.store == storeFile && offline.HoldsFileStore(o.dir) && !exists(o.Store.Source) {
 			return o.prepareStore() // names the command that is meant
 		}
 		if o.store == storeFile && !exists(o.Store.Source) {
 			return fmt.Errorf("there is no database in %s", o.dir)
 		}
-		return server.Migrate(ctx, o.Options, m)
+		return offline.Migrate(ctx, o.Options, m)
 	},
 }

@@ -13,19 +13,22 @@ import (
 	"github.com/nats-io/nats-server/v2/conf"
 	natsd "github.com/nats-io/nats-server/v2/server"
 
-	"github.com/nats-eventstore/nats-eventstore/server"
+	"github.com/nats-eventstore/nats-eventstore/server/config"
+	"github.com/nats-eventstore/nats-eventstore/server/eventlog"
+	"github.com/nats-eventstore/nats-eventstore/server/natsconn"
+	"github.com/nats-eventstore/nats-eventstore/server/offline"
 )
 
 // options are what the command line and the configuration file say. Both go through the same table of
 // settings; flags win.
 type options struct {
-	server.Options
+	config.Options
 	store         string // MEMORY, FILE or SQL; "" if not given
 	dir           string
 	streamingFile string // of -sc
 
-	block *server.EventBlock // one of Events, while the configuration file's is read; nil when flags are
-	route *server.Route      // one of Routes, while the configuration file is read
+	block *eventlog.EventBlock // one of Events, while the configuration file's is read; nil when flags are
+	route *config.Route      // one of Routes, while the configuration file is read
 }
 
 // databaseFile is the name of the SQLite database in the directory of a FILE store.
@@ -36,7 +39,7 @@ var errChecked = errors.New("the configuration is valid")
 
 // configure turns the command line, and the files that it names, into options. flag.ErrHelp says that
 // help or the version was asked for and printed.
-func configure(args []string) (server.Options, error) {
+func configure(args []string) (config.Options, error) {
 	o, err := load(args)
 	if err != nil {
 		return o.Options, err
@@ -46,7 +49,7 @@ func configure(args []string) (server.Options, error) {
 
 // load is configure without anything done to the store.
 func load(args []string) (options, error) {
-	o := options{Options: server.DefaultOptions(), dir: "data"}
+	o := options{Options: config.DefaultOptions(), dir: "data"}
 	line, err := parse(args)
 	streamingFile := line.given[streamingFileFlag].value
 	if streamingFile != "" && line.natsFile == "" && !line.printed {
@@ -81,7 +84,7 @@ func load(args []string) (options, error) {
 	if os.Getenv(encryptionKeyVariable) != "" {
 		return o, fmt.Errorf("environment variable %s: not supported: %s", encryptionKeyVariable, noEncryption)
 	}
-	if o.NATSURL == "" && o.Login.TLS != (server.LoginTLS{}) {
+	if o.NATSURL == "" && o.Login.TLS != (natsconn.LoginTLS{}) {
 		o.Notices = append(o.Notices, "secure and tls have no effect: the connections to the embedded NATS server are made in the process")
 	}
 	if err := o.resolveStore(); err != nil {
@@ -230,7 +233,7 @@ func (o *options) prepareStore() error {
 	if o.store != storeFile {
 		return nil
 	}
-	if server.HoldsFileStore(o.dir) && !exists(o.Store.Source) {
+	if offline.HoldsFileStore(o.dir) && !exists(o.Store.Source) {
 		return fmt.Errorf("-dir %s: holds a NATS Streaming FILE store: bring it over with nats-streaming-server import -from_dir %s -dir %s, or name another directory",
 			o.dir, o.dir, o.dir)
 	}

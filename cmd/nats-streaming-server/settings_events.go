@@ -4,7 +4,8 @@ import (
 	"errors"
 	"slices"
 
-	"github.com/nats-eventstore/nats-eventstore/server"
+	"github.com/nats-eventstore/nats-eventstore/server/config"
+	"github.com/nats-eventstore/nats-eventstore/server/eventlog"
 )
 
 // eventsKey is the key of a block, or a list of blocks, that declares event channels. The settings below, as keys, are
@@ -15,7 +16,7 @@ const eventsKey = "events"
 var eventSettings = []setting{
 	{
 		flags: []string{"event_channels"}, keys: under(events, "channels"), kind: list, value: "<patterns>",
-		usage: "Channels whose messages must be events, comma separated (default " + server.DefaultEventChannels + ")",
+		usage: "Channels whose messages must be events, comma separated (default " + config.DefaultEventChannels + ")",
 		state: added,
 		set: func(o *options, v, _ string) error {
 			switch {
@@ -24,7 +25,7 @@ var eventSettings = []setting{
 			case len(o.Events) == 1:
 				o.Events[0].Channels = splitList(v)
 			case len(o.Events) == 0:
-				o.Events = []server.EventBlock{{Channels: splitList(v)}}
+				o.Events = []eventlog.EventBlock{{Channels: splitList(v)}}
 			default:
 				return errors.New("the configuration file has several events blocks: name the channels there")
 			}
@@ -36,9 +37,9 @@ var eventSettings = []setting{
 		usage: "Which event_version event channels accept: strict, unique or off (default strict)",
 		state: added,
 		set: func(o *options, v, _ string) error {
-			var all []server.ChannelVersions
+			var all []eventlog.ChannelVersions
 			for _, item := range splitList(v) {
-				versions, err := server.ParseChannelVersions(item)
+				versions, err := eventlog.ParseChannelVersions(item)
 				if err != nil {
 					return err
 				}
@@ -53,29 +54,29 @@ var eventSettings = []setting{
 		},
 	},
 	mapping("descriptor_set", "File of the FileDescriptorSet of the message type of payloads (default eventstore.v1.Event)",
-		func(b *server.EventBlock) *string { return &b.Payload.DescriptorSet }),
+		func(b *eventlog.EventBlock) *string { return &b.Payload.DescriptorSet }),
 	mapping("message", "Full name of that message type",
-		func(b *server.EventBlock) *string { return &b.Payload.Message }),
+		func(b *eventlog.EventBlock) *string { return &b.Payload.Message }),
 	mapping("aggregate_id", "Field of aggregate_id, such as order.id, or a text, such as \"= all\"",
-		func(b *server.EventBlock) *string { return &b.Payload.AggregateID }),
+		func(b *eventlog.EventBlock) *string { return &b.Payload.AggregateID }),
 	mapping("aggregate_type", "Field or text of aggregate_type, $message, oneof:name or oneof_type:name",
-		func(b *server.EventBlock) *string { return &b.Payload.AggregateType }),
+		func(b *eventlog.EventBlock) *string { return &b.Payload.AggregateType }),
 	mapping("event_type", "The same of event_type",
-		func(b *server.EventBlock) *string { return &b.Payload.EventType }),
+		func(b *eventlog.EventBlock) *string { return &b.Payload.EventType }),
 	mapping("event_id", "Field of event_id",
-		func(b *server.EventBlock) *string { return &b.Payload.EventID }),
+		func(b *eventlog.EventBlock) *string { return &b.Payload.EventID }),
 	mapping("event_version", "Field of event_version, an integer",
-		func(b *server.EventBlock) *string { return &b.Payload.EventVersion }),
+		func(b *eventlog.EventBlock) *string { return &b.Payload.EventVersion }),
 	mapping("event_data", "Field of event_data, oneof:name or $message",
-		func(b *server.EventBlock) *string { return &b.Payload.EventData }),
+		func(b *eventlog.EventBlock) *string { return &b.Payload.EventData }),
 	mapping("metadata", "Field of metadata, a message or a map",
-		func(b *server.EventBlock) *string { return &b.Payload.Metadata }),
+		func(b *eventlog.EventBlock) *string { return &b.Payload.Metadata }),
 }
 
 var events = []string{eventsKey}
 
 // mapping returns the option of one part of a mapping, which is a key of a block only.
-func mapping(key, usage string, field func(*server.EventBlock) *string) setting {
+func mapping(key, usage string, field func(*eventlog.EventBlock) *string) setting {
 	return setting{
 		keys: under(events, key), usage: usage, state: added,
 		set: func(o *options, v, _ string) error {
@@ -93,7 +94,7 @@ func (o *options) applyEvents(b blockOf, name string, tk any) error {
 		blocks = []any{tk}
 	}
 	b.prefix = eventsKey + "."
-	o.Events = make([]server.EventBlock, len(blocks))
+	o.Events = make([]eventlog.EventBlock, len(blocks))
 	defer func() { o.block = nil }()
 	var data, metadata []string
 	for i, tk := range blocks {
@@ -102,7 +103,7 @@ func (o *options) applyEvents(b blockOf, name string, tk any) error {
 			return &placedError{place(b.file, tk), wrongType(name, "map", tk)}
 		}
 		if o.block = &o.Events[i]; !several {
-			o.block.Channels = []string{server.DefaultEventChannels}
+			o.block.Channels = []string{config.DefaultEventChannels}
 		}
 		if err := o.applyBlock(b, content); err != nil {
 			return err

@@ -7,13 +7,14 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/nats-eventstore/nats-eventstore/server"
+	"github.com/nats-eventstore/nats-eventstore/server/config"
+	"github.com/nats-eventstore/nats-eventstore/server/eventlog"
 )
 
 const acme = "../../proto/testdata/acme.binpb"
 
 // configureWith runs configure with a configuration file of that text.
-func configureWith(t *testing.T, text string, args ...string) (server.Options, string, error) {
+func configureWith(t *testing.T, text string, args ...string) (config.Options, string, error) {
 	t.Helper()
 	file := filepath.Join(t.TempDir(), "server.conf")
 	if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
@@ -51,16 +52,16 @@ func TestEventBlocks(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	unique, err := server.ParseChannelVersions("unique")
+	unique, err := eventlog.ParseChannelVersions("unique")
 	if err != nil {
 		t.Fatal(err)
 	}
-	order := server.EventBlock{Channels: []string{"orders.>", "returns"}, Versions: []server.ChannelVersions{unique}}
+	order := eventlog.EventBlock{Channels: []string{"orders.>", "returns"}, Versions: []eventlog.ChannelVersions{unique}}
 	order.Payload.DescriptorSet, order.Payload.Message = acme, "acme.orders.v1.OrderEvent"
 	order.Payload.AggregateID, order.Payload.AggregateType, order.Payload.EventType = "header.order_id", "= Order", "oneof_type:event"
 	order.Payload.EventID, order.Payload.EventVersion = "header.event_id", "version"
 	order.Payload.EventData, order.Payload.Metadata = "oneof:event", "metadata"
-	if want := []server.EventBlock{order, {Channels: []string{">"}}}; !reflect.DeepEqual(o.Events, want) {
+	if want := []eventlog.EventBlock{order, {Channels: []string{">"}}}; !reflect.DeepEqual(o.Events, want) {
 		t.Errorf("events %+v\nwant %+v", o.Events, want)
 	}
 	if want := []string{"$.carrier", "$.customer_id"}; !reflect.DeepEqual(o.Store.IndexEventData, want) {

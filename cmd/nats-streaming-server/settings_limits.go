@@ -6,7 +6,7 @@ import (
 	"strconv"
 	"time"
 
-	"github.com/nats-eventstore/nats-eventstore/server"
+	"github.com/nats-eventstore/nats-eventstore/server/eventlog"
 )
 
 var (
@@ -24,15 +24,21 @@ var limitSettings = []setting{
 		set: setCount(func(o *options) *int { return &o.Limits.MaxChannels }),
 	},
 	limit(count, "Maximum number of subscriptions per channel", []string{"msu", "max_subs"}, []string{"max_subscriptions", "maxsubscriptions"},
-		func(l *server.ChannelLimits, n int64) { l.MaxSubscriptions = int(n) }),
+		func(l *eventlog.ChannelLimits, n int64) { l.MaxSubscriptions = int(n) }),
 	limit(count, "Maximum number of messages per channel", []string{"mm", "max_msgs"}, []string{"maxmsgs", "max_count", "maxcount"},
-		func(l *server.ChannelLimits, n int64) { l.MaxMsgs = int(n) }),
+		func(l *eventlog.ChannelLimits, n int64) { l.MaxMsgs = int(n) }),
 	limit(size, "Maximum size of all messages of a channel", []string{"mb", "max_bytes"}, []string{"maxbytes"},
-		func(l *server.ChannelLimits, n int64) { l.MaxBytes = n }),
+		func(l *eventlog.ChannelLimits, n int64) { l.MaxBytes = n }),
 	limit(duration, "Maximum age of messages", []string{"ma", "max_age"}, []string{"maxage"},
-		func(l *server.ChannelLimits, n int64) { l.MaxAge = time.Duration(n) }),
+		func(l *eventlog.ChannelLimits, n int64) { l.MaxAge = time.Duration(n) }),
 	limit(duration, "A channel without subscription and publish for that long is deleted", []string{"mi", "max_inactivity"}, []string{"maxinactivity"},
-		func(l *server.ChannelLimits, n int64) { l.MaxInactivity = time.Duration(n) }),
+		func(l *eventlog.ChannelLimits, n int64) { l.MaxInactivity = time.Duration(n) }),
+	{
+		flags: []string{"max_inflight"}, keys: under(limitBlocks, "max_inflight"), kind: count,
+		usage: "Maximum number of messages that one subscription holds unacknowledged; one that asks for more gets this many (default 262144)",
+		state: added,
+		set:   setCount(func(o *options) *int { return &o.MaxInflight }),
+	},
 	{
 		keys: channelBlocks, kind: block,
 		usage: "Limits of single channels or patterns: the keys above below its name",
@@ -41,7 +47,7 @@ var limitSettings = []setting{
 }
 
 // limit returns the option of one limit of channels, with the keys of all channels and of a single one.
-func limit(k kind, usage string, flags, more []string, set func(*server.ChannelLimits, int64)) setting {
+func limit(k kind, usage string, flags, more []string, set func(*eventlog.ChannelLimits, int64)) setting {
 	names := slices.Concat(flags, more)
 	return setting{
 		flags: flags,
@@ -63,7 +69,7 @@ func limit(k kind, usage string, flags, more []string, set func(*server.ChannelL
 				n = -1
 			}
 			if o.Limits.PerChannel == nil {
-				o.Limits.PerChannel = make(map[string]server.ChannelLimits)
+				o.Limits.PerChannel = make(map[string]eventlog.ChannelLimits)
 			}
 			l := o.Limits.PerChannel[channel]
 			set(&l, n)

@@ -5,7 +5,7 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/nats-eventstore/nats-eventstore/server"
+	"github.com/nats-eventstore/nats-eventstore/server/config"
 	"github.com/nats-eventstore/nats-eventstore/server/relay"
 )
 
@@ -22,7 +22,7 @@ func TestRoutes(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	want := []server.Route{
+	want := []config.Route{
 		{At: file + ":3", Types: []string{"OrderPaid", "Order*"}, Channel: "paid", DataOnly: true},
 		{At: file + ":4", From: []string{"eventstore.orders"}, Stream: "ORDERS", Subject: "ORDERS.{event_type}", Headers: relay.HeadersCloudEvents},
 	}

@@ -85,7 +85,7 @@ var storeSettings = []setting{
 	},
 	{
 		flags: []string{"publish_memory"}, keys: []string{"publish_memory"}, kind: size,
-		usage: "Published messages in memory that the database has not taken yet; more wait in files (default 64MB)",
+		usage: "Messages in memory that the database has not taken yet; more wait in files, requests of the API wait (default 64MB)",
 		state: added,
 		set:   setSize(func(o *options) *int64 { return &o.PublishMemory }),
 	},

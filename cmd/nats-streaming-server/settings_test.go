@@ -8,7 +8,8 @@ import (
 	"testing"
 	"time"
 
-	"github.com/nats-eventstore/nats-eventstore/server"
+	"github.com/nats-eventstore/nats-eventstore/server/config"
+	"github.com/nats-eventstore/nats-eventstore/server/eventlog"
 )
 
 // referenceFlags are the flags of NATS Streaming 0.25.6 with a value that it takes.
@@ -59,7 +60,7 @@ func TestFlagsOfTheReference(t *testing.T) {
 
 // configureIn runs configure with an empty directory for data. Tests that use it are not parallel: NATS' flags are
 // read into a global variable.
-func configureIn(t *testing.T, args ...string) (server.Options, error) {
+func configureIn(t *testing.T, args ...string) (config.Options, error) {
 	t.Helper()
 	return configure(append([]string{"-dir", t.TempDir()}, args...))
 }
@@ -146,7 +147,7 @@ func TestKeysOfTheReference(t *testing.T) {
 		if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
 			t.Fatal(err)
 		}
-		o := options{Options: server.DefaultOptions()}
+		o := options{Options: config.DefaultOptions()}
 		return o.readFile(file)
 	}
 	n := 0
@@ -201,7 +202,7 @@ func TestFlatFile(t *testing.T) {
 		"cid: c\ncluster { peers: [a, b] }": "several servers",
 		"cid: 1":                            "expected to be string",
 	} {
-		o := options{Options: server.DefaultOptions()}
+		o := options{Options: config.DefaultOptions()}
 		file := filepath.Join(t.TempDir(), "server.conf")
 		if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
 			t.Fatal(err)
@@ -231,10 +232,10 @@ func TestLimits(t *testing.T) {
 		t.Fatal(err)
 	}
 	got := fmt.Sprintf("%+v", o.Limits)
-	want := fmt.Sprintf("%+v", server.Limits{
+	want := fmt.Sprintf("%+v", eventlog.Limits{
 		MaxChannels:   7,
-		ChannelLimits: server.ChannelLimits{MaxMsgs: 6, MaxBytes: 2 << 10, MaxAge: time.Hour, MaxInactivity: 2 * time.Minute},
-		PerChannel: map[string]server.ChannelLimits{
+		ChannelLimits: eventlog.ChannelLimits{MaxMsgs: 6, MaxBytes: 2 << 10, MaxAge: time.Hour, MaxInactivity: 2 * time.Minute},
+		PerChannel: map[string]eventlog.ChannelLimits{
 			"Foo.*": {MaxMsgs: -1, MaxBytes: 1 << 10, MaxAge: -1, MaxInactivity: -1},
 			"foo.>": {MaxSubscriptions: -1},
 		},
@@ -242,7 +243,7 @@ func TestLimits(t *testing.T) {
 	if got != want {
 		t.Errorf("got  %s\nwant %s", got, want)
 	}
-	if o, err := configureIn(t, "-store", "memory"); err != nil || fmt.Sprint(o.Limits) != fmt.Sprint(server.Limits{}) {
+	if o, err := configureIn(t, "-store", "memory"); err != nil || fmt.Sprint(o.Limits) != fmt.Sprint(eventlog.Limits{}) {
 		t.Errorf("limits by default: %+v, error %v", o.Limits, err)
 	}
 }

@@ -6,4 +6,4 @@ import "github.com/nats-eventstore/nats-eventstore/server"
 func nameProcess() {}
 
 // notifyControl does nothing: Windows has no signals that control a server.
-func notifyControl(*server.Options) {}
+func notifyControl(*config.Options) {}

@@ -10,11 +10,11 @@ import (
 
 	natsd "github.com/nats-io/nats-server/v2/server"
 
-	"github.com/nats-eventstore/nats-eventstore/server"
+	"github.com/nats-eventstore/nats-eventstore/server/config"
 )
 
 func printVersion(w io.Writer) {
-	fmt.Fprintf(w, "nats-streaming-server version %s, nats-server: v%s\n", server.Version, natsd.VERSION)
+	fmt.Fprintf(w, "nats-streaming-server version %s, nats-server: v%s\n", config.Version, natsd.VERSION)
 }
 
 // printUsage lists all options of the flag set: ours by group, and below them NATS' own.

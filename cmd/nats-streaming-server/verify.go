@@ -5,7 +5,7 @@ import (
 	"flag"
 	"os"
 
-	"github.com/nats-eventstore/nats-eventstore/server"
+	"github.com/nats-eventstore/nats-eventstore/server/offline"
 )
 
 var verifyCommand = command{
@@ -25,7 +25,7 @@ Exit status: 0 nothing is wrong, 1 something is, 2 the database could not be ver
 `,
 	failed: 2,
 	run: func(ctx context.Context, name string, args []string) error {
-		v := server.VerifyOptions{Out: os.Stdout, Log: os.Stderr}
+		v := offline.VerifyOptions{Out: os.Stdout, Log: os.Stderr}
 		fs := flag.NewFlagSet(name, flag.ContinueOnError)
 		fs.BoolVar(&v.JSON, "json", false, "")
 		fs.IntVar(&v.Report, "report", defaultReport, "")
@@ -37,6 +37,6 @@ Exit status: 0 nothing is wrong, 1 something is, 2 the database could not be ver
 		if err != nil {
 			return err
 		}
-		return server.Verify(ctx, o.Options, v)
+		return offline.Verify(ctx, o.Options, v)
 	},
 }

@@ -26,8 +26,17 @@ type Log interface {
 	EventsWithID(ctx context.Context, id string) ([]stores.FoundEvent, error)
 	AggregatesWithID(ctx context.Context, id string) ([]stores.Aggregate, error)
 	ReadAggregate(ctx context.Context, a stores.Aggregate, from uint64, backward bool, maxMsgs, maxBytes int) ([]stores.VersionedMessage, error)
+	// Admission bounds the memory of requests.
+	Admission() Admission
 	// Done is closed when the server stops being the active one.
 	Done() <-chan struct{}
+}
+
+// Admission bounds the memory of requests together with that of all other doors.
+type Admission interface {
+	// Acquire waits for room for some bytes; the error wraps that of ctx.
+	Acquire(ctx context.Context, bytes int) error
+	Release(bytes int)
 }
 
 // Encoded is an event on its way to the log.
@@ -40,16 +49,29 @@ type Encoded struct {
 type Channel interface {
 	// Stored is the channel in the store, which knows its name and what it holds.
 	Stored() *stores.Channel
+	// Info is what the channel holds.
+	Info() stores.ChannelInfo
 	// Mapping is how its events are read from messages, nil if these are eventstore.v1.Event.
 	Mapping() *proto.Mapping
 	// Strict says that events must carry the next version of their aggregate, or none.
 	Strict() bool
-	// Read returns some messages with sequences in [from, to], at least one if there is any.
-	Read(ctx context.Context, from, to uint64) ([]stores.Message, error)
+	// Lookup returns the messages with the sequences that are stored.
+	Lookup(ctx context.Context, sequences []uint64) (map[uint64]stores.Message, error)
 	// SequenceAt is that of stores.Store.
 	SequenceAt(ctx context.Context, ns int64) (uint64, error)
-	// Watch returns a channel of one slot that is filled whenever messages were committed, until stop is called.
-	Watch() (wake <-chan struct{}, stop func())
+	// Cursor reads on from a sequence.
+	Cursor(from uint64) Cursor
+}
+
+// Cursor reads a channel onwards. One goroutine uses it, and closes it.
+type Cursor interface {
+	// ReadTo returns some messages up to a sequence, none if there are no more up to that.
+	ReadTo(ctx context.Context, to uint64, max int) ([]stores.Message, error)
+	// Position is the sequence of the next message, or of one that is gone.
+	Position() uint64
+	// Ready has a value when messages were committed since it was last received.
+	Ready() <-chan struct{}
+	Close()
 }
 
 // Errors of a Log.
@@ -59,11 +81,9 @@ var (
 	// ErrNoEventChannel means that the configuration does not make the channel an event channel.
 	ErrNoEventChannel = errors.New("not an event channel")
 	// ErrInvalidChannel means that the name can not be that of a channel.
-	ErrInvalidChannel = errors.New("not a valid name of a channel")
+	ErrInvalidChannel = errors.New("not a valid channel name")
 	// ErrChannelRefused means that the channel must not be created; the wrapped cause says why.
 	ErrChannelRefused = errors.New("the channel can not be created")
-	// ErrTooLarge means that an event, or its copy for another channel, is too large to be delivered to subscribers.
-	ErrTooLarge = errors.New("too large to be delivered within the NATS max_payload")
 	// ErrStandby means that the server is not the active one, or stopped being it.
 	ErrStandby = errors.New("this server is not the active one")
 )

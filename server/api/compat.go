@@ -135,16 +135,23 @@ func (s *service) find(ctx context.Context, req *eventstore.GetEventsRequest, f 
 		return findByAggregate(ctx, log, req.GetAggregateId(), f)
 	}
 	for _, ch := range log.Channels() {
-		info := ch.Stored().Info()
-		b := &responses{send: func(events []*eventstorev1.RecordedEvent, _ uint64) error { return eachEvent(events, f) }}
-		if err := scan(ctx, ch, max(info.First, 1), info.Last, selection{}, b); err != nil {
-			return err
-		}
-		if err := b.flush(); err != nil {
+		if err := allEvents(ctx, ch, f); err != nil {
 			return err
 		}
 	}
 	return nil
+}
+
+// allEvents calls f with the events of a channel.
+func allEvents(ctx context.Context, ch Channel, f func(*eventstore.Event) error) error {
+	info := ch.Info()
+	cursor := ch.Cursor(info.First)
+	defer cursor.Close()
+	b := &responses{send: func(events []*eventstorev1.RecordedEvent, _ uint64) error { return eachEvent(events, f) }}
+	if err := scan(ctx, ch, cursor, info.Last, selection{}, b); err != nil {
+		return err
+	}
+	return b.flush()
 }
 
 func findByID(ctx context.Context, log Log, req *eventstore.GetEventsRequest, f func(*eventstore.Event) error) error {

@@ -9,6 +9,7 @@ import (
 
 	"github.com/nats-eventstore/nats-eventstore/proto"
 	eventstorev1 "github.com/nats-eventstore/nats-eventstore/proto/eventstore/v1"
+	"github.com/nats-eventstore/nats-eventstore/server/eventlog"
 	"github.com/nats-eventstore/nats-eventstore/stores"
 )
 
@@ -17,9 +18,11 @@ var codes = []struct {
 	err  error
 	code connect.Code
 }{
+	{eventlog.ErrOverloaded, connect.CodeResourceExhausted}, // wraps the context's
 	{context.Canceled, connect.CodeCanceled},
 	{context.DeadlineExceeded, connect.CodeDeadlineExceeded},
 	{ErrStandby, connect.CodeUnavailable},
+	{eventlog.ErrStopped, connect.CodeUnavailable},
 	{stores.ErrFenced, connect.CodeUnavailable},
 	{stores.ErrUnavailable, connect.CodeUnavailable},
 	{stores.ErrClosed, connect.CodeUnavailable},
@@ -29,7 +32,7 @@ var codes = []struct {
 	{stores.ErrRefused, connect.CodeInvalidArgument},
 	{proto.ErrInvalid, connect.CodeInvalidArgument},
 	{ErrInvalidChannel, connect.CodeInvalidArgument},
-	{ErrTooLarge, connect.CodeInvalidArgument},
+	{eventlog.ErrTooLarge, connect.CodeInvalidArgument},
 	{ErrUnknownChannel, connect.CodeNotFound},
 	{ErrNoEventChannel, connect.CodeFailedPrecondition},
 	{ErrChannelRefused, connect.CodeFailedPrecondition},

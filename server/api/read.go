@@ -15,7 +15,7 @@ import (
 )
 
 const (
-	// readMsgs and readBytes bound what one read of an aggregate takes from the store.
+	// readMsgs and readBytes bound what one read takes from the log.
 	readMsgs  = 500
 	readBytes = 1 << 20
 	// responseBytes is about how large a response of a stream grows, unless one event is larger.
@@ -103,7 +103,7 @@ func (s *service) Read(ctx context.Context, req *eventstorev1.ReadRequest, strea
 	if err != nil {
 		return status(err)
 	}
-	last := ch.Stored().Info().Last
+	last := ch.Info().Last
 	from, err := startOf(ctx, ch, req.GetFromSequence(), selected, last)
 	if err != nil {
 		return status(err)
@@ -111,16 +111,18 @@ func (s *service) Read(ctx context.Context, req *eventstorev1.ReadRequest, strea
 	b := &responses{maxEvents: req.GetLimit(), send: func(events []*eventstorev1.RecordedEvent, checkpoint uint64) error {
 		return stream.Send(&eventstorev1.ReadResponse{Events: events, Checkpoint: checkpoint})
 	}}
-	if err := scan(ctx, ch, from, last, selected, b); err != nil {
+	cursor := ch.Cursor(from)
+	defer cursor.Close()
+	if err := scan(ctx, ch, cursor, last, selected, b); err != nil {
 		return status(err)
 	}
 	return status(b.flush())
 }
 
-// scan adds the events in [from, to] that are selected, and checkpoints.
-func scan(ctx context.Context, ch Channel, from, to uint64, selected selection, b *responses) error {
-	for from <= to {
-		msgs, err := ch.Read(ctx, from, to)
+// scan adds the events up to a sequence that are selected, and checkpoints.
+func scan(ctx context.Context, ch Channel, cursor Cursor, to uint64, selected selection, b *responses) error {
+	for cursor.Position() <= to {
+		msgs, err := cursor.ReadTo(ctx, to, readMsgs)
 		if err != nil {
 			return err
 		}
@@ -142,7 +144,6 @@ func scan(ctx context.Context, ch Channel, from, to uint64, selected selection, 
 				return err
 			}
 		}
-		from = msgs[len(msgs)-1].Sequence + 1
 	}
 	return nil
 }
@@ -274,14 +275,15 @@ func eventAt(ctx context.Context, ch Channel, sequence uint64) (*eventstorev1.Re
 	if sequence == 0 {
 		return nil, invalid("the first sequence is 1")
 	}
-	msgs, err := ch.Read(ctx, sequence, sequence)
+	found, err := ch.Lookup(ctx, []uint64{sequence})
 	if err != nil {
 		return nil, err
 	}
-	if len(msgs) == 0 {
+	m, ok := found[sequence]
+	if !ok {
 		return nil, connect.NewError(connect.CodeNotFound, fmt.Errorf("channel %q has no event with sequence %d", name, sequence))
 	}
-	return recorded(name, ch.Mapping(), msgs[0])
+	return recorded(name, ch.Mapping(), m)
 }
 
 // ListChannels implements eventstore.v1.EventStore.
@@ -304,15 +306,15 @@ func (s *service) ListChannels(_ context.Context, req *eventstorev1.ListChannels
 			resp.NextPageToken = resp.Channels[n-1].GetName()
 			break
 		}
-		resp.Channels = append(resp.Channels, channelOf(ch.Stored()))
+		resp.Channels = append(resp.Channels, channelOf(ch))
 	}
 	return resp, nil
 }
 
-func channelOf(c *stores.Channel) *eventstorev1.Channel {
+func channelOf(c Channel) *eventstorev1.Channel {
 	info := c.Info()
 	ch := &eventstorev1.Channel{
-		Name: c.Name(), FirstSequence: info.First, LastSequence: info.Last, Events: info.Msgs, Bytes: info.Bytes,
+		Name: c.Stored().Name(), FirstSequence: info.First, LastSequence: info.Last, Events: info.Msgs, Bytes: info.Bytes,
 	}
 	if info.LastTime != 0 {
 		ch.LastRecordedAt = &timestamppb.Timestamp{Seconds: info.LastTime / 1e9, Nanos: int32(info.LastTime % 1e9)}

@@ -95,10 +95,15 @@ func (s *Server) Stop() {
 
 func (s *Server) handler(log func() Log, observe func(procedure, code string)) http.Handler {
 	svc := &service{log: log, defaultChannel: s.options.DefaultChannel, maxMessage: s.options.MaxMessage}
-	options := []connect.HandlerOption{
-		connect.WithReadMaxBytes(s.options.MaxMessage),
+	options := append(codecs(),
+		connect.WithConditionalHandlerOptions(func(spec connect.Spec) []connect.HandlerOption {
+			if streams[spec.Procedure] {
+				return []connect.HandlerOption{connect.WithReadMaxBytes(min(streamRequest, s.options.MaxMessage))}
+			}
+			return []connect.HandlerOption{connect.WithReadMaxBytes(s.options.MaxMessage)}
+		}),
 		connect.WithInterceptors(observer(observe)),
-	}
+	)
 	mux := http.NewServeMux()
 	mux.Handle(eventstorev1connect.NewEventStoreHandler(svc, options...))
 	mux.Handle(eventstoreconnect.NewEventStoreHandler(eventStore{svc}, options...))
@@ -109,7 +114,7 @@ func (s *Server) handler(log func() Log, observe func(procedure, code string)) h
 	mux.Handle(grpcreflect.NewHandlerV1Alpha(reflector))
 
 	open := http.NewServeMux()
-	open.Handle("/", s.authorized(mux))
+	open.Handle("/", s.authorized(s.admitted(log, mux)))
 	open.Handle(grpchealth.NewHandler(health{log})) // says nothing about events
 	return s.shared(open)
 }

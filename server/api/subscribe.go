@@ -27,9 +27,7 @@ func (s *service) Subscribe(ctx context.Context, req *eventstorev1.SubscribeRequ
 	if err != nil {
 		return status(err)
 	}
-	wake, stop := ch.Watch()
-	defer stop()
-	last := ch.Stored().Info().Last
+	last := ch.Info().Last
 	from, err := startOf(ctx, ch, req.GetFromSequence(), selected, last)
 	if err != nil {
 		return status(err)
@@ -37,11 +35,13 @@ func (s *service) Subscribe(ctx context.Context, req *eventstorev1.SubscribeRequ
 	if req.GetFromEnd() {
 		from = last + 1
 	}
+	cursor := ch.Cursor(from)
+	defer cursor.Close()
 
 	caughtUp := false
 	b := &responses{checkpoint: from - 1}
 	b.send = func(events []*eventstorev1.RecordedEvent, checkpoint uint64) error {
-		caughtUp = checkpoint >= ch.Stored().Info().Last
+		caughtUp = checkpoint >= ch.Info().Last
 		return stream.Send(&eventstorev1.SubscribeResponse{Events: events, Checkpoint: checkpoint, CaughtUp: caughtUp})
 	}
 	if err := b.send(nil, b.checkpoint); err != nil { // the subscription is there
@@ -50,8 +50,8 @@ func (s *service) Subscribe(ctx context.Context, req *eventstorev1.SubscribeRequ
 	checkpoint := time.NewTimer(checkpointInterval)
 	defer checkpoint.Stop()
 	for {
-		last := ch.Stored().Info().Last
-		if err := scan(ctx, ch, b.checkpoint+1, last, selected, b); err != nil {
+		last := ch.Info().Last
+		if err := scan(ctx, ch, cursor, last, selected, b); err != nil {
 			return ended(log, err)
 		}
 		// Events go out at once; that others were passed is told now and then, and when that is news.
@@ -66,7 +66,7 @@ func (s *service) Subscribe(ctx context.Context, req *eventstorev1.SubscribeRequ
 			return status(ctx.Err())
 		case <-log.Done():
 			return status(ErrStandby)
-		case <-wake:
+		case <-cursor.Ready():
 		case <-checkpoint.C:
 			if err := b.flush(); err != nil {
 				return err

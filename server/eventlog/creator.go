@@ -16,9 +16,9 @@ import (
 // waits.
 const creatorNames = 64
 
-// channelStore creates channels. It returns one for each name, nil for those that it did not create because of the error.
+// channelStore creates channels. With an error, it returns those that there are nevertheless, by name.
 type channelStore interface {
-	CreateChannels(ctx context.Context, names []string) ([]*stores.Channel, error)
+	CreateChannels(ctx context.Context, names []string) (map[string]*stores.Channel, error)
 }
 
 // creator creates channels, on one goroutine, many in one transaction. Nobody waits for the channels of others.
@@ -130,10 +130,10 @@ func (c *creator) create(ctx context.Context, batch []*request) {
 	defer cancel()
 	created, err := c.store.CreateChannels(bounded, names)
 	var left []*request
-	for i, r := range batch {
-		if i < len(created) && created[i] != nil {
+	for _, r := range batch {
+		if stored := created[r.name]; stored != nil {
 			c.log.Info(fmt.Sprintf("Channel %q has been created", r.name))
-			c.answer(r, c.added(created[i]), nil)
+			c.answer(r, c.added(stored), nil)
 		} else {
 			left = append(left, r)
 		}

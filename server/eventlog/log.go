@@ -220,13 +220,14 @@ func (l *Log) failed(err error) {
 // oneByOne creates channels in a transaction each.
 type oneByOne struct{ store *stores.Store }
 
-func (s oneByOne) CreateChannels(ctx context.Context, names []string) ([]*stores.Channel, error) {
-	created := make([]*stores.Channel, len(names))
-	for i, name := range names {
-		var err error
-		if created[i], err = s.store.CreateChannel(ctx, name); err != nil {
+func (s oneByOne) CreateChannels(ctx context.Context, names []string) (map[string]*stores.Channel, error) {
+	created := make(map[string]*stores.Channel, len(names))
+	for _, name := range names {
+		ch, err := s.store.CreateChannel(ctx, name)
+		if err != nil {
 			return created, err
 		}
+		created[name] = ch
 	}
 	return created, nil
 }

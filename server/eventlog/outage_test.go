@@ -131,7 +131,7 @@ type stalled struct {
 	release chan struct{}
 }
 
-func (s *stalled) CreateChannels(ctx context.Context, names []string) ([]*stores.Channel, error) {
+func (s *stalled) CreateChannels(ctx context.Context, names []string) (map[string]*stores.Channel, error) {
 	s.began <- names
 	select {
 	case <-s.release:

@@ -51,8 +51,10 @@ func (r *Relay) age(ctx context.Context) {
 		if done >= last {
 			continue
 		}
-		if msgs, err := src.Read(ctx, done+1, last, 1); err == nil && len(msgs) > 0 {
+		cursor := src.Cursor(done + 1)
+		if msgs, err := cursor.ReadTo(ctx, last, 1); err == nil && len(msgs) > 0 {
 			src.since.Store(msgs[0].Timestamp)
 		}
+		cursor.Close()
 	}
 }

@@ -138,6 +138,7 @@ func (r *Relay) locate(ctx context.Context, info *jetstream.StreamInfo) error {
 	r.at = p
 	for _, src := range r.all() {
 		src.done.Store(p.Channels[src.key])
+		src.rewind(nil)
 	}
 	return nil
 }
@@ -148,8 +149,10 @@ func (r *Relay) count(ctx context.Context, p *position, n uint64) error {
 		if src.key != p.Turn {
 			continue
 		}
-		for at, end := p.Channels[src.key], src.Last(); at < end; {
-			msgs, err := src.Read(ctx, at+1, end, batch)
+		cursor := src.Cursor(p.Channels[src.key] + 1)
+		defer cursor.Close()
+		for end := src.Last(); ; {
+			msgs, err := cursor.ReadTo(ctx, end, batch)
 			if err != nil {
 				return err
 			}
@@ -157,12 +160,11 @@ func (r *Relay) count(ctx context.Context, p *position, n uint64) error {
 				break
 			}
 			for _, m := range msgs {
-				at = m.Sequence
 				if _, route := r.match(src, m); route == nil {
 					continue
 				}
 				if n--; n == 0 {
-					p.Channels[src.key] = at
+					p.Channels[src.key] = m.Sequence
 					return nil
 				}
 			}

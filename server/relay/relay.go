@@ -23,8 +23,16 @@ import (
 type Source interface {
 	Name() string
 	Last() uint64 // the highest committed sequence
-	Read(ctx context.Context, from, to uint64, max int) ([]stores.Message, error)
+	// Cursor reads on from a sequence.
+	Cursor(next uint64) Cursor
 	Extract(payload []byte) (proto.Event, error)
+}
+
+// Cursor reads a channel onwards. One goroutine uses it, and closes it.
+type Cursor interface {
+	// ReadTo returns some messages up to a sequence, none if there are no more up to that.
+	ReadTo(ctx context.Context, to uint64, max int) ([]stores.Message, error)
+	Close()
 }
 
 // Route says which events go to the stream, and as what.
@@ -71,6 +79,7 @@ type source struct {
 	Source
 	key    string // its name as headers have it
 	routes []*Route
+	cursor Cursor // behind what is done; nil until the position is known. Used by Run's goroutine
 
 	done  atomic.Uint64 // all events up to this sequence are in the stream
 	since atomic.Int64  // timestamp of a message that is not, ns since 1970; meaningful while done is behind
@@ -161,6 +170,9 @@ func (r *Relay) Run(ctx context.Context) {
 			pause(ctx, wait)
 			wait = min(2*wait, maxBackoff)
 		}
+	}
+	for _, src := range r.all() {
+		src.rewind(nil)
 	}
 	if r.at != nil {
 		if err := r.save(context.WithoutCancel(ctx)); err != nil && !errors.Is(err, stores.ErrFenced) {
@@ -263,7 +275,10 @@ func (r *Relay) relay(ctx context.Context, src *source) (int, error) {
 			return 0, err
 		}
 	}
-	msgs, err := src.Read(ctx, done+1, last, batch)
+	if src.cursor == nil {
+		src.rewind(src.Cursor(done + 1))
+	}
+	msgs, err := src.cursor.ReadTo(ctx, last, batch)
 	if err != nil {
 		return 0, err
 	}
@@ -291,6 +306,14 @@ func (r *Relay) relay(ctx context.Context, src *source) (int, error) {
 		r.advance(src, m.Sequence)
 	}
 	return sent, err
+}
+
+// rewind reads with another cursor from now on; nil: with one that begins behind what is done.
+func (s *source) rewind(to Cursor) {
+	if s.cursor != nil {
+		s.cursor.Close()
+	}
+	s.cursor = to
 }
 
 // acknowledged waits for the acknowledgement of a message, and takes the stream's sequence.

@@ -17,6 +17,7 @@ import (
 	"github.com/nats-io/nats.go"
 
 	"github.com/nats-eventstore/nats-eventstore/server"
+	"github.com/nats-eventstore/nats-eventstore/server/config"
 	"github.com/nats-eventstore/nats-eventstore/stores"
 )
 
@@ -51,7 +52,7 @@ func startInstance(t testing.TB, driver, source string) *instance {
 	if !i.ns.ReadyForConnections(patience) {
 		t.Fatal("NATS server is not ready")
 	}
-	o := server.DefaultOptions()
+	o := config.DefaultOptions()
 	o.ClusterID = clusterID
 	o.NATS = &natsd.Options{NoLog: true}
 	o.NATSURL = i.ns.ClientURL()

@@ -1,0 +1,188 @@
+package server
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/nats-eventstore/nats-eventstore/server/api"
+	"github.com/nats-eventstore/nats-eventstore/server/eventlog"
+	"github.com/nats-eventstore/nats-eventstore/stores"
+)
+
+// serveAPI serves the API, if it is to be, until stop is called. The context that it returns ends, too, if that fails, which
+// is stop's error then.
+func (s *server) serveAPI(ctx context.Context) (served context.Context, stop func() error, err error) {
+	if s.opts.API.Port == 0 {
+		return ctx, func() error { return nil }, nil
+	}
+	log := func() api.Log {
+		if t := s.active.Load(); t != nil {
+			return apiLog{t}
+		}
+		return nil
+	}
+	listening, err := api.Listen(s.opts.API, log, s.monitor.Metrics().APIRequest, s.log)
+	if err != nil {
+		return nil, nil, err
+	}
+	ctx, cancel := context.WithCancel(ctx)
+	failed := make(chan error, 1)
+	go func() {
+		defer cancel()
+		failed <- listening.Run()
+	}()
+	return ctx, func() error {
+		listening.Stop()
+		return <-failed
+	}, nil
+}
+
+// apiLog is the event log as the API uses it: that of a term, until the term ends.
+type apiLog struct{ *term }
+
+var _ api.Log = apiLog{}
+
+// Done implements api.Log.
+func (l apiLog) Done() <-chan struct{} { return l.ended }
+
+// Admission implements api.Log.
+func (l apiLog) Admission() api.Admission { return l.eventlog.Admission() }
+
+// Channel implements api.Log.
+func (l apiLog) Channel(name string) (api.Channel, error) {
+	switch ch := l.eventlog.Channel(name); {
+	case ch != nil && ch.Events() != nil:
+		return apiChannel{ch, l}, nil
+	case ch != nil, eventlog.ValidChannel(name) && l.events.Of(name) == nil:
+		return nil, fmt.Errorf("channel %q: %w", name, api.ErrNoEventChannel)
+	case !eventlog.ValidChannel(name):
+		return nil, fmt.Errorf("channel %q: %w", name, api.ErrInvalidChannel)
+	}
+	return nil, fmt.Errorf("channel %q: %w", name, api.ErrUnknownChannel)
+}
+
+// Open implements api.Log.
+func (l apiLog) Open(ctx context.Context, name string) (api.Channel, error) {
+	ch, err := l.Channel(name)
+	if !errors.Is(err, api.ErrUnknownChannel) {
+		return ch, err
+	}
+	ctx, cancel := context.WithTimeout(ctx, l.opts.StoreTimeout)
+	defer cancel()
+	opened, err := l.eventlog.Open(ctx, name)
+	if err != nil {
+		l.failed(err)
+		return nil, l.error(err)
+	}
+	return apiChannel{opened, l}, nil
+}
+
+// error makes what the event log refuses an error of package api.
+func (l apiLog) error(err error) error {
+	var refused eventlog.Refusal
+	switch {
+	case errors.As(err, &refused):
+		return fmt.Errorf("%w: %w", api.ErrChannelRefused, err)
+	case errors.Is(err, eventlog.ErrStopped):
+		return fmt.Errorf("%w: %w", api.ErrStandby, err)
+	}
+	return err
+}
+
+// Channels implements api.Log.
+func (l apiLog) Channels() []api.Channel {
+	var channels []api.Channel
+	for _, ch := range l.eventlog.Channels() {
+		if ch.Events() != nil {
+			channels = append(channels, apiChannel{ch, l})
+		}
+	}
+	return channels
+}
+
+// Append implements api.Log.
+func (l apiLog) Append(ctx context.Context, to api.Channel, events []api.Encoded, expect []stores.Expectation) ([]stores.Result, error) {
+	ch := to.(apiChannel).Channel
+	if ch.Mapping() != nil {
+		return nil, fmt.Errorf("channel %q: %w whose messages are eventstore.v1.Event, but %s", ch.Name(), api.ErrNoEventChannel, ch.Events().Payload.Message)
+	}
+	messages := make([]eventlog.Message, len(events))
+	for i := range events {
+		messages[i] = eventlog.Message{Payload: events[i].Payload, Event: &events[i].Event}
+		l.monitor.Metrics().PublishReceived(len(events[i].Payload))
+	}
+	answered := make(chan []stores.Result, 1)
+	l.eventlog.Submit(eventlog.Submission{
+		Channel:  ch.Name(),
+		Received: time.Now(),
+		Decode:   func(*eventlog.Channel) ([]eventlog.Message, error) { return messages, nil },
+		Group:    &stores.Group{Expect: expect},
+		Answer:   func(results []stores.Result) { answered <- results },
+	})
+	select {
+	case results := <-answered:
+		for i := range results {
+			if results[i].Err != nil { // then all have it
+				return nil, l.error(results[i].Err)
+			}
+		}
+		return results, nil
+	case <-ctx.Done():
+		return nil, fmt.Errorf("%w: the events may be stored or not", ctx.Err())
+	}
+}
+
+// EventsWithID implements api.Log.
+func (l apiLog) EventsWithID(ctx context.Context, id string) ([]stores.FoundEvent, error) {
+	return l.store.EventsWithID(ctx, id)
+}
+
+// AggregatesWithID implements api.Log.
+func (l apiLog) AggregatesWithID(ctx context.Context, id string) ([]stores.Aggregate, error) {
+	return l.store.AggregatesWithID(ctx, id)
+}
+
+// ReadAggregate implements api.Log.
+func (l apiLog) ReadAggregate(ctx context.Context, a stores.Aggregate, from uint64, backward bool, maxMsgs, maxBytes int) ([]stores.VersionedMessage, error) {
+	if l.isDone() {
+		return nil, api.ErrStandby
+	}
+	return l.store.ReadAggregate(ctx, a, from, backward, maxMsgs, maxBytes)
+}
+
+func (l apiLog) isDone() bool {
+	select {
+	case <-l.ended:
+		return true
+	default:
+		return false
+	}
+}
+
+// apiChannel is an event channel as the API uses it.
+type apiChannel struct {
+	*eventlog.Channel
+	log apiLog
+}
+
+// Strict implements api.Channel.
+func (c apiChannel) Strict() bool { return c.Versions() == stores.VersionsStrict }
+
+// Cursor implements api.Channel.
+func (c apiChannel) Cursor(from uint64) api.Cursor { return apiCursor{c.Channel.Cursor(from), c.log} }
+
+// apiCursor reads for as long as the term lasts.
+type apiCursor struct {
+	*eventlog.Cursor
+	log apiLog
+}
+
+// ReadTo implements api.Cursor.
+func (c apiCursor) ReadTo(ctx context.Context, to uint64, max int) ([]stores.Message, error) {
+	if c.log.isDone() {
+		return nil, api.ErrStandby
+	}
+	return c.Cursor.ReadTo(ctx, to, max)
+}

@@ -1,0 +1,121 @@
+package api
+
+import (
+	"fmt"
+
+	"connectrpc.com/connect"
+	"google.golang.org/protobuf/encoding/protojson"
+	"google.golang.org/protobuf/encoding/protowire"
+	googleproto "google.golang.org/protobuf/proto"
+	"google.golang.org/protobuf/reflect/protoreflect"
+)
+
+// maxElements bounds the messages within a request, entries of maps included. Each takes some hundred bytes of memory when it
+// is decoded, though it may be two bytes long.
+const maxElements = 1 << 16
+
+// codecs decode requests after they looked how much there is to decode.
+func codecs() []connect.HandlerOption {
+	return []connect.HandlerOption{
+		connect.WithCodec(protoCodec{}),
+		connect.WithCodec(jsonCodec{"json"}),
+		connect.WithCodec(jsonCodec{"json; charset=utf-8"}),
+	}
+}
+
+// protoCodec is the binary encoding.
+type protoCodec struct{}
+
+// Name implements connect.Codec.
+func (protoCodec) Name() string { return "proto" }
+
+// Marshal implements connect.Codec.
+func (protoCodec) Marshal(m any) ([]byte, error) {
+	message, ok := m.(googleproto.Message)
+	if !ok {
+		return nil, fmt.Errorf("encode: %T is not a protobuf message", m)
+	}
+	return googleproto.Marshal(message)
+}
+
+// Unmarshal implements connect.Codec.
+func (protoCodec) Unmarshal(data []byte, m any) error {
+	message, ok := m.(googleproto.Message)
+	if !ok {
+		return fmt.Errorf("decode: %T is not a protobuf message", m)
+	}
+	if elements(data, message.ProtoReflect().Descriptor(), maxElements) < 0 {
+		return fmt.Errorf("the request has more than %d messages and entries of maps", maxElements)
+	}
+	return googleproto.Unmarshal(data, message)
+}
+
+// elements returns how many more messages than those in b may come, negative if there are more than left. Bytes that are not
+// an encoded message are left to the decoder, which says what is wrong with them.
+func elements(b []byte, d protoreflect.MessageDescriptor, left int) int {
+	for len(b) > 0 && left >= 0 {
+		number, kind, n := protowire.ConsumeTag(b)
+		if n < 0 {
+			return left
+		}
+		b = b[n:]
+		value := b
+		if n = protowire.ConsumeFieldValue(number, kind, b); n < 0 {
+			return left
+		}
+		b = b[n:]
+		field := d.Fields().ByNumber(number)
+		if field == nil || field.Message() == nil || kind != protowire.BytesType {
+			continue
+		}
+		inner, _ := protowire.ConsumeBytes(value)
+		left = elements(inner, field.Message(), left-1)
+	}
+	return left
+}
+
+// jsonCodec is the JSON encoding of protobuf.
+type jsonCodec struct{ name string }
+
+// Name implements connect.Codec.
+func (c jsonCodec) Name() string { return c.name }
+
+// Marshal implements connect.Codec.
+func (jsonCodec) Marshal(m any) ([]byte, error) {
+	message, ok := m.(googleproto.Message)
+	if !ok {
+		return nil, fmt.Errorf("encode: %T is not a protobuf message", m)
+	}
+	return protojson.Marshal(message)
+}
+
+// Unmarshal implements connect.Codec. An empty body is an empty message; fields that the message does not have are ignored.
+func (jsonCodec) Unmarshal(data []byte, m any) error {
+	message, ok := m.(googleproto.Message)
+	if !ok {
+		return fmt.Errorf("decode: %T is not a protobuf message", m)
+	}
+	if len(data) == 0 {
+		return fmt.Errorf("decode: the body is empty, where a JSON object was expected")
+	}
+	if values(data) > maxElements {
+		return fmt.Errorf("the request has more than %d JSON values", maxElements)
+	}
+	return protojson.UnmarshalOptions{DiscardUnknown: true}.Unmarshal(data, message)
+}
+
+// values returns about how many values a JSON text has: what opens or follows on another, outside of strings.
+func values(text []byte) int {
+	n, quoted := 0, false
+	for i := 0; i < len(text); i++ {
+		switch c := text[i]; {
+		case quoted && c == '\\':
+			i++
+		case c == '"':
+			quoted = !quoted
+		case !quoted && (c == '{' || c == '[' || c == ','):
+			n++
+		}
+	}
+	return n
+}

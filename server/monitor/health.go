@@ -1,0 +1,85 @@
+package monitor
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net/http"
+	"time"
+
+	natsd "github.com/nats-io/nats-server/v2/server"
+)
+
+// healthStatus is the answer of /healthz and /readyz: NATS' own fields, and the state of /streaming/serverz.
+type healthStatus struct {
+	Status     string `json:"status"` // "ok" or "unavailable"
+	StatusCode int    `json:"status_code,omitempty"`
+	State      string `json:"state"`
+	Error      string `json:"error,omitempty"`
+}
+
+// registerHealth adds the handlers. A pattern with a method comes before NATS' own for /healthz.
+func (m *Monitor) registerHealth(mux *http.ServeMux, ns *natsd.Server) {
+	mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, r *http.Request) {
+		if r.URL.RawQuery != "" && !m.opts.External {
+			ns.HandleHealthz(w, r) // who asks about JetStream means NATS
+			return
+		}
+		state, err := m.healthy(ns)
+		answerHealth(w, state, err)
+	})
+	mux.HandleFunc("GET /readyz", func(w http.ResponseWriter, r *http.Request) {
+		state, err := m.ready()
+		if state == stateStandby && r.URL.Query().Get("standby") == "1" {
+			err = nil
+		}
+		answerHealth(w, state, err)
+	})
+}
+
+// healthy returns an error if this process can not do its work until it is started again. A database or an external NATS
+// that is away is none, nor is standing by.
+func (m *Monitor) healthy(ns *natsd.Server) (string, error) {
+	state, _ := m.now()
+	if state == stateFailed {
+		return state, errors.New("the server failed, and ends")
+	}
+	if !m.opts.External {
+		if status := ns.Healthz(nil); status.Error != "" {
+			return state, fmt.Errorf("NATS: %s", status.Error)
+		}
+	}
+	return state, nil
+}
+
+// ready returns an error if this server does not serve clients now: it stands by, starts or stops, was not confirmed as the
+// holder of the lease by the database for as long as another server would wait, or is cut off from NATS.
+func (m *Monitor) ready() (string, error) {
+	state, t := m.now()
+	switch {
+	case t == nil && state == stateStandby:
+		return state, errors.New("standing by: this server does not hold the lease of the database")
+	case t == nil && state == stateStandalone:
+		return state, errors.New("starting")
+	case t == nil:
+		return state, errors.New("stopping")
+	}
+	if silent := t.LeaseAge(); silent >= m.opts.LeaseExpiry {
+		return state, fmt.Errorf("the database has not confirmed the lease for %v", silent.Round(time.Second))
+	}
+	if !t.Connected() {
+		return state, errors.New("not connected to NATS")
+	}
+	return state, nil
+}
+
+func answerHealth(w http.ResponseWriter, state string, err error) {
+	status := healthStatus{Status: "ok", State: state}
+	w.Header().Set("Content-Type", "application/json")
+	if err != nil {
+		status.Status, status.StatusCode, status.Error = "unavailable", http.StatusServiceUnavailable, err.Error()
+		w.WriteHeader(http.StatusServiceUnavailable)
+	}
+	// An error means that the one who asked has gone.
+	_ = json.NewEncoder(w).Encode(status)
+}

@@ -1,0 +1,225 @@
+package monitor
+
+import (
+	"errors"
+	"fmt"
+	"log/slog"
+	"net/http"
+	"strings"
+	"sync/atomic"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/collectors"
+	"github.com/prometheus/client_golang/prometheus/promhttp"
+
+	"github.com/nats-eventstore/nats-eventstore/proto"
+	"github.com/nats-eventstore/nats-eventstore/server/consumers"
+	"github.com/nats-eventstore/nats-eventstore/server/eventlog"
+	"github.com/nats-eventstore/nats-eventstore/server/stan"
+	"github.com/nats-eventstore/nats-eventstore/stores"
+)
+
+// metricsPrefix begins the name of every metric of ours.
+const metricsPrefix = "nats_streaming_"
+
+// Metrics counts what one Run does. Its registry is its own: nothing here is global.
+type Metrics struct {
+	registry *prometheus.Registry
+
+	received, receivedBytes atomic.Uint64 // publish requests
+	stored                  atomic.Uint64 // messages committed
+	duplicates              atomic.Uint64 // events acknowledged that were stored before
+	routed                  atomic.Uint64 // copies of events committed to other channels
+	acks                    atomic.Uint64 // messages acknowledged by subscribers
+	delivered, redelivered  atomic.Uint64 // messages sent for the first time, and again
+	sentBytes               atomic.Uint64 // of both
+	replayed                atomic.Uint64 // messages read from the database for subscribers
+
+	errors        *prometheus.CounterVec
+	apiRequests   *prometheus.CounterVec
+	commitSeconds prometheus.Histogram
+	commitMsgs    prometheus.Histogram
+}
+
+func newMetrics() *Metrics {
+	m := &Metrics{
+		registry: prometheus.NewRegistry(),
+		errors: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: metricsPrefix + "errors_total",
+			Help: "Requests refused and operations failed, by operation and kind of error.",
+		}, []string{"operation", "kind"}),
+		apiRequests: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: metricsPrefix + "api_requests_total",
+			Help: "Requests of the gRPC and HTTP API that ended, by method and code.",
+		}, []string{"method", "code"}),
+		commitSeconds: prometheus.NewHistogram(prometheus.HistogramOpts{
+			Name:    metricsPrefix + "commit_duration_seconds",
+			Help:    "Time that the database took to commit one batch of published messages.",
+			Buckets: prometheus.ExponentialBuckets(0.0001, 2, 17), // 0.1 ms to 6.5 s
+		}),
+		commitMsgs: prometheus.NewHistogram(prometheus.HistogramOpts{
+			Name:    metricsPrefix + "commit_batch_messages",
+			Help:    "Published messages in one batch.",
+			Buckets: prometheus.ExponentialBuckets(1, 2, 13), // 1 to 4096
+		}),
+	}
+	m.registry.MustRegister(m.errors, m.apiRequests, m.commitSeconds, m.commitMsgs,
+		collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
+	for _, it := range []struct {
+		name, help string
+		value      *atomic.Uint64
+	}{
+		{"received_messages_total", "Publish requests received.", &m.received},
+		{"received_bytes_total", "Bytes of the publish requests received.", &m.receivedBytes},
+		{"stored_messages_total", "Published messages committed to the database.", &m.stored},
+		{"routed_messages_total", "Copies of events committed to channels of routes.", &m.routed},
+		{"duplicate_messages_total", "Events acknowledged without being stored, since they were stored before.", &m.duplicates},
+		{"acks_total", "Messages acknowledged by subscribers.", &m.acks},
+		{"delivered_messages_total", "Messages sent to subscribers for the first time.", &m.delivered},
+		{"redelivered_messages_total", "Messages sent to subscribers again.", &m.redelivered},
+		{"sent_bytes_total", "Bytes of the messages sent to subscribers, for the first time and again.", &m.sentBytes},
+		{"replayed_messages_total", "Messages read from the database for subscribers, since memory did not have them.", &m.replayed},
+	} {
+		m.registry.MustRegister(prometheus.NewCounterFunc(prometheus.CounterOpts{Name: metricsPrefix + it.name, Help: it.help},
+			func() float64 { return float64(it.value.Load()) }))
+	}
+	return m
+}
+
+// handler answers a scrape. What can be told is told, even if something cannot.
+func (m *Metrics) handler(log *slog.Logger) http.Handler {
+	return promhttp.HandlerFor(m.registry, promhttp.HandlerOpts{
+		ErrorHandling: promhttp.ContinueOnError,
+		ErrorLog:      scrapeLog{log},
+	})
+}
+
+// scrapeLog is the log of the Prometheus library.
+type scrapeLog struct{ log *slog.Logger }
+
+func (l scrapeLog) Println(v ...any) {
+	l.log.Error("Collecting metrics", "error", strings.TrimSpace(fmt.Sprintln(v...)))
+}
+
+// PublishReceived counts a publish request.
+func (m *Metrics) PublishReceived(bytes int) {
+	m.received.Add(1)
+	m.receivedBytes.Add(uint64(bytes))
+}
+
+// Committed counts a batch and what became of its messages.
+func (m *Metrics) Committed(took time.Duration, results []stores.Result) {
+	if len(results) == 0 {
+		return
+	}
+	m.commitSeconds.Observe(took.Seconds())
+	m.commitMsgs.Observe(float64(len(results)))
+	var stored, duplicates uint64
+	for i := range results {
+		switch {
+		case results[i].Err != nil:
+			m.Failed("publish", results[i].Err)
+		case results[i].Duplicate:
+			duplicates++
+		default:
+			stored++
+			m.routed.Add(uint64(len(results[i].Copies)))
+		}
+	}
+	m.stored.Add(stored)
+	m.duplicates.Add(duplicates)
+}
+
+// Sent counts messages sent to subscribers for the first time.
+func (m *Metrics) Sent(msgs, bytes int) {
+	m.delivered.Add(uint64(msgs))
+	m.sentBytes.Add(uint64(bytes))
+}
+
+// Resent counts a message sent again.
+func (m *Metrics) Resent(bytes int) {
+	m.redelivered.Add(1)
+	m.sentBytes.Add(uint64(bytes))
+}
+
+// Acked counts a message that a subscriber acknowledged.
+func (m *Metrics) Acked() { m.acks.Add(1) }
+
+// Replayed counts messages that were read from the database.
+func (m *Metrics) Replayed(messages int) { m.replayed.Add(uint64(messages)) }
+
+// Failed counts an error of an operation: publish, connect, subscription, close and ping are requests of clients; delivery is
+// reading messages for subscribers, progress writing the state of subscriptions, lease renewing the lease.
+func (m *Metrics) Failed(operation string, err error) {
+	m.errors.WithLabelValues(operation, errorKind(err)).Inc()
+}
+
+// APIRequest counts a request of the API.
+func (m *Metrics) APIRequest(procedure, code string) {
+	m.apiRequests.WithLabelValues(strings.TrimPrefix(procedure, "/"), code).Inc()
+}
+
+// The kinds of errors that are not, or not only, in errorKinds.
+const (
+	kindWrongVersion   = "wrong_version"
+	kindChannelDeleted = "channel_deleted"
+	kindOther          = "other"
+)
+
+// errorKinds are the kinds of errors_total. The first that an error is decides.
+var errorKinds = []struct {
+	err  error
+	kind string
+}{
+	{stores.ErrOutcomeUnknown, "outcome_unknown"},
+	{stores.ErrFenced, "fenced"},
+	{stores.ErrUnavailable, "unavailable"},
+	{stores.ErrDuplicateEvent, "duplicate_event"},
+	{stores.ErrPartlyStored, "duplicate_event"},
+	{stores.ErrRefused, "refused"},
+	{proto.ErrInvalid, "invalid_event"},
+	{stan.ErrSubjectMismatch, "subject_mismatch"},
+	{eventlog.ErrTooLarge, "too_large"},
+	{eventlog.ErrOverloaded, "unavailable"},
+	{eventlog.ErrStopped, "unavailable"},
+	{stan.ErrInvalidConnect, "invalid_request"},
+	{stan.ErrInvalidClientID, "invalid_request"},
+	{stan.ErrInvalidPublish, "invalid_request"},
+	{stan.ErrInvalidSubscribe, "invalid_request"},
+	{stan.ErrInvalidAckWait, "invalid_request"},
+	{stan.ErrInvalidMaxInFlight, "invalid_request"},
+	{stan.ErrInvalidStart, "invalid_request"},
+	{stan.ErrInvalidSubject, "invalid_request"},
+	{stan.ErrDurableColon, "invalid_request"},
+	{stan.ErrInvalidUnsubscribe, "invalid_request"},
+	{stan.ErrInvalidClose, "invalid_request"},
+	{stan.ErrMissingClient, "unknown_client"},
+	{stan.ErrUnknownClient, "unknown_client"},
+	{stan.ErrClientRegistered, "client_registered"},
+	{stan.ErrClientReplaced, "client_replaced"},
+	{eventlog.ErrTooManyChannels, "limit"},
+	{consumers.ErrTooManySubs, "limit"},
+	{consumers.ErrChannelDeleted, kindChannelDeleted},
+	{eventlog.ErrChannelDeleted, kindChannelDeleted},
+	{consumers.ErrDuplicateDurable, "duplicate_durable"},
+	{stan.ErrUnknownChannel, "unknown_subscription"},
+	{stan.ErrInvalidSub, "unknown_subscription"},
+}
+
+func errorKind(err error) string {
+	var version *stores.VersionError
+	var expectation *stores.ExpectationError
+	switch {
+	case errors.As(err, &version), errors.As(err, &expectation):
+		return kindWrongVersion
+	case errors.Is(err, stores.ErrUnknownChannel): // the one that the message was meant for is no more
+		return kindChannelDeleted
+	}
+	for _, it := range errorKinds {
+		if errors.Is(err, it.err) {
+			return it.kind
+		}
+	}
+	return kindOther
+}

@@ -1,0 +1,128 @@
+package natsconn
+
+import (
+	"errors"
+	"fmt"
+	"log/slog"
+	"strings"
+	"time"
+
+	natsd "github.com/nats-io/nats-server/v2/server"
+	"github.com/nats-io/nats.go"
+)
+
+// reconnectWait is the pause between two attempts to reach NATS.
+const reconnectWait = 250 * time.Millisecond
+
+// Conns are the server's own connections to NATS. They are separate so that one kind of traffic does not wait behind
+// another.
+type Conns struct {
+	General    *nats.Conn // requests and published messages
+	Send       *nats.Conn // deliveries and answers to requests: per client, order is kept
+	PubAcks    *nats.Conn // answers to published messages, which must not wait behind what is replayed
+	Acks       *nats.Conn // acks of subscribers
+	Heartbeats *nats.Conn
+	Relay      *nats.Conn // messages to streams; nil unless asked for
+}
+
+// Connect makes all connections, that of relays only if relay is true. ns is the embedded server, which is not used with
+// external ones.
+func Connect(o Options, ns *natsd.Server, relay bool, log *slog.Logger) (*Conns, error) {
+	c := &Conns{}
+	wanted := []struct {
+		name string
+		conn **nats.Conn
+	}{{"general", &c.General}, {"send", &c.Send}, {"pubacks", &c.PubAcks}, {"acks", &c.Acks}, {"hb", &c.Heartbeats}}
+	if relay {
+		wanted = append(wanted, struct {
+			name string
+			conn **nats.Conn
+		}{"relay", &c.Relay})
+	}
+	for _, it := range wanted {
+		nc, err := connect(o, ns, "_NSS-"+o.ClusterID+"-"+it.name, log)
+		if err != nil {
+			c.Close()
+			return nil, err
+		}
+		*it.conn = nc
+	}
+	return c, nil
+}
+
+func connect(o Options, ns *natsd.Server, name string, log *slog.Logger) (*nats.Conn, error) {
+	opts := []nats.Option{
+		nats.Name(name),
+		nats.MaxReconnects(-1),
+		nats.ReconnectWait(reconnectWait),
+		nats.ReconnectBufSize(-1),   // what cannot be sent now is redelivered, not sent late
+		nats.IgnoreAuthErrorAbort(), // who is refused now may be admitted by a later configuration
+		nats.DisconnectErrHandler(func(_ *nats.Conn, err error) {
+			if err != nil {
+				log.Warn("Disconnected from NATS", "connection", name, "error", err)
+			}
+		}),
+		nats.ReconnectHandler(func(nc *nats.Conn) {
+			log.Info("Reconnected to NATS", "connection", name, "url", nc.ConnectedUrlRedacted())
+		}),
+		nats.ErrorHandler(func(_ *nats.Conn, sub *nats.Subscription, err error) {
+			subject := ""
+			if sub != nil {
+				subject = sub.Subject
+			}
+			log.Error("NATS error", "connection", name, "subject", subject, "error", err)
+		}),
+	}
+	url := o.URL
+	if url == "" {
+		url = nats.DefaultURL // not dialled: the connection is made in process
+		opts = append(opts, nats.InProcessServer(ns))
+	} else if !strings.Contains(url, ",") {
+		// Clients of other languages are configured with schemes such as tcp://.
+		if _, rest, ok := strings.Cut(url, "://"); ok && !strings.HasPrefix(url, "tls://") {
+			url = "nats://" + rest
+		}
+	}
+	login, err := o.Login.options(o.Embedded, o.URL == "")
+	if err != nil {
+		return nil, err
+	}
+	opts = append(opts, login...)
+	nc, err := nats.Connect(url, opts...)
+	if err != nil {
+		if errors.Is(err, nats.ErrNoServers) {
+			return nil, fmt.Errorf("connect to NATS at %q: %w", redactURLs(url), err)
+		}
+		return nil, fmt.Errorf("connect %s to NATS: %w", name, err)
+	}
+	return nc, nil
+}
+
+// redactURLs hides user information in a comma-separated list of URLs.
+func redactURLs(urls string) string {
+	list := strings.Split(urls, ",")
+	for i, u := range list {
+		if at := strings.LastIndex(u, "@"); at >= 0 {
+			scheme := ""
+			if j := strings.Index(u, "://"); j >= 0 && j < at {
+				scheme = u[:j+3]
+			}
+			list[i] = scheme + "***" + u[at:]
+		}
+	}
+	return strings.Join(list, ",")
+}
+
+// Close ends all connections.
+func (c *Conns) Close() {
+	for _, nc := range []*nats.Conn{c.General, c.Send, c.PubAcks, c.Acks, c.Heartbeats, c.Relay} {
+		if nc != nil {
+			nc.Close()
+		}
+	}
+}
+
+// Connected reports whether the connections that serve clients are up.
+func (c *Conns) Connected() bool {
+	return c.General.IsConnected() && c.Send.IsConnected() && c.Acks.IsConnected()
+}

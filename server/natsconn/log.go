@@ -1,0 +1,195 @@
+package natsconn
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"os"
+	"strings"
+	"sync"
+
+	natslog "github.com/nats-io/nats-server/v2/logger"
+	natsd "github.com/nats-io/nats-server/v2/server"
+)
+
+// Logger is the logger of the NATS server and, below the structured one, of the streaming part. It writes where
+// the NATS options say, and can be opened again.
+type Logger struct {
+	streaming struct{ debug, trace bool }
+
+	mu   sync.RWMutex // guards what follows
+	opts *natsd.Options
+	out  natsd.Logger
+}
+
+// NewLoggers returns the logger of the NATS server, as its options ask for it, and the structured logger of the streaming
+// part. Both write to the same place in the same format; debug and trace are the levels of the streaming part alone.
+// syslogName, if not empty, names the source of events in the Windows event log.
+func NewLoggers(o *natsd.Options, debug, trace bool, syslogName string) (*Logger, *slog.Logger) {
+	if syslogName != "" {
+		natslog.SetSyslogName(syslogName)
+	}
+	l := &Logger{}
+	l.streaming.debug, l.streaming.trace = debug, trace
+	l.Open(o)
+	level := slog.LevelInfo
+	switch {
+	case o.NoLog:
+		level = slog.LevelError + 1
+	case trace:
+		level = LevelTrace
+	case debug:
+		level = slog.LevelDebug
+	}
+	return l, slog.New(&logHandler{out: l, level: level})
+}
+
+// Open starts to write where the options say, and closes what was open before.
+func (l *Logger) Open(o *natsd.Options) {
+	debug, trace := o.Debug || l.streaming.debug, o.Trace || l.streaming.trace
+	var out natsd.Logger
+	switch {
+	case o.LogFile != "":
+		f := natslog.NewFileLogger(o.LogFile, o.Logtime, debug, trace, true, natslog.LogUTC(o.LogtimeUTC))
+		// The only error of both is a logger without a file.
+		if o.LogSizeLimit > 0 {
+			_ = f.SetSizeLimit(o.LogSizeLimit)
+		}
+		if n := int(o.LogMaxFiles); n > 0 {
+			_ = f.SetMaxNumFiles(n)
+		}
+		out = f
+	case o.RemoteSyslog != "":
+		out = natslog.NewRemoteSysLogger(o.RemoteSyslog, debug, trace)
+	case o.Syslog:
+		out = natslog.NewSysLogger(debug, trace)
+	default:
+		stat, err := os.Stderr.Stat()
+		colors := err == nil && stat.Mode()&os.ModeCharDevice != 0
+		out = natslog.NewStdLogger(o.Logtime, debug, trace, colors, true, natslog.LogUTC(o.LogtimeUTC))
+	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if old, ok := l.out.(io.Closer); ok {
+		if err := old.Close(); err != nil {
+			out.Errorf("Close the log: %v", err)
+		}
+	}
+	l.opts, l.out = o, out
+}
+
+// Reopen opens the log file again, after it was renamed. The error is ErrNoLogFile if the log does not go to a file.
+func (l *Logger) Reopen() error {
+	l.mu.RLock()
+	o := l.opts
+	l.mu.RUnlock()
+	if o.LogFile == "" {
+		return ErrNoLogFile
+	}
+	// The logger of NATS ends the process if it cannot open its file.
+	f, err := os.OpenFile(o.LogFile, os.O_WRONLY|os.O_APPEND|os.O_CREATE, 0o640)
+	if err != nil {
+		return fmt.Errorf("reopen the log: %w", err)
+	}
+	if err := f.Close(); err != nil {
+		return fmt.Errorf("reopen the log: %w", err)
+	}
+	l.Open(o)
+	return nil
+}
+
+// ErrNoLogFile means that the log does not go to a file.
+var ErrNoLogFile = errors.New("not a file logger")
+
+func (l *Logger) write(f func(natsd.Logger)) {
+	l.mu.RLock()
+	defer l.mu.RUnlock()
+	f(l.out)
+}
+
+// Noticef and the others implement the logger of the NATS server.
+func (l *Logger) Noticef(format string, v ...any) {
+	l.write(func(out natsd.Logger) { out.Noticef(format, v...) })
+}
+
+// Warnf logs at level WRN.
+func (l *Logger) Warnf(format string, v ...any) {
+	l.write(func(out natsd.Logger) { out.Warnf(format, v...) })
+}
+
+// Fatalf logs at level FTL and ends the process.
+func (l *Logger) Fatalf(format string, v ...any) {
+	l.write(func(out natsd.Logger) { out.Fatalf(format, v...) })
+}
+
+// Errorf logs at level ERR.
+func (l *Logger) Errorf(format string, v ...any) {
+	l.write(func(out natsd.Logger) { out.Errorf(format, v...) })
+}
+
+// Debugf logs at level DBG.
+func (l *Logger) Debugf(format string, v ...any) {
+	l.write(func(out natsd.Logger) { out.Debugf(format, v...) })
+}
+
+// Tracef logs at level TRC.
+func (l *Logger) Tracef(format string, v ...any) {
+	l.write(func(out natsd.Logger) { out.Tracef(format, v...) })
+}
+
+// LevelTrace is the level TRC of NATS, below debug.
+const LevelTrace = slog.LevelDebug - 4
+
+// logHandler writes records through a NATS logger as "STREAM: text key=value".
+type logHandler struct {
+	out    natsd.Logger
+	level  slog.Level
+	suffix string // attributes of With, already formatted
+}
+
+func (h *logHandler) Enabled(_ context.Context, l slog.Level) bool { return l >= h.level }
+
+func (h *logHandler) Handle(_ context.Context, r slog.Record) error {
+	var b strings.Builder
+	b.WriteString(r.Message)
+	b.WriteString(h.suffix)
+	r.Attrs(func(a slog.Attr) bool {
+		writeAttr(&b, a)
+		return true
+	})
+	write := h.out.Noticef
+	switch {
+	case r.Level >= slog.LevelError:
+		write = h.out.Errorf
+	case r.Level >= slog.LevelWarn:
+		write = h.out.Warnf
+	case r.Level <= LevelTrace:
+		write = h.out.Tracef
+	case r.Level <= slog.LevelDebug:
+		write = h.out.Debugf
+	}
+	write("STREAM: %s", b.String())
+	return nil
+}
+
+func (h *logHandler) WithAttrs(attrs []slog.Attr) slog.Handler {
+	var b strings.Builder
+	b.WriteString(h.suffix)
+	for _, a := range attrs {
+		writeAttr(&b, a)
+	}
+	return &logHandler{out: h.out, level: h.level, suffix: b.String()}
+}
+
+// WithGroup ignores the group: keys are shared by the whole server.
+func (h *logHandler) WithGroup(string) slog.Handler { return h }
+
+func writeAttr(b *strings.Builder, a slog.Attr) {
+	v := a.Value.Resolve().String()
+	if v == "" || strings.ContainsAny(v, " \"\n") {
+		v = fmt.Sprintf("%q", v)
+	}
+	fmt.Fprintf(b, " %s=%s", a.Key, v)
+}

@@ -1,0 +1,63 @@
+// Package natsconn starts the embedded NATS server, or the monitoring port of one where NATS is external, and makes the
+// server's own connections to NATS.
+package natsconn
+
+import (
+	"fmt"
+	"runtime"
+	"time"
+
+	natsd "github.com/nats-io/nats-server/v2/server"
+)
+
+// startTimeout bounds how long the embedded server may take to accept connections.
+const startTimeout = 10 * time.Second
+
+// mutexProfileFraction is how many contended unlocks go into one sample of the mutex profile, which the profiling port of
+// the NATS server shows but does not turn on.
+const mutexProfileFraction = 100
+
+// Options say where NATS is.
+type Options struct {
+	// Embedded configures the embedded NATS server, its monitoring port and the log.
+	Embedded *natsd.Options
+	// URL, if not empty, lists external NATS servers, separated by commas, that are used in place of the embedded one.
+	URL string
+	// Login is how the server's own connections log in.
+	Login *Login
+	// ClusterID is part of the names of the connections, as /connz shows them.
+	ClusterID string
+}
+
+// StartServer starts the embedded NATS server or, with external servers, only its monitoring port.
+func StartServer(o Options, logger natsd.Logger) (*natsd.Server, error) {
+	o.Embedded.NoSigs = true // signals are handled once, by the command
+	if o.URL == "" {
+		if err := o.Login.Admit(o.Embedded); err != nil {
+			return nil, fmt.Errorf("start NATS server: %w", err)
+		}
+	}
+	if o.Embedded.ProfPort != 0 {
+		runtime.SetMutexProfileFraction(mutexProfileFraction)
+	}
+	ns, err := natsd.NewServer(o.Embedded)
+	if err != nil {
+		return nil, fmt.Errorf("start NATS server: %w", err)
+	}
+	if !o.Embedded.NoLog {
+		ns.SetLoggerV2(logger, o.Embedded.Debug, o.Embedded.Trace, o.Embedded.TraceVerbose)
+	}
+	if o.URL != "" {
+		if err := ns.StartMonitoring(); err != nil {
+			return nil, fmt.Errorf("start monitoring: %w", err)
+		}
+		return ns, nil
+	}
+	ns.Start()
+	if !ns.ReadyForConnections(startTimeout) {
+		ns.Shutdown()
+		ns.WaitForShutdown()
+		return nil, fmt.Errorf("start NATS server: not ready within %v (is the port in use?)", startTimeout)
+	}
+	return ns, nil
+}

@@ -1,0 +1,159 @@
+package offline
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"time"
+
+	"github.com/nats-eventstore/nats-eventstore/server/config"
+	"github.com/nats-eventstore/nats-eventstore/server/eventlog"
+	"github.com/nats-eventstore/nats-eventstore/stores"
+)
+
+// MigrateOptions configure Migrate.
+type MigrateOptions struct {
+	DryRun bool      // show what would change, and change nothing
+	Report int       // how many of the messages that are no valid events are named, per channel
+	Out    io.Writer // gets lines for a person
+}
+
+// Migrate brings the database of a server that is not running to what the options ask for: its schema, the event columns
+// of messages that were stored before their channels became event channels, and the indexes of event data. It can be
+// interrupted and run again. Messages that are no valid events stay as they are, are reported, and are no error.
+func Migrate(ctx context.Context, o config.Options, m MigrateOptions) error {
+	events, err := eventlog.NewEvents(o.Events)
+	if err != nil {
+		return err
+	}
+	if m.DryRun {
+		return interrupted(ctx, showMigration(ctx, o, m, events))
+	}
+	return interrupted(ctx, migrate(ctx, o, m, events))
+}
+
+func migrate(ctx context.Context, o config.Options, m MigrateOptions, events eventlog.Events) (err error) {
+	out := &progressLines{to: m.Out}
+	f, err := openDatabase(ctx, o.Store)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, f.close(ctx)) }()
+	if f.state.Importing != nil {
+		return ErrImporting
+	}
+	out.line("The schema is that of this server.")
+	for _, c := range f.state.Channels {
+		if err := backfill(ctx, f.store, c.Channel, events, o.Versions, m.Report, out); err != nil {
+			return err
+		}
+	}
+	if err := f.store.ApplyIndexes(ctx); err != nil {
+		return fmt.Errorf("indexes of event data: %w", err)
+	}
+	out.line("Done.")
+	return nil
+}
+
+// backfill fills the event columns of a channel, if it is an event channel.
+func backfill(ctx context.Context, store *stores.Store, c *stores.Channel, events eventlog.Events, versions []eventlog.ChannelVersions, report int, out *progressLines) error {
+	block := events.Of(c.Name())
+	if block == nil {
+		return nil
+	}
+	left := &leftovers{limit: report}
+	info := c.Info()
+	started := time.Now()
+	filled, err := store.Backfill(ctx, c, stores.Backfill{
+		Mapping:  block.Mapping,
+		Versions: block.VersionsOf(versions, c.Name()),
+		Left:     left.add,
+		Progress: func(sequence uint64) {
+			out.now("Channel %q: looked at sequence %d of %d, %d messages are no valid events.", c.Name(), sequence, info.Last, left.count)
+		},
+	})
+	if err != nil {
+		return err
+	}
+	if filled > 0 || left.count > 0 {
+		out.line("Channel %q: %d messages became events in %v, %d stay as they are.",
+			c.Name(), filled, time.Since(started).Round(time.Millisecond), left.count)
+		left.print(c.Name(), out)
+	}
+	return nil
+}
+
+// leftovers are the messages that are no valid events: their number, and the first of them.
+type leftovers struct {
+	limit int
+	count int
+	first []leftover
+}
+
+type leftover struct {
+	sequence uint64
+	why      error
+}
+
+func (l *leftovers) add(sequence uint64, why error) {
+	if l.count++; l.count <= l.limit {
+		l.first = append(l.first, leftover{sequence, why})
+	}
+}
+
+func (l *leftovers) print(channel string, out *progressLines) {
+	for _, it := range l.first {
+		out.line("  channel %q sequence %d: %v", channel, it.sequence, it.why)
+	}
+	if more := l.count - len(l.first); more > 0 {
+		out.line("  and %d more", more)
+	}
+}
+
+// showMigration prints what migrate would do.
+func showMigration(ctx context.Context, o config.Options, m MigrateOptions, events eventlog.Events) (err error) {
+	out := &progressLines{to: m.Out}
+	inspection, err := stores.Inspect(ctx, o.Store)
+	if errors.Is(err, fs.ErrNotExist) {
+		return fmt.Errorf("nothing to migrate: %w", err)
+	}
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, inspection.Close()) }()
+	if len(inspection.Files) == 0 {
+		out.line("The schema is that of this server.")
+	} else {
+		out.line("The schema is at version %d, this server needs %d. It would run:", inspection.Version, inspection.Needed)
+		for _, file := range inspection.Files {
+			out.line("  %s", file)
+		}
+	}
+	for _, c := range inspection.Channels {
+		block := events.Of(c.Name())
+		if block == nil {
+			continue
+		}
+		left := &leftovers{limit: m.Report}
+		valid, last := 0, c.Info().Last
+		err := inspection.Events(ctx, c, block.Mapping, func(sequence uint64, err error) {
+			if err != nil {
+				left.add(sequence, err)
+			} else {
+				valid++
+			}
+			out.now("Channel %q: looked at sequence %d of %d.", c.Name(), sequence, last)
+		})
+		if err != nil {
+			return err
+		}
+		if valid > 0 || left.count > 0 {
+			out.line("Channel %q: %d messages would become events, %d stay as they are.", c.Name(), valid, left.count)
+			left.print(c.Name(), out)
+		}
+	}
+	out.line("Nothing was changed. Repeated event_ids and versions in conflict show in the run itself.")
+	return nil
+}

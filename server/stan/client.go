@@ -1,0 +1,83 @@
+package stan
+
+import (
+	"sync"
+	"sync/atomic"
+
+	"github.com/nats-io/nats-streaming-server/spb"
+
+	"github.com/nats-eventstore/nats-eventstore/server/consumers"
+)
+
+// client is one registered client.
+type client struct {
+	info *spb.ClientInfo
+	// origin is where its connect request came from. It is not known after a restart.
+	origin origin
+	// failedBeats counts the heartbeats that failed in a row.
+	failedBeats atomic.Int32
+	// away says that the client was recovered from the database and has not shown yet that it is connected to NATS: what is
+	// sent to it would be lost, and be sent again only after its AckWait.
+	away atomic.Bool
+	// beatNow asks for a heartbeat before it is time. It has one slot and carries no data.
+	beatNow chan struct{}
+
+	mu      sync.Mutex // guards what follows
+	members map[*consumers.Member]struct{}
+	closed  bool
+	beat    func() // stops the heartbeat timer
+}
+
+var _ consumers.Client = (*client)(nil)
+
+func newClient(info *spb.ClientInfo) *client {
+	return &client{info: info, beatNow: make(chan struct{}, 1), members: make(map[*consumers.Member]struct{})}
+}
+
+// ID implements consumers.Client.
+func (c *client) ID() string { return c.info.ID }
+
+// Healthy implements consumers.Client: the client answered its last heartbeat.
+func (c *client) Healthy() bool { return c.failedBeats.Load() == 0 }
+
+// Reachable implements consumers.Client.
+func (c *client) Reachable() bool { return !c.away.Load() }
+
+// add ties a member to the client's life. It reports false if the client is closed.
+func (c *client) add(m *consumers.Member) bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.closed {
+		return false
+	}
+	c.members[m] = struct{}{}
+	return true
+}
+
+func (c *client) remove(m *consumers.Member) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	delete(c.members, m)
+}
+
+// all returns the client's active members.
+func (c *client) all() []*consumers.Member {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	members := make([]*consumers.Member, 0, len(c.members))
+	for m := range c.members {
+		members = append(members, m)
+	}
+	return members
+}
+
+// close marks the client closed, stops its heartbeats and returns its members.
+func (c *client) close() []*consumers.Member {
+	c.mu.Lock()
+	c.closed = true
+	if c.beat != nil {
+		c.beat()
+	}
+	c.mu.Unlock()
+	return c.all()
+}

@@ -1,0 +1,192 @@
+package stan
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"regexp"
+	"sync"
+	"time"
+
+	"github.com/nats-io/nats-streaming-server/spb"
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/stan.go/pb"
+)
+
+var validClientID = regexp.MustCompile(`^[a-zA-Z0-9_-]+$`)
+
+// duplicateCheckTimeout is how long the holder of a client ID may take to show that it lives when another
+// client asks for its ID.
+const duplicateCheckTimeout = 500 * time.Millisecond
+
+// protocolPing is the client protocol from which on clients ping the server.
+const protocolPing = 1
+
+func (s *Server) onConnect(ctx context.Context, msg *nats.Msg) {
+	var req pb.ConnectRequest
+	switch err := req.Unmarshal(msg.Data); {
+	case err != nil || req.HeartbeatInbox == "":
+		s.answerConnect(msg.Reply, nil, ErrInvalidConnect)
+		return
+	case !validClientID.MatchString(req.ClientID):
+		s.answerConnect(msg.Reply, nil, ErrInvalidClientID)
+		return
+	}
+	info := &spb.ClientInfo{
+		ID:           req.ClientID,
+		HbInbox:      req.HeartbeatInbox,
+		ConnID:       req.ConnID,
+		Protocol:     req.Protocol,
+		PingInterval: req.PingInterval,
+		PingMaxOut:   req.PingMaxOut,
+	}
+	if holder := s.clients.get(info.ID); holder != nil {
+		s.challenge(ctx, holder, info, msg.Reply)
+		return
+	}
+	s.inTurn(info.ID, func() { s.connect(ctx, info, msg.Reply) })
+}
+
+// connect registers a client whose ID was free a moment ago.
+func (s *Server) connect(ctx context.Context, info *spb.ClientInfo, reply string) {
+	bounded, cancel := s.bounded(ctx)
+	defer cancel()
+	c, registered, err := s.clients.register(bounded, info, originOf(reply))
+	switch {
+	case err != nil:
+		s.failed(err)
+		s.answerConnect(reply, nil, err)
+	case registered:
+		s.log.Debug(fmt.Sprintf("[Client:%s] Connected (Inbox=%s)", info.ID, info.HbInbox))
+		s.connected(ctx, c, reply)
+	default:
+		s.challenge(ctx, c, info, reply)
+	}
+}
+
+// challenge lets a client have the ID of another one that does not answer any more.
+func (s *Server) challenge(ctx context.Context, holder *client, info *spb.ClientInfo, reply string) {
+	if !s.clients.beginCheck(info.ID) {
+		s.alreadyConnected(info.ID, reply)
+		return
+	}
+	// Asking the holder takes a while; other clients connect meanwhile.
+	s.requests.Go(func() {
+		answer := s.replace(ctx, holder, info, reply)
+		s.clients.endCheck(info.ID) // first: who gets the answer may ask again at once
+		answer()
+	})
+}
+
+// replace asks the holder of a client ID whether it lives, and if it does not, closes it and
+// registers the new client. It returns what answers.
+func (s *Server) replace(ctx context.Context, holder *client, info *spb.ClientInfo, reply string) (answer func()) {
+	check, cancel := context.WithTimeout(ctx, duplicateCheckTimeout)
+	defer cancel()
+	_, err := s.conns.Heartbeats.RequestWithContext(check, holder.info.HbInbox, nil)
+	if ctx.Err() != nil {
+		return func() {}
+	}
+	if err == nil {
+		return func() { s.alreadyConnected(info.ID, reply) }
+	}
+	s.clients.lapsed(holder)
+	if err := s.closeClient(ctx, holder); err != nil && !errors.Is(err, ErrUnknownClient) {
+		return func() { s.answerConnect(reply, nil, err) }
+	}
+	bounded, cancelRegister := s.bounded(ctx)
+	defer cancelRegister()
+	c, registered, err := s.clients.register(bounded, info, originOf(reply))
+	switch {
+	case err != nil:
+		s.failed(err)
+		return func() { s.answerConnect(reply, nil, err) }
+	case !registered:
+		return func() { s.alreadyConnected(info.ID, reply) }
+	default:
+		s.log.Debug(fmt.Sprintf("[Client:%s] Replaced old client (Inbox=%s)", info.ID, info.HbInbox))
+		return func() { s.connected(ctx, c, reply) }
+	}
+}
+
+// connected answers a registered client and starts its heartbeats.
+func (s *Server) connected(ctx context.Context, c *client, reply string) {
+	resp := &pb.ConnectResponse{
+		PubPrefix:        s.subjects.publish,
+		SubRequests:      s.subjects.subscribe,
+		UnsubRequests:    s.subjects.unsubscribe,
+		SubCloseRequests: s.subjects.subClose,
+		CloseRequests:    s.subjects.close,
+		Protocol:         protocolPing,
+	}
+	if c.info.Protocol >= protocolPing {
+		resp.PingRequests = s.subjects.pings
+		resp.PingInterval = c.info.PingInterval
+		resp.PingMaxOut = c.info.PingMaxOut
+	}
+	s.answerConnect(reply, resp, nil)
+	s.startHeartbeats(ctx, c)
+}
+
+func (s *Server) alreadyConnected(id, reply string) {
+	s.log.Debug(fmt.Sprintf("[Client:%s] Connect failed; already connected", id))
+	s.answerConnect(reply, nil, ErrClientRegistered)
+}
+
+// onPing answers a client's ping. A client that missed heartbeats is asked at once; one that was away is back.
+func (s *Server) onPing(_ context.Context, msg *nats.Msg) {
+	var req pb.Ping
+	if len(msg.Data) == 0 || req.Unmarshal(msg.Data) != nil {
+		return
+	}
+	c := s.clients.byConnection(req.ConnID)
+	if c == nil {
+		s.answerPing(msg.Reply, ErrClientReplaced)
+		return
+	}
+	s.answerPing(msg.Reply, nil)
+	s.arrived(c)
+	if !c.Healthy() {
+		select {
+		case c.beatNow <- struct{}{}:
+		default:
+		}
+	}
+}
+
+func (s *Server) onClose(ctx context.Context, msg *nats.Msg) {
+	var req pb.CloseRequest
+	if err := req.Unmarshal(msg.Data); err != nil {
+		s.answerClose(msg.Reply, ErrInvalidClose)
+		return
+	}
+	s.afterReceived(req.ClientID, func() {
+		err := ErrUnknownClient
+		if c := s.clients.addressed(req.ClientID, msg.Reply); c != nil {
+			err = s.closeClient(ctx, c)
+		}
+		s.answerClose(msg.Reply, err)
+	})
+}
+
+// closeClient unregisters a client and closes its subscriptions. ErrUnknownClient says that it was closed before.
+func (s *Server) closeClient(ctx context.Context, c *client) error {
+	ctx, cancel := s.bounded(ctx)
+	defer cancel()
+	if !s.clients.remove(c) {
+		return ErrUnknownClient
+	}
+	// All at once, so that they are written together.
+	members := c.close()
+	errs := make([]error, 1+len(members))
+	var leaving sync.WaitGroup
+	leaving.Go(func() { errs[0] = s.clients.unregister(ctx, c) })
+	for i, m := range members {
+		leaving.Go(func() { errs[1+i] = s.leave(ctx, m, false) })
+	}
+	leaving.Wait()
+	err := errors.Join(errs...)
+	s.failed(err)
+	s.log.Debug(fmt.Sprintf("[Client:%s] Closed (Inbox=%s)", c.info.ID, c.info.HbInbox))
+	return err
+}

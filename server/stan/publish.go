@@ -1,0 +1,69 @@
+package stan
+
+import (
+	"context"
+	"fmt"
+	"strings"
+
+	"github.com/nats-io/nats-streaming-server/spb"
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/stan.go/pb"
+
+	"github.com/nats-eventstore/nats-eventstore/server/eventlog"
+	"github.com/nats-eventstore/nats-eventstore/server/natsconn"
+	"github.com/nats-eventstore/nats-eventstore/stores"
+)
+
+// publish validates one published message and hands it to the event log, or answers it. It holds the message's bytes of the
+// admission, which are given back when it is answered.
+func (s *Server) publish(in received) {
+	msg := in.msg
+	s.metrics.PublishReceived(len(msg.Data))
+	var req pb.PubMsg
+	if err := s.validatePublish(&req, msg); err != nil {
+		s.inbox.release(in)
+		var ctrl spb.CtrlMsg
+		if req.Guid == "" && ctrl.Unmarshal(msg.Data) == nil && ctrl.ServerID != "" {
+			return // a control message among servers of NATS Streaming
+		}
+		s.refusePublish(msg.Reply, &req, err)
+		return
+	}
+	if ctx := context.Background(); s.log.Enabled(ctx, natsconn.LevelTrace) {
+		s.log.Log(ctx, natsconn.LevelTrace, fmt.Sprintf("[Client:%s] Received message", req.ClientID), "channel", req.Subject, "guid", req.Guid)
+	}
+	guid, reply := req.Guid, msg.Reply
+	message := []eventlog.Message{{Reply: req.Reply, Payload: req.Data}}
+	s.eventlog.Submit(eventlog.Submission{
+		Channel:  req.Subject,
+		Held:     in.held(),
+		Received: in.at,
+		Decode:   func(*eventlog.Channel) ([]eventlog.Message, error) { return message, nil },
+		Answer: func(results []stores.Result) {
+			s.inbox.answered()
+			err := results[0].Err
+			s.answer(s.conns.PubAcks, opPublish, reply, &pb.PubAck{Guid: guid, Error: clientText(err)}, err)
+		},
+	})
+}
+
+// validatePublish decodes a publish request and says what is wrong with it, whatever the event log would say.
+func (s *Server) validatePublish(req *pb.PubMsg, msg *nats.Msg) error {
+	if err := req.Unmarshal(msg.Data); err != nil || req.Guid == "" || !eventlog.ValidChannel(req.Subject) {
+		return ErrInvalidPublish
+	}
+	if s.clients.publisher(req.ClientID, req.ConnID) == nil {
+		return ErrInvalidPublish
+	}
+	if strings.TrimPrefix(msg.Subject, s.subjects.publish+".") != req.Subject {
+		return ErrSubjectMismatch
+	}
+	return nil
+}
+
+// refusePublish answers a publish that did not reach the event log.
+func (s *Server) refusePublish(reply string, req *pb.PubMsg, err error) {
+	s.metrics.Failed(opPublish, err)
+	s.log.Debug("Publish refused", "client", req.ClientID, "channel", req.Subject, "error", err)
+	s.answer(s.conns.PubAcks, opPublish, reply, &pb.PubAck{Guid: req.Guid, Error: clientText(err)}, err)
+}

@@ -1,0 +1,291 @@
+// Package stan speaks the NATS Streaming protocol: connect, publish, subscribe, acknowledge, close, heartbeats. It decodes
+// requests and answers them; the event log stores and reads, and consumers deliver.
+//
+// Requests come on NATS subscriptions of their own, each with one goroutine, on which nothing slow may run: what one client
+// waits for delays no other. Requests of one client that wait for the database keep their order (turns).
+package stan
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"sync"
+	"time"
+
+	"github.com/nats-io/nats-streaming-server/spb"
+	"github.com/nats-io/nats.go"
+
+	"github.com/nats-eventstore/nats-eventstore/server/consumers"
+	"github.com/nats-eventstore/nats-eventstore/server/eventlog"
+	"github.com/nats-eventstore/nats-eventstore/server/natsconn"
+	"github.com/nats-eventstore/nats-eventstore/stores"
+)
+
+// Options configure a Server.
+type Options struct {
+	ClusterID      string
+	DiscoverPrefix string
+	// HeartbeatInterval is the time between two heartbeats to a client, HeartbeatTimeout how long one waits for its reply,
+	// and HeartbeatFailures how many may fail in a row; the next failure closes the client.
+	HeartbeatInterval time.Duration
+	HeartbeatTimeout  time.Duration
+	HeartbeatFailures int
+	// StoreTimeout bounds how long a request waits for the database.
+	StoreTimeout time.Duration
+	// ReplaceDurables lets a subscription request take over a durable that is active.
+	ReplaceDurables bool
+	// SpoolDir is where published messages wait for room in memory, by default the system's directory for temporary files.
+	SpoolDir string
+	// LeaseExpiry is after how long without a sign of its holder another server may have taken the lease.
+	LeaseExpiry time.Duration
+	// Failed is told of every error of the store that is not the client's fault.
+	Failed func(error)
+}
+
+// Metrics count requests.
+type Metrics interface {
+	PublishReceived(bytes int)
+	Failed(operation string, err error)
+}
+
+// maxRequests bounds the requests to connect and to subscribe that are being handled. More wait in NATS.
+const maxRequests = 1024
+
+// Server is the door of NATS Streaming for as long as this server holds the database's lease.
+type Server struct {
+	opts      Options
+	store     *stores.Store
+	eventlog  *eventlog.Log
+	consumers *consumers.Consumers
+	conns     *natsconn.Conns
+	metrics   Metrics
+	log       *slog.Logger
+
+	subjects  subjects
+	registrar *registrar
+	clients   *clients
+	acks      *acks
+	inbox     *inbox
+	slots     chan struct{} // one for each request of inTurn that is being handled
+
+	gate    sync.RWMutex // guards stopped
+	stopped bool
+
+	// requests are those being handled on goroutines of their own; tasks are the goroutines that run as long as the server.
+	requests sync.WaitGroup
+	turns    turns // of requests, by client
+	tasks    sync.WaitGroup
+}
+
+// New returns a door that is closed. Recover and Run open it.
+func New(store *stores.Store, l *eventlog.Log, conns *natsconn.Conns, o Options, m Metrics, log *slog.Logger) *Server {
+	s := &Server{opts: o, store: store, eventlog: l, conns: conns, metrics: m, log: log}
+	s.subjects = newSubjects(o.DiscoverPrefix, o.ClusterID)
+	s.registrar = newRegistrar(store, o.StoreTimeout)
+	s.clients = newClients(s.registrar)
+	s.inbox = newInbox(l.Admission(), o.SpoolDir, s.publish, log)
+	s.slots = make(chan struct{}, maxRequests)
+	return s
+}
+
+// Send implements consumers.Sender: it sends to a client what must keep its order.
+func (s *Server) Send(inbox string, msg []byte) { s.sendOn(s.conns.Send, inbox, msg) }
+
+// sendOn publishes to a client. An error means that the connection to NATS is down, or the message too large for a NATS server
+// that changed its limit; the client's time-out or ack timeout covers both.
+func (s *Server) sendOn(conn *nats.Conn, subject string, data []byte) {
+	if err := conn.Publish(subject, data); err != nil {
+		s.log.Debug("Failed to send to a client", "subject", subject, "error", err)
+	}
+}
+
+// RecoverClients makes the clients of a stored state known, and uses the subjects that they know. It returns what the database
+// has to remember of the server.
+func (s *Server) RecoverClients(state *stores.State) (*spb.ServerInfo, error) {
+	if state.Server != nil {
+		if id := state.Server.ClusterID; id != s.opts.ClusterID {
+			return nil, fmt.Errorf("cluster ID %q does not match recovered value of %q", s.opts.ClusterID, id)
+		}
+		s.subjects = s.subjects.recovered(state.Server)
+	}
+	for _, info := range state.Clients {
+		s.clients.recover(info)
+	}
+	return s.subjects.serverInfo(s.opts.ClusterID), nil
+}
+
+// Client returns the registered client of an ID, or nil.
+func (s *Server) Client(id string) consumers.Client {
+	if c := s.clients.get(id); c != nil {
+		return c
+	}
+	return nil
+}
+
+// Run listens to requests until ctx ends, and returns when those received were answered. What they wait for, such as the
+// database, they wait for until patience ends, which is some time after ctx. ready is called when the door listens. members are the
+// recovered active subscriptions.
+func (s *Server) Run(ctx, patience context.Context, c *consumers.Consumers, members []*consumers.Member, ready func()) (err error) {
+	s.consumers = c
+	s.acks = newAcks(s.conns.Acks, s.opts.ClusterID, c.Ack)
+	defer func() { err = errors.Join(err, s.acks.stop()) }()
+	if err := s.listenToAcks(members); err != nil {
+		return err
+	}
+	// Heartbeats end after ctx, once the requests already received were answered.
+	live, stopLive := context.WithCancel(patience)
+	defer stopLive()
+	s.tasks.Go(func() { s.inbox.run(ctx) })
+	registering, stopRegistering := context.WithCancel(context.WithoutCancel(ctx))
+	var registrar sync.WaitGroup
+	registrar.Go(func() { s.registrar.run(registering) })
+	defer registrar.Wait()
+	defer stopRegistering()
+	subs, err := s.listen(live)
+	if err == nil {
+		for _, c := range s.clients.all() {
+			s.startHeartbeats(live, c)
+		}
+		ready()
+		<-ctx.Done()
+	}
+	for _, sub := range subs {
+		err = errors.Join(err, sub.Unsubscribe())
+	}
+	s.stop()
+	s.requests.Wait()
+	stopLive()
+	s.tasks.Wait()
+	return err
+}
+
+// listenToAcks begins to receive acknowledgements, those of recovered members included.
+func (s *Server) listenToAcks(members []*consumers.Member) error {
+	if err := s.acks.listen(); err != nil {
+		return err
+	}
+	for _, m := range members {
+		if c, ok := m.Client().(*client); ok {
+			c.add(m)
+		}
+		if err := s.acks.add(m); err != nil {
+			return err
+		}
+	}
+	if err := s.conns.Acks.FlushTimeout(flushTimeout); err != nil {
+		return fmt.Errorf("subscribe to acks: %w", err)
+	}
+	return nil
+}
+
+// listen subscribes to the subjects of clients' requests.
+func (s *Server) listen(ctx context.Context) ([]*nats.Subscription, error) {
+	var subs []*nats.Subscription
+	for _, it := range []struct {
+		subject   string
+		handle    func(context.Context, *nats.Msg)
+		unlimited bool
+	}{
+		{s.subjects.discover, s.onConnect, true},
+		{s.subjects.pings, s.onPing, true},
+		{s.subjects.publish + ".>", s.inbox.add, true},
+		{s.subjects.subscribe, s.onSubscribe, false},
+		{s.subjects.unsubscribe, func(ctx context.Context, m *nats.Msg) { s.onUnsubscribe(ctx, m, true) }, true},
+		{s.subjects.subClose, func(ctx context.Context, m *nats.Msg) { s.onUnsubscribe(ctx, m, false) }, true},
+		{s.subjects.close, s.onClose, true},
+	} {
+		sub, err := s.conns.General.Subscribe(it.subject, func(m *nats.Msg) {
+			s.handle(func() { it.handle(ctx, m) })
+		})
+		if err != nil {
+			return subs, fmt.Errorf("subscribe to %q: %w", it.subject, err)
+		}
+		subs = append(subs, sub)
+		if it.unlimited {
+			if err := unlimited(sub); err != nil {
+				return subs, fmt.Errorf("subscribe to %q: %w", it.subject, err)
+			}
+		}
+	}
+	if err := s.conns.General.FlushTimeout(flushTimeout); err != nil {
+		return subs, fmt.Errorf("subscribe to the subjects of clients: %w", err)
+	}
+	// NATS answers a subscription without permission beside the flush; a server that hears nothing must not start.
+	if err := s.conns.General.LastError(); errors.Is(err, nats.ErrPermissionViolation) {
+		return subs, fmt.Errorf("subscribe to the subjects of clients: %w", err)
+	}
+	return subs, nil
+}
+
+// handle calls a request's handler, unless the server has stopped.
+func (s *Server) handle(f func()) {
+	s.gate.RLock()
+	defer s.gate.RUnlock()
+	if !s.stopped {
+		f()
+	}
+}
+
+// stop returns when no handler runs or will run any more.
+func (s *Server) stop() {
+	s.gate.Lock()
+	defer s.gate.Unlock()
+	s.stopped = true
+}
+
+// inTurn calls f on a goroutine of its own, after what the client asked for before. It waits while too many requests are
+// being handled.
+func (s *Server) inTurn(client string, f func()) {
+	s.slots <- struct{}{}
+	begin, end := s.turns.take(client)
+	s.requests.Go(func() {
+		defer func() { <-s.slots }()
+		defer end()
+		<-begin
+		f()
+	})
+}
+
+// afterReceived calls f, on a goroutine of its own, once every publish and ack that the server has already received was
+// processed. Calls for one client keep their order.
+func (s *Server) afterReceived(client string, f func()) {
+	s.requests.Add(1)
+	begin, end := s.turns.take(client)
+	run := func() {
+		defer s.requests.Done()
+		defer end()
+		<-begin
+		// The answers to what was published before have a connection of their own, too: they go out before f's.
+		_ = s.conns.PubAcks.FlushTimeout(flushTimeout)
+		f()
+	}
+	queued := func() {
+		s.inbox.after(func() { s.eventlog.After(func() { go run() }) })
+	}
+	acked := func() {
+		// Acks come on a connection of their own. What a client sent there before its request may still be on the way: the
+		// flush waits for it, away from the goroutine of the requests.
+		go func() {
+			_ = s.conns.Acks.FlushTimeout(flushTimeout) // an error: the connection is down, and nothing is on the way
+			if s.conns.Acks.Barrier(queued) != nil {
+				queued()
+			}
+		}()
+	}
+	if s.conns.General.Barrier(acked) != nil {
+		acked()
+	}
+}
+
+// bounded returns a context for one wait for the store.
+func (s *Server) bounded(ctx context.Context) (context.Context, context.CancelFunc) {
+	return context.WithTimeout(ctx, s.opts.StoreTimeout)
+}
+
+// failed notes an error of the store that is not the client's fault.
+func (s *Server) failed(err error) {
+	if err != nil {
+		s.opts.Failed(err)
+	}
+}

@@ -1,0 +1,162 @@
+package stan
+
+import (
+	"context"
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/stan.go/pb"
+
+	"github.com/nats-eventstore/nats-eventstore/server/consumers"
+	"github.com/nats-eventstore/nats-eventstore/server/eventlog"
+)
+
+// flushTimeout bounds how long NATS may take to confirm subscriptions, and to hand over the acks on the way.
+const flushTimeout = 5 * time.Second
+
+func (s *Server) onSubscribe(ctx context.Context, msg *nats.Msg) {
+	var req pb.SubscriptionRequest
+	if err := req.Unmarshal(msg.Data); err != nil {
+		s.answerSubscription(msg.Reply, "", ErrInvalidSubscribe)
+		return
+	}
+	c, err := s.validateSubscription(&req, msg.Reply)
+	if err != nil {
+		s.refuseSubscription(&req, msg.Reply, err)
+		return
+	}
+	// Off this goroutine: what one client's subscription waits for delays no other client.
+	s.inTurn(req.ClientID, func() {
+		if err := s.subscribe(ctx, c, &req, msg.Reply); err != nil {
+			s.failed(err)
+			s.refuseSubscription(&req, msg.Reply, err)
+		}
+	})
+}
+
+func (s *Server) refuseSubscription(req *pb.SubscriptionRequest, reply string, err error) {
+	s.log.Debug(fmt.Sprintf("[Client:%s] Subscription refused", req.ClientID), "channel", req.Subject, "error", err)
+	s.answerSubscription(reply, "", err)
+}
+
+// validateSubscription checks a request in the order that clients can observe.
+func (s *Server) validateSubscription(req *pb.SubscriptionRequest, reply string) (*client, error) {
+	switch {
+	case req.ClientID == "":
+		return nil, ErrMissingClient
+	case req.AckWaitInSecs <= 0:
+		return nil, ErrInvalidAckWait
+	case req.MaxInFlight <= 0:
+		return nil, ErrInvalidMaxInFlight
+	case req.StartPosition < pb.StartPosition_NewOnly || req.StartPosition > pb.StartPosition_First:
+		return nil, ErrInvalidStart
+	case !eventlog.ValidChannel(req.Subject):
+		return nil, ErrInvalidSubject
+	}
+	c := s.clients.addressed(req.ClientID, reply)
+	if c == nil {
+		return nil, ErrUnknownClient
+	}
+	return c, nil
+}
+
+// subscribe makes the subscription, answers, and only then lets messages flow. Both go through the same connection, so that no
+// message overtakes the answer.
+func (s *Server) subscribe(ctx context.Context, c *client, req *pb.SubscriptionRequest, reply string) error {
+	ctx, cancel := s.bounded(ctx)
+	defer cancel()
+	ch, err := s.eventlog.Open(ctx, req.Subject)
+	if err != nil {
+		return err
+	}
+	if req.QGroup != "" && strings.Contains(req.DurableName, ":") {
+		return ErrDurableColon
+	}
+	if err := s.replaceDurable(ctx, req); err != nil {
+		return err
+	}
+	active := false
+	var failed error
+	m, err := s.consumers.Join(ctx, consumers.Request{
+		Client:         c,
+		Channel:        ch,
+		Inbox:          req.Inbox,
+		AckInbox:       s.acks.newInbox(),
+		QGroup:         req.QGroup,
+		DurableName:    req.DurableName,
+		MaxInFlight:    req.MaxInFlight,
+		AckWaitInSecs:  req.AckWaitInSecs,
+		Start:          consumers.StartPosition(req.StartPosition),
+		StartSequence:  req.StartSequence,
+		StartTimeDelta: req.StartTimeDelta,
+	}, func(m *consumers.Member) {
+		if failed = s.acks.add(m); failed != nil {
+			return
+		}
+		active = c.add(m)
+		s.answerSubscription(reply, m.AckInbox(), nil)
+	})
+	switch {
+	case err != nil:
+		return err
+	case failed != nil:
+		_ = s.leave(ctx, m, true) // the first error is the one to tell
+		return failed
+	case !active: // its client was closed meanwhile
+		return s.leave(ctx, m, false)
+	}
+	return nil
+}
+
+// replaceDurable closes the active subscription of the durable that the request names, if the options allow that: its client
+// may have given up waiting for the answer to an earlier request.
+func (s *Server) replaceDurable(ctx context.Context, req *pb.SubscriptionRequest) error {
+	if !s.opts.ReplaceDurables || req.DurableName == "" || req.QGroup != "" {
+		return nil
+	}
+	if m := s.consumers.Durable(req.Subject, req.ClientID, req.DurableName); m != nil {
+		return s.leave(ctx, m, false)
+	}
+	return nil
+}
+
+// onUnsubscribe handles an unsubscribe request, which destroys a durable, and a sub-close, which keeps it.
+func (s *Server) onUnsubscribe(ctx context.Context, msg *nats.Msg, unsubscribe bool) {
+	var req pb.UnsubscribeRequest
+	if err := req.Unmarshal(msg.Data); err != nil {
+		s.answerSubscription(msg.Reply, "", ErrInvalidUnsubscribe)
+		return
+	}
+	s.afterReceived(req.ClientID, func() {
+		err := s.endSubscription(ctx, &req, unsubscribe)
+		s.failed(err)
+		s.answerSubscription(msg.Reply, "", err)
+	})
+}
+
+func (s *Server) endSubscription(ctx context.Context, req *pb.UnsubscribeRequest, unsubscribe bool) error {
+	if s.eventlog.Channel(req.Subject) == nil {
+		return ErrUnknownChannel
+	}
+	m := s.consumers.ByInbox(req.Subject, req.Inbox)
+	if m == nil {
+		return ErrInvalidSub
+	}
+	if m.ClientID() != req.ClientID {
+		return ErrUnknownClient
+	}
+	return s.leave(ctx, m, unsubscribe)
+}
+
+// leave takes a member out of its group, with a bounded wait for the store.
+func (s *Server) leave(ctx context.Context, m *consumers.Member, unsubscribe bool) error {
+	ctx, cancel := s.bounded(ctx)
+	defer cancel()
+	s.acks.remove(m)
+	if c, ok := m.Client().(*client); ok {
+		c.remove(m)
+	}
+	return s.consumers.Leave(ctx, m, unsubscribe)
+}
