@@ -30,7 +30,6 @@ const (
 // dialect is what differs between databases. Each implementation is one file of complete statements.
 type dialect interface {
 	indexer
-	verifier
 
 	// open connects nothing yet: it checks the source and returns the handle of writes and that of reads, which may be
 	// the same. Errors do not contain the source's password.
@@ -39,6 +38,8 @@ type dialect interface {
 	check(ctx context.Context, db *sql.DB, log *slog.Logger) error
 	// version returns the schema's version, 0 if there is none, without changing anything.
 	version(ctx context.Context, db *sql.DB) (int64, error)
+	// snapshot are the options of a transaction that sees one state of the whole database, and changes nothing.
+	snapshot() *sql.TxOptions
 	// statements returns the statements with a fixed text; all are prepared.
 	statements() *statements
 	// classify says what an error of the driver means; lostConnection has looked at it before.

@@ -156,6 +156,11 @@ func (*mysql) elsewhere(err error) bool {
 	return errors.As(err, &e) && e.Number == 1047
 }
 
+// snapshot: that of the first read (InnoDB).
+func (*mysql) snapshot() *sql.TxOptions {
+	return &sql.TxOptions{Isolation: sql.LevelRepeatableRead, ReadOnly: true}
+}
+
 func (*mysql) statements() *statements { return &mysqlStatements }
 
 const (

@@ -161,6 +161,10 @@ func (*postgres) elsewhere(err error) bool {
 	return errors.As(err, &e) && e.Code == "25006" // read_only_sql_transaction: a standby, or what became one
 }
 
+func (*postgres) snapshot() *sql.TxOptions {
+	return &sql.TxOptions{Isolation: sql.LevelRepeatableRead, ReadOnly: true}
+}
+
 func (*postgres) statements() *statements { return &postgresStatements }
 
 const (

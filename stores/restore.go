@@ -9,13 +9,13 @@ import (
 	"github.com/nats-io/stan.go/pb"
 )
 
-// importVersion stands in the place of serverInfoVersion while another store is being imported.
-const importVersion = -1
+// ImportVersion stands in the place of ServerInfoVersion while another store is being imported.
+const ImportVersion = -1
 
 // BeginImport marks the database as one that holds part of another store, until SetServerInfo. Recover returns info as
 // State.Importing meanwhile. It tries until ctx ends.
 func (s *Store) BeginImport(ctx context.Context, info *spb.ServerInfo) error {
-	return s.putServerInfo(ctx, info, importVersion)
+	return s.putServerInfo(ctx, info, ImportVersion)
 }
 
 // Restore stores messages of another store with the sequences and timestamps that they have. They are in ascending order,

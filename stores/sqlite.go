@@ -168,6 +168,9 @@ func (*sqlite) elsewhere(err error) bool {
 	return errors.As(err, &e) && e.Code()&0xff == sqlite3.SQLITE_READONLY
 }
 
+// snapshot: the state at the first read, for as long as the transaction lasts (WAL).
+func (*sqlite) snapshot() *sql.TxOptions { return &sql.TxOptions{ReadOnly: true} }
+
 func (*sqlite) statements() *statements { return &sqliteStatements }
 
 const (

@@ -14,6 +14,7 @@ import (
 	sqlitedriver "modernc.org/sqlite"
 
 	"github.com/nats-eventstore/nats-eventstore/stores"
+	"github.com/nats-eventstore/nats-eventstore/stores/verify"
 	"github.com/nats-eventstore/nats-eventstore/test/databases"
 )
 
@@ -110,7 +111,7 @@ func TestSQLiteCorruptFile(t *testing.T) {
 	if err := file.Close(); err != nil {
 		t.Fatal(err)
 	}
-	report, err := stores.Verify(t.Context(), stores.Options{Driver: "sqlite", Source: source}, stores.Verification{Limit: 10, Rules: func(string) stores.Rules { return stores.Rules{Valid: true} }})
+	report, err := verify.Run(t.Context(), stores.Options{Driver: "sqlite", Source: source}, verify.Options{Limit: 10, Rules: func(string) verify.Rules { return verify.Rules{Valid: true} }})
 	if err != nil {
 		t.Fatal(err)
 	}
