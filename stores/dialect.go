@@ -3,12 +3,9 @@ package stores
 import (
 	"context"
 	"database/sql"
-	"database/sql/driver"
 	"errors"
 	"fmt"
-	"io"
 	"log/slog"
-	"net"
 )
 
 // failure is what an error of the database means for the work that met it. A dialect decides by SQLSTATE or error
@@ -42,7 +39,7 @@ type dialect interface {
 	snapshot() *sql.TxOptions
 	// statements returns the statements with a fixed text; all are prepared.
 	statements() *statements
-	// classify says what an error of the driver means; lostConnection has looked at it before.
+	// classify says what an error of the driver means; sqlconn.Lost has looked at it before.
 	classify(err error) failure
 	// elsewhere says whether an error means that this server does not take writes, so that another one may.
 	elsewhere(err error) bool
@@ -163,16 +160,6 @@ func (s *statements) all() []string {
 type querier interface {
 	// query calls scan for each row. Texts of statements() run as prepared statements, others as they are.
 	query(ctx context.Context, text string, scan func(*sql.Rows) error, args ...any) error
-}
-
-// lostConnection says whether an error means, on every database, that a connection is lost, can not be made, or was
-// given up at a deadline.
-func lostConnection(err error) bool {
-	var network net.Error
-	return errors.Is(err, driver.ErrBadConn) || errors.Is(err, sql.ErrConnDone) || errors.Is(err, sql.ErrTxDone) ||
-		errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) || errors.Is(err, net.ErrClosed) ||
-		errors.Is(err, context.DeadlineExceeded) || errors.Is(err, context.Canceled) ||
-		errors.As(err, &network)
 }
 
 // repeat returns n copies of a placeholder of a multi-row statement, separated by separator.

@@ -8,6 +8,8 @@ import (
 	"slices"
 	"strings"
 	"time"
+
+	"github.com/nats-eventstore/nats-eventstore/stores/sqlconn"
 )
 
 // indexPrefix begins the names of the indexes that are made for Options.IndexEventData and IndexMetadata, and of no
@@ -161,7 +163,7 @@ func (s *Store) definitionFailure(err error) failure {
 		err = failed.err
 	}
 	kind := s.classify(err)
-	if kind == failedUnavailable && !lostConnection(err) && s.dialect.refusesDefinition(err) {
+	if kind == failedUnavailable && !sqlconn.Lost(err) && s.dialect.refusesDefinition(err) {
 		return failedRefused
 	}
 	return kind

@@ -6,12 +6,11 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"math"
-	"net"
 	"strings"
-	"time"
 
 	mysqldriver "github.com/go-sql-driver/mysql"
+
+	"github.com/nats-eventstore/nats-eventstore/stores/sqlconn"
 )
 
 // mysql is MySQL from 8.0.17 on, or MariaDB. Statements for many rows repeat a placeholder; the driver puts the values
@@ -27,68 +26,15 @@ var (
 	_ batchWriter = (*mysql)(nil)
 )
 
-// mysqlIdle is after how long the server ends an idle session; ours are closed before. A migration's is idle for as
-// long as it waits for another server's.
-const mysqlIdle = time.Minute
-
-func (m *mysql) open(o Options) (write, read *sql.DB, err error) {
-	db, err := m.pool(o, false)
+func (*mysql) open(o Options) (write, read *sql.DB, err error) {
+	db, err := sqlconn.MySQL(o.pool(), false)
 	return db, db, err
 }
 
 // openBatches returns a pool of its own: only there, where the only texts with several statements are writeBatch's, may
 // a text have several.
-func (m *mysql) openBatches(o Options, _ *sql.DB) (*sql.DB, error) { return m.pool(o, true) }
-
-func (*mysql) pool(o Options, multiStatements bool) (*sql.DB, error) {
-	cfg, err := mysqldriver.ParseDSN(o.Source)
-	if err != nil {
-		if strings.HasPrefix(err.Error(), "invalid") {
-			return nil, fmt.Errorf("invalid source: %w", err)
-		}
-		// Other errors repeat what stands where the network should, which can be the password.
-		return nil, errors.New("invalid source: it is not user:password@tcp(host:port)/database")
-	}
-	if cfg.DBName == "" {
-		return nil, errors.New("invalid source: it names no database")
-	}
-	cfg.InterpolateParams = true // safe: the connection is utf8mb4, and the driver heeds NO_BACKSLASH_ESCAPES
-	cfg.Collation = ""
-	cfg.MultiStatements = multiStatements
-	cfg.ClientFoundRows = false
-	cfg.ParseTime = true // for the lock of the migrations
-	cfg.MaxAllowedPacket = 0
-	cfg.Logger = &mysqldriver.NopLogger{}
-	cfg.RejectReadOnly = true // a server that became read-only is left, not asked again
-	if err := cfg.Apply(mysqldriver.Charset("utf8mb4", "")); err != nil {
-		return nil, fmt.Errorf("invalid source: %w", err)
-	}
-	if cfg.Timeout <= 0 {
-		cfg.Timeout = defaultConnectTimeout
-	}
-	if cfg.ReadTimeout <= 0 || o.patient {
-		cfg.ReadTimeout = o.StatementTimeout + networkGrace
-	}
-	if cfg.WriteTimeout <= 0 || o.patient {
-		cfg.WriteTimeout = o.StatementTimeout + networkGrace
-	}
-	cfg.DialFunc = func(ctx context.Context, network, address string) (net.Conn, error) {
-		return dialLine(ctx, network, address, cfg.ReadTimeout, cfg.WriteTimeout)
-	}
-	nodes, err := mysqlHosts(cfg, []string{"DO 0", fmt.Sprintf( // a Galera node that is no part of the cluster refuses the first, and would take the second
-		// Strict: a value that does not fit is an error, never cut off. The wait for a lock ends before the client's.
-		// The lock that a vanished client has on the lease row ends soon, also if its statement failed there, so that the
-		// transaction has written nothing; MySQL knows no limit for transactions only.
-		"SET SESSION sql_mode = 'STRICT_TRANS_TABLES,NO_ENGINE_SUBSTITUTION', SESSION innodb_lock_wait_timeout = %d, SESSION wait_timeout = %d /*M! , SESSION idle_transaction_timeout = %d */",
-		max(1, int(math.Floor(min(o.StatementTimeout.Seconds(), 1<<20)))), int(mysqlIdle.Seconds()), int(idleInTransaction.Seconds()))},
-		// On Galera, a node that is asked has applied what others have committed. Servers built without it lack the setting.
-		[]string{"SET SESSION wsrep_sync_wait = 1"})
-	if err != nil {
-		return nil, fmt.Errorf("invalid source: %w", err)
-	}
-	db := o.openDB(nodes)
-	db.SetConnMaxIdleTime(mysqlIdle / 2)
-	return db, nil
+func (*mysql) openBatches(o Options, _ *sql.DB) (*sql.DB, error) {
+	return sqlconn.MySQL(o.pool(), true)
 }
 
 func (m *mysql) check(ctx context.Context, db *sql.DB, log *slog.Logger) error {
@@ -289,7 +235,7 @@ func (m *mysql) writeBatch(ctx context.Context, to *single, lease lease, rows []
 	// Since max_allowed_packet was lowered, the driver may prepare the text, and several statements can not be (1064).
 	// A value out of range (1264) may be that of the lease or of a channel's row: the long way finds out.
 	unclear := errors.As(err, &e) && (e.Number == 1064 || e.Number == 1264)
-	if err == nil || lostConnection(err) || m.classify(err) == failedUnavailable && !unclear {
+	if err == nil || sqlconn.Lost(err) || m.classify(err) == failedUnavailable && !unclear {
 		return err
 	}
 	if err := to.exec(ctx, "ROLLBACK"); err != nil {

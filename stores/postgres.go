@@ -6,11 +6,10 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"net"
-	"strings"
-	"time"
 
 	"github.com/lib/pq"
+
+	"github.com/nats-eventstore/nats-eventstore/stores/sqlconn"
 )
 
 // postgres is PostgreSQL, and what speaks its language. A batch is one INSERT of one row set, which is sent as an array
@@ -23,91 +22,9 @@ var (
 	_ batchWriter = (*postgres)(nil)
 )
 
-const (
-	defaultConnectTimeout = 10 * time.Second
-	// networkGrace is how much longer than a statement may take the client waits for an answer, COMMIT's included.
-	networkGrace = 5 * time.Second
-	// idleInTransaction is after how long the server ends a transaction of a client that has vanished, and with it the
-	// lock on the lease row, so that a standby can take it: as soon as the lease has expired, which no renewal could
-	// prevent behind that lock. Ours are never idle for longer than it takes to send the next statement.
-	idleInTransaction = 3 * time.Second
-)
-
 func (*postgres) open(o Options) (write, read *sql.DB, err error) {
-	cfg, err := pq.NewConfig(o.Source)
-	if err != nil {
-		// The text of an error about a source that can not be read repeats parts of it, such as a password with a
-		// character that should have been escaped.
-		if text := err.Error(); strings.HasPrefix(text, "pq: ") && (cfg.Password == "" || !strings.Contains(text, cfg.Password)) {
-			return nil, nil, fmt.Errorf("invalid source: %w", err)
-		}
-		return nil, nil, errors.New("invalid source: it is neither a postgres:// URL nor a list of key=value (are special characters of the password escaped?)")
-	}
-	timeouts := deadlines{read: o.StatementTimeout + networkGrace, write: o.StatementTimeout + networkGrace}
-	for key, value := range cfg.Runtime {
-		var to *time.Duration
-		switch strings.ToLower(key) {
-		case "readtimeout":
-			to = &timeouts.read
-		case "writetimeout":
-			to = &timeouts.write
-		default:
-			continue
-		}
-		if *to, err = time.ParseDuration(value); err != nil || *to < 0 {
-			return nil, nil, fmt.Errorf("invalid source: %s=%s is no duration such as 5s", key, value)
-		}
-		delete(cfg.Runtime, key)
-	}
-	if o.patient {
-		timeouts = deadlines{read: o.StatementTimeout + networkGrace, write: o.StatementTimeout + networkGrace}
-		delete(cfg.Runtime, "statement_timeout")
-	}
-	if cfg.ConnectTimeout <= 0 {
-		cfg.ConnectTimeout = defaultConnectTimeout
-	}
-	if cfg.ApplicationName == "" {
-		cfg.ApplicationName = "nats-streaming-server"
-	}
-	cfg.BinaryParameters = true // bytes go as they are, not as hexadecimal text
-	connector, err := postgresHosts(cfg, timeouts)
-	if err != nil {
-		return nil, nil, err
-	}
-
-	settings := []string{
-		// Acknowledged means committed. Where a standby confirms commits, that is stricter yet, and stays.
-		"set_config('synchronous_commit', CASE WHEN current_setting('synchronous_commit') IN ('off', 'local') THEN 'on' ELSE current_setting('synchronous_commit') END, false)",
-		fmt.Sprintf("set_config('idle_in_transaction_session_timeout', '%d', false)", idleInTransaction.Milliseconds()),
-	}
-	if _, given := cfg.Runtime["statement_timeout"]; !given {
-		settings = append(settings, fmt.Sprintf("set_config('statement_timeout', '%d', false)", o.StatementTimeout.Milliseconds()))
-	}
-	db := o.openDB(&session{Connector: connector, setup: []string{
-		"SELECT " + strings.Join(settings, ", "),
-		// Our statements have one good plan each. Arrays look expensive without their values, so that the server would
-		// plan anew each time, which costs more than to execute. (Setting it where it exists: from version 12 on.)
-		"SELECT set_config('plan_cache_mode', 'force_generic_plan', false) FROM pg_settings WHERE name = 'plan_cache_mode'",
-	}})
-	return db, db, nil
-}
-
-// deadlines is a dialer of connections whose reads and writes end. 0 means that they do not.
-type deadlines struct{ read, write time.Duration }
-
-func (d deadlines) Dial(network, address string) (net.Conn, error) {
-	return d.DialContext(context.Background(), network, address)
-}
-
-func (d deadlines) DialTimeout(network, address string, timeout time.Duration) (net.Conn, error) {
-	ctx, cancel := context.WithTimeout(context.Background(), timeout)
-	defer cancel()
-	return d.DialContext(ctx, network, address)
-}
-
-// DialContext is what the driver calls.
-func (d deadlines) DialContext(ctx context.Context, network, address string) (net.Conn, error) {
-	return dialLine(ctx, network, address, d.read, d.write)
+	db, err := sqlconn.Postgres(o.pool())
+	return db, db, err
 }
 
 func (*postgres) check(ctx context.Context, db *sql.DB, log *slog.Logger) error {

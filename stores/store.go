@@ -18,6 +18,8 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
+
+	"github.com/nats-eventstore/nats-eventstore/stores/sqlconn"
 )
 
 // Defaults of Options.
@@ -83,16 +85,16 @@ func (o Options) withDefaults() Options {
 // Connections returns the bound of the pool of connections.
 func (o Options) Connections() int { return o.withDefaults().MaxOpenConns }
 
-// openDB makes the pool of a connector.
-func (o Options) openDB(c driver.Connector) *sql.DB {
-	if o.WrapConnector != nil {
-		c = o.WrapConnector(c)
+// pool are the options of a pool of connections.
+func (o Options) pool() sqlconn.Options {
+	return sqlconn.Options{
+		Source:           o.Source,
+		MaxOpenConns:     o.MaxOpenConns,
+		ConnMaxLifetime:  o.ConnMaxLifetime,
+		StatementTimeout: o.StatementTimeout,
+		Patient:          o.patient,
+		WrapConnector:    o.WrapConnector,
 	}
-	db := sql.OpenDB(c)
-	db.SetMaxOpenConns(o.MaxOpenConns)
-	db.SetMaxIdleConns(o.MaxOpenConns)
-	db.SetConnMaxLifetime(o.ConnMaxLifetime)
-	return db
 }
 
 // Store is an open database. Append is called by one goroutine, the other methods by any.

@@ -8,6 +8,8 @@ import (
 	"math/rand/v2"
 	"strings"
 	"time"
+
+	"github.com/nats-eventstore/nats-eventstore/stores/sqlconn"
 )
 
 // handle reads outside a transaction.
@@ -164,7 +166,7 @@ func (s *Store) attempt(ctx context.Context, fn func(*transaction) error) (err e
 	}
 	// The context of a transaction rolls it back when it ends, also while COMMIT is on its way. Ours does not end: the
 	// statements have deadlines of their own, and the connection has one for each answer, that of COMMIT included.
-	tx, err := conn.BeginTx(withoutCancel(ctx), nil)
+	tx, err := conn.BeginTx(sqlconn.WithoutCancel(ctx), nil)
 	if err != nil {
 		return s.txError(err, false)
 	}
@@ -205,7 +207,7 @@ func (s *Store) txError(err error, atCommit bool) error {
 }
 
 func (s *Store) classify(err error) failure {
-	if lostConnection(err) {
+	if sqlconn.Lost(err) {
 		return failedUnavailable
 	}
 	return s.dialect.classify(err)

@@ -1,0 +1,55 @@
+package sqlconn
+
+import (
+	"database/sql"
+	"fmt"
+	"net/url"
+	"os"
+	"path/filepath"
+	"strings"
+
+	sqlitedriver "modernc.org/sqlite"
+)
+
+// settings of a connection. FULL makes COMMIT return after the log is on disk, which is moved into the database after 4,000
+// pages, 16 MB; the caches, in KiB, hold the upper levels of the indexes of a large store. A reader's is small: there are many
+// readers, and a replay sees each page once. Figures: docs/decisions/2026-11-21-sqlite-settings.md.
+const (
+	sqliteSettings    = "_pragma=busy_timeout(10000)&_pragma=journal_mode(WAL)&_pragma=synchronous(FULL)&_pragma=wal_autocheckpoint(4000)"
+	sqliteWriterCache = "&_pragma=cache_size(-16384)"
+	sqliteReaderCache = "&_pragma=cache_size(-4096)"
+)
+
+// SQLite returns a pool of one connection that writes, in transactions that take the file's lock when they begin, and one of
+// those that read beside it; in memory they are the same. It makes the file's folder, and connects nothing yet.
+func SQLite(o Options) (write, read *sql.DB, err error) {
+	if o.Source == ":memory:" {
+		connector, err := sqlitedriver.NewConnector("file::memory:?_txlock=immediate")
+		if err != nil {
+			return nil, nil, err
+		}
+		db := o.open(connector)
+		// The database is the connection.
+		db.SetMaxOpenConns(1)
+		db.SetConnMaxLifetime(0)
+		return db, db, nil
+	}
+	if o.Source == "" || strings.HasPrefix(o.Source, "file:") {
+		return nil, nil, fmt.Errorf("source %q is not the path of a file", o.Source)
+	}
+	if err := os.MkdirAll(filepath.Dir(o.Source), 0o750); err != nil {
+		return nil, nil, err
+	}
+	name := "file:" + (&url.URL{Path: filepath.ToSlash(o.Source)}).EscapedPath()
+	writer, err := sqlitedriver.NewConnector(name + "?_txlock=immediate&" + sqliteSettings + sqliteWriterCache)
+	if err != nil {
+		return nil, nil, err
+	}
+	reader, err := sqlitedriver.NewConnector(name + "?_query_only=1&" + sqliteSettings + sqliteReaderCache)
+	if err != nil {
+		return nil, nil, err
+	}
+	write, read = o.open(writer), o.open(reader)
+	write.SetMaxOpenConns(1)
+	return write, read, nil
+}
