@@ -148,52 +148,12 @@ CROSS JOIN LATERAL (SELECT seq, data FROM Messages WHERE event_id = k.event_id A
 )
 
 var postgresStatements = statements{
-	readLease:    "SELECT id, tick FROM StoreLock",
-	takeLease:    "UPDATE StoreLock SET id = $1, tick = tick + 1 WHERE id = $2 AND tick = $3",
-	renewLease:   "UPDATE StoreLock SET tick = tick + 1 WHERE id = $1",
-	releaseLease: "UPDATE StoreLock SET id = '', tick = tick + 1 WHERE id = $1",
+	sharedStatements: newSharedStatements(numbered),
 
-	serverInfo:    "SELECT id, proto, version FROM ServerInfo WHERE uniquerow = 1",
-	putServerInfo: "INSERT INTO ServerInfo (uniquerow, id, proto, version) VALUES (1, $1, $2, $3) ON CONFLICT (uniquerow) DO UPDATE SET id = excluded.id, proto = excluded.proto, version = excluded.version",
-
-	clients:      "SELECT id, hbinbox, proto FROM Clients ORDER BY id",
-	putClient:    "INSERT INTO Clients (id, hbinbox, proto) VALUES ($1, $2, $3) ON CONFLICT (id) DO UPDATE SET hbinbox = excluded.hbinbox, proto = excluded.proto",
-	deleteClient: "DELETE FROM Clients WHERE id = $1",
-
-	relay:    "SELECT position FROM Relays WHERE stream = $1",
-	putRelay: "INSERT INTO Relays (stream, position) VALUES ($1, $2) ON CONFLICT (stream) DO UPDATE SET position = excluded.position",
-
-	maxChannelID:  "SELECT COALESCE(MAX(id), 0) FROM Channels",
-	channels:      "SELECT c.id, c.name, c.maxseq, c.msgs, c.bytes, (SELECT seq FROM Messages WHERE id = c.id ORDER BY seq LIMIT 1), (SELECT seq FROM Messages WHERE id = c.id ORDER BY seq DESC LIMIT 1), (SELECT timestamp FROM Messages WHERE id = c.id ORDER BY seq DESC LIMIT 1) FROM Channels AS c WHERE c.deleted = FALSE ORDER BY c.id",
-	channel:       "SELECT c.id, c.maxseq, c.msgs, c.bytes, (SELECT seq FROM Messages WHERE id = c.id ORDER BY seq LIMIT 1), (SELECT seq FROM Messages WHERE id = c.id ORDER BY seq DESC LIMIT 1), (SELECT timestamp FROM Messages WHERE id = c.id ORDER BY seq DESC LIMIT 1) FROM Channels AS c WHERE c.id = $1",
-	channelName:   "SELECT name FROM Channels WHERE id = $1",
-	insertChannel: "INSERT INTO Channels (id, name) VALUES ($1, $2)",
-
-	maxSubscriptionID:  "SELECT COALESCE(MAX(subid), 0) FROM (SELECT MAX(subid) AS subid FROM Subscriptions UNION ALL SELECT MAX(subid) AS subid FROM SubsPending) AS ids",
-	subscriptions:      "SELECT id, subid, lastsent, proto FROM Subscriptions WHERE deleted = FALSE ORDER BY subid",
-	putSubscription:    "INSERT INTO Subscriptions (id, subid, proto) VALUES ($1, $2, $3) ON CONFLICT (id, subid) DO UPDATE SET proto = excluded.proto",
-	deleteSubscription: "DELETE FROM Subscriptions WHERE id = $1 AND subid = $2",
-	pendings:           `SELECT subid, "row", seq, lastsent, pending, acks FROM SubsPending`,
-	deletePending:      "DELETE FROM SubsPending WHERE subid = $1",
-	deleteOldPending:   `DELETE FROM SubsPending WHERE subid = $1 AND "row" <> 0`,
-
-	read:     "SELECT seq, timestamp, data FROM Messages WHERE id = $1 AND seq >= $2 AND seq <= $3 ORDER BY seq LIMIT $4",
-	timeFrom: "SELECT seq, timestamp FROM Messages WHERE id = $1 AND seq >= $2 ORDER BY seq LIMIT 1",
-
-	aggregateForward:  "SELECT seq, timestamp, data, event_version FROM Messages WHERE aggregate_id = $1 AND aggregate_type = $2 AND id = $3 AND event_version >= $4 ORDER BY event_version LIMIT $5",
-	aggregateBackward: "SELECT seq, timestamp, data, event_version FROM Messages WHERE aggregate_id = $1 AND aggregate_type = $2 AND id = $3 AND event_version <= $4 ORDER BY event_version DESC LIMIT $5",
-	aggregatesWithID:  "SELECT DISTINCT id, aggregate_type FROM Messages WHERE aggregate_id = $1 ORDER BY id, aggregate_type",
-	eventsWithID:      "SELECT id, seq, timestamp, data FROM Messages WHERE event_id = $1 ORDER BY id",
-
-	hasEvents:        "SELECT 1 FROM Messages WHERE id = $1 AND event_type IS NOT NULL LIMIT 1",
-	countUpTo:        "SELECT COUNT(*), COALESCE(SUM(size), 0) FROM Messages WHERE id = $1 AND seq <= $2",
-	deleteUpTo:       "DELETE FROM Messages WHERE id = $1 AND seq <= $2",
-	reduceChannel:    "UPDATE Channels SET msgs = msgs - $1, bytes = bytes - $2 WHERE id = $3",
-	deletedChannels:  "SELECT id FROM Channels WHERE deleted = TRUE ORDER BY id",
-	markDeleted:      "UPDATE Channels SET deleted = TRUE WHERE id = $1",
-	deletePendingsOf: "DELETE FROM SubsPending WHERE subid IN (SELECT subid FROM Subscriptions WHERE id = $1)",
-	deleteSubsOf:     "DELETE FROM Subscriptions WHERE id = $1",
-	deleteChannel:    "DELETE FROM Channels WHERE id = $1",
+	putServerInfo:   "INSERT INTO ServerInfo (uniquerow, id, proto, version) VALUES (1, $1, $2, $3) ON CONFLICT (uniquerow) DO UPDATE SET id = excluded.id, proto = excluded.proto, version = excluded.version",
+	putClient:       "INSERT INTO Clients (id, hbinbox, proto) VALUES ($1, $2, $3) ON CONFLICT (id) DO UPDATE SET hbinbox = excluded.hbinbox, proto = excluded.proto",
+	putRelay:        "INSERT INTO Relays (stream, position) VALUES ($1, $2) ON CONFLICT (stream) DO UPDATE SET position = excluded.position",
+	putSubscription: "INSERT INTO Subscriptions (id, subid, proto) VALUES ($1, $2, $3) ON CONFLICT (id, subid) DO UPDATE SET proto = excluded.proto",
 
 	more: []string{postgresInsertMessages, postgresAdvanceChannels, postgresWriteBatch, postgresWriteOne, postgresSaveProgress, postgresHeads, postgresVersions, postgresEventsByID},
 }

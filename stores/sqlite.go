@@ -147,52 +147,12 @@ const (
 )
 
 var sqliteStatements = statements{
-	readLease:    "SELECT id, tick FROM StoreLock",
-	takeLease:    "UPDATE StoreLock SET id = ?, tick = tick + 1 WHERE id = ? AND tick = ?",
-	renewLease:   "UPDATE StoreLock SET tick = tick + 1 WHERE id = ?",
-	releaseLease: "UPDATE StoreLock SET id = '', tick = tick + 1 WHERE id = ?",
+	sharedStatements: newSharedStatements(asWritten),
 
-	serverInfo:    "SELECT id, proto, version FROM ServerInfo WHERE uniquerow = 1",
-	putServerInfo: "INSERT INTO ServerInfo (uniquerow, id, proto, version) VALUES (1, ?, ?, ?) ON CONFLICT (uniquerow) DO UPDATE SET id = excluded.id, proto = excluded.proto, version = excluded.version",
-
-	clients:      "SELECT id, hbinbox, proto FROM Clients ORDER BY id",
-	putClient:    "INSERT INTO Clients (id, hbinbox, proto) VALUES (?, ?, ?) ON CONFLICT (id) DO UPDATE SET hbinbox = excluded.hbinbox, proto = excluded.proto",
-	deleteClient: "DELETE FROM Clients WHERE id = ?",
-
-	relay:    "SELECT position FROM Relays WHERE stream = ?",
-	putRelay: "INSERT INTO Relays (stream, position) VALUES (?, ?) ON CONFLICT (stream) DO UPDATE SET position = excluded.position",
-
-	maxChannelID:  "SELECT COALESCE(MAX(id), 0) FROM Channels",
-	channels:      "SELECT c.id, c.name, c.maxseq, c.msgs, c.bytes, (SELECT seq FROM Messages WHERE id = c.id ORDER BY seq LIMIT 1), (SELECT seq FROM Messages WHERE id = c.id ORDER BY seq DESC LIMIT 1), (SELECT timestamp FROM Messages WHERE id = c.id ORDER BY seq DESC LIMIT 1) FROM Channels AS c WHERE c.deleted = FALSE ORDER BY c.id",
-	channel:       "SELECT c.id, c.maxseq, c.msgs, c.bytes, (SELECT seq FROM Messages WHERE id = c.id ORDER BY seq LIMIT 1), (SELECT seq FROM Messages WHERE id = c.id ORDER BY seq DESC LIMIT 1), (SELECT timestamp FROM Messages WHERE id = c.id ORDER BY seq DESC LIMIT 1) FROM Channels AS c WHERE c.id = ?",
-	channelName:   "SELECT name FROM Channels WHERE id = ?",
-	insertChannel: "INSERT INTO Channels (id, name) VALUES (?, ?)",
-
-	maxSubscriptionID:  "SELECT COALESCE(MAX(subid), 0) FROM (SELECT MAX(subid) AS subid FROM Subscriptions UNION ALL SELECT MAX(subid) AS subid FROM SubsPending)",
-	subscriptions:      "SELECT id, subid, lastsent, proto FROM Subscriptions WHERE deleted = FALSE ORDER BY subid",
-	putSubscription:    "INSERT INTO Subscriptions (id, subid, proto) VALUES (?, ?, ?) ON CONFLICT (id, subid) DO UPDATE SET proto = excluded.proto",
-	deleteSubscription: "DELETE FROM Subscriptions WHERE id = ? AND subid = ?",
-	pendings:           `SELECT subid, "row", seq, lastsent, pending, acks FROM SubsPending`,
-	deletePending:      "DELETE FROM SubsPending WHERE subid = ?",
-	deleteOldPending:   `DELETE FROM SubsPending WHERE subid = ? AND "row" <> 0`,
-
-	read:     "SELECT seq, timestamp, data FROM Messages WHERE id = ? AND seq >= ? AND seq <= ? ORDER BY seq LIMIT ?",
-	timeFrom: "SELECT seq, timestamp FROM Messages WHERE id = ? AND seq >= ? ORDER BY seq LIMIT 1",
-
-	aggregateForward:  "SELECT seq, timestamp, data, event_version FROM Messages WHERE aggregate_id = ? AND aggregate_type = ? AND id = ? AND event_version >= ? ORDER BY event_version LIMIT ?",
-	aggregateBackward: "SELECT seq, timestamp, data, event_version FROM Messages WHERE aggregate_id = ? AND aggregate_type = ? AND id = ? AND event_version <= ? ORDER BY event_version DESC LIMIT ?",
-	aggregatesWithID:  "SELECT DISTINCT id, aggregate_type FROM Messages WHERE aggregate_id = ? ORDER BY id, aggregate_type",
-	eventsWithID:      "SELECT id, seq, timestamp, data FROM Messages WHERE event_id = ? ORDER BY id",
-
-	hasEvents:        "SELECT 1 FROM Messages WHERE id = ? AND event_type IS NOT NULL LIMIT 1",
-	countUpTo:        "SELECT COUNT(*), COALESCE(SUM(size), 0) FROM Messages WHERE id = ? AND seq <= ?",
-	deleteUpTo:       "DELETE FROM Messages WHERE id = ? AND seq <= ?",
-	reduceChannel:    "UPDATE Channels SET msgs = msgs - ?, bytes = bytes - ? WHERE id = ?",
-	deletedChannels:  "SELECT id FROM Channels WHERE deleted = TRUE ORDER BY id",
-	markDeleted:      "UPDATE Channels SET deleted = TRUE WHERE id = ?",
-	deletePendingsOf: "DELETE FROM SubsPending WHERE subid IN (SELECT subid FROM Subscriptions WHERE id = ?)",
-	deleteSubsOf:     "DELETE FROM Subscriptions WHERE id = ?",
-	deleteChannel:    "DELETE FROM Channels WHERE id = ?",
+	putServerInfo:   "INSERT INTO ServerInfo (uniquerow, id, proto, version) VALUES (1, ?, ?, ?) ON CONFLICT (uniquerow) DO UPDATE SET id = excluded.id, proto = excluded.proto, version = excluded.version",
+	putClient:       "INSERT INTO Clients (id, hbinbox, proto) VALUES (?, ?, ?) ON CONFLICT (id) DO UPDATE SET hbinbox = excluded.hbinbox, proto = excluded.proto",
+	putRelay:        "INSERT INTO Relays (stream, position) VALUES (?, ?) ON CONFLICT (stream) DO UPDATE SET position = excluded.position",
+	putSubscription: "INSERT INTO Subscriptions (id, subid, proto) VALUES (?, ?, ?) ON CONFLICT (id, subid) DO UPDATE SET proto = excluded.proto",
 
 	more: []string{sqliteInsertMessage, sqliteAdvanceChannel, sqliteSaveProgress, sqliteHead, sqliteVersion, sqliteEventByID},
 }
