@@ -277,7 +277,7 @@ func (b *batch) once(ctx context.Context, p *plan, unknown bool) error {
 		if err := b.s.dialect.insertMessages(ctx, t, p.rows); err != nil {
 			return err
 		}
-		return b.s.dialect.advanceChannels(ctx, t, p.advances)
+		return b.s.advanceChannels(ctx, t, p.advances)
 	})
 	if err == nil && newEpoch {
 		b.s.beginEpoch(lease, epoch)

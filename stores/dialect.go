@@ -52,7 +52,8 @@ type dialect interface {
 
 	// insertMessages inserts the rows of a batch.
 	insertMessages(ctx context.Context, tx *transaction, rows []*row) error
-	// advanceChannels sets the high-water sequence of channels and adds to their counters.
+	// advanceChannels sets the high-water sequence of channels and adds to their counters. The error is errNotAdvanced if
+	// a channel has no row, or its row another high-water sequence than advance.before.
 	advanceChannels(ctx context.Context, tx *transaction, advances []*advance) error
 	// saveProgress upserts row 0 of each subscription in SubsPending.
 	saveProgress(ctx context.Context, tx *transaction, rows []progressRow) error
@@ -78,7 +79,7 @@ type batchWriter interface {
 	// openBatches returns the pool of the connection for batches: writer, or one that the store closes.
 	openBatches(o Options, writer *sql.DB) (*sql.DB, error)
 	// writeBatch does the fence, insertMessages, advanceChannels and COMMIT. It writes nothing in another epoch than the
-	// lease's. The error is ErrFenced if the lease row is not ours or its epoch another, and errLongWay, nothing being
+	// lease's, nor if a channel is not where memory has it. The error is ErrFenced if the lease row is not ours or its epoch another, and errLongWay, nothing being
 	// written, for a batch to write in a transaction of several statements.
 	writeBatch(ctx context.Context, to *single, lease lease, rows []*row, advances []*advance) error
 }
@@ -212,6 +213,9 @@ func nullBytes(data []byte) any {
 	}
 	return data
 }
+
+// errNotAdvanced is what advanceChannels found of a channel, the row of which was not what memory knows.
+var errNotAdvanced = errors.New("a channel has not the sequence that is known of it")
 
 // noChannelRow refuses the rows of one channel; other channels go on.
 func noChannelRow(c *Channel) error {

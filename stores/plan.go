@@ -256,8 +256,7 @@ func (p *plan) advance(s *Store, c *Channel) *advance {
 	if !s.isKnown(c) {
 		return nil
 	}
-	info := c.Info()
-	adv := &advance{channel: c, last: info.Last, time: info.LastTime}
+	adv := newAdvance(c)
 	p.byChannel[c] = adv
 	return adv
 }

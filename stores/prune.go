@@ -98,14 +98,14 @@ func (s *Store) PurgeDeleted(ctx context.Context) error {
 		return fmt.Errorf("find deleted channels: %w", s.readError(ctx, err))
 	}
 	for _, id := range ids {
-		var info ChannelInfo
+		var info channelState
 		err := s.reader.query(ctx, s.text.channel, func(rows *sql.Rows) error {
 			return scanChannel(rows, &id, nil, &info)
 		}, id)
 		if err != nil {
 			return fmt.Errorf("purge deleted channel %d: %w", id, s.readError(ctx, err))
 		}
-		if err := s.purge(ctx, id, info); err != nil {
+		if err := s.purge(ctx, id, info.ChannelInfo); err != nil {
 			return fmt.Errorf("purge deleted channel %d: %w", id, err)
 		}
 	}

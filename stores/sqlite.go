@@ -172,7 +172,7 @@ func (*sqlite) statements() *statements { return &sqliteStatements }
 
 const (
 	sqliteInsertMessage  = "INSERT INTO Messages (id, seq, timestamp, size, data, event_id, aggregate_type, aggregate_id, event_version, event_type, event_data, metadata) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
-	sqliteAdvanceChannel = "UPDATE Channels SET maxseq = ?, msgs = msgs + ?, bytes = bytes + ? WHERE id = ?"
+	sqliteAdvanceChannel = "UPDATE Channels SET maxseq = ?, msgs = msgs + ?, bytes = bytes + ? WHERE id = ? AND maxseq = ?"
 	sqliteSaveProgress   = `INSERT INTO SubsPending (subid, "row", seq, lastsent, pending, acks) VALUES (?, 0, 0, ?, ?, NULL) ON CONFLICT (subid, "row") DO UPDATE SET seq = 0, lastsent = excluded.lastsent, pending = excluded.pending, acks = NULL`
 	sqliteHead           = "SELECT event_version FROM Messages WHERE aggregate_id = ? AND aggregate_type = ? AND id = ? AND event_version > 0 ORDER BY event_version DESC LIMIT 1"
 	sqliteVersion        = "SELECT 1 FROM Messages WHERE aggregate_id = ? AND aggregate_type = ? AND event_version = ? AND id = ?"
@@ -237,12 +237,12 @@ func (*sqlite) insertMessages(ctx context.Context, tx *transaction, rows []*row)
 
 func (*sqlite) advanceChannels(ctx context.Context, tx *transaction, advances []*advance) error {
 	for _, a := range advances {
-		changed, err := tx.exec(ctx, sqliteAdvanceChannel, a.last, a.msgs, a.bytes, a.channel.id)
+		changed, err := tx.exec(ctx, sqliteAdvanceChannel, a.last, a.msgs, a.bytes, a.channel.id, a.before)
 		if err != nil {
 			return err
 		}
 		if changed != 1 {
-			return noChannelRow(a.channel)
+			return errNotAdvanced
 		}
 	}
 	return nil

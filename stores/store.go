@@ -118,6 +118,7 @@ type Store struct {
 
 	mu         sync.RWMutex // guards what follows
 	lease      lease        // zero while we hold none
+	lost       error        // why there is none, if it is not known to be another's
 	provedAt   time.Time    // see LeaseAge
 	byName     map[string]*Channel
 	channelID  int64 // highest that was given

@@ -77,6 +77,8 @@ func Run(t *testing.T, open func(t *testing.T) stores.Options) {
 		{"LateOfDeleted", testLateOfDeleted},
 		{"LateRefused", testLateRefused},
 		{"OtherEpoch", testOtherEpoch},
+		{"Rewound", testRewound},
+		{"RewoundInDoubt", testRewoundInDoubt},
 		{"OutcomeUnknown", testOutcomeUnknown},
 		{"ConnectionLost", testConnectionLost},
 		{"Locked", testLocked},
