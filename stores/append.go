@@ -167,7 +167,7 @@ func (b *batch) refresh(ctx context.Context, p *plan, items []int) error {
 			return err
 		}
 	}
-	return b.s.persist(ctx, func() error { return b.s.reload(ctx, b.s.reader, p.channels()) })
+	return b.s.persist(ctx, func() error { return b.s.reload(ctx, b.s.own, p.channels()) })
 }
 
 func (b *batch) dropHeads(items []int) {

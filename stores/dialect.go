@@ -32,8 +32,8 @@ type dialect interface {
 	indexer
 	verifier
 
-	// open connects nothing yet: it checks the source and returns the handle of writes and that of reads, which may be
-	// the same. Errors do not contain the source's password.
+	// open connects nothing yet: it checks the source and returns the handle of writes and that of reads, which are the
+	// same for a database in memory. Errors do not contain the source's password.
 	open(o Options) (write, read *sql.DB, err error)
 	// check is run once per Open, on a connection: it learns about the server and warns about settings that lose data.
 	check(ctx context.Context, db *sql.DB, log *slog.Logger) error
@@ -72,6 +72,12 @@ type dialect interface {
 	hasTable(ctx context.Context, q querier, name string) (bool, error)
 	// eventsByID calls found with the position, the sequence and the encoded MsgProto of each event that is stored.
 	eventsByID(ctx context.Context, q querier, keys []eventKey, found func(i int, sequence uint64, data []byte)) error
+}
+
+// ownReader is a dialect whose writer's pool is not for the reads that writing depends on.
+type ownReader interface {
+	// openOwn returns the pool of these reads: writer, or one that the store closes.
+	openOwn(o Options, writer *sql.DB) (*sql.DB, error)
 }
 
 // batchWriter is a dialect that writes a batch in one round trip, in a transaction that commits itself.

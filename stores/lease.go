@@ -77,7 +77,7 @@ func (s *Store) TryLease(ctx context.Context, id string, seen Lease) (held bool,
 func (s *Store) readLease(ctx context.Context) (Lease, error) {
 	var lease Lease
 	found := 0
-	err := s.reader.query(ctx, s.text.readLease, func(rows *sql.Rows) error {
+	err := s.own.query(ctx, s.text.readLease, func(rows *sql.Rows) error {
 		var holder sql.NullString
 		if err := rows.Scan(&holder, &lease.Tick); err != nil {
 			return err

@@ -32,15 +32,18 @@ var (
 const mysqlIdle = time.Minute
 
 func (m *mysql) open(o Options) (write, read *sql.DB, err error) {
-	db, err := m.pool(o, false)
-	return db, db, err
+	if write, err = m.pool(o, o.writes()-1, false); err != nil { // and the one for batches
+		return nil, nil, err
+	}
+	read, err = m.pool(o, o.reads(), false)
+	return write, read, err
 }
 
 // openBatches returns a pool of its own: only there, where the only texts with several statements are writeBatch's, may
 // a text have several.
-func (m *mysql) openBatches(o Options, _ *sql.DB) (*sql.DB, error) { return m.pool(o, true) }
+func (m *mysql) openBatches(o Options, _ *sql.DB) (*sql.DB, error) { return m.pool(o, 1, true) }
 
-func (*mysql) pool(o Options, multiStatements bool) (*sql.DB, error) {
+func (*mysql) pool(o Options, size int, multiStatements bool) (*sql.DB, error) {
 	cfg, err := mysqldriver.ParseDSN(o.Source)
 	if err != nil {
 		if strings.HasPrefix(err.Error(), "invalid") {
@@ -86,7 +89,7 @@ func (*mysql) pool(o Options, multiStatements bool) (*sql.DB, error) {
 	if err != nil {
 		return nil, fmt.Errorf("invalid source: %w", err)
 	}
-	db := o.openDB(nodes)
+	db := o.openDB(nodes, size)
 	db.SetConnMaxIdleTime(mysqlIdle / 2)
 	return db, nil
 }

@@ -83,13 +83,13 @@ func (*postgres) open(o Options) (write, read *sql.DB, err error) {
 	if _, given := cfg.Runtime["statement_timeout"]; !given {
 		settings = append(settings, fmt.Sprintf("set_config('statement_timeout', '%d', false)", o.StatementTimeout.Milliseconds()))
 	}
-	db := o.openDB(&session{Connector: connector, setup: []string{
+	all := &session{Connector: connector, setup: []string{
 		"SELECT " + strings.Join(settings, ", "),
 		// Our statements have one good plan each. Arrays look expensive without their values, so that the server would
 		// plan anew each time, which costs more than to execute. (Setting it where it exists: from version 12 on.)
 		"SELECT set_config('plan_cache_mode', 'force_generic_plan', false) FROM pg_settings WHERE name = 'plan_cache_mode'",
-	}})
-	return db, db, nil
+	}}
+	return o.openDB(all, o.writes()), o.openDB(all, o.reads()), nil
 }
 
 // deadlines is a dialer of connections whose reads and writes end. 0 means that they do not.

@@ -3,6 +3,7 @@ package stores
 import (
 	"context"
 	"database/sql"
+	"database/sql/driver"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -10,7 +11,6 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
-	"sync/atomic"
 	"time"
 
 	sqlitedriver "modernc.org/sqlite"
@@ -20,14 +20,15 @@ import (
 // sqlite is the embedded database. One connection writes, in transactions that take the file's lock when they begin;
 // a pool of others reads beside it (WAL).
 type sqlite struct {
-	path string // of the file, "" in memory
-	file atomic.Pointer[os.FileInfo]
-	log  atomic.Bool // whether the write-ahead log is a file beside it
+	path   string           // of the file, "" in memory
+	reader driver.Connector // of connections that only read
+	files  [3]os.FileInfo   // sqliteFiles as they were when first seen; used by whoever has the writer's connection
 }
 
 var (
-	_ dialect  = (*sqlite)(nil)
-	_ beginner = (*sqlite)(nil)
+	_ dialect   = (*sqlite)(nil)
+	_ beginner  = (*sqlite)(nil)
+	_ ownReader = (*sqlite)(nil)
 )
 
 // settings of a connection. FULL makes COMMIT return after the log is on disk, which is moved into the database after 4,000
@@ -45,9 +46,8 @@ func (d *sqlite) open(o Options) (write, read *sql.DB, err error) {
 		if err != nil {
 			return nil, nil, err
 		}
-		db := o.openDB(connector)
+		db := o.openDB(connector, 1)
 		// The database is the connection.
-		db.SetMaxOpenConns(1)
 		db.SetConnMaxLifetime(0)
 		return db, db, nil
 	}
@@ -63,13 +63,21 @@ func (d *sqlite) open(o Options) (write, read *sql.DB, err error) {
 	if err != nil {
 		return nil, nil, err
 	}
-	reader, err := sqlitedriver.NewConnector(name + "?_query_only=1&" + sqliteSettings + sqliteReaderCache)
-	if err != nil {
+	if d.reader, err = sqlitedriver.NewConnector(name + "?_query_only=1&" + sqliteSettings + sqliteReaderCache); err != nil {
 		return nil, nil, err
 	}
-	write, read = o.openDB(writer), o.openDB(reader)
-	write.SetMaxOpenConns(1)
-	return write, read, nil
+	return o.openDB(writer, 1), o.openDB(d.reader, o.MaxOpenConns), nil
+}
+
+// openOwn returns the pool of one connection that is never closed while the store is open, so that SQLite does not remove the
+// files of the log, and make others, when the last of the other connections is replaced.
+func (d *sqlite) openOwn(o Options, writer *sql.DB) (*sql.DB, error) {
+	if d.path == "" {
+		return writer, nil
+	}
+	db := o.openDB(d.reader, 1)
+	db.SetConnMaxLifetime(0)
+	return db, nil
 }
 
 func (*sqlite) check(ctx context.Context, db *sql.DB, log *slog.Logger) error {
@@ -100,25 +108,28 @@ func (d *sqlite) beforeBegin(ctx context.Context, conn *sql.Conn) error {
 	return err
 }
 
-// checkFiles fails if the file, or its log, is not the one any more that a connection has open: somebody removed or replaced
-// it. What is written then is gone when the last connection is closed, and another server could take the file that is there.
+// sqliteFiles are the suffixes of the files that a connection has open, and what it means that one is not there any more.
+var sqliteFiles = []struct{ suffix, lost string }{
+	{"", "bring it back, and start the server again"},
+	{"-wal", "what it held may be lost, start the server again"},
+	{"-shm", "others do not see this server's locks, start the server again"},
+}
+
+// checkFiles fails if the database, its log, or the index of that, is not the file any more that a connection has open: somebody
+// removed or replaced it. What is written then is gone when the last connection is closed, and another process could write
+// what is there.
 func (d *sqlite) checkFiles() error {
 	if d.path == "" {
 		return nil
 	}
-	now, err := os.Stat(d.path)
-	if err == nil && d.file.CompareAndSwap(nil, &now) {
-		return nil
-	}
-	if before := d.file.Load(); before != nil && (err != nil || !os.SameFile(*before, now)) {
-		return fmt.Errorf("%s was removed or replaced while it was open: bring it back, and start the server again", d.path)
-	}
-	const suffix = "-wal"
-	switch _, err := os.Stat(d.path + suffix); {
-	case err == nil:
-		d.log.Store(true)
-	case d.log.Load():
-		return fmt.Errorf("%s was removed while it was open: what it held is lost, start the server again", d.path+suffix)
+	for i, file := range sqliteFiles {
+		now, err := os.Stat(d.path + file.suffix)
+		switch before := d.files[i]; {
+		case before == nil && err == nil:
+			d.files[i] = now
+		case before != nil && (err != nil || !os.SameFile(before, now)):
+			return fmt.Errorf("%s was removed or replaced while it was open: %s", d.path+file.suffix, file.lost)
+		}
 	}
 	return nil
 }

@@ -52,7 +52,9 @@ func testRewound(t *testing.T, o stores.Options) {
 		{"several", func() []stores.Append { return slices.Concat(one(), one(), one()) }},
 		{"two channels", func() []stores.Append { return append(one(), event{aggregate: "A"}.on(t, created(1))) }},
 		{"large", func() []stores.Append { return slices.Repeat(one(), 300) }},
-		{"large, two channels", func() []stores.Append { return append(slices.Repeat(one(), 300), event{aggregate: "A"}.on(t, created(1))) }},
+		{"large, two channels", func() []stores.Append {
+			return append(slices.Repeat(one(), 300), event{aggregate: "A"}.on(t, created(1)))
+		}},
 	} {
 		before := created(0).Info()
 		appendAll(t, s, append(one(), event{aggregate: "A"}.on(t, created(1)))...)

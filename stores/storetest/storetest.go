@@ -82,6 +82,7 @@ func Run(t *testing.T, open func(t *testing.T) stores.Options) {
 		{"OutcomeUnknown", testOutcomeUnknown},
 		{"ConnectionLost", testConnectionLost},
 		{"Locked", testLocked},
+		{"ReadersBlock", testReadersBlock},
 		{"Prune", testPrune},
 		{"DeleteChannel", testDeleteChannel},
 		{"Backfill", testBackfill},
