@@ -109,6 +109,9 @@ func run(ctx context.Context, o *Options, natsLog *natsLogger, log *slog.Logger)
 			err = serve(ctx, o, events, store, c, mon, log)
 		}
 		switch {
+		case errors.Is(err, stores.ErrRewound):
+			log.Error("The database was set back, reading it anew", "error", err)
+			mon.standby()
 		case errors.Is(err, stores.ErrFenced):
 			log.Warn("Another server took over the database, stepping down", "error", err)
 			mon.standby()

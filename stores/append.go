@@ -167,7 +167,7 @@ func (b *batch) refresh(ctx context.Context, p *plan, items []int) error {
 			return err
 		}
 	}
-	return b.s.persist(ctx, func() error { return b.s.reload(ctx, b.s.reader, p.channels()) })
+	return b.s.persist(ctx, func() error { return b.s.reload(ctx, b.s.own, p.channels()) })
 }
 
 func (b *batch) dropHeads(items []int) {
@@ -277,7 +277,7 @@ func (b *batch) once(ctx context.Context, p *plan, unknown bool) error {
 		if err := b.s.dialect.insertMessages(ctx, t, p.rows); err != nil {
 			return err
 		}
-		return b.s.dialect.advanceChannels(ctx, t, p.advances)
+		return b.s.advanceChannels(ctx, t, p.advances)
 	})
 	if err == nil && newEpoch {
 		b.s.beginEpoch(lease, epoch)

@@ -28,8 +28,8 @@ const (
 type dialect interface {
 	indexer
 
-	// open connects nothing yet: it checks the source and returns the handle of writes and that of reads, which may be
-	// the same. Errors do not contain the source's password.
+	// open connects nothing yet: it checks the source and returns the handle of writes and that of reads, which are the
+	// same for a database in memory. Errors do not contain the source's password.
 	open(o Options) (write, read *sql.DB, err error)
 	// check is run once per Open, on a connection: it learns about the server and warns about settings that lose data.
 	check(ctx context.Context, db *sql.DB, log *slog.Logger) error
@@ -50,7 +50,8 @@ type dialect interface {
 
 	// insertMessages inserts the rows of a batch.
 	insertMessages(ctx context.Context, tx *transaction, rows []*row) error
-	// advanceChannels sets the high-water sequence of channels and adds to their counters.
+	// advanceChannels sets the high-water sequence of channels and adds to their counters. The error is errNotAdvanced if
+	// a channel has no row, or its row another high-water sequence than advance.before.
 	advanceChannels(ctx context.Context, tx *transaction, advances []*advance) error
 	// saveProgress upserts row 0 of each subscription in SubsPending.
 	saveProgress(ctx context.Context, tx *transaction, rows []progressRow) error
@@ -71,12 +72,18 @@ type dialect interface {
 	eventsByID(ctx context.Context, q querier, keys []eventKey, found func(i int, sequence uint64, data []byte)) error
 }
 
+// ownReader is a dialect whose writer's pool is not for the reads that writing depends on.
+type ownReader interface {
+	// openOwn returns the pool of these reads: writer, or one that the store closes.
+	openOwn(o Options, writer *sql.DB) (*sql.DB, error)
+}
+
 // batchWriter is a dialect that writes a batch in one round trip, in a transaction that commits itself.
 type batchWriter interface {
 	// openBatches returns the pool of the connection for batches: writer, or one that the store closes.
 	openBatches(o Options, writer *sql.DB) (*sql.DB, error)
 	// writeBatch does the fence, insertMessages, advanceChannels and COMMIT. It writes nothing in another epoch than the
-	// lease's. The error is ErrFenced if the lease row is not ours or its epoch another, and errLongWay, nothing being
+	// lease's, nor if a channel is not where memory has it. The error is ErrFenced if the lease row is not ours or its epoch another, and errLongWay, nothing being
 	// written, for a batch to write in a transaction of several statements.
 	writeBatch(ctx context.Context, to *single, lease lease, rows []*row, advances []*advance) error
 }
@@ -131,6 +138,9 @@ func nullBytes(data []byte) any {
 	}
 	return data
 }
+
+// errNotAdvanced is what advanceChannels found of a channel, the row of which was not what memory knows.
+var errNotAdvanced = errors.New("a channel has not the sequence that is known of it")
 
 // noChannelRow refuses the rows of one channel; other channels go on.
 func noChannelRow(c *Channel) error {

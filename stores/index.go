@@ -173,11 +173,12 @@ func (s *Store) definitionFailure(err error) failure {
 func (s *Store) applyBeside(ctx context.Context, want []jsonIndex) error {
 	o := s.options
 	o.StatementTimeout, o.patient = indexTimeout, true
-	db, _, err := s.dialect.open(o)
+	db, read, err := s.dialect.open(o)
 	if err != nil {
 		return err
 	}
 	defer db.Close()
+	defer read.Close()
 	conn, err := db.Conn(ctx)
 	if err != nil {
 		return err

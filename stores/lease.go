@@ -1,6 +1,7 @@
 package stores
 
 import (
+	"cmp"
 	"context"
 	"database/sql"
 	"errors"
@@ -68,7 +69,7 @@ func (s *Store) TryLease(ctx context.Context, id string, seen Lease) (held bool,
 		return false, now, s.readError(ctx, fmt.Errorf("take lease: %w", err))
 	}
 	s.mu.Lock()
-	s.lease = taken
+	s.lease, s.lost = taken, nil
 	s.mu.Unlock()
 	return true, Lease{Holder: id, Tick: now.Tick + 1}, nil
 }
@@ -76,7 +77,7 @@ func (s *Store) TryLease(ctx context.Context, id string, seen Lease) (held bool,
 func (s *Store) readLease(ctx context.Context) (Lease, error) {
 	var lease Lease
 	found := 0
-	err := s.reader.query(ctx, s.text.readLease, func(rows *sql.Rows) error {
+	err := s.own.query(ctx, s.text.readLease, func(rows *sql.Rows) error {
 		var holder sql.NullString
 		if err := rows.Scan(&holder, &lease.Tick); err != nil {
 			return err
@@ -153,7 +154,7 @@ func (s *Store) held() (lease, error) {
 	s.mu.RLock()
 	defer s.mu.RUnlock()
 	if s.lease.id == "" {
-		return lease{}, ErrFenced
+		return lease{}, cmp.Or(s.lost, ErrFenced)
 	}
 	return s.lease, nil
 }
@@ -164,6 +165,13 @@ func (s *Store) dropLease(id string) {
 	if s.lease.id == id {
 		s.lease = lease{}
 	}
+}
+
+// loseLease gives up a lease that is worth nothing: what is asked for later has the error why.
+func (s *Store) loseLease(why error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.lease, s.lost = lease{}, why
 }
 
 // endEpoch ends the epoch of the lease in a transaction that holds it, and returns the next, which begins for the database

@@ -52,11 +52,13 @@ func runMigrations(ctx context.Context, d dialect, db *dbsql.DB, o Options) erro
 	if o.Driver != "sqlite" {
 		// Building an index on an old table takes as long as it takes.
 		o.StatementTimeout, o.patient = 7*24*time.Hour, true
-		own, _, err := d.open(o)
+		o.MaxOpenConns = migrationConns
+		own, read, err := d.open(o)
 		if err != nil {
 			return err
 		}
 		defer own.Close()
+		defer read.Close()
 		db = own
 	}
 	dir, err := sql.Dir(o.Driver)
@@ -93,6 +95,9 @@ func runMigrations(ctx context.Context, d dialect, db *dbsql.DB, o Options) erro
 		}
 	}
 }
+
+// migrationConns makes the writer's connections enough for the work of a migration, and for its lock.
+const migrationConns = 12
 
 // migratePause is the time that others have for their work between two attempts of a migration to lock their tables.
 const migratePause = 3 * time.Second

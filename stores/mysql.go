@@ -27,14 +27,17 @@ var (
 )
 
 func (*mysql) open(o Options) (write, read *sql.DB, err error) {
-	db, err := sqlconn.MySQL(o.pool(), false)
-	return db, db, err
+	if write, err = sqlconn.MySQL(o.pool(), o.writes()-1, false); err != nil { // and the one for batches
+		return nil, nil, err
+	}
+	read, err = sqlconn.MySQL(o.pool(), o.reads(), false)
+	return write, read, err
 }
 
 // openBatches returns a pool of its own: only there, where the only texts with several statements are writeBatch's, may
 // a text have several.
 func (*mysql) openBatches(o Options, _ *sql.DB) (*sql.DB, error) {
-	return sqlconn.MySQL(o.pool(), true)
+	return sqlconn.MySQL(o.pool(), 1, true)
 }
 
 func (m *mysql) check(ctx context.Context, db *sql.DB, log *slog.Logger) error {
@@ -113,19 +116,23 @@ const (
 	mysqlInsertMessages    = "INSERT INTO Messages (id, seq, timestamp, size, data, event_id, aggregate_type, aggregate_id, event_version, event_type, event_data, metadata) VALUES "
 	mysqlInsertMessagesRow = "(?,?,?,?,?,?,?,?,?,?,?,?)"
 
-	mysqlAdvanceChannel = "UPDATE Channels SET maxseq = ?, msgs = msgs + ?, bytes = bytes + ? WHERE id = ?"
+	mysqlAdvanceChannel = "UPDATE Channels SET maxseq = ?, msgs = msgs + ?, bytes = bytes + ? WHERE id = ? AND maxseq = ?"
 	// The name is that of no row: rows are there, and MySQL has no other way to change many in their own ways.
 	mysqlAdvanceChannels    = "INSERT INTO Channels (id, name, maxseq, msgs, bytes) VALUES "
 	mysqlAdvanceChannelsRow = "(?,'',?,?,?)"
 	mysqlAdvanceChannelsEnd = " ON DUPLICATE KEY UPDATE maxseq = VALUES(maxseq), msgs = msgs + VALUES(msgs), bytes = bytes + VALUES(bytes)"
 
+	// What the statement before would overwrite; nobody changes it in between.
+	mysqlLockChannels    = "SELECT id, maxseq FROM Channels WHERE id IN ("
+	mysqlLockChannelsEnd = ") FOR UPDATE"
+
 	// A batch in one text: mysqlBatchBegin, mysqlInsertMessages with its rows, mysqlBatchAdvance for each channel,
 	// mysqlBatchCommit. The server stops at the first statement that fails. So that one does, a column is given a value that
 	// it does not take: that of the lease row unless it is ours, in its epoch, and each channel has a row, which no update
-	// would miss; that of a channel if there is no such lease row.
+	// would miss; that of a channel if there is no such lease row, or if the channel is not where it was.
 	mysqlBatchBegin    = "START TRANSACTION; UPDATE StoreLock SET tick = IF(id = ? AND epoch = ? AND (SELECT COUNT(*) FROM Channels WHERE id IN ("
 	mysqlBatchChannels = ")) = ?, tick + 1, -1); "
-	mysqlBatchAdvance  = "; UPDATE Channels SET maxseq = IF((SELECT COUNT(*) FROM StoreLock WHERE id = ?) = 1, ?, -1), msgs = msgs + ?, bytes = bytes + ? WHERE id = ?"
+	mysqlBatchAdvance  = "; UPDATE Channels SET maxseq = IF((SELECT COUNT(*) FROM StoreLock WHERE id = ?) = 1 AND maxseq = ?, ?, -1), msgs = msgs + ?, bytes = bytes + ? WHERE id = ?"
 	mysqlBatchCommit   = "; COMMIT"
 
 	mysqlSaveProgress    = "INSERT INTO SubsPending (subid, `row`, seq, lastsent, pending, acks) VALUES "
@@ -178,7 +185,7 @@ func (m *mysql) writeBatch(ctx context.Context, to *single, lease lease, rows []
 	if len(rows) >= mysqlTextRows || len(advances) > mysqlKeys || size+512*(1+len(advances)) > m.packet {
 		return errLongWay
 	}
-	args := append(make([]any, 0, 3+12*len(rows)+6*len(advances)), lease.id, lease.epoch)
+	args := append(make([]any, 0, 3+12*len(rows)+7*len(advances)), lease.id, lease.epoch)
 	for _, a := range advances {
 		args = append(args, a.channel.id)
 	}
@@ -187,7 +194,7 @@ func (m *mysql) writeBatch(ctx context.Context, to *single, lease lease, rows []
 		args = r.columns(args)
 	}
 	for _, a := range advances {
-		args = append(args, lease.id, a.last, a.msgs, a.bytes, a.channel.id)
+		args = append(args, lease.id, a.before, a.last, a.msgs, a.bytes, a.channel.id)
 	}
 	text := mysqlBatchBegin + repeat("?", ",", len(advances)) + mysqlBatchChannels + mysqlInsertMessages + repeat(mysqlInsertMessagesRow, ",", len(rows)) + repeat(mysqlBatchAdvance, "", len(advances)) + mysqlBatchCommit
 	err := to.exec(ctx, text, args...)
@@ -250,14 +257,17 @@ func (m *mysql) insertMessages(ctx context.Context, tx *transaction, rows []*row
 func (*mysql) advanceChannels(ctx context.Context, tx *transaction, advances []*advance) error {
 	if len(advances) == 1 {
 		a := advances[0]
-		changed, err := tx.exec(ctx, mysqlAdvanceChannel, a.last, a.msgs, a.bytes, a.channel.id)
+		changed, err := tx.exec(ctx, mysqlAdvanceChannel, a.last, a.msgs, a.bytes, a.channel.id, a.before)
 		if err == nil && changed != 1 {
-			err = noChannelRow(a.channel)
+			err = errNotAdvanced
 		}
 		return err
 	}
 	for len(advances) > 0 {
 		n := min(len(advances), mysqlRows)
+		if err := mysqlCheckChannels(ctx, tx, advances[:n]); err != nil {
+			return err
+		}
 		args := make([]any, 0, 4*n)
 		for _, a := range advances[:n] {
 			args = append(args, a.channel.id, a.last, a.msgs, a.bytes)
@@ -267,11 +277,34 @@ func (*mysql) advanceChannels(ctx context.Context, tx *transaction, advances []*
 			return err
 		}
 		if changed != int64(2*n) { // a row changed counts for two, one inserted for one
-			return noChannelRow(advances[0].channel)
+			return errNotAdvanced
 		}
 		advances = advances[n:]
 	}
 	return nil
+}
+
+// mysqlCheckChannels locks the rows of channels, and compares them with what memory knows.
+func mysqlCheckChannels(ctx context.Context, tx *transaction, advances []*advance) error {
+	known := make(map[int64]uint64, len(advances))
+	ids := make([]any, len(advances))
+	for i, a := range advances {
+		ids[i], known[a.channel.id] = a.channel.id, a.before
+	}
+	same := 0
+	err := tx.query(ctx, mysqlLockChannels+repeat("?", ",", len(ids))+mysqlLockChannelsEnd, func(rows *sql.Rows) error {
+		var id int64
+		var maxseq number
+		err := rows.Scan(&id, &maxseq)
+		if !maxseq.wrong && maxseq.n == known[id] {
+			same++
+		}
+		return err
+	}, ids...)
+	if err == nil && same != len(advances) {
+		err = errNotAdvanced
+	}
+	return err
 }
 
 func (m *mysql) saveProgress(ctx context.Context, tx *transaction, rows []progressRow) error {

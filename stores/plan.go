@@ -256,8 +256,7 @@ func (p *plan) advance(s *Store, c *Channel) *advance {
 	if !s.isKnown(c) {
 		return nil
 	}
-	info := c.Info()
-	adv := &advance{channel: c, last: info.Last, time: info.LastTime}
+	adv := newAdvance(c)
 	p.byChannel[c] = adv
 	return adv
 }
@@ -343,7 +342,7 @@ func (b *batch) fillHeads(ctx context.Context, items []int) error {
 func (b *batch) readHeads(ctx context.Context, keys []aggregate) error {
 	heads := make([]uint64, len(keys)) // 0: a new aggregate
 	err := b.s.persist(ctx, func() error {
-		return b.s.dialect.heads(ctx, b.s.reader, keys, func(i int, version uint64) { heads[i] = version })
+		return b.s.dialect.heads(ctx, b.s.own, keys, func(i int, version uint64) { heads[i] = version })
 	})
 	if err != nil {
 		for _, key := range keys {
@@ -362,7 +361,7 @@ func (b *batch) readHeads(ctx context.Context, keys []aggregate) error {
 func (b *batch) lookUp(ctx context.Context, ids []eventKey) error {
 	found := make([]*stored, len(ids))
 	err := b.s.persist(ctx, func() error {
-		return b.s.dialect.eventsByID(ctx, b.s.reader, ids, func(i int, sequence uint64, data []byte) {
+		return b.s.dialect.eventsByID(ctx, b.s.own, ids, func(i int, sequence uint64, data []byte) {
 			var m pb.MsgProto
 			if m.Unmarshal(data) != nil {
 				m.Data = nil // somebody else wrote it: no event is the same

@@ -23,8 +23,7 @@ var (
 )
 
 func (*postgres) open(o Options) (write, read *sql.DB, err error) {
-	db, err := sqlconn.Postgres(o.pool())
-	return db, db, err
+	return sqlconn.Postgres(o.pool(), o.writes(), o.reads())
 }
 
 func (*postgres) check(ctx context.Context, db *sql.DB, log *slog.Logger) error {
@@ -91,12 +90,12 @@ FROM unnest($1::integer[], $2::bigint[], $3::bigint[], $4::integer[], $5::bytea[
 AS r (id, seq, timestamp, size, data, event_id, aggregate_type, aggregate_id, event_version, event_type, event_data, metadata)`
 
 	postgresAdvanceChannels = `UPDATE Channels SET maxseq = a.maxseq, msgs = Channels.msgs + a.msgs, bytes = Channels.bytes + a.bytes
-FROM unnest($1::integer[], $2::bigint[], $3::bigint[], $4::bigint[]) AS a (id, maxseq, msgs, bytes)
-WHERE Channels.id = a.id`
+FROM unnest($1::integer[], $2::bigint[], $3::bigint[], $4::bigint[], $5::bigint[]) AS a (id, before, maxseq, msgs, bytes)
+WHERE Channels.id = a.id AND Channels.maxseq = a.before`
 
 	// The three steps of a batch at once, and as a transaction of its own. Nothing is inserted unless the lease row was
 	// ours when it was locked; the steps see each other's outcome by RETURNING only, and that is all they need. A channel
-	// that has no row is a division by zero, which undoes the rest.
+	// that has no row, or is not where it was, is a division by zero, which undoes the rest.
 	postgresWriteBatch = `WITH fence AS (
     UPDATE StoreLock SET tick = tick + 1 WHERE id = $1 AND epoch = $2 RETURNING id
 ), inserted AS (
@@ -107,8 +106,8 @@ WHERE Channels.id = a.id`
     WHERE EXISTS (SELECT 1 FROM fence)
 ), advanced AS (
     UPDATE Channels SET maxseq = a.maxseq, msgs = Channels.msgs + a.msgs, bytes = Channels.bytes + a.bytes
-    FROM unnest($15::integer[], $16::bigint[], $17::bigint[], $18::bigint[]) AS a (id, maxseq, msgs, bytes)
-    WHERE Channels.id = a.id AND EXISTS (SELECT 1 FROM fence)
+    FROM unnest($15::integer[], $16::bigint[], $17::bigint[], $18::bigint[], $19::bigint[]) AS a (id, before, maxseq, msgs, bytes)
+    WHERE Channels.id = a.id AND Channels.maxseq = a.before AND EXISTS (SELECT 1 FROM fence)
     RETURNING Channels.id
 )
 SELECT (SELECT COUNT(*) FROM fence), 1 / (CASE WHEN NOT EXISTS (SELECT 1 FROM fence) OR (SELECT COUNT(*) FROM advanced) = cardinality($15::integer[]) THEN 1 ELSE 0 END)`
@@ -118,7 +117,7 @@ SELECT (SELECT COUNT(*) FROM fence), 1 / (CASE WHEN NOT EXISTS (SELECT 1 FROM fe
     UPDATE StoreLock SET tick = tick + 1 WHERE id = $13 AND epoch = $14 RETURNING id
 ), advanced AS (
     UPDATE Channels SET maxseq = $2, msgs = msgs + 1, bytes = bytes + $15::bigint
-    WHERE id = $1 AND EXISTS (SELECT 1 FROM fence)
+    WHERE id = $1 AND maxseq = $16::bigint AND EXISTS (SELECT 1 FROM fence)
     RETURNING id
 ), inserted AS (
     INSERT INTO Messages (id, seq, timestamp, size, data, event_id, aggregate_type, aggregate_id, event_version, event_type, event_data, metadata)
@@ -217,21 +216,23 @@ func (*postgres) advanceChannels(ctx context.Context, tx *transaction, advances 
 		return err
 	}
 	if changed != int64(len(advances)) {
-		return noChannelRow(advances[0].channel)
+		return errNotAdvanced
 	}
 	return nil
 }
 
 func advanceArrays(advances []*advance) []any {
 	n := len(advances)
-	id, last, msgs, bytes := newArray(oidInt4, n, 4*n), newArray(oidInt8, n, 8*n), newArray(oidInt8, n, 8*n), newArray(oidInt8, n, 8*n)
+	id, before, last := newArray(oidInt4, n, 4*n), newArray(oidInt8, n, 8*n), newArray(oidInt8, n, 8*n)
+	msgs, bytes := newArray(oidInt8, n, 8*n), newArray(oidInt8, n, 8*n)
 	for _, a := range advances {
 		id.int4(int32(a.channel.id))
+		before.int8(int64(a.before))
 		last.int8(int64(a.last))
 		msgs.int8(int64(a.msgs))
 		bytes.int8(int64(a.bytes))
 	}
-	return []any{id.buf, last.buf, msgs.buf, bytes.buf}
+	return []any{id.buf, before.buf, last.buf, msgs.buf, bytes.buf}
 }
 
 func (*postgres) openBatches(_ Options, writer *sql.DB) (*sql.DB, error) { return writer, nil }
@@ -246,7 +247,7 @@ func (p *postgres) writeBatch(ctx context.Context, to *single, lease lease, rows
 	}
 	text, args := postgresWriteOne, []any(nil)
 	if len(rows) == 1 {
-		args = append(rows[0].columns(make([]any, 0, 15)), lease.id, lease.epoch, advances[0].bytes)
+		args = append(rows[0].columns(make([]any, 0, 16)), lease.id, lease.epoch, advances[0].bytes, advances[0].before)
 	} else {
 		text = postgresWriteBatch
 		args = append([]any{lease.id, lease.epoch}, messageArrays(rows, size)...)
@@ -268,7 +269,7 @@ func (p *postgres) writeBatch(ctx context.Context, to *single, lease lease, rows
 	return nil
 }
 
-// pqDivisionByZero is the SQLSTATE of postgresWriteBatch for a channel that has no row.
+// pqDivisionByZero is the SQLSTATE of postgresWriteBatch for a channel that is not advanced.
 const pqDivisionByZero = "22012"
 
 func (*postgres) saveProgress(ctx context.Context, tx *transaction, rows []progressRow) error {

@@ -20,7 +20,7 @@ func (s *Store) Prune(ctx context.Context, c *Channel, upTo uint64) error {
 	if err := s.removeUpTo(ctx, c.id, c.Info().First, min(upTo, c.Info().Last)); err != nil {
 		return fmt.Errorf("prune channel %q: %w", c.name, err)
 	}
-	return s.persist(ctx, func() error { return s.reload(ctx, s.reader, []*Channel{c}) })
+	return s.persist(ctx, func() error { return s.reload(ctx, s.own, []*Channel{c}) })
 }
 
 // removeUpTo removes rows of messages and reduces the channel's counters with them.
@@ -88,7 +88,7 @@ func (s *Store) DeleteChannel(ctx context.Context, c *Channel) error {
 // PurgeDeleted removes what is left of deleted channels. It tries until ctx ends, and can be called again.
 func (s *Store) PurgeDeleted(ctx context.Context) error {
 	var ids []int64
-	err := s.reader.query(ctx, s.text.deletedChannels, func(rows *sql.Rows) error {
+	err := s.own.query(ctx, s.text.deletedChannels, func(rows *sql.Rows) error {
 		var id int64
 		err := rows.Scan(&id)
 		ids = append(ids, id)
@@ -98,14 +98,14 @@ func (s *Store) PurgeDeleted(ctx context.Context) error {
 		return fmt.Errorf("find deleted channels: %w", s.readError(ctx, err))
 	}
 	for _, id := range ids {
-		var info ChannelInfo
-		err := s.reader.query(ctx, s.text.channel, func(rows *sql.Rows) error {
+		var info channelState
+		err := s.own.query(ctx, s.text.channel, func(rows *sql.Rows) error {
 			return scanChannel(rows, &id, nil, &info)
 		}, id)
 		if err != nil {
 			return fmt.Errorf("purge deleted channel %d: %w", id, s.readError(ctx, err))
 		}
-		if err := s.purge(ctx, id, info); err != nil {
+		if err := s.purge(ctx, id, info.ChannelInfo); err != nil {
 			return fmt.Errorf("purge deleted channel %d: %w", id, err)
 		}
 	}

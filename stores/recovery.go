@@ -67,7 +67,7 @@ func (s *Store) Recover(ctx context.Context) (*State, error) {
 		{"subscriptions", s.text.subscriptions, r.subscription},
 		{"pending messages", s.text.pendings, r.pending},
 	} {
-		if err := s.reader.query(ctx, step.text, step.scan); err != nil {
+		if err := s.own.query(ctx, step.text, step.scan); err != nil {
 			return nil, s.readError(ctx, fmt.Errorf("recover %s: %w", step.what, err))
 		}
 	}

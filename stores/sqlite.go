@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"log/slog"
 	"os"
-	"sync/atomic"
 	"time"
 
 	sqlitedriver "modernc.org/sqlite"
@@ -19,21 +18,34 @@ import (
 // sqlite is the embedded database. One connection writes, in transactions that take the file's lock when they begin;
 // a pool of others reads beside it (WAL).
 type sqlite struct {
-	path string // of the file, "" in memory
-	file atomic.Pointer[os.FileInfo]
-	log  atomic.Bool // whether the write-ahead log is a file beside it
+	path  string         // of the file, "" in memory
+	files [3]os.FileInfo // sqliteFiles as they were when first seen; used by whoever has the writer's connection
 }
 
 var (
-	_ dialect  = (*sqlite)(nil)
-	_ beginner = (*sqlite)(nil)
+	_ dialect   = (*sqlite)(nil)
+	_ beginner  = (*sqlite)(nil)
+	_ ownReader = (*sqlite)(nil)
 )
 
 func (d *sqlite) open(o Options) (write, read *sql.DB, err error) {
-	if write, read, err = sqlconn.SQLite(o.pool()); err == nil && o.Source != ":memory:" {
+	if write, read, err = sqlconn.SQLite(o.pool(), o.MaxOpenConns); err == nil && o.Source != ":memory:" {
 		d.path = o.Source
 	}
 	return write, read, err
+}
+
+// openOwn returns the pool of one connection that is never closed while the store is open, so that SQLite does not remove the
+// files of the log, and make others, when the last of the other connections is replaced.
+func (d *sqlite) openOwn(o Options, writer *sql.DB) (*sql.DB, error) {
+	if d.path == "" {
+		return writer, nil
+	}
+	db, err := sqlconn.SQLiteReader(o.pool(), 1)
+	if err == nil {
+		db.SetConnMaxLifetime(0)
+	}
+	return db, err
 }
 
 func (*sqlite) check(ctx context.Context, db *sql.DB, log *slog.Logger) error {
@@ -64,25 +76,28 @@ func (d *sqlite) beforeBegin(ctx context.Context, conn *sql.Conn) error {
 	return err
 }
 
-// checkFiles fails if the file, or its log, is not the one any more that a connection has open: somebody removed or replaced
-// it. What is written then is gone when the last connection is closed, and another server could take the file that is there.
+// sqliteFiles are the suffixes of the files that a connection has open, and what it means that one is not there any more.
+var sqliteFiles = []struct{ suffix, lost string }{
+	{"", "bring it back, and start the server again"},
+	{"-wal", "what it held may be lost, start the server again"},
+	{"-shm", "others do not see this server's locks, start the server again"},
+}
+
+// checkFiles fails if the database, its log, or the index of that, is not the file any more that a connection has open: somebody
+// removed or replaced it. What is written then is gone when the last connection is closed, and another process could write
+// what is there.
 func (d *sqlite) checkFiles() error {
 	if d.path == "" {
 		return nil
 	}
-	now, err := os.Stat(d.path)
-	if err == nil && d.file.CompareAndSwap(nil, &now) {
-		return nil
-	}
-	if before := d.file.Load(); before != nil && (err != nil || !os.SameFile(*before, now)) {
-		return fmt.Errorf("%s was removed or replaced while it was open: bring it back, and start the server again", d.path)
-	}
-	const suffix = "-wal"
-	switch _, err := os.Stat(d.path + suffix); {
-	case err == nil:
-		d.log.Store(true)
-	case d.log.Load():
-		return fmt.Errorf("%s was removed while it was open: what it held is lost, start the server again", d.path+suffix)
+	for i, file := range sqliteFiles {
+		now, err := os.Stat(d.path + file.suffix)
+		switch before := d.files[i]; {
+		case before == nil && err == nil:
+			d.files[i] = now
+		case before != nil && (err != nil || !os.SameFile(before, now)):
+			return fmt.Errorf("%s was removed or replaced while it was open: %s", d.path+file.suffix, file.lost)
+		}
 	}
 	return nil
 }
@@ -139,7 +154,7 @@ func (*sqlite) statements() *statements { return &sqliteStatements }
 
 const (
 	sqliteInsertMessage  = "INSERT INTO Messages (id, seq, timestamp, size, data, event_id, aggregate_type, aggregate_id, event_version, event_type, event_data, metadata) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
-	sqliteAdvanceChannel = "UPDATE Channels SET maxseq = ?, msgs = msgs + ?, bytes = bytes + ? WHERE id = ?"
+	sqliteAdvanceChannel = "UPDATE Channels SET maxseq = ?, msgs = msgs + ?, bytes = bytes + ? WHERE id = ? AND maxseq = ?"
 	sqliteSaveProgress   = `INSERT INTO SubsPending (subid, "row", seq, lastsent, pending, acks) VALUES (?, 0, 0, ?, ?, NULL) ON CONFLICT (subid, "row") DO UPDATE SET seq = 0, lastsent = excluded.lastsent, pending = excluded.pending, acks = NULL`
 	sqliteHead           = "SELECT event_version FROM Messages WHERE aggregate_id = ? AND aggregate_type = ? AND id = ? AND event_version > 0 ORDER BY event_version DESC LIMIT 1"
 	sqliteVersion        = "SELECT 1 FROM Messages WHERE aggregate_id = ? AND aggregate_type = ? AND event_version = ? AND id = ?"
@@ -164,12 +179,12 @@ func (*sqlite) insertMessages(ctx context.Context, tx *transaction, rows []*row)
 
 func (*sqlite) advanceChannels(ctx context.Context, tx *transaction, advances []*advance) error {
 	for _, a := range advances {
-		changed, err := tx.exec(ctx, sqliteAdvanceChannel, a.last, a.msgs, a.bytes, a.channel.id)
+		changed, err := tx.exec(ctx, sqliteAdvanceChannel, a.last, a.msgs, a.bytes, a.channel.id, a.before)
 		if err != nil {
 			return err
 		}
 		if changed != 1 {
-			return noChannelRow(a.channel)
+			return errNotAdvanced
 		}
 	}
 	return nil

@@ -38,7 +38,9 @@ type Options struct {
 	// waits for the network, as durations ("5s"). For sqlite the path of a file, or ":memory:" for a database that ends
 	// with the store.
 	Source string
-	// MaxOpenConns bounds the pool of connections. SQLite has one more, that of the writer.
+	// MaxOpenConns bounds the connections: a third of them, at least two and at most four, are the writer's, so that no
+	// reader keeps the lease or a commit waiting; the others are those of reads. On SQLite it bounds those of reads, and
+	// the writer has two more.
 	MaxOpenConns int
 	// ConnMaxLifetime is the age at which a connection is replaced.
 	ConnMaxLifetime time.Duration
@@ -65,8 +67,7 @@ func (o Options) withDefaults() Options {
 	if o.MaxOpenConns <= 0 {
 		o.MaxOpenConns = DefaultMaxOpenConns
 	}
-	// Migrations hold a connection for their work and others for their lock.
-	o.MaxOpenConns = max(o.MaxOpenConns, 3)
+	o.MaxOpenConns = max(o.MaxOpenConns, 3) // of a writer, of its batches, and of a reader
 	if o.ConnMaxLifetime <= 0 {
 		o.ConnMaxLifetime = DefaultConnMaxLifetime
 	}
@@ -82,14 +83,19 @@ func (o Options) withDefaults() Options {
 	return o
 }
 
-// Connections returns the bound of the pool of connections.
+// Connections returns the bound of the connections.
 func (o Options) Connections() int { return o.withDefaults().MaxOpenConns }
 
-// pool are the options of a pool of connections.
+// writes is how many connections are the writer's. Writers wait for each other in the database, at the lease's row.
+func (o Options) writes() int { return min(max(2, o.MaxOpenConns/3), 4) }
+
+// reads is how many connections are those of reads.
+func (o Options) reads() int { return o.MaxOpenConns - o.writes() }
+
+// pool says how each pool of connections is opened.
 func (o Options) pool() sqlconn.Options {
 	return sqlconn.Options{
 		Source:           o.Source,
-		MaxOpenConns:     o.MaxOpenConns,
 		ConnMaxLifetime:  o.ConnMaxLifetime,
 		StatementTimeout: o.StatementTimeout,
 		Patient:          o.patient,
@@ -107,6 +113,7 @@ type Store struct {
 
 	writer *sql.DB
 	reader *handle
+	own    *handle // of what writing depends on: no reader takes its connections
 	// prepared statements of writer, by text; not changed after Open
 	prepared map[string]*sql.Stmt
 
@@ -120,6 +127,7 @@ type Store struct {
 
 	mu         sync.RWMutex // guards what follows
 	lease      lease        // zero while we hold none
+	lost       error        // why there is none, if it is not known to be another's
 	provedAt   time.Time    // see LeaseAge
 	byName     map[string]*Channel
 	channelID  int64 // highest that was given
@@ -150,11 +158,12 @@ func Open(ctx context.Context, o Options) (*Store, error) {
 		options:    o,
 		writer:     writer,
 		reader:     &handle{db: reader, timeout: o.StatementTimeout, dialect: d},
+		own:        &handle{db: writer, timeout: o.StatementTimeout, dialect: d},
 		heads:      newHeadCache(o.HeadBytes),
 		byName:     map[string]*Channel{},
 		progressed: map[uint64]struct{}{},
 	}
-	if err := s.openBatches(o); err != nil {
+	if err := s.openWriters(o); err != nil {
 		s.Close()
 		return nil, fmt.Errorf("open %s database: %w", o.Driver, oneLine(err))
 	}
@@ -165,7 +174,15 @@ func Open(ctx context.Context, o Options) (*Store, error) {
 	return s, nil
 }
 
-func (s *Store) openBatches(o Options) error {
+// openWriters opens the pools that a dialect has beside the writer's.
+func (s *Store) openWriters(o Options) error {
+	if d, ok := s.dialect.(ownReader); ok {
+		db, err := d.openOwn(o, s.writer)
+		if err != nil {
+			return err
+		}
+		s.own.db = db
+	}
 	w, ok := s.dialect.(batchWriter)
 	if !ok {
 		return nil
@@ -196,6 +213,9 @@ func (s *Store) start(ctx context.Context, o Options) error {
 	if err := s.writer.PingContext(ping); err != nil {
 		return fmt.Errorf("connect: %w", err)
 	}
+	if err := s.own.db.PingContext(ping); err != nil {
+		return fmt.Errorf("connect: %w", err)
+	}
 	if err := s.dialect.check(ctx, s.writer, s.log); err != nil {
 		return err
 	}
@@ -206,12 +226,15 @@ func (s *Store) start(ctx context.Context, o Options) error {
 	if s.prepared, err = prepare(ctx, s.writer, s.text.all()); err != nil {
 		return err
 	}
-	if s.reader.db == s.writer {
-		s.reader.prepared = s.prepared
-		return nil
+	for _, h := range []*handle{s.reader, s.own} {
+		if h.prepared = s.prepared; h.db == s.writer {
+			continue
+		}
+		if h.prepared, err = prepare(ctx, h.db, s.text.all()); err != nil {
+			return err
+		}
 	}
-	s.reader.prepared, err = prepare(ctx, s.reader.db, s.text.all())
-	return err
+	return nil
 }
 
 func prepare(ctx context.Context, db *sql.DB, texts []string) (map[string]*sql.Stmt, error) {
@@ -232,16 +255,12 @@ func (s *Store) Close() {
 	if s.closed.Swap(true) {
 		return
 	}
-	pools := []*sql.DB{s.writer}
+	pools := []*sql.DB{s.writer, s.reader.db, s.own.db}
 	if s.batches != nil {
-		if s.batches.close(); s.batches.db != s.writer {
-			pools = append(pools, s.batches.db)
-		}
+		s.batches.close()
+		pools = append(pools, s.batches.db)
 	}
-	if s.reader.db != s.writer {
-		pools = append(pools, s.reader.db)
-	}
-	for _, pool := range pools {
+	for _, pool := range pools { // some may be the same, and closing one again does nothing
 		if err := pool.Close(); err != nil {
 			s.log.Warn("closing a database connection", "error", err)
 		}

@@ -155,8 +155,10 @@ func (s *Store) attempt(ctx context.Context, fn func(*transaction) error) (err e
 		_ = conn.Close() // the connection goes back to the pool, or was lost
 		if s.dialect.elsewhere(err) {
 			// All connections lead to that server. Those made next go where writes are taken.
-			s.writer.SetMaxIdleConns(0)
-			s.writer.SetMaxIdleConns(s.options.MaxOpenConns)
+			for _, pool := range []*sql.DB{s.writer, s.reader.db} {
+				pool.SetMaxIdleConns(0)
+				pool.SetMaxIdleConns(s.options.MaxOpenConns)
+			}
 		}
 	}()
 	if d, ok := s.dialect.(beginner); ok {

@@ -17,9 +17,9 @@ import (
 // long as it waits for another server's.
 const mysqlIdle = time.Minute
 
-// MySQL returns a pool of connections to MySQL or MariaDB, or to the nodes of a cluster. It connects nothing yet. With
-// multiStatements a text may have several statements.
-func MySQL(o Options, multiStatements bool) (*sql.DB, error) {
+// MySQL returns a pool of up to size connections to MySQL or MariaDB, or to the nodes of a cluster. It connects nothing yet.
+// With multiStatements a text may have several statements.
+func MySQL(o Options, size int, multiStatements bool) (*sql.DB, error) {
 	cfg, err := mysqldriver.ParseDSN(o.Source)
 	if err != nil {
 		if strings.HasPrefix(err.Error(), "invalid") {
@@ -65,7 +65,7 @@ func MySQL(o Options, multiStatements bool) (*sql.DB, error) {
 	if err != nil {
 		return nil, fmt.Errorf("invalid source: %w", err)
 	}
-	db := o.open(nodes)
+	db := o.open(nodes, size)
 	db.SetConnMaxIdleTime(mysqlIdle / 2)
 	return db, nil
 }

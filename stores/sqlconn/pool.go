@@ -27,7 +27,6 @@ const (
 // Options say how a pool connects. A pool needs all but Patient and WrapConnector.
 type Options struct {
 	Source           string        // as the driver takes it
-	MaxOpenConns     int           // bounds the pool
 	ConnMaxLifetime  time.Duration // age at which a connection is replaced
 	StatementTimeout time.Duration // deadline of each statement
 	Patient          bool          // deadlines that the source sets do not count
@@ -35,14 +34,14 @@ type Options struct {
 	WrapConnector func(driver.Connector) driver.Connector
 }
 
-// open makes the pool of a connector.
-func (o Options) open(c driver.Connector) *sql.DB {
+// open makes the pool of a connector, with a bound of its connections.
+func (o Options) open(c driver.Connector, size int) *sql.DB {
 	if o.WrapConnector != nil {
 		c = o.WrapConnector(c)
 	}
 	db := sql.OpenDB(c)
-	db.SetMaxOpenConns(o.MaxOpenConns)
-	db.SetMaxIdleConns(o.MaxOpenConns)
+	db.SetMaxOpenConns(size)
+	db.SetMaxIdleConns(size)
 	db.SetConnMaxLifetime(o.ConnMaxLifetime)
 	return db
 }

@@ -12,16 +12,16 @@ import (
 	"github.com/lib/pq"
 )
 
-// Postgres returns a pool of connections to PostgreSQL. It connects nothing yet.
-func Postgres(o Options) (*sql.DB, error) {
+// Postgres returns two pools of connections to PostgreSQL, of up to so many writers and readers. It connects nothing yet.
+func Postgres(o Options, writers, readers int) (write, read *sql.DB, err error) {
 	cfg, err := pq.NewConfig(o.Source)
 	if err != nil {
 		// The text of an error about a source that can not be read repeats parts of it, such as a password with a
 		// character that should have been escaped.
 		if text := err.Error(); strings.HasPrefix(text, "pq: ") && (cfg.Password == "" || !strings.Contains(text, cfg.Password)) {
-			return nil, fmt.Errorf("invalid source: %w", err)
+			return nil, nil, fmt.Errorf("invalid source: %w", err)
 		}
-		return nil, errors.New("invalid source: it is neither a postgres:// URL nor a list of key=value (are special characters of the password escaped?)")
+		return nil, nil, errors.New("invalid source: it is neither a postgres:// URL nor a list of key=value (are special characters of the password escaped?)")
 	}
 	timeouts := deadlines{read: o.StatementTimeout + networkGrace, write: o.StatementTimeout + networkGrace}
 	for key, value := range cfg.Runtime {
@@ -35,7 +35,7 @@ func Postgres(o Options) (*sql.DB, error) {
 			continue
 		}
 		if *to, err = time.ParseDuration(value); err != nil || *to < 0 {
-			return nil, fmt.Errorf("invalid source: %s=%s is no duration such as 5s", key, value)
+			return nil, nil, fmt.Errorf("invalid source: %s=%s is no duration such as 5s", key, value)
 		}
 		delete(cfg.Runtime, key)
 	}
@@ -52,7 +52,7 @@ func Postgres(o Options) (*sql.DB, error) {
 	cfg.BinaryParameters = true // bytes go as they are, not as hexadecimal text
 	connector, err := postgresHosts(cfg, timeouts)
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 
 	settings := []string{
@@ -63,13 +63,13 @@ func Postgres(o Options) (*sql.DB, error) {
 	if _, given := cfg.Runtime["statement_timeout"]; !given {
 		settings = append(settings, fmt.Sprintf("set_config('statement_timeout', '%d', false)", o.StatementTimeout.Milliseconds()))
 	}
-	db := o.open(&session{Connector: connector, setup: []string{
+	all := &session{Connector: connector, setup: []string{
 		"SELECT " + strings.Join(settings, ", "),
 		// Our statements have one good plan each. Arrays look expensive without their values, so that the server would
 		// plan anew each time, which costs more than to execute. (Setting it where it exists: from version 12 on.)
 		"SELECT set_config('plan_cache_mode', 'force_generic_plan', false) FROM pg_settings WHERE name = 'plan_cache_mode'",
-	}})
-	return db, nil
+	}}
+	return o.open(all, writers), o.open(all, readers), nil
 }
 
 // deadlines is a dialer of connections whose reads and writes end. 0 means that they do not.

@@ -21,16 +21,15 @@ const (
 )
 
 // SQLite returns a pool of one connection that writes, in transactions that take the file's lock when they begin, and one of
-// those that read beside it; in memory they are the same. It makes the file's folder, and connects nothing yet.
-func SQLite(o Options) (write, read *sql.DB, err error) {
+// up to so many that read beside it; in memory they are the same. It makes the file's folder, and connects nothing yet.
+func SQLite(o Options, readers int) (write, read *sql.DB, err error) {
 	if o.Source == ":memory:" {
 		connector, err := sqlitedriver.NewConnector("file::memory:?_txlock=immediate")
 		if err != nil {
 			return nil, nil, err
 		}
-		db := o.open(connector)
+		db := o.open(connector, 1)
 		// The database is the connection.
-		db.SetMaxOpenConns(1)
 		db.SetConnMaxLifetime(0)
 		return db, db, nil
 	}
@@ -40,16 +39,25 @@ func SQLite(o Options) (write, read *sql.DB, err error) {
 	if err := os.MkdirAll(filepath.Dir(o.Source), 0o750); err != nil {
 		return nil, nil, err
 	}
-	name := "file:" + (&url.URL{Path: filepath.ToSlash(o.Source)}).EscapedPath()
-	writer, err := sqlitedriver.NewConnector(name + "?_txlock=immediate&" + sqliteSettings + sqliteWriterCache)
+	writer, err := sqlitedriver.NewConnector(sqliteURI(o.Source) + "?_txlock=immediate&" + sqliteSettings + sqliteWriterCache)
 	if err != nil {
 		return nil, nil, err
 	}
-	reader, err := sqlitedriver.NewConnector(name + "?_query_only=1&" + sqliteSettings + sqliteReaderCache)
-	if err != nil {
+	if read, err = SQLiteReader(o, readers); err != nil {
 		return nil, nil, err
 	}
-	write, read = o.open(writer), o.open(reader)
-	write.SetMaxOpenConns(1)
-	return write, read, nil
+	return o.open(writer, 1), read, nil
+}
+
+// SQLiteReader returns a pool of up to size connections to a file that only read.
+func SQLiteReader(o Options, size int) (*sql.DB, error) {
+	connector, err := sqlitedriver.NewConnector(sqliteURI(o.Source) + "?_query_only=1&" + sqliteSettings + sqliteReaderCache)
+	if err != nil {
+		return nil, err
+	}
+	return o.open(connector, size), nil
+}
+
+func sqliteURI(path string) string {
+	return "file:" + (&url.URL{Path: filepath.ToSlash(path)}).EscapedPath()
 }

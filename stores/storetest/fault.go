@@ -18,7 +18,8 @@ type Faults struct {
 	gone   func() // becomes refuse when a commit is lost
 	refuse func() // not nil: all transactions fail to begin, and it is called when one does
 	late   sync.WaitGroup
-	held   chan struct{} // of the next text that commits itself late; nil: it comes after a moment
+	slow   func(text string) // is called before each query
+	held   chan struct{}     // of the next text that commits itself late; nil: it comes after a moment
 }
 
 // CommitFault is what happens to a COMMIT, or to a text that commits itself.
@@ -88,6 +89,29 @@ func (f *Faults) HoldLate() (release func()) {
 	return sync.OnceFunc(func() { close(held) })
 }
 
+// HoldQueries has the queries that name a table wait for the function release, each of which calls waiting.
+func (f *Faults) HoldQueries(table string, waiting func()) (release func()) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	held := make(chan struct{})
+	f.slow = func(text string) {
+		if strings.Contains(text, " FROM "+table) {
+			waiting()
+			<-held
+		}
+	}
+	return sync.OnceFunc(func() { close(held) })
+}
+
+func (f *Faults) beforeQuery(text string) {
+	f.mu.Lock()
+	slow := f.slow
+	f.mu.Unlock()
+	if slow != nil {
+		slow(text)
+	}
+}
+
 func (f *Faults) nextHeld() <-chan struct{} {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -155,6 +179,7 @@ func (s *stmt) ExecContext(ctx context.Context, args []driver.NamedValue) (drive
 }
 
 func (s *stmt) QueryContext(ctx context.Context, args []driver.NamedValue) (driver.Rows, error) {
+	s.conn.faults.beforeQuery(s.text)
 	query := s.Stmt.(driver.StmtQueryContext).QueryContext
 	if !commitsItself(s.text) {
 		return query(ctx, args)
