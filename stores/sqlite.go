@@ -23,6 +23,7 @@ type sqlite struct {
 	path   string           // of the file, "" in memory
 	reader driver.Connector // of connections that only read
 	files  [3]os.FileInfo   // sqliteFiles as they were when first seen; used by whoever has the writer's connection
+	leader sqliteLock       // held while the store holds the lease
 }
 
 var (

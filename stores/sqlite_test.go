@@ -54,8 +54,8 @@ func TestSQLiteWritableAgain(t *testing.T) {
 func TestSQLiteFileRemoved(t *testing.T) {
 	t.Parallel()
 	for name, remove := range map[string]func(source string) error{
-		"file": os.Remove,
-		"log":  func(source string) error { return os.Remove(source + "-wal") },
+		"file":             os.Remove,
+		"log":              func(source string) error { return os.Remove(source + "-wal") },
 		"index of the log": func(source string) error { return os.Remove(source + "-shm") },
 		"log replaced": func(source string) error {
 			log, err := os.ReadFile(source + "-wal")
