@@ -14,8 +14,6 @@ import (
 	"log/slog"
 	"runtime"
 
-	"github.com/nats-io/nuid"
-
 	"github.com/nats-eventstore/nats-eventstore/stores"
 )
 
@@ -40,7 +38,7 @@ func Run(ctx context.Context, o Options) error {
 }
 
 func run(ctx context.Context, o *Options, natsLog *natsLogger, log *slog.Logger) (err error) {
-	id := nuid.Next()
+	id := stores.NewLeaseID()
 	log.Info(fmt.Sprintf("Starting nats-streaming-server[%s] version %s", o.ClusterID, Version))
 	log.Info("ServerID: " + id)
 	log.Info("Go version: " + runtime.Version())

@@ -18,8 +18,9 @@ import (
 // sqlite is the embedded database. One connection writes, in transactions that take the file's lock when they begin;
 // a pool of others reads beside it (WAL).
 type sqlite struct {
-	path  string         // of the file, "" in memory
-	files [3]os.FileInfo // sqliteFiles as they were when first seen; used by whoever has the writer's connection
+	path   string         // of the file, "" in memory
+	files  [3]os.FileInfo // sqliteFiles as they were when first seen; used by whoever has the writer's connection
+	leader sqliteLock     // held while the store holds the lease
 }
 
 var (

@@ -265,6 +265,7 @@ func (s *Store) Close() {
 			s.log.Warn("closing a database connection", "error", err)
 		}
 	}
+	s.unlock()
 }
 
 // oneLine returns err, with a text that has no line breaks.
