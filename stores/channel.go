@@ -129,40 +129,6 @@ func (s *Store) Channel(name string) *Channel {
 	return s.byName[name]
 }
 
-// CreateChannel creates a channel, or returns the one that has the name. It tries until ctx ends.
-func (s *Store) CreateChannel(ctx context.Context, name string) (*Channel, error) {
-	s.creating.Lock()
-	defer s.creating.Unlock()
-	if c := s.Channel(name); c != nil {
-		return c, nil
-	}
-	s.mu.Lock()
-	s.channelID++
-	c := &Channel{name: name, id: s.channelID}
-	s.mu.Unlock()
-
-	err := s.write(ctx, func(t *transaction) error {
-		// A row with our id is there if the outcome of the first attempt was not known.
-		var other sql.NullString
-		err := t.query(ctx, s.text.channelName, func(rows *sql.Rows) error { return rows.Scan(&other) }, c.id)
-		if err != nil || other.Valid && other.String == name {
-			return err
-		}
-		if other.Valid {
-			return fmt.Errorf("channel %d is %q already: %w", c.id, other.String, errCorrupt)
-		}
-		_, err = t.exec(ctx, s.text.insertChannel, c.id, name)
-		return err
-	})
-	if err != nil {
-		return nil, fmt.Errorf("create channel %q: %w", name, err)
-	}
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.byName[name] = c
-	return c, nil
-}
-
 // isKnown says whether a channel is one of this store and of its last Recover.
 func (s *Store) isKnown(c *Channel) bool {
 	return c != nil && s.Channel(c.name) == c

@@ -55,6 +55,10 @@ type dialect interface {
 	// advanceChannels sets the high-water sequence of channels and adds to their counters. The error is errNotAdvanced if
 	// a channel has no row, or its row another high-water sequence than advance.before.
 	advanceChannels(ctx context.Context, tx *transaction, advances []*advance) error
+	// channelIDs calls found with each channel that has one of the names and is not deleted, by ascending ID.
+	channelIDs(ctx context.Context, q querier, names []string, found func(id int64, name string)) error
+	// insertChannels inserts the rows of new channels.
+	insertChannels(ctx context.Context, tx *transaction, channels []*Channel) error
 	// saveProgress upserts row 0 of each subscription in SubsPending.
 	saveProgress(ctx context.Context, tx *transaction, rows []progressRow) error
 	// heads calls found with the position and the highest version of each aggregate that has an event.
@@ -114,11 +118,9 @@ type statements struct {
 	relay    string // (stream) → position
 	putRelay string // (stream, position)
 
-	maxChannelID  string // () → id
-	channels      string // () → id, name, maxseq, msgs, bytes, first sequence, last sequence, last timestamp
-	channel       string // (id) → the same without name
-	channelName   string // (id) → name
-	insertChannel string // (id, name)
+	maxChannelID string // () → id
+	channels     string // () → id, name, maxseq, msgs, bytes, first sequence, last sequence, last timestamp
+	channel      string // (id) → the same without name
 
 	maxSubscriptionID  string // () → subid
 	subscriptions      string // () → id, subid, lastsent, proto, by subid
@@ -155,7 +157,7 @@ func (s *statements) all() []string {
 		s.serverInfo, s.putServerInfo,
 		s.clients, s.putClient, s.deleteClient,
 		s.relay, s.putRelay,
-		s.maxChannelID, s.channels, s.channel, s.channelName, s.insertChannel,
+		s.maxChannelID, s.channels, s.channel,
 		s.maxSubscriptionID, s.subscriptions, s.putSubscription, s.deleteSubscription,
 		s.pendings, s.deletePending, s.deleteOldPending,
 		s.read, s.timeFrom,

@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"math"
 	"net"
+	"slices"
 	"strings"
 	"time"
 
@@ -184,6 +185,11 @@ const (
 	mysqlBatchAdvance  = "; UPDATE Channels SET maxseq = IF((SELECT COUNT(*) FROM StoreLock WHERE id = ?) = 1 AND maxseq = ?, ?, -1), msgs = msgs + ?, bytes = bytes + ? WHERE id = ?"
 	mysqlBatchCommit   = "; COMMIT"
 
+	mysqlChannelIDs        = "SELECT id, name FROM Channels WHERE deleted = FALSE AND name IN ("
+	mysqlChannelIDsEnd     = ") ORDER BY id"
+	mysqlInsertChannels    = "INSERT INTO Channels (id, name) VALUES "
+	mysqlInsertChannelsRow = "(?,?)"
+
 	mysqlSaveProgress    = "INSERT INTO SubsPending (subid, `row`, seq, lastsent, pending, acks) VALUES "
 	mysqlSaveProgressRow = "(?,0,0,?,?,NULL)"
 	mysqlSaveProgressEnd = " ON DUPLICATE KEY UPDATE seq = 0, lastsent = VALUES(lastsent), pending = VALUES(pending), acks = NULL"
@@ -211,11 +217,9 @@ var mysqlStatements = statements{
 	relay:    "SELECT position FROM Relays WHERE stream = ?",
 	putRelay: "INSERT INTO Relays (stream, position) VALUES (?, ?) ON DUPLICATE KEY UPDATE position = VALUES(position)",
 
-	maxChannelID:  "SELECT COALESCE(MAX(id), 0) FROM Channels",
-	channels:      "SELECT c.id, c.name, c.maxseq, c.msgs, c.bytes, (SELECT seq FROM Messages WHERE id = c.id ORDER BY seq LIMIT 1), (SELECT seq FROM Messages WHERE id = c.id ORDER BY seq DESC LIMIT 1), (SELECT timestamp FROM Messages WHERE id = c.id ORDER BY seq DESC LIMIT 1) FROM Channels AS c WHERE c.deleted = FALSE ORDER BY c.id",
-	channel:       "SELECT c.id, c.maxseq, c.msgs, c.bytes, (SELECT seq FROM Messages WHERE id = c.id ORDER BY seq LIMIT 1), (SELECT seq FROM Messages WHERE id = c.id ORDER BY seq DESC LIMIT 1), (SELECT timestamp FROM Messages WHERE id = c.id ORDER BY seq DESC LIMIT 1) FROM Channels AS c WHERE c.id = ?",
-	channelName:   "SELECT name FROM Channels WHERE id = ?",
-	insertChannel: "INSERT INTO Channels (id, name) VALUES (?, ?)",
+	maxChannelID: "SELECT COALESCE(MAX(id), 0) FROM Channels",
+	channels:     "SELECT c.id, c.name, c.maxseq, c.msgs, c.bytes, (SELECT seq FROM Messages WHERE id = c.id ORDER BY seq LIMIT 1), (SELECT seq FROM Messages WHERE id = c.id ORDER BY seq DESC LIMIT 1), (SELECT timestamp FROM Messages WHERE id = c.id ORDER BY seq DESC LIMIT 1) FROM Channels AS c WHERE c.deleted = FALSE ORDER BY c.id",
+	channel:      "SELECT c.id, c.maxseq, c.msgs, c.bytes, (SELECT seq FROM Messages WHERE id = c.id ORDER BY seq LIMIT 1), (SELECT seq FROM Messages WHERE id = c.id ORDER BY seq DESC LIMIT 1), (SELECT timestamp FROM Messages WHERE id = c.id ORDER BY seq DESC LIMIT 1) FROM Channels AS c WHERE c.id = ?",
 
 	maxSubscriptionID:  "SELECT COALESCE(MAX(subid), 0) FROM (SELECT MAX(subid) AS subid FROM Subscriptions UNION ALL SELECT MAX(subid) AS subid FROM SubsPending) AS ids",
 	subscriptions:      "SELECT id, subid, lastsent, proto FROM Subscriptions WHERE deleted = FALSE ORDER BY subid",
@@ -394,6 +398,32 @@ func mysqlCheckChannels(ctx context.Context, tx *transaction, advances []*advanc
 		err = errNotAdvanced
 	}
 	return err
+}
+
+func (*mysql) channelIDs(ctx context.Context, q querier, names []string, found func(int64, string)) error {
+	for part := range slices.Chunk(names, mysqlKeys) {
+		args := make([]any, len(part))
+		for i, name := range part {
+			args[i] = name
+		}
+		if err := q.query(ctx, mysqlChannelIDs+repeat("?", ",", len(part))+mysqlChannelIDsEnd, scanChannelID(found), args...); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (*mysql) insertChannels(ctx context.Context, tx *transaction, channels []*Channel) error {
+	for part := range slices.Chunk(channels, mysqlKeys) {
+		args := make([]any, 0, 2*len(part))
+		for _, c := range part {
+			args = append(args, c.id, c.name)
+		}
+		if _, err := tx.exec(ctx, mysqlInsertChannels+repeat(mysqlInsertChannelsRow, ",", len(part)), args...); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 func (m *mysql) saveProgress(ctx context.Context, tx *transaction, rows []progressRow) error {

@@ -120,6 +120,7 @@ type Store struct {
 
 	heads *headCache // used by the goroutine of Append
 	doubt []*Channel // of commits with an unknown outcome; used by the goroutine of Append
+	dying []*Channel // whose deletion has one; used by the goroutine of Append
 
 	closed   atomic.Bool
 	creating sync.Mutex // held while a channel is created, so that a name is created once
