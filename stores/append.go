@@ -46,7 +46,7 @@ type Result struct {
 // Append stores a batch of messages of any channels, in order, in one transaction, and returns a result for each.
 //
 // A message that can not be stored has an error in its result, and the others are stored: *VersionError,
-// ErrDuplicateEvent, ErrRefused, ErrUnknownChannel; of a Group also *ExpectationError and ErrPartlyStored. If the database
+// ErrDuplicateEvent, ErrRefused, ErrUnknownChannel, *DamagedError of its channel; of a Group also *ExpectationError and ErrPartlyStored. If the database
 // refuses a row, the batch is halved until that row, or its group, stands alone, so that it can take several transactions.
 //
 // The error is the batch's: ErrFenced, ErrUnavailable, ErrClosed. Results without an error then are stored

@@ -170,3 +170,36 @@ func testUnknownOutcomes(t *testing.T, o stores.Options) {
 		t.Errorf("%s channels, want %s", got, want)
 	}
 }
+
+// testDamagedInDoubt: a channel whose row is damaged while an outcome is unknown is out of service, and no other is.
+func testDamagedInDoubt(t *testing.T, o stores.Options) {
+	var faults Faults
+	o.WrapConnector = faults.Wrap
+	s, _ := lead(t, o)
+	c, gone, other := channel(t, s, "c"), channel(t, s, "gone"), channel(t, s, "other")
+	inDoubt(t, &faults, LostBefore, func(ctx context.Context) error {
+		_, err := s.Append(ctx, []stores.Append{{Channel: c}, {Channel: gone}, {Channel: other}})
+		return err
+	})
+	db := raw(t, o)
+	wrong := "-1"
+	if o.Driver == "mysql" { // which takes no negative number there
+		wrong = "NULL"
+	}
+	exec(t, db, fmt.Sprintf("UPDATE Channels SET maxseq = %s WHERE id = %d", wrong, c.ID()))
+	exec(t, db, fmt.Sprintf("DELETE FROM Channels WHERE id = %d", gone.ID()))
+	for n := range 2 {
+		group := &stores.Group{}
+		results := appendAll(t, s, stores.Append{Channel: c}, stores.Append{Channel: other}, stores.Append{Channel: gone},
+			stores.Append{Channel: other, Group: group}, stores.Append{Channel: c, Group: group})
+		for _, i := range []int{0, 2, 3, 4} {
+			if damaged := (*stores.DamagedError)(nil); !errors.As(results[i].Err, &damaged) || damaged.Table != "Channels" {
+				t.Errorf("message %d: %s", i, outcome(results[i]))
+			}
+		}
+		expect(t, results[1:2], fmt.Sprint(n+1))
+	}
+	exec(t, db, fmt.Sprintf("UPDATE Channels SET maxseq = 0 WHERE id = %d", c.ID()))
+	s, _ = restart(t, s, o)
+	expect(t, appendAll(t, s, stores.Append{Channel: s.Channel("c")}), "1")
+}
