@@ -46,7 +46,7 @@ type Result struct {
 // Append stores a batch of messages of any channels, in order, in one transaction, and returns a result for each.
 //
 // A message that can not be stored has an error in its result, and the others are stored: *VersionError,
-// ErrDuplicateEvent, ErrRefused, ErrUnknownChannel; of a Group also *ExpectationError and ErrPartlyStored. If the database
+// ErrDuplicateEvent, ErrRefused, ErrUnknownChannel, *DamagedError of its channel; of a Group also *ExpectationError and ErrPartlyStored. If the database
 // refuses a row, the batch is halved until that row, or its group, stands alone, so that it can take several transactions.
 //
 // The error is the batch's: ErrFenced, ErrUnavailable, ErrClosed. Results without an error then are stored
@@ -360,9 +360,10 @@ func (b *batch) finish(item int, result Result) {
 	b.done[item] = true
 }
 
-// settleDoubt rereads, behind the fence and in a new epoch, the channels of batches with an unknown outcome.
+// settleDoubt rereads, behind the fence and in a new epoch, the channels of batches with an unknown outcome, and forgets those
+// that were deleted with one.
 func (s *Store) settleDoubt(ctx context.Context) error {
-	if len(s.doubt) == 0 {
+	if len(s.doubt) == 0 && len(s.dying) == 0 {
 		return nil
 	}
 	lease, err := s.held()
@@ -370,8 +371,12 @@ func (s *Store) settleDoubt(ctx context.Context) error {
 		return err
 	}
 	var epoch uint64
+	var deleted []*Channel
 	err = s.write(ctx, func(t *transaction) (err error) {
 		if epoch, err = s.endEpoch(ctx, t); err != nil {
+			return err
+		}
+		if deleted, err = s.deleted(ctx, t, s.dying); err != nil {
 			return err
 		}
 		return s.reload(ctx, t, s.doubt)
@@ -380,6 +385,7 @@ func (s *Store) settleDoubt(ctx context.Context) error {
 		return fmt.Errorf("reread after an unknown outcome: %w", err)
 	}
 	s.beginEpoch(lease, epoch)
-	s.doubt = nil
+	s.doubt, s.dying = nil, nil
+	s.forget(deleted)
 	return nil
 }

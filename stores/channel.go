@@ -22,6 +22,8 @@ type channelState struct {
 	ChannelInfo
 	// maxseq is what the channel's row says of Last, which recovery may have raised above it. Each batch asserts it.
 	maxseq uint64
+	// damaged says why the channel is out of service since its row was reread; nil: it is in service.
+	damaged error
 }
 
 // ChannelInfo is what a channel holds, as of its last commit.
@@ -129,46 +131,12 @@ func (s *Store) Channel(name string) *Channel {
 	return s.byName[name]
 }
 
-// CreateChannel creates a channel, or returns the one that has the name. It tries until ctx ends.
-func (s *Store) CreateChannel(ctx context.Context, name string) (*Channel, error) {
-	s.creating.Lock()
-	defer s.creating.Unlock()
-	if c := s.Channel(name); c != nil {
-		return c, nil
-	}
-	s.mu.Lock()
-	s.channelID++
-	c := &Channel{name: name, id: s.channelID}
-	s.mu.Unlock()
-
-	err := s.write(ctx, func(t *transaction) error {
-		// A row with our id is there if the outcome of the first attempt was not known.
-		var other sql.NullString
-		err := t.query(ctx, s.text.channelName, func(rows *sql.Rows) error { return rows.Scan(&other) }, c.id)
-		if err != nil || other.Valid && other.String == name {
-			return err
-		}
-		if other.Valid {
-			return fmt.Errorf("channel %d is %q already: %w", c.id, other.String, errCorrupt)
-		}
-		_, err = t.exec(ctx, s.text.insertChannel, c.id, name)
-		return err
-	})
-	if err != nil {
-		return nil, fmt.Errorf("create channel %q: %w", name, err)
-	}
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.byName[name] = c
-	return c, nil
-}
-
 // isKnown says whether a channel is one of this store and of its last Recover.
 func (s *Store) isKnown(c *Channel) bool {
 	return c != nil && s.Channel(c.name) == c
 }
 
-// reload rereads the state of channels.
+// reload rereads the state of channels. One whose row is damaged is out of service then, and the others are not.
 func (s *Store) reload(ctx context.Context, q querier, channels []*Channel) error {
 	for _, c := range channels {
 		found := false
@@ -188,14 +156,27 @@ func (s *Store) reload(ctx context.Context, q querier, channels []*Channel) erro
 			c.setState(info)
 			return nil
 		}, c.id)
-		if err != nil {
-			return fmt.Errorf("reload channel %q: %w", c.name, err)
+		if err == nil && !found {
+			err = &DamagedError{Table: "Channels", Key: fmt.Sprintf("id %d", c.id), Reason: "it is missing"}
 		}
-		if !found {
-			return fmt.Errorf("reload channel %q: it has no row: %w", c.name, errCorrupt)
+		var damaged *DamagedError
+		switch {
+		case errors.As(err, &damaged):
+			damaged.Channel = c.name
+			s.log.Error("a channel is out of service", "channel", c.name, "error", damaged)
+			c.damage(damaged)
+		case err != nil:
+			return fmt.Errorf("reload channel %q: %w", c.name, err)
 		}
 	}
 	return nil
+}
+
+// damage takes a channel out of service: its messages are refused with err.
+func (c *Channel) damage(err error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.info.damaged = err
 }
 
 // scanChannel scans a row of statements.channels, or of statements.channel if name is nil. The error is a *DamagedError if the
@@ -207,7 +188,9 @@ func scanChannel(rows *sql.Rows, id *int64, name *string, info *channelState) er
 		to = append(to[:1], to[2:]...)
 	}
 	damaged := &DamagedError{Table: "Channels"}
-	if err := rows.Scan(to...); err != nil {
+	if err := rows.Scan(to...); err != nil && !isWrongType(rows, err) {
+		return err
+	} else if err != nil {
 		damaged.Reason = err.Error()
 	} else if !maxseq.Valid || !msgs.Valid || !bytes.Valid || min(maxseq.Int64, msgs.Int64, bytes.Int64, first.Int64, last.Int64) < 0 {
 		damaged.Reason = "maxseq, msgs or bytes is NULL or negative, or there is a message with a negative seq"

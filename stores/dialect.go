@@ -53,6 +53,10 @@ type dialect interface {
 	// advanceChannels sets the high-water sequence of channels and adds to their counters. The error is errNotAdvanced if
 	// a channel has no row, or its row another high-water sequence than advance.before.
 	advanceChannels(ctx context.Context, tx *transaction, advances []*advance) error
+	// channelIDs calls found with each channel that has one of the names and is not deleted, by ascending ID.
+	channelIDs(ctx context.Context, q querier, names []string, found func(id int64, name string)) error
+	// insertChannels inserts the rows of new channels.
+	insertChannels(ctx context.Context, tx *transaction, channels []*Channel) error
 	// saveProgress upserts row 0 of each subscription in SubsPending.
 	saveProgress(ctx context.Context, tx *transaction, rows []progressRow) error
 	// heads calls found with the position and the highest version of each aggregate that has an event.

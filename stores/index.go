@@ -189,10 +189,15 @@ func (s *Store) applyBeside(ctx context.Context, want []jsonIndex) error {
 		return fmt.Errorf("read the indexes: %w", err)
 	}
 	return s.applyChanges(ctx, changes, func(change indexChange) error {
+		// The statement is a transaction of its own, or of several, in which nobody can prove the lease. So that is proved
+		// before and after: who lost it in between does nothing more.
 		if err := s.RenewLease(ctx); err != nil {
 			return err
 		}
 		_, err := conn.ExecContext(ctx, change.text)
+		if lost := s.RenewLease(ctx); lost != nil {
+			return lost
+		}
 		if err != nil && change.undo != "" {
 			_, _ = conn.ExecContext(ctx, change.undo) // what it leaves, the next plan finds
 		}

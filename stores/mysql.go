@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"slices"
 	"strings"
 
 	mysqldriver "github.com/go-sql-driver/mysql"
@@ -134,6 +135,11 @@ const (
 	mysqlBatchChannels = ")) = ?, tick + 1, -1); "
 	mysqlBatchAdvance  = "; UPDATE Channels SET maxseq = IF((SELECT COUNT(*) FROM StoreLock WHERE id = ?) = 1 AND maxseq = ?, ?, -1), msgs = msgs + ?, bytes = bytes + ? WHERE id = ?"
 	mysqlBatchCommit   = "; COMMIT"
+
+	mysqlChannelIDs        = "SELECT id, name FROM Channels WHERE deleted = FALSE AND name IN ("
+	mysqlChannelIDsEnd     = ") ORDER BY id"
+	mysqlInsertChannels    = "INSERT INTO Channels (id, name) VALUES "
+	mysqlInsertChannelsRow = "(?,?)"
 
 	mysqlSaveProgress    = "INSERT INTO SubsPending (subid, `row`, seq, lastsent, pending, acks) VALUES "
 	mysqlSaveProgressRow = "(?,0,0,?,?,NULL)"
@@ -305,6 +311,32 @@ func mysqlCheckChannels(ctx context.Context, tx *transaction, advances []*advanc
 		err = errNotAdvanced
 	}
 	return err
+}
+
+func (*mysql) channelIDs(ctx context.Context, q querier, names []string, found func(int64, string)) error {
+	for part := range slices.Chunk(names, mysqlKeys) {
+		args := make([]any, len(part))
+		for i, name := range part {
+			args[i] = name
+		}
+		if err := q.query(ctx, mysqlChannelIDs+repeat("?", ",", len(part))+mysqlChannelIDsEnd, scanChannelID(found), args...); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (*mysql) insertChannels(ctx context.Context, tx *transaction, channels []*Channel) error {
+	for part := range slices.Chunk(channels, mysqlKeys) {
+		args := make([]any, 0, 2*len(part))
+		for _, c := range part {
+			args = append(args, c.id, c.name)
+		}
+		if _, err := tx.exec(ctx, mysqlInsertChannels+repeat(mysqlInsertChannelsRow, ",", len(part)), args...); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 func (m *mysql) saveProgress(ctx context.Context, tx *transaction, rows []progressRow) error {

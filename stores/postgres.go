@@ -125,6 +125,9 @@ SELECT (SELECT COUNT(*) FROM fence), 1 / (CASE WHEN NOT EXISTS (SELECT 1 FROM fe
 )
 SELECT (SELECT COUNT(*) FROM fence), (SELECT COUNT(*) FROM advanced)`
 
+	postgresChannelIDs     = "SELECT id, name FROM Channels WHERE name = ANY($1::text[]) AND deleted = FALSE ORDER BY id"
+	postgresInsertChannels = "INSERT INTO Channels (id, name) SELECT id, name FROM unnest($1::integer[], $2::text[]) AS c (id, name)"
+
 	postgresSaveProgress = `INSERT INTO SubsPending (subid, "row", seq, lastsent, pending, acks)
 SELECT subid, 0, 0, lastsent, pending, NULL FROM unnest($1::bigint[], $2::bigint[], $3::bytea[]) AS p (subid, lastsent, pending)
 ON CONFLICT (subid, "row") DO UPDATE SET seq = 0, lastsent = excluded.lastsent, pending = excluded.pending, acks = NULL`
@@ -154,7 +157,7 @@ var postgresStatements = statements{
 	putRelay:        "INSERT INTO Relays (stream, position) VALUES ($1, $2) ON CONFLICT (stream) DO UPDATE SET position = excluded.position",
 	putSubscription: "INSERT INTO Subscriptions (id, subid, proto) VALUES ($1, $2, $3) ON CONFLICT (id, subid) DO UPDATE SET proto = excluded.proto",
 
-	more: []string{postgresInsertMessages, postgresAdvanceChannels, postgresWriteBatch, postgresWriteOne, postgresSaveProgress, postgresHeads, postgresVersions, postgresEventsByID},
+	more: []string{postgresInsertMessages, postgresAdvanceChannels, postgresWriteBatch, postgresWriteOne, postgresChannelIDs, postgresInsertChannels, postgresSaveProgress, postgresHeads, postgresVersions, postgresEventsByID},
 }
 
 // maxArrays is the most that one statement carries, in bytes of messages: the server's limit is 1 GB for a value.
@@ -271,6 +274,25 @@ func (p *postgres) writeBatch(ctx context.Context, to *single, lease lease, rows
 
 // pqDivisionByZero is the SQLSTATE of postgresWriteBatch for a channel that is not advanced.
 const pqDivisionByZero = "22012"
+
+func (*postgres) channelIDs(ctx context.Context, q querier, names []string, found func(int64, string)) error {
+	wanted := newArray(oidText, len(names), 32*len(names))
+	for _, name := range names {
+		wanted.text(name)
+	}
+	return q.query(ctx, postgresChannelIDs, scanChannelID(found), wanted.buf)
+}
+
+func (*postgres) insertChannels(ctx context.Context, tx *transaction, channels []*Channel) error {
+	n := len(channels)
+	id, name := newArray(oidInt4, n, 4*n), newArray(oidText, n, 32*n)
+	for _, c := range channels {
+		id.int4(int32(c.id))
+		name.text(c.name)
+	}
+	_, err := tx.exec(ctx, postgresInsertChannels, id.buf, name.buf)
+	return err
+}
 
 func (*postgres) saveProgress(ctx context.Context, tx *transaction, rows []progressRow) error {
 	n := len(rows)

@@ -3,7 +3,9 @@ package stores
 import (
 	"context"
 	"database/sql"
+	"errors"
 	"fmt"
+	"slices"
 )
 
 // pruneRows is how many sequences one transaction of a removal covers, so that none holds the lease row for long.
@@ -61,6 +63,9 @@ func (s *Store) DeleteChannel(ctx context.Context, c *Channel) error {
 	if err := s.settleDoubt(ctx); err != nil {
 		return fmt.Errorf("delete channel %q: %w", c.name, err)
 	}
+	if !s.isKnown(c) {
+		return nil // an earlier call has done it
+	}
 	err := s.write(ctx, func(t *transaction) error {
 		holds := false
 		err := t.query(ctx, s.text.hasEvents, func(*sql.Rows) error {
@@ -76,13 +81,34 @@ func (s *Store) DeleteChannel(ctx context.Context, c *Channel) error {
 		_, err = t.exec(ctx, s.text.markDeleted, c.id)
 		return err
 	})
+	if errors.Is(err, ErrUnavailable) {
+		s.dying = append(s.dying, c)
+	}
 	if err != nil {
 		return fmt.Errorf("delete channel %q: %w", c.name, err)
 	}
+	s.forget([]*Channel{c})
+	return nil
+}
+
+// forget removes channels that were deleted from what memory knows.
+func (s *Store) forget(channels []*Channel) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	delete(s.byName, c.name)
-	return nil
+	for _, c := range channels {
+		delete(s.byName, c.name)
+	}
+}
+
+// deleted returns those of channels that have no row any more, or one that is marked.
+func (s *Store) deleted(ctx context.Context, q querier, channels []*Channel) ([]*Channel, error) {
+	live := map[int64]bool{}
+	names := make([]string, len(channels))
+	for i, c := range channels {
+		names[i] = c.name
+	}
+	err := s.dialect.channelIDs(ctx, q, names, func(id int64, _ string) { live[id] = true })
+	return slices.DeleteFunc(slices.Clone(channels), func(c *Channel) bool { return live[c.id] }), err
 }
 
 // PurgeDeleted removes what is left of deleted channels. It tries until ctx ends, and can be called again.

@@ -82,7 +82,7 @@ func (s *Store) Recover(ctx context.Context) (*State, error) {
 	}
 	s.progressed = map[uint64]struct{}{}
 	s.heads.clear()
-	s.doubt = nil
+	s.doubt, s.dying = nil, nil
 	return &r.state, nil
 }
 

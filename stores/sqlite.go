@@ -156,6 +156,8 @@ func (*sqlite) statements() *statements { return &sqliteStatements }
 const (
 	sqliteInsertMessage  = "INSERT INTO Messages (id, seq, timestamp, size, data, event_id, aggregate_type, aggregate_id, event_version, event_type, event_data, metadata) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
 	sqliteAdvanceChannel = "UPDATE Channels SET maxseq = ?, msgs = msgs + ?, bytes = bytes + ? WHERE id = ? AND maxseq = ?"
+	sqliteChannelID      = "SELECT id, name FROM Channels WHERE name = ? AND deleted = FALSE"
+	sqliteInsertChannel  = "INSERT INTO Channels (id, name) VALUES (?, ?)"
 	sqliteSaveProgress   = `INSERT INTO SubsPending (subid, "row", seq, lastsent, pending, acks) VALUES (?, 0, 0, ?, ?, NULL) ON CONFLICT (subid, "row") DO UPDATE SET seq = 0, lastsent = excluded.lastsent, pending = excluded.pending, acks = NULL`
 	sqliteHead           = "SELECT event_version FROM Messages WHERE aggregate_id = ? AND aggregate_type = ? AND id = ? AND event_version > 0 ORDER BY event_version DESC LIMIT 1"
 	sqliteVersion        = "SELECT 1 FROM Messages WHERE aggregate_id = ? AND aggregate_type = ? AND event_version = ? AND id = ?"
@@ -170,7 +172,7 @@ var sqliteStatements = statements{
 	putRelay:        "INSERT INTO Relays (stream, position) VALUES (?, ?) ON CONFLICT (stream) DO UPDATE SET position = excluded.position",
 	putSubscription: "INSERT INTO Subscriptions (id, subid, proto) VALUES (?, ?, ?) ON CONFLICT (id, subid) DO UPDATE SET proto = excluded.proto",
 
-	more: []string{sqliteInsertMessage, sqliteAdvanceChannel, sqliteSaveProgress, sqliteHead, sqliteVersion, sqliteEventByID},
+	more: []string{sqliteInsertMessage, sqliteAdvanceChannel, sqliteChannelID, sqliteInsertChannel, sqliteSaveProgress, sqliteHead, sqliteVersion, sqliteEventByID},
 }
 
 func (*sqlite) insertMessages(ctx context.Context, tx *transaction, rows []*row) error {
@@ -189,6 +191,21 @@ func (*sqlite) advanceChannels(ctx context.Context, tx *transaction, advances []
 		}
 	}
 	return nil
+}
+
+func (*sqlite) channelIDs(ctx context.Context, q querier, names []string, found func(int64, string)) error {
+	for _, name := range names {
+		if err := q.query(ctx, sqliteChannelID, scanChannelID(found), name); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (*sqlite) insertChannels(ctx context.Context, tx *transaction, channels []*Channel) error {
+	return tx.execEach(ctx, sqliteInsertChannel, len(channels), func(i int, args []any) []any {
+		return append(args, channels[i].id, channels[i].name)
+	})
 }
 
 func (*sqlite) saveProgress(ctx context.Context, tx *transaction, rows []progressRow) error {

@@ -33,11 +33,9 @@ type sharedStatements struct {
 
 	relay string // (stream) → position
 
-	maxChannelID  string // () → id
-	channels      string // () → id, name, maxseq, msgs, bytes, first sequence, last sequence, last timestamp
-	channel       string // (id) → the same without name
-	channelName   string // (id) → name
-	insertChannel string // (id, name)
+	maxChannelID string // () → id
+	channels     string // () → id, name, maxseq, msgs, bytes, first sequence, last sequence, last timestamp
+	channel      string // (id) → the same without name
 
 	maxSubscriptionID  string // () → subid
 	subscriptions      string // () → id, subid, lastsent, proto, by subid
@@ -81,11 +79,9 @@ func newSharedStatements(text func(string) string) sharedStatements {
 
 		relay: text("SELECT position FROM Relays WHERE stream = ?"),
 
-		maxChannelID:  "SELECT COALESCE(MAX(id), 0) FROM Channels",
-		channels:      "SELECT c.id, c.name, c.maxseq, c.msgs, c.bytes, (SELECT seq FROM Messages WHERE id = c.id ORDER BY seq LIMIT 1), (SELECT seq FROM Messages WHERE id = c.id ORDER BY seq DESC LIMIT 1), (SELECT timestamp FROM Messages WHERE id = c.id ORDER BY seq DESC LIMIT 1) FROM Channels AS c WHERE c.deleted = FALSE ORDER BY c.id",
-		channel:       text("SELECT c.id, c.maxseq, c.msgs, c.bytes, (SELECT seq FROM Messages WHERE id = c.id ORDER BY seq LIMIT 1), (SELECT seq FROM Messages WHERE id = c.id ORDER BY seq DESC LIMIT 1), (SELECT timestamp FROM Messages WHERE id = c.id ORDER BY seq DESC LIMIT 1) FROM Channels AS c WHERE c.id = ?"),
-		channelName:   text("SELECT name FROM Channels WHERE id = ?"),
-		insertChannel: text("INSERT INTO Channels (id, name) VALUES (?, ?)"),
+		maxChannelID: "SELECT COALESCE(MAX(id), 0) FROM Channels",
+		channels:     "SELECT c.id, c.name, c.maxseq, c.msgs, c.bytes, (SELECT seq FROM Messages WHERE id = c.id ORDER BY seq LIMIT 1), (SELECT seq FROM Messages WHERE id = c.id ORDER BY seq DESC LIMIT 1), (SELECT timestamp FROM Messages WHERE id = c.id ORDER BY seq DESC LIMIT 1) FROM Channels AS c WHERE c.deleted = FALSE ORDER BY c.id",
+		channel:      text("SELECT c.id, c.maxseq, c.msgs, c.bytes, (SELECT seq FROM Messages WHERE id = c.id ORDER BY seq LIMIT 1), (SELECT seq FROM Messages WHERE id = c.id ORDER BY seq DESC LIMIT 1), (SELECT timestamp FROM Messages WHERE id = c.id ORDER BY seq DESC LIMIT 1) FROM Channels AS c WHERE c.id = ?"),
 
 		maxSubscriptionID:  "SELECT COALESCE(MAX(subid), 0) FROM (SELECT MAX(subid) AS subid FROM Subscriptions UNION ALL SELECT MAX(subid) AS subid FROM SubsPending) AS ids",
 		subscriptions:      "SELECT id, subid, lastsent, proto FROM Subscriptions WHERE deleted = FALSE ORDER BY subid",
@@ -136,7 +132,7 @@ func (s *statements) all() []string {
 		s.serverInfo, s.putServerInfo,
 		s.clients, s.putClient, s.deleteClient,
 		s.relay, s.putRelay,
-		s.maxChannelID, s.channels, s.channel, s.channelName, s.insertChannel,
+		s.maxChannelID, s.channels, s.channel,
 		s.maxSubscriptionID, s.subscriptions, s.putSubscription, s.deleteSubscription,
 		s.pendings, s.deletePending, s.deleteOldPending,
 		s.read, s.timeFrom,

@@ -119,8 +119,10 @@ type Store struct {
 
 	batches *single // of a dialect that is a batchWriter
 
-	heads *headCache // used by the goroutine of Append
-	doubt []*Channel // of commits with an unknown outcome; used by the goroutine of Append
+	heads       *headCache // used by the goroutine of Append
+	doubt       []*Channel // of commits with an unknown outcome; used by the goroutine of Append
+	clockWarned time.Time  // of warnOfClock; used by the goroutine of Append
+	dying       []*Channel // whose deletion has one; used by the goroutine of Append
 
 	closed   atomic.Bool
 	creating sync.Mutex // held while a channel is created, so that a name is created once

@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
-	"strings"
 	"time"
 
 	"github.com/nats-eventstore/nats-eventstore/stores/sqlconn"
@@ -38,11 +37,11 @@ func (h *handle) query(ctx context.Context, text string, scan func(*sql.Rows) er
 
 var errStop = errors.New("no more rows wanted")
 
-// wrongType is how database/sql begins an error of Rows.Scan, which has no type.
-const wrongType = "sql: Scan error on column index "
-
-// isWrongType says whether a column holds what its variable does not take.
-func isWrongType(err error) bool { return strings.HasPrefix(err.Error(), wrongType) }
+// isWrongType says of an error of Rows.Scan, which has no type, whether a column holds what its variable does not take. Otherwise
+// it is the connection's, of which Rows.Err knows, too.
+func isWrongType(rows *sql.Rows, err error) bool {
+	return rows.Err() == nil && !isOurs(err) && !sqlconn.Lost(err)
+}
 
 // each scans rows to their end, or until scan returns errStop, and closes them.
 func each(rows *sql.Rows, scan func(*sql.Rows) error) error {
@@ -52,7 +51,7 @@ func each(rows *sql.Rows, scan func(*sql.Rows) error) error {
 			switch {
 			case errors.Is(err, errStop):
 				return nil
-			case isWrongType(err):
+			case isWrongType(rows, err):
 				return fmt.Errorf("%w: %w", errCorrupt, err)
 			}
 			return err

@@ -2,6 +2,7 @@ package test
 
 import (
 	"fmt"
+	"runtime"
 	"slices"
 	"strconv"
 	"strings"
@@ -85,6 +86,23 @@ func TestPausedServer(t *testing.T) {
 			harness.Verify(t, driver, source)
 		})
 	}
+}
+
+// A server that is started after its predecessor was killed takes the lease at once: it never stands by.
+func TestRestartAfterKill(t *testing.T) {
+	t.Parallel()
+	databases.Each(t, func(t *testing.T, driver, source string) {
+		s := start(t, driver, source)
+		publish(t, s.connect("client"), orders, event(t, "A", "T"))
+		s.Kill()
+		s.Launch()
+		s.Ready()
+		if runtime.GOOS == "linux" && strings.Contains(s.Log.String(), "standby") {
+			t.Errorf("it stood by:\n%s", s.Log.String())
+		}
+		publish(t, s.connect("another"), orders, event(t, "A", "T"))
+		contiguous(t, driver, source, orders, 2)
+	})
 }
 
 // A rolling restart of two servers costs publishers that retry nothing: of one NATS cluster of embedded servers, and of one
