@@ -23,7 +23,8 @@ type sqlite struct {
 	path   string           // of the file, "" in memory
 	reader driver.Connector // of connections that only read
 	files  [3]os.FileInfo   // sqliteFiles as they were when first seen; used by whoever has the writer's connection
-	leader sqliteLock       // held while the store holds the lease
+	wal    sqliteWAL
+	leader sqliteLock // held while the store holds the lease
 }
 
 var (
@@ -37,7 +38,7 @@ var (
 // readers, and a replay sees each page once. Figures: docs/decisions/2026-11-21-sqlite-settings.md.
 const (
 	sqliteSettings    = "_pragma=busy_timeout(10000)&_pragma=journal_mode(WAL)&_pragma=synchronous(FULL)&_pragma=wal_autocheckpoint(4000)"
-	sqliteWriterCache = "&_pragma=cache_size(-16384)"
+	sqliteWriterMore  = "&_pragma=cache_size(-16384)&_pragma=journal_size_limit(67108864)" // walLimit
 	sqliteReaderCache = "&_pragma=cache_size(-4096)"
 )
 
@@ -60,7 +61,7 @@ func (d *sqlite) open(o Options) (write, read *sql.DB, err error) {
 	}
 	d.path = o.Source
 	name := "file:" + (&url.URL{Path: filepath.ToSlash(o.Source)}).EscapedPath()
-	writer, err := sqlitedriver.NewConnector(name + "?_txlock=immediate&" + sqliteSettings + sqliteWriterCache)
+	writer, err := sqlitedriver.NewConnector(name + "?_txlock=immediate&" + sqliteSettings + sqliteWriterMore)
 	if err != nil {
 		return nil, nil, err
 	}
@@ -81,7 +82,8 @@ func (d *sqlite) openOwn(o Options, writer *sql.DB) (*sql.DB, error) {
 	return db, nil
 }
 
-func (*sqlite) check(ctx context.Context, db *sql.DB, log *slog.Logger) error {
+func (d *sqlite) check(ctx context.Context, db *sql.DB, log *slog.Logger) error {
+	d.wal = sqliteWAL{log: log, limit: walLimit, warning: walWarning, pause: walPause}
 	var mode string
 	if err := db.QueryRowContext(ctx, "PRAGMA journal_mode").Scan(&mode); err != nil {
 		return fmt.Errorf("read journal mode: %w", err)
@@ -101,6 +103,7 @@ func (d *sqlite) beforeBegin(ctx context.Context, conn *sql.Conn) error {
 	if err := d.checkFiles(); err != nil {
 		return err
 	}
+	d.wal.shrink(context.WithoutCancel(ctx), conn)
 	wait := sqliteWait
 	if deadline, ok := ctx.Deadline(); ok {
 		wait = max(time.Millisecond, min(wait, time.Until(deadline)))
@@ -112,7 +115,7 @@ func (d *sqlite) beforeBegin(ctx context.Context, conn *sql.Conn) error {
 // sqliteFiles are the suffixes of the files that a connection has open, and what it means that one is not there any more.
 var sqliteFiles = []struct{ suffix, lost string }{
 	{"", "bring it back, and start the server again"},
-	{"-wal", "what it held may be lost, start the server again"},
+	{sqliteWALSuffix, "what it held may be lost, start the server again"},
 	{"-shm", "others do not see this server's locks, start the server again"},
 }
 
@@ -125,6 +128,9 @@ func (d *sqlite) checkFiles() error {
 	}
 	for i, file := range sqliteFiles {
 		now, err := os.Stat(d.path + file.suffix)
+		if err == nil && file.suffix == sqliteWALSuffix {
+			d.wal.size = now.Size()
+		}
 		switch before := d.files[i]; {
 		case before == nil && err == nil:
 			d.files[i] = now
