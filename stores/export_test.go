@@ -89,3 +89,9 @@ func LeaseIDOf(host byte, pid uint32, started int64) string {
 	p.put(b)
 	return holderPrefix + base64.RawURLEncoding.EncodeToString(b)
 }
+
+// LimitWAL makes the sizes of SQLite's log at which the store does something about it smaller.
+func LimitWAL(s *Store, limit, warning int64) {
+	wal := &s.dialect.(*sqlite).wal
+	wal.limit, wal.warning, wal.pause = limit, warning, 0
+}

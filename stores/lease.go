@@ -62,7 +62,7 @@ func (s *Store) TryLease(ctx context.Context, id string, seen Lease) (held bool,
 		if err == nil && changed == 0 {
 			return errTookOver
 		}
-		if err == nil {
+		if err == nil && s.prepared != nil { // else there may be no epoch yet
 			taken.epoch, err = s.endEpoch(ctx, t)
 		}
 		return err
@@ -226,6 +226,23 @@ func (s *Store) endEpoch(ctx context.Context, t *transaction) (next uint64, err 
 	}
 	err = t.query(ctx, "SELECT epoch FROM StoreLock", func(rows *sql.Rows) error { return rows.Scan(&next) })
 	return next, err
+}
+
+// nextEpoch begins an epoch of the lease that is held.
+func (s *Store) nextEpoch(ctx context.Context) error {
+	lease, err := s.held()
+	if err != nil {
+		return err
+	}
+	var epoch uint64
+	err = s.write(ctx, func(t *transaction) (err error) {
+		epoch, err = s.endEpoch(ctx, t)
+		return err
+	})
+	if err == nil {
+		s.beginEpoch(lease, epoch)
+	}
+	return err
 }
 
 // beginEpoch is for the lease that was held before, unless it was lost since.

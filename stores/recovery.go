@@ -42,7 +42,7 @@ type Subscription struct {
 // ServerInfoVersion is the version of the stored formats, NATS Streaming's own.
 const ServerInfoVersion = 1
 
-// Recover reads the state of the database, and makes it the store's own. Call it when the lease was taken, and while
+// Recover migrates the schema if it is behind, reads the state of the database, and makes it the store's own. Call it when the lease was taken, and while
 // nothing else uses the store; channels known before are not valid any more. It reads a row per channel, client and
 // subscription, not the messages.
 func (s *Store) Recover(ctx context.Context) (*State, error) {
@@ -52,6 +52,9 @@ func (s *Store) Recover(ctx context.Context) (*State, error) {
 	// The fence waits for what a predecessor still has in flight, so that nothing is read before its end.
 	if err := s.RenewLease(ctx); err != nil {
 		return nil, fmt.Errorf("recover: %w", err)
+	}
+	if err := s.migrateHeld(ctx); err != nil {
+		return nil, s.migrationError(ctx, err)
 	}
 	r := &recovery{byID: map[int64]int{}, byName: map[string]int64{}, bySub: map[uint64][2]int{}}
 	for _, step := range []struct {

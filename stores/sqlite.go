@@ -20,7 +20,8 @@ import (
 type sqlite struct {
 	path   string         // of the file, "" in memory
 	files  [3]os.FileInfo // sqliteFiles as they were when first seen; used by whoever has the writer's connection
-	leader sqliteLock     // held while the store holds the lease
+	wal    sqliteWAL
+	leader sqliteLock // held while the store holds the lease
 }
 
 var (
@@ -49,7 +50,8 @@ func (d *sqlite) openOwn(o Options, writer *sql.DB) (*sql.DB, error) {
 	return db, err
 }
 
-func (*sqlite) check(ctx context.Context, db *sql.DB, log *slog.Logger) error {
+func (d *sqlite) check(ctx context.Context, db *sql.DB, log *slog.Logger) error {
+	d.wal = sqliteWAL{log: log, limit: walLimit, warning: walWarning, pause: walPause}
 	var mode string
 	if err := db.QueryRowContext(ctx, "PRAGMA journal_mode").Scan(&mode); err != nil {
 		return fmt.Errorf("read journal mode: %w", err)
@@ -69,6 +71,7 @@ func (d *sqlite) beforeBegin(ctx context.Context, conn *sql.Conn) error {
 	if err := d.checkFiles(); err != nil {
 		return err
 	}
+	d.wal.shrink(context.WithoutCancel(ctx), conn)
 	wait := sqliteWait
 	if deadline, ok := ctx.Deadline(); ok {
 		wait = max(time.Millisecond, min(wait, time.Until(deadline)))
@@ -80,7 +83,7 @@ func (d *sqlite) beforeBegin(ctx context.Context, conn *sql.Conn) error {
 // sqliteFiles are the suffixes of the files that a connection has open, and what it means that one is not there any more.
 var sqliteFiles = []struct{ suffix, lost string }{
 	{"", "bring it back, and start the server again"},
-	{"-wal", "what it held may be lost, start the server again"},
+	{sqliteWALSuffix, "what it held may be lost, start the server again"},
 	{"-shm", "others do not see this server's locks, start the server again"},
 }
 
@@ -93,6 +96,9 @@ func (d *sqlite) checkFiles() error {
 	}
 	for i, file := range sqliteFiles {
 		now, err := os.Stat(d.path + file.suffix)
+		if err == nil && file.suffix == sqliteWALSuffix {
+			d.wal.size = now.Size()
+		}
 		switch before := d.files[i]; {
 		case before == nil && err == nil:
 			d.files[i] = now

@@ -3,8 +3,10 @@ package stores_test
 import (
 	"bytes"
 	"context"
+	"database/sql"
 	"database/sql/driver"
 	"errors"
+	"log/slog"
 	"os"
 	"strings"
 	"sync/atomic"
@@ -89,6 +91,61 @@ func TestSQLiteFileRemoved(t *testing.T) {
 				t.Errorf("lease: %v", err)
 			}
 		})
+	}
+}
+
+// The log grows while somebody reads what was there before, which is told, and shrinks when nobody does any more.
+func TestSQLiteLog(t *testing.T) {
+	t.Parallel()
+	source := databases.SQLite(t)
+	var log bytes.Buffer
+	s, c := leader(t, stores.Options{Driver: "sqlite", Source: source, Logger: slog.New(slog.NewTextHandler(&log, nil))})
+	const megabyte = 1 << 20
+	stores.LimitWAL(s, megabyte, 2*megabyte)
+	size := func() int64 {
+		t.Helper()
+		file, err := os.Stat(source + "-wal")
+		if err != nil {
+			t.Fatal(err)
+		}
+		return file.Size()
+	}
+	add := func() {
+		t.Helper()
+		results, err := s.Append(t.Context(), []stores.Append{{Channel: c, Payload: make([]byte, megabyte)}})
+		if err != nil || results[0].Err != nil {
+			t.Fatal(results, err)
+		}
+	}
+	add()
+	db, err := sql.Open("sqlite", source)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer db.Close()
+	reader, err := db.BeginTx(t.Context(), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var n int
+	if err := reader.QueryRowContext(t.Context(), "SELECT COUNT(*) FROM Messages").Scan(&n); err != nil {
+		t.Fatal(err)
+	}
+	for range 5 {
+		add()
+	}
+	if size() < 4*megabyte {
+		t.Errorf("the log has %d bytes beside a reader", size())
+	}
+	if strings.Count(log.String(), "write-ahead log is large") != 1 {
+		t.Errorf("log:\n%s", log.String())
+	}
+	if err := reader.Rollback(); err != nil {
+		t.Fatal(err)
+	}
+	add()
+	if size() >= 2*megabyte {
+		t.Errorf("the log has %d bytes after the reader", size())
 	}
 }
 

@@ -114,7 +114,7 @@ type Store struct {
 	writer *sql.DB
 	reader *handle
 	own    *handle // of what writing depends on: no reader takes its connections
-	// prepared statements of writer, by text; not changed after Open
+	// prepared statements of writer, by text; nil until the schema is that of this program; not changed after Recover
 	prepared map[string]*sql.Stmt
 
 	batches *single // of a dialect that is a batchWriter
@@ -137,8 +137,8 @@ type Store struct {
 	progressed map[uint64]struct{} // subscriptions of which SubsPending holds row 0 only
 }
 
-// Open connects, and runs the migrations that the database needs, or checks that it needs none. It does not take the
-// lease: call TryLease, then Recover. The errors are one line and do not contain the password of the source.
+// Open connects, and makes the schema of a new database. An older schema is left to the holder of the lease, see Recover, or is
+// an error with NoMigrate. It does not take the lease: call TryLease, then Recover. The errors are one line and do not contain the password of the source.
 func Open(ctx context.Context, o Options) (*Store, error) {
 	o = o.withDefaults()
 	d, err := newDialect(o)
@@ -169,7 +169,7 @@ func Open(ctx context.Context, o Options) (*Store, error) {
 		s.Close()
 		return nil, fmt.Errorf("open %s database: %w", o.Driver, oneLine(err))
 	}
-	if err := s.start(ctx, o); err != nil {
+	if err := s.start(ctx); err != nil {
 		s.Close()
 		return nil, fmt.Errorf("open %s database: %w", o.Driver, oneLine(err))
 	}
@@ -209,7 +209,7 @@ func newDialect(o Options) (dialect, error) {
 	return nil, fmt.Errorf("unknown SQL driver %q: it is none of postgres, mysql, sqlite", o.Driver)
 }
 
-func (s *Store) start(ctx context.Context, o Options) error {
+func (s *Store) start(ctx context.Context) error {
 	ping, cancel := context.WithTimeout(ctx, s.timeout)
 	defer cancel()
 	if err := s.writer.PingContext(ping); err != nil {
@@ -221,10 +221,11 @@ func (s *Store) start(ctx context.Context, o Options) error {
 	if err := s.dialect.check(ctx, s.writer, s.log); err != nil {
 		return err
 	}
-	if err := migrate(ctx, s.dialect, s.writer, o); err != nil {
-		return err
-	}
-	var err error
+	return s.migrateNew(ctx)
+}
+
+// prepareAll prepares the statements of all pools, which needs the schema of this program.
+func (s *Store) prepareAll(ctx context.Context) (err error) {
 	if s.prepared, err = prepare(ctx, s.writer, s.text.all()); err != nil {
 		return err
 	}

@@ -39,6 +39,33 @@ func TestLostLease(t *testing.T) {
 	})
 }
 
+// A server whose database is set back acknowledges nothing on top of what it remembers, reads what is there, and goes on.
+func TestRewoundDatabase(t *testing.T) {
+	t.Parallel()
+	databases.Each(t, func(t *testing.T, driver, source string) {
+		s := start(t, driver, source)
+		sc := s.connect("client")
+		fill(t, sc, "foo", 3)
+		query(t, driver, source, "DELETE FROM Messages WHERE seq > 1")
+		query(t, driver, source, "UPDATE Channels SET maxseq = 1, msgs = 1, bytes = bytes / 3")
+		acked := make(chan error, 1)
+		if _, err := sc.PublishAsync("foo", []byte("lost"), func(_ string, err error) { acked <- err }); err != nil {
+			t.Fatal(err)
+		}
+		s.WaitLog(t, "The database was set back")
+		eventually(t, func() bool { return strings.Count(s.Log.String(), "Streaming Server is ready") == 2 })
+		select {
+		case err := <-acked:
+			if err == nil {
+				t.Error("acknowledged")
+			}
+		default:
+		}
+		fill(t, sc, "foo", 1)
+		contiguous(t, driver, source, "foo", 2)
+	})
+}
+
 // A server that was paused beyond its lease writes nothing of what it was sent meanwhile, and answers nothing.
 func TestPausedServer(t *testing.T) {
 	t.Parallel()

@@ -16,7 +16,7 @@ import (
 // readers, and a replay sees each page once. Figures: docs/decisions/2026-11-21-sqlite-settings.md.
 const (
 	sqliteSettings    = "_pragma=busy_timeout(10000)&_pragma=journal_mode(WAL)&_pragma=synchronous(FULL)&_pragma=wal_autocheckpoint(4000)"
-	sqliteWriterCache = "&_pragma=cache_size(-16384)"
+	sqliteWriterMore  = "&_pragma=cache_size(-16384)&_pragma=journal_size_limit(67108864)" // of the log, which a store keeps below that
 	sqliteReaderCache = "&_pragma=cache_size(-4096)"
 )
 
@@ -39,7 +39,7 @@ func SQLite(o Options, readers int) (write, read *sql.DB, err error) {
 	if err := os.MkdirAll(filepath.Dir(o.Source), 0o750); err != nil {
 		return nil, nil, err
 	}
-	writer, err := sqlitedriver.NewConnector(sqliteURI(o.Source) + "?_txlock=immediate&" + sqliteSettings + sqliteWriterCache)
+	writer, err := sqlitedriver.NewConnector(sqliteURI(o.Source) + "?_txlock=immediate&" + sqliteSettings + sqliteWriterMore)
 	if err != nil {
 		return nil, nil, err
 	}

@@ -66,6 +66,7 @@ func Run(t *testing.T, open func(t *testing.T) stores.Options) {
 		{"NoMigrate", testNoMigrate},
 		{"MigrationsRunAgain", testMigrationsRunAgain},
 		{"MigrationWaits", testMigrationWaits},
+		{"MigrationOfStandby", testMigrationOfStandby},
 		{"Immutable", testImmutable},
 		{"Indexes", testIndexes},
 		{"IndexedFields", testIndexedFields},
