@@ -11,8 +11,6 @@ import (
 	"sync/atomic"
 	"time"
 
-	"github.com/nats-io/nuid"
-
 	"github.com/nats-eventstore/nats-eventstore/server/config"
 	"github.com/nats-eventstore/nats-eventstore/server/lease"
 	"github.com/nats-eventstore/nats-eventstore/server/monitor"
@@ -44,7 +42,7 @@ func Run(ctx context.Context, o config.Options) error {
 }
 
 func run(ctx context.Context, o *config.Options, natsLog *natsconn.Logger, log *slog.Logger) (err error) {
-	id := nuid.Next()
+	id := stores.NewLeaseID()
 	log.Info(fmt.Sprintf("Starting nats-streaming-server[%s] version %s", o.ClusterID, config.Version))
 	log.Info("ServerID: " + id)
 	log.Info("Go version: " + runtime.Version())
@@ -130,6 +128,9 @@ func (s *server) lead(ctx context.Context) error {
 			err = s.serve(ctx)
 		}
 		switch {
+		case errors.Is(err, stores.ErrRewound):
+			s.log.Error("The database was set back, reading it anew", "error", err)
+			s.monitor.Standby()
 		case errors.Is(err, stores.ErrFenced):
 			s.log.Warn("Another server took over the database, stepping down", "error", err)
 			s.monitor.Standby()

@@ -46,7 +46,7 @@ type Result struct {
 // Append stores a batch of messages of any channels, in order, in one transaction, and returns a result for each.
 //
 // A message that can not be stored has an error in its result, and the others are stored: *VersionError,
-// ErrDuplicateEvent, ErrRefused, ErrUnknownChannel; of a Group also *ExpectationError and ErrPartlyStored. If the database
+// ErrDuplicateEvent, ErrRefused, ErrUnknownChannel, *DamagedError of its channel; of a Group also *ExpectationError and ErrPartlyStored. If the database
 // refuses a row, the batch is halved until that row, or its group, stands alone, so that it can take several transactions.
 //
 // The error is the batch's: ErrFenced, ErrUnavailable, ErrClosed. Results without an error then are stored
@@ -167,7 +167,7 @@ func (b *batch) refresh(ctx context.Context, p *plan, items []int) error {
 			return err
 		}
 	}
-	return b.s.persist(ctx, func() error { return b.s.reload(ctx, b.s.reader, p.channels()) })
+	return b.s.persist(ctx, func() error { return b.s.reload(ctx, b.s.own, p.channels()) })
 }
 
 func (b *batch) dropHeads(items []int) {
@@ -277,7 +277,7 @@ func (b *batch) once(ctx context.Context, p *plan, unknown bool) error {
 		if err := b.s.dialect.insertMessages(ctx, t, p.rows); err != nil {
 			return err
 		}
-		return b.s.dialect.advanceChannels(ctx, t, p.advances)
+		return b.s.advanceChannels(ctx, t, p.advances)
 	})
 	if err == nil && newEpoch {
 		b.s.beginEpoch(lease, epoch)
@@ -360,9 +360,10 @@ func (b *batch) finish(item int, result Result) {
 	b.done[item] = true
 }
 
-// settleDoubt rereads, behind the fence and in a new epoch, the channels of batches with an unknown outcome.
+// settleDoubt rereads, behind the fence and in a new epoch, the channels of batches with an unknown outcome, and forgets those
+// that were deleted with one.
 func (s *Store) settleDoubt(ctx context.Context) error {
-	if len(s.doubt) == 0 {
+	if len(s.doubt) == 0 && len(s.dying) == 0 {
 		return nil
 	}
 	lease, err := s.held()
@@ -370,8 +371,12 @@ func (s *Store) settleDoubt(ctx context.Context) error {
 		return err
 	}
 	var epoch uint64
+	var deleted []*Channel
 	err = s.write(ctx, func(t *transaction) (err error) {
 		if epoch, err = s.endEpoch(ctx, t); err != nil {
+			return err
+		}
+		if deleted, err = s.deleted(ctx, t, s.dying); err != nil {
 			return err
 		}
 		return s.reload(ctx, t, s.doubt)
@@ -380,6 +385,7 @@ func (s *Store) settleDoubt(ctx context.Context) error {
 		return fmt.Errorf("reread after an unknown outcome: %w", err)
 	}
 	s.beginEpoch(lease, epoch)
-	s.doubt = nil
+	s.doubt, s.dying = nil, nil
+	s.forget(deleted)
 	return nil
 }

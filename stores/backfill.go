@@ -196,7 +196,7 @@ func (f *backfill) fill(ctx context.Context, b *batch, sequences []uint64) error
 func (f *backfill) lastEvent(ctx context.Context, key aggregate) (uint64, error) {
 	var sequence uint64
 	err := f.s.persist(ctx, func() error {
-		return f.s.reader.query(ctx, f.s.dialect.lastEvent(), func(rows *sql.Rows) error {
+		return f.s.own.query(ctx, f.s.dialect.lastEvent(), func(rows *sql.Rows) error {
 			return rows.Scan(&sequence)
 		}, key.id, key.typ, key.channel)
 	})

@@ -3,6 +3,7 @@ package stores
 import (
 	"context"
 	"database/sql"
+	"errors"
 	"fmt"
 	"sync"
 )
@@ -13,7 +14,16 @@ type Channel struct {
 	id   int64 // Channels.id and Messages.id
 
 	mu   sync.Mutex // guards info
-	info ChannelInfo
+	info channelState
+}
+
+// channelState is what memory knows of a channel.
+type channelState struct {
+	ChannelInfo
+	// maxseq is what the channel's row says of Last, which recovery may have raised above it. Each batch asserts it.
+	maxseq uint64
+	// damaged says why the channel is out of service since its row was reread; nil: it is in service.
+	damaged error
 }
 
 // ChannelInfo is what a channel holds, as of its last commit.
@@ -32,13 +42,15 @@ func (c *Channel) Name() string { return c.name }
 func (c *Channel) ID() int64 { return c.id }
 
 // Info returns a consistent snapshot.
-func (c *Channel) Info() ChannelInfo {
+func (c *Channel) Info() ChannelInfo { return c.state().ChannelInfo }
+
+func (c *Channel) state() channelState {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	return c.info
 }
 
-func (c *Channel) setInfo(info ChannelInfo) {
+func (c *Channel) setState(info channelState) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.info = info
@@ -47,6 +59,7 @@ func (c *Channel) setInfo(info ChannelInfo) {
 // advance is what a batch does to one channel.
 type advance struct {
 	channel *Channel
+	before  uint64 // channelState.maxseq
 	from    uint64 // first sequence that the batch gives
 	last    uint64
 	msgs    uint64
@@ -59,13 +72,56 @@ func (a *advance) committed() {
 	c := a.channel
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if c.info.Msgs == 0 || c.info.First == 0 {
+	if a.msgs > 0 && (c.info.Msgs == 0 || c.info.First == 0) {
 		c.info.First = a.from
 	}
-	c.info.Last = a.last
+	c.info.Last, c.info.maxseq = a.last, a.last
 	c.info.Msgs += a.msgs
 	c.info.Bytes += a.bytes
 	c.info.LastTime = a.time
+}
+
+// newAdvance begins where a channel is.
+func newAdvance(c *Channel) *advance {
+	info := c.state()
+	return &advance{channel: c, before: info.maxseq, last: info.Last, time: info.LastTime}
+}
+
+// advanceChannels does what the dialect does, and finds out why it refused.
+func (s *Store) advanceChannels(ctx context.Context, t *transaction, advances []*advance) error {
+	err := s.dialect.advanceChannels(ctx, t, advances)
+	if !errors.Is(err, errNotAdvanced) {
+		return err
+	}
+	for _, a := range advances {
+		var now channelState
+		found := false
+		err := t.query(ctx, s.text.channel, func(rows *sql.Rows) error {
+			found = true
+			var id int64
+			return scanChannel(rows, &id, nil, &now)
+		}, a.channel.id)
+		switch damaged := (*DamagedError)(nil); {
+		case errors.As(err, &damaged):
+			return &txError{kind: failedRefused, err: err}
+		case err != nil:
+			return err
+		case !found:
+			return noChannelRow(a.channel)
+		case now.maxseq < a.before:
+			return s.rewound(a.channel, a.before, now.maxseq)
+		case now.maxseq != a.before && now.maxseq != a.last: // the latter was advanced just now
+			return &txError{kind: failedUnique, err: fmt.Errorf("channel %q was advanced beside this server", a.channel.name)}
+		}
+	}
+	return &txError{kind: failedUnique, err: errNotAdvanced} // by now it is; plan again
+}
+
+// rewound gives the lease up, with what memory knows, and returns the error that says why.
+func (s *Store) rewound(c *Channel, before, now uint64) error {
+	err := fmt.Errorf("%w: channel %q is at sequence %d, and was at %d", ErrRewound, c.name, now, before)
+	s.loseLease(err)
+	return err
 }
 
 // Channel returns the channel of a name, nil if there is none.
@@ -75,82 +131,66 @@ func (s *Store) Channel(name string) *Channel {
 	return s.byName[name]
 }
 
-// CreateChannel creates a channel, or returns the one that has the name. It tries until ctx ends.
-func (s *Store) CreateChannel(ctx context.Context, name string) (*Channel, error) {
-	s.creating.Lock()
-	defer s.creating.Unlock()
-	if c := s.Channel(name); c != nil {
-		return c, nil
-	}
-	s.mu.Lock()
-	s.channelID++
-	c := &Channel{name: name, id: s.channelID}
-	s.mu.Unlock()
-
-	err := s.write(ctx, func(t *transaction) error {
-		// A row with our id is there if the outcome of the first attempt was not known.
-		var other sql.NullString
-		err := t.query(ctx, s.text.channelName, func(rows *sql.Rows) error { return rows.Scan(&other) }, c.id)
-		if err != nil || other.Valid && other.String == name {
-			return err
-		}
-		if other.Valid {
-			return fmt.Errorf("channel %d is %q already: %w", c.id, other.String, errCorrupt)
-		}
-		_, err = t.exec(ctx, s.text.insertChannel, c.id, name)
-		return err
-	})
-	if err != nil {
-		return nil, fmt.Errorf("create channel %q: %w", name, err)
-	}
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.byName[name] = c
-	return c, nil
-}
-
 // isKnown says whether a channel is one of this store and of its last Recover.
 func (s *Store) isKnown(c *Channel) bool {
 	return c != nil && s.Channel(c.name) == c
 }
 
-// reload rereads the state of channels.
+// reload rereads the state of channels. One whose row is damaged is out of service then, and the others are not.
 func (s *Store) reload(ctx context.Context, q querier, channels []*Channel) error {
 	for _, c := range channels {
 		found := false
 		err := q.query(ctx, s.text.channel, func(rows *sql.Rows) error {
 			var id int64
-			var info ChannelInfo
+			var info channelState
 			if err := scanChannel(rows, &id, nil, &info); err != nil {
 				return err
 			}
 			found = true
+			before := c.state()
+			if info.maxseq < before.maxseq {
+				return s.rewound(c, before.maxseq, info.maxseq)
+			}
 			// Also what only subscriptions remember, or a message that is not there any more.
-			before := c.Info()
 			info.Last, info.LastTime = max(info.Last, before.Last), max(info.LastTime, before.LastTime)
-			c.setInfo(info)
+			c.setState(info)
 			return nil
 		}, c.id)
-		if err != nil {
-			return fmt.Errorf("reload channel %q: %w", c.name, err)
+		if err == nil && !found {
+			err = &DamagedError{Table: "Channels", Key: fmt.Sprintf("id %d", c.id), Reason: "it is missing"}
 		}
-		if !found {
-			return fmt.Errorf("reload channel %q: it has no row: %w", c.name, errCorrupt)
+		var damaged *DamagedError
+		switch {
+		case errors.As(err, &damaged):
+			damaged.Channel = c.name
+			s.log.Error("a channel is out of service", "channel", c.name, "error", damaged)
+			c.damage(damaged)
+		case err != nil:
+			return fmt.Errorf("reload channel %q: %w", c.name, err)
 		}
 	}
 	return nil
 }
 
+// damage takes a channel out of service: its messages are refused with err.
+func (c *Channel) damage(err error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.info.damaged = err
+}
+
 // scanChannel scans a row of statements.channels, or of statements.channel if name is nil. The error is a *DamagedError if the
 // counters are not numbers that a server writes; id and name are set then.
-func scanChannel(rows *sql.Rows, id *int64, name *string, info *ChannelInfo) error {
+func scanChannel(rows *sql.Rows, id *int64, name *string, info *channelState) error {
 	var maxseq, msgs, bytes, first, last, lastTime sql.NullInt64
 	to := []any{id, name, &maxseq, &msgs, &bytes, &first, &last, &lastTime}
 	if name == nil {
 		to = append(to[:1], to[2:]...)
 	}
 	damaged := &DamagedError{Table: "Channels"}
-	if err := rows.Scan(to...); err != nil {
+	if err := rows.Scan(to...); err != nil && !isWrongType(rows, err) {
+		return err
+	} else if err != nil {
 		damaged.Reason = err.Error()
 	} else if !maxseq.Valid || !msgs.Valid || !bytes.Valid || min(maxseq.Int64, msgs.Int64, bytes.Int64, first.Int64, last.Int64) < 0 {
 		damaged.Reason = "maxseq, msgs or bytes is NULL or negative, or there is a message with a negative seq"
@@ -164,6 +204,7 @@ func scanChannel(rows *sql.Rows, id *int64, name *string, info *ChannelInfo) err
 	}
 	info.Msgs, info.Bytes = uint64(msgs.Int64), uint64(bytes.Int64)
 	info.First = uint64(first.Int64)
+	info.maxseq = uint64(maxseq.Int64)
 	info.Last = uint64(max(maxseq.Int64, last.Int64))
 	info.LastTime = lastTime.Int64
 	return nil

@@ -188,8 +188,8 @@ func encodeRuns(runs []Run) string {
 	return string(append(text, ']'))
 }
 
-// decodeRuns returns an error unless the text is that of runs of the part, in ascending order.
-func decodeRuns(part uint64, text []byte) ([]Run, error) {
+// DecodeRuns returns an error unless the text is that of runs of the part, in ascending order.
+func DecodeRuns(part uint64, text []byte) ([]Run, error) {
 	var all [][]uint64
 	if err := json.Unmarshal(text, &all); err != nil {
 		return nil, err

@@ -66,7 +66,7 @@ func (r *recovery) consumerPending(rows *sql.Rows) error {
 		return nil
 	}
 	reason := part.problem("part")
-	runs, err := decodeRuns(part.n, pending)
+	runs, err := DecodeRuns(part.n, pending)
 	if err != nil {
 		reason = cmp.Or(reason, "pending is not a list of sequences")
 	}

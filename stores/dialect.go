@@ -3,12 +3,9 @@ package stores
 import (
 	"context"
 	"database/sql"
-	"database/sql/driver"
 	"errors"
 	"fmt"
-	"io"
 	"log/slog"
-	"net"
 	"time"
 )
 
@@ -31,18 +28,19 @@ const (
 // dialect is what differs between databases. Each implementation is one file of complete statements.
 type dialect interface {
 	indexer
-	verifier
 
-	// open connects nothing yet: it checks the source and returns the handle of writes and that of reads, which may be
-	// the same. Errors do not contain the source's password.
+	// open connects nothing yet: it checks the source and returns the handle of writes and that of reads, which are the
+	// same for a database in memory. Errors do not contain the source's password.
 	open(o Options) (write, read *sql.DB, err error)
 	// check is run once per Open, on a connection: it learns about the server and warns about settings that lose data.
 	check(ctx context.Context, db *sql.DB, log *slog.Logger) error
 	// version returns the schema's version, 0 if there is none, without changing anything.
 	version(ctx context.Context, db *sql.DB) (int64, error)
+	// snapshot are the options of a transaction that sees one state of the whole database, and changes nothing.
+	snapshot() *sql.TxOptions
 	// statements returns the statements with a fixed text; all are prepared.
 	statements() *statements
-	// classify says what an error of the driver means; lostConnection has looked at it before.
+	// classify says what an error of the driver means; sqlconn.Lost has looked at it before.
 	classify(err error) failure
 	// elsewhere says whether an error means that this server does not take writes, so that another one may.
 	elsewhere(err error) bool
@@ -53,8 +51,13 @@ type dialect interface {
 
 	// insertMessages inserts the rows of a batch.
 	insertMessages(ctx context.Context, tx *transaction, rows []*row) error
-	// advanceChannels sets the high-water sequence of channels and adds to their counters.
+	// advanceChannels sets the high-water sequence of channels and adds to their counters. The error is errNotAdvanced if
+	// a channel has no row, or its row another high-water sequence than advance.before.
 	advanceChannels(ctx context.Context, tx *transaction, advances []*advance) error
+	// channelIDs calls found with each channel that has one of the names and is not deleted, by ascending ID.
+	channelIDs(ctx context.Context, q querier, names []string, found func(id int64, name string)) error
+	// insertChannels inserts the rows of new channels.
+	insertChannels(ctx context.Context, tx *transaction, channels []*Channel) error
 	// saveProgress upserts row 0 of each subscription in SubsPending.
 	saveProgress(ctx context.Context, tx *transaction, rows []progressRow) error
 	// savePositions upserts rows of Consumers, and upserts or deletes rows of ConsumersPending.
@@ -76,12 +79,18 @@ type dialect interface {
 	eventsByID(ctx context.Context, q querier, keys []eventKey, found func(i int, sequence uint64, data []byte)) error
 }
 
+// ownReader is a dialect whose writer's pool is not for the reads that writing depends on.
+type ownReader interface {
+	// openOwn returns the pool of these reads: writer, or one that the store closes.
+	openOwn(o Options, writer *sql.DB) (*sql.DB, error)
+}
+
 // batchWriter is a dialect that writes a batch in one round trip, in a transaction that commits itself.
 type batchWriter interface {
 	// openBatches returns the pool of the connection for batches: writer, or one that the store closes.
 	openBatches(o Options, writer *sql.DB) (*sql.DB, error)
 	// writeBatch does the fence, insertMessages, advanceChannels and COMMIT. It writes nothing in another epoch than the
-	// lease's. The error is ErrFenced if the lease row is not ours or its epoch another, and errLongWay, nothing being
+	// lease's, nor if a channel is not where memory has it. The error is ErrFenced if the lease row is not ours or its epoch another, and errLongWay, nothing being
 	// written, for a batch to write in a transaction of several statements.
 	writeBatch(ctx context.Context, to *single, lease lease, rows []*row, advances []*advance) error
 }
@@ -92,97 +101,10 @@ var (
 	errUnclear = fmt.Errorf("%w: refused for an unknown reason", errLongWay)
 )
 
-// statements are the complete texts of a database's statements that take and return the same on each database.
-type statements struct {
-	// Lease. readLease returns id, tick.
-	readLease    string // ()
-	takeLease    string // (new id, old id, old tick)
-	renewLease   string // (id): the fence of every writing transaction
-	releaseLease string // (id)
-
-	serverInfo    string // () → id, proto, version
-	putServerInfo string // (id, proto, version)
-
-	clients      string // () → id, hbinbox, proto
-	putClient    string // (id, hbinbox, proto)
-	deleteClient string // (id)
-
-	relay    string // (stream) → position
-	putRelay string // (stream, position)
-
-	maxChannelID  string // () → id
-	channels      string // () → id, name, maxseq, msgs, bytes, first sequence, last sequence, last timestamp
-	channel       string // (id) → the same without name
-	channelName   string // (id) → name
-	insertChannel string // (id, name)
-
-	maxSubscriptionID  string // () → subid
-	subscriptions      string // () → id, subid, lastsent, proto, by subid
-	putSubscription    string // (id, subid, proto)
-	deleteSubscription string // (id, subid)
-	pendings           string // () → subid, row, seq, lastsent, pending, acks
-	deletePending      string // (subid)
-	deleteOldPending   string // (subid): all rows but row 0
-
-	consumers                string // () → consumer, id, lastsent, members, by consumer
-	consumersPending         string // () → consumer, part, pending, by consumer and part
-	deleteConsumer           string // (consumer)
-	deleteConsumerPending    string // (consumer)
-	deleteConsumersOf        string // (id): of all consumers of a channel
-	deleteConsumersPendingOf string // (id)
-
-	read     string // (id, from, to, limit) → seq, timestamp, data, by seq
-	timeFrom string // (id, from) → seq, timestamp of the first message from a sequence on
-
-	aggregateForward  string // (aggregate_id, aggregate_type, id, from version, limit) → seq, timestamp, data, version, by version
-	aggregateBackward string // the same, by descending version
-	aggregatesWithID  string // (aggregate_id) → id, aggregate_type of each aggregate
-	eventsWithID      string // (event_id) → id, seq, timestamp, data, by id
-
-	hasEvents        string // (id) → a row if the channel holds an event
-	countUpTo        string // (id, to) → number and bytes of the messages up to a sequence
-	deleteUpTo       string // (id, to)
-	reduceChannel    string // (number, bytes, id)
-	deletedChannels  string // () → id of channels marked as deleted
-	markDeleted      string // (id)
-	deletePendingsOf string // (id): of all subscriptions of a channel
-	deleteSubsOf     string // (id)
-	deleteChannel    string // (id)
-
-	more []string // further texts of the dialect that are prepared with the others
-}
-
-func (s *statements) all() []string {
-	return append([]string{
-		s.readLease, s.takeLease, s.renewLease, s.releaseLease,
-		s.serverInfo, s.putServerInfo,
-		s.clients, s.putClient, s.deleteClient,
-		s.relay, s.putRelay,
-		s.maxChannelID, s.channels, s.channel, s.channelName, s.insertChannel,
-		s.maxSubscriptionID, s.subscriptions, s.putSubscription, s.deleteSubscription,
-		s.pendings, s.deletePending, s.deleteOldPending,
-		s.consumers, s.consumersPending, s.deleteConsumer, s.deleteConsumerPending, s.deleteConsumersOf, s.deleteConsumersPendingOf,
-		s.read, s.timeFrom,
-		s.aggregateForward, s.aggregateBackward, s.aggregatesWithID, s.eventsWithID,
-		s.hasEvents, s.countUpTo, s.deleteUpTo, s.reduceChannel,
-		s.deletedChannels, s.markDeleted, s.deletePendingsOf, s.deleteSubsOf, s.deleteChannel,
-	}, s.more...)
-}
-
 // querier reads: outside a transaction (reader) or in one (transaction).
 type querier interface {
 	// query calls scan for each row. Texts of statements() run as prepared statements, others as they are.
 	query(ctx context.Context, text string, scan func(*sql.Rows) error, args ...any) error
-}
-
-// lostConnection says whether an error means, on every database, that a connection is lost, can not be made, or was
-// given up at a deadline.
-func lostConnection(err error) bool {
-	var network net.Error
-	return errors.Is(err, driver.ErrBadConn) || errors.Is(err, sql.ErrConnDone) || errors.Is(err, sql.ErrTxDone) ||
-		errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) || errors.Is(err, net.ErrClosed) ||
-		errors.Is(err, context.DeadlineExceeded) || errors.Is(err, context.Canceled) ||
-		errors.As(err, &network)
 }
 
 // repeat returns n copies of a placeholder of a multi-row statement, separated by separator.
@@ -223,6 +145,9 @@ func nullBytes(data []byte) any {
 	}
 	return data
 }
+
+// errNotAdvanced is what advanceChannels found of a channel, the row of which was not what memory knows.
+var errNotAdvanced = errors.New("a channel has not the sequence that is known of it")
 
 // noChannelRow refuses the rows of one channel; other channels go on.
 func noChannelRow(c *Channel) error {

@@ -11,6 +11,11 @@ var (
 	// another server may be writing. Take the lease again and Recover before writing.
 	ErrFenced = errors.New("the lease of the database is not held by this server")
 
+	// ErrRewound means that the database was set back under the running server, to a backup for instance: a channel has
+	// a lower sequence than this store has seen committed. It is an ErrFenced, too: nothing was written, and nothing will
+	// be before the lease was taken again, and Recover has read what is there now.
+	ErrRewound = fmt.Errorf("%w: the database was set back under the running server", ErrFenced)
+
 	// ErrUnavailable means that the database could not be reached or could not do its work before the context ended.
 	// It is wrapped with the cause. Nothing is known to be stored; see also ErrOutcomeUnknown.
 	ErrUnavailable = errors.New("the database is unavailable")

@@ -2,6 +2,7 @@ package stores
 
 import (
 	"database/sql"
+	"encoding/base64"
 	"fmt"
 	"regexp"
 	"strings"
@@ -75,3 +76,22 @@ var MySQLLookUps = []string{mysqlHead, mysqlEventByID}
 
 // MySQLView is the view events that the indexes of no path need.
 func MySQLView() string { return fmt.Sprintf(mysqlView, "") }
+
+// IsDead says whether the holder of a lease is dead for certain.
+var IsDead = isDead
+
+// LeaseIDOf returns a lease ID of a process that started some ticks after this one, on a host that differs in some bits from ours.
+func LeaseIDOf(host byte, pid uint32, started int64) string {
+	p, _ := self()
+	p.host[0] ^= host
+	p.pid, p.started = pid, uint64(int64(p.started)+started)
+	b := make([]byte, holderBytes)
+	p.put(b)
+	return holderPrefix + base64.RawURLEncoding.EncodeToString(b)
+}
+
+// LimitWAL makes the sizes of SQLite's log at which the store does something about it smaller.
+func LimitWAL(s *Store, limit, warning int64) {
+	wal := &s.dialect.(*sqlite).wal
+	wal.limit, wal.warning, wal.pause = limit, warning, 0
+}

@@ -110,8 +110,8 @@ func (b *batch) expected(items []int, f func(aggregate)) {
 // group gives places to the items of a group, or refuses all of them.
 func (p *plan) group(b *batch, items []int, ask *questions, now int64) error {
 	for _, item := range items {
-		if !p.known(b.s, &b.appends[item]) {
-			p.refuseAll(items, ErrUnknownChannel)
+		if refused := p.enter(b.s, &b.appends[item]); refused != nil {
+			p.refuseAll(items, refused)
 			return nil
 		}
 	}

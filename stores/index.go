@@ -8,6 +8,8 @@ import (
 	"slices"
 	"strings"
 	"time"
+
+	"github.com/nats-eventstore/nats-eventstore/stores/sqlconn"
 )
 
 // indexPrefix begins the names of the indexes that are made for Options.IndexEventData and IndexMetadata, and of no
@@ -161,7 +163,7 @@ func (s *Store) definitionFailure(err error) failure {
 		err = failed.err
 	}
 	kind := s.classify(err)
-	if kind == failedUnavailable && !lostConnection(err) && s.dialect.refusesDefinition(err) {
+	if kind == failedUnavailable && !sqlconn.Lost(err) && s.dialect.refusesDefinition(err) {
 		return failedRefused
 	}
 	return kind
@@ -171,11 +173,12 @@ func (s *Store) definitionFailure(err error) failure {
 func (s *Store) applyBeside(ctx context.Context, want []jsonIndex) error {
 	o := s.options
 	o.StatementTimeout, o.patient = indexTimeout, true
-	db, _, err := s.dialect.open(o)
+	db, read, err := s.dialect.open(o)
 	if err != nil {
 		return err
 	}
 	defer db.Close()
+	defer read.Close()
 	conn, err := db.Conn(ctx)
 	if err != nil {
 		return err
@@ -186,10 +189,15 @@ func (s *Store) applyBeside(ctx context.Context, want []jsonIndex) error {
 		return fmt.Errorf("read the indexes: %w", err)
 	}
 	return s.applyChanges(ctx, changes, func(change indexChange) error {
+		// The statement is a transaction of its own, or of several, in which nobody can prove the lease. So that is proved
+		// before and after: who lost it in between does nothing more.
 		if err := s.RenewLease(ctx); err != nil {
 			return err
 		}
 		_, err := conn.ExecContext(ctx, change.text)
+		if lost := s.RenewLease(ctx); lost != nil {
+			return lost
+		}
 		if err != nil && change.undo != "" {
 			_, _ = conn.ExecContext(ctx, change.undo) // what it leaves, the next plan finds
 		}

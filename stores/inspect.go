@@ -116,7 +116,8 @@ func (i *Inspection) channels(ctx context.Context) error {
 	})
 }
 
-// Lease returns who holds the lease of the database. The zero Lease says that nobody does.
+// Lease returns who holds the lease of the database. The zero Lease says that nobody does, or nobody who lives: see
+// Store.TryLease.
 func (i *Inspection) Lease(ctx context.Context) (Lease, error) {
 	if !i.lease {
 		return Lease{}, nil
@@ -131,7 +132,21 @@ func (i *Inspection) Lease(ctx context.Context) (Lease, error) {
 	if err != nil {
 		return Lease{}, unavailable(ctx, fmt.Errorf("read lease: %w", err))
 	}
+	if isDead(lease.Holder) || i.unlocked(lease.Holder) {
+		return Lease{}, nil
+	}
 	return lease, nil
+}
+
+// unlocked says whether a holder would lock the database if it lived, and does not.
+func (i *Inspection) unlocked(id string) bool {
+	_, locks := holder(id)
+	l, ok := i.dialect.(locker)
+	if !locks || !ok || l.lock() != nil {
+		return false
+	}
+	l.unlock()
+	return true
 }
 
 // Events says what Store.Backfill would find: it calls each with the sequence of every message of the channel that has no

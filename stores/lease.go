@@ -1,6 +1,7 @@
 package stores
 
 import (
+	"cmp"
 	"context"
 	"database/sql"
 	"errors"
@@ -25,14 +26,16 @@ type lease struct {
 	epoch uint64
 }
 
-// TryLease takes the lease for id if it is free, that is released, or id's already. held says whether it is ours then.
+// TryLease takes the lease for id if it is free, that is released, or id's already, or if its holder is dead for certain: a
+// process of this host that has ended, or one that would have the lock of the file on SQLite. held says whether it is ours then.
 //
 // If another holds it, now is what TryLease saw. A server that sees the same Lease for longer than a living holder
 // would let pass without a write (each commit and RenewLease advances Tick), passes it as seen: the lease is taken over
 // if it still is exactly that. With the zero Lease nothing is taken over.
 //
-// id must be unique to the running server, not to its configuration, and 1 to 30 bytes long. The error is
-// ErrUnavailable; call it again.
+// id must be unique to the running server, not to its configuration, and 1 to 30 bytes long; with that of NewLeaseID others
+// can know that its holder is dead. On SQLite nobody has the lease who has not the lock of the file, which a living process
+// keeps however long it stands still. The error is ErrUnavailable; call it again.
 func (s *Store) TryLease(ctx context.Context, id string, seen Lease) (held bool, now Lease, err error) {
 	if id == "" || len(id) > maxLeaseID {
 		return false, Lease{}, fmt.Errorf("lease id %q: its length is not 1 to %d bytes", id, maxLeaseID)
@@ -44,7 +47,12 @@ func (s *Store) TryLease(ctx context.Context, id string, seen Lease) (held bool,
 	if err != nil {
 		return false, Lease{}, err
 	}
-	if now.Holder != "" && now.Holder != id && now != seen {
+	defer s.unlock()
+	free, err := s.isFree(id, now, seen)
+	if err != nil {
+		return false, now, s.readError(ctx, fmt.Errorf("take lease: %w", err))
+	}
+	if !free {
 		return false, now, nil
 	}
 	taken := lease{id: id}
@@ -54,7 +62,7 @@ func (s *Store) TryLease(ctx context.Context, id string, seen Lease) (held bool,
 		if err == nil && changed == 0 {
 			return errTookOver
 		}
-		if err == nil {
+		if err == nil && s.prepared != nil { // else there may be no epoch yet
 			taken.epoch, err = s.endEpoch(ctx, t)
 		}
 		return err
@@ -68,15 +76,46 @@ func (s *Store) TryLease(ctx context.Context, id string, seen Lease) (held bool,
 		return false, now, s.readError(ctx, fmt.Errorf("take lease: %w", err))
 	}
 	s.mu.Lock()
-	s.lease = taken
+	s.lease, s.lost = taken, nil
 	s.mu.Unlock()
+	if l, ok := s.dialect.(locker); ok {
+		_ = l.lock() // again, if it was given up meanwhile with a lease that was lost
+	}
 	return true, Lease{Holder: id, Tick: now.Tick + 1}, nil
+}
+
+// isFree says whether id may take the lease. If the database can be locked it is then, though not only then.
+func (s *Store) isFree(id string, now, seen Lease) (bool, error) {
+	free := now.Holder == "" || now.Holder == id || now == seen || isDead(now.Holder)
+	l, ok := s.dialect.(locker)
+	if !ok {
+		return free, nil
+	}
+	switch err := l.lock(); {
+	case errors.Is(err, errLocked):
+		return false, nil
+	case errors.Is(err, errNoLocks):
+		return free, nil
+	case err != nil:
+		return false, err
+	}
+	_, locks := holder(now.Holder) // if it lived it would have the lock
+	return free || locks, nil
+}
+
+// unlock lets others have the database, unless the lease is held.
+func (s *Store) unlock() {
+	s.mu.RLock()
+	defer s.mu.RUnlock()
+	if l, ok := s.dialect.(locker); ok && (s.lease.id == "" || s.closed.Load()) {
+		l.unlock()
+	}
 }
 
 func (s *Store) readLease(ctx context.Context) (Lease, error) {
 	var lease Lease
 	found := 0
-	err := s.reader.query(ctx, s.text.readLease, func(rows *sql.Rows) error {
+	err := s.own.query(ctx, s.text.readLease, func(rows *sql.Rows) error {
 		var holder sql.NullString
 		if err := rows.Scan(&holder, &lease.Tick); err != nil {
 			return err
@@ -110,6 +149,7 @@ func (s *Store) ReleaseLease(ctx context.Context) error {
 	if id == "" {
 		return nil
 	}
+	defer s.unlock()
 	if s.closed.Load() {
 		return ErrClosed
 	}
@@ -153,17 +193,26 @@ func (s *Store) held() (lease, error) {
 	s.mu.RLock()
 	defer s.mu.RUnlock()
 	if s.lease.id == "" {
-		return lease{}, ErrFenced
+		return lease{}, cmp.Or(s.lost, ErrFenced)
 	}
 	return s.lease, nil
 }
 
 func (s *Store) dropLease(id string) {
 	s.mu.Lock()
-	defer s.mu.Unlock()
 	if s.lease.id == id {
 		s.lease = lease{}
 	}
+	s.mu.Unlock()
+	s.unlock()
+}
+
+// loseLease gives up a lease that is worth nothing: what is asked for later has the error why.
+func (s *Store) loseLease(why error) {
+	s.mu.Lock()
+	s.lease, s.lost = lease{}, why
+	s.mu.Unlock()
+	s.unlock()
 }
 
 // endEpoch ends the epoch of the lease in a transaction that holds it, and returns the next, which begins for the database
@@ -177,6 +226,23 @@ func (s *Store) endEpoch(ctx context.Context, t *transaction) (next uint64, err 
 	}
 	err = t.query(ctx, "SELECT epoch FROM StoreLock", func(rows *sql.Rows) error { return rows.Scan(&next) })
 	return next, err
+}
+
+// nextEpoch begins an epoch of the lease that is held.
+func (s *Store) nextEpoch(ctx context.Context) error {
+	lease, err := s.held()
+	if err != nil {
+		return err
+	}
+	var epoch uint64
+	err = s.write(ctx, func(t *transaction) (err error) {
+		epoch, err = s.endEpoch(ctx, t)
+		return err
+	})
+	if err == nil {
+		s.beginEpoch(lease, epoch)
+	}
+	return err
 }
 
 // beginEpoch is for the lease that was held before, unless it was lost since.

@@ -35,7 +35,7 @@ func (s *Store) Read(ctx context.Context, c *Channel, from, to uint64, maxMsgs, 
 	err := s.reader.query(ctx, s.text.read, func(rows *sql.Rows) error {
 		sequence = 0
 		err := rows.Scan(&sequence, &timestamp, &data)
-		if err != nil && !isWrongType(err) {
+		if err != nil && !isWrongType(rows, err) {
 			return err
 		}
 		size += len(data)

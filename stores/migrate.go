@@ -3,8 +3,10 @@ package stores
 import (
 	"context"
 	dbsql "database/sql"
+	"errors"
 	"fmt"
 	"log/slog"
+	"sync"
 	"time"
 
 	"github.com/pressly/goose/v3"
@@ -14,31 +16,136 @@ import (
 	"github.com/nats-eventstore/nats-eventstore/sql"
 )
 
-// migrate brings the schema to the version of this program, or says why it does not.
-func migrate(ctx context.Context, d dialect, db *dbsql.DB, o Options) error {
+// schemaVersions returns the version of the schema, and that of this program, which is the same or higher. With
+// Options.NoMigrate it is the same.
+func schemaVersions(ctx context.Context, d dialect, db *dbsql.DB, o Options) (version, needed int64, err error) {
 	files, err := sql.Files(o.Driver)
 	if err != nil {
-		return err
+		return 0, 0, err
 	}
-	needed := files[len(files)-1].Version
-	version, err := d.version(ctx, db)
-	if err != nil {
-		return fmt.Errorf("read schema version: %w", err)
-	}
+	needed = files[len(files)-1].Version
+	version, err = d.version(ctx, db)
 	switch {
-	case version == needed:
-		return nil
+	case err != nil:
+		return 0, 0, fmt.Errorf("read schema version: %w", err)
 	case version > needed:
-		return fmt.Errorf("%w: it is at version %d, this server knows %d", ErrTooNew, version, needed)
-	case o.NoMigrate:
+		return 0, 0, fmt.Errorf("%w: it is at version %d, this server knows %d", ErrTooNew, version, needed)
+	case version < needed && o.NoMigrate:
 		behind := &SchemaError{Version: version, Needed: needed}
 		for _, file := range files {
 			if file.Version > version {
 				behind.Files = append(behind.Files, file.Path)
 			}
 		}
-		return behind
+		return 0, 0, behind
 	}
+	return version, needed, nil
+}
+
+// migrateNew makes the schema of a database that has no lease yet, so that no server can be on it. Another one is migrated by
+// who holds its lease.
+func (s *Store) migrateNew(ctx context.Context) error {
+	version, needed, err := schemaVersions(ctx, s.dialect, s.writer, s.options)
+	if err != nil {
+		return err
+	}
+	if version < needed {
+		leased, err := s.hasLease(ctx)
+		if err != nil {
+			return err
+		}
+		if leased {
+			s.log.Info("the schema of the database is older, and is migrated once this server has the lease", "version", version, "needed", needed)
+			return nil
+		}
+		if err := migrate(ctx, s.dialect, s.writer, s.options, version, needed); err != nil {
+			return err
+		}
+	}
+	return s.prepareAll(ctx)
+}
+
+// hasLease says whether there is a row of StoreLock.
+func (s *Store) hasLease(ctx context.Context) (bool, error) {
+	table, err := s.dialect.hasTable(ctx, s.own, "StoreLock")
+	if err != nil || !table {
+		return false, err
+	}
+	found := false
+	err = s.own.query(ctx, s.text.readLease, func(*dbsql.Rows) error {
+		found = true
+		return nil
+	})
+	return found, err
+}
+
+// migrateHeld brings the schema to the version of this program. The lease is held, and kept while that takes.
+func (s *Store) migrateHeld(ctx context.Context) error {
+	version, needed, err := schemaVersions(ctx, s.dialect, s.writer, s.options)
+	if err != nil {
+		return err
+	}
+	if version == needed && s.prepared != nil {
+		return nil
+	}
+	if version < needed {
+		if err := s.whileRenewing(ctx, func(ctx context.Context) error {
+			return migrate(ctx, s.dialect, s.writer, s.options, version, needed)
+		}); err != nil {
+			return err
+		}
+	}
+	if s.prepared == nil {
+		if err := s.prepareAll(ctx); err != nil {
+			return err
+		}
+	}
+	return s.nextEpoch(ctx)
+}
+
+// migrationError tells a database that is unavailable from one that refuses what a migration wants.
+func (s *Store) migrationError(ctx context.Context, err error) error {
+	var behind *SchemaError
+	if isOurs(err) || errors.Is(err, ErrTooNew) || errors.As(err, &behind) || s.definitionFailure(err) != failedUnavailable {
+		return fmt.Errorf("recover: %w", oneLine(err))
+	}
+	return s.readError(ctx, fmt.Errorf("recover: %w", err))
+}
+
+// renewal is how often the lease is renewed while a migration runs.
+const renewal = time.Second
+
+// whileRenewing renews the lease until work is done, which ends when the lease is lost.
+func (s *Store) whileRenewing(ctx context.Context, work func(context.Context) error) error {
+	working, stop := context.WithCancelCause(ctx)
+	defer stop(nil)
+	var renewing sync.WaitGroup
+	renewing.Go(func() {
+		tick := time.NewTicker(renewal)
+		defer tick.Stop()
+		for {
+			select {
+			case <-working.Done():
+				return
+			case <-tick.C:
+			}
+			if err := s.RenewLease(working); errors.Is(err, ErrFenced) {
+				stop(err)
+				return
+			}
+		}
+	})
+	err := work(working)
+	if cause := context.Cause(working); errors.Is(cause, ErrFenced) {
+		err = cause
+	}
+	stop(nil)
+	renewing.Wait()
+	return err
+}
+
+// migrate brings the schema from a version to that of this program.
+func migrate(ctx context.Context, d dialect, db *dbsql.DB, o Options, version, needed int64) error {
 	o.Logger.Info("migrating the database", "from", version, "to", needed)
 	start := time.Now()
 	if err := runMigrations(ctx, d, db, o); err != nil {
@@ -52,11 +159,13 @@ func runMigrations(ctx context.Context, d dialect, db *dbsql.DB, o Options) erro
 	if o.Driver != "sqlite" {
 		// Building an index on an old table takes as long as it takes.
 		o.StatementTimeout, o.patient = 7*24*time.Hour, true
-		own, _, err := d.open(o)
+		o.MaxOpenConns = migrationConns
+		own, read, err := d.open(o)
 		if err != nil {
 			return err
 		}
 		defer own.Close()
+		defer read.Close()
 		db = own
 	}
 	dir, err := sql.Dir(o.Driver)
@@ -93,6 +202,9 @@ func runMigrations(ctx context.Context, d dialect, db *dbsql.DB, o Options) erro
 		}
 	}
 }
+
+// migrationConns makes the writer's connections enough for the work of a migration, and for its lock.
+const migrationConns = 12
 
 // migratePause is the time that others have for their work between two attempts of a migration to lock their tables.
 const migratePause = 3 * time.Second

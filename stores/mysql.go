@@ -6,12 +6,12 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"math"
-	"net"
+	"slices"
 	"strings"
-	"time"
 
 	mysqldriver "github.com/go-sql-driver/mysql"
+
+	"github.com/nats-eventstore/nats-eventstore/stores/sqlconn"
 )
 
 // mysql is MySQL from 8.0.17 on, or MariaDB. Statements for many rows repeat a placeholder; the driver puts the values
@@ -27,68 +27,18 @@ var (
 	_ batchWriter = (*mysql)(nil)
 )
 
-// mysqlIdle is after how long the server ends an idle session; ours are closed before. A migration's is idle for as
-// long as it waits for another server's.
-const mysqlIdle = time.Minute
-
-func (m *mysql) open(o Options) (write, read *sql.DB, err error) {
-	db, err := m.pool(o, false)
-	return db, db, err
+func (*mysql) open(o Options) (write, read *sql.DB, err error) {
+	if write, err = sqlconn.MySQL(o.pool(), o.writes()-1, false); err != nil { // and the one for batches
+		return nil, nil, err
+	}
+	read, err = sqlconn.MySQL(o.pool(), o.reads(), false)
+	return write, read, err
 }
 
 // openBatches returns a pool of its own: only there, where the only texts with several statements are writeBatch's, may
 // a text have several.
-func (m *mysql) openBatches(o Options, _ *sql.DB) (*sql.DB, error) { return m.pool(o, true) }
-
-func (*mysql) pool(o Options, multiStatements bool) (*sql.DB, error) {
-	cfg, err := mysqldriver.ParseDSN(o.Source)
-	if err != nil {
-		if strings.HasPrefix(err.Error(), "invalid") {
-			return nil, fmt.Errorf("invalid source: %w", err)
-		}
-		// Other errors repeat what stands where the network should, which can be the password.
-		return nil, errors.New("invalid source: it is not user:password@tcp(host:port)/database")
-	}
-	if cfg.DBName == "" {
-		return nil, errors.New("invalid source: it names no database")
-	}
-	cfg.InterpolateParams = true // safe: the connection is utf8mb4, and the driver heeds NO_BACKSLASH_ESCAPES
-	cfg.Collation = ""
-	cfg.MultiStatements = multiStatements
-	cfg.ClientFoundRows = false
-	cfg.ParseTime = true // for the lock of the migrations
-	cfg.MaxAllowedPacket = 0
-	cfg.Logger = &mysqldriver.NopLogger{}
-	cfg.RejectReadOnly = true // a server that became read-only is left, not asked again
-	if err := cfg.Apply(mysqldriver.Charset("utf8mb4", "")); err != nil {
-		return nil, fmt.Errorf("invalid source: %w", err)
-	}
-	if cfg.Timeout <= 0 {
-		cfg.Timeout = defaultConnectTimeout
-	}
-	if cfg.ReadTimeout <= 0 || o.patient {
-		cfg.ReadTimeout = o.StatementTimeout + networkGrace
-	}
-	if cfg.WriteTimeout <= 0 || o.patient {
-		cfg.WriteTimeout = o.StatementTimeout + networkGrace
-	}
-	cfg.DialFunc = func(ctx context.Context, network, address string) (net.Conn, error) {
-		return dialLine(ctx, network, address, cfg.ReadTimeout, cfg.WriteTimeout)
-	}
-	nodes, err := mysqlHosts(cfg, []string{"DO 0", fmt.Sprintf( // a Galera node that is no part of the cluster refuses the first, and would take the second
-		// Strict: a value that does not fit is an error, never cut off. The wait for a lock ends before the client's.
-		// The lock that a vanished client has on the lease row ends soon, also if its statement failed there, so that the
-		// transaction has written nothing; MySQL knows no limit for transactions only.
-		"SET SESSION sql_mode = 'STRICT_TRANS_TABLES,NO_ENGINE_SUBSTITUTION', SESSION innodb_lock_wait_timeout = %d, SESSION wait_timeout = %d /*M! , SESSION idle_transaction_timeout = %d */",
-		max(1, int(math.Floor(min(o.StatementTimeout.Seconds(), 1<<20)))), int(mysqlIdle.Seconds()), int(idleInTransaction.Seconds()))},
-		// On Galera, a node that is asked has applied what others have committed. Servers built without it lack the setting.
-		[]string{"SET SESSION wsrep_sync_wait = 1"})
-	if err != nil {
-		return nil, fmt.Errorf("invalid source: %w", err)
-	}
-	db := o.openDB(nodes)
-	db.SetConnMaxIdleTime(mysqlIdle / 2)
-	return db, nil
+func (*mysql) openBatches(o Options, _ *sql.DB) (*sql.DB, error) {
+	return sqlconn.MySQL(o.pool(), 1, true)
 }
 
 func (m *mysql) check(ctx context.Context, db *sql.DB, log *slog.Logger) error {
@@ -156,26 +106,40 @@ func (*mysql) elsewhere(err error) bool {
 	return errors.As(err, &e) && e.Number == 1047
 }
 
+// snapshot: that of the first read (InnoDB).
+func (*mysql) snapshot() *sql.TxOptions {
+	return &sql.TxOptions{Isolation: sql.LevelRepeatableRead, ReadOnly: true}
+}
+
 func (*mysql) statements() *statements { return &mysqlStatements }
 
 const (
 	mysqlInsertMessages    = "INSERT INTO Messages (id, seq, timestamp, size, data, event_id, aggregate_type, aggregate_id, event_version, event_type, event_data, metadata) VALUES "
 	mysqlInsertMessagesRow = "(?,?,?,?,?,?,?,?,?,?,?,?)"
 
-	mysqlAdvanceChannel = "UPDATE Channels SET maxseq = ?, msgs = msgs + ?, bytes = bytes + ? WHERE id = ?"
+	mysqlAdvanceChannel = "UPDATE Channels SET maxseq = ?, msgs = msgs + ?, bytes = bytes + ? WHERE id = ? AND maxseq = ?"
 	// The name is that of no row: rows are there, and MySQL has no other way to change many in their own ways.
 	mysqlAdvanceChannels    = "INSERT INTO Channels (id, name, maxseq, msgs, bytes) VALUES "
 	mysqlAdvanceChannelsRow = "(?,'',?,?,?)"
 	mysqlAdvanceChannelsEnd = " ON DUPLICATE KEY UPDATE maxseq = VALUES(maxseq), msgs = msgs + VALUES(msgs), bytes = bytes + VALUES(bytes)"
 
+	// What the statement before would overwrite; nobody changes it in between.
+	mysqlLockChannels    = "SELECT id, maxseq FROM Channels WHERE id IN ("
+	mysqlLockChannelsEnd = ") FOR UPDATE"
+
 	// A batch in one text: mysqlBatchBegin, mysqlInsertMessages with its rows, mysqlBatchAdvance for each channel,
 	// mysqlBatchCommit. The server stops at the first statement that fails. So that one does, a column is given a value that
 	// it does not take: that of the lease row unless it is ours, in its epoch, and each channel has a row, which no update
-	// would miss; that of a channel if there is no such lease row.
+	// would miss; that of a channel if there is no such lease row, or if the channel is not where it was.
 	mysqlBatchBegin    = "START TRANSACTION; UPDATE StoreLock SET tick = IF(id = ? AND epoch = ? AND (SELECT COUNT(*) FROM Channels WHERE id IN ("
 	mysqlBatchChannels = ")) = ?, tick + 1, -1); "
-	mysqlBatchAdvance  = "; UPDATE Channels SET maxseq = IF((SELECT COUNT(*) FROM StoreLock WHERE id = ?) = 1, ?, -1), msgs = msgs + ?, bytes = bytes + ? WHERE id = ?"
+	mysqlBatchAdvance  = "; UPDATE Channels SET maxseq = IF((SELECT COUNT(*) FROM StoreLock WHERE id = ?) = 1 AND maxseq = ?, ?, -1), msgs = msgs + ?, bytes = bytes + ? WHERE id = ?"
 	mysqlBatchCommit   = "; COMMIT"
+
+	mysqlChannelIDs        = "SELECT id, name FROM Channels WHERE deleted = FALSE AND name IN ("
+	mysqlChannelIDsEnd     = ") ORDER BY id"
+	mysqlInsertChannels    = "INSERT INTO Channels (id, name) VALUES "
+	mysqlInsertChannelsRow = "(?,?)"
 
 	mysqlSaveProgress    = "INSERT INTO SubsPending (subid, `row`, seq, lastsent, pending, acks) VALUES "
 	mysqlSaveProgressRow = "(?,0,0,?,?,NULL)"
@@ -189,59 +153,12 @@ const (
 )
 
 var mysqlStatements = statements{
-	readLease:    "SELECT id, tick FROM StoreLock",
-	takeLease:    "UPDATE StoreLock SET id = ?, tick = tick + 1 WHERE id = ? AND tick = ?",
-	renewLease:   "UPDATE StoreLock SET tick = tick + 1 WHERE id = ?",
-	releaseLease: "UPDATE StoreLock SET id = '', tick = tick + 1 WHERE id = ?",
+	sharedStatements: newSharedStatements(asWritten),
 
-	serverInfo:    "SELECT id, proto, version FROM ServerInfo WHERE uniquerow = 1",
-	putServerInfo: "INSERT INTO ServerInfo (uniquerow, id, proto, version) VALUES (1, ?, ?, ?) ON DUPLICATE KEY UPDATE id = VALUES(id), proto = VALUES(proto), version = VALUES(version)",
-
-	clients:      "SELECT id, hbinbox, proto FROM Clients ORDER BY id",
-	putClient:    "INSERT INTO Clients (id, hbinbox, proto) VALUES (?, ?, ?) ON DUPLICATE KEY UPDATE hbinbox = VALUES(hbinbox), proto = VALUES(proto)",
-	deleteClient: "DELETE FROM Clients WHERE id = ?",
-
-	relay:    "SELECT position FROM Relays WHERE stream = ?",
-	putRelay: "INSERT INTO Relays (stream, position) VALUES (?, ?) ON DUPLICATE KEY UPDATE position = VALUES(position)",
-
-	maxChannelID:  "SELECT COALESCE(MAX(id), 0) FROM Channels",
-	channels:      "SELECT c.id, c.name, c.maxseq, c.msgs, c.bytes, (SELECT seq FROM Messages WHERE id = c.id ORDER BY seq LIMIT 1), (SELECT seq FROM Messages WHERE id = c.id ORDER BY seq DESC LIMIT 1), (SELECT timestamp FROM Messages WHERE id = c.id ORDER BY seq DESC LIMIT 1) FROM Channels AS c WHERE c.deleted = FALSE ORDER BY c.id",
-	channel:       "SELECT c.id, c.maxseq, c.msgs, c.bytes, (SELECT seq FROM Messages WHERE id = c.id ORDER BY seq LIMIT 1), (SELECT seq FROM Messages WHERE id = c.id ORDER BY seq DESC LIMIT 1), (SELECT timestamp FROM Messages WHERE id = c.id ORDER BY seq DESC LIMIT 1) FROM Channels AS c WHERE c.id = ?",
-	channelName:   "SELECT name FROM Channels WHERE id = ?",
-	insertChannel: "INSERT INTO Channels (id, name) VALUES (?, ?)",
-
-	maxSubscriptionID:  "SELECT COALESCE(MAX(subid), 0) FROM (SELECT MAX(subid) AS subid FROM Subscriptions UNION ALL SELECT MAX(subid) AS subid FROM SubsPending UNION ALL SELECT MAX(consumer) AS subid FROM Consumers) AS ids",
-	subscriptions:      "SELECT id, subid, lastsent, proto FROM Subscriptions WHERE deleted = FALSE ORDER BY subid",
-	putSubscription:    "INSERT INTO Subscriptions (id, subid, proto) VALUES (?, ?, ?) ON DUPLICATE KEY UPDATE proto = VALUES(proto)",
-	deleteSubscription: "DELETE FROM Subscriptions WHERE id = ? AND subid = ?",
-	pendings:           "SELECT subid, `row`, seq, lastsent, pending, acks FROM SubsPending",
-	deletePending:      "DELETE FROM SubsPending WHERE subid = ?",
-	deleteOldPending:   "DELETE FROM SubsPending WHERE subid = ? AND `row` <> 0",
-
-	consumers:                "SELECT consumer, id, lastsent, members FROM Consumers ORDER BY consumer",
-	consumersPending:         "SELECT consumer, part, pending FROM ConsumersPending ORDER BY consumer, part",
-	deleteConsumer:           "DELETE FROM Consumers WHERE consumer = ?",
-	deleteConsumerPending:    "DELETE FROM ConsumersPending WHERE consumer = ?",
-	deleteConsumersOf:        "DELETE FROM Consumers WHERE id = ?",
-	deleteConsumersPendingOf: "DELETE FROM ConsumersPending WHERE consumer IN (SELECT consumer FROM Consumers WHERE id = ?)",
-
-	read:     "SELECT seq, timestamp, data FROM Messages WHERE id = ? AND seq >= ? AND seq <= ? ORDER BY seq LIMIT ?",
-	timeFrom: "SELECT seq, timestamp FROM Messages WHERE id = ? AND seq >= ? ORDER BY seq LIMIT 1",
-
-	aggregateForward:  "SELECT seq, timestamp, data, event_version FROM Messages WHERE aggregate_id = ? AND aggregate_type = ? AND id = ? AND event_version >= ? ORDER BY event_version LIMIT ?",
-	aggregateBackward: "SELECT seq, timestamp, data, event_version FROM Messages WHERE aggregate_id = ? AND aggregate_type = ? AND id = ? AND event_version <= ? ORDER BY event_version DESC LIMIT ?",
-	aggregatesWithID:  "SELECT DISTINCT id, aggregate_type FROM Messages WHERE aggregate_id = ? ORDER BY id, aggregate_type",
-	eventsWithID:      "SELECT id, seq, timestamp, data FROM Messages WHERE event_id = ? ORDER BY id",
-
-	hasEvents:        "SELECT 1 FROM Messages WHERE id = ? AND event_type IS NOT NULL LIMIT 1",
-	countUpTo:        "SELECT COUNT(*), COALESCE(SUM(size), 0) FROM Messages WHERE id = ? AND seq <= ?",
-	deleteUpTo:       "DELETE FROM Messages WHERE id = ? AND seq <= ?",
-	reduceChannel:    "UPDATE Channels SET msgs = msgs - ?, bytes = bytes - ? WHERE id = ?",
-	deletedChannels:  "SELECT id FROM Channels WHERE deleted = TRUE ORDER BY id",
-	markDeleted:      "UPDATE Channels SET deleted = TRUE WHERE id = ?",
-	deletePendingsOf: "DELETE FROM SubsPending WHERE subid IN (SELECT subid FROM Subscriptions WHERE id = ?)",
-	deleteSubsOf:     "DELETE FROM Subscriptions WHERE id = ?",
-	deleteChannel:    "DELETE FROM Channels WHERE id = ?",
+	putServerInfo:   "INSERT INTO ServerInfo (uniquerow, id, proto, version) VALUES (1, ?, ?, ?) ON DUPLICATE KEY UPDATE id = VALUES(id), proto = VALUES(proto), version = VALUES(version)",
+	putClient:       "INSERT INTO Clients (id, hbinbox, proto) VALUES (?, ?, ?) ON DUPLICATE KEY UPDATE hbinbox = VALUES(hbinbox), proto = VALUES(proto)",
+	putRelay:        "INSERT INTO Relays (stream, position) VALUES (?, ?) ON DUPLICATE KEY UPDATE position = VALUES(position)",
+	putSubscription: "INSERT INTO Subscriptions (id, subid, proto) VALUES (?, ?, ?) ON DUPLICATE KEY UPDATE proto = VALUES(proto)",
 
 	more: []string{mysqlAdvanceChannel, mysqlInsertChunk},
 }
@@ -274,7 +191,7 @@ func (m *mysql) writeBatch(ctx context.Context, to *single, lease lease, rows []
 	if len(rows) >= mysqlTextRows || len(advances) > mysqlKeys || size+512*(1+len(advances)) > m.packet {
 		return errLongWay
 	}
-	args := append(make([]any, 0, 3+12*len(rows)+6*len(advances)), lease.id, lease.epoch)
+	args := append(make([]any, 0, 3+12*len(rows)+7*len(advances)), lease.id, lease.epoch)
 	for _, a := range advances {
 		args = append(args, a.channel.id)
 	}
@@ -283,7 +200,7 @@ func (m *mysql) writeBatch(ctx context.Context, to *single, lease lease, rows []
 		args = r.columns(args)
 	}
 	for _, a := range advances {
-		args = append(args, lease.id, a.last, a.msgs, a.bytes, a.channel.id)
+		args = append(args, lease.id, a.before, a.last, a.msgs, a.bytes, a.channel.id)
 	}
 	text := mysqlBatchBegin + repeat("?", ",", len(advances)) + mysqlBatchChannels + mysqlInsertMessages + repeat(mysqlInsertMessagesRow, ",", len(rows)) + repeat(mysqlBatchAdvance, "", len(advances)) + mysqlBatchCommit
 	err := to.exec(ctx, text, args...)
@@ -291,7 +208,7 @@ func (m *mysql) writeBatch(ctx context.Context, to *single, lease lease, rows []
 	// Since max_allowed_packet was lowered, the driver may prepare the text, and several statements can not be (1064).
 	// A value out of range (1264) may be that of the lease or of a channel's row: the long way finds out.
 	unclear := errors.As(err, &e) && (e.Number == 1064 || e.Number == 1264)
-	if err == nil || lostConnection(err) || m.classify(err) == failedUnavailable && !unclear {
+	if err == nil || sqlconn.Lost(err) || m.classify(err) == failedUnavailable && !unclear {
 		return err
 	}
 	if err := to.exec(ctx, "ROLLBACK"); err != nil {
@@ -346,14 +263,17 @@ func (m *mysql) insertMessages(ctx context.Context, tx *transaction, rows []*row
 func (*mysql) advanceChannels(ctx context.Context, tx *transaction, advances []*advance) error {
 	if len(advances) == 1 {
 		a := advances[0]
-		changed, err := tx.exec(ctx, mysqlAdvanceChannel, a.last, a.msgs, a.bytes, a.channel.id)
+		changed, err := tx.exec(ctx, mysqlAdvanceChannel, a.last, a.msgs, a.bytes, a.channel.id, a.before)
 		if err == nil && changed != 1 {
-			err = noChannelRow(a.channel)
+			err = errNotAdvanced
 		}
 		return err
 	}
 	for len(advances) > 0 {
 		n := min(len(advances), mysqlRows)
+		if err := mysqlCheckChannels(ctx, tx, advances[:n]); err != nil {
+			return err
+		}
 		args := make([]any, 0, 4*n)
 		for _, a := range advances[:n] {
 			args = append(args, a.channel.id, a.last, a.msgs, a.bytes)
@@ -363,9 +283,58 @@ func (*mysql) advanceChannels(ctx context.Context, tx *transaction, advances []*
 			return err
 		}
 		if changed != int64(2*n) { // a row changed counts for two, one inserted for one
-			return noChannelRow(advances[0].channel)
+			return errNotAdvanced
 		}
 		advances = advances[n:]
+	}
+	return nil
+}
+
+// mysqlCheckChannels locks the rows of channels, and compares them with what memory knows.
+func mysqlCheckChannels(ctx context.Context, tx *transaction, advances []*advance) error {
+	known := make(map[int64]uint64, len(advances))
+	ids := make([]any, len(advances))
+	for i, a := range advances {
+		ids[i], known[a.channel.id] = a.channel.id, a.before
+	}
+	same := 0
+	err := tx.query(ctx, mysqlLockChannels+repeat("?", ",", len(ids))+mysqlLockChannelsEnd, func(rows *sql.Rows) error {
+		var id int64
+		var maxseq number
+		err := rows.Scan(&id, &maxseq)
+		if !maxseq.wrong && maxseq.n == known[id] {
+			same++
+		}
+		return err
+	}, ids...)
+	if err == nil && same != len(advances) {
+		err = errNotAdvanced
+	}
+	return err
+}
+
+func (*mysql) channelIDs(ctx context.Context, q querier, names []string, found func(int64, string)) error {
+	for part := range slices.Chunk(names, mysqlKeys) {
+		args := make([]any, len(part))
+		for i, name := range part {
+			args[i] = name
+		}
+		if err := q.query(ctx, mysqlChannelIDs+repeat("?", ",", len(part))+mysqlChannelIDsEnd, scanChannelID(found), args...); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (*mysql) insertChannels(ctx context.Context, tx *transaction, channels []*Channel) error {
+	for part := range slices.Chunk(channels, mysqlKeys) {
+		args := make([]any, 0, 2*len(part))
+		for _, c := range part {
+			args = append(args, c.id, c.name)
+		}
+		if _, err := tx.exec(ctx, mysqlInsertChannels+repeat(mysqlInsertChannelsRow, ",", len(part)), args...); err != nil {
+			return err
+		}
 	}
 	return nil
 }

@@ -50,6 +50,7 @@ type plan struct {
 	heads     map[aggregate]uint64 // as they will be
 	versions  map[versionKey]bool  // that rows take, where versions need only be unique
 	ids       map[eventKey]*row
+	late      *row // given the time of the message before it, which the clock is far behind of
 }
 
 // settled is an item whose result does not depend on the transaction.
@@ -126,13 +127,33 @@ func (b *batch) simulate(items []int) (*plan, *questions, error) {
 		}
 		items = items[n:]
 	}
+	if p.late != nil {
+		b.s.warnOfClock(p.late, now)
+	}
 	return p, ask, nil
+}
+
+const (
+	// clockTolerance is how far the clock may be behind the last message of a channel without a warning.
+	clockTolerance = time.Minute
+	// clockInterval is the least time between two such warnings.
+	clockInterval = time.Hour
+)
+
+// warnOfClock says that the messages of a channel have all the same time until the clock comes to it.
+func (s *Store) warnOfClock(r *row, now int64) {
+	if !s.clockWarned.IsZero() && time.Since(s.clockWarned) < clockInterval {
+		return
+	}
+	s.clockWarned = time.Now()
+	s.log.Warn("the clock is behind the last message of a channel: the messages that follow have the time of that one until the clock comes to it",
+		"channel", r.channel.name, "clock", time.Unix(0, now).UTC(), "last_message", time.Unix(0, r.timestamp).UTC())
 }
 
 // single gives a place to an item of no group, or refuses it.
 func (p *plan) single(b *batch, item int, ask *questions, now int64) error {
-	if !p.known(b.s, &b.appends[item]) {
-		p.refuse(item, ErrUnknownChannel)
+	if refused := p.enter(b.s, &b.appends[item]); refused != nil {
+		p.refuse(item, refused)
 		return nil
 	}
 	if p.again(b, item) {
@@ -206,6 +227,9 @@ func (p *plan) place(r *row, reply string, now int64) error {
 	adv := p.byChannel[r.channel]
 	r.sequence = adv.last + 1
 	r.timestamp = max(now, adv.time) // a clock that is set back does not turn time back
+	if r.timestamp-now > int64(clockTolerance) && p.late == nil {
+		p.late = r
+	}
 	var err error
 	r.data, err = (&pb.MsgProto{
 		Sequence: r.sequence, Subject: r.channel.name, Reply: reply, Data: r.payload, Timestamp: r.timestamp,
@@ -224,17 +248,17 @@ func (p *plan) place(r *row, reply string, now int64) error {
 	return nil
 }
 
-// known says whether the channels of a message and of its copies are the store's, and makes their running state.
-func (p *plan) known(s *Store, a *Append) bool {
-	if p.advance(s, a.Channel) == nil {
-		return false
+// enter makes the running state of the channels of a message and of its copies, or says why one of them takes none.
+func (p *plan) enter(s *Store, a *Append) error {
+	if err := p.advance(s, a.Channel); err != nil {
+		return err
 	}
 	for _, c := range a.Copies {
-		if p.advance(s, c.Channel) == nil {
-			return false
+		if err := p.advance(s, c.Channel); err != nil {
+			return err
 		}
 	}
-	return true
+	return nil
 }
 
 // items returns the items that have rows, in order.
@@ -248,18 +272,19 @@ func (p *plan) items() []int {
 	return items
 }
 
-// advance returns the running state of a channel, nil if it is none of the store's.
-func (p *plan) advance(s *Store, c *Channel) *advance {
-	if adv := p.byChannel[c]; adv != nil {
-		return adv
-	}
-	if !s.isKnown(c) {
+// advance makes the running state of a channel. The error says that it is not one of the store's, or is out of service.
+func (p *plan) advance(s *Store, c *Channel) error {
+	if p.byChannel[c] != nil {
 		return nil
 	}
-	info := c.Info()
-	adv := &advance{channel: c, last: info.Last, time: info.LastTime}
-	p.byChannel[c] = adv
-	return adv
+	if !s.isKnown(c) {
+		return ErrUnknownChannel
+	}
+	if damaged := c.state().damaged; damaged != nil {
+		return damaged
+	}
+	p.byChannel[c] = newAdvance(c)
+	return nil
 }
 
 // again settles an event that is in this batch or, as far as is known, in the database already.
@@ -343,7 +368,7 @@ func (b *batch) fillHeads(ctx context.Context, items []int) error {
 func (b *batch) readHeads(ctx context.Context, keys []aggregate) error {
 	heads := make([]uint64, len(keys)) // 0: a new aggregate
 	err := b.s.persist(ctx, func() error {
-		return b.s.dialect.heads(ctx, b.s.reader, keys, func(i int, version uint64) { heads[i] = version })
+		return b.s.dialect.heads(ctx, b.s.own, keys, func(i int, version uint64) { heads[i] = version })
 	})
 	if err != nil {
 		for _, key := range keys {
@@ -362,7 +387,7 @@ func (b *batch) readHeads(ctx context.Context, keys []aggregate) error {
 func (b *batch) lookUp(ctx context.Context, ids []eventKey) error {
 	found := make([]*stored, len(ids))
 	err := b.s.persist(ctx, func() error {
-		return b.s.dialect.eventsByID(ctx, b.s.reader, ids, func(i int, sequence uint64, data []byte) {
+		return b.s.dialect.eventsByID(ctx, b.s.own, ids, func(i int, sequence uint64, data []byte) {
 			var m pb.MsgProto
 			if m.Unmarshal(data) != nil {
 				m.Data = nil // somebody else wrote it: no event is the same

@@ -6,11 +6,10 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"net"
-	"strings"
-	"time"
 
 	"github.com/lib/pq"
+
+	"github.com/nats-eventstore/nats-eventstore/stores/sqlconn"
 )
 
 // postgres is PostgreSQL, and what speaks its language. A batch is one INSERT of one row set, which is sent as an array
@@ -23,91 +22,8 @@ var (
 	_ batchWriter = (*postgres)(nil)
 )
 
-const (
-	defaultConnectTimeout = 10 * time.Second
-	// networkGrace is how much longer than a statement may take the client waits for an answer, COMMIT's included.
-	networkGrace = 5 * time.Second
-	// idleInTransaction is after how long the server ends a transaction of a client that has vanished, and with it the
-	// lock on the lease row, so that a standby can take it: as soon as the lease has expired, which no renewal could
-	// prevent behind that lock. Ours are never idle for longer than it takes to send the next statement.
-	idleInTransaction = 3 * time.Second
-)
-
 func (*postgres) open(o Options) (write, read *sql.DB, err error) {
-	cfg, err := pq.NewConfig(o.Source)
-	if err != nil {
-		// The text of an error about a source that can not be read repeats parts of it, such as a password with a
-		// character that should have been escaped.
-		if text := err.Error(); strings.HasPrefix(text, "pq: ") && (cfg.Password == "" || !strings.Contains(text, cfg.Password)) {
-			return nil, nil, fmt.Errorf("invalid source: %w", err)
-		}
-		return nil, nil, errors.New("invalid source: it is neither a postgres:// URL nor a list of key=value (are special characters of the password escaped?)")
-	}
-	timeouts := deadlines{read: o.StatementTimeout + networkGrace, write: o.StatementTimeout + networkGrace}
-	for key, value := range cfg.Runtime {
-		var to *time.Duration
-		switch strings.ToLower(key) {
-		case "readtimeout":
-			to = &timeouts.read
-		case "writetimeout":
-			to = &timeouts.write
-		default:
-			continue
-		}
-		if *to, err = time.ParseDuration(value); err != nil || *to < 0 {
-			return nil, nil, fmt.Errorf("invalid source: %s=%s is no duration such as 5s", key, value)
-		}
-		delete(cfg.Runtime, key)
-	}
-	if o.patient {
-		timeouts = deadlines{read: o.StatementTimeout + networkGrace, write: o.StatementTimeout + networkGrace}
-		delete(cfg.Runtime, "statement_timeout")
-	}
-	if cfg.ConnectTimeout <= 0 {
-		cfg.ConnectTimeout = defaultConnectTimeout
-	}
-	if cfg.ApplicationName == "" {
-		cfg.ApplicationName = "nats-streaming-server"
-	}
-	cfg.BinaryParameters = true // bytes go as they are, not as hexadecimal text
-	connector, err := postgresHosts(cfg, timeouts)
-	if err != nil {
-		return nil, nil, err
-	}
-
-	settings := []string{
-		// Acknowledged means committed. Where a standby confirms commits, that is stricter yet, and stays.
-		"set_config('synchronous_commit', CASE WHEN current_setting('synchronous_commit') IN ('off', 'local') THEN 'on' ELSE current_setting('synchronous_commit') END, false)",
-		fmt.Sprintf("set_config('idle_in_transaction_session_timeout', '%d', false)", idleInTransaction.Milliseconds()),
-	}
-	if _, given := cfg.Runtime["statement_timeout"]; !given {
-		settings = append(settings, fmt.Sprintf("set_config('statement_timeout', '%d', false)", o.StatementTimeout.Milliseconds()))
-	}
-	db := o.openDB(&session{Connector: connector, setup: []string{
-		"SELECT " + strings.Join(settings, ", "),
-		// Our statements have one good plan each. Arrays look expensive without their values, so that the server would
-		// plan anew each time, which costs more than to execute. (Setting it where it exists: from version 12 on.)
-		"SELECT set_config('plan_cache_mode', 'force_generic_plan', false) FROM pg_settings WHERE name = 'plan_cache_mode'",
-	}})
-	return db, db, nil
-}
-
-// deadlines is a dialer of connections whose reads and writes end. 0 means that they do not.
-type deadlines struct{ read, write time.Duration }
-
-func (d deadlines) Dial(network, address string) (net.Conn, error) {
-	return d.DialContext(context.Background(), network, address)
-}
-
-func (d deadlines) DialTimeout(network, address string, timeout time.Duration) (net.Conn, error) {
-	ctx, cancel := context.WithTimeout(context.Background(), timeout)
-	defer cancel()
-	return d.DialContext(ctx, network, address)
-}
-
-// DialContext is what the driver calls.
-func (d deadlines) DialContext(ctx context.Context, network, address string) (net.Conn, error) {
-	return dialLine(ctx, network, address, d.read, d.write)
+	return sqlconn.Postgres(o.pool(), o.writes(), o.reads())
 }
 
 func (*postgres) check(ctx context.Context, db *sql.DB, log *slog.Logger) error {
@@ -161,6 +77,10 @@ func (*postgres) elsewhere(err error) bool {
 	return errors.As(err, &e) && e.Code == "25006" // read_only_sql_transaction: a standby, or what became one
 }
 
+func (*postgres) snapshot() *sql.TxOptions {
+	return &sql.TxOptions{Isolation: sql.LevelRepeatableRead, ReadOnly: true}
+}
+
 func (*postgres) statements() *statements { return &postgresStatements }
 
 const (
@@ -170,12 +90,12 @@ FROM unnest($1::integer[], $2::bigint[], $3::bigint[], $4::integer[], $5::bytea[
 AS r (id, seq, timestamp, size, data, event_id, aggregate_type, aggregate_id, event_version, event_type, event_data, metadata)`
 
 	postgresAdvanceChannels = `UPDATE Channels SET maxseq = a.maxseq, msgs = Channels.msgs + a.msgs, bytes = Channels.bytes + a.bytes
-FROM unnest($1::integer[], $2::bigint[], $3::bigint[], $4::bigint[]) AS a (id, maxseq, msgs, bytes)
-WHERE Channels.id = a.id`
+FROM unnest($1::integer[], $2::bigint[], $3::bigint[], $4::bigint[], $5::bigint[]) AS a (id, before, maxseq, msgs, bytes)
+WHERE Channels.id = a.id AND Channels.maxseq = a.before`
 
 	// The three steps of a batch at once, and as a transaction of its own. Nothing is inserted unless the lease row was
 	// ours when it was locked; the steps see each other's outcome by RETURNING only, and that is all they need. A channel
-	// that has no row is a division by zero, which undoes the rest.
+	// that has no row, or is not where it was, is a division by zero, which undoes the rest.
 	postgresWriteBatch = `WITH fence AS (
     UPDATE StoreLock SET tick = tick + 1 WHERE id = $1 AND epoch = $2 RETURNING id
 ), inserted AS (
@@ -186,8 +106,8 @@ WHERE Channels.id = a.id`
     WHERE EXISTS (SELECT 1 FROM fence)
 ), advanced AS (
     UPDATE Channels SET maxseq = a.maxseq, msgs = Channels.msgs + a.msgs, bytes = Channels.bytes + a.bytes
-    FROM unnest($15::integer[], $16::bigint[], $17::bigint[], $18::bigint[]) AS a (id, maxseq, msgs, bytes)
-    WHERE Channels.id = a.id AND EXISTS (SELECT 1 FROM fence)
+    FROM unnest($15::integer[], $16::bigint[], $17::bigint[], $18::bigint[], $19::bigint[]) AS a (id, before, maxseq, msgs, bytes)
+    WHERE Channels.id = a.id AND Channels.maxseq = a.before AND EXISTS (SELECT 1 FROM fence)
     RETURNING Channels.id
 )
 SELECT (SELECT COUNT(*) FROM fence), 1 / (CASE WHEN NOT EXISTS (SELECT 1 FROM fence) OR (SELECT COUNT(*) FROM advanced) = cardinality($15::integer[]) THEN 1 ELSE 0 END)`
@@ -197,13 +117,16 @@ SELECT (SELECT COUNT(*) FROM fence), 1 / (CASE WHEN NOT EXISTS (SELECT 1 FROM fe
     UPDATE StoreLock SET tick = tick + 1 WHERE id = $13 AND epoch = $14 RETURNING id
 ), advanced AS (
     UPDATE Channels SET maxseq = $2, msgs = msgs + 1, bytes = bytes + $15::bigint
-    WHERE id = $1 AND EXISTS (SELECT 1 FROM fence)
+    WHERE id = $1 AND maxseq = $16::bigint AND EXISTS (SELECT 1 FROM fence)
     RETURNING id
 ), inserted AS (
     INSERT INTO Messages (id, seq, timestamp, size, data, event_id, aggregate_type, aggregate_id, event_version, event_type, event_data, metadata)
     SELECT id, $2::bigint, $3, $4, $5, $6, $7, $8, $9, $10, $11::text::jsonb, $12::text::jsonb FROM advanced
 )
 SELECT (SELECT COUNT(*) FROM fence), (SELECT COUNT(*) FROM advanced)`
+
+	postgresChannelIDs     = "SELECT id, name FROM Channels WHERE name = ANY($1::text[]) AND deleted = FALSE ORDER BY id"
+	postgresInsertChannels = "INSERT INTO Channels (id, name) SELECT id, name FROM unnest($1::integer[], $2::text[]) AS c (id, name)"
 
 	postgresSaveProgress = `INSERT INTO SubsPending (subid, "row", seq, lastsent, pending, acks)
 SELECT subid, 0, 0, lastsent, pending, NULL FROM unnest($1::bigint[], $2::bigint[], $3::bytea[]) AS p (subid, lastsent, pending)
@@ -227,61 +150,14 @@ CROSS JOIN LATERAL (SELECT seq, data FROM Messages WHERE event_id = k.event_id A
 )
 
 var postgresStatements = statements{
-	readLease:    "SELECT id, tick FROM StoreLock",
-	takeLease:    "UPDATE StoreLock SET id = $1, tick = tick + 1 WHERE id = $2 AND tick = $3",
-	renewLease:   "UPDATE StoreLock SET tick = tick + 1 WHERE id = $1",
-	releaseLease: "UPDATE StoreLock SET id = '', tick = tick + 1 WHERE id = $1",
+	sharedStatements: newSharedStatements(numbered),
 
-	serverInfo:    "SELECT id, proto, version FROM ServerInfo WHERE uniquerow = 1",
-	putServerInfo: "INSERT INTO ServerInfo (uniquerow, id, proto, version) VALUES (1, $1, $2, $3) ON CONFLICT (uniquerow) DO UPDATE SET id = excluded.id, proto = excluded.proto, version = excluded.version",
+	putServerInfo:   "INSERT INTO ServerInfo (uniquerow, id, proto, version) VALUES (1, $1, $2, $3) ON CONFLICT (uniquerow) DO UPDATE SET id = excluded.id, proto = excluded.proto, version = excluded.version",
+	putClient:       "INSERT INTO Clients (id, hbinbox, proto) VALUES ($1, $2, $3) ON CONFLICT (id) DO UPDATE SET hbinbox = excluded.hbinbox, proto = excluded.proto",
+	putRelay:        "INSERT INTO Relays (stream, position) VALUES ($1, $2) ON CONFLICT (stream) DO UPDATE SET position = excluded.position",
+	putSubscription: "INSERT INTO Subscriptions (id, subid, proto) VALUES ($1, $2, $3) ON CONFLICT (id, subid) DO UPDATE SET proto = excluded.proto",
 
-	clients:      "SELECT id, hbinbox, proto FROM Clients ORDER BY id",
-	putClient:    "INSERT INTO Clients (id, hbinbox, proto) VALUES ($1, $2, $3) ON CONFLICT (id) DO UPDATE SET hbinbox = excluded.hbinbox, proto = excluded.proto",
-	deleteClient: "DELETE FROM Clients WHERE id = $1",
-
-	relay:    "SELECT position FROM Relays WHERE stream = $1",
-	putRelay: "INSERT INTO Relays (stream, position) VALUES ($1, $2) ON CONFLICT (stream) DO UPDATE SET position = excluded.position",
-
-	maxChannelID:  "SELECT COALESCE(MAX(id), 0) FROM Channels",
-	channels:      "SELECT c.id, c.name, c.maxseq, c.msgs, c.bytes, (SELECT seq FROM Messages WHERE id = c.id ORDER BY seq LIMIT 1), (SELECT seq FROM Messages WHERE id = c.id ORDER BY seq DESC LIMIT 1), (SELECT timestamp FROM Messages WHERE id = c.id ORDER BY seq DESC LIMIT 1) FROM Channels AS c WHERE c.deleted = FALSE ORDER BY c.id",
-	channel:       "SELECT c.id, c.maxseq, c.msgs, c.bytes, (SELECT seq FROM Messages WHERE id = c.id ORDER BY seq LIMIT 1), (SELECT seq FROM Messages WHERE id = c.id ORDER BY seq DESC LIMIT 1), (SELECT timestamp FROM Messages WHERE id = c.id ORDER BY seq DESC LIMIT 1) FROM Channels AS c WHERE c.id = $1",
-	channelName:   "SELECT name FROM Channels WHERE id = $1",
-	insertChannel: "INSERT INTO Channels (id, name) VALUES ($1, $2)",
-
-	maxSubscriptionID:  "SELECT COALESCE(MAX(subid), 0) FROM (SELECT MAX(subid) AS subid FROM Subscriptions UNION ALL SELECT MAX(subid) AS subid FROM SubsPending UNION ALL SELECT MAX(consumer) AS subid FROM Consumers) AS ids",
-	subscriptions:      "SELECT id, subid, lastsent, proto FROM Subscriptions WHERE deleted = FALSE ORDER BY subid",
-	putSubscription:    "INSERT INTO Subscriptions (id, subid, proto) VALUES ($1, $2, $3) ON CONFLICT (id, subid) DO UPDATE SET proto = excluded.proto",
-	deleteSubscription: "DELETE FROM Subscriptions WHERE id = $1 AND subid = $2",
-	pendings:           `SELECT subid, "row", seq, lastsent, pending, acks FROM SubsPending`,
-	deletePending:      "DELETE FROM SubsPending WHERE subid = $1",
-	deleteOldPending:   `DELETE FROM SubsPending WHERE subid = $1 AND "row" <> 0`,
-
-	consumers:                "SELECT consumer, id, lastsent, members FROM Consumers ORDER BY consumer",
-	consumersPending:         "SELECT consumer, part, pending FROM ConsumersPending ORDER BY consumer, part",
-	deleteConsumer:           "DELETE FROM Consumers WHERE consumer = $1",
-	deleteConsumerPending:    "DELETE FROM ConsumersPending WHERE consumer = $1",
-	deleteConsumersOf:        "DELETE FROM Consumers WHERE id = $1",
-	deleteConsumersPendingOf: "DELETE FROM ConsumersPending WHERE consumer IN (SELECT consumer FROM Consumers WHERE id = $1)",
-
-	read:     "SELECT seq, timestamp, data FROM Messages WHERE id = $1 AND seq >= $2 AND seq <= $3 ORDER BY seq LIMIT $4",
-	timeFrom: "SELECT seq, timestamp FROM Messages WHERE id = $1 AND seq >= $2 ORDER BY seq LIMIT 1",
-
-	aggregateForward:  "SELECT seq, timestamp, data, event_version FROM Messages WHERE aggregate_id = $1 AND aggregate_type = $2 AND id = $3 AND event_version >= $4 ORDER BY event_version LIMIT $5",
-	aggregateBackward: "SELECT seq, timestamp, data, event_version FROM Messages WHERE aggregate_id = $1 AND aggregate_type = $2 AND id = $3 AND event_version <= $4 ORDER BY event_version DESC LIMIT $5",
-	aggregatesWithID:  "SELECT DISTINCT id, aggregate_type FROM Messages WHERE aggregate_id = $1 ORDER BY id, aggregate_type",
-	eventsWithID:      "SELECT id, seq, timestamp, data FROM Messages WHERE event_id = $1 ORDER BY id",
-
-	hasEvents:        "SELECT 1 FROM Messages WHERE id = $1 AND event_type IS NOT NULL LIMIT 1",
-	countUpTo:        "SELECT COUNT(*), COALESCE(SUM(size), 0) FROM Messages WHERE id = $1 AND seq <= $2",
-	deleteUpTo:       "DELETE FROM Messages WHERE id = $1 AND seq <= $2",
-	reduceChannel:    "UPDATE Channels SET msgs = msgs - $1, bytes = bytes - $2 WHERE id = $3",
-	deletedChannels:  "SELECT id FROM Channels WHERE deleted = TRUE ORDER BY id",
-	markDeleted:      "UPDATE Channels SET deleted = TRUE WHERE id = $1",
-	deletePendingsOf: "DELETE FROM SubsPending WHERE subid IN (SELECT subid FROM Subscriptions WHERE id = $1)",
-	deleteSubsOf:     "DELETE FROM Subscriptions WHERE id = $1",
-	deleteChannel:    "DELETE FROM Channels WHERE id = $1",
-
-	more: []string{postgresInsertMessages, postgresAdvanceChannels, postgresWriteBatch, postgresWriteOne, postgresSaveProgress, postgresPutConsumers, postgresPutParts, postgresDeleteParts, postgresHeads, postgresVersions, postgresEventsByID},
+	more: []string{postgresInsertMessages, postgresAdvanceChannels, postgresWriteBatch, postgresWriteOne, postgresChannelIDs, postgresInsertChannels, postgresSaveProgress, postgresHeads, postgresVersions, postgresEventsByID, postgresPutConsumers, postgresPutParts, postgresDeleteParts},
 }
 
 // maxArrays is the most that one statement carries, in bytes of messages: the server's limit is 1 GB for a value.
@@ -343,21 +219,23 @@ func (*postgres) advanceChannels(ctx context.Context, tx *transaction, advances 
 		return err
 	}
 	if changed != int64(len(advances)) {
-		return noChannelRow(advances[0].channel)
+		return errNotAdvanced
 	}
 	return nil
 }
 
 func advanceArrays(advances []*advance) []any {
 	n := len(advances)
-	id, last, msgs, bytes := newArray(oidInt4, n, 4*n), newArray(oidInt8, n, 8*n), newArray(oidInt8, n, 8*n), newArray(oidInt8, n, 8*n)
+	id, before, last := newArray(oidInt4, n, 4*n), newArray(oidInt8, n, 8*n), newArray(oidInt8, n, 8*n)
+	msgs, bytes := newArray(oidInt8, n, 8*n), newArray(oidInt8, n, 8*n)
 	for _, a := range advances {
 		id.int4(int32(a.channel.id))
+		before.int8(int64(a.before))
 		last.int8(int64(a.last))
 		msgs.int8(int64(a.msgs))
 		bytes.int8(int64(a.bytes))
 	}
-	return []any{id.buf, last.buf, msgs.buf, bytes.buf}
+	return []any{id.buf, before.buf, last.buf, msgs.buf, bytes.buf}
 }
 
 func (*postgres) openBatches(_ Options, writer *sql.DB) (*sql.DB, error) { return writer, nil }
@@ -372,7 +250,7 @@ func (p *postgres) writeBatch(ctx context.Context, to *single, lease lease, rows
 	}
 	text, args := postgresWriteOne, []any(nil)
 	if len(rows) == 1 {
-		args = append(rows[0].columns(make([]any, 0, 15)), lease.id, lease.epoch, advances[0].bytes)
+		args = append(rows[0].columns(make([]any, 0, 16)), lease.id, lease.epoch, advances[0].bytes, advances[0].before)
 	} else {
 		text = postgresWriteBatch
 		args = append([]any{lease.id, lease.epoch}, messageArrays(rows, size)...)
@@ -394,8 +272,27 @@ func (p *postgres) writeBatch(ctx context.Context, to *single, lease lease, rows
 	return nil
 }
 
-// pqDivisionByZero is the SQLSTATE of postgresWriteBatch for a channel that has no row.
+// pqDivisionByZero is the SQLSTATE of postgresWriteBatch for a channel that is not advanced.
 const pqDivisionByZero = "22012"
+
+func (*postgres) channelIDs(ctx context.Context, q querier, names []string, found func(int64, string)) error {
+	wanted := newArray(oidText, len(names), 32*len(names))
+	for _, name := range names {
+		wanted.text(name)
+	}
+	return q.query(ctx, postgresChannelIDs, scanChannelID(found), wanted.buf)
+}
+
+func (*postgres) insertChannels(ctx context.Context, tx *transaction, channels []*Channel) error {
+	n := len(channels)
+	id, name := newArray(oidInt4, n, 4*n), newArray(oidText, n, 32*n)
+	for _, c := range channels {
+		id.int4(int32(c.id))
+		name.text(c.name)
+	}
+	_, err := tx.exec(ctx, postgresInsertChannels, id.buf, name.buf)
+	return err
+}
 
 func (*postgres) saveProgress(ctx context.Context, tx *transaction, rows []progressRow) error {
 	n := len(rows)

@@ -3,7 +3,9 @@ package stores
 import (
 	"context"
 	"database/sql"
+	"errors"
 	"fmt"
+	"slices"
 )
 
 // pruneRows is how many sequences one transaction of a removal covers, so that none holds the lease row for long.
@@ -20,7 +22,7 @@ func (s *Store) Prune(ctx context.Context, c *Channel, upTo uint64) error {
 	if err := s.removeUpTo(ctx, c.id, c.Info().First, min(upTo, c.Info().Last)); err != nil {
 		return fmt.Errorf("prune channel %q: %w", c.name, err)
 	}
-	return s.persist(ctx, func() error { return s.reload(ctx, s.reader, []*Channel{c}) })
+	return s.persist(ctx, func() error { return s.reload(ctx, s.own, []*Channel{c}) })
 }
 
 // removeUpTo removes rows of messages and reduces the channel's counters with them.
@@ -61,6 +63,9 @@ func (s *Store) DeleteChannel(ctx context.Context, c *Channel) error {
 	if err := s.settleDoubt(ctx); err != nil {
 		return fmt.Errorf("delete channel %q: %w", c.name, err)
 	}
+	if !s.isKnown(c) {
+		return nil // an earlier call has done it
+	}
 	err := s.write(ctx, func(t *transaction) error {
 		holds := false
 		err := t.query(ctx, s.text.hasEvents, func(*sql.Rows) error {
@@ -76,19 +81,40 @@ func (s *Store) DeleteChannel(ctx context.Context, c *Channel) error {
 		_, err = t.exec(ctx, s.text.markDeleted, c.id)
 		return err
 	})
+	if errors.Is(err, ErrUnavailable) {
+		s.dying = append(s.dying, c)
+	}
 	if err != nil {
 		return fmt.Errorf("delete channel %q: %w", c.name, err)
 	}
+	s.forget([]*Channel{c})
+	return nil
+}
+
+// forget removes channels that were deleted from what memory knows.
+func (s *Store) forget(channels []*Channel) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	delete(s.byName, c.name)
-	return nil
+	for _, c := range channels {
+		delete(s.byName, c.name)
+	}
+}
+
+// deleted returns those of channels that have no row any more, or one that is marked.
+func (s *Store) deleted(ctx context.Context, q querier, channels []*Channel) ([]*Channel, error) {
+	live := map[int64]bool{}
+	names := make([]string, len(channels))
+	for i, c := range channels {
+		names[i] = c.name
+	}
+	err := s.dialect.channelIDs(ctx, q, names, func(id int64, _ string) { live[id] = true })
+	return slices.DeleteFunc(slices.Clone(channels), func(c *Channel) bool { return live[c.id] }), err
 }
 
 // PurgeDeleted removes what is left of deleted channels. It tries until ctx ends, and can be called again.
 func (s *Store) PurgeDeleted(ctx context.Context) error {
 	var ids []int64
-	err := s.reader.query(ctx, s.text.deletedChannels, func(rows *sql.Rows) error {
+	err := s.own.query(ctx, s.text.deletedChannels, func(rows *sql.Rows) error {
 		var id int64
 		err := rows.Scan(&id)
 		ids = append(ids, id)
@@ -98,14 +124,14 @@ func (s *Store) PurgeDeleted(ctx context.Context) error {
 		return fmt.Errorf("find deleted channels: %w", s.readError(ctx, err))
 	}
 	for _, id := range ids {
-		var info ChannelInfo
-		err := s.reader.query(ctx, s.text.channel, func(rows *sql.Rows) error {
+		var info channelState
+		err := s.own.query(ctx, s.text.channel, func(rows *sql.Rows) error {
 			return scanChannel(rows, &id, nil, &info)
 		}, id)
 		if err != nil {
 			return fmt.Errorf("purge deleted channel %d: %w", id, s.readError(ctx, err))
 		}
-		if err := s.purge(ctx, id, info); err != nil {
+		if err := s.purge(ctx, id, info.ChannelInfo); err != nil {
 			return fmt.Errorf("purge deleted channel %d: %w", id, err)
 		}
 	}

@@ -40,10 +40,10 @@ type Subscription struct {
 	Damaged *DamagedError
 }
 
-// serverInfoVersion is the version of the stored formats, NATS Streaming's own.
-const serverInfoVersion = 1
+// ServerInfoVersion is the version of the stored formats, NATS Streaming's own.
+const ServerInfoVersion = 1
 
-// Recover reads the state of the database, and makes it the store's own. Call it when the lease was taken, and while
+// Recover migrates the schema if it is behind, reads the state of the database, and makes it the store's own. Call it when the lease was taken, and while
 // nothing else uses the store; channels known before are not valid any more. It reads a row per channel, client and
 // subscription, not the messages.
 func (s *Store) Recover(ctx context.Context) (*State, error) {
@@ -53,6 +53,9 @@ func (s *Store) Recover(ctx context.Context) (*State, error) {
 	// The fence waits for what a predecessor still has in flight, so that nothing is read before its end.
 	if err := s.RenewLease(ctx); err != nil {
 		return nil, fmt.Errorf("recover: %w", err)
+	}
+	if err := s.migrateHeld(ctx); err != nil {
+		return nil, s.migrationError(ctx, err)
 	}
 	r := &recovery{
 		byID: map[int64]int{}, byName: map[string]int64{}, bySub: map[uint64][2]int{},
@@ -73,7 +76,7 @@ func (s *Store) Recover(ctx context.Context) (*State, error) {
 		{"consumers", s.text.consumers, r.consumer},
 		{"pending messages of consumers", s.text.consumersPending, r.consumerPending},
 	} {
-		if err := s.reader.query(ctx, step.text, step.scan); err != nil {
+		if err := s.own.query(ctx, step.text, step.scan); err != nil {
 			return nil, s.readError(ctx, fmt.Errorf("recover %s: %w", step.what, err))
 		}
 	}
@@ -88,7 +91,7 @@ func (s *Store) Recover(ctx context.Context) (*State, error) {
 	}
 	s.progressed = map[uint64]struct{}{}
 	s.heads.clear()
-	s.doubt = nil
+	s.doubt, s.dying = nil, nil
 	return &r.state, nil
 }
 
@@ -125,8 +128,8 @@ func (r *recovery) server(rows *sql.Rows) error {
 	if r.state.Server != nil || r.state.Importing != nil {
 		return fmt.Errorf("table ServerInfo has several rows: %w", errCorrupt)
 	}
-	if version != serverInfoVersion && version != importVersion {
-		return fmt.Errorf("table ServerInfo: version %d of the stored formats is not %d: %w", version, serverInfoVersion, errCorrupt)
+	if version != ServerInfoVersion && version != ImportVersion {
+		return fmt.Errorf("table ServerInfo: version %d of the stored formats is not %d: %w", version, ServerInfoVersion, errCorrupt)
 	}
 	info := &spb.ServerInfo{}
 	if err := info.Unmarshal(data); err != nil {
@@ -135,7 +138,7 @@ func (r *recovery) server(rows *sql.Rows) error {
 	if info.ClusterID != id {
 		return fmt.Errorf("table ServerInfo: server info of cluster %q in the row of %q: %w", info.ClusterID, id, errCorrupt)
 	}
-	if version == importVersion {
+	if version == ImportVersion {
 		r.state.Importing = info
 	} else {
 		r.state.Server = info
@@ -241,8 +244,8 @@ func (r *recovery) pending(rows *sql.Rows) error {
 		sub.Unacked = append(sub.Unacked, seq.n)
 		return nil
 	}
-	sent, err := decodeSequences(pending)
-	acked, ackErr := decodeSequences(acks)
+	sent, err := DecodeSequences(pending)
+	acked, ackErr := DecodeSequences(acks)
 	if err = errors.Join(err, ackErr); err != nil {
 		sub.Damaged = r.damaged("SubsPending", key, "pending or acks is no list of sequences")
 		return nil
@@ -304,7 +307,8 @@ func encodeSequences(sequences []uint64) []byte {
 	return text
 }
 
-func decodeSequences(text []byte) ([]uint64, error) {
+// DecodeSequences reads what encodeSequences wrote, or NULL.
+func DecodeSequences(text []byte) ([]uint64, error) {
 	if len(text) == 0 {
 		return nil, nil
 	}
@@ -315,7 +319,7 @@ func decodeSequences(text []byte) ([]uint64, error) {
 
 // SetServerInfo saves the identity of the server, which Recover returns. It tries until ctx ends.
 func (s *Store) SetServerInfo(ctx context.Context, info *spb.ServerInfo) error {
-	return s.putServerInfo(ctx, info, serverInfoVersion)
+	return s.putServerInfo(ctx, info, ServerInfoVersion)
 }
 
 func (s *Store) putServerInfo(ctx context.Context, info *spb.ServerInfo, version int) error {

@@ -9,13 +9,13 @@ import (
 	"github.com/nats-io/stan.go/pb"
 )
 
-// importVersion stands in the place of serverInfoVersion while another store is being imported.
-const importVersion = -1
+// ImportVersion stands in the place of ServerInfoVersion while another store is being imported.
+const ImportVersion = -1
 
 // BeginImport marks the database as one that holds part of another store, until SetServerInfo. Recover returns info as
 // State.Importing meanwhile. It tries until ctx ends.
 func (s *Store) BeginImport(ctx context.Context, info *spb.ServerInfo) error {
-	return s.putServerInfo(ctx, info, importVersion)
+	return s.putServerInfo(ctx, info, ImportVersion)
 }
 
 // Restore stores messages of another store with the sequences and timestamps that they have. They are in ascending order,
@@ -29,7 +29,7 @@ func (s *Store) Restore(ctx context.Context, c *Channel, messages []*pb.MsgProto
 		return ErrUnknownChannel
 	}
 	info := c.Info()
-	adv := &advance{channel: c, last: info.Last, time: info.LastTime}
+	adv := newAdvance(c)
 	rows := make([]*row, len(messages))
 	for i, m := range messages {
 		if m.Sequence <= adv.last {
@@ -50,14 +50,17 @@ func (s *Store) Restore(ctx context.Context, c *Channel, messages []*pb.MsgProto
 		adv.from = rows[0].sequence
 	}
 	adv.last = max(adv.last, last)
+	if len(rows) == 0 && adv.last == adv.before {
+		return nil
+	}
 	err := s.write(ctx, func(t *transaction) error {
 		// An attempt with an unknown outcome may have stored them.
 		stored := false
 		err := t.query(ctx, s.text.channel, func(found *sql.Rows) error {
 			var id int64
-			var now ChannelInfo
+			var now channelState
 			err := scanChannel(found, &id, nil, &now)
-			stored = now.Last >= adv.last && now.Last > info.Last
+			stored = now.maxseq == adv.last && now.maxseq > adv.before
 			return err
 		}, c.id)
 		if err != nil || stored {
@@ -68,15 +71,12 @@ func (s *Store) Restore(ctx context.Context, c *Channel, messages []*pb.MsgProto
 				return err
 			}
 		}
-		return s.dialect.advanceChannels(ctx, t, []*advance{adv})
+		return s.advanceChannels(ctx, t, []*advance{adv})
 	})
 	if err != nil {
 		return fmt.Errorf("restore channel %q from sequence %d: %w", c.name, info.Last+1, err)
 	}
-	if len(rows) > 0 {
-		adv.committed()
-	}
-	c.raise(adv.last)
+	adv.committed()
 	return nil
 }
 

@@ -6,73 +6,52 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"net/url"
 	"os"
-	"path/filepath"
-	"strings"
-	"sync/atomic"
 	"time"
 
 	sqlitedriver "modernc.org/sqlite"
 	sqlite3 "modernc.org/sqlite/lib"
+
+	"github.com/nats-eventstore/nats-eventstore/stores/sqlconn"
 )
 
 // sqlite is the embedded database. One connection writes, in transactions that take the file's lock when they begin;
 // a pool of others reads beside it (WAL).
 type sqlite struct {
-	path string // of the file, "" in memory
-	file atomic.Pointer[os.FileInfo]
-	log  atomic.Bool // whether the write-ahead log is a file beside it
+	path   string         // of the file, "" in memory
+	files  [3]os.FileInfo // sqliteFiles as they were when first seen; used by whoever has the writer's connection
+	wal    sqliteWAL
+	leader sqliteLock // held while the store holds the lease
 }
 
 var (
-	_ dialect  = (*sqlite)(nil)
-	_ beginner = (*sqlite)(nil)
-)
-
-// settings of a connection. FULL makes COMMIT return after the log is on disk, which is moved into the database after 4,000
-// pages, 16 MB; the caches, in KiB, hold the upper levels of the indexes of a large store. A reader's is small: there are many
-// readers, and a replay sees each page once. Figures: docs/decisions/2026-11-21-sqlite-settings.md.
-const (
-	sqliteSettings    = "_pragma=busy_timeout(10000)&_pragma=journal_mode(WAL)&_pragma=synchronous(FULL)&_pragma=wal_autocheckpoint(4000)"
-	sqliteWriterCache = "&_pragma=cache_size(-16384)"
-	sqliteReaderCache = "&_pragma=cache_size(-4096)"
+	_ dialect   = (*sqlite)(nil)
+	_ beginner  = (*sqlite)(nil)
+	_ ownReader = (*sqlite)(nil)
 )
 
 func (d *sqlite) open(o Options) (write, read *sql.DB, err error) {
-	if o.Source == ":memory:" {
-		connector, err := sqlitedriver.NewConnector("file::memory:?_txlock=immediate")
-		if err != nil {
-			return nil, nil, err
-		}
-		db := o.openDB(connector)
-		// The database is the connection.
-		db.SetMaxOpenConns(1)
-		db.SetConnMaxLifetime(0)
-		return db, db, nil
+	if write, read, err = sqlconn.SQLite(o.pool(), o.MaxOpenConns); err == nil && o.Source != ":memory:" {
+		d.path = o.Source
 	}
-	if o.Source == "" || strings.HasPrefix(o.Source, "file:") {
-		return nil, nil, fmt.Errorf("source %q is not the path of a file", o.Source)
-	}
-	if err := os.MkdirAll(filepath.Dir(o.Source), 0o750); err != nil {
-		return nil, nil, err
-	}
-	d.path = o.Source
-	name := "file:" + (&url.URL{Path: filepath.ToSlash(o.Source)}).EscapedPath()
-	writer, err := sqlitedriver.NewConnector(name + "?_txlock=immediate&" + sqliteSettings + sqliteWriterCache)
-	if err != nil {
-		return nil, nil, err
-	}
-	reader, err := sqlitedriver.NewConnector(name + "?_query_only=1&" + sqliteSettings + sqliteReaderCache)
-	if err != nil {
-		return nil, nil, err
-	}
-	write, read = o.openDB(writer), o.openDB(reader)
-	write.SetMaxOpenConns(1)
-	return write, read, nil
+	return write, read, err
 }
 
-func (*sqlite) check(ctx context.Context, db *sql.DB, log *slog.Logger) error {
+// openOwn returns the pool of one connection that is never closed while the store is open, so that SQLite does not remove the
+// files of the log, and make others, when the last of the other connections is replaced.
+func (d *sqlite) openOwn(o Options, writer *sql.DB) (*sql.DB, error) {
+	if d.path == "" {
+		return writer, nil
+	}
+	db, err := sqlconn.SQLiteReader(o.pool(), 1)
+	if err == nil {
+		db.SetConnMaxLifetime(0)
+	}
+	return db, err
+}
+
+func (d *sqlite) check(ctx context.Context, db *sql.DB, log *slog.Logger) error {
+	d.wal = sqliteWAL{log: log, limit: walLimit, warning: walWarning, pause: walPause}
 	var mode string
 	if err := db.QueryRowContext(ctx, "PRAGMA journal_mode").Scan(&mode); err != nil {
 		return fmt.Errorf("read journal mode: %w", err)
@@ -95,6 +74,7 @@ func (d *sqlite) beforeBegin(ctx context.Context, conn *sql.Conn) error {
 	if err := d.checkFiles(); err != nil {
 		return err
 	}
+	d.wal.shrink(context.WithoutCancel(ctx), conn)
 	wait := sqliteWait
 	if deadline, ok := ctx.Deadline(); ok {
 		wait = max(time.Millisecond, min(sqliteBegin, time.Until(deadline)))
@@ -109,25 +89,31 @@ func (d *sqlite) beginAgain(ctx context.Context, err error, took time.Duration) 
 	return bounded && ctx.Err() == nil && took >= sqliteBegin/2 && d.classify(err) == failedConflict
 }
 
-// checkFiles fails if the file, or its log, is not the one any more that a connection has open: somebody removed or replaced
-// it. What is written then is gone when the last connection is closed, and another server could take the file that is there.
+// sqliteFiles are the suffixes of the files that a connection has open, and what it means that one is not there any more.
+var sqliteFiles = []struct{ suffix, lost string }{
+	{"", "bring it back, and start the server again"},
+	{sqliteWALSuffix, "what it held may be lost, start the server again"},
+	{"-shm", "others do not see this server's locks, start the server again"},
+}
+
+// checkFiles fails if the database, its log, or the index of that, is not the file any more that a connection has open: somebody
+// removed or replaced it. What is written then is gone when the last connection is closed, and another process could write
+// what is there.
 func (d *sqlite) checkFiles() error {
 	if d.path == "" {
 		return nil
 	}
-	now, err := os.Stat(d.path)
-	if err == nil && d.file.CompareAndSwap(nil, &now) {
-		return nil
-	}
-	if before := d.file.Load(); before != nil && (err != nil || !os.SameFile(*before, now)) {
-		return fmt.Errorf("%s was removed or replaced while it was open: bring it back, and start the server again", d.path)
-	}
-	const suffix = "-wal"
-	switch _, err := os.Stat(d.path + suffix); {
-	case err == nil:
-		d.log.Store(true)
-	case d.log.Load():
-		return fmt.Errorf("%s was removed while it was open: what it held is lost, start the server again", d.path+suffix)
+	for i, file := range sqliteFiles {
+		now, err := os.Stat(d.path + file.suffix)
+		if err == nil && file.suffix == sqliteWALSuffix {
+			d.wal.size = now.Size()
+		}
+		switch before := d.files[i]; {
+		case before == nil && err == nil:
+			d.files[i] = now
+		case before != nil && (err != nil || !os.SameFile(before, now)):
+			return fmt.Errorf("%s was removed or replaced while it was open: %s", d.path+file.suffix, file.lost)
+		}
 	}
 	return nil
 }
@@ -177,11 +163,16 @@ func (*sqlite) elsewhere(err error) bool {
 	return errors.As(err, &e) && e.Code()&0xff == sqlite3.SQLITE_READONLY
 }
 
+// snapshot: the state at the first read, for as long as the transaction lasts (WAL).
+func (*sqlite) snapshot() *sql.TxOptions { return &sql.TxOptions{ReadOnly: true} }
+
 func (*sqlite) statements() *statements { return &sqliteStatements }
 
 const (
 	sqliteInsertMessage  = "INSERT INTO Messages (id, seq, timestamp, size, data, event_id, aggregate_type, aggregate_id, event_version, event_type, event_data, metadata) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
-	sqliteAdvanceChannel = "UPDATE Channels SET maxseq = ?, msgs = msgs + ?, bytes = bytes + ? WHERE id = ?"
+	sqliteAdvanceChannel = "UPDATE Channels SET maxseq = ?, msgs = msgs + ?, bytes = bytes + ? WHERE id = ? AND maxseq = ?"
+	sqliteChannelID      = "SELECT id, name FROM Channels WHERE name = ? AND deleted = FALSE"
+	sqliteInsertChannel  = "INSERT INTO Channels (id, name) VALUES (?, ?)"
 	sqliteSaveProgress   = `INSERT INTO SubsPending (subid, "row", seq, lastsent, pending, acks) VALUES (?, 0, 0, ?, ?, NULL) ON CONFLICT (subid, "row") DO UPDATE SET seq = 0, lastsent = excluded.lastsent, pending = excluded.pending, acks = NULL`
 	sqliteHead           = "SELECT event_version FROM Messages WHERE aggregate_id = ? AND aggregate_type = ? AND id = ? AND event_version > 0 ORDER BY event_version DESC LIMIT 1"
 	sqliteVersion        = "SELECT 1 FROM Messages WHERE aggregate_id = ? AND aggregate_type = ? AND event_version = ? AND id = ?"
@@ -189,61 +180,14 @@ const (
 )
 
 var sqliteStatements = statements{
-	readLease:    "SELECT id, tick FROM StoreLock",
-	takeLease:    "UPDATE StoreLock SET id = ?, tick = tick + 1 WHERE id = ? AND tick = ?",
-	renewLease:   "UPDATE StoreLock SET tick = tick + 1 WHERE id = ?",
-	releaseLease: "UPDATE StoreLock SET id = '', tick = tick + 1 WHERE id = ?",
+	sharedStatements: newSharedStatements(asWritten),
 
-	serverInfo:    "SELECT id, proto, version FROM ServerInfo WHERE uniquerow = 1",
-	putServerInfo: "INSERT INTO ServerInfo (uniquerow, id, proto, version) VALUES (1, ?, ?, ?) ON CONFLICT (uniquerow) DO UPDATE SET id = excluded.id, proto = excluded.proto, version = excluded.version",
+	putServerInfo:   "INSERT INTO ServerInfo (uniquerow, id, proto, version) VALUES (1, ?, ?, ?) ON CONFLICT (uniquerow) DO UPDATE SET id = excluded.id, proto = excluded.proto, version = excluded.version",
+	putClient:       "INSERT INTO Clients (id, hbinbox, proto) VALUES (?, ?, ?) ON CONFLICT (id) DO UPDATE SET hbinbox = excluded.hbinbox, proto = excluded.proto",
+	putRelay:        "INSERT INTO Relays (stream, position) VALUES (?, ?) ON CONFLICT (stream) DO UPDATE SET position = excluded.position",
+	putSubscription: "INSERT INTO Subscriptions (id, subid, proto) VALUES (?, ?, ?) ON CONFLICT (id, subid) DO UPDATE SET proto = excluded.proto",
 
-	clients:      "SELECT id, hbinbox, proto FROM Clients ORDER BY id",
-	putClient:    "INSERT INTO Clients (id, hbinbox, proto) VALUES (?, ?, ?) ON CONFLICT (id) DO UPDATE SET hbinbox = excluded.hbinbox, proto = excluded.proto",
-	deleteClient: "DELETE FROM Clients WHERE id = ?",
-
-	relay:    "SELECT position FROM Relays WHERE stream = ?",
-	putRelay: "INSERT INTO Relays (stream, position) VALUES (?, ?) ON CONFLICT (stream) DO UPDATE SET position = excluded.position",
-
-	maxChannelID:  "SELECT COALESCE(MAX(id), 0) FROM Channels",
-	channels:      "SELECT c.id, c.name, c.maxseq, c.msgs, c.bytes, (SELECT seq FROM Messages WHERE id = c.id ORDER BY seq LIMIT 1), (SELECT seq FROM Messages WHERE id = c.id ORDER BY seq DESC LIMIT 1), (SELECT timestamp FROM Messages WHERE id = c.id ORDER BY seq DESC LIMIT 1) FROM Channels AS c WHERE c.deleted = FALSE ORDER BY c.id",
-	channel:       "SELECT c.id, c.maxseq, c.msgs, c.bytes, (SELECT seq FROM Messages WHERE id = c.id ORDER BY seq LIMIT 1), (SELECT seq FROM Messages WHERE id = c.id ORDER BY seq DESC LIMIT 1), (SELECT timestamp FROM Messages WHERE id = c.id ORDER BY seq DESC LIMIT 1) FROM Channels AS c WHERE c.id = ?",
-	channelName:   "SELECT name FROM Channels WHERE id = ?",
-	insertChannel: "INSERT INTO Channels (id, name) VALUES (?, ?)",
-
-	maxSubscriptionID:  "SELECT COALESCE(MAX(subid), 0) FROM (SELECT MAX(subid) AS subid FROM Subscriptions UNION ALL SELECT MAX(subid) AS subid FROM SubsPending UNION ALL SELECT MAX(consumer) AS subid FROM Consumers)",
-	subscriptions:      "SELECT id, subid, lastsent, proto FROM Subscriptions WHERE deleted = FALSE ORDER BY subid",
-	putSubscription:    "INSERT INTO Subscriptions (id, subid, proto) VALUES (?, ?, ?) ON CONFLICT (id, subid) DO UPDATE SET proto = excluded.proto",
-	deleteSubscription: "DELETE FROM Subscriptions WHERE id = ? AND subid = ?",
-	pendings:           `SELECT subid, "row", seq, lastsent, pending, acks FROM SubsPending`,
-	deletePending:      "DELETE FROM SubsPending WHERE subid = ?",
-	deleteOldPending:   `DELETE FROM SubsPending WHERE subid = ? AND "row" <> 0`,
-
-	consumers:                "SELECT consumer, id, lastsent, members FROM Consumers ORDER BY consumer",
-	consumersPending:         "SELECT consumer, part, pending FROM ConsumersPending ORDER BY consumer, part",
-	deleteConsumer:           "DELETE FROM Consumers WHERE consumer = ?",
-	deleteConsumerPending:    "DELETE FROM ConsumersPending WHERE consumer = ?",
-	deleteConsumersOf:        "DELETE FROM Consumers WHERE id = ?",
-	deleteConsumersPendingOf: "DELETE FROM ConsumersPending WHERE consumer IN (SELECT consumer FROM Consumers WHERE id = ?)",
-
-	read:     "SELECT seq, timestamp, data FROM Messages WHERE id = ? AND seq >= ? AND seq <= ? ORDER BY seq LIMIT ?",
-	timeFrom: "SELECT seq, timestamp FROM Messages WHERE id = ? AND seq >= ? ORDER BY seq LIMIT 1",
-
-	aggregateForward:  "SELECT seq, timestamp, data, event_version FROM Messages WHERE aggregate_id = ? AND aggregate_type = ? AND id = ? AND event_version >= ? ORDER BY event_version LIMIT ?",
-	aggregateBackward: "SELECT seq, timestamp, data, event_version FROM Messages WHERE aggregate_id = ? AND aggregate_type = ? AND id = ? AND event_version <= ? ORDER BY event_version DESC LIMIT ?",
-	aggregatesWithID:  "SELECT DISTINCT id, aggregate_type FROM Messages WHERE aggregate_id = ? ORDER BY id, aggregate_type",
-	eventsWithID:      "SELECT id, seq, timestamp, data FROM Messages WHERE event_id = ? ORDER BY id",
-
-	hasEvents:        "SELECT 1 FROM Messages WHERE id = ? AND event_type IS NOT NULL LIMIT 1",
-	countUpTo:        "SELECT COUNT(*), COALESCE(SUM(size), 0) FROM Messages WHERE id = ? AND seq <= ?",
-	deleteUpTo:       "DELETE FROM Messages WHERE id = ? AND seq <= ?",
-	reduceChannel:    "UPDATE Channels SET msgs = msgs - ?, bytes = bytes - ? WHERE id = ?",
-	deletedChannels:  "SELECT id FROM Channels WHERE deleted = TRUE ORDER BY id",
-	markDeleted:      "UPDATE Channels SET deleted = TRUE WHERE id = ?",
-	deletePendingsOf: "DELETE FROM SubsPending WHERE subid IN (SELECT subid FROM Subscriptions WHERE id = ?)",
-	deleteSubsOf:     "DELETE FROM Subscriptions WHERE id = ?",
-	deleteChannel:    "DELETE FROM Channels WHERE id = ?",
-
-	more: []string{sqliteInsertMessage, sqliteAdvanceChannel, sqliteSaveProgress, sqlitePutConsumer, sqlitePutPart, sqliteDeletePart, sqliteHead, sqliteVersion, sqliteEventByID},
+	more: []string{sqliteInsertMessage, sqliteAdvanceChannel, sqliteChannelID, sqliteInsertChannel, sqliteSaveProgress, sqliteHead, sqliteVersion, sqliteEventByID, sqlitePutConsumer, sqlitePutPart, sqliteDeletePart},
 }
 
 func (*sqlite) insertMessages(ctx context.Context, tx *transaction, rows []*row) error {
@@ -253,15 +197,30 @@ func (*sqlite) insertMessages(ctx context.Context, tx *transaction, rows []*row)
 
 func (*sqlite) advanceChannels(ctx context.Context, tx *transaction, advances []*advance) error {
 	for _, a := range advances {
-		changed, err := tx.exec(ctx, sqliteAdvanceChannel, a.last, a.msgs, a.bytes, a.channel.id)
+		changed, err := tx.exec(ctx, sqliteAdvanceChannel, a.last, a.msgs, a.bytes, a.channel.id, a.before)
 		if err != nil {
 			return err
 		}
 		if changed != 1 {
-			return noChannelRow(a.channel)
+			return errNotAdvanced
 		}
 	}
 	return nil
+}
+
+func (*sqlite) channelIDs(ctx context.Context, q querier, names []string, found func(int64, string)) error {
+	for _, name := range names {
+		if err := q.query(ctx, sqliteChannelID, scanChannelID(found), name); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (*sqlite) insertChannels(ctx context.Context, tx *transaction, channels []*Channel) error {
+	return tx.execEach(ctx, sqliteInsertChannel, len(channels), func(i int, args []any) []any {
+		return append(args, channels[i].id, channels[i].name)
+	})
 }
 
 func (*sqlite) saveProgress(ctx context.Context, tx *transaction, rows []progressRow) error {

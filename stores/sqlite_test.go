@@ -3,8 +3,10 @@ package stores_test
 import (
 	"bytes"
 	"context"
+	"database/sql"
 	"database/sql/driver"
 	"errors"
+	"log/slog"
 	"os"
 	"strings"
 	"sync/atomic"
@@ -14,6 +16,7 @@ import (
 	sqlitedriver "modernc.org/sqlite"
 
 	"github.com/nats-eventstore/nats-eventstore/stores"
+	"github.com/nats-eventstore/nats-eventstore/stores/verify"
 	"github.com/nats-eventstore/nats-eventstore/test/databases"
 )
 
@@ -54,8 +57,13 @@ func TestSQLiteWritableAgain(t *testing.T) {
 func TestSQLiteFileRemoved(t *testing.T) {
 	t.Parallel()
 	for name, remove := range map[string]func(source string) error{
-		"file": os.Remove,
-		"log":  func(source string) error { return os.Remove(source + "-wal") },
+		"file":             os.Remove,
+		"log":              func(source string) error { return os.Remove(source + "-wal") },
+		"index of the log": func(source string) error { return os.Remove(source + "-shm") },
+		"log replaced": func(source string) error {
+			log, err := os.ReadFile(source + "-wal")
+			return errors.Join(err, os.Remove(source+"-wal"), os.WriteFile(source+"-wal", log, 0o600))
+		},
 		"replaced": func(source string) error {
 			if err := os.Rename(source, source+".old"); err != nil {
 				return err
@@ -86,6 +94,61 @@ func TestSQLiteFileRemoved(t *testing.T) {
 	}
 }
 
+// The log grows while somebody reads what was there before, which is told, and shrinks when nobody does any more.
+func TestSQLiteLog(t *testing.T) {
+	t.Parallel()
+	source := databases.SQLite(t)
+	var log bytes.Buffer
+	s, c := leader(t, stores.Options{Driver: "sqlite", Source: source, Logger: slog.New(slog.NewTextHandler(&log, nil))})
+	const megabyte = 1 << 20
+	stores.LimitWAL(s, megabyte, 2*megabyte)
+	size := func() int64 {
+		t.Helper()
+		file, err := os.Stat(source + "-wal")
+		if err != nil {
+			t.Fatal(err)
+		}
+		return file.Size()
+	}
+	add := func() {
+		t.Helper()
+		results, err := s.Append(t.Context(), []stores.Append{{Channel: c, Payload: make([]byte, megabyte)}})
+		if err != nil || results[0].Err != nil {
+			t.Fatal(results, err)
+		}
+	}
+	add()
+	db, err := sql.Open("sqlite", source)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer db.Close()
+	reader, err := db.BeginTx(t.Context(), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var n int
+	if err := reader.QueryRowContext(t.Context(), "SELECT COUNT(*) FROM Messages").Scan(&n); err != nil {
+		t.Fatal(err)
+	}
+	for range 5 {
+		add()
+	}
+	if size() < 4*megabyte {
+		t.Errorf("the log has %d bytes beside a reader", size())
+	}
+	if strings.Count(log.String(), "write-ahead log is large") != 1 {
+		t.Errorf("log:\n%s", log.String())
+	}
+	if err := reader.Rollback(); err != nil {
+		t.Fatal(err)
+	}
+	add()
+	if size() >= 2*megabyte {
+		t.Errorf("the log has %d bytes after the reader", size())
+	}
+}
+
 // Pages that are none are a finding, and what can be read beside them is verified.
 func TestSQLiteCorruptFile(t *testing.T) {
 	t.Parallel()
@@ -110,7 +173,7 @@ func TestSQLiteCorruptFile(t *testing.T) {
 	if err := file.Close(); err != nil {
 		t.Fatal(err)
 	}
-	report, err := stores.Verify(t.Context(), stores.Options{Driver: "sqlite", Source: source}, stores.Verification{Limit: 10, Rules: func(string) stores.Rules { return stores.Rules{Valid: true} }})
+	report, err := verify.Run(t.Context(), stores.Options{Driver: "sqlite", Source: source}, verify.Options{Limit: 10, Rules: func(string) verify.Rules { return verify.Rules{Valid: true} }})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -18,6 +18,8 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
+
+	"github.com/nats-eventstore/nats-eventstore/stores/sqlconn"
 )
 
 // Defaults of Options.
@@ -36,7 +38,9 @@ type Options struct {
 	// waits for the network, as durations ("5s"). For sqlite the path of a file, or ":memory:" for a database that ends
 	// with the store.
 	Source string
-	// MaxOpenConns bounds the pool of connections. SQLite has one more, that of the writer.
+	// MaxOpenConns bounds the connections: a third of them, at least two and at most four, are the writer's, so that no
+	// reader keeps the lease or a commit waiting; the others are those of reads. On SQLite it bounds those of reads, and
+	// the writer has two more.
 	MaxOpenConns int
 	// ConnMaxLifetime is the age at which a connection is replaced.
 	ConnMaxLifetime time.Duration
@@ -63,8 +67,7 @@ func (o Options) withDefaults() Options {
 	if o.MaxOpenConns <= 0 {
 		o.MaxOpenConns = DefaultMaxOpenConns
 	}
-	// Migrations hold a connection for their work and others for their lock.
-	o.MaxOpenConns = max(o.MaxOpenConns, 3)
+	o.MaxOpenConns = max(o.MaxOpenConns, 3) // of a writer, of its batches, and of a reader
 	if o.ConnMaxLifetime <= 0 {
 		o.ConnMaxLifetime = DefaultConnMaxLifetime
 	}
@@ -80,19 +83,24 @@ func (o Options) withDefaults() Options {
 	return o
 }
 
-// Connections returns the bound of the pool of connections.
+// Connections returns the bound of the connections.
 func (o Options) Connections() int { return o.withDefaults().MaxOpenConns }
 
-// openDB makes the pool of a connector.
-func (o Options) openDB(c driver.Connector) *sql.DB {
-	if o.WrapConnector != nil {
-		c = o.WrapConnector(c)
+// writes is how many connections are the writer's. Writers wait for each other in the database, at the lease's row.
+func (o Options) writes() int { return min(max(2, o.MaxOpenConns/3), 4) }
+
+// reads is how many connections are those of reads.
+func (o Options) reads() int { return o.MaxOpenConns - o.writes() }
+
+// pool says how each pool of connections is opened.
+func (o Options) pool() sqlconn.Options {
+	return sqlconn.Options{
+		Source:           o.Source,
+		ConnMaxLifetime:  o.ConnMaxLifetime,
+		StatementTimeout: o.StatementTimeout,
+		Patient:          o.patient,
+		WrapConnector:    o.WrapConnector,
 	}
-	db := sql.OpenDB(c)
-	db.SetMaxOpenConns(o.MaxOpenConns)
-	db.SetMaxIdleConns(o.MaxOpenConns)
-	db.SetConnMaxLifetime(o.ConnMaxLifetime)
-	return db
 }
 
 // Store is an open database. Append is called by one goroutine, the other methods by any.
@@ -105,19 +113,23 @@ type Store struct {
 
 	writer *sql.DB
 	reader *handle
-	// prepared statements of writer, by text; not changed after Open
+	own    *handle // of what writing depends on: no reader takes its connections
+	// prepared statements of writer, by text; nil until the schema is that of this program; not changed after Recover
 	prepared map[string]*sql.Stmt
 
 	batches *single // of a dialect that is a batchWriter
 
-	heads *headCache // used by the goroutine of Append
-	doubt []*Channel // of commits with an unknown outcome; used by the goroutine of Append
+	heads       *headCache // used by the goroutine of Append
+	doubt       []*Channel // of commits with an unknown outcome; used by the goroutine of Append
+	clockWarned time.Time  // of warnOfClock; used by the goroutine of Append
+	dying       []*Channel // whose deletion has one; used by the goroutine of Append
 
 	closed   atomic.Bool
 	creating sync.Mutex // held while a channel is created, so that a name is created once
 
 	mu         sync.RWMutex // guards what follows
 	lease      lease        // zero while we hold none
+	lost       error        // why there is none, if it is not known to be another's
 	provedAt   time.Time    // see LeaseAge
 	byName     map[string]*Channel
 	channelID  int64 // highest that was given
@@ -125,8 +137,8 @@ type Store struct {
 	progressed map[uint64]struct{} // subscriptions of which SubsPending holds row 0 only
 }
 
-// Open connects, and runs the migrations that the database needs, or checks that it needs none. It does not take the
-// lease: call TryLease, then Recover. The errors are one line and do not contain the password of the source.
+// Open connects, and makes the schema of a new database. An older schema is left to the holder of the lease, see Recover, or is
+// an error with NoMigrate. It does not take the lease: call TryLease, then Recover. The errors are one line and do not contain the password of the source.
 func Open(ctx context.Context, o Options) (*Store, error) {
 	o = o.withDefaults()
 	d, err := newDialect(o)
@@ -148,22 +160,31 @@ func Open(ctx context.Context, o Options) (*Store, error) {
 		options:    o,
 		writer:     writer,
 		reader:     &handle{db: reader, timeout: o.StatementTimeout, dialect: d},
+		own:        &handle{db: writer, timeout: o.StatementTimeout, dialect: d},
 		heads:      newHeadCache(o.HeadBytes),
 		byName:     map[string]*Channel{},
 		progressed: map[uint64]struct{}{},
 	}
-	if err := s.openBatches(o); err != nil {
+	if err := s.openWriters(o); err != nil {
 		s.Close()
 		return nil, fmt.Errorf("open %s database: %w", o.Driver, oneLine(err))
 	}
-	if err := s.start(ctx, o); err != nil {
+	if err := s.start(ctx); err != nil {
 		s.Close()
 		return nil, fmt.Errorf("open %s database: %w", o.Driver, oneLine(err))
 	}
 	return s, nil
 }
 
-func (s *Store) openBatches(o Options) error {
+// openWriters opens the pools that a dialect has beside the writer's.
+func (s *Store) openWriters(o Options) error {
+	if d, ok := s.dialect.(ownReader); ok {
+		db, err := d.openOwn(o, s.writer)
+		if err != nil {
+			return err
+		}
+		s.own.db = db
+	}
 	w, ok := s.dialect.(batchWriter)
 	if !ok {
 		return nil
@@ -188,28 +209,35 @@ func newDialect(o Options) (dialect, error) {
 	return nil, fmt.Errorf("unknown SQL driver %q: it is none of postgres, mysql, sqlite", o.Driver)
 }
 
-func (s *Store) start(ctx context.Context, o Options) error {
+func (s *Store) start(ctx context.Context) error {
 	ping, cancel := context.WithTimeout(ctx, s.timeout)
 	defer cancel()
 	if err := s.writer.PingContext(ping); err != nil {
 		return fmt.Errorf("connect: %w", err)
 	}
+	if err := s.own.db.PingContext(ping); err != nil {
+		return fmt.Errorf("connect: %w", err)
+	}
 	if err := s.dialect.check(ctx, s.writer, s.log); err != nil {
 		return err
 	}
-	if err := migrate(ctx, s.dialect, s.writer, o); err != nil {
-		return err
-	}
-	var err error
+	return s.migrateNew(ctx)
+}
+
+// prepareAll prepares the statements of all pools, which needs the schema of this program.
+func (s *Store) prepareAll(ctx context.Context) (err error) {
 	if s.prepared, err = prepare(ctx, s.writer, s.text.all()); err != nil {
 		return err
 	}
-	if s.reader.db == s.writer {
-		s.reader.prepared = s.prepared
-		return nil
+	for _, h := range []*handle{s.reader, s.own} {
+		if h.prepared = s.prepared; h.db == s.writer {
+			continue
+		}
+		if h.prepared, err = prepare(ctx, h.db, s.text.all()); err != nil {
+			return err
+		}
 	}
-	s.reader.prepared, err = prepare(ctx, s.reader.db, s.text.all())
-	return err
+	return nil
 }
 
 func prepare(ctx context.Context, db *sql.DB, texts []string) (map[string]*sql.Stmt, error) {
@@ -230,20 +258,17 @@ func (s *Store) Close() {
 	if s.closed.Swap(true) {
 		return
 	}
-	pools := []*sql.DB{s.writer}
+	pools := []*sql.DB{s.writer, s.reader.db, s.own.db}
 	if s.batches != nil {
-		if s.batches.close(); s.batches.db != s.writer {
-			pools = append(pools, s.batches.db)
-		}
+		s.batches.close()
+		pools = append(pools, s.batches.db)
 	}
-	if s.reader.db != s.writer {
-		pools = append(pools, s.reader.db)
-	}
-	for _, pool := range pools {
+	for _, pool := range pools { // some may be the same, and closing one again does nothing
 		if err := pool.Close(); err != nil {
 			s.log.Warn("closing a database connection", "error", err)
 		}
 	}
+	s.unlock()
 }
 
 // oneLine returns err, with a text that has no line breaks.

@@ -6,8 +6,9 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
-	"strings"
 	"time"
+
+	"github.com/nats-eventstore/nats-eventstore/stores/sqlconn"
 )
 
 // handle reads outside a transaction.
@@ -36,11 +37,11 @@ func (h *handle) query(ctx context.Context, text string, scan func(*sql.Rows) er
 
 var errStop = errors.New("no more rows wanted")
 
-// wrongType is how database/sql begins an error of Rows.Scan, which has no type.
-const wrongType = "sql: Scan error on column index "
-
-// isWrongType says whether a column holds what its variable does not take.
-func isWrongType(err error) bool { return strings.HasPrefix(err.Error(), wrongType) }
+// isWrongType says of an error of Rows.Scan, which has no type, whether a column holds what its variable does not take. Otherwise
+// it is the connection's, of which Rows.Err knows, too.
+func isWrongType(rows *sql.Rows, err error) bool {
+	return rows.Err() == nil && !isOurs(err) && !sqlconn.Lost(err)
+}
 
 // each scans rows to their end, or until scan returns errStop, and closes them.
 func each(rows *sql.Rows, scan func(*sql.Rows) error) error {
@@ -50,7 +51,7 @@ func each(rows *sql.Rows, scan func(*sql.Rows) error) error {
 			switch {
 			case errors.Is(err, errStop):
 				return nil
-			case isWrongType(err):
+			case isWrongType(rows, err):
 				return fmt.Errorf("%w: %w", errCorrupt, err)
 			}
 			return err
@@ -153,8 +154,10 @@ func (s *Store) attempt(ctx context.Context, fn func(*transaction) error) (err e
 		_ = conn.Close() // the connection goes back to the pool, or was lost
 		if s.dialect.elsewhere(err) {
 			// All connections lead to that server. Those made next go where writes are taken.
-			s.writer.SetMaxIdleConns(0)
-			s.writer.SetMaxIdleConns(s.options.MaxOpenConns)
+			for _, pool := range []*sql.DB{s.writer, s.reader.db} {
+				pool.SetMaxIdleConns(0)
+				pool.SetMaxIdleConns(s.options.MaxOpenConns)
+			}
 		}
 	}()
 	tx, err := s.begin(ctx, conn)
@@ -183,7 +186,7 @@ func (s *Store) begin(ctx context.Context, conn *sql.Conn) (*sql.Tx, error) {
 			}
 		}
 		began := time.Now()
-		tx, err := conn.BeginTx(withoutCancel(ctx), nil)
+		tx, err := conn.BeginTx(sqlconn.WithoutCancel(ctx), nil)
 		if err == nil || !ok || !d.beginAgain(ctx, err, time.Since(began)) {
 			return tx, err
 		}
@@ -216,7 +219,7 @@ func (s *Store) txError(err error, atCommit bool) error {
 }
 
 func (s *Store) classify(err error) failure {
-	if lostConnection(err) {
+	if sqlconn.Lost(err) {
 		return failedUnavailable
 	}
 	return s.dialect.classify(err)

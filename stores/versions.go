@@ -138,7 +138,7 @@ func (b *batch) answer(ctx context.Context, ask *questions) error {
 func (b *batch) readVersions(ctx context.Context, keys []versionKey) error {
 	found := make([]bool, len(keys))
 	err := b.s.persist(ctx, func() error {
-		return b.s.dialect.versions(ctx, b.s.reader, keys, func(i int) { found[i] = true })
+		return b.s.dialect.versions(ctx, b.s.own, keys, func(i int) { found[i] = true })
 	})
 	if err != nil {
 		return fmt.Errorf("look up %d versions: %w", len(keys), err)

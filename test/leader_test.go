@@ -2,6 +2,7 @@ package test
 
 import (
 	"fmt"
+	"runtime"
 	"slices"
 	"strconv"
 	"strings"
@@ -35,6 +36,33 @@ func TestLostLease(t *testing.T) {
 		eventually(t, func() bool { return strings.Count(s.Log.String(), "Streaming Server is ready") == 2 })
 		publish(t, sc, orders, event(t, "A", "T"))
 		contiguous(t, driver, source, orders, 2)
+	})
+}
+
+// A server whose database is set back acknowledges nothing on top of what it remembers, reads what is there, and goes on.
+func TestRewoundDatabase(t *testing.T) {
+	t.Parallel()
+	databases.Each(t, func(t *testing.T, driver, source string) {
+		s := start(t, driver, source)
+		sc := s.connect("client")
+		fill(t, sc, "foo", 3)
+		query(t, driver, source, "DELETE FROM Messages WHERE seq > 1")
+		query(t, driver, source, "UPDATE Channels SET maxseq = 1, msgs = 1, bytes = bytes / 3")
+		acked := make(chan error, 1)
+		if _, err := sc.PublishAsync("foo", []byte("lost"), func(_ string, err error) { acked <- err }); err != nil {
+			t.Fatal(err)
+		}
+		s.WaitLog(t, "The database was set back")
+		eventually(t, func() bool { return strings.Count(s.Log.String(), "Streaming Server is ready") == 2 })
+		select {
+		case err := <-acked:
+			if err == nil {
+				t.Error("acknowledged")
+			}
+		default:
+		}
+		fill(t, sc, "foo", 1)
+		contiguous(t, driver, source, "foo", 2)
 	})
 }
 
@@ -85,6 +113,23 @@ func TestPausedServer(t *testing.T) {
 			harness.Verify(t, driver, source)
 		})
 	}
+}
+
+// A server that is started after its predecessor was killed takes the lease at once: it never stands by.
+func TestRestartAfterKill(t *testing.T) {
+	t.Parallel()
+	databases.Each(t, func(t *testing.T, driver, source string) {
+		s := start(t, driver, source)
+		publish(t, s.connect("client"), orders, event(t, "A", "T"))
+		s.Kill()
+		s.Launch()
+		s.Ready()
+		if runtime.GOOS == "linux" && strings.Contains(s.Log.String(), "standby") {
+			t.Errorf("it stood by:\n%s", s.Log.String())
+		}
+		publish(t, s.connect("another"), orders, event(t, "A", "T"))
+		contiguous(t, driver, source, orders, 2)
+	})
 }
 
 // A rolling restart of two servers costs publishers that retry nothing: of one NATS cluster of embedded servers, and of one

@@ -241,10 +241,10 @@ func TestMonitoringPages(t *testing.T) {
 
 func TestMonitoringOfStandby(t *testing.T) {
 	t.Parallel()
-	source := databases.SQLite(t)
-	first := start(t, "sqlite", source, "-m", "-1", "-ft_group", "ft")
+	source := databases.Postgres(t) // on SQLite a server that stands still has the lock of the file
+	first := start(t, "postgres", source, "-m", "-1", "-ft_group", "ft")
 	fill(t, first.connect("client"), "foo", 1)
-	second := launch(t, "sqlite", source, "-m", "-1")
+	second := launch(t, "postgres", source, "-m", "-1")
 	second.WaitLog(t, "Starting in standby mode")
 	for _, it := range []struct {
 		s          *server

@@ -28,7 +28,7 @@ type options struct {
 	streamingFile string // of -sc
 
 	block *eventlog.EventBlock // one of Events, while the configuration file's is read; nil when flags are
-	route *config.Route      // one of Routes, while the configuration file is read
+	route *config.Route        // one of Routes, while the configuration file is read
 }
 
 // databaseFile is the name of the SQLite database in the directory of a FILE store.

@@ -7,8 +7,6 @@ import (
 	"io/fs"
 	"time"
 
-	"github.com/nats-io/nuid"
-
 	"github.com/nats-eventstore/nats-eventstore/server/lease"
 	"github.com/nats-eventstore/nats-eventstore/stores"
 )
@@ -79,7 +77,7 @@ func stopped(ctx context.Context, o stores.Options) (seen stores.Lease, err erro
 }
 
 func (f *database) start(ctx context.Context, seen stores.Lease) error {
-	held, _, err := f.store.TryLease(ctx, nuid.Next(), seen)
+	held, _, err := f.store.TryLease(ctx, stores.NewLeaseID(), seen)
 	if err != nil {
 		return err
 	}

@@ -14,6 +14,7 @@ import (
 	"github.com/nats-eventstore/nats-eventstore/server/config"
 	"github.com/nats-eventstore/nats-eventstore/server/eventlog"
 	"github.com/nats-eventstore/nats-eventstore/stores"
+	"github.com/nats-eventstore/nats-eventstore/stores/verify"
 )
 
 // VerifyOptions configure Verify.
@@ -29,7 +30,7 @@ var ErrFindings = errors.New("the database is not as it should be")
 
 // verifyReport is the report as JSON.
 type verifyReport struct {
-	*stores.Report
+	*verify.Report
 	Clean   bool    `json:"clean"`
 	Started string  `json:"started"`
 	Seconds float64 `json:"seconds"`
@@ -45,10 +46,10 @@ func Verify(ctx context.Context, o config.Options, v VerifyOptions) error {
 	}
 	lines := &progressLines{to: v.Log}
 	started := time.Now()
-	report, err := stores.Verify(ctx, o.Store, stores.Verification{
+	report, err := verify.Run(ctx, o.Store, verify.Options{
 		Limit: v.Report,
-		Rules: func(channel string) stores.Rules {
-			rules := stores.Rules{Valid: eventlog.ValidChannel(channel)}
+		Rules: func(channel string) verify.Rules {
+			rules := verify.Rules{Valid: eventlog.ValidChannel(channel)}
 			if block := events.Of(channel); block != nil {
 				rules.Events, rules.Mapping, rules.Versions = true, block.Mapping, block.VersionsOf(o.Versions, channel)
 			}
@@ -101,7 +102,7 @@ func pace(lines *progressLines) func(phase string, done, total uint64) {
 	}
 }
 
-func printReport(to io.Writer, r *stores.Report, took time.Duration) {
+func printReport(to io.Writer, r *verify.Report, took time.Duration) {
 	out := &progressLines{to: to}
 	out.line("Verified %d channels, %d messages with %d bytes, %d events of %d aggregates, %d subscriptions, %d clients in %v (%.0f messages/s).",
 		r.Channels, r.Messages, r.Bytes, r.Events, r.Aggregates, r.Subscriptions, r.Clients,
@@ -113,7 +114,7 @@ func printReport(to io.Writer, r *stores.Report, took time.Duration) {
 	}
 }
 
-func printFindings(out *progressLines, what string, list []stores.Finding, counts map[string]int) {
+func printFindings(out *progressLines, what string, list []verify.Finding, counts map[string]int) {
 	for _, kind := range slices.Sorted(maps.Keys(counts)) {
 		named := 0
 		for _, f := range list {

@@ -18,7 +18,8 @@ type Faults struct {
 	gone   func() // becomes refuse when a commit is lost
 	refuse func() // not nil: all transactions fail to begin, and it is called when one does
 	late   sync.WaitGroup
-	held   chan struct{} // of the next text that commits itself late; nil: it comes after a moment
+	first  func(text string) // of Before
+	held   chan struct{}     // of the next text that commits itself late; nil: it comes after a moment
 }
 
 // CommitFault is what happens to a COMMIT, or to a text that commits itself.
@@ -88,6 +89,34 @@ func (f *Faults) HoldLate() (release func()) {
 	return sync.OnceFunc(func() { close(held) })
 }
 
+// HoldQueries has the queries that name a table wait for the function release, each of which calls waiting.
+func (f *Faults) HoldQueries(table string, waiting func()) (release func()) {
+	held := make(chan struct{})
+	f.Before(func(text string) {
+		if strings.Contains(text, " FROM "+table) {
+			waiting()
+			<-held
+		}
+	})
+	return sync.OnceFunc(func() { close(held) })
+}
+
+// Before has do called before each statement outside transactions, and before each query.
+func (f *Faults) Before(do func(text string)) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.first = do
+}
+
+func (f *Faults) before(text string) {
+	f.mu.Lock()
+	first := f.first
+	f.mu.Unlock()
+	if first != nil {
+		first(text)
+	}
+}
+
 func (f *Faults) nextHeld() <-chan struct{} {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -155,6 +184,7 @@ func (s *stmt) ExecContext(ctx context.Context, args []driver.NamedValue) (drive
 }
 
 func (s *stmt) QueryContext(ctx context.Context, args []driver.NamedValue) (driver.Rows, error) {
+	s.conn.faults.before(s.text)
 	query := s.Stmt.(driver.StmtQueryContext).QueryContext
 	if !commitsItself(s.text) {
 		return query(ctx, args)
@@ -226,6 +256,7 @@ func (s *stmt) Close() error {
 }
 
 func (c *conn) ExecContext(ctx context.Context, text string, args []driver.NamedValue) (driver.Result, error) {
+	c.faults.before(text)
 	exec := c.Conn.(driver.ExecerContext).ExecContext
 	if !commitsItself(text) {
 		return exec(ctx, text, args)

@@ -1,8 +1,10 @@
 package storetest
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
+	"log/slog"
 	"reflect"
 	"strings"
 	"testing"
@@ -272,12 +274,13 @@ func testMigrationsRunAgain(t *testing.T, o stores.Options) {
 	}
 }
 
-// testMigrationWaits: a migration that waits for a reader of the lease lets the server that holds the lease go on.
+// testMigrationWaits: a migration that waits for a reader of the lease renews the lease meanwhile.
 func testMigrationWaits(t *testing.T, o stores.Options) {
 	if o.Driver == "sqlite" {
 		return // its lease has no such migration
 	}
-	lead(t, o)
+	before, _ := lead(t, o)
+	before.Close()
 	db := raw(t, o)
 	exec(t, db, "ALTER TABLE StoreLock DROP COLUMN epoch")
 	exec(t, db, "DELETE FROM goose_db_version WHERE version_id >= 6")
@@ -293,9 +296,16 @@ func testMigrationWaits(t *testing.T, o stores.Options) {
 	opened := make(chan error)
 	go func() {
 		s, err := stores.Open(testContext(t), o)
-		if err == nil {
-			s.Close()
+		if err != nil {
+			opened <- err
+			return
 		}
+		defer s.Close()
+		if held, _, err := s.TryLease(testContext(t), "server", stores.Lease{}); err != nil || !held {
+			opened <- fmt.Errorf("held %v: %w", held, err)
+			return
+		}
+		_, err = s.Recover(testContext(t))
 		opened <- err
 	}()
 	waiting := map[string]string{
@@ -309,14 +319,73 @@ func testMigrationWaits(t *testing.T, o stores.Options) {
 		case <-time.After(10 * time.Millisecond):
 		}
 	}
-	exec(t, db, "UPDATE StoreLock SET tick = tick + 1") // within the time of exec: the migration gives way
+	tick := func() string { return queryText(t, db, "SELECT tick FROM StoreLock") }
+	for at := tick(); tick() == at; { // the migration gives way
+		select {
+		case err := <-opened:
+			t.Fatalf("the migration did not wait for the reader: %v", err)
+		case <-time.After(10 * time.Millisecond):
+		}
+	}
 	if err := reader.Rollback(); err != nil {
 		t.Fatal(err)
 	}
 	if err := <-opened; err != nil {
 		t.Fatal(err)
 	}
-	if got := queryText(t, db, "SELECT epoch FROM StoreLock"); got != "0" {
+	if got := queryText(t, db, "SELECT epoch FROM StoreLock"); got != "1" {
 		t.Errorf("epoch %s", got)
 	}
+}
+
+// testMigrationOfStandby: a server with a newer schema leaves that of the server that holds the lease as it is, and migrates when it
+// has the lease itself.
+func testMigrationOfStandby(t *testing.T, o stores.Options) {
+	active, _ := lead(t, o)
+	c := channel(t, active, "eventstore.c")
+	db := raw(t, o)
+	exec(t, db, "DELETE FROM goose_db_version WHERE version_id >= 5")
+	version := func() string { return queryText(t, db, "SELECT MAX(version_id) FROM goose_db_version") }
+
+	var log bytes.Buffer
+	o.Logger = slog.New(slog.NewTextHandler(&log, nil))
+	standby := open(t, o)
+	held, _, err := standby.TryLease(testContext(t), "standby", stores.Lease{})
+	if err != nil || held {
+		t.Fatalf("held %v, error %v", held, err)
+	}
+	if got := version(); got != "4" {
+		t.Errorf("the standby has made it version %s", got)
+	}
+	if strings.Count(log.String(), "once this server has the lease") != 1 {
+		t.Errorf("log:\n%s", log.String())
+	}
+	expect(t, appendAll(t, active, event{aggregate: "a"}.on(t, c)), "1")
+	if err := active.ReleaseLease(testContext(t)); err != nil {
+		t.Fatal(err)
+	}
+	if o.Driver != "sqlite" {
+		exec(t, db, "ALTER TABLE StoreLock DROP COLUMN epoch")
+	}
+	if held, _, err := standby.TryLease(testContext(t), "standby", stores.Lease{}); err != nil || !held {
+		t.Fatalf("held %v, error %v", held, err)
+	}
+	if _, err := standby.Recover(testContext(t)); err != nil {
+		t.Fatal(err)
+	}
+	if got := version(); got == "4" {
+		t.Error("not migrated")
+	}
+	c = standby.Channel("eventstore.c")
+	expect(t, appendAll(t, standby, event{aggregate: "a"}.on(t, c)), "2")
+	expect(t, appendAll(t, standby, event{aggregate: "a"}.on(t, c), event{aggregate: "a"}.on(t, c)), "3", "4")
+	if err := standby.SaveRelay(testContext(t), "stream", []byte("x")); err != nil {
+		t.Error(err)
+	}
+	readAll(t, standby, c)
+
+	// One that is older finds out, too.
+	exec(t, db, "INSERT INTO goose_db_version (version_id, is_applied) VALUES (1000, TRUE)")
+	_, err = standby.Recover(testContext(t))
+	expectError(t, err, stores.ErrTooNew)
 }

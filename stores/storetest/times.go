@@ -1,10 +1,14 @@
 package storetest
 
 import (
+	"bytes"
 	"fmt"
+	"log/slog"
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/nats-io/stan.go/pb"
 
 	"github.com/nats-eventstore/nats-eventstore/stores"
 )
@@ -77,5 +81,29 @@ func testSequenceAt(t *testing.T, o stores.Options) {
 	}
 	if expectSequence := appendAll(t, s, stores.Append{Channel: c})[0].Sequence; expectSequence != 21 {
 		t.Errorf("sequence %d was given twice", expectSequence)
+	}
+}
+
+// testClockBehind: time stands still where a channel's last message has a later one than the clock, and the log says so, once.
+func testClockBehind(t *testing.T, o stores.Options) {
+	var log bytes.Buffer
+	o.Logger = slog.New(slog.NewTextHandler(&log, nil))
+	s, _ := lead(t, o)
+	c, other := channel(t, s, "ahead"), channel(t, s, "other")
+	late := time.Date(2106, 2, 7, 6, 28, 16, 0, time.UTC).UnixNano()
+	if err := s.Restore(testContext(t), c, []*pb.MsgProto{{Sequence: 1, Timestamp: late}}, 1); err != nil {
+		t.Fatal(err)
+	}
+	expect(t, appendAll(t, s, stores.Append{Channel: other}), "1")
+	if strings.Contains(log.String(), "clock") {
+		t.Errorf("a warning before there is a reason:\n%s", log.String())
+	}
+	for range 2 {
+		if r := appendAll(t, s, stores.Append{Channel: other}, stores.Append{Channel: c}, stores.Append{Channel: c})[2]; r.Message.Timestamp != late {
+			t.Errorf("timestamp %d, want %d", r.Message.Timestamp, late)
+		}
+	}
+	if text := log.String(); strings.Count(text, "the clock is behind") != 1 || !strings.Contains(text, "channel=ahead") || !strings.Contains(text, "last_message=2106-02-07T06:28:16") {
+		t.Errorf("log:\n%s", text)
 	}
 }

@@ -1,4 +1,4 @@
-package stores
+package verify
 
 import (
 	"bytes"
@@ -29,7 +29,7 @@ func decodeJSON(text []byte) (value any, err error) {
 		return nil, err
 	}
 	if _, err := d.Token(); !errors.Is(err, io.EOF) {
-		return nil, errCorrupt
+		return nil, errors.New("more than one document")
 	}
 	return value, nil
 }

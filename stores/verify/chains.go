@@ -1,15 +1,17 @@
-package stores
+package verify
 
 import (
 	"context"
 	"database/sql"
 	"fmt"
+
+	"github.com/nats-eventstore/nats-eventstore/stores"
 )
 
 const (
 	// The order is that of the unique index.
-	verifyChains   = "SELECT aggregate_id, aggregate_type, event_version, id, seq FROM Messages WHERE aggregate_id IS NOT NULL ORDER BY aggregate_id, aggregate_type, event_version, id"
-	verifyEventIDs = "SELECT event_id, id, COUNT(*), MIN(seq), MAX(seq) FROM Messages WHERE event_id IS NOT NULL GROUP BY event_id, id HAVING COUNT(*) > 1"
+	chainsText   = "SELECT aggregate_id, aggregate_type, event_version, id, seq FROM Messages WHERE aggregate_id IS NOT NULL ORDER BY aggregate_id, aggregate_type, event_version, id"
+	eventIDsText = "SELECT event_id, id, COUNT(*), MIN(seq), MAX(seq) FROM Messages WHERE event_id IS NOT NULL GROUP BY event_id, id HAVING COUNT(*) > 1"
 )
 
 // chain is the place that the versions of an aggregate have come to, on one channel.
@@ -21,7 +23,7 @@ func (c *check) chains(ctx context.Context) error {
 	var id, typ sql.NullString // of the aggregate whose rows are read
 	heads := map[int64]chain{} // of that aggregate, by channel
 	done := uint64(0)
-	return c.q.query(ctx, verifyChains, func(rows *sql.Rows) error {
+	return c.snapshot.Query(ctx, chainsText, func(rows *sql.Rows) error {
 		var aggregate, aggregateType sql.NullString
 		var version sql.NullInt64
 		var channel, sequence int64
@@ -33,7 +35,7 @@ func (c *check) chains(ctx context.Context) error {
 			id, typ = aggregate, aggregateType
 			clear(heads)
 		}
-		if done++; done%verifyRows == 0 {
+		if done++; done%stepRows == 0 {
 			c.progress("versions", done, c.report.Events)
 		}
 		head, known := heads[channel]
@@ -52,7 +54,7 @@ func (c *check) chains(ctx context.Context) error {
 		switch {
 		case version.Int64 == head.version:
 			bad("sequences %d and %d have the same version", min(head.sequence, sequence), max(head.sequence, sequence))
-		case ch.rules.Versions == VersionsUnique:
+		case ch.rules.Versions == stores.VersionsUnique:
 		case version.Int64 != head.version+1:
 			bad("versions from %d to %d are missing before sequence %d", head.version+1, version.Int64-1, sequence)
 		case sequence < head.sequence:
@@ -65,7 +67,7 @@ func (c *check) chains(ctx context.Context) error {
 // eventIDs checks that no channel has two events with the same event_id.
 func (c *check) eventIDs(ctx context.Context) error {
 	c.progress("event_ids", 0, 0)
-	return c.q.query(ctx, verifyEventIDs, func(rows *sql.Rows) error {
+	return c.snapshot.Query(ctx, eventIDsText, func(rows *sql.Rows) error {
 		var id string
 		var channel, count, first, last int64
 		if err := rows.Scan(&id, &channel, &count, &first, &last); err != nil {

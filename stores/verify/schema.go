@@ -1,4 +1,4 @@
-package stores
+package verify
 
 import (
 	"context"
@@ -9,7 +9,7 @@ import (
 // schema looks for the indexes that guard uniqueness, the triggers that guard events, and the view.
 func (c *check) schema(ctx context.Context) error {
 	found := map[string]bool{}
-	err := c.q.query(ctx, c.texts.objects, func(rows *sql.Rows) error {
+	err := c.snapshot.Query(ctx, c.texts.objects, func(rows *sql.Rows) error {
 		var kind, name string
 		err := rows.Scan(&kind, &name)
 		found[kind+" "+name] = true
@@ -32,7 +32,7 @@ func (c *check) integrity(ctx context.Context) error {
 		return nil
 	}
 	c.progress("file", 0, 0)
-	return c.q.query(ctx, c.texts.integrity, func(rows *sql.Rows) error {
+	return c.snapshot.Query(ctx, c.texts.integrity, func(rows *sql.Rows) error {
 		var line string
 		if err := rows.Scan(&line); err != nil {
 			return err
@@ -47,7 +47,7 @@ func (c *check) integrity(ctx context.Context) error {
 // lease looks at StoreLock.
 func (c *check) lease(ctx context.Context) error {
 	count := 0
-	err := c.q.query(ctx, "SELECT id, tick FROM StoreLock", func(rows *sql.Rows) error {
+	err := c.snapshot.Query(ctx, "SELECT id, tick FROM StoreLock", func(rows *sql.Rows) error {
 		count++
 		var id sql.NullString
 		var tick sql.NullInt64

@@ -1,32 +1,23 @@
-package stores
+package verify
 
 import (
-	"database/sql"
 	"errors"
 
 	sqlitedriver "modernc.org/sqlite"
 	sqlite3 "modernc.org/sqlite/lib"
 )
 
-var (
-	_ verifier    = (*sqlite)(nil)
-	_ fileDialect = (*sqlite)(nil)
-)
-
-func (*sqlite) corrupt(err error) bool {
+// corruptFile says whether an error is that of a page of SQLite's file that is not one.
+func corruptFile(err error) bool {
 	var e *sqlitedriver.Error
 	return errors.As(err, &e) && e.Code()&0xff == sqlite3.SQLITE_CORRUPT
 }
 
-// snapshot: the state at the first read, for as long as the transaction lasts (WAL).
-func (*sqlite) snapshot() *sql.TxOptions { return &sql.TxOptions{ReadOnly: true} }
-
-func (*sqlite) verifyTexts() *verifyTexts { return &sqliteVerifyTexts }
-
-var sqliteVerifyTexts = verifyTexts{
+var sqliteTexts = texts{
 	messages:     "SELECT seq, timestamp, size, data, event_id, aggregate_type, aggregate_id, event_version, event_type, event_data, metadata FROM Messages WHERE id = ? AND seq >= ? ORDER BY seq LIMIT ?",
 	firstChannel: "SELECT MIN(id) FROM Messages WHERE id > ?",
 	countMessage: "SELECT COUNT(*), MIN(seq), MAX(seq) FROM Messages WHERE id = ?",
+	hasEvents:    "SELECT 1 FROM Messages WHERE id = ? AND event_type IS NOT NULL LIMIT 1",
 	objects:      "SELECT CASE WHEN type = 'index' AND upper(sql) LIKE 'CREATE UNIQUE%' THEN 'unique index' ELSE type END, lower(name) FROM sqlite_master WHERE type IN ('index', 'trigger', 'view')",
 	integrity:    "PRAGMA integrity_check(10)",
 	lowest:       -1 << 63,

@@ -1,4 +1,4 @@
-package stores
+package verify
 
 import (
 	"cmp"
@@ -7,7 +7,7 @@ import (
 	"sync"
 )
 
-// Finding is one thing that Verify has to say about a row, or about the schema.
+// Finding is one thing that Run has to say about a row, or about the schema.
 type Finding struct {
 	Kind  string `json:"kind"`  // one of a few words, such as "gap"; docs/operations.md lists them
 	Table string `json:"table"` // "Messages"

@@ -1,4 +1,4 @@
-package stores
+package verify
 
 import (
 	"context"
@@ -7,12 +7,14 @@ import (
 	"strings"
 
 	"github.com/nats-io/nats-streaming-server/spb"
+
+	"github.com/nats-eventstore/nats-eventstore/stores"
 )
 
 // server looks at ServerInfo.
 func (c *check) server(ctx context.Context) error {
 	found := false
-	err := c.q.query(ctx, "SELECT uniquerow, id, proto, version FROM ServerInfo", func(rows *sql.Rows) error {
+	err := c.snapshot.Query(ctx, "SELECT uniquerow, id, proto, version FROM ServerInfo", func(rows *sql.Rows) error {
 		found = true
 		var row, version sql.NullInt64
 		var id sql.NullString
@@ -31,17 +33,17 @@ func (c *check) server(ctx context.Context) error {
 			bad("proto is no ServerInfo: %v", err)
 		case info.ClusterID != id.String:
 			bad("id is %q, proto says %q", id.String, info.ClusterID)
-		case version.Int64 == importVersion:
+		case version.Int64 == stores.ImportVersion:
 			bad("an import was not finished")
-		case version.Int64 != serverInfoVersion:
-			bad("version %d of the stored formats is not %d", version.Int64, serverInfoVersion)
+		case version.Int64 != stores.ServerInfoVersion:
+			bad("version %d of the stored formats is not %d", version.Int64, stores.ServerInfoVersion)
 		}
 		return nil
 	})
 	if err != nil || found {
 		return err
 	}
-	return c.q.query(ctx, "SELECT COUNT(*) FROM Channels", func(rows *sql.Rows) error {
+	return c.snapshot.Query(ctx, "SELECT COUNT(*) FROM Channels", func(rows *sql.Rows) error {
 		var channels uint64
 		if err := rows.Scan(&channels); err != nil || channels == 0 {
 			return err // a new database
@@ -54,7 +56,7 @@ func (c *check) server(ctx context.Context) error {
 // readChannels reads the rows of Channels, deleted ones included.
 func (c *check) readChannels(ctx context.Context) error {
 	names, lower := map[string]int64{}, map[string]string{}
-	return c.q.query(ctx, "SELECT id, name, maxseq, msgs, bytes, deleted FROM Channels ORDER BY id", func(rows *sql.Rows) error {
+	return c.snapshot.Query(ctx, "SELECT id, name, maxseq, msgs, bytes, deleted FROM Channels ORDER BY id", func(rows *sql.Rows) error {
 		ch := &channelCheck{check: c}
 		var name sql.NullString
 		var maxseq, msgs, bytes sql.NullInt64
@@ -96,7 +98,7 @@ func (c *check) readChannels(ctx context.Context) error {
 // state checks clients, subscriptions and what is pending of these.
 func (c *check) state(ctx context.Context) error {
 	clients := map[string]bool{}
-	err := c.q.query(ctx, "SELECT id, hbinbox, proto FROM Clients ORDER BY id", func(rows *sql.Rows) error {
+	err := c.snapshot.Query(ctx, "SELECT id, hbinbox, proto FROM Clients ORDER BY id", func(rows *sql.Rows) error {
 		var id, inbox sql.NullString
 		var data []byte
 		ok, err := c.scanned(rows, "Clients", &id, &inbox, &data)
@@ -134,7 +136,7 @@ type subscriptionCheck struct {
 
 func (c *check) subscriptions(ctx context.Context, clients map[string]bool, known map[uint64]*subscriptionCheck) error {
 	const text = "SELECT id, subid, lastsent, proto, deleted FROM Subscriptions ORDER BY subid, id"
-	return c.q.query(ctx, text, func(rows *sql.Rows) error {
+	return c.snapshot.Query(ctx, text, func(rows *sql.Rows) error {
 		var channel, id int64
 		var lastSent sql.NullInt64
 		var data []byte
@@ -190,7 +192,9 @@ func (ch *channelCheck) sent(last uint64, bad func(format string, args ...any)) 
 }
 
 func (c *check) pending(ctx context.Context, known map[uint64]*subscriptionCheck) error {
-	return c.q.query(ctx, c.dialect.statements().pendings, func(rows *sql.Rows) error {
+	// "row" is a reserved word, which a qualified name may be, without the quotes that differ between databases.
+	const text = "SELECT subid, p.row, seq, lastsent, pending, acks FROM SubsPending AS p"
+	return c.snapshot.Query(ctx, text, func(rows *sql.Rows) error {
 		var id, row int64
 		var seq, lastSent sql.NullInt64
 		var pending, acks []byte
@@ -211,12 +215,12 @@ func (c *check) pending(ctx context.Context, known map[uint64]*subscriptionCheck
 		case sub.channel == nil || sub.channel.deleted:
 			return nil
 		}
-		sent, err := decodeSequences(pending)
+		sent, err := stores.DecodeSequences(pending)
 		if err != nil {
 			bad("pending is no list of sequences: %v", err)
 			return nil
 		}
-		if _, err := decodeSequences(acks); err != nil {
+		if _, err := stores.DecodeSequences(acks); err != nil {
 			bad("acks is no list of sequences: %v", err)
 			return nil
 		}

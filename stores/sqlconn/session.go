@@ -1,4 +1,4 @@
-package stores
+package sqlconn
 
 import (
 	"context"
@@ -28,7 +28,7 @@ func (s *session) Connect(ctx context.Context) (driver.Conn, error) {
 		}
 	}
 	for _, text := range s.try {
-		if err := run(ctx, conn, text); err != nil && lostConnection(err) {
+		if err := run(ctx, conn, text); err != nil && Lost(err) {
 			_ = conn.Close()
 			return nil, fmt.Errorf("session setting %q: %w", text, err)
 		}

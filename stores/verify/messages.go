@@ -1,20 +1,26 @@
-package stores
+package verify
 
 import (
 	"context"
 	"database/sql"
+	"errors"
 	"fmt"
 	"math"
 	"sync"
 
 	"github.com/nats-io/stan.go/pb"
+
+	"github.com/nats-eventstore/nats-eventstore/stores"
 )
 
 const (
-	// verifyRows and verifyBytes bound what one step of Verify reads.
-	verifyRows  = 2000
-	verifyBytes = 4 << 20
+	// stepRows and stepBytes bound what one step reads.
+	stepRows  = 2000
+	stepBytes = 4 << 20
 )
+
+// errEnough ends a step before its last row.
+var errEnough = errors.New("no more rows wanted")
 
 // channelCheck is a row of Channels, and what is known of its messages. The reader owns it.
 type channelCheck struct {
@@ -34,8 +40,8 @@ func (ch *channelCheck) key(sequence int64) string {
 	return fmt.Sprintf("channel %q (id %d), sequence %d", ch.name, ch.id, sequence)
 }
 
-// verifyRow is a row of Messages.
-type verifyRow struct {
+// row is a row of Messages.
+type row struct {
 	seq                      int64
 	timestamp, size, version sql.NullInt64
 	data                     []byte
@@ -49,7 +55,7 @@ type verifyRow struct {
 func (c *check) messages(ctx context.Context) error {
 	type work struct {
 		ch   *channelCheck
-		rows []*verifyRow
+		rows []*row
 	}
 	queue := make(chan work, c.workers)
 	var workers sync.WaitGroup
@@ -66,7 +72,7 @@ func (c *check) messages(ctx context.Context) error {
 	defer close(queue)
 	for _, ch := range c.order {
 		for from, more := c.texts.lowest, true; more; {
-			var rows []*verifyRow
+			var rows []*row
 			var err error
 			if rows, from, more, err = ch.read(ctx, from); err != nil {
 				return fmt.Errorf("channel %q from sequence %d: %w", ch.name, from, err)
@@ -80,18 +86,18 @@ func (c *check) messages(ctx context.Context) error {
 }
 
 // read reads some rows, and returns the sequence to go on with, if there is more.
-func (ch *channelCheck) read(ctx context.Context, from int64) (list []*verifyRow, next int64, more bool, err error) {
+func (ch *channelCheck) read(ctx context.Context, from int64) (list []*row, next int64, more bool, err error) {
 	c := ch.check
 	// A database sends all rows that it was asked for, whether or not they are read: ask for those that will fit.
-	limit := verifyRows
+	limit := stepRows
 	if ch.msgs > 0 && ch.bytes > 0 {
-		limit = int(max(1, min(int64(limit), verifyBytes/(ch.bytes/ch.msgs+1))))
+		limit = int(max(1, min(int64(limit), stepBytes/(ch.bytes/ch.msgs+1))))
 	}
 	bytes, asked := 0, 0
 	of := fmt.Sprintf("id %d (channel %q), ", ch.id, ch.name)
-	err = c.q.query(ctx, c.texts.messages, func(rows *sql.Rows) error {
+	err = c.snapshot.Query(ctx, c.texts.messages, func(rows *sql.Rows) error {
 		asked++
-		r := &verifyRow{}
+		r := &row{}
 		ok, err := c.scannedOf(of, rows, "Messages", &r.seq, &r.timestamp, &r.size, &r.data, &r.id, &r.aggregateType, &r.aggregate,
 			&r.version, &r.typ, &r.document, &r.metadata)
 		if err != nil || !ok {
@@ -99,18 +105,21 @@ func (ch *channelCheck) read(ctx context.Context, from int64) (list []*verifyRow
 		}
 		ch.follow(r)
 		list = append(list, r)
-		if bytes += len(r.data); bytes >= verifyBytes {
+		if bytes += len(r.data); bytes >= stepBytes {
 			asked = limit // there is more to come
-			return errStop
+			return errEnough
 		}
 		return nil
 	}, ch.id, from, limit)
+	if errors.Is(err, errEnough) {
+		err = nil
+	}
 	more = err == nil && asked == limit && len(list) > 0 && ch.last < math.MaxInt64
 	return list, ch.last + 1, more, err
 }
 
 // follow checks a row against the one before it.
-func (ch *channelCheck) follow(r *verifyRow) {
+func (ch *channelCheck) follow(r *row) {
 	c := ch.check
 	if ch.count > 0 && r.timestamp.Int64 < ch.time {
 		c.findings.add("time", "Messages", ch.key(r.seq), "timestamp %d is before that of sequence %d, %d", r.timestamp.Int64, ch.last, ch.time)
@@ -152,7 +161,7 @@ func (ch *channelCheck) finish() {
 }
 
 // compare compares a row with the message in it. Several goroutines call it.
-func (ch *channelCheck) compare(r *verifyRow) {
+func (ch *channelCheck) compare(r *row) {
 	c := ch.check
 	key := ch.key(r.seq)
 	if int64(len(r.data)) != r.size.Int64 || !r.size.Valid {
@@ -196,7 +205,7 @@ func (ch *channelCheck) compare(r *verifyRow) {
 
 // compareEvent compares the event columns with what the payload says, and reports whether the event was a message before it
 // became one: it has no version of its own.
-func (ch *channelCheck) compareEvent(r *verifyRow, payload []byte, key string) (historic bool) {
+func (ch *channelCheck) compareEvent(r *row, payload []byte, key string) (historic bool) {
 	c := ch.check
 	bad := func(format string, args ...any) { c.findings.add("columns", "Messages", key, format, args...) }
 	ev, err := ch.rules.Mapping.Extract(payload)
@@ -222,10 +231,10 @@ func (ch *channelCheck) compareEvent(r *verifyRow, payload []byte, key string) (
 	switch {
 	case !r.version.Valid || r.version.Int64 < 1:
 		bad("event_version is NULL or below 1")
-	case ev.Version != 0 && ev.Version != uint64(r.version.Int64) && ch.rules.Versions != VersionsOff:
+	case ev.Version != 0 && ev.Version != uint64(r.version.Int64) && ch.rules.Versions != stores.VersionsOff:
 		bad("event_version is %d, the payload says %d", r.version.Int64, ev.Version)
 	}
-	if want := ev.Document(c.dialect.jsonDepth()); !sameJSON(r.document, want) {
+	if want := ev.Document(c.snapshot.JSONDepth); !sameJSON(r.document, want) {
 		bad("event_data is not what the payload says: %s, not %s", shownJSON(r.document), shownJSON(want))
 	}
 	if !sameJSON(r.metadata, ev.Metadata) {
@@ -256,7 +265,7 @@ func shownJSON(text []byte) string {
 func (c *check) orphans(ctx context.Context) error {
 	for after := int64(math.MinInt32); ; {
 		var id sql.NullInt64
-		err := c.q.query(ctx, c.texts.firstChannel, func(rows *sql.Rows) error { return rows.Scan(&id) }, after)
+		err := c.snapshot.Query(ctx, c.texts.firstChannel, func(rows *sql.Rows) error { return rows.Scan(&id) }, after)
 		if err != nil || !id.Valid {
 			return err
 		}
@@ -264,7 +273,7 @@ func (c *check) orphans(ctx context.Context) error {
 		ch := c.channels[id.Int64]
 		switch {
 		case ch == nil:
-			err = c.q.query(ctx, c.texts.countMessage, func(rows *sql.Rows) error {
+			err = c.snapshot.Query(ctx, c.texts.countMessage, func(rows *sql.Rows) error {
 				var count, first, last int64
 				err := rows.Scan(&count, &first, &last)
 				c.findings.add("orphan", "Messages", fmt.Sprintf("id %d", id.Int64),
@@ -272,7 +281,7 @@ func (c *check) orphans(ctx context.Context) error {
 				return err
 			}, id.Int64)
 		case ch.deleted:
-			err = c.q.query(ctx, c.dialect.statements().hasEvents, func(*sql.Rows) error {
+			err = c.snapshot.Query(ctx, c.texts.hasEvents, func(*sql.Rows) error {
 				c.findings.add("channel", "Channels", fmt.Sprintf("id %d, name %q", ch.id, ch.name), "it is marked as deleted, but holds events")
 				return nil
 			}, ch.id)

@@ -1,20 +1,10 @@
-package stores
+package verify
 
-import "database/sql"
-
-var _ verifier = (*mysql)(nil)
-
-// snapshot: that of the first read (InnoDB).
-func (*mysql) snapshot() *sql.TxOptions {
-	return &sql.TxOptions{Isolation: sql.LevelRepeatableRead, ReadOnly: true}
-}
-
-func (*mysql) verifyTexts() *verifyTexts { return &mysqlVerifyTexts }
-
-var mysqlVerifyTexts = verifyTexts{
+var mysqlTexts = texts{
 	messages:     "SELECT seq, timestamp, size, data, event_id, aggregate_type, aggregate_id, event_version, event_type, event_data, metadata FROM Messages WHERE id = ? AND seq >= ? ORDER BY seq LIMIT ?",
 	firstChannel: "SELECT MIN(id) FROM Messages WHERE id > ?",
 	countMessage: "SELECT COUNT(*), MIN(seq), MAX(seq) FROM Messages WHERE id = ?",
+	hasEvents:    "SELECT 1 FROM Messages WHERE id = ? AND event_type IS NOT NULL LIMIT 1",
 	objects: `SELECT DISTINCT IF(non_unique = 0, 'unique index', 'index'), LOWER(index_name)
 FROM information_schema.statistics WHERE table_schema = DATABASE() AND LOWER(table_name) = 'messages'
 UNION ALL

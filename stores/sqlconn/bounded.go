@@ -1,4 +1,4 @@
-package stores
+package sqlconn
 
 import (
 	"context"
@@ -100,8 +100,8 @@ type dialledKey struct{}
 // back while COMMIT is on its way.
 type answerKey struct{}
 
-// withoutCancel returns a context that does not end, for a transaction whose BEGIN is answered by the deadline of ctx.
-func withoutCancel(ctx context.Context) context.Context {
+// WithoutCancel returns a context that does not end, for a transaction whose BEGIN is answered by the deadline of ctx.
+func WithoutCancel(ctx context.Context) context.Context {
 	endless := context.WithoutCancel(ctx)
 	if deadline, ok := ctx.Deadline(); ok {
 		return context.WithValue(endless, answerKey{}, deadline)

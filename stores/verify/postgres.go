@@ -1,19 +1,10 @@
-package stores
+package verify
 
-import "database/sql"
-
-var _ verifier = (*postgres)(nil)
-
-func (*postgres) snapshot() *sql.TxOptions {
-	return &sql.TxOptions{Isolation: sql.LevelRepeatableRead, ReadOnly: true}
-}
-
-func (*postgres) verifyTexts() *verifyTexts { return &postgresVerifyTexts }
-
-var postgresVerifyTexts = verifyTexts{
+var postgresTexts = texts{
 	messages:     "SELECT seq, timestamp, size, data, event_id, aggregate_type, aggregate_id, event_version, event_type, event_data, metadata FROM Messages WHERE id = $1 AND seq >= $2 ORDER BY seq LIMIT $3",
 	firstChannel: "SELECT MIN(id) FROM Messages WHERE id > $1",
 	countMessage: "SELECT COUNT(*), MIN(seq), MAX(seq) FROM Messages WHERE id = $1",
+	hasEvents:    "SELECT 1 FROM Messages WHERE id = $1 AND event_type IS NOT NULL LIMIT 1",
 	objects: `SELECT CASE WHEN x.indisunique THEN 'unique index' ELSE 'index' END, lower(i.relname)
 FROM pg_index AS x JOIN pg_class AS i ON i.oid = x.indexrelid JOIN pg_class AS t ON t.oid = x.indrelid
 WHERE t.relnamespace = current_schema()::regnamespace AND x.indisvalid

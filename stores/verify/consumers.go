@@ -1,10 +1,12 @@
-package stores
+package verify
 
 import (
 	"context"
 	"database/sql"
 	"encoding/json"
 	"fmt"
+
+	"github.com/nats-eventstore/nats-eventstore/stores"
 )
 
 // consumerCheck is what the rows of ConsumersPending are compared with.
@@ -18,7 +20,7 @@ type consumerCheck struct {
 func (c *check) consumers(ctx context.Context, subscriptions map[uint64]*subscriptionCheck) error {
 	known := map[uint64]*consumerCheck{}
 	of := map[uint64]uint64{} // the consumer of each subscription
-	err := c.q.query(ctx, c.dialect.statements().consumers, func(rows *sql.Rows) error {
+	err := c.snapshot.Query(ctx, "SELECT consumer, id, lastsent, members FROM Consumers ORDER BY consumer", func(rows *sql.Rows) error {
 		var id, channel int64
 		var lastSent sql.NullInt64
 		var members []byte
@@ -66,7 +68,7 @@ func (c *check) consumers(ctx context.Context, subscriptions map[uint64]*subscri
 	if err != nil {
 		return err
 	}
-	return c.q.query(ctx, c.dialect.statements().consumersPending, func(rows *sql.Rows) error {
+	return c.snapshot.Query(ctx, "SELECT consumer, part, pending FROM ConsumersPending ORDER BY consumer, part", func(rows *sql.Rows) error {
 		var id, part int64
 		var pending []byte
 		ok, err := c.scanned(rows, "ConsumersPending", &id, &part, &pending)
@@ -84,7 +86,7 @@ func (c *check) consumers(ctx context.Context, subscriptions map[uint64]*subscri
 		case consumer.channel == nil || consumer.channel.deleted:
 			return nil
 		}
-		runs, err := decodeRuns(uint64(part), pending)
+		runs, err := stores.DecodeRuns(uint64(part), pending)
 		if err != nil {
 			bad("pending is not a list of sequences: %v", err)
 			return nil

@@ -1,0 +1,7 @@
+//go:build !darwin && !dragonfly && !freebsd && !linux && !netbsd && !openbsd && !windows
+
+package stores
+
+import "os"
+
+func flock(*os.File) error { return errNoLocks }

@@ -1,0 +1,63 @@
+package stores
+
+import (
+	"errors"
+	"os"
+	"strconv"
+	"syscall"
+
+	"github.com/prometheus/procfs"
+)
+
+// hostNames are what a process ID and a start time mean something within: the kernel since it was booted, the namespaces of
+// processes and of clocks, and the name of the host, which tells copies of a virtual machine apart.
+func hostNames() ([][]byte, bool) {
+	// The process file system may be that of another namespace.
+	if pid, err := os.Readlink("/proc/self"); err != nil || pid != strconv.Itoa(os.Getpid()) {
+		return nil, false
+	}
+	boot, err := os.ReadFile("/proc/sys/kernel/random/boot_id")
+	if err != nil {
+		return nil, false
+	}
+	pids, err := os.Readlink("/proc/self/ns/pid")
+	if err != nil {
+		return nil, false
+	}
+	clocks, err := os.Readlink("/proc/self/ns/time")
+	if err != nil && !errors.Is(err, os.ErrNotExist) { // older kernels have none
+		return nil, false
+	}
+	name, err := os.Hostname()
+	if err != nil {
+		return nil, false
+	}
+	return [][]byte{boot, []byte(pids), []byte(clocks), []byte(name)}, true
+}
+
+func startOf(pid int) (uint64, bool) {
+	stat, err := statOf(pid)
+	return stat.Starttime, err == nil
+}
+
+func statOf(pid int) (procfs.ProcStat, error) {
+	p, err := procfs.NewProc(pid)
+	if err != nil {
+		return procfs.ProcStat{}, err
+	}
+	return p.Stat()
+}
+
+// ended says whether a process of this host has ended: there is none of its ID, or another one, or what is left of it waits for
+// its parent to take notice.
+func (p process) ended() bool {
+	pid := int(p.pid)
+	if errors.Is(syscall.Kill(pid, 0), syscall.ESRCH) {
+		return true
+	}
+	stat, err := statOf(pid)
+	if err != nil {
+		return false // it may be hidden from us
+	}
+	return stat.Starttime != p.started || (stat.State == "Z" || stat.State == "X") && stat.NumThreads <= 1
+}

@@ -1,0 +1,118 @@
+package stores
+
+import (
+	"context"
+	"database/sql"
+	"fmt"
+	"os"
+	"time"
+
+	schema "github.com/nats-eventstore/nats-eventstore/sql"
+)
+
+// Snapshot is one state of the whole database, which stays the same while a server goes on.
+type Snapshot struct {
+	Driver    string // that of Options
+	Schema    int64  // version of the schema, which is the one that this program knows
+	JSONDepth int    // the deepest nesting of a JSON document that the database takes
+
+	tx       *sql.Tx
+	prepared map[string]*sql.Stmt
+}
+
+// snapshotTimeout bounds a statement of a snapshot: one that reads all events takes as long as it takes.
+const snapshotTimeout = 7 * 24 * time.Hour
+
+// ReadSnapshot calls read with one state of the database. It takes no lease and writes nothing. An error of read means that
+// the database could not be read, unless ctx has ended.
+//
+// The error is ErrUnavailable, ErrTooNew, a *SchemaError, fs.ErrNotExist for a file of SQLite that is not there, or that of
+// ctx.
+func ReadSnapshot(ctx context.Context, o Options, read func(context.Context, *Snapshot) error) error {
+	o = o.withDefaults()
+	o.StatementTimeout, o.patient = snapshotTimeout, true
+	d, err := newDialect(o)
+	if err != nil {
+		return err
+	}
+	if o.Driver == "sqlite" {
+		// SQLite would make it.
+		if _, err := os.Stat(o.Source); err != nil {
+			return fmt.Errorf("open sqlite database: %w", err)
+		}
+	}
+	writer, reader, err := d.open(o)
+	if err != nil {
+		return fmt.Errorf("open %s database: %w", o.Driver, oneLine(err))
+	}
+	defer writer.Close()
+	defer reader.Close()
+	if err := d.check(ctx, reader, o.Logger); err != nil {
+		return unavailable(ctx, err)
+	}
+	version, err := knownSchema(ctx, d, reader, o.Driver)
+	if err != nil {
+		return err
+	}
+	tx, err := reader.BeginTx(ctx, d.snapshot())
+	if err != nil {
+		return unavailable(ctx, err)
+	}
+	defer tx.Rollback()
+	err = read(ctx, &Snapshot{Driver: o.Driver, Schema: version, JSONDepth: d.jsonDepth(), tx: tx, prepared: map[string]*sql.Stmt{}})
+	switch {
+	case err == nil:
+		return nil
+	case ctx.Err() != nil:
+		return context.Cause(ctx)
+	}
+	return unavailable(ctx, err)
+}
+
+// knownSchema returns the version of the schema, which is the one that this program knows.
+func knownSchema(ctx context.Context, d dialect, db *sql.DB, driver string) (int64, error) {
+	files, err := schema.Files(driver)
+	if err != nil {
+		return 0, err
+	}
+	needed := files[len(files)-1].Version
+	version, err := d.version(ctx, db)
+	switch {
+	case err != nil:
+		return 0, unavailable(ctx, fmt.Errorf("read schema version: %w", err))
+	case version > needed:
+		return 0, fmt.Errorf("%w: it is at version %d, this server knows %d", ErrTooNew, version, needed)
+	case version < needed:
+		behind := &SchemaError{Version: version, Needed: needed}
+		for _, file := range files {
+			if file.Version > version {
+				behind.Files = append(behind.Files, file.Path)
+			}
+		}
+		return 0, behind
+	}
+	return version, nil
+}
+
+// Query calls scan for each row, and returns its error. What has parameters is asked again and again, and so prepared,
+// without which PostgreSQL would also send bytes as hexadecimal digits.
+func (s *Snapshot) Query(ctx context.Context, text string, scan func(*sql.Rows) error, args ...any) error {
+	if len(args) > 0 && s.prepared[text] == nil {
+		stmt, err := s.tx.PrepareContext(ctx, text) //nolint:sqlclosecheck // closed with its transaction
+		if err != nil {
+			return err
+		}
+		s.prepared[text] = stmt
+	}
+	var rows *sql.Rows
+	var err error
+	if stmt := s.prepared[text]; stmt != nil {
+		rows, err = stmt.QueryContext(ctx, args...)
+	} else {
+		rows, err = s.tx.QueryContext(ctx, text, args...)
+	}
+	if err != nil {
+		return err
+	}
+	return each(rows, scan)
+}

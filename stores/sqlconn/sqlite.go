@@ -1,0 +1,63 @@
+package sqlconn
+
+import (
+	"database/sql"
+	"fmt"
+	"net/url"
+	"os"
+	"path/filepath"
+	"strings"
+
+	sqlitedriver "modernc.org/sqlite"
+)
+
+// settings of a connection. FULL makes COMMIT return after the log is on disk, which is moved into the database after 4,000
+// pages, 16 MB; the caches, in KiB, hold the upper levels of the indexes of a large store. A reader's is small: there are many
+// readers, and a replay sees each page once. Figures: docs/decisions/2026-11-21-sqlite-settings.md.
+const (
+	sqliteSettings    = "_pragma=busy_timeout(10000)&_pragma=journal_mode(WAL)&_pragma=synchronous(FULL)&_pragma=wal_autocheckpoint(4000)"
+	sqliteWriterMore  = "&_pragma=cache_size(-16384)&_pragma=journal_size_limit(67108864)" // of the log, which a store keeps below that
+	sqliteReaderCache = "&_pragma=cache_size(-4096)"
+)
+
+// SQLite returns a pool of one connection that writes, in transactions that take the file's lock when they begin, and one of
+// up to so many that read beside it; in memory they are the same. It makes the file's folder, and connects nothing yet.
+func SQLite(o Options, readers int) (write, read *sql.DB, err error) {
+	if o.Source == ":memory:" {
+		connector, err := sqlitedriver.NewConnector("file::memory:?_txlock=immediate")
+		if err != nil {
+			return nil, nil, err
+		}
+		db := o.open(connector, 1)
+		// The database is the connection.
+		db.SetConnMaxLifetime(0)
+		return db, db, nil
+	}
+	if o.Source == "" || strings.HasPrefix(o.Source, "file:") {
+		return nil, nil, fmt.Errorf("source %q is not the path of a file", o.Source)
+	}
+	if err := os.MkdirAll(filepath.Dir(o.Source), 0o750); err != nil {
+		return nil, nil, err
+	}
+	writer, err := sqlitedriver.NewConnector(sqliteURI(o.Source) + "?_txlock=immediate&" + sqliteSettings + sqliteWriterMore)
+	if err != nil {
+		return nil, nil, err
+	}
+	if read, err = SQLiteReader(o, readers); err != nil {
+		return nil, nil, err
+	}
+	return o.open(writer, 1), read, nil
+}
+
+// SQLiteReader returns a pool of up to size connections to a file that only read.
+func SQLiteReader(o Options, size int) (*sql.DB, error) {
+	connector, err := sqlitedriver.NewConnector(sqliteURI(o.Source) + "?_query_only=1&" + sqliteSettings + sqliteReaderCache)
+	if err != nil {
+		return nil, err
+	}
+	return o.open(connector, size), nil
+}
+
+func sqliteURI(path string) string {
+	return "file:" + (&url.URL{Path: filepath.ToSlash(path)}).EscapedPath()
+}

@@ -1,0 +1,158 @@
+package stores
+
+import (
+	"strconv"
+	"strings"
+)
+
+// statements are the complete texts of a database's statements that take and return the same on each database.
+type statements struct {
+	sharedStatements
+
+	// Upserts, which the databases spell in their own ways.
+	putServerInfo   string // (id, proto, version)
+	putClient       string // (id, hbinbox, proto)
+	putRelay        string // (stream, position)
+	putSubscription string // (id, subid, proto)
+
+	more []string // further texts of the dialect that are prepared with the others
+}
+
+// sharedStatements are the texts that are the same on each database.
+type sharedStatements struct {
+	// Lease. readLease returns id, tick.
+	readLease    string // ()
+	takeLease    string // (new id, old id, old tick)
+	renewLease   string // (id): the fence of every writing transaction
+	releaseLease string // (id)
+
+	serverInfo string // () → id, proto, version
+
+	clients      string // () → id, hbinbox, proto
+	deleteClient string // (id)
+
+	relay string // (stream) → position
+
+	maxChannelID string // () → id
+	channels     string // () → id, name, maxseq, msgs, bytes, first sequence, last sequence, last timestamp
+	channel      string // (id) → the same without name
+
+	maxSubscriptionID  string // () → subid
+	subscriptions      string // () → id, subid, lastsent, proto, by subid
+	deleteSubscription string // (id, subid)
+	pendings           string // () → subid, row, seq, lastsent, pending, acks
+	deletePending      string // (subid)
+	deleteOldPending   string // (subid): all rows but row 0
+
+	consumers                string // () → consumer, id, lastsent, members, by consumer
+	consumersPending         string // () → consumer, part, pending, by consumer and part
+	deleteConsumer           string // (consumer)
+	deleteConsumerPending    string // (consumer)
+	deleteConsumersOf        string // (id): of all consumers of a channel
+	deleteConsumersPendingOf string // (id)
+
+	read     string // (id, from, to, limit) → seq, timestamp, data, by seq
+	timeFrom string // (id, from) → seq, timestamp of the first message from a sequence on
+
+	aggregateForward  string // (aggregate_id, aggregate_type, id, from version, limit) → seq, timestamp, data, version, by version
+	aggregateBackward string // the same, by descending version
+	aggregatesWithID  string // (aggregate_id) → id, aggregate_type of each aggregate
+	eventsWithID      string // (event_id) → id, seq, timestamp, data, by id
+
+	hasEvents        string // (id) → a row if the channel holds an event
+	countUpTo        string // (id, to) → number and bytes of the messages up to a sequence
+	deleteUpTo       string // (id, to)
+	reduceChannel    string // (number, bytes, id)
+	deletedChannels  string // () → id of channels marked as deleted
+	markDeleted      string // (id)
+	deletePendingsOf string // (id): of all subscriptions of a channel
+	deleteSubsOf     string // (id)
+	deleteChannel    string // (id)
+}
+
+// newSharedStatements returns the texts. text writes the placeholders, ? here, as the database takes them; why so:
+// docs/decisions/2026-11-25-one-sql-table.md.
+func newSharedStatements(text func(string) string) sharedStatements {
+	return sharedStatements{
+		readLease:    "SELECT id, tick FROM StoreLock",
+		takeLease:    text("UPDATE StoreLock SET id = ?, tick = tick + 1 WHERE id = ? AND tick = ?"),
+		renewLease:   text("UPDATE StoreLock SET tick = tick + 1 WHERE id = ?"),
+		releaseLease: text("UPDATE StoreLock SET id = '', tick = tick + 1 WHERE id = ?"),
+
+		serverInfo: "SELECT id, proto, version FROM ServerInfo WHERE uniquerow = 1",
+
+		clients:      "SELECT id, hbinbox, proto FROM Clients ORDER BY id",
+		deleteClient: text("DELETE FROM Clients WHERE id = ?"),
+
+		relay: text("SELECT position FROM Relays WHERE stream = ?"),
+
+		maxChannelID: "SELECT COALESCE(MAX(id), 0) FROM Channels",
+		channels:     "SELECT c.id, c.name, c.maxseq, c.msgs, c.bytes, (SELECT seq FROM Messages WHERE id = c.id ORDER BY seq LIMIT 1), (SELECT seq FROM Messages WHERE id = c.id ORDER BY seq DESC LIMIT 1), (SELECT timestamp FROM Messages WHERE id = c.id ORDER BY seq DESC LIMIT 1) FROM Channels AS c WHERE c.deleted = FALSE ORDER BY c.id",
+		channel:      text("SELECT c.id, c.maxseq, c.msgs, c.bytes, (SELECT seq FROM Messages WHERE id = c.id ORDER BY seq LIMIT 1), (SELECT seq FROM Messages WHERE id = c.id ORDER BY seq DESC LIMIT 1), (SELECT timestamp FROM Messages WHERE id = c.id ORDER BY seq DESC LIMIT 1) FROM Channels AS c WHERE c.id = ?"),
+
+		maxSubscriptionID:  "SELECT COALESCE(MAX(subid), 0) FROM (SELECT MAX(subid) AS subid FROM Subscriptions UNION ALL SELECT MAX(subid) AS subid FROM SubsPending UNION ALL SELECT MAX(consumer) AS subid FROM Consumers) AS ids",
+		subscriptions:      "SELECT id, subid, lastsent, proto FROM Subscriptions WHERE deleted = FALSE ORDER BY subid",
+		deleteSubscription: text("DELETE FROM Subscriptions WHERE id = ? AND subid = ?"),
+		// "row" is a reserved word, which a qualified name may be without the quotes that differ between databases.
+		pendings:         "SELECT subid, p.row, seq, lastsent, pending, acks FROM SubsPending AS p",
+		deletePending:    text("DELETE FROM SubsPending WHERE subid = ?"),
+		deleteOldPending: text("DELETE FROM SubsPending WHERE subid = ? AND SubsPending.row <> 0"),
+
+		consumers:                "SELECT consumer, id, lastsent, members FROM Consumers ORDER BY consumer",
+		consumersPending:         "SELECT consumer, part, pending FROM ConsumersPending ORDER BY consumer, part",
+		deleteConsumer:           text("DELETE FROM Consumers WHERE consumer = ?"),
+		deleteConsumerPending:    text("DELETE FROM ConsumersPending WHERE consumer = ?"),
+		deleteConsumersOf:        text("DELETE FROM Consumers WHERE id = ?"),
+		deleteConsumersPendingOf: text("DELETE FROM ConsumersPending WHERE consumer IN (SELECT consumer FROM Consumers WHERE id = ?)"),
+
+		read:     text("SELECT seq, timestamp, data FROM Messages WHERE id = ? AND seq >= ? AND seq <= ? ORDER BY seq LIMIT ?"),
+		timeFrom: text("SELECT seq, timestamp FROM Messages WHERE id = ? AND seq >= ? ORDER BY seq LIMIT 1"),
+
+		aggregateForward:  text("SELECT seq, timestamp, data, event_version FROM Messages WHERE aggregate_id = ? AND aggregate_type = ? AND id = ? AND event_version >= ? ORDER BY event_version LIMIT ?"),
+		aggregateBackward: text("SELECT seq, timestamp, data, event_version FROM Messages WHERE aggregate_id = ? AND aggregate_type = ? AND id = ? AND event_version <= ? ORDER BY event_version DESC LIMIT ?"),
+		aggregatesWithID:  text("SELECT DISTINCT id, aggregate_type FROM Messages WHERE aggregate_id = ? ORDER BY id, aggregate_type"),
+		eventsWithID:      text("SELECT id, seq, timestamp, data FROM Messages WHERE event_id = ? ORDER BY id"),
+
+		hasEvents:        text("SELECT 1 FROM Messages WHERE id = ? AND event_type IS NOT NULL LIMIT 1"),
+		countUpTo:        text("SELECT COUNT(*), COALESCE(SUM(size), 0) FROM Messages WHERE id = ? AND seq <= ?"),
+		deleteUpTo:       text("DELETE FROM Messages WHERE id = ? AND seq <= ?"),
+		reduceChannel:    text("UPDATE Channels SET msgs = msgs - ?, bytes = bytes - ? WHERE id = ?"),
+		deletedChannels:  "SELECT id FROM Channels WHERE deleted = TRUE ORDER BY id",
+		markDeleted:      text("UPDATE Channels SET deleted = TRUE WHERE id = ?"),
+		deletePendingsOf: text("DELETE FROM SubsPending WHERE subid IN (SELECT subid FROM Subscriptions WHERE id = ?)"),
+		deleteSubsOf:     text("DELETE FROM Subscriptions WHERE id = ?"),
+		deleteChannel:    text("DELETE FROM Channels WHERE id = ?"),
+	}
+}
+
+// asWritten leaves the placeholders of MySQL and SQLite.
+func asWritten(text string) string { return text }
+
+// numbered turns each ? into $1, $2 and so on, the placeholders of PostgreSQL. The text has no ? that is not one.
+func numbered(text string) string {
+	var out strings.Builder
+	for n, part := range strings.Split(text, "?") {
+		if n > 0 {
+			out.WriteString("$" + strconv.Itoa(n))
+		}
+		out.WriteString(part)
+	}
+	return out.String()
+}
+
+func (s *statements) all() []string {
+	return append([]string{
+		s.readLease, s.takeLease, s.renewLease, s.releaseLease,
+		s.serverInfo, s.putServerInfo,
+		s.clients, s.putClient, s.deleteClient,
+		s.relay, s.putRelay,
+		s.maxChannelID, s.channels, s.channel,
+		s.maxSubscriptionID, s.subscriptions, s.putSubscription, s.deleteSubscription,
+		s.pendings, s.deletePending, s.deleteOldPending,
+		s.consumers, s.consumersPending, s.deleteConsumer, s.deleteConsumerPending, s.deleteConsumersOf, s.deleteConsumersPendingOf,
+		s.read, s.timeFrom,
+		s.aggregateForward, s.aggregateBackward, s.aggregatesWithID, s.eventsWithID,
+		s.hasEvents, s.countUpTo, s.deleteUpTo, s.reduceChannel,
+		s.deletedChannels, s.markDeleted, s.deletePendingsOf, s.deleteSubsOf, s.deleteChannel,
+	}, s.more...)
+}

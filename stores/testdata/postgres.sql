@@ -1,0 +1,42 @@
+SELECT id, tick FROM StoreLock
+UPDATE StoreLock SET id = $1, tick = tick + 1 WHERE id = $2 AND tick = $3
+UPDATE StoreLock SET tick = tick + 1 WHERE id = $1
+UPDATE StoreLock SET id = '', tick = tick + 1 WHERE id = $1
+SELECT id, proto, version FROM ServerInfo WHERE uniquerow = 1
+INSERT INTO ServerInfo (uniquerow, id, proto, version) VALUES (1, $1, $2, $3) ON CONFLICT (uniquerow) DO UPDATE SET id = excluded.id, proto = excluded.proto, version = excluded.version
+SELECT id, hbinbox, proto FROM Clients ORDER BY id
+INSERT INTO Clients (id, hbinbox, proto) VALUES ($1, $2, $3) ON CONFLICT (id) DO UPDATE SET hbinbox = excluded.hbinbox, proto = excluded.proto
+DELETE FROM Clients WHERE id = $1
+SELECT position FROM Relays WHERE stream = $1
+INSERT INTO Relays (stream, position) VALUES ($1, $2) ON CONFLICT (stream) DO UPDATE SET position = excluded.position
+SELECT COALESCE(MAX(id), 0) FROM Channels
+SELECT c.id, c.name, c.maxseq, c.msgs, c.bytes, (SELECT seq FROM Messages WHERE id = c.id ORDER BY seq LIMIT 1), (SELECT seq FROM Messages WHERE id = c.id ORDER BY seq DESC LIMIT 1), (SELECT timestamp FROM Messages WHERE id = c.id ORDER BY seq DESC LIMIT 1) FROM Channels AS c WHERE c.deleted = FALSE ORDER BY c.id
+SELECT c.id, c.maxseq, c.msgs, c.bytes, (SELECT seq FROM Messages WHERE id = c.id ORDER BY seq LIMIT 1), (SELECT seq FROM Messages WHERE id = c.id ORDER BY seq DESC LIMIT 1), (SELECT timestamp FROM Messages WHERE id = c.id ORDER BY seq DESC LIMIT 1) FROM Channels AS c WHERE c.id = $1
+SELECT COALESCE(MAX(subid), 0) FROM (SELECT MAX(subid) AS subid FROM Subscriptions UNION ALL SELECT MAX(subid) AS subid FROM SubsPending UNION ALL SELECT MAX(consumer) AS subid FROM Consumers) AS ids
+SELECT id, subid, lastsent, proto FROM Subscriptions WHERE deleted = FALSE ORDER BY subid
+INSERT INTO Subscriptions (id, subid, proto) VALUES ($1, $2, $3) ON CONFLICT (id, subid) DO UPDATE SET proto = excluded.proto
+DELETE FROM Subscriptions WHERE id = $1 AND subid = $2
+SELECT subid, p.row, seq, lastsent, pending, acks FROM SubsPending AS p
+DELETE FROM SubsPending WHERE subid = $1
+DELETE FROM SubsPending WHERE subid = $1 AND SubsPending.row <> 0
+SELECT consumer, id, lastsent, members FROM Consumers ORDER BY consumer
+SELECT consumer, part, pending FROM ConsumersPending ORDER BY consumer, part
+DELETE FROM Consumers WHERE consumer = $1
+DELETE FROM ConsumersPending WHERE consumer = $1
+DELETE FROM Consumers WHERE id = $1
+DELETE FROM ConsumersPending WHERE consumer IN (SELECT consumer FROM Consumers WHERE id = $1)
+SELECT seq, timestamp, data FROM Messages WHERE id = $1 AND seq >= $2 AND seq <= $3 ORDER BY seq LIMIT $4
+SELECT seq, timestamp FROM Messages WHERE id = $1 AND seq >= $2 ORDER BY seq LIMIT 1
+SELECT seq, timestamp, data, event_version FROM Messages WHERE aggregate_id = $1 AND aggregate_type = $2 AND id = $3 AND event_version >= $4 ORDER BY event_version LIMIT $5
+SELECT seq, timestamp, data, event_version FROM Messages WHERE aggregate_id = $1 AND aggregate_type = $2 AND id = $3 AND event_version <= $4 ORDER BY event_version DESC LIMIT $5
+SELECT DISTINCT id, aggregate_type FROM Messages WHERE aggregate_id = $1 ORDER BY id, aggregate_type
+SELECT id, seq, timestamp, data FROM Messages WHERE event_id = $1 ORDER BY id
+SELECT 1 FROM Messages WHERE id = $1 AND event_type IS NOT NULL LIMIT 1
+SELECT COUNT(*), COALESCE(SUM(size), 0) FROM Messages WHERE id = $1 AND seq <= $2
+DELETE FROM Messages WHERE id = $1 AND seq <= $2
+UPDATE Channels SET msgs = msgs - $1, bytes = bytes - $2 WHERE id = $3
+SELECT id FROM Channels WHERE deleted = TRUE ORDER BY id
+UPDATE Channels SET deleted = TRUE WHERE id = $1
+DELETE FROM SubsPending WHERE subid IN (SELECT subid FROM Subscriptions WHERE id = $1)
+DELETE FROM Subscriptions WHERE id = $1
+DELETE FROM Channels WHERE id = $1

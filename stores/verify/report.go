@@ -1,0 +1,20 @@
+package verify
+
+// Report is what Run found. Findings contradict what this server or NATS Streaming writes; notes are worth knowing, such
+// as sequences that were missing before a channel became an event channel.
+type Report struct {
+	Driver        string `json:"database"`
+	Schema        int64  `json:"schema"`
+	Channels      int    `json:"channels"`
+	Messages      uint64 `json:"messages"`
+	Bytes         uint64 `json:"bytes"` // of the encoded messages
+	Events        uint64 `json:"events"`
+	Aggregates    uint64 `json:"aggregates"`
+	Subscriptions int    `json:"subscriptions"`
+	Clients       int    `json:"clients"`
+
+	Findings     []Finding      `json:"findings"`
+	FindingCount map[string]int `json:"finding_counts"` // by kind, those included that Findings leaves out
+	Notes        []Finding      `json:"notes"`
+	NoteCount    map[string]int `json:"note_counts"`
+}

@@ -1,0 +1,49 @@
+package verify
+
+import (
+	"database/sql"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+)
+
+// keyColumns name a row, each in its table.
+var keyColumns = []string{"id", "seq", "subid", "row", "uniquerow"}
+
+// scanned scans a row; one whose values have types that its columns should not hold is a finding, and reported as false.
+// Such a row can exist on SQLite, and where somebody changed a column's type.
+func (c *check) scanned(rows *sql.Rows, table string, to ...any) (bool, error) {
+	return c.scannedOf("", rows, table, to...)
+}
+
+// scannedOf is scanned of rows whose keys begin with what they were selected by.
+func (c *check) scannedOf(of string, rows *sql.Rows, table string, to ...any) (bool, error) {
+	err := rows.Scan(to...)
+	if err == nil {
+		return true, nil
+	}
+	raw := make([]any, len(to))
+	pointers := make([]any, len(to))
+	for i := range raw {
+		pointers[i] = &raw[i]
+	}
+	if again := rows.Scan(pointers...); again != nil {
+		return false, errors.Join(err, again)
+	}
+	columns, again := rows.Columns()
+	if again != nil {
+		return false, errors.Join(err, again)
+	}
+	var key []string
+	for i, name := range columns {
+		if b, ok := raw[i].([]byte); ok {
+			raw[i] = string(b)
+		}
+		if name = strings.ToLower(name); slices.Contains(keyColumns, name) {
+			key = append(key, fmt.Sprintf("%s %.100q", name, fmt.Sprint(raw[i])))
+		}
+	}
+	c.findings.add("foreign row", table, of+strings.Join(key, ", "), "a column holds what it should not: %v", err)
+	return false, nil
+}

@@ -1,0 +1,14 @@
+package verify
+
+// texts are the statements that differ between databases.
+type texts struct {
+	messages     string // (id, from sequence, limit) → the columns of row, by seq
+	firstChannel string // (id) → the lowest id of Messages above it, or NULL
+	countMessage string // (id) → number of messages, lowest and highest sequence
+	hasEvents    string // (id) → a row if the channel holds an event
+	objects      string // () → kind and name of indexes, triggers and views, in lower case
+	integrity    string // () → lines that the database says of its file, "ok" if all is well; "" if it has no such statement
+
+	lowest int64    // no seq is below it
+	wanted []string // what objects must contain
+}
