@@ -63,7 +63,7 @@ func New(store *stores.Store, o Options, m Metrics, log *slog.Logger) *Log {
 	}
 	l.retention = newRetention(l)
 	l.creator = &creator{
-		store:    oneByOne{store},
+		store:    store,
 		channels: l.channels,
 		timeout:  o.StoreTimeout,
 		added:    l.add,
@@ -215,19 +215,4 @@ func (l *Log) failed(err error) {
 	if l.o.Failed != nil {
 		l.o.Failed(err)
 	}
-}
-
-// oneByOne creates channels in a transaction each.
-type oneByOne struct{ store *stores.Store }
-
-func (s oneByOne) CreateChannels(ctx context.Context, names []string) (map[string]*stores.Channel, error) {
-	created := make(map[string]*stores.Channel, len(names))
-	for _, name := range names {
-		ch, err := s.store.CreateChannel(ctx, name)
-		if err != nil {
-			return created, err
-		}
-		created[name] = ch
-	}
-	return created, nil
 }

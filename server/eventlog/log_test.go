@@ -19,17 +19,11 @@ import (
 // counts is the Metrics of tests.
 type counts struct {
 	mu       sync.Mutex
-	received int
 	failed   map[string]int
 	replayed int
 	reads    int
 }
 
-func (c *counts) PublishReceived(int) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	c.received++
-}
 func (c *counts) Committed(time.Duration, []stores.Result) {}
 func (c *counts) Failed(operation string, _ error) {
 	c.mu.Lock()

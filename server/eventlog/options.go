@@ -48,8 +48,6 @@ func (r *CopyRoute) hasFrom(channel string) bool {
 
 // Metrics is what the log counts.
 type Metrics interface {
-	// PublishReceived counts a decoded message by the bytes of its payload.
-	PublishReceived(bytes int)
 	// Committed counts a batch and what became of its messages.
 	Committed(took time.Duration, results []stores.Result)
 	// Failed counts an error by the operation that met it: "publish" or "retention".

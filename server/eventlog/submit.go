@@ -104,9 +104,6 @@ func (l *Log) prepare(e *entry) (missing string, err error) {
 		if e.messages, err = e.Decode(e.ch); err != nil {
 			return "", err
 		}
-		for i := range e.messages {
-			l.metrics.PublishReceived(len(e.messages[i].Payload))
-		}
 	}
 	e.appends, e.copies, e.bytes = make([]stores.Append, len(e.messages)), nil, 0
 	for i := range e.messages {
