@@ -247,7 +247,6 @@ func TestConversion(t *testing.T) {
 	ch := f.store.Channel("c")
 	first := f.request("a", "q", "d")
 	f.stop()
-	db := f.raw()
 	for i, last := range []uint64{0, 20} { // the second joined at 20, and the first one's messages were written up to 10
 		st := stateOf(first, fmt.Sprint("client", i), last)
 		if err := f.store.CreateSubscription(t.Context(), ch, st); err != nil {
@@ -258,7 +257,7 @@ func TestConversion(t *testing.T) {
 		t.Fatal(err)
 	}
 	after := open(t, f, Options{}, nil)
-	until(t, db, 0, "SELECT COUNT(*) FROM SubsPending")
+	until(t, after.raw(), 0, "SELECT COUNT(*) FROM SubsPending")
 	got := after.sink.wait(t, 20)
 	for i := range got {
 		got[i] = got[i][strings.Index(got[i], " ")+1:]

@@ -91,14 +91,16 @@ type fixture struct {
 	stop   func() // ends all, as a clean stop does
 }
 
-// open starts a server, on the database of another one if before is not nil: that one is not stopped, but has lost the lease.
+// open starts a server, on what the database of another one holds now if before is not nil, as after a crash of that one.
 func open(t *testing.T, before *fixture, o Options, client func(id string) Client) *fixture {
 	t.Helper()
 	f := &fixture{t: t, sink: newSink(), faults: &storetest.Faults{}, log: &strings.Builder{}}
 	f.path = filepath.Join(t.TempDir(), "events.db")
 	var seen stores.Lease
 	if before != nil {
-		f.path = before.path
+		if _, err := before.raw().ExecContext(t.Context(), "VACUUM INTO ?", f.path); err != nil {
+			t.Fatal(err)
+		}
 	}
 	ctx := t.Context()
 	var err error

@@ -9,7 +9,7 @@ import (
 )
 
 // keyColumns name a row, each in its table.
-var keyColumns = []string{"id", "seq", "subid", "row", "uniquerow"}
+var keyColumns = []string{"id", "seq", "subid", "row", "uniquerow", "consumer", "part"}
 
 // scanned scans a row; one whose values have types that its columns should not hold is a finding, and reported as false.
 // Such a row can exist on SQLite, and where somebody changed a column's type.
