@@ -7,10 +7,11 @@ import (
 	"fmt"
 	"os"
 	"os/exec"
-	"path/filepath"
 	"runtime"
 	"strings"
 	"testing"
+
+	"github.com/prometheus/procfs"
 
 	"github.com/nats-eventstore/nats-eventstore/stores"
 	"github.com/nats-eventstore/nats-eventstore/test/databases"
@@ -116,13 +117,16 @@ func TestDeadHolder(t *testing.T) {
 			if err := holder.Process.Kill(); err != nil {
 				t.Fatal(err)
 			}
-			for dead := false; !dead; { // it is a zombie, for nobody waits for it
-				state, err := os.ReadFile(filepath.Join("/proc", fmt.Sprint(holder.Process.Pid), "stat"))
+			for dead := false; !dead; { // all of its threads: it is a zombie, for nobody waits for it
+				process, err := procfs.NewProc(holder.Process.Pid)
 				if err != nil {
 					t.Fatal(err)
 				}
-				_, after, _ := strings.Cut(string(state), ") ")
-				dead = strings.HasPrefix(after, "Z")
+				stat, err := process.Stat()
+				if err != nil {
+					t.Fatal(err)
+				}
+				dead = stat.State == "Z" && stat.NumThreads <= 1
 			}
 			if got := seen(); got != (stores.Lease{}) {
 				t.Errorf("inspection says %+v of a dead holder", got)
