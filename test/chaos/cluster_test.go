@@ -23,6 +23,9 @@ type cluster struct {
 	proxies []*network.Proxy // of each server; nil for SQLite
 	start   time.Time
 	epoch   atomic.Int64 // see aggregates
+	crowds  []*crowd
+	writer  *client // what it publishes is in no history
+	written written
 
 	mu       sync.Mutex // guards what follows
 	good     int        // publishes that the server decided

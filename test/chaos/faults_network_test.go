@@ -34,6 +34,33 @@ func isCommit(_ *network.Connection, sent []byte) bool {
 	return bytes.Contains(sent, []byte("COMMIT"))
 }
 
+// commitOf is the COMMIT of a transaction in which a text was sent.
+func commitOf(text string) network.Condition {
+	found := map[*network.Connection]bool{}
+	return func(c *network.Connection, sent []byte) bool {
+		found[c] = found[c] || bytes.Contains(sent, []byte(text))
+		return found[c] && isCommit(c, sent)
+	}
+}
+
+// cutAsWritten ends the connection on which the leader commits what write does, which is tried until that has happened.
+func (c *cluster) cutAsWritten(leader, progress int, text string, arrives network.Part, write func()) {
+	c.t.Helper()
+	sprung := c.proxies[leader].CutAt(commitOf(text), arrives)
+	for end := time.Now().Add(harness.Patience); ; {
+		write()
+		select {
+		case <-sprung:
+			c.await(progress, 0)
+			return
+		default:
+		}
+		if time.Now().After(end) {
+			c.t.Fatalf("no transaction with %q is committed", text)
+		}
+	}
+}
+
 func (c *cluster) cutInBatch(leader, progress int) { c.cutAt(leader, progress, isBatch, network.Half) }
 func (c *cluster) cutAfterBatch(leader, progress int) {
 	c.cutAt(leader, progress, isBatch, network.All)

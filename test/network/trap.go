@@ -24,7 +24,7 @@ func (p *Proxy) CutAt(when Condition, arrives Part) <-chan struct{} {
 	return p.requests.set(when, arrives)
 }
 
-// Condition looks at all that connections send from now on.
+// Condition looks at all that connections send from now on. It is called for one piece at a time.
 type Condition func(c *Connection, sent []byte) bool
 
 // trap waits for what ends a connection.
@@ -40,9 +40,7 @@ type trap struct {
 
 // Connection is one connection through the proxy.
 type Connection struct {
-	// Caught is for conditions of more than one piece.
-	Caught bool
-	cut    chan struct{} // closed: it ends
+	cut chan struct{} // closed: it ends
 }
 
 func (t *trap) set(when Condition, arrives Part) <-chan struct{} {

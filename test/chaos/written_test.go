@@ -1,0 +1,131 @@
+package chaos
+
+import (
+	"fmt"
+	"maps"
+	"slices"
+	"time"
+
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nuid"
+	"github.com/nats-io/stan.go/pb"
+
+	eventstorev1 "github.com/nats-eventstore/nats-eventstore/proto/eventstore/v1"
+	"github.com/nats-eventstore/nats-eventstore/test/harness"
+	"github.com/nats-eventstore/nats-eventstore/test/wire"
+)
+
+// written is what was acknowledged outside of the histories: event_ids by channel.
+type written struct {
+	acked    map[string][]string
+	channels int
+	backlogs int
+}
+
+func (w *written) add(channel, id string) {
+	if w.acked == nil {
+		w.acked = map[string][]string{}
+	}
+	w.acked[channel] = append(w.acked[channel], id)
+}
+
+// created begins the names of channels that are created while something fails.
+const created = "eventstore.created"
+
+// createChannel publishes the first event of a channel until it is acknowledged.
+func (c *cluster) createChannel() {
+	c.t.Helper()
+	c.written.channels++
+	key := aggregate{fmt.Sprint(created, "-", c.written.channels), "one"}
+	op := operation{aggregate: key, id: key.channel}
+	for end := time.Now().Add(harness.Patience); ; {
+		out, err := c.writer.publish(op, 2*time.Second)
+		if err != nil {
+			c.t.Fatal(err)
+		}
+		if out.kind == stored {
+			c.written.add(key.channel, op.id)
+			return
+		}
+		c.writer.at = (c.writer.at + 1) % len(c.writer.conns)
+		if time.Now().After(end) {
+			c.t.Fatalf("channel %s can not be created: %+v", key.channel, out)
+		}
+	}
+}
+
+const (
+	// backlog is how many publishes wait for the database at once, more than a batch holds.
+	backlog        = 3000
+	backlogChannel = "eventstore.backlog"
+)
+
+// lockWithBacklog has thousands of publishes wait while the database is locked. Each is answered: with an error, or, when
+// the lock has ended, with an acknowledgement.
+func (c *cluster) lockWithBacklog(leader, progress int) {
+	c.t.Helper()
+	var lock *rival
+	if c.data.driver == "sqlite" {
+		lock = c.data.rivalOf("BEGIN IMMEDIATE")
+	} else {
+		lock = c.data.rival("UPDATE Channels SET name = name")
+	}
+	c.written.backlogs++
+	begin := time.Now()
+	answers := c.publishAll(c.writer.conns[leader])
+	c.await(0, 1)
+	lock.end("ROLLBACK")
+	refused, acked := 0, 0
+	silent := time.NewTimer(harness.Patience / 3)
+	defer silent.Stop()
+	for refused+acked < backlog {
+		select {
+		case m := <-answers:
+			var ack pb.PubAck
+			if err := ack.Unmarshal(m.Data); err != nil {
+				c.t.Fatal(err)
+			}
+			if ack.Error != "" {
+				refused++
+				continue
+			}
+			acked++
+			c.written.add(backlogChannel, ack.Guid)
+			continue
+		case <-silent.C: // a leader that has lost its lease answers nothing
+		}
+		break
+	}
+	c.t.Logf("  %d publishes in flight: %d refused, %d acknowledged within %v", backlog, refused, acked, time.Since(begin).Round(100*time.Millisecond))
+	c.await(progress, 0)
+}
+
+// publishAll publishes the backlog, and returns where the answers come, by Guid, which is the event_id.
+func (c *cluster) publishAll(nc *nats.Conn) <-chan *nats.Msg {
+	c.t.Helper()
+	answers, inbox := make(chan *nats.Msg, backlog), nats.NewInbox()
+	sub, err := nc.ChanSubscribe(inbox, answers)
+	c.must(err)
+	c.must(sub.AutoUnsubscribe(backlog))
+	for i := range backlog {
+		id := fmt.Sprintf("%d-%d-%s", c.written.backlogs, i, nuid.Next())
+		event := encode(c.t, &eventstorev1.Event{EventId: id, AggregateId: "backlog"})
+		request := wire.Encode(c.t, &pb.PubMsg{ClientID: c.writer.id, ConnID: []byte(c.writer.connID), Guid: id, Subject: backlogChannel, Data: event})
+		c.must(nc.PublishRequest(wire.Publish+"."+backlogChannel, inbox, request))
+	}
+	return answers
+}
+
+// checkWritten checks that what was acknowledged outside of the histories is stored.
+func (c *cluster) checkWritten() {
+	c.t.Helper()
+	for channel, acked := range c.written.acked {
+		there := map[string]bool{}
+		for id := range maps.Values(c.data.events(channel)) {
+			there[id] = true
+		}
+		if lost := slices.DeleteFunc(acked, func(id string) bool { return there[id] }); len(lost) > 0 {
+			c.t.Errorf("channel %s: %d acknowledged events are lost, such as %s", channel, len(lost), lost[0])
+		}
+	}
+}
