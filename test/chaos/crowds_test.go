@@ -108,12 +108,8 @@ func (w *crowd) groupName() string { return fmt.Sprintf("%s-%d", w.name, w.group
 
 // join makes the place a member, which acknowledges nothing until it is released, if hold is set.
 func (w *crowd) join(p *place, hold bool) string {
-	if p.conn == nil {
-		var err error
-		if p.conn, p.nats, err = w.cluster.connect(p.id); err != nil {
-			p.conn, p.nats = nil, nil
-			return "fail to connect"
-		}
+	if !w.connect(p) {
+		return "fail to connect"
 	}
 	options := []stan.SubscriptionOption{stan.DurableName(w.groupName()), stan.SetManualAckMode(), stan.AckWait(ackWait), stan.MaxInflight(16 + w.random.IntN(100))}
 	if !w.begun { // who joins a group that is there has no say in where it begins; if it were not, events would be missing
@@ -203,7 +199,11 @@ func (w *crowd) settle(last uint64) {
 	w.reader.await(w.cluster.t, last)
 }
 
-// hold has the first place be the only member, which has been sent messages and acknowledges none. The caller holds w.mu.
+// freshly is how many messages a member that holds must have been sent just now.
+const freshly = 10
+
+// hold has the first place be the only member, which was sent messages just now and acknowledges none. The others are
+// clients that may join. The caller holds w.mu.
 func (w *crowd) hold() *place {
 	w.cluster.t.Helper()
 	for _, p := range w.places {
@@ -212,17 +212,35 @@ func (w *crowd) hold() *place {
 		}
 	}
 	holder := w.places[0]
-	for end := time.Now().Add(harness.Patience); holder.sub == nil; {
-		if w.join(holder, true); time.Now().After(end) {
-			w.cluster.t.Fatalf("%s can not join", holder.id)
+	for end := time.Now().Add(harness.Patience); ; {
+		if time.Now().After(end) {
+			w.cluster.t.Fatalf("%s can not join", w.name)
+		}
+		if slices.ContainsFunc(w.places, func(p *place) bool { return !w.connect(p) }) {
+			continue
+		}
+		if w.join(holder, true); holder.sub != nil {
+			break
 		}
 	}
-	for end := time.Now().Add(harness.Patience); holder.member.holds() == 0; time.Sleep(5 * time.Millisecond) {
+	w.cluster.burst(2 * freshly)
+	for end := time.Now().Add(harness.Patience); holder.member.holds() < freshly; time.Sleep(time.Millisecond) {
 		if time.Now().After(end) {
-			w.cluster.t.Fatalf("%s receives nothing", holder.id)
+			w.cluster.t.Fatalf("%s received %d messages", holder.id, holder.member.holds())
 		}
 	}
 	return holder
+}
+
+// connect reports whether the place is a client.
+func (w *crowd) connect(p *place) bool {
+	if p.conn == nil {
+		var err error
+		if p.conn, p.nats, err = w.cluster.connect(p.id); err != nil {
+			p.conn, p.nats = nil, nil
+		}
+	}
+	return p.conn != nil
 }
 
 // rejoin has a member leave and come back, or a client that is none become one.

@@ -93,7 +93,7 @@ func (r *reader) acknowledge(m *stan.Msg) {
 // await waits until the reader has acknowledged all events up to one.
 func (r *reader) await(t *testing.T, last uint64) {
 	t.Helper()
-	deadline := time.NewTimer(2 * harness.Patience)
+	deadline := time.NewTimer(harness.Patience)
 	defer deadline.Stop()
 	for {
 		r.mu.Lock()

@@ -19,7 +19,6 @@ import (
 type written struct {
 	acked    map[string][]string
 	channels int
-	backlogs int
 }
 
 func (w *written) add(channel, id string) {
@@ -36,22 +35,28 @@ const created = "eventstore.created"
 func (c *cluster) createChannel() {
 	c.t.Helper()
 	c.written.channels++
-	key := aggregate{fmt.Sprint(created, "-", c.written.channels), "one"}
-	op := operation{aggregate: key, id: key.channel}
+	channel := fmt.Sprint(created, "-", c.written.channels)
+	op := operation{aggregate: aggregate{channel, "one"}, id: channel}
 	for end := time.Now().Add(harness.Patience); ; {
 		out, err := c.writer.publish(op, 2*time.Second)
 		if err != nil {
 			c.t.Fatal(err)
 		}
 		if out.kind == stored {
-			c.written.add(key.channel, op.id)
+			c.written.add(channel, op.id)
 			return
 		}
 		c.writer.at = (c.writer.at + 1) % len(c.writer.conns)
 		if time.Now().After(end) {
-			c.t.Fatalf("channel %s can not be created: %+v", key.channel, out)
+			c.t.Fatalf("channel %s can not be created: %+v", channel, out)
 		}
 	}
+}
+
+// burst publishes events of no aggregate of the histories to the channel shared, at once, and does not wait for an answer.
+func (c *cluster) burst(n int) {
+	c.t.Helper()
+	c.publishAll(c.writer.conns[c.writer.at], aggregate{shared, "burst"}, n)
 }
 
 const (
@@ -70,9 +75,8 @@ func (c *cluster) lockWithBacklog(leader, progress int) {
 	} else {
 		lock = c.data.rival("UPDATE Channels SET name = name")
 	}
-	c.written.backlogs++
 	begin := time.Now()
-	answers := c.publishAll(c.writer.conns[leader])
+	answers := c.publishAll(c.writer.conns[leader], aggregate{backlogChannel, "backlog"}, backlog)
 	c.await(0, 1)
 	lock.end("ROLLBACK")
 	refused, acked := 0, 0
@@ -100,18 +104,18 @@ func (c *cluster) lockWithBacklog(leader, progress int) {
 	c.await(progress, 0)
 }
 
-// publishAll publishes the backlog, and returns where the answers come, by Guid, which is the event_id.
-func (c *cluster) publishAll(nc *nats.Conn) <-chan *nats.Msg {
+// publishAll publishes n events of an aggregate, and returns where the answers come, by Guid, which is the event_id.
+func (c *cluster) publishAll(nc *nats.Conn, to aggregate, n int) <-chan *nats.Msg {
 	c.t.Helper()
-	answers, inbox := make(chan *nats.Msg, backlog), nats.NewInbox()
+	answers, inbox := make(chan *nats.Msg, n), nats.NewInbox()
 	sub, err := nc.ChanSubscribe(inbox, answers)
 	c.must(err)
-	c.must(sub.AutoUnsubscribe(backlog))
-	for i := range backlog {
-		id := fmt.Sprintf("%d-%d-%s", c.written.backlogs, i, nuid.Next())
-		event := encode(c.t, &eventstorev1.Event{EventId: id, AggregateId: "backlog"})
-		request := wire.Encode(c.t, &pb.PubMsg{ClientID: c.writer.id, ConnID: []byte(c.writer.connID), Guid: id, Subject: backlogChannel, Data: event})
-		c.must(nc.PublishRequest(wire.Publish+"."+backlogChannel, inbox, request))
+	c.must(sub.AutoUnsubscribe(n))
+	for range n {
+		id := nuid.Next()
+		event := encode(c.t, &eventstorev1.Event{EventId: id, AggregateId: to.id})
+		request := wire.Encode(c.t, &pb.PubMsg{ClientID: c.writer.id, ConnID: []byte(c.writer.connID), Guid: id, Subject: to.channel, Data: event})
+		c.must(nc.PublishRequest(wire.Publish+"."+to.channel, inbox, request))
 	}
 	return answers
 }
