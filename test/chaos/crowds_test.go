@@ -244,7 +244,7 @@ func (w *crowd) connect(p *place) bool {
 }
 
 // rejoin has a member leave and come back, or a client that is none become one.
-func (w *crowd) rejoin() {
+func (w *crowd) rejoin() error {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	p := w.places[w.random.IntN(len(w.places))]
@@ -252,13 +252,15 @@ func (w *crowd) rejoin() {
 		w.leave(p, "close subscription", p.sub.Close)
 	}
 	w.join(p, false)
+	return nil
 }
 
 // reconnect has a client lose its connection and come back.
-func (w *crowd) reconnect() {
+func (w *crowd) reconnect() error {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	p := w.places[w.random.IntN(len(w.places))]
 	p.vanish()
 	w.join(p, false)
+	return nil
 }

@@ -3,8 +3,6 @@ package chaos
 import (
 	"sync"
 	"time"
-
-	"github.com/nats-eventstore/nats-eventstore/test/network"
 )
 
 // Crashes and lost answers at moments at which a group, or its members, change.
@@ -52,25 +50,25 @@ func (c *cluster) killAt(w *crowd, leader, progress int, before, during func(w *
 }
 
 func (c *cluster) cutBeforeChannel(leader, progress int) {
-	c.cutAsWritten(leader, progress, created, network.Nothing, c.createChannel)
+	c.cutAsWritten(leader, progress, created, c.createChannel)
 }
 
-func (c *cluster) cutAfterChannel(leader, progress int) {
-	c.cutAsWritten(leader, progress, created, network.All, c.createChannel)
+func (c *cluster) loseAfterChannel(leader, progress int) {
+	c.loseAsWritten(leader, progress, created, c.createChannel)
 }
 
 func (c *cluster) cutBeforeMember(leader, progress int) {
-	c.cutAsWritten(leader, progress, c.crowds[1].name, network.Nothing, c.crowds[1].rejoin)
+	c.cutAsWritten(leader, progress, c.crowds[1].name, c.crowds[1].rejoin)
 }
 
-func (c *cluster) cutAfterMember(leader, progress int) {
-	c.cutAsWritten(leader, progress, c.crowds[1].name, network.All, c.crowds[1].rejoin)
+func (c *cluster) loseAfterMember(leader, progress int) {
+	c.loseAsWritten(leader, progress, c.crowds[1].name, c.crowds[1].rejoin)
 }
 
 func (c *cluster) cutBeforeClient(leader, progress int) {
-	c.cutAsWritten(leader, progress, c.crowds[0].name, network.Nothing, c.crowds[0].reconnect)
+	c.cutAsWritten(leader, progress, c.crowds[0].name, c.crowds[0].reconnect)
 }
 
-func (c *cluster) cutAfterClient(leader, progress int) {
-	c.cutAsWritten(leader, progress, c.crowds[0].name, network.All, c.crowds[0].reconnect)
+func (c *cluster) loseAfterClient(leader, progress int) {
+	c.loseAsWritten(leader, progress, c.crowds[0].name, c.crowds[0].reconnect)
 }

@@ -44,21 +44,45 @@ func commitOf(text string) network.Condition {
 }
 
 // cutAsWritten ends the connection on which the leader commits what write does, which is tried until that has happened.
-func (c *cluster) cutAsWritten(leader, progress int, text string, arrives network.Part, write func()) {
+func (c *cluster) cutAsWritten(leader, progress int, text string, write func() error) {
 	c.t.Helper()
-	sprung := c.proxies[leader].CutAt(commitOf(text), arrives)
-	for end := time.Now().Add(harness.Patience); ; {
-		write()
-		select {
-		case <-sprung:
-			c.await(progress, 0)
-			return
-		default:
+	c.writeUntil(c.proxies[leader].CutAt(commitOf(text), network.Nothing), write, func() {})
+	c.await(progress, 0)
+}
+
+// loseAsWritten has that COMMIT arrive, and the leader not get to know it: its network is lost for longer than it waits.
+func (c *cluster) loseAsWritten(leader, progress int, text string, write func() error) {
+	c.t.Helper()
+	c.writeUntil(c.proxies[leader].LoseAt(commitOf(text), network.All), write, func() {
+		c.awaitOutage(progress)
+		c.proxies[leader].Cut()
+	})
+	c.await(progress, 0)
+}
+
+// writeUntil does then what follows on an interruption of write.
+func (c *cluster) writeUntil(sprung <-chan struct{}, write func() error, then func()) {
+	c.t.Helper()
+	enough, ended := make(chan struct{}), make(chan error, 1)
+	go func() {
+		for {
+			err := write()
+			select {
+			case <-enough:
+				ended <- err
+				return
+			default:
+			}
 		}
-		if time.Now().After(end) {
-			c.t.Fatalf("no transaction with %q is committed", text)
-		}
+	}()
+	select {
+	case <-sprung:
+		then()
+	case <-time.After(harness.Patience):
+		c.t.Error("the server commits nothing of the kind")
 	}
+	close(enough)
+	c.must(<-ended)
 }
 
 func (c *cluster) cutInBatch(leader, progress int) { c.cutAt(leader, progress, isBatch, network.Half) }

@@ -36,11 +36,11 @@ var (
 		{"network: reset before COMMIT arrives", 4, (*cluster).cutBeforeCommit},
 		{"network: reset after COMMIT arrived", 4, (*cluster).cutAfterCommit},
 		{"network: reset before COMMIT of a channel arrives", 1, (*cluster).cutBeforeChannel},
-		{"network: reset after COMMIT of a channel arrived", 2, (*cluster).cutAfterChannel},
+		{"network: lost after COMMIT of a channel arrived", 1, (*cluster).loseAfterChannel},
 		{"network: reset before COMMIT of a subscription arrives", 1, (*cluster).cutBeforeMember},
-		{"network: reset after COMMIT of a subscription arrived", 2, (*cluster).cutAfterMember},
+		{"network: lost after COMMIT of a subscription arrived", 1, (*cluster).loseAfterMember},
 		{"network: reset before COMMIT of a client arrives", 1, (*cluster).cutBeforeClient},
-		{"network: reset after COMMIT of a client arrived", 2, (*cluster).cutAfterClient},
+		{"network: lost after COMMIT of a client arrived", 1, (*cluster).loseAfterClient},
 	}
 	ofDatabases = []fault{
 		{"database: clean restart", 1, (*cluster).restartDatabase},

@@ -32,23 +32,22 @@ func (w *written) add(channel, id string) {
 const created = "eventstore.created"
 
 // createChannel publishes the first event of a channel until it is acknowledged.
-func (c *cluster) createChannel() {
-	c.t.Helper()
+func (c *cluster) createChannel() error {
 	c.written.channels++
 	channel := fmt.Sprint(created, "-", c.written.channels)
 	op := operation{aggregate: aggregate{channel, "one"}, id: channel}
 	for end := time.Now().Add(harness.Patience); ; {
 		out, err := c.writer.publish(op, 2*time.Second)
 		if err != nil {
-			c.t.Fatal(err)
+			return err
 		}
 		if out.kind == stored {
 			c.written.add(channel, op.id)
-			return
+			return nil
 		}
 		c.writer.at = (c.writer.at + 1) % len(c.writer.conns)
 		if time.Now().After(end) {
-			c.t.Fatalf("channel %s can not be created: %+v", channel, out)
+			return fmt.Errorf("channel %s can not be created: %+v", channel, out)
 		}
 	}
 }

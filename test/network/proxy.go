@@ -51,6 +51,7 @@ func address(source string) string {
 func (p *Proxy) Cut() {
 	p.t.Helper()
 	p.Refuse()
+	p.requests.restore()
 	if p.proxy.Toxics.GetToxic("stall") != nil {
 		if err := p.proxy.Toxics.RemoveToxic(context.Background(), "stall"); err != nil {
 			p.t.Fatalf("remove a toxic: %v", err)

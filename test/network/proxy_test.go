@@ -127,6 +127,33 @@ func TestCutAt(t *testing.T) {
 	}
 }
 
+// TestLoseAt: from what ends the first connection on, every one ends with what is sent on it, until the network is back.
+func TestLoseAt(t *testing.T) {
+	t.Parallel()
+	e := startEcho(t)
+	p, through := Start(t, "echo://"+e.listener.Addr().String())
+	one, other := dial(t, through), dial(t, through)
+	sprung := p.LoseAt(func(_ *Connection, sent []byte) bool { return bytes.Contains(sent, []byte("COMMIT")) }, All)
+	say(t, one, "COMMIT")
+	<-sprung
+	for _, conn := range []net.Conn{one, other, dial(t, through)} {
+		_, _ = io.WriteString(conn, "lost\n") // it may have ended
+		if line, err := hear(conn, patience); line != "" || !ended(err) {
+			t.Errorf("heard %q from a lost network: %v", line, err)
+		}
+	}
+	p.Cut()
+	again := dial(t, through)
+	say(t, again, "again")
+	if line, err := hear(again, patience); line != "again" {
+		t.Errorf("heard %q when the network is back: %v", line, err)
+	}
+	p.Refuse()
+	if got := e.stop(); got != "COMMIT\nagain\n" {
+		t.Errorf("the server got %q", got)
+	}
+}
+
 // TestStall: what is sent arrives, and no answer comes back; the next connection works.
 func TestStall(t *testing.T) {
 	t.Parallel()

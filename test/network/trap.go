@@ -21,7 +21,12 @@ const (
 // piece. The server gets so much of the last piece, and the client no answer to it. The channel is closed when that has
 // happened. Toxiproxy knows nothing of what it forwards; this toxic of our own does.
 func (p *Proxy) CutAt(when Condition, arrives Part) <-chan struct{} {
-	return p.requests.set(when, arrives)
+	return p.requests.set(when, arrives, false)
+}
+
+// LoseAt is CutAt of a network that is lost from then on: every connection ends with the next that a client sends, until Cut.
+func (p *Proxy) LoseAt(when Condition, arrives Part) <-chan struct{} {
+	return p.requests.set(when, arrives, true)
 }
 
 // Condition looks at all that connections send from now on. It is called for one piece at a time.
@@ -32,6 +37,8 @@ type trap struct {
 	mu      sync.Mutex // guards what follows
 	when    Condition  // nil: the trap is not set
 	arrives Part
+	lose    bool // the network is lost then
+	lost    bool
 	sprung  chan struct{}
 	// opening is the connection whose other direction is about to begin. Toxiproxy begins both, one after the other, on one
 	// goroutine for all connections.
@@ -43,21 +50,31 @@ type Connection struct {
 	cut chan struct{} // closed: it ends
 }
 
-func (t *trap) set(when Condition, arrives Part) <-chan struct{} {
+func (t *trap) set(when Condition, arrives Part, lose bool) <-chan struct{} {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	t.when, t.arrives, t.sprung = when, arrives, make(chan struct{})
+	t.when, t.arrives, t.lose, t.sprung = when, arrives, lose, make(chan struct{})
 	return t.sprung
 }
 
-// springs reports whether a connection ends with what is sent, how much of that arrives, and what to close then.
+// restore ends a loss.
+func (t *trap) restore() {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.lost = false
+}
+
+// springs reports whether a connection ends with what is sent, how much of that arrives, and what to close then, if anything.
 func (t *trap) springs(c *Connection, sent []byte) (bool, []byte, chan struct{}) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
+	if t.lost {
+		return true, nil, nil
+	}
 	if t.when == nil || !t.when(c, sent) {
 		return false, nil, nil
 	}
-	t.when = nil
+	t.when, t.lost = nil, t.lose
 	switch t.arrives {
 	case Half:
 		sent = sent[:len(sent)/2]
@@ -101,7 +118,9 @@ func (r *requests) Pipe(stub *toxics.ToxicStub) {
 				stub.Output <- &stream.StreamChunk{Data: arrives, Timestamp: chunk.Timestamp}
 			}
 			stub.Close()
-			close(sprung)
+			if sprung != nil {
+				close(sprung)
+			}
 			return
 		}
 	}
