@@ -97,6 +97,10 @@ func chaos(t *testing.T, data *database, seed uint64) {
 	cancel()
 	replaying.Wait()
 	c.readAllUp(readers)
+	for _, w := range c.crowds {
+		w.disperse()
+	}
+	c.readAllUp(readers)
 	c.checkWritten()
 	data.checkMembers(c.crowds)
 	// Stopped, they have done all that clients ever asked them.

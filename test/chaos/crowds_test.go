@@ -199,6 +199,22 @@ func (w *crowd) settle(last uint64) {
 	w.reader.await(w.cluster.t, last)
 }
 
+// disperse has all clients close. With them goes what the server took for a subscription of theirs, such as one whose
+// request was answered when nobody waited any more.
+func (w *crowd) disperse() {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.closeAll()
+}
+
+func (w *crowd) closeAll() {
+	for _, p := range w.places {
+		if p.conn != nil {
+			w.leave(p, "close client", p.conn.Close)
+		}
+	}
+}
+
 // freshly is how many messages a member that holds must have been sent just now.
 const freshly = 10
 
@@ -206,11 +222,7 @@ const freshly = 10
 // clients that may join. The caller holds w.mu.
 func (w *crowd) hold() *place {
 	w.cluster.t.Helper()
-	for _, p := range w.places {
-		if p.conn != nil {
-			w.leave(p, "close client", p.conn.Close)
-		}
-	}
+	w.closeAll()
 	holder := w.places[0]
 	for end := time.Now().Add(harness.Patience); ; {
 		if time.Now().After(end) {
