@@ -107,6 +107,18 @@ func (c *cluster) cutAt(leader, progress int, when network.Condition, arrives ne
 	c.await(progress, 0)
 }
 
+// loseAfterCommit has the leader not get to know of any COMMIT, for longer than it waits.
+func (c *cluster) loseAfterCommit(leader, progress int) {
+	select {
+	case <-c.proxies[leader].LoseAt(isCommit, network.All):
+	case <-time.After(harness.Patience):
+		c.t.Fatal("the server commits nothing")
+	}
+	c.awaitOutage(progress)
+	c.proxies[leader].Cut()
+	c.await(progress, 0)
+}
+
 // TestStopAfterReset: a server whose connections to the database were reset just before it is stopped has ended well.
 func TestStopAfterReset(t *testing.T) {
 	t.Parallel()

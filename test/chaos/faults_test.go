@@ -35,6 +35,7 @@ var (
 		{"network: reset after the rows of a batch", 4, (*cluster).cutAfterBatch},
 		{"network: reset before COMMIT arrives", 4, (*cluster).cutBeforeCommit},
 		{"network: reset after COMMIT arrived", 4, (*cluster).cutAfterCommit},
+		{"network: lost after COMMIT arrived", 2, (*cluster).loseAfterCommit},
 		{"network: reset before COMMIT of a channel arrives", 1, (*cluster).cutBeforeChannel},
 		{"network: lost after COMMIT of a channel arrived", 1, (*cluster).loseAfterChannel},
 		{"network: reset before COMMIT of a subscription arrives", 1, (*cluster).cutBeforeMember},
