@@ -3,7 +3,7 @@ TOOL    := $(GO) tool -modfile=tools/go.mod
 TIMEOUT ?= 14m
 
 .DEFAULT_GOAL := build
-.PHONY: build test chaos test-clock test-sql-million lint generate check-generated bench profile fuzz clean
+.PHONY: build test cover chaos test-clock test-sql-million lint generate check-generated bench profile fuzz clean
 
 # One static binary.
 build:
@@ -16,6 +16,16 @@ PKG ?= ./...
 test:
 	test/databases/install
 	CGO_ENABLED=1 $(GO) test -race -count=1 -parallel 4 -timeout $(TIMEOUT) $(PKG)
+
+# What of the server the tests that run it as a program reach, by package, and line by line in bin/cover.txt for
+# go tool cover -html. Servers that a test kills do not count. Fewer tests: make cover PKG=./test/relay
+COVERED = $(if $(filter ./...,$(PKG)),./test/...,$(PKG))
+cover:
+	test/databases/install
+	rm -rf bin/cover && mkdir -p bin/cover
+	CGO_ENABLED=1 GOCOVERDIR=$(CURDIR)/bin/cover $(GO) test -count=1 -parallel 4 -timeout $(TIMEOUT) $(COVERED)
+	$(GO) tool covdata percent -i bin/cover
+	$(GO) tool covdata textfmt -i bin/cover -o bin/cover.txt
 
 # A server whose clock is set forward and back. It builds everything once more, with a standard library of its own.
 test-clock:

@@ -54,6 +54,10 @@ func TestChaos(t *testing.T) {
 }
 
 func chaos(t *testing.T, data *database, seed uint64) {
+	kinds := slices.DeleteFunc(kindsOf(data.driver), func(f fault) bool { return !strings.Contains(f.name, *named) })
+	if len(kinds) == 0 {
+		t.Skipf("no fault's name contains %q", *named)
+	}
 	c := startCluster(t, data)
 	var all []*client
 	for i := range clients {
@@ -68,9 +72,13 @@ func chaos(t *testing.T, data *database, seed uint64) {
 	replaying.Go(func() {
 		replayed = c.replay(ctx, rand.New(rand.NewPCG(seed, clients+1)), readers[0].reached)
 	})
+	c.writer = newClient(t, c, clients+3, rand.New(rand.NewPCG(seed, clients+4)))
+	c.crowds = newCrowds(c, seed)
+	for _, w := range c.crowds {
+		replaying.Go(func() { w.run(ctx, readers[0].reached) })
+	}
 	c.await(*progress, 0)
 	var r report
-	kinds := slices.DeleteFunc(kindsOf(data.driver), func(f fault) bool { return !strings.Contains(f.name, *named) })
 	for i, fault := range schedule(kinds, rand.New(rand.NewPCG(seed, clients)), *faults) {
 		leader := c.leader()
 		t.Logf("%v fault %d: %s (leader %d)", time.Since(c.start).Round(time.Millisecond), i+1, fault.name, leader)
@@ -86,9 +94,15 @@ func chaos(t *testing.T, data *database, seed uint64) {
 		}
 	}
 	history := stop()
-	c.readAllUp(readers)
 	cancel()
 	replaying.Wait()
+	c.readAllUp(readers)
+	for _, w := range c.crowds {
+		w.disperse()
+	}
+	c.readAllUp(readers)
+	c.checkWritten()
+	data.checkMembers(c.crowds)
 	// Stopped, they have done all that clients ever asked them.
 	c.stopAll()
 	history = append(history, c.final()...)
@@ -100,11 +114,15 @@ func chaos(t *testing.T, data *database, seed uint64) {
 		reader.verify(t, events)
 		t.Logf("%s: %d events, %d of them seen again, %d times back", reader.name, reader.complete, reader.again, reader.back)
 	}
+	for _, w := range c.crowds {
+		w.reader.verify(t, events)
+		t.Logf("%s: %d groups, %v", w.name, w.group+1, w.steps)
+	}
 	t.Logf("replays: %d ended, %d could not begin", replayed.ended, replayed.interrupted)
 	t.Logf("%s, seed %d, %v:\n%s", data.driver, seed, time.Since(c.start).Round(time.Second), &r)
 }
 
-// readAllUp waits until the readers have seen all that is stored now.
+// readAllUp waits until the readers, and the crowds, have acknowledged all that is stored now.
 func (c *cluster) readAllUp(readers []*reader) {
 	c.t.Helper()
 	var last uint64
@@ -113,6 +131,9 @@ func (c *cluster) readAllUp(readers []*reader) {
 	}
 	for _, r := range readers {
 		r.await(c.t, last)
+	}
+	for _, w := range c.crowds {
+		w.settle(last)
 	}
 }
 

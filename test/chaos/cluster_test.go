@@ -12,6 +12,7 @@ import (
 
 	"github.com/nats-eventstore/nats-eventstore/test/databases"
 	"github.com/nats-eventstore/nats-eventstore/test/harness"
+	"github.com/nats-eventstore/nats-eventstore/test/network"
 )
 
 // cluster is two servers, one of them standby, of one NATS cluster, and their database.
@@ -19,9 +20,12 @@ type cluster struct {
 	t       *testing.T
 	data    *database
 	servers []*harness.Server
-	proxies []*proxy // of each server; nil for SQLite
+	proxies []*network.Proxy // of each server; nil for SQLite
 	start   time.Time
 	epoch   atomic.Int64 // see aggregates
+	crowds  []*crowd
+	writer  *client // what it publishes is in no history
+	written written
 
 	mu       sync.Mutex // guards what follows
 	good     int        // publishes that the server decided
@@ -46,8 +50,8 @@ func startCluster(t *testing.T, data *database) *cluster {
 	for i := range routes {
 		through := data.source
 		if data.driver != "sqlite" {
-			var p *proxy
-			p, through = startProxy(t, data.source)
+			var p *network.Proxy
+			p, through = network.Start(t, data.source)
 			c.proxies = append(c.proxies, p)
 		}
 		c.servers = append(c.servers, harness.New(t, harness.Binary(), "-store", "SQL", "-sql_driver", data.driver, "-sql_source", through,

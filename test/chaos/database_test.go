@@ -9,7 +9,10 @@ import (
 	"testing"
 	"time"
 
+	"github.com/nats-io/nats-streaming-server/spb"
+
 	"github.com/nats-eventstore/nats-eventstore/test/databases"
+	"github.com/nats-eventstore/nats-eventstore/test/harness"
 )
 
 // database is what the servers share, and our own way to it, which no fault closes: through an administrator's account.
@@ -273,7 +276,12 @@ func (d *database) events(channel string) map[uint64]string {
 // check looks at all channels: sequences from 1 on without a gap, each event_id once, and what the channel's row says.
 func (d *database) check() {
 	d.t.Helper()
-	for _, channel := range d.column("SELECT name FROM Channels") {
+	channels := d.column("SELECT name FROM Channels")
+	slices.Sort(channels)
+	if n := len(channels); n != len(slices.Compact(slices.Clone(channels))) {
+		d.t.Errorf("two channels have one name: %v", channels)
+	}
+	for _, channel := range channels {
 		events := d.events(channel)
 		ids := map[string]bool{}
 		for sequence := range uint64(len(events)) {
@@ -293,4 +301,40 @@ func (d *database) check() {
 			d.t.Errorf("channel %s has %d events; its row says last %v, count %v", channel, len(events), last, count)
 		}
 	}
+}
+
+// checkMembers waits until each member of a crowd has one row, and nobody else has.
+func (d *database) checkMembers(crowds []*crowd) {
+	d.t.Helper()
+	for _, w := range crowds {
+		var want, got []string
+		for _, p := range w.places {
+			want = append(want, p.id)
+		}
+		for end := time.Now().Add(harness.Patience / 2); time.Now().Before(end); time.Sleep(100 * time.Millisecond) {
+			if got = d.members(w.groupName()); slices.Equal(got, want) {
+				break
+			}
+		}
+		if !slices.Equal(got, want) {
+			d.t.Errorf("%s: the database has the members %v, want %v", w.groupName(), got, want)
+		}
+	}
+}
+
+// members are the clients that have rows as members of a durable, or of a durable queue group, in order.
+func (d *database) members(durable string) []string {
+	d.t.Helper()
+	var clients []string
+	for _, row := range d.column("SELECT proto FROM Subscriptions WHERE deleted = FALSE") {
+		var state spb.SubState
+		if err := state.Unmarshal([]byte(row)); err != nil {
+			d.t.Fatal(err)
+		}
+		if state.DurableName == durable || strings.HasPrefix(state.QGroup, durable+":") {
+			clients = append(clients, state.ClientID)
+		}
+	}
+	slices.Sort(clients)
+	return clients
 }

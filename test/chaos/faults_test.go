@@ -24,6 +24,9 @@ var (
 		{"server: clean stop, standby takes over", 2, (*cluster).stop},
 		{"servers: rolling restart", 1, (*cluster).roll},
 		{"standby: kill -9", 1, (*cluster).killStandby},
+		{"server: kill -9 as a member joins", 2, (*cluster).killAtJoin},
+		{"server: kill -9 as a durable closes", 2, (*cluster).killAtClose},
+		{"server: kill -9 as a member unsubscribes", 2, (*cluster).killAtUnsubscribe},
 	}
 	ofNetworks = []fault{
 		{"network: all connections reset", 4, (*cluster).cut},
@@ -32,6 +35,13 @@ var (
 		{"network: reset after the rows of a batch", 4, (*cluster).cutAfterBatch},
 		{"network: reset before COMMIT arrives", 4, (*cluster).cutBeforeCommit},
 		{"network: reset after COMMIT arrived", 4, (*cluster).cutAfterCommit},
+		{"network: lost after COMMIT arrived", 2, (*cluster).loseAfterCommit},
+		{"network: reset before COMMIT of a channel arrives", 1, (*cluster).cutBeforeChannel},
+		{"network: lost after COMMIT of a channel arrived", 1, (*cluster).loseAfterChannel},
+		{"network: reset before COMMIT of a subscription arrives", 1, (*cluster).cutBeforeMember},
+		{"network: lost after COMMIT of a subscription arrived", 1, (*cluster).loseAfterMember},
+		{"network: reset before COMMIT of a client arrives", 1, (*cluster).cutBeforeClient},
+		{"network: lost after COMMIT of a client arrived", 1, (*cluster).loseAfterClient},
 	}
 	ofDatabases = []fault{
 		{"database: clean restart", 1, (*cluster).restartDatabase},
@@ -44,10 +54,12 @@ var (
 		{"database: serialization failures", 1, (*cluster).serialization},
 		{"database: lease row locked, statements time out", 1, (*cluster).lockLease},
 		{"database: rows of channels locked, statements time out", 1, (*cluster).lockChannels},
+		{"database: rows of channels locked, thousands of publishes wait", 1, (*cluster).lockWithBacklog},
 	}
 	ofFiles = []fault{
 		{"file: write lock held by another program", 4, (*cluster).lockFile},
 		{"file: write lock held for moments", 4, (*cluster).lockFileShortly},
+		{"file: write lock held, thousands of publishes wait", 1, (*cluster).lockWithBacklog},
 		{"file: no room to grow (limit of the process)", 4, (*cluster).fillDisk},
 	}
 )

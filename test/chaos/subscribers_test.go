@@ -17,7 +17,8 @@ import (
 	"github.com/nats-eventstore/nats-eventstore/test/harness"
 )
 
-// reader is what one subscription, or group of them, has seen of the channel shared, from its first event on.
+// reader is what one subscription, or group of them, has seen and acknowledged of the channel shared, from some event on.
+// An event that is not acknowledged must come again, until it is.
 type reader struct {
 	name string
 	// strict readers have at most one message in flight: what they see first comes in order, without a gap.
@@ -25,7 +26,10 @@ type reader struct {
 
 	mu       sync.Mutex // guards what follows
 	seen     map[uint64]string
+	acked    map[uint64]bool
+	first    uint64 // the event that it begins with
 	complete uint64 // all events up to it were seen
+	settled  uint64 // all events up to it were acknowledged
 	before   uint64 // the sequence seen last
 	again    int    // events seen more than once
 	back     int    // times that a strict reader saw something other than the next one, an event or more back
@@ -33,8 +37,10 @@ type reader struct {
 	changed  chan struct{}
 }
 
-func newReader(name string, strict bool) *reader {
-	return &reader{name: name, strict: strict, seen: map[uint64]string{}, changed: make(chan struct{})}
+// newReader returns a reader that begins with an event.
+func newReader(name string, strict bool, first uint64) *reader {
+	return &reader{name: name, strict: strict, seen: map[uint64]string{}, acked: map[uint64]bool{}, first: first,
+		complete: first - 1, settled: first - 1, before: first - 1, changed: make(chan struct{})}
 }
 
 // receive notes a message, and reports whether it is a new one.
@@ -68,24 +74,57 @@ func (r *reader) receive(m *stan.Msg) bool {
 	return !again
 }
 
-// await waits until the reader has seen all events up to one.
+// acknowledge acknowledges a message, and notes that. What is not acknowledged, since its connection is lost or its
+// subscription closed, comes again.
+func (r *reader) acknowledge(m *stan.Msg) {
+	if m.Ack() != nil {
+		return
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.acked[m.Sequence] = true
+	for r.acked[r.settled+1] {
+		r.settled++
+	}
+	close(r.changed)
+	r.changed = make(chan struct{})
+}
+
+// await waits until the reader has acknowledged all events up to one.
 func (r *reader) await(t *testing.T, last uint64) {
 	t.Helper()
-	deadline := time.NewTimer(2 * harness.Patience)
+	deadline := time.NewTimer(harness.Patience)
 	defer deadline.Stop()
 	for {
 		r.mu.Lock()
-		complete, seen, changed := r.complete, len(r.seen), r.changed
+		settled, changed := r.settled, r.changed
 		r.mu.Unlock()
-		if complete >= last {
+		if settled >= last {
 			return
 		}
 		select {
 		case <-changed:
 		case <-deadline.C:
-			t.Fatalf("%s: received all events up to %d, %d in total, of %d", r.name, complete, seen, last)
+			t.Fatalf("%s: of events %d to %d these were not acknowledged, and do not come again: %s", r.name, r.first, last, r.lost(last))
 		}
 	}
+}
+
+// lost are the events up to one that were not acknowledged.
+func (r *reader) lost(last uint64) string {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	var unseen, unacked []uint64
+	for sequence := r.first; sequence <= last; sequence++ {
+		switch {
+		case r.acked[sequence]:
+		case r.seen[sequence] == "":
+			unseen = append(unseen, sequence)
+		default:
+			unacked = append(unacked, sequence)
+		}
+	}
+	return fmt.Sprintf("%d received, %d never received", unacked, unseen)
 }
 
 // reached returns up to where the reader has seen all events.
@@ -108,8 +147,8 @@ func (r *reader) verify(t *testing.T, events map[uint64]string) {
 			t.Errorf("%s: received event %s as %d, stored is %q", r.name, id, sequence, events[sequence])
 		}
 	}
-	if int(r.complete) != len(events) {
-		t.Errorf("%s: received all events up to %d of %d", r.name, r.complete, len(events))
+	if r.settled != uint64(len(events)) {
+		t.Errorf("%s: acknowledged all events up to %d of %d", r.name, r.settled, len(events))
 	}
 }
 
@@ -139,7 +178,7 @@ func (c *cluster) connect(id string) (stan.Conn, *nats.Conn, error) {
 // clients of their own.
 func (c *cluster) startReaders() []*reader {
 	c.t.Helper()
-	durable, strict, queue := newReader("durable", false), newReader("strict durable", true), newReader("durable queue group", false)
+	durable, strict, queue := newReader("durable", false, 1), newReader("strict durable", true, 1), newReader("durable queue group", false, 1)
 	for _, s := range []struct {
 		client, group string
 		reader        *reader
@@ -163,7 +202,7 @@ func (c *cluster) startReaders() []*reader {
 			if s.reader.receive(m) && rand.IntN(s.forget) == 0 {
 				return // to be seen again
 			}
-			_ = m.Ack() // an error: the connection is lost, and the message comes again
+			s.reader.acknowledge(m)
 		}
 		options := append(s.options, stan.DurableName("d"), stan.DeliverAllAvailable(), stan.SetManualAckMode(), stan.AckWait(ackWait))
 		if s.group == "" {
@@ -219,15 +258,14 @@ func (c *cluster) replayOnce(ctx context.Context, client string, first, last uin
 	}
 	defer nc.Close()
 	defer func() { _ = sc.Close() }() // without an answer the server finds out by heartbeats
-	r := newReader(client, strict)
-	r.complete, r.before = first-1, first-1
+	r := newReader(client, strict, first)
 	inFlight := 256
 	if strict {
 		inFlight = 1
 	}
 	_, err = sc.Subscribe(shared, func(m *stan.Msg) {
 		r.receive(m)
-		_ = m.Ack() // as above
+		r.acknowledge(m)
 	}, stan.StartAtSequence(first), stan.SetManualAckMode(), stan.AckWait(ackWait), stan.MaxInflight(inFlight))
 	if err != nil {
 		return err

@@ -11,6 +11,7 @@ import (
 
 	"github.com/nats-eventstore/nats-eventstore/test/databases"
 	"github.com/nats-eventstore/nats-eventstore/test/harness"
+	"github.com/nats-eventstore/nats-eventstore/test/network"
 )
 
 // A client that does not read is closed by NATS as a slow consumer when it takes nothing within write_deadline, or max_pending waits for it. Others
@@ -23,17 +24,17 @@ func TestSlowConsumer(t *testing.T) {
 	}
 	source := databases.SQLite(t)
 	s := harness.Start(t, "sqlite", source, "-c", file, "-m", "-1", "-hbi", "1s", "-hbt", "5s", "-hbf", "2")
-	p, through := startProxy(t, s.URL())
+	p, through := network.Start(t, s.URL())
 	slow := connect(t, through, "slow")
 	healthy := connect(t, s.URL(), "healthy")
 	_, first := subscribe(t, slow, "", true, stan.DurableName("d"), stan.MaxInflight(1<<16))
 	_, all := subscribe(t, healthy, "", true, stan.MaxInflight(1<<16))
 	publish(t, healthy, 10, []byte("x"))
 	first.until(t, 10)
-	p.silence()
+	p.Silence()
 	const n = 1000 // more than the sockets hold
 	for range n / 50 {
-		publish(t, healthy, 50, bytes.Repeat([]byte("x"), 10_000))
+		publish(t, healthy, 50, bytes.Repeat([]byte("x"), 30_000))
 	}
 	all.until(t, 10+n)
 	s.WaitLog(t, "Slow Consumer")

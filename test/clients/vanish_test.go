@@ -8,21 +8,22 @@ import (
 
 	"github.com/nats-eventstore/nats-eventstore/test/databases"
 	"github.com/nats-eventstore/nats-eventstore/test/harness"
+	"github.com/nats-eventstore/nats-eventstore/test/network"
 )
 
 // A client that vanishes is closed after its heartbeats failed: its durable goes offline, its other subscriptions are
 // gone, and what its queue member had is another's. Its connection is half open, or closed as when its process is killed.
 func TestVanish(t *testing.T) {
 	t.Parallel()
-	for name, vanish := range map[string]func(*proxy){
-		"half open": (*proxy).silence,
-		"killed":    func(p *proxy) { _ = p.listener.Close(); p.cut() },
+	for name, vanish := range map[string]func(*network.Proxy){
+		"half open": (*network.Proxy).Silence,
+		"killed":    (*network.Proxy).Refuse,
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			databases.Each(t, func(t *testing.T, driver, source string) {
 				s := harness.Start(t, driver, source, "-m", "-1", "-hbi", "500ms", "-hbt", "1s", "-hbf", "1")
-				p, through := startProxy(t, s.URL())
+				p, through := network.Start(t, s.URL())
 				gone := connect(t, through, "gone")
 				here := connect(t, s.URL(), "here")
 				_, plain := subscribe(t, gone, "", false)

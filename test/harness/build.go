@@ -45,7 +45,11 @@ func build(dir string) (string, error) {
 		return "", fmt.Errorf("find the module: %w", err)
 	}
 	file := filepath.Join(dir, "nats-streaming-server")
-	cmd := exec.Command("go", "build", "-race", "-o", file, "./cmd/nats-streaming-server")
+	args := []string{"build", "-race"}
+	if os.Getenv("GOCOVERDIR") != "" { // where it writes what it reached: make cover
+		args = append(args, "-cover")
+	}
+	cmd := exec.Command("go", append(args, "-o", file, "./cmd/nats-streaming-server")...)
 	cmd.Dir = strings.TrimSpace(string(root))
 	if out, err := cmd.CombinedOutput(); err != nil {
 		return "", fmt.Errorf("%s: %w\n%s", cmd, err, out)

@@ -169,15 +169,16 @@ func (s *Sub) Ack(seqs ...uint64) {
 // Close closes the subscription and returns the error of the answer.
 func (s *Sub) Close() string {
 	s.Client.t.Helper()
-	return s.Client.End(SubClose, s.request())
+	return s.Client.End(SubClose, s.EndRequest())
 }
 
 // Unsubscribe unsubscribes and returns the error of the answer.
 func (s *Sub) Unsubscribe() string {
 	s.Client.t.Helper()
-	return s.Client.End(Unsubscribe, s.request())
+	return s.Client.End(Unsubscribe, s.EndRequest())
 }
 
-func (s *Sub) request() *pb.UnsubscribeRequest {
+// EndRequest is the request to close the subscription, or to unsubscribe.
+func (s *Sub) EndRequest() *pb.UnsubscribeRequest {
 	return &pb.UnsubscribeRequest{ClientID: s.Client.ID, Subject: s.Channel, Inbox: s.AckInbox}
 }

@@ -1,0 +1,67 @@
+package chaos
+
+import (
+	"fmt"
+	"sync"
+
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/stan.go"
+)
+
+// place is a client, and a member of its crowd's group while sub is not nil.
+type place struct {
+	id     string
+	conn   stan.Conn // nil: not connected
+	nats   *nats.Conn
+	sub    stan.Subscription
+	member *member
+}
+
+// vanish ends the connection without a word, as the kill of a client does.
+func (p *place) vanish() {
+	if p.nats != nil {
+		p.nats.Close()
+	}
+	p.conn, p.nats, p.sub, p.member = nil, nil, nil, nil
+}
+
+// release has the member acknowledge what it holds, and from now on all at once.
+func (p *place) release() string { return fmt.Sprint(p.member.release() > 0) }
+
+// member is what one subscription does with its messages.
+type member struct {
+	reader *reader
+
+	mu   sync.Mutex // guards what follows
+	hold bool
+	held []*stan.Msg
+}
+
+func (m *member) receive(msg *stan.Msg) {
+	m.reader.receive(msg)
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.hold {
+		m.held = append(m.held, msg)
+		return
+	}
+	m.reader.acknowledge(msg)
+}
+
+// release returns how many messages were held.
+func (m *member) release() int {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	n := len(m.held)
+	for _, msg := range m.held {
+		m.reader.acknowledge(msg)
+	}
+	m.hold, m.held = false, nil
+	return n
+}
+
+func (m *member) holds() int {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return len(m.held)
+}

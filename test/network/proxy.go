@@ -1,0 +1,91 @@
+// Package network gives tests a network that fails: toxiproxy, in process, between a client and its server.
+package network
+
+import (
+	"context"
+	"fmt"
+	"strings"
+	"testing"
+
+	"github.com/Shopify/toxiproxy/v2"
+	"github.com/Shopify/toxiproxy/v2/toxics"
+	"github.com/rs/zerolog"
+)
+
+// Proxy stands between clients and a server on this machine.
+type Proxy struct {
+	t        testing.TB
+	proxy    *toxiproxy.Proxy
+	requests *trap
+}
+
+// Start returns a proxy to the server that a source names, such as a URL or the DSN of a database, and the source that
+// leads through the proxy. The proxy ends with the test.
+func Start(t testing.TB, source string) (*Proxy, string) {
+	t.Helper()
+	target := address(source)
+	// Its metrics are off.
+	api := toxiproxy.NewServer(toxiproxy.NewMetricsContainer(nil), zerolog.Nop())
+	p := &Proxy{t: t, proxy: toxiproxy.NewProxy(api, target, "127.0.0.1:0", target), requests: &trap{}}
+	// A connection in whose chain there is a reset_peer when it begins ends with a reset, as those of a lost network do. It
+	// does nothing else: its toxicity is 0.
+	p.add("resets", "reset_peer", "upstream", 0, "{}")
+	p.add("requests", "requests", "upstream", 1, "{}").(*requests).trap = p.requests
+	p.add("answers", "answers", "downstream", 1, "{}").(*answers).trap = p.requests
+	if err := p.proxy.Start(); err != nil {
+		t.Fatalf("start a proxy to %s: %v", target, err)
+	}
+	t.Cleanup(p.Refuse)
+	return p, strings.Replace(source, target, p.proxy.Listen, 1)
+}
+
+// address returns the first host and port of this machine in a source.
+func address(source string) string {
+	const host = "127.0.0.1:"
+	_, rest, _ := strings.Cut(source, host)
+	end := strings.IndexFunc(rest+"/", func(r rune) bool { return r < '0' || r > '9' })
+	return host + rest[:end]
+}
+
+// Cut resets all connections; later ones work.
+func (p *Proxy) Cut() {
+	p.t.Helper()
+	p.Refuse()
+	p.requests.restore()
+	if p.proxy.Toxics.GetToxic("stall") != nil {
+		if err := p.proxy.Toxics.RemoveToxic(context.Background(), "stall"); err != nil {
+			p.t.Fatalf("remove a toxic: %v", err)
+		}
+	}
+	if err := p.proxy.Start(); err != nil {
+		p.t.Fatalf("start a proxy again: %v", err)
+	}
+}
+
+// Refuse resets all connections, and lets no others in.
+func (p *Proxy) Refuse() { p.proxy.Stop() }
+
+// Stall loses the answers of the server, which goes on working, until the next Cut: what it did in between is not known to
+// the client.
+func (p *Proxy) Stall() {
+	p.t.Helper()
+	p.add("stall", "timeout", "downstream", 1, `{"timeout": 0}`)
+}
+
+// Silence reads nothing more on either side and closes nothing, as a network does that has lost its route, until the
+// test ends: either side takes the connection for a living one.
+func (p *Proxy) Silence() {
+	p.t.Helper()
+	p.add("silence", "bandwidth", "upstream", 1, `{"rate": 0}`)
+	p.add("silence of answers", "bandwidth", "downstream", 1, `{"rate": 0}`)
+}
+
+func (p *Proxy) add(name, kind, direction string, toxicity int, attributes string) toxics.Toxic {
+	p.t.Helper()
+	text := fmt.Sprintf(`{"name": %q, "type": %q, "stream": %q, "toxicity": %d, "attributes": %s}`, name, kind, direction, toxicity, attributes)
+	toxic, err := p.proxy.Toxics.AddToxicJson(strings.NewReader(text))
+	if err != nil {
+		p.t.Fatalf("add toxic %s: %v", name, err)
+	}
+	return toxic.Toxic
+}

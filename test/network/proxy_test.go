@@ -1,0 +1,230 @@
+package network
+
+import (
+	"bufio"
+	"bytes"
+	"errors"
+	"io"
+	"net"
+	"os"
+	"strings"
+	"sync"
+	"syscall"
+	"testing"
+	"time"
+)
+
+// echo is a server that answers each line with itself, and remembers it.
+type echo struct {
+	listener net.Listener
+	ended    sync.WaitGroup
+
+	mu  sync.Mutex // guards got
+	got bytes.Buffer
+}
+
+func startEcho(t *testing.T) *echo {
+	t.Helper()
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	e := &echo{listener: listener}
+	e.ended.Go(func() {
+		for {
+			conn, err := listener.Accept()
+			if err != nil {
+				return
+			}
+			e.ended.Go(func() { e.answer(conn) })
+		}
+	})
+	return e
+}
+
+func (e *echo) answer(conn net.Conn) {
+	defer func() { _ = conn.Close() }()
+	in := bufio.NewReader(conn)
+	for {
+		line, err := in.ReadString('\n')
+		e.mu.Lock()
+		e.got.WriteString(line)
+		e.mu.Unlock()
+		if err != nil {
+			return
+		}
+		if _, err := io.WriteString(conn, line); err != nil {
+			return
+		}
+	}
+}
+
+// stop waits for the end of all connections, and returns what came on them.
+func (e *echo) stop() string {
+	_ = e.listener.Close()
+	e.ended.Wait()
+	return e.got.String()
+}
+
+func dial(t *testing.T, source string) net.Conn {
+	t.Helper()
+	conn, err := net.Dial("tcp", strings.TrimPrefix(source, "echo://"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = conn.Close() })
+	return conn
+}
+
+func say(t *testing.T, conn net.Conn, line string) {
+	t.Helper()
+	if _, err := io.WriteString(conn, line+"\n"); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// hear returns the next answer, or why there is none.
+func hear(conn net.Conn, patience time.Duration) (string, error) {
+	_ = conn.SetReadDeadline(time.Now().Add(patience))
+	line, err := bufio.NewReader(conn).ReadString('\n')
+	return strings.TrimSpace(line), err
+}
+
+const patience = 30 * time.Second
+
+// ended reports whether the other side has closed or reset the connection.
+func ended(err error) bool { return errors.Is(err, io.EOF) || errors.Is(err, syscall.ECONNRESET) }
+
+// TestCutAt: the connection that sends what ends it ends; the server gets so much of it, the client no answer, and other
+// connections notice nothing.
+func TestCutAt(t *testing.T) {
+	t.Parallel()
+	for arrives, want := range map[Part]string{Nothing: "", Half: "COM", All: "COMMIT\n"} {
+		e := startEcho(t)
+		p, through := Start(t, "echo://"+e.listener.Addr().String())
+		one, other := dial(t, through), dial(t, through)
+		for _, conn := range []net.Conn{one, other} {
+			say(t, conn, "hello")
+			if line, err := hear(conn, patience); line != "hello" {
+				t.Fatalf("heard %q: %v", line, err)
+			}
+		}
+		sprung := p.CutAt(func(_ *Connection, sent []byte) bool { return bytes.Contains(sent, []byte("COMMIT")) }, arrives)
+		say(t, one, "COMMIT")
+		<-sprung
+		if line, err := hear(one, patience); line != "" || !ended(err) {
+			t.Errorf("heard %q after the cut: %v", line, err)
+		}
+		say(t, other, "COMMIT") // only one is cut
+		if line, err := hear(other, patience); line != "COMMIT" {
+			t.Errorf("heard %q on the other connection: %v", line, err)
+		}
+		p.Refuse()
+		got := e.stop()
+		if rest := strings.Replace(strings.Replace(got, "hello\nhello\n", "", 1), "COMMIT\n", "", 1); arrives != Half && rest != want || arrives == Half && !strings.Contains(got, want) {
+			t.Errorf("%d: the server got %q, want %q beside the rest", arrives, got, want)
+		}
+	}
+}
+
+// TestLoseAt: from what ends the first connection on, every one ends with what is sent on it, until the network is back.
+func TestLoseAt(t *testing.T) {
+	t.Parallel()
+	e := startEcho(t)
+	p, through := Start(t, "echo://"+e.listener.Addr().String())
+	one, other := dial(t, through), dial(t, through)
+	sprung := p.LoseAt(func(_ *Connection, sent []byte) bool { return bytes.Contains(sent, []byte("COMMIT")) }, All)
+	say(t, one, "COMMIT")
+	<-sprung
+	for _, conn := range []net.Conn{one, other, dial(t, through)} {
+		_, _ = io.WriteString(conn, "lost\n") // it may have ended
+		if line, err := hear(conn, patience); line != "" || !ended(err) {
+			t.Errorf("heard %q from a lost network: %v", line, err)
+		}
+	}
+	p.Cut()
+	again := dial(t, through)
+	say(t, again, "again")
+	if line, err := hear(again, patience); line != "again" {
+		t.Errorf("heard %q when the network is back: %v", line, err)
+	}
+	p.Refuse()
+	if got := e.stop(); got != "COMMIT\nagain\n" {
+		t.Errorf("the server got %q", got)
+	}
+}
+
+// TestStall: what is sent arrives, and no answer comes back; the next connection works.
+func TestStall(t *testing.T) {
+	t.Parallel()
+	e := startEcho(t)
+	p, through := Start(t, "echo://"+e.listener.Addr().String())
+	conn := dial(t, through)
+	say(t, conn, "hello")
+	if line, err := hear(conn, patience); line != "hello" {
+		t.Fatalf("heard %q: %v", line, err)
+	}
+	p.Stall()
+	say(t, conn, "lost")
+	if line, err := hear(conn, 100*time.Millisecond); line != "" || !errors.Is(err, os.ErrDeadlineExceeded) {
+		t.Errorf("heard %q from a network that has stalled: %v", line, err)
+	}
+	p.Cut()
+	if line, err := hear(conn, patience); line != "" || !ended(err) {
+		t.Errorf("heard %q after the cut: %v", line, err)
+	}
+	again := dial(t, through)
+	say(t, again, "again")
+	if line, err := hear(again, patience); line != "again" {
+		t.Errorf("heard %q on a new connection: %v", line, err)
+	}
+	p.Refuse()
+	if got := e.stop(); got != "hello\nlost\nagain\n" {
+		t.Errorf("the server got %q", got)
+	}
+}
+
+// TestSilence: nothing arrives on either side, and nothing ends, also when more is sent than sockets hold.
+func TestSilence(t *testing.T) {
+	t.Parallel()
+	e := startEcho(t)
+	p, through := Start(t, "echo://"+e.listener.Addr().String())
+	conn := dial(t, through)
+	say(t, conn, "hello")
+	if line, err := hear(conn, patience); line != "hello" {
+		t.Fatalf("heard %q: %v", line, err)
+	}
+	p.Silence()
+	_ = conn.SetWriteDeadline(time.Now().Add(500 * time.Millisecond))
+	if n, err := conn.Write(make([]byte, 32<<20)); !errors.Is(err, os.ErrDeadlineExceeded) {
+		t.Errorf("a silent network took %d bytes: %v", n, err)
+	}
+	if line, err := hear(conn, 100*time.Millisecond); line != "" || !errors.Is(err, os.ErrDeadlineExceeded) {
+		t.Errorf("heard %q from a silent network: %v", line, err)
+	}
+	p.Refuse()
+	if got := e.stop(); got != "hello\n" {
+		t.Errorf("the server got %d bytes", len(got))
+	}
+}
+
+// TestRefuse: connections end with a reset, and there are no others.
+func TestRefuse(t *testing.T) {
+	t.Parallel()
+	e := startEcho(t)
+	p, through := Start(t, "echo://"+e.listener.Addr().String())
+	conn := dial(t, through)
+	say(t, conn, "hello")
+	if line, err := hear(conn, patience); line != "hello" {
+		t.Fatalf("heard %q: %v", line, err)
+	}
+	p.Refuse()
+	if _, err := hear(conn, patience); !errors.Is(err, syscall.ECONNRESET) {
+		t.Errorf("the connection ended with %v", err)
+	}
+	if conn, err := net.Dial("tcp", strings.TrimPrefix(through, "echo://")); err == nil {
+		_ = conn.Close()
+		t.Error("a proxy that refuses connections takes one")
+	}
+	e.stop()
+}
