@@ -67,7 +67,7 @@ func encode(events ...*eventstorev1.Event) ([]Encoded, error) {
 			return nil, invalid("event %d: %w", i+1, err)
 		}
 		encoded[i].Payload = payload
-		if encoded[i].Event, err = proto.Extract(payload); err != nil {
+		if encoded[i].Event, err = proto.ExtractNew(payload); err != nil {
 			if len(events) > 1 {
 				err = fmt.Errorf("event %d: %w", i+1, err)
 			}

@@ -13,9 +13,9 @@ import (
 const (
 	// Renewal is how often the holder of the lease advances it while it has nothing else to write.
 	Renewal = time.Second
-	// Poll is how often a standby looks at the lease, and Expiry how long it must stand still before the standby takes it:
-	// three missed renewals.
-	Poll   = 500 * time.Millisecond
+	// Poll is how often a standby looks at the lease.
+	Poll = 500 * time.Millisecond
+	// Expiry is how long the lease must stand still before a standby takes it: three missed renewals.
 	Expiry = 3 * time.Second
 	// Timeout bounds one look at the lease.
 	Timeout = 5 * time.Second
