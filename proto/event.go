@@ -22,7 +22,7 @@ const MaxIdentifier = 255
 
 // MaxMetadata is the most entries of metadata that a new event may have. In memory, and as JSON, one takes many times what it
 // takes in the payload.
-const MaxMetadata = 1000
+const MaxMetadata = 10_000
 
 // Event holds what the event columns of a message are filled from.
 type Event struct {

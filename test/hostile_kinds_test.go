@@ -1,6 +1,7 @@
 package test
 
 import (
+	"bytes"
 	"fmt"
 	"math"
 	"slices"
@@ -105,6 +106,7 @@ func hostiles() []hostile {
 		bad("a group that does not end", "is truncated", whole([]byte{20<<3&0x7f | 3 | 0x80, 1})),
 		bad("the end of another group", "malformed", whole(protowire.AppendTag(protowire.AppendTag(nil, 20, protowire.StartGroupType), 21, protowire.EndGroupType))),
 		bad("the end of no group", "malformed", whole(protowire.AppendTag(nil, 20, protowire.EndGroupType))),
+		bad("many empty entries of metadata", "metadata has more than 10000 entries", whole(bytes.Repeat(field(metadata, ""), 200_000))),
 		bad("groups nested too deep", "malformed", whole(nested(20_000))),
 
 		// Strange, and an event.

@@ -5,6 +5,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/nats-io/nuid"
 	"github.com/nats-io/stan.go"
 
 	"github.com/nats-eventstore/nats-eventstore/test/databases"
@@ -57,4 +58,24 @@ func TestCrashAfterMembershipChanges(t *testing.T) {
 			})
 		})
 	}
+}
+
+// After a start of the server nothing is sent to a subscriber that has not come back to NATS, where it would be lost until its
+// AckWait is over, and all of it when it has.
+func TestDeliveryWaitsForReconnects(t *testing.T) {
+	t.Parallel()
+	databases.Each(t, func(t *testing.T, driver, source string) {
+		s := start(t, driver, source)
+		sc := s.connect("reader")
+		_, in := subscribe(t, sc, "c", stan.DurableName("d"), stan.SetManualAckMode(), stan.AckWait(10*patience), stan.MaxInflight(10))
+		fill(t, s.connect("before"), "c", 1)
+		if err := in.next(t).Ack(); err != nil {
+			t.Fatal(err)
+		}
+		for range 3 {
+			s.Restart()
+			fill(t, s.connect("after"+nuid.Next()), "c", 3) // while the reader waits before it connects again
+			in.sequences(t, 3)
+		}
+	})
 }
