@@ -21,6 +21,7 @@ func TestBacklogOfAnOutage(t *testing.T) {
 	)
 	for _, driver := range []string{"sqlite", "postgres", "mysql"} {
 		t.Run(driver, func(t *testing.T) {
+			t.Parallel() // with each other
 			source := alone(t, driver)
 			s := measured(t, driver, source, "-store_timeout", storeTimeout.String())
 			// burst publishes against the lock and returns what the answers will be, and when the last was sent.

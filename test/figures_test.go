@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"database/sql"
+	"flag"
 	"fmt"
 	"os"
 	"slices"
@@ -15,6 +16,8 @@ import (
 	"github.com/nats-eventstore/nats-eventstore/test/databases"
 	"github.com/nats-eventstore/nats-eventstore/test/harness"
 )
+
+var long = flag.Bool("long", false, "measure longer, and on every database")
 
 // measured is start for tests that measure: the server is built as users run it, without the race detector.
 func measured(t testing.TB, driver, source string, args ...string) *server {

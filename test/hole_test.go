@@ -23,8 +23,10 @@ const (
 
 // A subscriber whose next messages have all expired waits for the next publish as any other does, and gets it.
 func TestHoleOfExpiredMessages(t *testing.T) {
+	t.Parallel()
 	for _, driver := range []string{"sqlite", "postgres", "mysql"} {
 		t.Run(driver, func(t *testing.T) {
+			t.Parallel()
 			source := alone(t, driver)
 			s := measured(t, driver, source, "-c", config(t, `limits { max_age: "1s" }`))
 			sc := s.connect("client")
@@ -78,6 +80,7 @@ func (s *server) idles(t *testing.T) {
 
 // The last events of a channel were erased: subscribers of the API and the relay are behind them once, and wait.
 func TestHoleOfErasedEvents(t *testing.T) {
+	t.Parallel()
 	const driver = "postgres"
 	source := alone(t, driver)
 	ns, err := natsd.NewServer(&natsd.Options{Host: "127.0.0.1", Port: -1, JetStream: true, StoreDir: t.TempDir(), NoSigs: true})

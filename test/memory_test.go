@@ -35,7 +35,12 @@ var doors = map[string]struct {
 }
 
 // What requests to the API take of memory is bounded, as what clients publish by NATS is, however many come and whatever they hold.
+// With -long more come.
 func TestMemoryOfAppends(t *testing.T) {
+	many := 500
+	if *long {
+		many = 2000
+	}
 	large := &eventstorev1.AppendRequest{Channel: orders, Events: []*eventstorev1.Event{{
 		EventType: "T", AggregateType: "order", AggregateId: "A", EventData: append(append([]byte{'"'}, bytes.Repeat([]byte{'x'}, 900_000)...), '"')}}}
 	empty := &eventstorev1.AppendRequest{Channel: orders, Events: make([]*eventstorev1.Event, 2_000_000)} // of two bytes each
@@ -45,7 +50,7 @@ func TestMemoryOfAppends(t *testing.T) {
 	for name, test := range map[string]struct {
 		request  *eventstorev1.AppendRequest
 		requests int
-	}{"large": {large, 2000}, "empty": {empty, 10}} {
+	}{"large": {large, many}, "empty": {empty, 10}} {
 		body, err := proto.Marshal(test.request)
 		if err != nil {
 			t.Fatal(err)

@@ -17,6 +17,7 @@ func TestRestartAfterKill(t *testing.T) {
 	const bound = 2 * time.Second // the lease expires after 3 s
 	for _, driver := range []string{"sqlite", "postgres", "mysql"} {
 		t.Run(driver, func(t *testing.T) {
+			t.Parallel() // with each other
 			source := alone(t, driver)
 			s := measured(t, driver, source)
 			var took []time.Duration
