@@ -7,6 +7,7 @@ import (
 	"flag"
 	"fmt"
 	"os"
+	"runtime"
 	"slices"
 	"strconv"
 	"strings"
@@ -119,24 +120,29 @@ func figure(t testing.TB, text string) int {
 // cpu is the time that a server has used of the processors.
 func (s *server) cpu() time.Duration {
 	s.t.Helper()
-	stat, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", s.Process.PID()))
-	if err != nil {
-		s.t.Fatal(err)
-	}
-	// pid (name) state … utime stime, proc(5), in hundredths of a second.
-	fields := strings.Fields(string(stat[strings.LastIndex(string(stat), ")"):]))
+	stat := s.proc("stat") // pid (name) state … utime stime, the times in hundredths of a second
+	fields := strings.Fields(stat[strings.LastIndex(stat, ")"):])
 	return time.Duration(figure(s.t, fields[12])+figure(s.t, fields[13])) * 10 * time.Millisecond
 }
 
 // memory is the most memory that a server has had so far, in bytes.
 func (s *server) memory() int {
 	s.t.Helper()
-	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", s.Process.PID()))
+	_, rest, _ := strings.Cut(s.proc("status"), "VmHWM:")
+	return figure(s.t, strings.Fields(rest)[0]) << 10
+}
+
+// proc is what the system tells of the server's process: proc(5).
+func (s *server) proc(file string) string {
+	s.t.Helper()
+	if runtime.GOOS != "linux" {
+		s.t.Skip("only Linux tells what a process uses")
+	}
+	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/%s", s.Process.PID(), file))
 	if err != nil {
 		s.t.Fatal(err)
 	}
-	_, rest, _ := strings.Cut(string(text), "VmHWM:")
-	return figure(s.t, strings.Fields(rest)[0]) << 10
+	return string(text)
 }
 
 // median returns the one in the middle.

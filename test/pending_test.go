@@ -2,7 +2,6 @@ package test
 
 import (
 	"fmt"
-	"os"
 	"strings"
 	"syscall"
 	"testing"
@@ -142,10 +141,6 @@ func (s *server) written() int {
 	case "mysql":
 		return status(s.t, s.source, "Innodb_lsn_current")
 	}
-	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/io", s.Process.PID()))
-	if err != nil {
-		s.t.Fatal(err)
-	}
-	_, rest, _ := strings.Cut(string(text), "wchar: ")
+	_, rest, _ := strings.Cut(s.proc("io"), "wchar: ")
 	return figure(s.t, strings.Fields(rest)[0])
 }
