@@ -25,13 +25,14 @@ const (
 // that returns.
 var heavyClients = []struct {
 	name    string
+	long    bool // only with -long: with the race detector in the clients, these are the slow part
 	prepare func(t *testing.T, s *server) (run func())
 }{
-	{"new channels", newChannels},
-	{"metadata", largeMetadata},
-	{"full channel", fullChannel},
-	{"replays", replayAll},
-	{"unacked", unackedMessages},
+	{"new channels", false, newChannels},
+	{"metadata", false, largeMetadata},
+	{"full channel", false, fullChannel},
+	{"replays", true, replayAll},
+	{"unacked", false, unackedMessages},
 }
 
 // What one client has the server do costs another little: publishes of a bystander are measured alone, and beside each kind of
@@ -48,6 +49,9 @@ func TestBystander(t *testing.T) {
 		bystand(t, sc, time.After(time.Second)) // what is new is not what is measured
 		quiet := median(bystand(t, sc, time.After(2*time.Second)))
 		for _, heavy := range heavyClients {
+			if heavy.long && !*long {
+				continue
+			}
 			t.Run(driver+"/"+heavy.name, func(t *testing.T) {
 				run := heavy.prepare(t, s)
 				done := make(chan time.Time)

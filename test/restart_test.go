@@ -2,6 +2,7 @@ package test
 
 import (
 	"net"
+	"sync"
 	"testing"
 	"time"
 
@@ -40,11 +41,12 @@ func TestRestartAfterKill(t *testing.T) {
 	}
 }
 
-// gate is how a client dials: only while the gate is open.
-type gate struct{ open chan struct{} }
+// gate is how a client dials: not while somebody else holds it.
+type gate struct{ sync.Mutex }
 
-func (g gate) Dial(network, address string) (net.Conn, error) {
-	<-g.open
+func (g *gate) Dial(network, address string) (net.Conn, error) {
+	g.Lock()
+	defer g.Unlock()
 	return net.Dial(network, address)
 }
 
@@ -55,8 +57,7 @@ func TestRestartHoldsDelivery(t *testing.T) {
 	const ackWait = 30 * time.Second
 	databases.Each(t, func(t *testing.T, driver, source string) {
 		s := start(t, driver, source)
-		g := gate{make(chan struct{})}
-		close(g.open)
+		var g gate
 		lost := make(chan struct{}, 1)
 		nc, err := nats.Connect(s.URL(), nats.SetCustomDialer(&g), nats.MaxReconnects(-1), nats.ReconnectWait(10*time.Millisecond),
 			nats.ReconnectJitter(0, 0), nats.DisconnectErrHandler(func(*nats.Conn, error) { lost <- struct{}{} }))
@@ -70,13 +71,12 @@ func TestRestartHoldsDelivery(t *testing.T) {
 		if m := in.next(t); m.Sequence != 1 {
 			t.Fatalf("message %d comes, want 1", m.Sequence)
 		}
-		held := make(chan struct{})
-		g.open = held
+		g.Lock()
 		s.Stop()
 		await(t, lost, "the end of the connection")
 		s.Restart()
 		publish(t, s.connect("other"), orders, event(t, "A", "T"), event(t, "A", "T"))
-		close(held) // the client is back now
+		g.Unlock() // the client comes back now
 		back := time.Now()
 		missing := map[uint64]bool{1: true, 2: true, 3: true}
 		for len(missing) > 0 {
