@@ -3,7 +3,7 @@ TOOL    := $(GO) tool -modfile=tools/go.mod
 TIMEOUT ?= 14m
 
 .DEFAULT_GOAL := build
-.PHONY: build test cover chaos test-clock test-sql-million lint generate check-generated bench profile fuzz clean
+.PHONY: build test cover chaos test-clock test-figures test-sql-million lint generate check-generated bench profile fuzz clean
 
 # One static binary.
 build:
@@ -31,6 +31,13 @@ cover:
 test-clock:
 	test/databases/install
 	$(GO) test -count=1 -tags clock -run '^TestClockSteps$$' ./test
+
+# What clients notice of each other, of outages and of restarts, in figures, on every database: of the server in FIGURES too,
+# such as make test-figures FIGURES='-server /usr/local/bin/nats-streaming-server'
+test-figures:
+	test/databases/install
+	$(GO) test -v -count=1 -timeout 20m -parallel 3 -run '^Test(Hole|Backlog|MemoryOfAppends|Bystander|FullChannel|Readers|Standbys|ManyUnacked|WritesBeside|Restart)' \
+		./test -args -long $(FIGURES)
 
 # The statements of docs/sql.md on a million events of each database, with their plans.
 test-sql-million:

@@ -73,6 +73,7 @@ func TestDeliveryWaitsForReconnects(t *testing.T) {
 			t.Fatal(err)
 		}
 		for range 3 {
+			s.Stop()
 			s.Restart()
 			fill(t, s.connect("after"+nuid.Next()), "c", 3) // while the reader waits before it connects again
 			in.sequences(t, 3)

@@ -1,55 +1,80 @@
 package harness
 
 import (
+	"flag"
 	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"strings"
+	"sync"
 	"testing"
 
 	"github.com/nats-eventstore/nats-eventstore/test/databases"
 )
 
-// binary is the server under test.
-var binary string
+var (
+	given     = flag.String("server", "", "test this server instead of building one")
+	directory string // of what is built
+	binary    string // the server under test
+)
 
 // Binary is the path of the server under test, built with the race detector.
 func Binary() string { return binary }
 
+// Plain is the path of the server as users run it, without the race detector: for tests that measure.
+func Plain(t testing.TB) string {
+	t.Helper()
+	file, err := plain()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return file
+}
+
+var plain = sync.OnceValues(func() (string, error) {
+	if *given != "" {
+		return *given, nil
+	}
+	return build(filepath.Join(directory, "nats-streaming-server-plain"))
+})
+
 // Main is the TestMain of a package that starts servers: it builds ours, runs the tests, and stops the databases that they
 // used.
-func Main(m *testing.M) { os.Exit(run(m)) }
+func Main(m *testing.M) {
+	flag.Parse()
+	os.Exit(run(m))
+}
 
 func run(m *testing.M) int {
-	dir, err := os.MkdirTemp("", "nats-streaming-server")
-	if err != nil {
+	var err error
+	if directory, err = os.MkdirTemp("", "nats-streaming-server"); err != nil {
 		fmt.Fprintln(os.Stderr, err)
 		return 1
 	}
 	defer func() {
-		if err := os.RemoveAll(dir); err != nil {
+		if err := os.RemoveAll(directory); err != nil {
 			fmt.Fprintln(os.Stderr, err)
 		}
 	}()
-	if binary, err = build(dir); err != nil {
-		fmt.Fprintln(os.Stderr, err)
-		return 1
+	if binary = *given; binary == "" {
+		if binary, err = build(filepath.Join(directory, "nats-streaming-server"), "-race"); err != nil {
+			fmt.Fprintln(os.Stderr, err)
+			return 1
+		}
 	}
 	return databases.Run(m)
 }
 
-func build(dir string) (string, error) {
+func build(file string, flags ...string) (string, error) {
 	root, err := exec.Command("go", "list", "-m", "-f", "{{.Dir}}").Output()
 	if err != nil {
 		return "", fmt.Errorf("find the module: %w", err)
 	}
-	file := filepath.Join(dir, "nats-streaming-server")
-	args := []string{"build", "-race"}
 	if os.Getenv("GOCOVERDIR") != "" { // where it writes what it reached: make cover
-		args = append(args, "-cover")
+		flags = append(flags, "-cover")
 	}
-	cmd := exec.Command("go", append(args, "-o", file, "./cmd/nats-streaming-server")...)
+	cmd := exec.Command("go", append(append([]string{"build"}, flags...), "-o", file, "./cmd/nats-streaming-server")...)
 	cmd.Dir = strings.TrimSpace(string(root))
 	if out, err := cmd.CombinedOutput(); err != nil {
 		return "", fmt.Errorf("%s: %w\n%s", cmd, err, out)

@@ -1,0 +1,89 @@
+package test
+
+import (
+	"fmt"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/nats-io/stan.go"
+
+	"github.com/nats-eventstore/nats-eventstore/test/harness"
+)
+
+// Publishes that wait for a database are refused together, each after -store_timeout, however many wait, and hold up no stop.
+func TestBacklogOfAnOutage(t *testing.T) {
+	const (
+		publishes    = 4000
+		storeTimeout = 2 * time.Second
+		bound        = 3 * storeTimeout // of a machine with other work
+	)
+	for _, driver := range []string{"sqlite", "postgres", "mysql"} {
+		t.Run(driver, func(t *testing.T) {
+			t.Parallel() // with each other
+			source := alone(t, driver)
+			s := measured(t, driver, source, "-store_timeout", storeTimeout.String())
+			// burst publishes against the lock and returns what the answers will be, and when the last was sent.
+			burst := func(sc stan.Conn) (<-chan error, time.Time) {
+				answers := make(chan error, publishes)
+				for i := range publishes {
+					e := event(t, fmt.Sprint("order-", i), "OrderCreated")
+					if _, err := sc.PublishAsync(orders, e, func(_ string, err error) { answers <- err }); err != nil {
+						t.Fatal(err)
+					}
+				}
+				return answers, time.Now()
+			}
+			client := func(id string) stan.Conn {
+				return s.connect(id, stan.MaxPubAcksInflight(publishes), stan.PubAckWait(2*patience), stan.SetConnectionLostHandler(func(stan.Conn, error) {}))
+			}
+			sc := client("client")
+			publish(t, sc, orders, event(t, "first", "OrderCreated"))
+
+			unlock := lock(t, driver, source)
+			answers, sent := burst(sc)
+			for range publishes {
+				if err := <-answers; err == nil || !strings.Contains(err.Error(), "the database is unavailable") {
+					t.Fatalf("error %v", err)
+				}
+			}
+			took := time.Since(sent)
+			t.Logf("%s: %d publishes are refused within %v, -store_timeout is %v", driver, publishes, took, storeTimeout)
+			if took > bound {
+				t.Errorf("the last refusal came after %v, -store_timeout is %v", took, storeTimeout)
+			}
+			unlock()
+			for { // what was refused is not stored, and what was on the way when it was, is over soon
+				err := sc.Publish(orders, event(t, "second", "OrderCreated", withID("second")))
+				if err == nil {
+					break
+				}
+				if !strings.Contains(err.Error(), "the database is unavailable") {
+					t.Fatal(err)
+				}
+			}
+			if got := query(t, driver, source, "SELECT COUNT(*) FROM events WHERE event_id = 'second'")[0]; got != "1" {
+				t.Errorf("%s rows of one event", got)
+			}
+
+			unlock = lock(t, driver, source)
+			_, sent = burst(sc)
+			s.Process.Signal(syscall.SIGTERM)
+			select {
+			case <-s.Process.Done():
+			case <-time.After(patience):
+				t.Fatal("SIGTERM did not end the server")
+			}
+			took = time.Since(sent)
+			t.Logf("%s: SIGTERM during the backlog takes %v", driver, took)
+			if took > bound {
+				t.Errorf("SIGTERM took %v, -store_timeout is %v", took, storeTimeout)
+			}
+			unlock()
+			s.Restart()
+			publish(t, client("client-2"), orders, event(t, "third", "OrderCreated"))
+			harness.Verify(t, driver, source)
+		})
+	}
+}

@@ -1,0 +1,82 @@
+package test
+
+import (
+	"testing"
+	"time"
+
+	natsd "github.com/nats-io/nats-server/v2/server"
+	"github.com/nats-io/stan.go"
+
+	"github.com/nats-eventstore/nats-eventstore/test/databases"
+)
+
+// plainNATS runs a NATS server on a port until the returned function or the end of the test.
+func plainNATS(t *testing.T, port int) (url string, stop func()) {
+	t.Helper()
+	ns, err := natsd.NewServer(&natsd.Options{Host: "127.0.0.1", Port: port, NoSigs: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	ns.Start()
+	t.Cleanup(ns.Shutdown)
+	if !ns.ReadyForConnections(patience) {
+		t.Fatal("NATS is not ready")
+	}
+	return ns.ClientURL(), ns.Shutdown
+}
+
+// NATS is away, and the active server dies meanwhile: the standbys wait for NATS, and one serves when it is back.
+func TestStandbysOutliveNATS(t *testing.T) {
+	t.Parallel()
+	const away = 8 * time.Second // longer than the lease of the dead server
+	databases.Each(t, func(t *testing.T, driver, source string) {
+		port, err := databases.FreePort()
+		if err != nil {
+			t.Fatal(err)
+		}
+		url, stop := plainNATS(t, port)
+		active := start(t, driver, source, "-ns", url)
+		connect := func(id string) stan.Conn {
+			sc, err := stan.Connect("test-cluster", id, stan.NatsURL(url), stan.ConnectWait(patience), stan.PubAckWait(patience),
+				stan.SetConnectionLostHandler(func(stan.Conn, error) {}))
+			if err != nil {
+				t.Fatal(err)
+			}
+			t.Cleanup(func() { sc.NatsConn().Close() })
+			return sc
+		}
+		publish(t, connect("before"), orders, event(t, "A", "T"))
+		var standbys []*server
+		ended := make(chan *server, 2)
+		for range cap(ended) {
+			s := launch(t, driver, source, "-ns", url)
+			s.WaitLog(t, "Starting in standby mode")
+			standbys = append(standbys, s)
+			done := s.Process.Done()
+			go func() { <-done; ended <- s }()
+		}
+		stop()
+		active.Kill()
+		select {
+		case s := <-ended:
+			t.Fatalf("a standby ended with status %d", s.Process.ExitCode())
+		case <-time.After(away):
+		}
+		plainNATS(t, port)
+		eventually(t, func() bool {
+			for _, s := range standbys {
+				if s.Log.Contains("Streaming Server is ready") {
+					return true
+				}
+			}
+			return false
+		})
+		publish(t, connect("after"), orders, event(t, "A", "T"))
+		contiguous(t, driver, source, orders, 2)
+		select {
+		case s := <-ended:
+			t.Errorf("a standby ended with status %d", s.Process.ExitCode())
+		default:
+		}
+	})
+}
