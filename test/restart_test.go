@@ -54,7 +54,7 @@ func (g *gate) Dial(network, address string) (net.Conn, error) {
 // back, and does not wait for a redelivery.
 func TestRestartHoldsDelivery(t *testing.T) {
 	t.Parallel()
-	const ackWait = 30 * time.Second
+	const ackWait = time.Hour // nothing comes by a redelivery
 	databases.Each(t, func(t *testing.T, driver, source string) {
 		s := start(t, driver, source)
 		var g gate
@@ -78,14 +78,10 @@ func TestRestartHoldsDelivery(t *testing.T) {
 		publish(t, s.connect("other"), orders, event(t, "A", "T"), event(t, "A", "T"))
 		g.Unlock() // the client comes back now
 		back := time.Now()
-		missing := map[uint64]bool{1: true, 2: true, 3: true}
+		missing := map[uint64]bool{2: true, 3: true} // the client holds the first one
 		for len(missing) > 0 {
 			delete(missing, in.next(t).Sequence)
 		}
-		took := time.Since(back)
-		t.Logf("%s: everything comes %v after the client is back", driver, took)
-		if took > ackWait/2 {
-			t.Errorf("everything comes %v after the client is back, AckWait is %v", took, ackWait)
-		}
+		t.Logf("%s: everything comes %v after the client is back", driver, time.Since(back))
 	})
 }

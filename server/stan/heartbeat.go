@@ -12,6 +12,9 @@ import (
 const (
 	// probeTimeout is how long a recovered client may take to answer before its inbox counts as one that somebody listens to.
 	probeTimeout = 250 * time.Millisecond
+	// reconnectGrace is how long clients may take after a start of the server to connect to NATS again before a heartbeat that
+	// nobody listens to counts as failed. Client libraries wait about two seconds between two attempts.
+	reconnectGrace = 4 * time.Second
 	// minProbe and maxProbe are the pauses between two looks for a client that is not connected to NATS.
 	minProbe = 50 * time.Millisecond
 	maxProbe = 5 * time.Second
@@ -32,6 +35,9 @@ func (s *Server) startHeartbeats(ctx context.Context, c *client) {
 	s.tasks.Go(func() {
 		defer stop()
 		next := time.Now().Add(s.opts.HeartbeatInterval)
+		if c.away.Load() {
+			next = time.Now().Add(max(s.opts.HeartbeatInterval, reconnectGrace))
+		}
 		timer := time.NewTimer(s.untilBeat(c, next, 0))
 		defer timer.Stop()
 		for pause := minProbe; ; pause = min(2*pause, maxProbe) {

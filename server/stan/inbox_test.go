@@ -61,8 +61,38 @@ func TestInboxOrder(t *testing.T) {
 			}
 		}
 	}
-	if held, open := admission.Held(), b.unanswered(); held != 0 || open != 0 || len(b.files.segments) != 0 {
-		t.Errorf("at the end %d bytes are held by %d messages, in %d files", held, open, len(b.files.segments))
+	if held, open := admission.Held(), b.unanswered(); held != 0 || open != 0 || len(b.files.open) != 0 {
+		t.Errorf("at the end %d bytes are held by %d messages, in %d files", held, open, len(b.files.open))
+	}
+	cancel()
+	<-done
+}
+
+// TestInboxTakesTurns: a publisher that fills the memory delays those of other channels by a message.
+func TestInboxTakesTurns(t *testing.T) {
+	t.Parallel()
+	published := make(chan received, 100)
+	b := newInbox(eventlog.NewAdmission(1), t.TempDir(), func(in received) { published <- in }, slog.New(slog.DiscardHandler))
+	ctx, cancel := context.WithCancel(t.Context())
+	for i := range 50 {
+		b.add(ctx, &nats.Msg{Subject: "heavy", Data: fmt.Append(nil, i)})
+	}
+	for i := range 3 {
+		b.add(ctx, &nats.Msg{Subject: "light", Data: fmt.Append(nil, i)})
+	}
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		b.run(ctx)
+	}()
+	var order []string
+	for range 8 {
+		in := <-published
+		order = append(order, in.msg.Subject+string(in.msg.Data))
+		b.release(in)
+	}
+	if got, want := fmt.Sprint(order), "[heavy0 heavy1 light0 heavy2 light1 heavy3 light2 heavy4]"; got != want {
+		t.Errorf("published %s, want %s", got, want)
 	}
 	cancel()
 	<-done

@@ -127,6 +127,8 @@ func (s *Server) Client(id string) consumers.Client {
 // database, they wait for until patience ends, which is some time after ctx. ready is called when the door listens. members are the
 // recovered active subscriptions.
 func (s *Server) Run(ctx, patience context.Context, c *consumers.Consumers, members []*consumers.Member, ready func()) (err error) {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
 	s.consumers = c
 	s.acks = newAcks(s.conns.Acks, s.opts.ClusterID, c.Ack)
 	defer func() { err = errors.Join(err, s.acks.stop()) }()
@@ -150,6 +152,7 @@ func (s *Server) Run(ctx, patience context.Context, c *consumers.Consumers, memb
 		ready()
 		<-ctx.Done()
 	}
+	cancel() // also after an error
 	for _, sub := range subs {
 		err = errors.Join(err, sub.Unsubscribe())
 	}
