@@ -4,7 +4,10 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net"
 	"time"
+
+	"connectrpc.com/connect"
 
 	"github.com/nats-eventstore/nats-eventstore/server/api"
 	"github.com/nats-eventstore/nats-eventstore/server/eventlog"
@@ -71,7 +74,7 @@ func (l apiLog) Open(ctx context.Context, name string) (api.Channel, error) {
 	}
 	ctx, cancel := context.WithTimeout(ctx, l.opts.StoreTimeout)
 	defer cancel()
-	opened, err := l.eventlog.Open(ctx, name)
+	opened, err := l.eventlog.Open(ctx, peer(ctx), name)
 	if err != nil {
 		l.failed(err)
 		return nil, l.error(err)
@@ -116,6 +119,7 @@ func (l apiLog) Append(ctx context.Context, to api.Channel, events []api.Encoded
 	answered := make(chan []stores.Result, 1)
 	l.eventlog.Submit(eventlog.Submission{
 		Channel:  ch.Name(),
+		From:     peer(ctx),
 		Received: time.Now(),
 		Decode:   func(*eventlog.Channel) ([]eventlog.Message, error) { return messages, nil },
 		Group:    &stores.Group{Expect: expect},
@@ -132,6 +136,19 @@ func (l apiLog) Append(ctx context.Context, to api.Channel, events []api.Encoded
 	case <-ctx.Done():
 		return nil, fmt.Errorf("%w: the events may be stored or not", ctx.Err())
 	}
+}
+
+// peer names the client of a request, among whom the log is fair: its host.
+func peer(ctx context.Context) string {
+	call, ok := connect.CallInfoForHandlerContext(ctx)
+	if !ok {
+		return ""
+	}
+	host, _, err := net.SplitHostPort(call.Peer().Addr)
+	if err != nil {
+		return call.Peer().Addr
+	}
+	return host
 }
 
 // EventsWithID implements api.Log.

@@ -182,7 +182,7 @@ func (f *fixture) publish(channel string, n int) {
 // request is a subscription of a client on channel c, whose inbox has the client's name.
 func (f *fixture) request(client, queue, durable string) Request {
 	f.t.Helper()
-	ch, err := f.eventlog.Open(f.t.Context(), "c")
+	ch, err := f.eventlog.Open(f.t.Context(), "client", "c")
 	if err != nil {
 		f.t.Fatal(err)
 	}

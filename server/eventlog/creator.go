@@ -33,19 +33,20 @@ type creator struct {
 
 	mu      sync.Mutex // guards what follows
 	wanted  map[string]*request
-	order   []*request // those of wanted that are not being created
+	order   turns[*request] // those of wanted that are not being created, by who wants them
 	stopped bool
 }
 
 // request is a channel to be created.
 type request struct {
 	name  string
+	from  string    // who wanted it first
 	until time.Time // somebody waits for it
 	done  []func(*Channel, error)
 }
 
-// want creates a channel, unless that takes until after a time. Then it calls done, on the goroutine of the creator.
-func (c *creator) want(name string, until time.Time, done func(*Channel, error)) {
+// want creates a channel for somebody, unless that takes until after a time. Then it calls done, on the goroutine of the creator.
+func (c *creator) want(from, name string, until time.Time, done func(*Channel, error)) {
 	c.mu.Lock()
 	if c.stopped {
 		c.mu.Unlock()
@@ -55,9 +56,9 @@ func (c *creator) want(name string, until time.Time, done func(*Channel, error))
 	defer c.mu.Unlock()
 	r := c.wanted[name]
 	if r == nil {
-		r = &request{name: name}
+		r = &request{name: name, from: from}
 		c.wanted[name] = r
-		c.order = append(c.order, r)
+		c.order.push(from, r)
 	}
 	if until.After(r.until) {
 		r.until = until
@@ -86,7 +87,7 @@ func (c *creator) stop() {
 	c.mu.Lock()
 	c.stopped = true
 	left := c.wanted
-	c.wanted, c.order = nil, nil
+	c.wanted, c.order = nil, turns[*request]{}
 	c.mu.Unlock()
 	for _, r := range left {
 		r.answer(nil, ErrStopped)
@@ -98,10 +99,8 @@ func (c *creator) take() []*request {
 	now := time.Now()
 	var batch, overdue []*request
 	c.mu.Lock()
-	for len(c.order) > 0 && len(batch) < creatorNames {
-		r := c.order[0]
-		c.order[0] = nil
-		c.order = c.order[1:]
+	for c.order.len() > 0 && len(batch) < creatorNames {
+		r := c.order.pop()
 		if r.until.After(now) {
 			batch = append(batch, r)
 		} else {
@@ -144,7 +143,7 @@ func (c *creator) create(ctx context.Context, batch []*request) {
 	if errors.Is(err, stores.ErrUnavailable) {
 		c.failed(err)
 		c.mu.Lock()
-		c.order = append(left, c.order...)
+		c.again(left)
 		c.mu.Unlock()
 		return
 	}
@@ -156,6 +155,13 @@ func (c *creator) create(ctx context.Context, batch []*request) {
 	}
 	c.failed(err)
 	c.answer(left[0], nil, err) // it names the channel
+}
+
+// again keeps requests for later. The caller holds c.mu.
+func (c *creator) again(batch []*request) {
+	for _, r := range batch {
+		c.order.push(r.from, r)
+	}
 }
 
 // earliest returns when the first of some requests is due.
@@ -191,7 +197,7 @@ func (c *creator) admit(batch []*request) []*request {
 	if len(again) > 0 {
 		c.mu.Lock()
 		defer c.mu.Unlock()
-		c.order = append(again, c.order...)
+		c.again(again)
 	}
 	return admitted
 }

@@ -2,6 +2,7 @@ package eventlog
 
 import (
 	"context"
+	"fmt"
 	"log/slog"
 	"runtime"
 	"sync"
@@ -178,9 +179,9 @@ func (l *Log) Channel(name string) *Channel { return l.channels.get(name) }
 // Channels returns the channels by name.
 func (l *Log) Channels() []*Channel { return l.channels.all() }
 
-// Open returns a channel, which it creates if there is none. ctx bounds the caller's wait only. An error is a Refusal, or
+// Open returns a channel, which it creates for somebody if there is none. ctx bounds the caller's wait only. An error is a Refusal, or
 // says why the channel is out of service or could not be created.
-func (l *Log) Open(ctx context.Context, name string) (*Channel, error) {
+func (l *Log) Open(ctx context.Context, from, name string) (*Channel, error) {
 	ch, err := l.channels.find(name)
 	if ch != nil || err != nil {
 		return ch, err
@@ -190,12 +191,12 @@ func (l *Log) Open(ctx context.Context, name string) (*Channel, error) {
 		err error
 	}
 	done := make(chan outcome, 1)
-	l.creator.want(name, time.Now().Add(l.o.StoreTimeout), func(ch *Channel, err error) { done <- outcome{ch, err} })
+	l.creator.want(from, name, time.Now().Add(l.o.StoreTimeout), func(ch *Channel, err error) { done <- outcome{ch, err} })
 	select {
 	case o := <-done:
 		return o.ch, o.err
 	case <-ctx.Done():
-		return nil, context.Cause(ctx)
+		return nil, fmt.Errorf("open channel %q: %w (%w)", name, stores.ErrUnavailable, context.Cause(ctx))
 	}
 }
 

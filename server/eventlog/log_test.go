@@ -230,7 +230,7 @@ func TestSubmissions(t *testing.T) {
 	if r := <-f.submit("plain", nil); r.Err != ErrStopped { //nolint:errorlint
 		t.Errorf("after the stop: %v", r.Err)
 	}
-	if _, err := f.Open(t.Context(), "plain2"); err == nil {
+	if _, err := f.Open(t.Context(), "client", "plain2"); err == nil {
 		t.Error("a channel was created after the stop")
 	}
 	if n := f.admission.Held(); n != 0 {

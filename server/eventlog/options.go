@@ -65,7 +65,9 @@ type Users interface {
 
 // Submission is one message, or a group that is stored as a whole or not at all, for one channel.
 type Submission struct {
-	Channel  string    // a valid name
+	Channel string // a valid name
+	// From names the submitter: those of one channel keep their order, and submitters take turns.
+	From     string
 	Held     int       // bytes that the door acquired from Admission; the log releases them after the answer
 	Received time.Time // it is answered by Received + StoreTimeout
 	// Decode returns the messages, of which there is exactly one if Group is nil. It runs on a goroutine of the log, or

@@ -189,7 +189,7 @@ func TestOpenIsNotCancelledForOthers(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	opened := make(chan error)
 	go func() {
-		_, err := f.Open(ctx, "c")
+		_, err := f.Open(ctx, "client", "c")
 		opened <- err
 	}()
 	<-s.began
@@ -200,7 +200,7 @@ func TestOpenIsNotCancelledForOthers(t *testing.T) {
 	r := f.submit("c", nil)
 	other := f.submit("d", nil)
 	close(s.release)
-	if ch, err := f.Open(t.Context(), "c"); err != nil || ch.Name() != "c" {
+	if ch, err := f.Open(t.Context(), "client", "c"); err != nil || ch.Name() != "c" {
 		t.Errorf("%v, %v", ch, err)
 	}
 	if r := <-r; r.Err != nil {

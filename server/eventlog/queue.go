@@ -8,22 +8,22 @@ import (
 )
 
 // queue is where submissions wait, in a line for each channel, first to be decoded and then to be committed. Decoders and
-// the writer take from the lines in turn, so that a burst on one channel delays a message on another by a batch or two,
-// not by the burst.
+// the writer take from submitters in turn, and from the lines of each in turn, so that the burst of one, on one channel or on
+// many, delays the message of another by a batch or two, not by the burst.
 type queue struct {
 	ready chan struct{} // one slot: the writer has something to take, or the queue has ended
 	due   chan struct{} // one slot: a deadline is earlier than the one last returned by expire
 
 	mu       sync.Mutex // guards what follows
 	lines    map[string]*line
-	decode   fifo[*line] // lines with something to decode, unless a decoder has them
-	commit   fifo[*line] // lines with something to commit
-	work     *sync.Cond  // decode is not empty, or the queue has ended
-	open     int         // submissions that are not answered
-	next     time.Time   // the earliest deadline, as expire returned it or expect learned it; zero: none
-	barriers []*barrier  // the last one collects what arrives now
-	closed   bool        // takes nothing more
-	ended    bool        // decoders and the writer are to end
+	decode   turns[*line] // lines with something to decode, unless a decoder has them; by submitter of the first
+	commit   turns[*line] // lines with something to commit, likewise
+	work     *sync.Cond   // decode is not empty, or the queue has ended
+	open     int          // submissions that are not answered
+	next     time.Time    // the earliest deadline, as expire returned it or expect learned it; zero: none
+	barriers []*barrier   // the last one collects what arrives now
+	closed   bool         // takes nothing more
+	ended    bool         // decoders and the writer are to end
 	drained  chan struct{}
 }
 
@@ -113,7 +113,7 @@ func (q *queue) expect(deadline time.Time) {
 func (q *queue) offer(l *line) {
 	if !l.busy && l.raw.len() > 0 {
 		l.busy = true
-		q.decode.push(l)
+		q.decode.push(l.raw.first().From, l)
 		q.work.Signal()
 	}
 }
@@ -122,7 +122,7 @@ func (q *queue) offer(l *line) {
 func (q *queue) offerDecoded(l *line) {
 	if !l.turn && l.decoded.len() > 0 {
 		l.turn = true
-		q.commit.push(l)
+		q.commit.push(l.decoded.first().From, l)
 	}
 }
 

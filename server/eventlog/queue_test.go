@@ -154,8 +154,8 @@ func (h *queueHistory) step() {
 
 func (h *queueHistory) decode() {
 	// A line of which all has expired is passed over, and then there may be none: nextRaw would wait.
-	for _, l := range h.q.decode.items[h.q.decode.head:] {
-		if l.raw.len() > 0 {
+	for _, o := range h.q.decode.owners {
+		if slices.ContainsFunc(o.items.items[o.items.head:], func(l *line) bool { return l.raw.len() > 0 }) {
 			l, e := h.q.nextRaw()
 			h.lines[e] = l
 			h.inHand = append(h.inHand, e)

@@ -62,7 +62,7 @@ func (l *Log) decode(line *line, e *entry) {
 		l.queue.finish(line, e, false)
 	default:
 		l.queue.suspend(line, e)
-		l.creator.want(missing, e.deadline, func(_ *Channel, err error) {
+		l.creator.want(e.From, missing, e.deadline, func(_ *Channel, err error) {
 			if l.queue.resume(line, e, err != nil) {
 				l.refuseAll(err, e)
 			}

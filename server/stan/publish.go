@@ -20,7 +20,8 @@ func (s *Server) publish(in received) {
 	msg := in.msg
 	s.metrics.PublishReceived(len(msg.Data))
 	var req pb.PubMsg
-	if err := s.validatePublish(&req, msg); err != nil {
+	c, err := s.validatePublish(&req, msg)
+	if err != nil {
 		s.inbox.release(in)
 		var ctrl spb.CtrlMsg
 		if req.Guid == "" && ctrl.Unmarshal(msg.Data) == nil && ctrl.ServerID != "" {
@@ -36,6 +37,7 @@ func (s *Server) publish(in received) {
 	message := []eventlog.Message{{Reply: req.Reply, Payload: req.Data}}
 	s.eventlog.Submit(eventlog.Submission{
 		Channel:  req.Subject,
+		From:     c.info.ID,
 		Held:     in.held(),
 		Received: in.at,
 		Decode:   func(*eventlog.Channel) ([]eventlog.Message, error) { return message, nil },
@@ -47,18 +49,20 @@ func (s *Server) publish(in received) {
 	})
 }
 
-// validatePublish decodes a publish request and says what is wrong with it, whatever the event log would say.
-func (s *Server) validatePublish(req *pb.PubMsg, msg *nats.Msg) error {
+// validatePublish decodes a publish request and returns its client, or says what is wrong with it whatever the event log would
+// say.
+func (s *Server) validatePublish(req *pb.PubMsg, msg *nats.Msg) (*client, error) {
 	if err := req.Unmarshal(msg.Data); err != nil || req.Guid == "" || !eventlog.ValidChannel(req.Subject) {
-		return ErrInvalidPublish
+		return nil, ErrInvalidPublish
 	}
-	if s.clients.publisher(req.ClientID, req.ConnID) == nil {
-		return ErrInvalidPublish
+	c := s.clients.publisher(req.ClientID, req.ConnID)
+	switch {
+	case c == nil:
+		return nil, ErrInvalidPublish
+	case strings.TrimPrefix(msg.Subject, s.subjects.publish+".") != req.Subject:
+		return nil, ErrSubjectMismatch
 	}
-	if strings.TrimPrefix(msg.Subject, s.subjects.publish+".") != req.Subject {
-		return ErrSubjectMismatch
-	}
-	return nil
+	return c, nil
 }
 
 // refusePublish answers a publish that did not reach the event log.

@@ -67,7 +67,7 @@ func (s *Server) validateSubscription(req *pb.SubscriptionRequest, reply string)
 func (s *Server) subscribe(ctx context.Context, c *client, req *pb.SubscriptionRequest, reply string) error {
 	ctx, cancel := s.bounded(ctx)
 	defer cancel()
-	ch, err := s.eventlog.Open(ctx, req.Subject)
+	ch, err := s.eventlog.Open(ctx, req.ClientID, req.Subject)
 	if err != nil {
 		return err
 	}
