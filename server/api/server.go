@@ -30,6 +30,11 @@ const (
 	// answer, or to take what is sent to it.
 	pingAfter   = 30 * time.Second
 	pingTimeout = 15 * time.Second
+	// maxStreams is how many requests, and subscriptions, one connection of HTTP/2 carries at a time, and streamBuffer what each may
+	// send before it is read, in bytes. All together fit in the connection's window: requests that wait for memory must not hold up
+	// those that got it.
+	maxStreams   = 250
+	streamBuffer = 64 << 10
 	// stopTimeout is how long requests may take to end when the server stops.
 	stopTimeout = 5 * time.Second
 	// originsAge is how long browsers remember what pages may call: two hours, the most that they accept.
@@ -70,8 +75,14 @@ func Listen(o Options, log func() Log, observe func(procedure, code string), log
 		Protocols:         &protocols,
 		ReadHeaderTimeout: headerTimeout,
 		IdleTimeout:       2 * time.Minute,
-		HTTP2:             &http.HTTP2Config{SendPingTimeout: pingAfter, PingTimeout: pingTimeout, MaxConcurrentStreams: 1000},
-		ErrorLog:          slog.NewLogLogger(logger.Handler(), slog.LevelDebug),
+		HTTP2: &http.HTTP2Config{
+			SendPingTimeout:               pingAfter,
+			PingTimeout:                   pingTimeout,
+			MaxConcurrentStreams:          maxStreams,
+			MaxReceiveBufferPerStream:     streamBuffer,
+			MaxReceiveBufferPerConnection: maxStreams * streamBuffer,
+		},
+		ErrorLog: slog.NewLogLogger(logger.Handler(), slog.LevelDebug),
 	}
 	return s, nil
 }
