@@ -7,31 +7,32 @@ import (
 	"sync"
 )
 
-// Admission bounds the bytes of unanswered messages of all doors together. A message larger than the bound passes when
+// Admission bounds the bytes of unanswered messages, over all doors. A message larger than the bound is admitted when
 // nothing else is held.
 type Admission struct {
 	max   int
 	freed chan struct{}
 
-	mu      sync.Mutex // guards what follows
+	mu      sync.Mutex // guards held and waiting
 	held    int
-	waiting list.List // of *waiter, first come first served
+	waiting list.List // of *waiter, first come, first served
 }
 
 type waiter struct {
 	bytes   int
-	granted chan struct{} // closed when the bytes are the waiter's
+	granted chan struct{} // closed when the waiter holds its bytes
 }
 
-// NewAdmission returns one that holds up to max bytes.
+// NewAdmission returns an Admission of up to max bytes.
 func NewAdmission(max int) *Admission {
 	return &Admission{max: max, freed: make(chan struct{}, 1)}
 }
 
-// fits reports whether bytes can be held beside what is held. The caller holds a.mu.
+// fits reports whether there is room for more bytes. The caller holds a.mu.
 func (a *Admission) fits(bytes int) bool { return a.held == 0 || a.held+bytes <= a.max }
 
-// TryAcquire takes bytes if there is room and nobody waits for it. It always succeeds while nothing is held.
+// TryAcquire acquires bytes if there is room and nobody is waiting. It always succeeds while nothing is held or
+// waiting.
 func (a *Admission) TryAcquire(bytes int) bool {
 	a.mu.Lock()
 	defer a.mu.Unlock()
@@ -42,7 +43,7 @@ func (a *Admission) TryAcquire(bytes int) bool {
 	return true
 }
 
-// Acquire waits for its turn and then for room. The error wraps ErrOverloaded and the cause of ctx.
+// Acquire waits for its turn, then for room. Its error wraps ErrOverloaded and the cause of ctx.
 func (a *Admission) Acquire(ctx context.Context, bytes int) error {
 	a.mu.Lock()
 	if a.waiting.Len() == 0 && a.fits(bytes) {
@@ -66,11 +67,11 @@ func (a *Admission) Acquire(ctx context.Context, bytes int) error {
 	default:
 	}
 	a.waiting.Remove(place)
-	a.grant() // a smaller one may have waited behind
+	a.grant() // a smaller waiter behind may fit
 	return fmt.Errorf("%w: %w", ErrOverloaded, context.Cause(ctx))
 }
 
-// Release gives bytes back.
+// Release returns bytes.
 func (a *Admission) Release(bytes int) {
 	if bytes == 0 {
 		return
@@ -85,7 +86,7 @@ func (a *Admission) Release(bytes int) {
 	}
 }
 
-// grant gives room to those who wait, in order. The caller holds a.mu.
+// grant admits waiters in order while there is room. The caller holds a.mu.
 func (a *Admission) grant() {
 	for e := a.waiting.Front(); e != nil; e = a.waiting.Front() {
 		w := e.Value.(*waiter)
@@ -98,10 +99,10 @@ func (a *Admission) grant() {
 	}
 }
 
-// Freed has a value when something was released since it was last received. It has one slot.
+// Freed receives a value after a Release. It has one slot.
 func (a *Admission) Freed() <-chan struct{} { return a.freed }
 
-// Held returns how many bytes are held.
+// Held returns the bytes held.
 func (a *Admission) Held() int {
 	a.mu.Lock()
 	defer a.mu.Unlock()

@@ -7,8 +7,8 @@ import (
 	"testing/synctest"
 )
 
-// Callers that wait are served in order, and before one that does not want to wait. A message larger than the bound passes
-// when nothing is held.
+// Waiting callers are served in order, before any caller that does not wait. A message larger than the bound is
+// admitted when nothing is held.
 func TestAdmissionIsFair(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		a := NewAdmission(10)
@@ -19,10 +19,10 @@ func TestAdmissionIsFair(t *testing.T) {
 			return done
 		}
 		if !a.TryAcquire(99) {
-			t.Fatal("a large message does not pass")
+			t.Fatal("a large message is not admitted")
 		}
 		if a.TryAcquire(1) {
-			t.Error("a message passes beside a large one")
+			t.Error("a message is admitted beside a large one")
 		}
 		a.Release(99)
 		if !a.TryAcquire(6) || a.TryAcquire(5) || !a.TryAcquire(4) {
@@ -33,7 +33,7 @@ func TestAdmissionIsFair(t *testing.T) {
 		a.Release(4)
 		synctest.Wait()
 		if len(large)+len(small) > 0 || a.TryAcquire(1) {
-			t.Error("a caller is served before one that has waited longer")
+			t.Error("a caller is served before another that waited longer")
 		}
 		a.Release(6)
 		if err := <-large; err != nil {
@@ -41,7 +41,7 @@ func TestAdmissionIsFair(t *testing.T) {
 		}
 		synctest.Wait()
 		if len(small) > 0 {
-			t.Error("a message passes beside a large one")
+			t.Error("a message is admitted beside a large one")
 		}
 		a.Release(50)
 		if err := <-small; err != nil {
@@ -53,12 +53,12 @@ func TestAdmissionIsFair(t *testing.T) {
 		select {
 		case <-a.Freed():
 		default:
-			t.Error("nobody is told of a release")
+			t.Error("a release is not signalled")
 		}
 	})
 }
 
-// A caller that gives up lets those behind it pass, and holds nothing.
+// A caller that gives up lets those behind it pass and holds nothing.
 func TestAdmissionEndsWithItsContext(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		a := NewAdmission(10)

@@ -21,14 +21,14 @@ type Channel struct {
 	limits   ChannelLimits
 	versions stores.Versions
 	copies   []*CopyRoute
-	checks   []func(*proto.Event, []byte) error // not changed once others see the channel
+	checks   []func(*proto.Event, []byte) error // fixed before others see the channel
 
 	tail    tail
 	window  window
 	deleted atomic.Bool
-	active  atomic.Int64   // on the clock of monotonic: the last publish or Touch
-	warned  atomic.Bool    // that the limits remove messages
-	oldest  stores.Message // its timestamp, as retention found it
+	active  atomic.Int64   // time of the last publish or Touch, on the clock of monotonic
+	warned  atomic.Bool    // logged that the limits remove messages
+	oldest  stores.Message // sequence and timestamp of the oldest message; only retention uses it
 
 	mu       sync.RWMutex // guards watchers
 	watchers map[*watcher]struct{}
@@ -39,13 +39,14 @@ type watcher struct{ wake func() }
 // Name returns the channel's name.
 func (c *Channel) Name() string { return c.name }
 
-// Stored returns the channel as the store has it. It can hold messages that the limits have removed.
+// Stored returns the channel in the store. It may still hold messages that the limits have removed.
 func (c *Channel) Stored() *stores.Channel { return c.stored }
 
-// Events returns how the channel's messages must be events, or nil if it is not an event channel.
+// Events returns the block of an event channel, or nil.
 func (c *Channel) Events() *Block { return c.block }
 
-// Mapping returns how events are read from messages; nil: they are eventstore.v1.Event, or the channel is not an event channel.
+// Mapping tells how to read events from messages. It is nil if messages are eventstore.v1.Event, or if the channel is
+// not an event channel.
 func (c *Channel) Mapping() *proto.Mapping {
 	if c.block == nil {
 		return nil
@@ -56,10 +57,10 @@ func (c *Channel) Mapping() *proto.Mapping {
 // Versions returns which event_version the channel accepts.
 func (c *Channel) Versions() stores.Versions { return c.versions }
 
-// Limits returns the channel's limits, in which zero means unlimited.
+// Limits returns the channel's limits. Zero means unlimited.
 func (c *Channel) Limits() ChannelLimits { return c.limits }
 
-// AddCheck adds a function that refuses events before they are stored. It is called by Options.Added only.
+// AddCheck adds a function that can refuse events before they are stored. Only Options.Added may call it.
 func (c *Channel) AddCheck(check func(*proto.Event, []byte) error) {
 	c.checks = append(c.checks, check)
 }
@@ -67,7 +68,7 @@ func (c *Channel) AddCheck(check func(*proto.Event, []byte) error) {
 // Deleted reports whether the channel was deleted.
 func (c *Channel) Deleted() bool { return c.deleted.Load() }
 
-// Info returns what the channel holds, without what the limits have removed.
+// Info describes the channel without messages that the limits have removed.
 func (c *Channel) Info() stores.ChannelInfo {
 	info := c.stored.Info()
 	if !c.limits.prunes() {
@@ -85,8 +86,8 @@ func (c *Channel) first() uint64 {
 	return info.First
 }
 
-// Watch has wake called after each commit to the channel, whenever messages may be there that nobody announced, and when
-// the channel is deleted. wake must not block, nor call Watch or stop.
+// Watch calls wake after each commit to the channel, when the channel is deleted, and after an outage, when messages
+// may have been stored unnoticed. wake must not block, nor call Watch or stop.
 func (c *Channel) Watch(wake func()) (stop func()) {
 	w := &watcher{wake}
 	c.mu.Lock()
@@ -110,8 +111,7 @@ func (c *Channel) wake() {
 	}
 }
 
-// committed takes committed messages into memory, removes what they put over the limits, and wakes the watchers. The
-// writer calls it.
+// committed adds committed messages to the tail, enforces the limits and wakes watchers. Only the writer calls it.
 func (c *Channel) committed(msgs []stores.Message) {
 	c.log.tails.add(&c.tail, msgs)
 	c.Touch()
@@ -119,7 +119,7 @@ func (c *Channel) committed(msgs []stores.Message) {
 	c.wake()
 }
 
-// enforce removes messages over the limits, as far as memory knows which these are; the rest is retention's.
+// enforce removes messages over the limits as far as memory can tell which. Retention does the rest.
 func (c *Channel) enforce() {
 	if c.limits.MaxMsgs <= 0 && c.limits.MaxBytes <= 0 {
 		return
@@ -132,12 +132,12 @@ func (c *Channel) enforce() {
 			c.log.tails.forget(&c.tail, first-1)
 		}
 		if !kept {
-			c.log.retention.want(c, true)
+			c.log.retention.schedule(c, true)
 			return
 		}
 	}
 	if first := c.window.firstRemaining(); info.First > 0 && first > info.First {
-		c.log.retention.want(c, first-info.First >= pruneAtOnce)
+		c.log.retention.schedule(c, first-info.First >= pruneAtOnce)
 	}
 }
 
@@ -148,15 +148,15 @@ func (c *Channel) warnLimits(info stores.ChannelInfo) {
 	}
 }
 
-// Touch restarts the time after which an unused channel is deleted.
+// Touch restarts the inactivity period after which the channel is deleted.
 func (c *Channel) Touch() { c.active.Store(int64(monotonic())) }
 
-// inactiveFor reports whether the channel has had neither a publish nor a Touch for that long.
+// inactiveFor reports whether the last publish or Touch is at least d ago.
 func (c *Channel) inactiveFor(d time.Duration) bool {
 	return monotonic()-time.Duration(c.active.Load()) >= d
 }
 
-// remaining drops messages that the limits have removed since they were read. It changes msgs.
+// remaining drops messages that the limits have removed since they were read. It modifies msgs.
 func (c *Channel) remaining(msgs []stores.Message) []stores.Message {
 	if len(msgs) == 0 || !c.limits.prunes() {
 		return msgs
@@ -174,7 +174,7 @@ func (c *Channel) remaining(msgs []stores.Message) []stores.Message {
 	return msgs[n:]
 }
 
-// read returns up to max messages with sequences in [from, to], bounded in bytes, from the tail if it reaches back that far.
+// read returns up to max messages in [from, to], bounded in bytes. It reads from the tail if that reaches back to from.
 func (c *Channel) read(ctx context.Context, from, to uint64, max int) (msgs []stores.Message, stored bool, err error) {
 	if from > to {
 		return nil, false, nil
@@ -186,8 +186,8 @@ func (c *Channel) read(ctx context.Context, from, to uint64, max int) (msgs []st
 	return msgs, true, err
 }
 
-// readStored returns messages with sequences in [from, to] from the database, when it is this read's
-// turn, those included that the limits have removed.
+// readStored waits for its turn, then reads messages in [from, to] from the database. They include messages that the
+// limits have removed.
 func (c *Channel) readStored(ctx context.Context, from, to uint64, maxMsgs, maxBytes int) ([]stores.Message, error) {
 	done, err := c.log.reading.turn(ctx)
 	if err != nil {
@@ -206,9 +206,9 @@ func (c *Channel) readStored(ctx context.Context, from, to uint64, maxMsgs, maxB
 	return msgs, nil
 }
 
-// Lookup returns those of the messages with the given sequences that there are. It reads neighbours together.
+// Lookup returns the stored messages among seqs. It reads close sequences together.
 func (c *Channel) Lookup(ctx context.Context, seqs []uint64) (map[uint64]stores.Message, error) {
-	const gap = 16 // how many other messages are read rather than asking twice
+	const gap = 16 // read up to 15 other messages rather than query twice
 	seqs = slices.Clone(seqs)
 	slices.Sort(seqs)
 	first := c.first()
@@ -239,7 +239,7 @@ func (c *Channel) Lookup(ctx context.Context, seqs []uint64) (map[uint64]stores.
 	return found, nil
 }
 
-// SequenceAt returns the sequence of the first message with a timestamp (ns since 1970) of ns or later, 0 if there is none.
+// SequenceAt returns the sequence of the first message with a timestamp of ns (since 1970) or later, or 0 without one.
 func (c *Channel) SequenceAt(ctx context.Context, ns int64) (uint64, error) {
 	seq, err := c.log.store.SequenceAt(ctx, c.stored, ns)
 	if err != nil || seq == 0 {
@@ -251,10 +251,11 @@ func (c *Channel) SequenceAt(ctx context.Context, ns int64) (uint64, error) {
 	return seq, nil
 }
 
-// TimestampInMemory returns the timestamp of a message and true, or false and a later one, 0 if there is none in memory.
+// TimestampInMemory returns a message's timestamp and true. If it is not in memory, it returns a later timestamp, or 0,
+// and false.
 func (c *Channel) TimestampInMemory(seq uint64) (int64, bool) { return c.tail.timestamp(seq) }
 
-// Timestamp returns the timestamp of the first message with a sequence or a later one, 0 if there is none.
+// Timestamp returns the timestamp of the first message at or after a sequence, or 0 without one.
 func (c *Channel) Timestamp(ctx context.Context, seq uint64) (int64, error) {
 	if at, exact := c.tail.timestamp(seq); exact {
 		return at, nil

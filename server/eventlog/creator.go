@@ -12,28 +12,27 @@ import (
 	"github.com/nats-eventstore/nats-eventstore/stores"
 )
 
-// creatorNames bounds the channels that one transaction creates: it holds the database's write lock, for which the writer
-// waits.
+// creatorNames bounds the channels that one transaction creates, since it holds a lock that the writer waits for.
 const creatorNames = 64
 
-// channelStore creates channels. With an error, it returns those that there are nevertheless, by name.
+// channelStore creates channels. Even with an error, it returns by name those that exist.
 type channelStore interface {
 	CreateChannels(ctx context.Context, names []string) (map[string]*stores.Channel, error)
 }
 
-// creator creates channels, on one goroutine, many in one transaction. Nobody waits for the channels of others.
+// creator creates channels on its own goroutine, many in one transaction, so that other channels need not wait.
 type creator struct {
 	store    channelStore
 	channels *registry
-	timeout  time.Duration // of one transaction, while the database is unavailable
+	timeout  time.Duration // of one transaction while the database is unavailable
 	added    func(*stores.Channel) *Channel
-	failed   func(error) // told of errors that affect more than one channel
+	failed   func(error) // called for errors that affect more than one channel
 	log      *slog.Logger
-	wake     chan struct{} // one slot: something is wanted
+	wake     chan struct{} // one slot: requests are waiting
 
-	mu      sync.Mutex // guards what follows
+	mu      sync.Mutex // guards the fields below
 	wanted  map[string]*request
-	order   turns[*request] // those of wanted that are not being created, by who wants them
+	order   turns[*request] // wanted, without those being created, by who wants them
 	stopped bool
 }
 
@@ -41,11 +40,11 @@ type creator struct {
 type request struct {
 	name  string
 	from  string    // who wanted it first
-	until time.Time // somebody waits for it
+	until time.Time // the latest deadline of its callers
 	done  []func(*Channel, error)
 }
 
-// want creates a channel for somebody, unless that takes until after a time. Then it calls done, on the goroutine of the creator.
+// want creates a channel for from unless that takes past until. Either way it calls done, usually on run's goroutine.
 func (c *creator) want(from, name string, until time.Time, done func(*Channel, error)) {
 	c.mu.Lock()
 	if c.stopped {
@@ -67,7 +66,7 @@ func (c *creator) want(from, name string, until time.Time, done func(*Channel, e
 	signal(c.wake)
 }
 
-// run creates channels until ctx ends. What is not created then has ErrStopped.
+// run creates channels until ctx ends. Remaining requests then fail with ErrStopped.
 func (c *creator) run(ctx context.Context) {
 	for {
 		select {
@@ -76,7 +75,7 @@ func (c *creator) run(ctx context.Context) {
 			return
 		case <-c.wake:
 		}
-		if batch := c.take(); len(batch) > 0 {
+		if batch := c.nextBatch(); len(batch) > 0 {
 			c.create(ctx, batch)
 			signal(c.wake)
 		}
@@ -94,8 +93,8 @@ func (c *creator) stop() {
 	}
 }
 
-// take removes the next requests. Those that cannot be fulfilled, or for which nobody waits any more, it answers.
-func (c *creator) take() []*request {
+// nextBatch removes the next requests from the order and answers those that are overdue.
+func (c *creator) nextBatch() []*request {
 	now := time.Now()
 	var batch, overdue []*request
 	c.mu.Lock()
@@ -115,7 +114,7 @@ func (c *creator) take() []*request {
 	return batch
 }
 
-// create creates the channels of requests. While the database is unavailable they stay wanted.
+// create creates the channels of a batch. While the database is unavailable, they stay wanted.
 func (c *creator) create(ctx context.Context, batch []*request) {
 	batch = c.admit(batch)
 	if len(batch) == 0 {
@@ -143,28 +142,28 @@ func (c *creator) create(ctx context.Context, batch []*request) {
 	if errors.Is(err, stores.ErrUnavailable) {
 		c.failed(err)
 		c.mu.Lock()
-		c.again(left)
+		c.postpone(left)
 		c.mu.Unlock()
 		return
 	}
-	if len(batch) > 1 { // it may be about one of them
+	if len(batch) > 1 { // the error may concern only one of them
 		for _, r := range left {
 			c.create(ctx, []*request{r})
 		}
 		return
 	}
 	c.failed(err)
-	c.answer(left[0], nil, err) // it names the channel
+	c.answer(left[0], nil, err) // the error names the channel
 }
 
-// again keeps requests for later. The caller holds c.mu.
-func (c *creator) again(batch []*request) {
+// postpone puts requests back in the order. The caller holds c.mu.
+func (c *creator) postpone(batch []*request) {
 	for _, r := range batch {
 		c.order.push(r.from, r)
 	}
 }
 
-// earliest returns when the first of some requests is due.
+// earliest returns the earliest deadline of a batch.
 func (c *creator) earliest(batch []*request) time.Time {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -177,10 +176,10 @@ func (c *creator) earliest(batch []*request) time.Time {
 	return until
 }
 
-// admit answers the requests that are fulfilled or refused already, and returns the others. No two of them differ by
-// letter case alone, and they are no more than the limit of channels allows.
+// admit answers requests whose channel exists or is refused, and returns the others. It postpones requests that differ
+// from another only in case, and those beyond the limit of channels.
 func (c *creator) admit(batch []*request) []*request {
-	var admitted, again []*request
+	var admitted, postponed []*request
 	lower := make(map[string]bool)
 	for _, r := range batch {
 		ch, err := c.channels.find(r.name)
@@ -188,21 +187,21 @@ func (c *creator) admit(batch []*request) []*request {
 		case ch != nil || err != nil:
 			c.answer(r, ch, err)
 		case lower[strings.ToLower(r.name)] || !c.channels.hasRoom(len(admitted)):
-			again = append(again, r)
+			postponed = append(postponed, r)
 		default:
 			lower[strings.ToLower(r.name)] = true
 			admitted = append(admitted, r)
 		}
 	}
-	if len(again) > 0 {
+	if len(postponed) > 0 {
 		c.mu.Lock()
 		defer c.mu.Unlock()
-		c.again(again)
+		c.postpone(postponed)
 	}
 	return admitted
 }
 
-// answer tells all who wanted a channel.
+// answer calls everyone who wanted the channel.
 func (c *creator) answer(r *request, ch *Channel, err error) {
 	c.mu.Lock()
 	delete(c.wanted, r.name)

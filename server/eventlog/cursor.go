@@ -7,37 +7,36 @@ import (
 	"github.com/nats-eventstore/nats-eventstore/stores"
 )
 
-// Cursor reads a channel onwards: from the tail in memory, or ahead from the database, within the budget of all cursors
-// and paced beside publishers. It knows holes: messages that are gone are skipped once, and the database is not asked
-// again before something new is committed. One goroutine uses a cursor.
+// Cursor reads a channel forward: from the tail in memory, or ahead from the database, within the memory budget of all
+// cursors and paced for the sake of publishers. It passes a gap of missing messages with one read, then waits for the
+// next commit. Only one goroutine uses a cursor.
 type Cursor struct {
 	ch    *Channel
 	ready chan struct{} // one slot
 	stop  func()        // watching
-	next  uint64        // sequence of the next message to be read: behind those of msgs
+	next  uint64        // next sequence to read, after msgs
 
-	msgs []stores.Message // read from the database and not taken
-	// held says that memory is reserved for msgs. Without it, what is not taken at once is forgotten and read again.
-	held bool
-	runs *read // the read that runs; nil: none does
+	msgs []stores.Message // read from the database, not yet taken
+	// held means that memory is reserved for msgs. Without it, messages not taken at once are dropped and read again.
+	held    bool
+	running *read // the running read, or nil
 
 	granted int         // messages of msgs that may be taken
-	timer   *time.Timer // signals ready when pacing or the pause after an error is over
-	until   time.Time   // the end of that; zero: there is none
+	timer   *time.Timer // signals ready after a pause
+	until   time.Time   // end of the pause, or zero
 }
 
-// read is one that runs, beside the goroutine of its cursor.
+// read is a read that runs on its own goroutine.
 type read struct {
-	to     uint64 // where it ends
+	to     uint64 // last sequence to read
 	held   bool
-	done   chan struct{} // closed when what follows is set
+	done   chan struct{} // closed once msgs and err are set
 	msgs   []stores.Message
 	err    error
 	cancel context.CancelFunc
 }
 
-// Cursor returns a cursor whose first message is the one with sequence next or, if that is gone, the first one after it.
-// The caller closes it.
+// Cursor returns a cursor at sequence next, or at the first later message if that one is gone. The caller closes it.
 func (c *Channel) Cursor(next uint64) *Cursor {
 	cur := &Cursor{ch: c, ready: make(chan struct{}, 1), next: max(next, 1)}
 	cur.stop = c.Watch(func() { signal(cur.ready) })
@@ -45,10 +44,10 @@ func (c *Channel) Cursor(next uint64) *Cursor {
 	return cur
 }
 
-// Ready has a value when Next may return something, or an error. It has one slot.
+// Ready receives a value when Next may return messages or an error. It has one slot.
 func (c *Cursor) Ready() <-chan struct{} { return c.ready }
 
-// Position returns the sequence of the next message to be returned. Holes that are known are skipped.
+// Position returns the sequence of the next message, past known gaps.
 func (c *Cursor) Position() uint64 {
 	c.skip()
 	if len(c.msgs) > 0 {
@@ -57,18 +56,18 @@ func (c *Cursor) Position() uint64 {
 	return c.next
 }
 
-// skip passes over what the limits have removed.
+// skip passes messages that the limits have removed.
 func (c *Cursor) skip() {
 	if n := len(c.msgs); n > 0 {
-		c.taken(n - len(c.ch.remaining(c.msgs)))
+		c.consume(n - len(c.ch.remaining(c.msgs)))
 	}
 	if len(c.msgs) == 0 {
 		c.next = max(c.next, c.ch.first())
 	}
 }
 
-// Next returns up to max messages in order, those that are at hand. If there are none, Ready has a value once there may
-// be; so it has if there are more. It never blocks. After an error, the messages are read again in a while.
+// Next returns up to max messages that are at hand, in order. It never blocks. Ready receives a value when there are
+// more. After an error, the cursor reads again after a pause.
 func (c *Cursor) Next(max int) ([]stores.Message, error) {
 	if c.ch.Deleted() {
 		return nil, ErrChannelDeleted
@@ -78,7 +77,7 @@ func (c *Cursor) Next(max int) ([]stores.Message, error) {
 	}
 	c.skip()
 	if len(c.msgs) == 0 {
-		if err := c.arrived(); err != nil {
+		if err := c.finishRead(); err != nil {
 			return nil, err
 		}
 		c.skip()
@@ -87,7 +86,7 @@ func (c *Cursor) Next(max int) ([]stores.Message, error) {
 		return c.take(max), nil
 	}
 	last := c.ch.stored.Info().Last
-	if c.runs != nil || c.next > last || c.pauses() {
+	if c.running != nil || c.next > last || c.pausing() {
 		return nil, nil
 	}
 	if msgs := c.ch.tail.read(c.next, last, min(max, batchMsgs)); msgs != nil {
@@ -104,14 +103,14 @@ func (c *Cursor) Next(max int) ([]stores.Message, error) {
 	return nil, nil
 }
 
-// take returns messages that were read, as many as pacing lets it, and begins to read those that follow.
+// take returns messages that were read, as far as pacing allows, and starts to read ahead.
 func (c *Cursor) take(max int) []stores.Message {
 	n := min(max, len(c.msgs))
-	if last := c.ch.stored.Info().Last; c.held && c.runs == nil && c.next <= last && !c.ch.tail.reaches(c.next) {
+	if last := c.ch.stored.Info().Last; c.held && c.running == nil && c.next <= last && !c.ch.tail.reaches(c.next) {
 		c.begin(last, 0)
 	}
 	if c.held {
-		if c.pauses() {
+		if c.pausing() {
 			return nil
 		}
 		if c.granted == 0 {
@@ -125,42 +124,42 @@ func (c *Cursor) take(max int) []stores.Message {
 		c.granted -= n
 	}
 	msgs := c.msgs[:n:n]
-	if c.taken(n); len(c.msgs) > 0 || c.runs == nil {
+	if c.consume(n); len(c.msgs) > 0 || c.running == nil {
 		signal(c.ready)
 	}
 	return msgs
 }
 
-// taken takes note that the first n messages were taken.
-func (c *Cursor) taken(n int) {
+// consume removes the first n messages.
+func (c *Cursor) consume(n int) {
 	if n == 0 {
 		return
 	}
 	if !c.held {
-		c.next = c.msgs[n-1].Sequence + 1 // what is not taken is read again
+		c.next = c.msgs[n-1].Sequence + 1 // messages not taken are read again
 	}
 	if c.msgs = c.msgs[n:]; len(c.msgs) > 0 && c.held {
 		return
 	}
 	c.msgs, c.granted = nil, 0
 	if c.held {
-		c.ch.log.reading.give()
+		c.ch.log.reading.release()
 		c.held = false
 	}
-	if r := c.runs; r != nil {
+	if r := c.running; r != nil {
 		select {
 		case <-r.done:
-			signal(c.ready) // it ended while there were others to take
+			signal(c.ready) // the read ended before these messages were taken
 		default:
 		}
 	}
 }
 
-// begin begins to read messages up to the last one that is stored. window is how many can be taken now: no more are read
-// if there is no memory to hold them; 0: messages are at hand already.
+// begin starts to read messages up to last. window is the number that can be taken now; it bounds the read if there is
+// no memory to hold more. With window 0, it reads ahead of messages at hand.
 func (c *Cursor) begin(last uint64, window int) {
 	second := window == 0
-	held := c.ch.log.reading.take(second)
+	held := c.ch.log.reading.reserve(second)
 	if !held && second {
 		return
 	}
@@ -170,18 +169,18 @@ func (c *Cursor) begin(last uint64, window int) {
 	}
 	ctx, cancel := context.WithCancel(context.Background())
 	r := &read{to: last, held: held, done: make(chan struct{}), cancel: cancel}
-	c.runs = r
+	c.running = r
 	from := c.next
-	go func() { // its cursor waits for it: in arrived, or in Release
+	go func() { // its cursor waits for it in finishRead or drop
 		r.msgs, r.err = c.ch.readStored(ctx, from, last, maxMsgs, maxBytes)
 		close(r.done)
 		signal(c.ready)
 	}()
 }
 
-// arrived takes over what was read, if the read has ended.
-func (c *Cursor) arrived() error {
-	r := c.runs
+// finishRead takes over the messages of a finished read.
+func (c *Cursor) finishRead() error {
+	r := c.running
 	if r == nil {
 		return nil
 	}
@@ -191,9 +190,9 @@ func (c *Cursor) arrived() error {
 		return nil
 	}
 	r.cancel()
-	c.runs = nil
+	c.running = nil
 	if len(r.msgs) == 0 && r.held {
-		c.ch.log.reading.give()
+		c.ch.log.reading.release()
 		r.held = false
 	}
 	switch {
@@ -201,7 +200,7 @@ func (c *Cursor) arrived() error {
 		c.pause(readRetry)
 		return r.err
 	case len(r.msgs) == 0:
-		c.next = max(c.next, r.to+1) // a hole to the end
+		c.next = max(c.next, r.to+1) // the last sequences are missing
 		return nil
 	}
 	c.msgs, c.held = r.msgs, r.held
@@ -211,7 +210,7 @@ func (c *Cursor) arrived() error {
 	return nil
 }
 
-// pause has nothing returned for a while, after which ready is signalled.
+// pause returns no messages for a while, then signals ready.
 func (c *Cursor) pause(wait time.Duration) {
 	c.until = time.Now().Add(wait)
 	if c.timer == nil {
@@ -221,8 +220,8 @@ func (c *Cursor) pause(wait time.Duration) {
 	c.timer.Reset(wait)
 }
 
-// pauses reports whether a pause is not over.
-func (c *Cursor) pauses() bool {
+// pausing reports whether a pause is still on.
+func (c *Cursor) pausing() bool {
 	if c.until.IsZero() {
 		return false
 	}
@@ -233,8 +232,8 @@ func (c *Cursor) pauses() bool {
 	return false
 }
 
-// ReadTo returns some messages up to a sequence, at most max, and at least one if there is any. It waits for the database. If
-// there is none, Position is behind that sequence. After an error, the next call reads again.
+// ReadTo returns up to max messages, none beyond sequence to. It waits for the database and returns none only if none
+// are left; Position is then beyond to. After an error, the next call reads again.
 func (c *Cursor) ReadTo(ctx context.Context, to uint64, max int) ([]stores.Message, error) {
 	c.drop()
 	for {
@@ -254,7 +253,7 @@ func (c *Cursor) ReadTo(ctx context.Context, to uint64, max int) ([]stores.Messa
 			return nil, err
 		}
 		if len(all) == 0 {
-			c.next = last + 1 // a hole to the end
+			c.next = last + 1 // the last sequences are missing
 			continue
 		}
 		if stored {
@@ -269,32 +268,32 @@ func (c *Cursor) ReadTo(ctx context.Context, to uint64, max int) ([]stores.Messa
 	}
 }
 
-// Release gives memory back and keeps the position.
+// Release releases memory and keeps the position.
 func (c *Cursor) Release() {
 	c.drop()
 	signal(c.ready)
 }
 
-// drop forgets what was read, and waits for the read that runs.
+// drop forgets the messages that were read and waits for the running read.
 func (c *Cursor) drop() {
 	if len(c.msgs) > 0 {
 		c.next = c.msgs[0].Sequence
 	}
 	c.msgs, c.granted = nil, 0
 	if c.held {
-		c.ch.log.reading.give()
+		c.ch.log.reading.release()
 		c.held = false
 	}
-	if r := c.runs; r != nil {
+	if r := c.running; r != nil {
 		r.cancel()
 		<-r.done
-		if c.runs = nil; r.held {
-			c.ch.log.reading.give()
+		if c.running = nil; r.held {
+			c.ch.log.reading.release()
 		}
 	}
 }
 
-// Close gives memory back and ends watching.
+// Close releases memory and stops watching.
 func (c *Cursor) Close() {
 	c.drop()
 	c.stop()

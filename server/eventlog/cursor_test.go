@@ -33,7 +33,7 @@ func (f *fixture) exec(t *testing.T, text string) {
 	}
 }
 
-// quiet reads until nothing is at hand and no read runs.
+// quiet reads until no message is at hand and no read runs.
 func quiet(t *testing.T, c *Cursor) (seqs []uint64) {
 	t.Helper()
 	for {
@@ -46,17 +46,16 @@ func quiet(t *testing.T, c *Cursor) (seqs []uint64) {
 		}
 		switch {
 		case len(msgs) > 0:
-		case c.runs != nil:
-			<-c.runs.done
+		case c.running != nil:
+			<-c.running.done
 		default:
 			return seqs
 		}
 	}
 }
 
-// What is gone is asked for once. It is not asked for again before something new is committed, however often the cursor is
-// asked.
-func TestCursorAsksOnceForAHole(t *testing.T) {
+// A cursor reads a gap once, and not again before the next commit, however often it is asked.
+func TestCursorReadsAGapOnce(t *testing.T) {
 	t.Parallel()
 	f := setup{options: Options{TailBytes: 1}}.open(t) // holds the last message at most
 	f.publish(t, "c", 100)
@@ -74,13 +73,13 @@ func TestCursorAsksOnceForAHole(t *testing.T) {
 		t.Errorf("%d reads", reads)
 	}
 	for range 100 {
-		ch.wake() // as an acknowledgement, or a commit whose outcome was unknown, wakes a group
+		ch.wake() // as an acknowledgement, or a commit with an unknown outcome, wakes a group
 		if got := quiet(t, c); len(got) > 0 {
 			t.Fatalf("read %v", got)
 		}
 	}
 	if more := f.counts.read() - reads; more > 0 {
-		t.Errorf("%d reads of a hole that is known", more)
+		t.Errorf("%d reads of a known gap", more)
 	}
 	if got := c.Position(); got != 101 {
 		t.Errorf("position %d", got)
@@ -91,7 +90,7 @@ func TestCursorAsksOnceForAHole(t *testing.T) {
 	}
 }
 
-// A durable whose next messages have all been removed by a limit asks the database for none of them.
+// A durable whose next messages were all removed by a limit queries none of them.
 func TestCursorSkipsWhatLimitsRemoved(t *testing.T) {
 	t.Parallel()
 	f := setup{}.open(t)
@@ -113,7 +112,7 @@ func TestCursorSkipsWhatLimitsRemoved(t *testing.T) {
 		}
 	}
 	if n := f.counts.read(); n > 0 {
-		t.Errorf("%d reads of what is gone", n)
+		t.Errorf("%d reads of removed messages", n)
 	}
 	f.publish(t, "c", 1)
 	if got := sequences(t, c, 51); !slices.Equal(got, []uint64{51}) {
@@ -121,8 +120,8 @@ func TestCursorSkipsWhatLimitsRemoved(t *testing.T) {
 	}
 }
 
-// However much is taken at a time, and whatever happens in between, a cursor returns each message once and in order, from
-// memory or from the database, and gives all memory back.
+// However much is taken at a time, and whatever happens meanwhile, a cursor returns each message once and in order,
+// from memory or the database. It releases all memory.
 func TestCursorReadsAll(t *testing.T) {
 	t.Parallel()
 	f := setup{options: Options{TailBytes: 3000}}.open(t)
@@ -132,7 +131,7 @@ func TestCursorReadsAll(t *testing.T) {
 	for seed := range uint64(30) {
 		r := rand.New(rand.NewPCG(seed, 2))
 		if seed%3 == 0 {
-			f.reading.free = 0 // no memory: what is not taken is read again
+			f.reading.free = 0 // no memory: messages not taken are read again
 		} else {
 			f.reading.free = free
 		}
@@ -183,7 +182,7 @@ func TestCursorReadsAll(t *testing.T) {
 	f.reading.free = free
 }
 
-// A failing read is an error once, then a pause; when the database is back, reading goes on.
+// A failing read returns one error, then pauses. Once the database is back, reading resumes.
 func TestCursorAfterAnError(t *testing.T) {
 	t.Parallel()
 	f := setup{options: Options{TailBytes: 1}}.open(t)
@@ -202,7 +201,7 @@ func TestCursorAfterAnError(t *testing.T) {
 		t.Error(err)
 	}
 	if _, err := c.Next(10); err != nil {
-		t.Errorf("again at once: %v", err)
+		t.Errorf("a second error without a pause: %v", err)
 	}
 	f.exec(t, "ALTER TABLE Elsewhere RENAME TO Messages")
 	var got []uint64
@@ -210,7 +209,7 @@ func TestCursorAfterAnError(t *testing.T) {
 		<-c.Ready()
 		msgs, err := c.Next(10)
 		if err != nil {
-			continue // it has read before the table was back
+			continue // read before the table was back
 		}
 		for _, m := range msgs {
 			got = append(got, m.Sequence)
@@ -244,7 +243,7 @@ func TestCursorOfADeletedChannel(t *testing.T) {
 	if _, err := c.ReadTo(t.Context(), 9, 1); !errors.Is(err, ErrChannelDeleted) {
 		t.Error(err)
 	}
-	f.publish(t, "c", 1) // anew
+	f.publish(t, "c", 1) // creates the channel again
 	if got := f.Channel("c").Info().Last; got != 1 {
 		t.Errorf("sequence %d in a new channel", got)
 	}

@@ -8,17 +8,17 @@ import (
 	"github.com/nats-eventstore/nats-eventstore/stores"
 )
 
-// maxDamage is how many damaged rows are remembered by name.
+// maxDamage bounds the damaged rows remembered by name.
 const maxDamage = 100
 
-// Damage remembers the rows that turned out to be damaged, for monitoring.
+// Damage remembers damaged rows for monitoring.
 type Damage struct {
-	mu   sync.Mutex // guards what follows
-	rows []string   // by table and key, with the reason
-	more int        // those that are not in rows
+	mu   sync.Mutex // guards rows and more
+	rows []string   // table and key, with the reason
+	more int        // rows beyond maxDamage
 }
 
-// Note adds the row that an error is about, if it is about one, once.
+// Note records the row of an error about a damaged row. It ignores other errors and repeated rows.
 func (d *Damage) Note(err error) {
 	var damaged *stores.DamagedError
 	if !errors.As(err, &damaged) {
@@ -35,7 +35,7 @@ func (d *Damage) Note(err error) {
 	}
 }
 
-// All returns what was noted, and how many rows these are or more.
+// All returns the recorded rows and the number of rows. Beyond maxDamage, that number may count a row twice.
 func (d *Damage) All() (rows []string, n int) {
 	d.mu.Lock()
 	defer d.mu.Unlock()

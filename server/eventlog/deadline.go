@@ -8,11 +8,11 @@ import (
 	"github.com/nats-eventstore/nats-eventstore/stores"
 )
 
-// expireInterval is the least time between two looks at all that waits.
+// expireInterval is the shortest time between two passes over all waiting submissions.
 const expireInterval = 20 * time.Millisecond
 
-// leastShare is the part of the timeout that a transaction gets at least, however long what it is about has waited:
-// else it would fail at once, and with it what is younger, on a database that is merely slow.
+// leastShare is the share of the timeout that a transaction always gets, however long its submissions have waited.
+// Otherwise a merely slow database would fail them, and younger submissions with them.
 const leastShare = 5
 
 func later(a, b time.Time) time.Time {
@@ -22,19 +22,19 @@ func later(a, b time.Time) time.Time {
 	return b
 }
 
-// overdue is the error of what waited until its deadline. It was not stored.
+// overdue is the error of a submission that passed its deadline without being stored.
 func (l *Log) overdue() error {
 	return fmt.Errorf("not stored within %v: %w", l.o.StoreTimeout, stores.ErrUnavailable)
 }
 
-// expire answers what waits beyond its deadline, whatever the writer, the decoders and the creation of channels are
-// waiting for. When ctx ends, it answers all that waits, until the queue has drained.
+// expire refuses submissions past their deadline, whatever they wait for. When ctx ends, it refuses all that wait until
+// the queue has drained.
 func (l *Log) expire(ctx context.Context) {
 	timer := time.NewTimer(0)
 	defer timer.Stop()
 	for ctx.Err() == nil {
 		now := time.Now()
-		// What comes later is not due before the horizon, or the queue says so.
+		// A submission that comes later is due after the horizon, or the queue signals due.
 		expired, next := l.queue.expire(now, now.Add(l.o.StoreTimeout))
 		l.refuseAll(l.overdue(), expired...)
 		timer.Reset(max(time.Until(next), expireInterval))
@@ -42,7 +42,7 @@ func (l *Log) expire(ctx context.Context) {
 		case <-ctx.Done():
 		case <-timer.C:
 		case <-l.queue.due:
-			// Not at once: many may come together, and none of them is due yet.
+			// Wait: more submissions may come, and none of them is due yet.
 			timer.Reset(expireInterval)
 			select {
 			case <-ctx.Done():
@@ -52,7 +52,7 @@ func (l *Log) expire(ctx context.Context) {
 	}
 	for {
 		l.refuseAll(ErrStopped, l.queue.clear()...)
-		timer.Reset(expireInterval) // for what decoders and the creation of channels put back
+		timer.Reset(expireInterval) // decoders and the creator may put submissions back
 		select {
 		case <-l.queue.drained:
 			return

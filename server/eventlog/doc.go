@@ -1,40 +1,39 @@
-// Package eventlog is the log that all doors share: NATS Streaming, the API and the relays append to it and read from it.
-// It is built on a store, and lives for as long as the server holds the lease of the database.
+// Package eventlog is the log that all doors share: NATS Streaming, the API and the relays append to it and read from
+// it. It is built on a store and lives while the server holds the database lease.
 //
 // # Append
 //
-// A door acquires the bytes of a message from Admission and submits it. Admission is one bound for all doors; it is fair,
-// and one large message always passes when nothing else is held. The log releases the bytes when it has answered.
+// A door acquires a message's bytes from Admission and submits the message. All doors share one Admission. It is fair,
+// and a message of any size is admitted when nothing else is held. The log releases the bytes after its answer.
 //
-// A submission waits in the line of its channel, first to be decoded, then to be committed. Decoders and the writer take
-// from the lines in turn. So nothing that is slow for one channel delays another: neither a heavy payload, nor a burst,
-// nor the creation of a channel, which a goroutine of its own does for many channels in one transaction.
+// A submission waits in its channel's line, first for decoding, then for the commit. Decoders and the writer serve the
+// lines in turn. So nothing slow in one channel delays another, be it a heavy payload, a burst or a new channel. A
+// goroutine of its own creates channels, many in one transaction.
 //
-// The writer commits in groups. It takes whatever was queued while the previous commit ran, stores it in one transaction,
-// lets readers have it and then answers. There is no timer: an idle writer commits a lone message at once.
+// The writer commits in groups. It takes what was queued during the previous commit, stores it in one transaction,
+// passes it to readers and then answers. There is no timer: an idle writer commits a lone message at once.
 //
 // # Deadlines
 //
-// A deadline belongs to a submission, not to a batch: it is answered within StoreTimeout of its receipt, however much
-// waits before it. A transaction gets the earliest deadline of its batch, but at least a fifth of the timeout, so that a
-// slow database is not taken for one that is away. Everything else that waits is refused by its own deadline, by a
-// goroutine that waits for nothing but time.
+// Each submission has its own deadline: it is answered within StoreTimeout of its receipt, however much waits before
+// it. A transaction gets the earliest deadline of its batch, but at least a fifth of the timeout, so that a slow
+// database does not look like a lost one. One goroutine, which waits only for time, refuses everything else at its
+// deadline.
 //
-// After a batch has failed, the writer commits nothing until a probe tells that the database works again. The probe also
-// finds out what became of the batch: if its outcome was unknown, its messages may be stored after all, and all readers
-// are woken.
+// After a failed batch, the writer commits nothing until a probe shows that the database works again. The probe also
+// resolves the batch. If its outcome was unknown, its messages may be stored after all, so all readers are woken.
 //
 // # Read
 //
-// A Cursor is the one way to read a channel onwards. What was committed lately comes from the tail in memory, the rest
-// from the database: in turn, so that readers leave connections to the writer, within a bound of memory, and paced while
-// commits are slow. A cursor knows holes. Messages that are gone are passed over by one read, and where nothing follows,
-// the database is not asked again before something new is committed.
+// A Cursor is the only way to read a channel forward. Recent messages come from the tail in memory, others from the
+// database. Database reads take turns, so that the writer gets its connections; they are bounded in memory, and paced
+// while commits are slow. A cursor passes missing messages with one read. At the end it queries nothing until the next
+// commit.
 //
 // # Retention
 //
-// What exceeds the limits of a channel is removed for all readers as soon as it is known, by the channel's window: Info,
-// cursors, lookups and start positions respect it. The rows are removed later, many at a time, in short steps between two
-// batches. A publish to a full channel therefore costs its own transaction and no other. A number of messages is known at
-// once, bytes are known where the messages are in memory, and else when retention has read them.
+// A channel's window hides messages over its limits from all readers as soon as they are known: Info, cursors, lookups
+// and start positions respect it. Their rows are removed later, many at a time, in short steps between two batches. A
+// publish to a full channel therefore costs only its own transaction. Message counts are known at once. Bytes are known
+// for messages in memory; otherwise retention reads the messages first.
 package eventlog

@@ -2,24 +2,24 @@ package eventlog
 
 import "errors"
 
-// Refusal is an error whose text clients get as it is, without the prefix "stan: " that all others have.
+// Refusal is an error whose text clients receive as it is, without the prefix "stan: " of other errors.
 type Refusal string
 
 func (r Refusal) Error() string { return string(r) }
 
 var (
-	// ErrTooManyChannels means that a channel would have to be created beyond Limits.MaxChannels.
+	// ErrTooManyChannels means that the channel would exceed Limits.MaxChannels.
 	ErrTooManyChannels error = Refusal("too many channels")
 
-	// ErrTooLarge means that NATS could not carry the message to a subscriber. It is wrapped with what is too large.
+	// ErrTooLarge means that NATS cannot carry the message to a subscriber. It is wrapped with what is too large.
 	ErrTooLarge = errors.New("too large to be delivered within the NATS max_payload")
 
-	// ErrStopped means that the log stops: nothing was stored.
+	// ErrStopped means that the log is stopping and stored nothing.
 	ErrStopped = errors.New("the server is stopping")
 
 	// ErrOverloaded means that the caller gave up waiting for memory. It is wrapped with the caller's reason.
 	ErrOverloaded = errors.New("too many unanswered messages")
 
-	// ErrChannelDeleted means that the channel was deleted after the caller got hold of it.
+	// ErrChannelDeleted means that the channel was deleted after the caller obtained it.
 	ErrChannelDeleted = errors.New("channel is being deleted")
 )

@@ -11,30 +11,30 @@ import (
 
 // EventBlock declares channels on which every message must be an event.
 type EventBlock struct {
-	// Channels are patterns of channel names: tokens separated by dots, * for any one token, > for the rest.
+	// Channels are patterns of channel names: tokens separated by dots; * matches one token, > the rest.
 	Channels []string
-	// Versions say which event_version the channels accept. The first one whose pattern matches a channel counts; a
-	// channel that none matches is strict.
+	// Versions select which event_version the channels accept. The first matching pattern counts. Without a match, a
+	// channel is strict.
 	Versions []ChannelVersions
-	// Payload says how to read an event from a message. The zero value stands for an eventstore.v1.Event.
+	// Payload tells how to read an event from a message. The zero value means eventstore.v1.Event.
 	Payload proto.MappingConfig
 }
 
-// Block is an EventBlock that was checked.
+// Block is a validated EventBlock.
 type Block struct {
 	EventBlock
 	Mapping *proto.Mapping // nil: the messages are eventstore.v1.Event
 }
 
-// Events are checked blocks. The first block with a pattern that matches a channel counts.
+// Events are validated blocks. The first block with a matching pattern counts.
 type Events struct{ blocks []*Block }
 
-// NewEvents checks blocks. An error names the block by its channels.
+// NewEvents validates blocks. Its error names the block by its channels.
 func NewEvents(blocks []EventBlock) (Events, error) {
 	var events Events
 	for i, b := range blocks {
 		if len(b.Channels) == 0 {
-			return Events{}, fmt.Errorf("events block %d: channels: is missing", i+1)
+			return Events{}, fmt.Errorf("events block %d: channels are missing", i+1)
 		}
 		for _, p := range b.Channels {
 			if !ValidPattern(p) {
@@ -54,7 +54,7 @@ func NewEvents(blocks []EventBlock) (Events, error) {
 	return events, nil
 }
 
-// Of returns the block of a channel, or nil if it is not an event channel.
+// Of returns a channel's block, or nil if it is not an event channel.
 func (e Events) Of(channel string) *Block {
 	for _, b := range e.blocks {
 		if slices.ContainsFunc(b.Channels, func(p string) bool { return Matches(p, channel) }) {
@@ -73,7 +73,7 @@ func (e Events) Patterns() []string {
 	return patterns
 }
 
-// VersionsOf returns which event_version a channel of the block accepts. The server's own options come first.
+// VersionsOf returns which event_version a channel of the block accepts. The server's own options override the block.
 func (b *Block) VersionsOf(options []ChannelVersions, channel string) stores.Versions {
 	return versionsOf(slices.Concat(options, b.Versions), channel)
 }

@@ -15,8 +15,8 @@ import (
 	"github.com/nats-eventstore/nats-eventstore/stores/storetest"
 )
 
-// Whatever happens to the database: what is acknowledged is there once, at its sequence and in the order of its publisher; what
-// was refused is not there, unless it was said that this is not known; and readers see all of it.
+// Whatever happens to the database, each acknowledged message is stored once, at its sequence and in its publisher's
+// order. A refused message is not stored, unless its outcome was unknown. Readers see all stored messages.
 func TestHistoriesOfFaults(t *testing.T) {
 	t.Parallel()
 	for seed := range uint64(6) {
@@ -32,7 +32,7 @@ func TestHistoriesOfFaults(t *testing.T) {
 				channel string
 				seq     uint64
 			}
-			var mu sync.Mutex // guards what follows
+			var mu sync.Mutex // guards acked and refused
 			acked, refused := make(map[key]string), make(map[string]bool)
 			var wg sync.WaitGroup
 			for p := range publishers {
@@ -69,7 +69,7 @@ func TestHistoriesOfFaults(t *testing.T) {
 			faults.Clear()
 			for _, ch := range f.Channels() {
 				for r := (stores.Result{}); r.Sequence == 0; {
-					r = <-f.submit(ch.Name(), []byte("last")) // once the database is back
+					r = <-f.submit(ch.Name(), []byte("last")) // succeeds once the database is back
 				}
 				c := ch.Cursor(1)
 				last := make(map[byte]string)
@@ -95,7 +95,7 @@ func TestHistoriesOfFaults(t *testing.T) {
 							continue
 						}
 						if refused[text] || seen[text] || text < last[text[0]] {
-							t.Errorf("channel %s, sequence %d: %q was refused (%v), is there twice (%v), or follows %q",
+							t.Errorf("channel %s, sequence %d: %q was refused (%v), is stored twice (%v), or follows %q",
 								ch.Name(), m.Sequence, text, refused[text], seen[text], last[text[0]])
 						}
 						seen[text], last[text[0]] = true, text
@@ -104,20 +104,20 @@ func TestHistoriesOfFaults(t *testing.T) {
 				c.Close()
 			}
 			if len(acked) > 0 {
-				t.Errorf("%d acknowledged messages are not there", len(acked))
+				t.Errorf("%d acknowledged messages are missing", len(acked))
 			}
 		})
 	}
 }
 
-// inject has something happen to the database.
+// inject injects a database fault.
 func inject(r *rand.Rand, faults *storetest.Faults) {
 	switch r.IntN(4) {
 	case 0:
 		faults.Commits(storetest.LostBefore, storetest.LostAfter)
 	case 1:
 		faults.Begins(syscall.ECONNRESET, syscall.ECONNREFUSED)
-	case 2: // away after a commit, until time has passed for those that wait
+	case 2: // away after a commit, until eight connections were refused
 		refused := 0
 		faults.GoneAfterCommit(func() {
 			if refused++; refused == 8 {

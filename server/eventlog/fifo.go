@@ -1,6 +1,6 @@
 package eventlog
 
-// fifo is a queue that reuses its memory once it is empty.
+// fifo is a queue that reuses its memory.
 type fifo[T any] struct {
 	items []T
 	head  int
@@ -13,7 +13,7 @@ func (f *fifo[T]) push(item T) { f.items = append(f.items, item) }
 func (f *fifo[T]) pop() T {
 	var none T
 	item := f.items[f.head]
-	f.items[f.head] = none // not kept in memory
+	f.items[f.head] = none // let it be collected
 	f.head++
 	switch {
 	case f.head == len(f.items):

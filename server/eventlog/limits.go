@@ -9,22 +9,22 @@ import (
 	"time"
 )
 
-// ChannelLimits bound one channel. In Limits itself zero means unlimited; in an entry of PerChannel zero means
-// what the next wider entry says, and a negative value unlimited.
+// ChannelLimits bound one channel. In Limits itself, zero means unlimited. In an entry of PerChannel, zero inherits
+// from the next wider entry and a negative value means unlimited.
 type ChannelLimits struct {
-	MaxSubscriptions int           // subscriptions, offline durables included; one more is refused
-	MaxMsgs          int           // messages; the oldest go when there are more
-	MaxBytes         int64         // sum of encoded messages in bytes; the oldest go when there are more
-	MaxAge           time.Duration // older messages go
-	MaxInactivity    time.Duration // without active subscription and publish for that long, the channel goes
+	MaxSubscriptions int           // subscriptions, offline durables included; more are refused
+	MaxMsgs          int           // messages; the oldest are removed
+	MaxBytes         int64         // bytes of encoded messages; the oldest are removed
+	MaxAge           time.Duration // older messages are removed
+	MaxInactivity    time.Duration // a channel without active subscription or publish for that long is deleted
 }
 
-// Limits bound channels. By default nothing is limited. What would remove messages does not apply to event channels,
-// and an entry of PerChannel that says so for one is an error.
+// Limits bound channels. By default, nothing is limited. Limits that remove messages do not apply to event channels; to
+// set one for an event channel in PerChannel is an error.
 type Limits struct {
 	MaxChannels int // 0: unlimited
 	ChannelLimits
-	// PerChannel has entries for channel names or patterns.
+	// PerChannel maps channel names or patterns to limits.
 	PerChannel map[string]ChannelLimits
 }
 
@@ -33,7 +33,7 @@ func (l ChannelLimits) prunes() bool {
 	return l.MaxMsgs > 0 || l.MaxBytes > 0 || l.MaxAge > 0 || l.MaxInactivity > 0
 }
 
-// Validate returns what is wrong with the limits beside event channels.
+// Validate reports an invalid limit, given the event channels.
 func (l Limits) Validate(events Events) error {
 	for _, p := range slices.Sorted(maps.Keys(l.PerChannel)) {
 		if !ValidPattern(p) {
@@ -44,22 +44,22 @@ func (l Limits) Validate(events Events) error {
 		}
 		for _, channels := range events.Patterns() {
 			if Overlap(p, channels) {
-				return fmt.Errorf("limits of channel %q would remove events of %q: only the number of subscriptions can be limited on event channels", p, channels)
+				return fmt.Errorf("limits of channel %q would remove events of %q: only subscriptions can be limited on event channels", p, channels)
 			}
 		}
 	}
 	return nil
 }
 
-// OfPattern returns the limits of an entry of PerChannel, completed by those of wider entries.
+// OfPattern returns the limits of an entry of PerChannel, with what it inherits.
 func (l Limits) OfPattern(pattern string) ChannelLimits {
 	wider := Limits{ChannelLimits: l.ChannelLimits, PerChannel: maps.Clone(l.PerChannel)}
 	maps.DeleteFunc(wider.PerChannel, func(p string, _ ChannelLimits) bool { return !Covers(p, pattern) })
 	return wider.of(pattern, false)
 }
 
-// of returns the limits of one channel, in which zero means unlimited: from the widest entry that matches to the
-// narrowest, each overrides what it sets.
+// of returns a channel's limits, in which zero means unlimited. From the widest matching entry to the narrowest, each
+// overrides what it sets.
 func (l Limits) of(name string, event bool) ChannelLimits {
 	patterns := slices.DeleteFunc(slices.Collect(maps.Keys(l.PerChannel)), func(p string) bool { return !Matches(p, name) })
 	slices.SortFunc(patterns, widestFirst)
@@ -88,8 +88,8 @@ func override[T int | int64 | time.Duration](wider, entry T) T {
 	return entry
 }
 
-// widestFirst orders patterns that match the same channel: at the first token in which they differ, > is wider than *, and
-// that than a word.
+// widestFirst orders patterns that match the same channel. At the first token that differs, > is wider than *, and * is
+// wider than a word.
 func widestFirst(a, b string) int {
 	width := func(token string) int {
 		switch token {

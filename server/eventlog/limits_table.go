@@ -8,8 +8,8 @@ import (
 	"time"
 )
 
-// Table returns the lines of the log that show the limits, in NATS Streaming's format: a star marks a default, and
-// an entry of a channel shows what it overrides.
+// Table returns the log lines that show the limits, in NATS Streaming's format. A star marks a default; a channel's
+// entry shows what it overrides.
 func (l Limits) Table() []string {
 	lines := []string{"---------- Store Limits ----------"}
 	global := func(name, value string) {
@@ -28,7 +28,7 @@ func (l Limits) Table() []string {
 	var entries []string
 	patterns := slices.SortedFunc(maps.Keys(l.PerChannel), widestFirst)
 	for _, p := range patterns {
-		// Each wider entry indents by one.
+		// Each wider entry adds a level of indentation.
 		level := 0
 		for _, wider := range patterns {
 			if widestFirst(wider, p) < 0 && Covers(wider, p) {
@@ -54,7 +54,7 @@ func (l Limits) Table() []string {
 	return append(append(lines, entries...), strings.Repeat("-", width))
 }
 
-// limitRow is one limit of a channel as text.
+// limitRow is a channel limit as text.
 type limitRow struct {
 	name, value string
 	set         bool
@@ -86,7 +86,7 @@ func durationText(d time.Duration) string {
 	return d.String()
 }
 
-// bytesText writes a size with two decimals and the unit below which it would be 1024 or more.
+// bytesText formats a size with two decimals, in the largest unit in which it is at least 1.
 func bytesText(n int64) string {
 	if n <= 0 {
 		return unlimitedText

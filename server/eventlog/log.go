@@ -11,10 +11,10 @@ import (
 	"github.com/nats-eventstore/nats-eventstore/stores"
 )
 
-// stopGrace is how long what was admitted may take after a stop.
+// stopGrace is how long admitted submissions may take after a stop.
 const stopGrace = time.Second
 
-// Log is the event log of a server that holds the lease of the database.
+// Log is the event log of a server that holds the database lease.
 type Log struct {
 	o       Options
 	store   *stores.Store
@@ -33,7 +33,7 @@ type Log struct {
 	damage    Damage
 
 	mu    sync.Mutex     // guards ended
-	ended bool           // Run waits for calls
+	ended bool           // Run no longer accepts calls
 	calls sync.WaitGroup // of After
 }
 
@@ -76,7 +76,7 @@ func New(store *stores.Store, o Options, m Metrics, log *slog.Logger) *Log {
 	return l
 }
 
-// Recover makes the channels of a state known, and puts out of service what depends on damaged rows.
+// Recover registers the channels of a state. Channels with damaged rows are out of service.
 func (l *Log) Recover(state *stores.State) {
 	for _, d := range state.Damaged {
 		l.log.Error("Recovery: "+d.Error(), "table", d.Table, "key", d.Key)
@@ -86,16 +86,16 @@ func (l *Log) Recover(state *stores.State) {
 		}
 	}
 	for _, c := range state.Channels {
-		if l.OutOfService(c.Channel.Name()) == nil { // else another row has its name
+		if l.OutOfService(c.Channel.Name()) == nil { // otherwise its name is ambiguous
 			l.add(c.Channel)
 		}
 	}
 }
 
-// SetUsers sets who is asked before a channel is deleted.
+// SetUsers sets who can prevent the deletion of a channel.
 func (l *Log) SetUsers(u Users) { l.retention.users = u }
 
-// add makes a stored channel known.
+// add registers a stored channel.
 func (l *Log) add(stored *stores.Channel) *Channel {
 	ch := &Channel{name: stored.Name(), log: l, stored: stored, block: l.o.Events.Of(stored.Name())}
 	ch.limits = l.o.Limits.of(ch.name, ch.block != nil)
@@ -111,13 +111,13 @@ func (l *Log) add(stored *stores.Channel) *Channel {
 	if l.o.Added != nil {
 		l.o.Added(ch)
 	}
-	ch.enforce() // limits that are new
+	ch.enforce() // its limits may be new
 	l.channels.add(ch)
 	return ch
 }
 
-// Run stores what is submitted until ctx ends. Then it takes nothing more and gives what it took before about a second;
-// what is not decided by then is answered with an error.
+// Run stores submissions until ctx ends. It then refuses new ones and gives the others about a second; after that, they
+// fail.
 func (l *Log) Run(ctx context.Context) {
 	hard, abandon := context.WithCancel(context.WithoutCancel(ctx))
 	defer abandon()
@@ -141,7 +141,7 @@ func (l *Log) Run(ctx context.Context) {
 	}
 	abandon()
 	<-l.queue.drained
-	removing.Wait() // it needs the writer
+	removing.Wait() // retention needs the writer
 	l.queue.end()
 	writing.Wait()
 	decoding.Wait()
@@ -152,14 +152,14 @@ func (l *Log) Run(ctx context.Context) {
 	l.calls.Wait()
 }
 
-// After calls f on a goroutine of its own once all that was submitted before was answered.
+// After calls f on its own goroutine once everything submitted before is answered.
 func (l *Log) After(f func()) {
 	if !l.queue.after(f) {
 		l.call(f)
 	}
 }
 
-// call calls f on a goroutine that Run waits for, unless it has ended.
+// call calls f on a goroutine that Run waits for, unless Run has ended.
 func (l *Log) call(f func()) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -170,17 +170,17 @@ func (l *Log) call(f func()) {
 	l.calls.Go(f)
 }
 
-// Admission returns the bound of the bytes of unanswered messages.
+// Admission returns the admission that all doors share.
 func (l *Log) Admission() *Admission { return l.admission }
 
-// Channel returns a channel, or nil if there is none of that name.
+// Channel returns a channel, or nil if it does not exist.
 func (l *Log) Channel(name string) *Channel { return l.channels.get(name) }
 
-// Channels returns the channels by name.
+// Channels returns the channels, sorted by name.
 func (l *Log) Channels() []*Channel { return l.channels.all() }
 
-// Open returns a channel, which it creates for somebody if there is none. ctx bounds the caller's wait only. An error is a Refusal, or
-// says why the channel is out of service or could not be created.
+// Open returns a channel and creates a missing one on behalf of from. ctx bounds only the caller's wait. The error is a
+// Refusal, or says why the channel is out of service or could not be created.
 func (l *Log) Open(ctx context.Context, from, name string) (*Channel, error) {
 	ch, err := l.channels.find(name)
 	if ch != nil || err != nil {
@@ -200,16 +200,16 @@ func (l *Log) Open(ctx context.Context, from, name string) (*Channel, error) {
 	}
 }
 
-// OutOfService returns why a channel is out of service, nil if it is not.
+// OutOfService returns why a channel is out of service, or nil.
 func (l *Log) OutOfService(name string) error { return l.channels.outOfService(name) }
 
-// Damage returns the rows that were found to be damaged.
+// Damage returns the damaged rows found so far.
 func (l *Log) Damage() *Damage { return &l.damage }
 
-// ReplayLimit returns how many messages per second all replays together may read now; +Inf: there is no limit.
+// ReplayLimit returns how many messages per second all replays together may read now; +Inf means no limit.
 func (l *Log) ReplayLimit() float64 { return l.pace.limit() }
 
-// Queued returns how many submissions are not answered.
+// Queued returns the number of unanswered submissions.
 func (l *Log) Queued() int { return l.queue.unanswered() }
 
 func (l *Log) failed(err error) {

@@ -40,14 +40,14 @@ func (c *counts) Replayed(messages int) {
 	c.reads++
 }
 
-// read returns how often the database was read.
+// read returns the number of database reads.
 func (c *counts) read() int {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	return c.reads
 }
 
-// nobody is the Users of channels that nobody uses.
+// nobody is a Users for channels without users.
 type nobody struct{}
 
 func (nobody) Retire(_ *Channel, remove func() error) (bool, error) {
@@ -55,21 +55,21 @@ func (nobody) Retire(_ *Channel, remove func() error) (bool, error) {
 	return err == nil, err
 }
 
-// fixture is a log on a SQLite database of its own.
+// fixture is a log on its own SQLite database.
 type fixture struct {
 	*Log
 	store  *stores.Store
 	path   string
 	counts *counts
-	stop   func() // and waits for the end of Run
+	stop   func() // stops Run and waits for it
 }
 
 type setup struct {
 	store   stores.Options
 	options Options
-	path    string         // of a database that is there; "": a new one
-	before  func(*fixture) // called before Run
-	bare    bool           // without retention and deadlines, whose turns the test decides
+	path    string         // path of an existing database; "": a new one
+	before  func(*fixture) // runs before Run
+	bare    bool           // no retention or deadlines: the test calls retention itself
 }
 
 func (s setup) open(t testing.TB) *fixture {
@@ -130,7 +130,7 @@ func (s setup) open(t testing.TB) *fixture {
 	return f
 }
 
-// submit submits a message and returns where its result comes.
+// submit submits a message and returns the channel of its result.
 func (f *fixture) submit(channel string, payload []byte) <-chan stores.Result {
 	result := make(chan stores.Result, 1)
 	f.Submit(Submission{
@@ -141,7 +141,7 @@ func (f *fixture) submit(channel string, payload []byte) <-chan stores.Result {
 	return result
 }
 
-// publish stores messages, one after the other.
+// publish stores n messages, one after another.
 func (f *fixture) publish(t testing.TB, channel string, n int) {
 	t.Helper()
 	for i := range n {
@@ -160,7 +160,7 @@ func event(t testing.TB, id string) []byte {
 	return payload
 }
 
-// sequences reads messages until one has the last sequence.
+// sequences reads messages until the last sequence.
 func sequences(t testing.TB, c *Cursor, last uint64) []uint64 {
 	t.Helper()
 	var seqs []uint64
@@ -194,13 +194,13 @@ func TestSubmissions(t *testing.T) {
 		t.Errorf("an event: %+v", r)
 	}
 	if r := <-f.submit("eventstore.a", []byte("x")); r.Err == nil {
-		t.Error("what is not an event was stored")
+		t.Error("a message that is not an event was stored")
 	}
 	if r := <-f.submit("eventstore.a", make([]byte, 1<<20)); r.Err == nil || r.Err.Error() != "message is too large to be delivered within the NATS max_payload" {
 		t.Errorf("too large: %v", r.Err)
 	}
 	if r := <-f.submit("EventStore.a", nil); r.Err == nil || r.Err.Error() != `rejecting channel "EventStore.a" because channel "eventstore.a" alreay exists (different cases not allowed)` {
-		t.Errorf("another letter case: %v", r.Err)
+		t.Errorf("a name that differs only in case: %v", r.Err)
 	}
 	results := make(chan []stores.Result, 1)
 	f.Submit(Submission{
@@ -214,8 +214,8 @@ func TestSubmissions(t *testing.T) {
 		t.Errorf("a group: %+v", r)
 	}
 	f.publish(t, "plain", 1)
-	if r := <-f.submit("more", nil); r.Err != ErrTooManyChannels { //nolint:errorlint // clients get it as it is
-		t.Errorf("one channel more: %v", r.Err)
+	if r := <-f.submit("more", nil); r.Err != ErrTooManyChannels { //nolint:errorlint // clients receive it as it is
+		t.Errorf("a channel beyond the limit: %v", r.Err)
 	}
 	if got := f.Channel("copies").Info().Last; got != 3 {
 		t.Errorf("%d copies, want 3", got)
@@ -224,7 +224,7 @@ func TestSubmissions(t *testing.T) {
 	r := f.submit("plain", nil)
 	f.After(func() { close(answered) })
 	if <-answered; len(r) != 1 {
-		t.Error("called before the answer")
+		t.Error("the call came before the answer")
 	}
 	f.stop()
 	if r := <-f.submit("plain", nil); r.Err != ErrStopped { //nolint:errorlint

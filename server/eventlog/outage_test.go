@@ -14,7 +14,7 @@ import (
 	"github.com/nats-eventstore/nats-eventstore/stores/storetest"
 )
 
-// lock takes the write lock of the database, as another process would, until unlock.
+// lock holds the database's write lock, as another process would, until unlock.
 func (f *fixture) lock(t *testing.T) (unlock func()) {
 	t.Helper()
 	db, err := sql.Open("sqlite", "file:"+f.path+"?_txlock=immediate&_pragma=busy_timeout(10000)")
@@ -33,8 +33,8 @@ func (f *fixture) lock(t *testing.T) (unlock func()) {
 	return unlock
 }
 
-// However much waits for a database that takes nothing, all of it is refused when its own time is over, and not batch by
-// batch; the same holds for new channels. Afterwards all goes on.
+// However much waits during an outage, each submission is refused at its own deadline, not batch by batch. The same
+// holds for new channels. Afterwards, everything works again.
 func TestOutageIsAnsweredInTime(t *testing.T) {
 	t.Parallel()
 	const timeout = 500 * time.Millisecond
@@ -55,7 +55,7 @@ func TestOutageIsAnsweredInTime(t *testing.T) {
 			t.Fatalf("publish %d: %v", i, r.Err)
 		}
 	}
-	// One batch after the other, or one channel after the other, would take minutes.
+	// Batch by batch, or channel by channel, this would take minutes.
 	if took := time.Since(start); took < timeout || took > 20*timeout {
 		t.Errorf("all were refused after %v, want about %v", took, timeout)
 	}
@@ -69,11 +69,11 @@ func TestOutageIsAnsweredInTime(t *testing.T) {
 	}
 	f.stop()
 	if n := f.Queued(); n != 0 {
-		t.Errorf("%d submissions are not answered", n)
+		t.Errorf("%d submissions are unanswered", n)
 	}
 }
 
-// A stop does not wait for a database that takes nothing.
+// A stop does not wait for a locked database.
 func TestStopDuringAnOutage(t *testing.T) {
 	t.Parallel()
 	f := setup{options: Options{StoreTimeout: time.Hour, MaxBatchMsgs: 16}}.open(t)
@@ -94,8 +94,8 @@ func TestStopDuringAnOutage(t *testing.T) {
 	}
 }
 
-// What was committed although its answer was lost is announced once that is known, and its publisher was told that it is not
-// known.
+// A message that was committed although its answer was lost is announced once that is known. Its publisher gets an
+// unknown outcome.
 func TestUnknownOutcomeIsAnnounced(t *testing.T) {
 	t.Parallel()
 	var faults storetest.Faults
@@ -112,7 +112,7 @@ func TestUnknownOutcomeIsAnnounced(t *testing.T) {
 	faults.GoneAfterCommit(func() { refused.Store(true) })
 	faults.Commits(storetest.LostAfter)
 	if r := <-f.submit("c", nil); !errors.Is(r.Err, stores.ErrOutcomeUnknown) {
-		t.Fatalf("%+v, want that the outcome is unknown", r)
+		t.Fatalf("%+v, want an unknown outcome", r)
 	}
 	if got := ch.Info().Last; got != 1 {
 		t.Errorf("last sequence %d before the database is back", got)
@@ -120,11 +120,11 @@ func TestUnknownOutcomeIsAnnounced(t *testing.T) {
 	faults.Clear()
 	sequences(t, c, 2)
 	if !refused.Load() {
-		t.Error("the database was there all the time")
+		t.Error("the database was never away")
 	}
 }
 
-// stalled creates no channels until it is released.
+// stalled creates channels only once it is released.
 type stalled struct {
 	channelStore
 	began   chan []string
@@ -141,7 +141,7 @@ func (s *stalled) CreateChannels(ctx context.Context, names []string) (map[strin
 	return s.channelStore.CreateChannels(ctx, names)
 }
 
-// Creating a channel delays only its own messages. Channels that wait are created together.
+// A new channel delays only its own messages. Waiting channels are created together.
 func TestCreationDelaysNobody(t *testing.T) {
 	t.Parallel()
 	s := &stalled{began: make(chan []string, 10), release: make(chan struct{})}
@@ -163,7 +163,7 @@ func TestCreationDelaysNobody(t *testing.T) {
 	}
 	f.publish(t, "old", 10)
 	if len(first) > 0 {
-		t.Error("a message was stored on a channel that was not created")
+		t.Error("a message was stored in a channel that does not exist yet")
 	}
 	close(s.release)
 	if r := <-first; r.Sequence != 1 {
@@ -179,7 +179,7 @@ func TestCreationDelaysNobody(t *testing.T) {
 	}
 }
 
-// A caller that gives up waiting for a channel takes it away from nobody.
+// A caller that gives up waiting for a channel does not stop its creation for others.
 func TestOpenIsNotCancelledForOthers(t *testing.T) {
 	t.Parallel()
 	s := &stalled{began: make(chan []string, 10), release: make(chan struct{})}
@@ -211,7 +211,7 @@ func TestOpenIsNotCancelledForOthers(t *testing.T) {
 	}
 }
 
-// A payload that takes long to decode delays its own channel only, whose order stays.
+// A payload that takes long to decode delays only its own channel, which keeps its order.
 func TestDecodingDelaysNobody(t *testing.T) {
 	t.Parallel()
 	f := setup{}.open(t)
@@ -234,11 +234,11 @@ func TestDecodingDelaysNobody(t *testing.T) {
 	f.After(func() { close(called) })
 	f.publish(t, "light", 10)
 	if len(result)+len(behind) > 0 {
-		t.Error("answered before it was decoded")
+		t.Error("answered before the payload was decoded")
 	}
 	select {
 	case <-called:
-		t.Error("called before the answers")
+		t.Error("the call came before the answers")
 	default:
 	}
 	close(release)

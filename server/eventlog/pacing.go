@@ -9,35 +9,35 @@ import (
 	"golang.org/x/time/rate"
 )
 
-// pacing slows replays down while publishers notice them. Twenty replays take all that a machine has, and then a commit
-// waits for its turn among their goroutines, or for a database that is busy with their reads, many times longer than it
-// takes. So commits are watched: while they are slow, replays get less, and more again when they are not.
+// pacing slows replays down when they slow publishers down. Twenty replays take a whole machine; a commit then waits
+// for their goroutines, or for a database busy with their reads. So pacing watches commits: slow ones lower the replay
+// limit, fast ones raise it.
 type pacing struct {
-	limiter *rate.Limiter // of messages that all replays together send in a second
-	sent    atomic.Int64  // messages that replays sent since the rate was taken
-	last    atomic.Int64  // on the clock of monotonic: the last commit that was watched
+	limiter *rate.Limiter // messages per second of all replays together
+	sent    atomic.Int64  // messages sent by replays since rate was measured
+	last    atomic.Int64  // time of the last watched commit, on the clock of monotonic
 
-	// What follows is the writer's.
-	base  time.Duration // about the least time that a commit took lately; 0: none did
-	since time.Duration // when the rate was taken
-	rate  float64       // of messages that replays sent, in a second
+	// Only the writer uses the fields below.
+	base  time.Duration // shortest recent commit, approximately; 0 before the first
+	since time.Duration // when rate was measured
+	rate  float64       // messages sent by replays per second
 }
 
 const (
-	// pacedStep is how many messages a replay sends at a time while there is a limit.
+	// pacedStep is how many messages a replay sends at a time under a limit.
 	pacedStep = 64
-	// pacedMsgs is the most messages of a commit that is watched: the time of larger ones is that of their rows.
+	// pacedMsgs is the largest commit to watch, in messages. Larger commits spend their time on rows.
 	pacedMsgs = 16
-	// slowCommit is how many times its least time a commit takes that is slow.
+	// A commit is slow if it takes slowCommit times the base.
 	slowCommit = 3
-	// slower and faster are the factors of the limit after a slow commit, and after another one: they balance where about a
-	// third is slow.
+	// slower and faster multiply the limit after a slow and after another commit. They balance when about a third are
+	// slow.
 	slower, faster = 0.8, 1.1
-	// leastRate is what replays get in any case.
+	// leastRate is the lowest limit.
 	leastRate = 12_800
-	// rateWindow is the least time over which their rate is taken.
+	// rateWindow is the shortest time over which rate is measured.
 	rateWindow = 50 * time.Millisecond
-	// publisherPause is the time without a commit after which replays have no limit.
+	// publisherPause is the time without a watched commit after which replays are unlimited.
 	publisherPause = 200 * time.Millisecond
 )
 
@@ -45,7 +45,7 @@ func newPacing() *pacing {
 	return &pacing{limiter: rate.NewLimiter(rate.Inf, pacedStep), since: monotonic()}
 }
 
-// grant returns how many messages a replay may send, at most max, and after which time.
+// grant returns how many messages, up to max, a replay may send, and how long it must wait first.
 func (p *pacing) grant(max int) (messages int, wait time.Duration) {
 	if p.idle() {
 		p.limiter.SetLimit(rate.Inf)
@@ -59,7 +59,7 @@ func (p *pacing) grant(max int) (messages int, wait time.Duration) {
 	return messages, wait
 }
 
-// wait returns when a replay may send some messages.
+// wait waits until a replay may send the messages.
 func (p *pacing) wait(ctx context.Context, messages int) error {
 	for messages > 0 {
 		granted, wait := p.grant(messages)
@@ -84,12 +84,12 @@ func (p *pacing) limit() float64 {
 	return math.Inf(1)
 }
 
-// idle says whether there was no commit lately that was watched.
+// idle reports whether no commit was watched recently.
 func (p *pacing) idle() bool {
 	return monotonic()-time.Duration(p.last.Load()) > publisherPause
 }
 
-// committed takes note of a commit of so many messages, at least one of which was stored. The writer calls it.
+// committed records a commit that stored at least one message. Only the writer calls it.
 func (p *pacing) committed(messages int, took time.Duration) {
 	if messages > pacedMsgs {
 		return
@@ -99,7 +99,7 @@ func (p *pacing) committed(messages int, took time.Duration) {
 	if p.base == 0 || took < p.base {
 		p.base = took
 	} else {
-		p.base += p.base / 512 // such as that of a database that has moved
+		p.base += p.base / 512 // adapts to a database that became slower
 	}
 	if d := now - p.since; d >= rateWindow {
 		p.rate, p.since = float64(p.sent.Swap(0))/d.Seconds(), now
@@ -111,7 +111,7 @@ func (p *pacing) committed(messages int, took time.Duration) {
 	case limit < 4*p.rate:
 		limit *= faster
 	default:
-		limit = float64(rate.Inf) // it limits nothing: replays want less
+		limit = float64(rate.Inf) // no limit needed: replays send far less
 	}
 	p.limiter.SetLimit(rate.Limit(limit))
 }

@@ -11,7 +11,7 @@ import (
 	eventstorev1 "github.com/nats-eventstore/nats-eventstore/proto/eventstore/v1"
 )
 
-// Its clock is not real: time passes when all sleep.
+// The test runs on a fake clock, which advances while all goroutines sleep.
 func TestPacing(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		p := newPacing()
@@ -24,7 +24,8 @@ func TestPacing(t *testing.T) {
 			}
 			return time.Since(start)
 		}
-		// commits lets replays send as much as they may, up to 100,000 messages per second, while commits take so long.
+		// commits lets replays send as fast as they may, up to 100,000 messages per second, during commits of that
+		// duration.
 		commits := func(n int, took time.Duration) {
 			for range n {
 				for end := time.Now().Add(took); time.Now().Before(end); time.Sleep(640 * time.Microsecond) {
@@ -38,7 +39,7 @@ func TestPacing(t *testing.T) {
 		}
 		commits(500, 2*time.Millisecond)
 		if limit := p.limit(); !math.IsInf(limit, 1) {
-			t.Errorf("beside commits that are not slow, replays get %.0f messages per second", limit)
+			t.Errorf("beside fast commits, replays get %.0f messages per second", limit)
 		}
 		commits(100, 20*time.Millisecond)
 		if limit := p.limit(); limit != leastRate {
@@ -51,20 +52,20 @@ func TestPacing(t *testing.T) {
 		p.committed(pacedMsgs+1, time.Second)
 		commits(200, 2*time.Millisecond)
 		if limit := p.limit(); !math.IsInf(limit, 1) {
-			t.Errorf("when commits are not slow any more, replays get %.0f messages per second", limit)
+			t.Errorf("once commits are fast again, replays get %.0f messages per second", limit)
 		}
 		commits(100, 20*time.Millisecond)
 		time.Sleep(publisherPause + time.Millisecond)
 		if limit := p.limit(); !math.IsInf(limit, 1) {
-			t.Errorf("without publishers any more, replays get %.0f messages per second", limit)
+			t.Errorf("after publishers stopped, replays get %.0f messages per second", limit)
 		}
 		if took := send(1_000_000); took != 0 {
-			t.Errorf("without publishers any more, replays waited %v", took)
+			t.Errorf("after publishers stopped, replays waited %v", took)
 		}
 	})
 }
 
-// A batch that stores nothing takes no commit, and would make the next ones look slow.
+// A batch that stores nothing needs no commit. Watching it would make the next commits look slow.
 func TestPacingWatchesCommits(t *testing.T) {
 	t.Parallel()
 	events, err := NewEvents([]EventBlock{{Channels: []string{"eventstore.>"}}})

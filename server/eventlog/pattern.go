@@ -10,8 +10,8 @@ import (
 // maxChannelName is the longest channel name in characters, the width of its column.
 const maxChannelName = 1024
 
-// ValidChannel reports whether name can name a channel. A name is not empty, has no '/', '*' or '>' and no empty token,
-// and holds nothing that one of the databases cannot store.
+// ValidChannel reports whether name is a valid channel name. A name has no '/', '*' or '>', no empty token, and only
+// characters that every database can store.
 func ValidChannel(name string) bool {
 	if name == "" || strings.ContainsAny(name, "/*>\x00") || !utf8.ValidString(name) || utf8.RuneCountInString(name) > maxChannelName {
 		return false
@@ -19,7 +19,7 @@ func ValidChannel(name string) bool {
 	return name[0] != '.' && name[len(name)-1] != '.' && !strings.Contains(name, "..")
 }
 
-// ValidPattern reports whether p is a channel name in which any token may be * and the last one >.
+// ValidPattern reports whether p is a channel name in which any token may be *, and the last one may be >.
 func ValidPattern(p string) bool {
 	tokens := strings.Split(p, ".")
 	for i, t := range tokens {
@@ -32,11 +32,11 @@ func ValidPattern(p string) bool {
 	return true
 }
 
-// Matches reports whether a channel name matches a valid pattern. As in NATS, > stands for one or more tokens.
+// Matches reports whether a channel name matches a valid pattern. As in NATS, > matches one or more tokens.
 func Matches(pattern, name string) bool { return natsd.SubjectMatchesFilter(name, pattern) }
 
-// Overlap reports whether some channel name matches both valid patterns.
+// Overlap reports whether some channel name matches both patterns, which are valid.
 func Overlap(a, b string) bool { return natsd.SubjectsCollide(a, b) }
 
-// Covers reports whether the valid pattern a matches every channel that the valid pattern b matches.
+// Covers reports whether pattern a matches every channel that pattern b matches. Both are valid.
 func Covers(a, b string) bool { return natsd.SubjectMatchesFilter(b, a) }

@@ -52,7 +52,7 @@ func TestPatterns(t *testing.T) {
 	}
 }
 
-// What nats-server says of patterns is what a search of small names says.
+// The functions of nats-server agree with a search over small names.
 func TestPatternsOfSets(t *testing.T) {
 	t.Parallel()
 	grow := func(depth int, tokens ...string) (all []string) {

@@ -7,33 +7,33 @@ import (
 	"github.com/nats-eventstore/nats-eventstore/stores"
 )
 
-// queue is where submissions wait, in a line for each channel, first to be decoded and then to be committed. Decoders and
-// the writer take from submitters in turn, and from the lines of each in turn, so that the burst of one, on one channel or on
-// many, delays the message of another by a batch or two, not by the burst.
+// queue holds submissions in a line for each channel, first for decoding, then for the commit. Decoders and the writer
+// serve submitters in turn, and each submitter's lines in turn. So a burst, on one channel or on many, delays another
+// submitter's message by only a batch or two.
 type queue struct {
-	ready chan struct{} // one slot: the writer has something to take, or the queue has ended
-	due   chan struct{} // one slot: a deadline is earlier than the one last returned by expire
+	ready chan struct{} // one slot: the writer has work, or the queue has ended
+	due   chan struct{} // one slot: a deadline is earlier than expire last returned
 
-	mu       sync.Mutex // guards what follows
+	mu       sync.Mutex // guards the fields below, lines and entries' barriers
 	lines    map[string]*line
-	decode   turns[*line] // lines with something to decode, unless a decoder has them; by submitter of the first
-	commit   turns[*line] // lines with something to commit, likewise
+	decode   turns[*line] // lines with work for decoders, unless a decoder has them; by submitter of the first entry
+	commit   turns[*line] // lines with work for the writer, likewise
 	work     *sync.Cond   // decode is not empty, or the queue has ended
-	open     int          // submissions that are not answered
-	next     time.Time    // the earliest deadline, as expire returned it or expect learned it; zero: none
-	barriers []*barrier   // the last one collects what arrives now
-	closed   bool         // takes nothing more
-	ended    bool         // decoders and the writer are to end
+	open     int          // unanswered submissions
+	next     time.Time    // earliest known deadline; zero before the first
+	barriers []*barrier   // the last one counts new submissions
+	closed   bool         // accepts no more submissions
+	ended    bool         // decoders and the writer stop
 	drained  chan struct{}
 }
 
-// line is what waits for one channel, by arrival.
+// line holds a channel's submissions in order of arrival.
 type line struct {
 	name    string
 	raw     fifo[*entry] // to be decoded
 	decoded fifo[*entry] // to be committed
-	busy    bool         // it has its turn to be decoded, or is, or waits for a channel to be created
-	turn    bool         // it has its turn to be committed
+	busy    bool         // in decode, being decoded, or waiting for a new channel
+	turn    bool         // in commit
 }
 
 // entry is a submission on its way through the log.
@@ -42,18 +42,18 @@ type entry struct {
 	deadline time.Time
 	barrier  *barrier
 
-	// What decoding found. Only the goroutine that has the entry uses it.
+	// Results of decoding. Only the goroutine that has the entry uses them.
 	ch       *Channel
 	messages []Message
 	appends  []stores.Append
-	copies   [][]*Channel // of each append; nil: there are none
-	bytes    int          // what it counts in a batch
+	copies   [][]*Channel // channels of each append's copies; nil without copies
+	bytes    int          // its size in a batch
 }
 
-// barrier counts the submissions between two calls of after.
+// barrier counts the open submissions between two calls of after.
 type barrier struct {
 	open  int
-	calls []func() // once nothing is open before it either
+	calls []func() // made once this barrier and all before it have nothing open
 }
 
 func newQueue() *queue {
@@ -71,12 +71,12 @@ func newQueue() *queue {
 func signal(slot chan struct{}) {
 	select {
 	case slot <- struct{}{}:
-	default: // it is signalled
+	default: // already signalled
 	}
 }
 
-// put adds a submission to its line. It reports false if the queue is closed. If the caller wants to decode the
-// submission itself and nothing is before it, put returns its line, for the caller to call finish.
+// put adds a submission to its line. It reports false if the queue is closed. If decodes is set and the line is free,
+// it returns the line instead: the caller decodes the submission and calls finish.
 func (q *queue) put(e *entry, decodes bool) (l *line, ok bool) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
@@ -101,7 +101,7 @@ func (q *queue) put(e *entry, decodes bool) (l *line, ok bool) {
 	return nil, true
 }
 
-// expect wakes the goroutine of expire if a deadline comes before all that it knows. The caller holds q.mu.
+// expect wakes expire if a deadline is earlier than all it knows. The caller holds q.mu.
 func (q *queue) expect(deadline time.Time) {
 	if q.next.IsZero() || deadline.Before(q.next) {
 		q.next = deadline
@@ -109,7 +109,7 @@ func (q *queue) expect(deadline time.Time) {
 	}
 }
 
-// offer gives a line its turn to be decoded, if it has something and nobody is at it. The caller holds q.mu.
+// offer queues a line for decoding if it has work and is not busy. The caller holds q.mu.
 func (q *queue) offer(l *line) {
 	if !l.busy && l.raw.len() > 0 {
 		l.busy = true
@@ -118,7 +118,7 @@ func (q *queue) offer(l *line) {
 	}
 }
 
-// offerDecoded gives a line its turn to be committed, if it has something. The caller holds q.mu.
+// offerDecoded queues a line for the writer if it has work. The caller holds q.mu.
 func (q *queue) offerDecoded(l *line) {
 	if !l.turn && l.decoded.len() > 0 {
 		l.turn = true
@@ -126,8 +126,8 @@ func (q *queue) offerDecoded(l *line) {
 	}
 }
 
-// nextRaw waits for the line whose turn it is, and takes its first submission. The caller decodes it and calls finish, or
-// suspend. It returns nil when the queue has ended.
+// nextRaw waits for a line and takes its first submission. The caller decodes it, then calls finish or suspend. It
+// returns nil when the queue has ended.
 func (q *queue) nextRaw() (*line, *entry) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
@@ -137,7 +137,7 @@ func (q *queue) nextRaw() (*line, *entry) {
 			if l.raw.len() > 0 {
 				return l, l.raw.pop()
 			}
-			l.busy = false // all of it has expired
+			l.busy = false // all its submissions have expired
 			q.forget(l)
 		}
 		if q.ended {
@@ -147,8 +147,8 @@ func (q *queue) nextRaw() (*line, *entry) {
 	}
 }
 
-// finish hands a decoded submission on to the writer, or drops one that the caller refuses and will answer. The line's next
-// one may be decoded.
+// finish passes a decoded submission to the writer, or drops one that the caller refuses and answers. Then the line's
+// next submission can be decoded.
 func (q *queue) finish(l *line, e *entry, refused bool) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
@@ -163,7 +163,7 @@ func (q *queue) finish(l *line, e *entry, refused bool) {
 	q.forget(l)
 }
 
-// suspend puts a submission back as the first one of its line, which waits for a channel until resume.
+// suspend puts a submission back in front of its line, which waits for a new channel until resume.
 func (q *queue) suspend(l *line, e *entry) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
@@ -171,7 +171,8 @@ func (q *queue) suspend(l *line, e *entry) {
 	q.expect(e.deadline)
 }
 
-// resume has a suspended line go on. If refuse is set and the submission still waits, it is removed for the caller to answer.
+// resume continues a suspended line. If refuse is set and the submission still waits, resume removes it and the caller
+// answers it.
 func (q *queue) resume(l *line, e *entry, refuse bool) (refused bool) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
@@ -185,16 +186,16 @@ func (q *queue) resume(l *line, e *entry, refuse bool) (refused bool) {
 	return refused
 }
 
-// forget drops a line that holds nothing. The caller holds q.mu.
+// forget drops an empty line. The caller holds q.mu.
 func (q *queue) forget(l *line) {
 	if !l.busy && l.raw.len() == 0 && l.decoded.len() == 0 && q.lines[l.name] == l {
 		delete(q.lines, l.name)
 	}
 }
 
-// take appends to the empty batch what is next for the writer, until it reaches a bound. It reports false when the queue
-// has ended.
-func (q *queue) take(batch []*entry, maxMsgs, maxBytes int) ([]*entry, bool) {
+// nextBatch appends the writer's next submissions to the empty batch, up to its bounds. It reports false when the queue has
+// ended.
+func (q *queue) nextBatch(batch []*entry, maxMsgs, maxBytes int) ([]*entry, bool) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	msgs, bytes := 0, 0
@@ -202,7 +203,7 @@ func (q *queue) take(batch []*entry, maxMsgs, maxBytes int) ([]*entry, bool) {
 		l := q.commit.pop()
 		l.turn = false
 		if l.decoded.len() == 0 {
-			continue // all of it has expired
+			continue // all its submissions have expired
 		}
 		e := l.decoded.pop()
 		q.offerDecoded(l)
@@ -212,13 +213,13 @@ func (q *queue) take(batch []*entry, maxMsgs, maxBytes int) ([]*entry, bool) {
 		batch = append(batch, e)
 	}
 	if q.commit.len() > 0 || q.ended {
-		signal(q.ready) // what was signalled meanwhile may be this
+		signal(q.ready) // the slot may have held the signal for this work
 	}
 	return batch, len(batch) > 0 || !q.ended
 }
 
-// expire removes and returns the submissions that wait and whose deadline has come. It also returns the earliest deadline
-// of the others, or the horizon if that is earlier. What comes later with an earlier deadline than that signals due.
+// expire removes and returns waiting submissions whose deadline has passed. It also returns the next deadline, at most
+// the horizon. An earlier deadline that comes later signals due.
 func (q *queue) expire(now, horizon time.Time) (expired []*entry, next time.Time) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
@@ -236,14 +237,15 @@ func (q *queue) expire(now, horizon time.Time) (expired []*entry, next time.Time
 	return expired, next
 }
 
-// clear removes and returns all submissions that wait.
+// clear removes and returns all waiting submissions.
 func (q *queue) clear() []*entry {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	return q.removeIf(func(*entry) bool { return true })
 }
 
-// removeIf removes and returns the submissions for which gone returns true, by the order of each line. The caller holds q.mu.
+// removeIf removes and returns the submissions for which gone returns true, in the order of each line. The caller holds
+// q.mu.
 func (q *queue) removeIf(gone func(*entry) bool) (removed []*entry) {
 	keep := func(e *entry) bool {
 		if gone(e) {
@@ -253,14 +255,14 @@ func (q *queue) removeIf(gone func(*entry) bool) (removed []*entry) {
 		return true
 	}
 	for _, l := range q.lines {
-		l.decoded.filter(keep) // the older ones
+		l.decoded.filter(keep) // these are older
 		l.raw.filter(keep)
 		q.forget(l)
 	}
 	return removed
 }
 
-// answered takes note that submissions were answered, and returns the calls that waited for that.
+// answered records that submissions were answered and returns the calls that waited for them.
 func (q *queue) answered(entries ...*entry) []func() {
 	q.mu.Lock()
 	defer q.mu.Unlock()
@@ -278,7 +280,7 @@ func (q *queue) answered(entries ...*entry) []func() {
 	return calls
 }
 
-// after keeps a call until all that is open now was answered. It reports false if nothing is open.
+// after keeps a call until everything open now is answered. It reports false if nothing is open.
 func (q *queue) after(f func()) bool {
 	q.mu.Lock()
 	defer q.mu.Unlock()
@@ -286,7 +288,7 @@ func (q *queue) after(f func()) bool {
 		return false
 	}
 	last := q.barriers[len(q.barriers)-1]
-	if last.open == 0 { // nothing came since the call before
+	if last.open == 0 { // no submission since the last call
 		before := q.barriers[len(q.barriers)-2]
 		before.calls = append(before.calls, f)
 		return true
@@ -296,7 +298,7 @@ func (q *queue) after(f func()) bool {
 	return true
 }
 
-// close has put refuse what comes. drained is closed once all that came before was answered.
+// close makes put refuse submissions. drained is closed once all earlier ones are answered.
 func (q *queue) close() {
 	q.mu.Lock()
 	defer q.mu.Unlock()
@@ -314,7 +316,7 @@ func (q *queue) checkDrained() {
 	}
 }
 
-// end ends nextRaw and take.
+// end makes nextRaw and nextBatch return.
 func (q *queue) end() {
 	q.mu.Lock()
 	defer q.mu.Unlock()
@@ -323,7 +325,7 @@ func (q *queue) end() {
 	signal(q.ready)
 }
 
-// unanswered returns how many submissions are not answered.
+// unanswered returns the number of unanswered submissions.
 func (q *queue) unanswered() int {
 	q.mu.Lock()
 	defer q.mu.Unlock()

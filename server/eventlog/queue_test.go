@@ -10,7 +10,7 @@ import (
 	"github.com/nats-eventstore/nats-eventstore/stores"
 )
 
-// queued adds a message that is decoded already.
+// queued adds a decoded submission.
 func (q *queue) queued(channel, text string, messages int) {
 	e := &entry{Submission: Submission{Channel: channel}, appends: make([]stores.Append, messages), bytes: messages, deadline: time.Now().Add(time.Hour)}
 	e.appends[0].Reply = text
@@ -20,9 +20,9 @@ func (q *queue) queued(channel, text string, messages int) {
 
 func taken(t *testing.T, q *queue, maxMsgs, maxBytes int) []string {
 	t.Helper()
-	batch, open := q.take(nil, maxMsgs, maxBytes)
+	batch, open := q.nextBatch(nil, maxMsgs, maxBytes)
 	if !open {
-		t.Fatal("the queue is at its end")
+		t.Fatal("the queue has ended")
 	}
 	var texts []string
 	for _, e := range batch {
@@ -31,7 +31,7 @@ func taken(t *testing.T, q *queue, maxMsgs, maxBytes int) []string {
 	return texts
 }
 
-// A burst on one channel does not keep another channel's messages waiting, and each channel keeps its order.
+// A burst on one channel does not delay another channel's messages, and each channel keeps its order.
 func TestQueueTakesInTurn(t *testing.T) {
 	t.Parallel()
 	q := newQueue()
@@ -54,14 +54,14 @@ func TestQueueTakesInTurn(t *testing.T) {
 	select {
 	case <-q.ready:
 	default:
-		t.Error("nothing says that b5 waits")
+		t.Error("b5 is not signalled")
 	}
 	if got, want := taken(t, q, 9, 100), []string{"b5"}; !slices.Equal(got, want) {
 		t.Errorf("took %v, want %v", got, want)
 	}
 }
 
-// The writer is told of the end also if it takes the last messages at the same time.
+// The writer learns of the end even if it takes the last messages at the same time.
 func TestQueueEnds(t *testing.T) {
 	t.Parallel()
 	q := newQueue()
@@ -71,16 +71,16 @@ func TestQueueEnds(t *testing.T) {
 		select {
 		case <-q.ready:
 		default:
-			t.Fatalf("nobody is told of the end, after %d signals", n)
+			t.Fatalf("the end is not signalled, after %d signals", n)
 		}
-		_, open = q.take(nil, 3, 100)
+		_, open = q.nextBatch(nil, 3, 100)
 	}
 	if l, _ := q.nextRaw(); l != nil {
-		t.Error("a decoder is not told of the end")
+		t.Error("a decoder does not learn of the end")
 	}
 }
 
-// queueHistory plays decoders, the writer, the creator of channels and the clock against a queue.
+// queueHistory runs decoders, the writer, the creator and the clock against a queue.
 type queueHistory struct {
 	t       *testing.T
 	seed    uint64
@@ -88,14 +88,14 @@ type queueHistory struct {
 	q       *queue
 	now     time.Time
 	entries []*entry
-	// What became of each entry, by its number in Held.
+	// The fate of each entry, by its number in Held.
 	answered  []bool
 	expired   []bool
-	inHand    []*entry // being decoded
+	inHand    []*entry // entries being decoded
 	lines     map[*entry]*line
 	suspended []*entry
-	last      map[string]int // number of the last one that was committed, by channel
-	calls     []int          // how many entries each call waits for
+	last      map[string]int // number of the last committed entry, by channel
+	calls     []int          // number of entries that each call waits for
 	called    []bool
 }
 
@@ -118,27 +118,27 @@ func (h *queueHistory) answer(entries ...*entry) {
 
 func (h *queueHistory) step() {
 	switch h.r.IntN(11) {
-	case 0, 1: // a submission, decoded at once if that is possible
+	case 0, 1: // a submission, decoded at once if possible
 		e := &entry{deadline: h.now.Add(time.Duration(h.r.IntN(50))), appends: make([]stores.Append, 1), bytes: 1}
 		e.Channel, e.Held = fmt.Sprint(h.r.IntN(4)), len(h.entries)
 		l, ok := h.q.put(e, h.r.IntN(2) == 0)
 		if !ok {
-			h.fatal("the queue takes nothing")
+			h.fatal("the queue accepts nothing")
 		}
 		h.entries, h.answered, h.expired = append(h.entries, e), append(h.answered, false), append(h.expired, false)
 		if l != nil {
 			h.lines[e] = l
 			h.inHand = append(h.inHand, e)
 		}
-	case 2, 3: // a decoder takes one
+	case 2, 3: // a decoder takes an entry
 		if h.q.decode.len() > 0 {
 			h.decode()
 		}
-	case 4, 5, 6: // a decoder is done
+	case 4, 5, 6: // a decoder finishes
 		if len(h.inHand) > 0 {
 			h.decoded(h.r.IntN(len(h.inHand)), h.r.IntN(6))
 		}
-	case 7: // a channel has been created, or not
+	case 7: // a channel is created or refused
 		if len(h.suspended) > 0 {
 			h.resume(h.r.IntN(len(h.suspended)), h.r.IntN(3) == 0)
 		}
@@ -153,7 +153,7 @@ func (h *queueHistory) step() {
 }
 
 func (h *queueHistory) decode() {
-	// A line of which all has expired is passed over, and then there may be none: nextRaw would wait.
+	// If all lines have expired, nextRaw would wait.
 	for _, o := range h.q.decode.owners {
 		if slices.ContainsFunc(o.items.items[o.items.head:], func(l *line) bool { return l.raw.len() > 0 }) {
 			l, e := h.q.nextRaw()
@@ -184,16 +184,16 @@ func (h *queueHistory) resume(i int, refuse bool) {
 	h.suspended = slices.Delete(h.suspended, i, i+1)
 	if refused := h.q.resume(h.lines[e], e, refuse); refused {
 		if h.expired[e.Held] {
-			h.fatal("%d is refused after it has expired", e.Held)
+			h.fatal("%d is refused after it expired", e.Held)
 		}
 		h.answer(e)
 	} else if refuse && !h.expired[e.Held] {
-		h.fatal("%d waits and was not refused", e.Held)
+		h.fatal("%d waits, but was not refused", e.Held)
 	}
 }
 
 func (h *queueHistory) commit() {
-	batch, _ := h.q.take(nil, 1+h.r.IntN(5), 100)
+	batch, _ := h.q.nextBatch(nil, 1+h.r.IntN(5), 100)
 	for _, e := range batch {
 		if last, ok := h.last[e.Channel]; ok && e.Held < last {
 			h.fatal("%d is committed after %d on channel %s", e.Held, last, e.Channel)
@@ -207,14 +207,14 @@ func (h *queueHistory) expire(all bool) {
 	horizon := h.now.Add(20)
 	expired, next := h.q.expire(h.now, horizon)
 	if next.After(horizon) {
-		h.fatal("the next look is beyond the horizon")
+		h.fatal("the next pass is beyond the horizon")
 	}
 	if all {
 		expired = append(expired, h.q.clear()...)
 	}
 	for _, e := range expired {
 		if !all && e.deadline.After(h.now) {
-			h.fatal("%d has expired early", e.Held)
+			h.fatal("%d expired early", e.Held)
 		}
 		h.expired[e.Held] = true
 	}
@@ -230,7 +230,7 @@ func (h *queueHistory) expire(all bool) {
 			h.fatal("%d waits beyond its deadline", e.Held)
 		}
 		if next.After(e.deadline) {
-			h.fatal("%d is due before the next look", e.Held)
+			h.fatal("%d is due before the next pass", e.Held)
 		}
 	}
 }
@@ -249,8 +249,8 @@ func (h *queueHistory) after() {
 	}
 }
 
-// In whichever order decoders, the writer, new channels and deadlines have their turn: each submission is answered once and
-// none waits beyond its deadline, the order of a channel stays, and calls come when all before them is answered, and no later.
+// In any order of decoders, writer, new channels and deadlines, each submission is answered once and none waits past
+// its deadline. Each channel keeps its order, and calls come exactly when everything before them is answered.
 func TestQueueOfHistories(t *testing.T) {
 	t.Parallel()
 	for seed := range uint64(1000) {
@@ -268,7 +268,7 @@ func TestQueueOfHistories(t *testing.T) {
 		}
 		h.q.close()
 		if _, ok := h.q.put(&entry{}, false); ok {
-			h.fatal("a closed queue takes something")
+			h.fatal("a closed queue accepts a submission")
 		}
 		for len(h.inHand) > 0 {
 			h.decoded(0, 2)
@@ -295,7 +295,7 @@ func TestQueueOfHistories(t *testing.T) {
 	}
 }
 
-// What comes with an earlier deadline than all that is known wakes whoever watches deadlines.
+// A deadline earlier than all known ones wakes expire.
 func TestQueueTellsOfEarlierDeadlines(t *testing.T) {
 	t.Parallel()
 	q := newQueue()
@@ -308,11 +308,11 @@ func TestQueueTellsOfEarlierDeadlines(t *testing.T) {
 		select {
 		case <-q.due:
 			if !it.tells {
-				t.Errorf("a deadline in %d is said to be the earliest", it.deadline)
+				t.Errorf("a deadline in %d is signalled, but is not the earliest", it.deadline)
 			}
 		default:
 			if it.tells {
-				t.Errorf("nobody is told of a deadline in %d", it.deadline)
+				t.Errorf("the earliest deadline, in %d, is not signalled", it.deadline)
 			}
 		}
 	}

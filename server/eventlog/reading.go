@@ -7,39 +7,38 @@ import (
 )
 
 const (
-	// batchMsgs and batchBytes bound one read of messages for which there is memory.
+	// batchMsgs and batchBytes bound one read for which memory is reserved.
 	batchMsgs  = 1024
 	batchBytes = 512 << 10
-	// smallBytes bounds a read of messages that are taken at once or read again.
+	// smallBytes bounds a read whose messages are taken at once or read again.
 	smallBytes = 64 << 10
-	// concurrentReads is how many cursors read at a time, if there are enough connections: replays must leave some of
-	// the database to publishers.
+	// concurrentReads bounds how many cursors read at once, so that replays leave part of the database to publishers.
 	concurrentReads = 4
 	// readRetry is the pause after a failed read.
 	readRetry = 500 * time.Millisecond
 )
 
-// reading bounds what all cursors together ask of the store, and what they hold of its answers.
+// reading bounds the reads of all cursors and the messages that they hold.
 type reading struct {
-	turns chan struct{} // one for each read that runs; those who wait are served in turn
+	turns chan struct{} // one entry per running read; waiters are served in order
 
 	mu   sync.Mutex // guards free
-	free int        // batches that cursors may still hold
+	free int        // batches not yet reserved
 	half int
 }
 
-// newReading returns the bounds for a number of connections and of bytes to hold.
+// newReading returns bounds for a number of connections and of bytes to hold.
 func newReading(connections int, bytes int64) *reading {
 	batches := int(bytes / batchBytes)
 	return &reading{
-		// At most half of the connections, so that the writer never waits for one.
+		// At most half of the connections, so that the writer always has one.
 		turns: make(chan struct{}, max(1, min(concurrentReads, connections/2))),
 		free:  batches,
 		half:  batches / 2,
 	}
 }
 
-// turn waits until a read may run; the caller calls done after it.
+// turn waits until a read may run. The caller calls done after it.
 func (r *reading) turn(ctx context.Context) (done func(), err error) {
 	select {
 	case r.turns <- struct{}{}:
@@ -49,9 +48,9 @@ func (r *reading) turn(ctx context.Context) (done func(), err error) {
 	}
 }
 
-// take reserves the memory of a batch. A second one, ahead of the one that is being sent, is granted only while half of the
-// memory is free, so that many replays have one each.
-func (r *reading) take(second bool) bool {
+// reserve reserves the memory of a batch. A second batch, read ahead, is granted only while more than half of the memory
+// is free, so that many replays have one each.
+func (r *reading) reserve(second bool) bool {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if r.free == 0 || second && r.free <= r.half {
@@ -61,7 +60,7 @@ func (r *reading) take(second bool) bool {
 	return true
 }
 
-func (r *reading) give() {
+func (r *reading) release() {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.free++

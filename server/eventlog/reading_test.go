@@ -6,27 +6,27 @@ import (
 	"testing"
 )
 
-// A second batch is granted only while half of the memory is free, and none when it is used up.
+// A second batch is granted only while more than half of the memory is free. No batch is granted without free memory.
 func TestReadingSharesMemory(t *testing.T) {
 	t.Parallel()
 	r := newReading(10, 4*batchBytes)
 	for i, it := range []struct{ second, want bool }{
 		{false, true}, {true, true}, {true, false}, {false, true}, {false, true}, {false, false}, {true, false},
 	} {
-		if got := r.take(it.second); got != it.want {
+		if got := r.reserve(it.second); got != it.want {
 			t.Fatalf("request %d: got %v, want %v", i, got, it.want)
 		}
 	}
-	r.give()
-	if !r.take(false) {
-		t.Error("memory that was given back is not granted")
+	r.release()
+	if !r.reserve(false) {
+		t.Error("returned memory is not granted")
 	}
-	if newReading(10, 0).take(false) {
-		t.Error("there is memory where there is none")
+	if newReading(10, 0).reserve(false) {
+		t.Error("memory is granted although there is none")
 	}
 }
 
-// Reads leave connections to the writer, and one that waits for its turn ends with its context.
+// Reads leave connections to the writer. A read that waits for its turn ends with its context.
 func TestReadingTurns(t *testing.T) {
 	t.Parallel()
 	for connections, want := range map[int]int{1: 1, 3: 1, 4: 2, 10: concurrentReads} {

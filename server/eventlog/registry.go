@@ -8,14 +8,14 @@ import (
 	"sync"
 )
 
-// registry knows the channels by name.
+// registry holds the channels by name.
 type registry struct {
 	max int // channels; 0: unlimited
 
-	mu      sync.RWMutex // guards what follows
+	mu      sync.RWMutex // guards the maps
 	byName  map[string]*Channel
-	byLower map[string]string // names by what they are in lower case
-	damaged map[string]error  // why names are out of service
+	byLower map[string]string // names by their lower case
+	damaged map[string]error  // reasons why names are out of service
 }
 
 func newRegistry(max int) *registry {
@@ -47,14 +47,14 @@ func (r *registry) find(name string) (*Channel, error) {
 	return nil, nil
 }
 
-// hasRoom reports whether another channel can be created, beside some that are not known yet.
+// hasRoom reports whether another channel can be created, beside some that are not registered yet.
 func (r *registry) hasRoom(beside int) bool {
 	r.mu.RLock()
 	defer r.mu.RUnlock()
 	return r.max <= 0 || len(r.byName)+beside < r.max
 }
 
-// all returns the channels by name.
+// all returns the channels, sorted by name.
 func (r *registry) all() []*Channel {
 	r.mu.RLock()
 	all := make([]*Channel, 0, len(r.byName))
@@ -87,7 +87,7 @@ func (r *registry) markDamaged(name string, why error) {
 	r.damaged[name] = fmt.Errorf("channel %q is out of service: %w", name, why)
 }
 
-// outOfService returns why a name is out of service, nil if it is not.
+// outOfService returns why a name is out of service, or nil.
 func (r *registry) outOfService(name string) error {
 	r.mu.RLock()
 	defer r.mu.RUnlock()

@@ -11,33 +11,33 @@ import (
 	"github.com/nats-eventstore/nats-eventstore/stores"
 )
 
-// retention removes from the database what the limits of channels have removed, and channels that nobody uses. It has
-// nothing to do on event channels, whose limits remove nothing.
+// retention removes rows that the limits have removed from channels, and channels that are inactive. Event channels
+// need none of it, since their limits remove nothing.
 //
-// Readers notice none of it, since a channel's window is ahead of it. It does so on the writer's goroutine between two
-// batches, in short steps, and not for each message: no publisher waits for it before the answer.
+// Readers never notice, since a channel's window is ahead of it. It works on the writer's goroutine between two
+// batches, in short steps for many messages at once, so no publisher waits for a removal before its answer.
 type retention struct {
 	log     *Log
 	users   Users
-	step    int           // messages that the next removal covers at most: see prune
-	wake    chan struct{} // one slot: something is urgent
-	soon    chan struct{} // one slot: something is wanted
-	failing atomic.Bool   // since the last success; only the first error is logged
+	step    int           // most messages of the next removal: see pruneUpTo
+	wake    chan struct{} // one slot: trim at once
+	soon    chan struct{} // one slot: trim soon
+	failing atomic.Bool   // an error was logged since the last success
 
-	mu     sync.Mutex            // guards what follows
-	wanted map[*Channel]struct{} // over their limits
+	mu     sync.Mutex            // guards wanted
+	wanted map[*Channel]struct{} // channels over their limits
 }
 
 const (
-	// pruneAtOnce is how many messages are removed together without waiting for others.
+	// pruneAtOnce is how many messages are removed together without waiting for more.
 	pruneAtOnce = 256
-	// pruneInterval is how long others are waited for.
+	// pruneInterval is how long a removal waits for more messages.
 	pruneInterval = 200 * time.Millisecond
-	// shortStep is about how long publishers wait for a removal, of at least leastStep messages and at most mostStep.
+	// shortStep is the approximate time that a removal may delay publishers. leastStep and mostStep bound its messages.
 	shortStep = 10 * time.Millisecond
 	leastStep = 64
 	mostStep  = 10_000
-	// retentionInterval is how often ages are looked at, unless a channel's limit asks for it more often.
+	// retentionInterval is how often ages are checked, unless a channel's limit needs it more often.
 	retentionInterval    = time.Second
 	minRetentionInterval = 50 * time.Millisecond
 )
@@ -46,8 +46,8 @@ func newRetention(l *Log) *retention {
 	return &retention{log: l, step: pruneAtOnce, wake: make(chan struct{}, 1), soon: make(chan struct{}, 1), wanted: make(map[*Channel]struct{})}
 }
 
-// want has a channel looked at soon, or at once.
-func (r *retention) want(ch *Channel, atOnce bool) {
+// schedule schedules a channel for trim, soon or at once.
+func (r *retention) schedule(ch *Channel, atOnce bool) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.wanted[ch] = struct{}{}
@@ -58,7 +58,7 @@ func (r *retention) want(ch *Channel, atOnce bool) {
 	}
 }
 
-func (r *retention) take() map[*Channel]struct{} {
+func (r *retention) takeWanted() map[*Channel]struct{} {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	wanted := r.wanted
@@ -77,7 +77,7 @@ func (r *retention) run(ctx context.Context) {
 		case <-ctx.Done():
 			return
 		case <-timer.C:
-			timer.Reset(r.look(ctx))
+			timer.Reset(r.checkAges(ctx))
 		case <-r.wake:
 			r.trim(ctx)
 		case <-r.soon:
@@ -91,8 +91,8 @@ func (r *retention) run(ctx context.Context) {
 	}
 }
 
-// look expires old messages and channels, and returns when to look again.
-func (r *retention) look(ctx context.Context) time.Duration {
+// checkAges removes expired messages and channels. It returns when to look again.
+func (r *retention) checkAges(ctx context.Context) time.Duration {
 	next := retentionInterval
 	for _, ch := range r.log.Channels() {
 		if d := ch.limits.MaxAge; d > 0 {
@@ -107,17 +107,17 @@ func (r *retention) look(ctx context.Context) time.Duration {
 	return max(next, minRetentionInterval)
 }
 
-// trim removes what is over the limits of the channels that are wanted.
+// trim removes what is over the limits of the wanted channels.
 func (r *retention) trim(ctx context.Context) {
-	for ch := range r.take() {
+	for ch := range r.takeWanted() {
 		if !ch.Deleted() && (!r.measure(ctx, ch) || !r.prune(ctx, ch)) && ctx.Err() == nil {
-			r.want(ch, false) // the error is logged
+			r.schedule(ch, false) // the error is logged
 		}
 	}
 }
 
-// measure finds out what the limits remove where memory does not know: it reads the oldest messages. It reports whether
-// the limits are kept.
+// measure reads the oldest messages to find out what the limits remove where memory cannot tell. It reports whether the
+// limits are now met.
 func (r *retention) measure(ctx context.Context, ch *Channel) bool {
 	ctx, cancel := context.WithTimeout(ctx, r.log.o.StoreTimeout)
 	defer cancel()
@@ -143,9 +143,9 @@ func (r *retention) measure(ctx context.Context, ch *Channel) bool {
 			return false
 		}
 		if len(oldest) < 2 {
-			return true // no more than the newest message is there
+			return true // only the newest message is left
 		}
-		ch.window.skip(info, oldest[0].Sequence) // if somebody else removed the first ones
+		ch.window.skip(info, oldest[0].Sequence) // another process may have removed the first messages
 		first, kept = ch.window.enforce(info, ch.limits, sizeOf)
 		r.log.tails.forget(&ch.tail, first-1)
 		if kept {
@@ -154,7 +154,7 @@ func (r *retention) measure(ctx context.Context, ch *Channel) bool {
 	}
 }
 
-// prune removes from the database what the limits have removed. It reports whether all of it is gone.
+// prune removes the rows that the limits have removed. It reports whether none are left.
 func (r *retention) prune(ctx context.Context, ch *Channel) bool {
 	for ctx.Err() == nil {
 		info, first := ch.stored.Info(), ch.window.firstRemaining()
@@ -175,7 +175,7 @@ func (r *retention) prune(ctx context.Context, ch *Channel) bool {
 	return false
 }
 
-// pruneUpTo makes one removal. It runs on the writer's goroutine.
+// pruneUpTo removes rows in one step. It runs on the writer's goroutine.
 func (r *retention) pruneUpTo(ctx context.Context, ch *Channel, upTo uint64) error {
 	ctx, cancel := context.WithTimeout(ctx, r.log.o.StoreTimeout)
 	defer cancel()
@@ -194,7 +194,7 @@ func (r *retention) pruneUpTo(ctx context.Context, ch *Channel, upTo uint64) err
 	return nil
 }
 
-// expire removes messages that are too old.
+// expire removes messages older than the limit.
 func (r *retention) expire(ctx context.Context, ch *Channel) {
 	bounded, cancel := context.WithTimeout(ctx, r.log.o.StoreTimeout)
 	defer cancel()
@@ -219,11 +219,11 @@ func (r *retention) expire(ctx context.Context, ch *Channel) {
 		}
 	}
 	if !r.prune(ctx, ch) && ctx.Err() == nil {
-		r.want(ch, false)
+		r.schedule(ch, false)
 	}
 }
 
-// timestamp returns that of a channel's first message, which it remembers.
+// timestamp returns the timestamp of a channel's first message and remembers it.
 func (r *retention) timestamp(ctx context.Context, ch *Channel, info stores.ChannelInfo) (int64, error) {
 	if ch.oldest.Sequence == info.First {
 		return ch.oldest.Timestamp, nil
@@ -236,8 +236,8 @@ func (r *retention) timestamp(ctx context.Context, ch *Channel, info stores.Chan
 	return at, nil
 }
 
-// deleteInactive deletes a channel that has had no active subscription and no publish for too long. Offline durables go
-// with it.
+// deleteInactive deletes a channel without active subscriptions or publishes for too long. Its offline durables go with
+// it.
 func (r *retention) deleteInactive(ctx context.Context, ch *Channel) {
 	if !ch.inactiveFor(ch.limits.MaxInactivity) {
 		return
@@ -285,22 +285,22 @@ func (r *retention) delete(ctx context.Context, ch *Channel) error {
 	return nil
 }
 
-// purge removes what is left of deleted channels.
+// purge removes the rows of deleted channels.
 func (r *retention) purge(ctx context.Context) {
 	if err := r.log.store.PurgeDeleted(ctx); err != nil && ctx.Err() == nil {
-		r.log.log.Error("Failed to remove deleted channels, retried at the next start", "error", err)
+		r.log.log.Error("Failed to remove deleted channels; retrying at the next start", "error", err)
 	}
 }
 
 func (r *retention) failed(ch *Channel, err error) {
 	r.log.metrics.Failed("retention", err)
 	if !r.failing.Swap(true) {
-		r.log.log.Error("Failed to enforce the limits of a channel, retrying", "channel", ch.name, "error", err)
+		r.log.log.Error("Failed to enforce a channel's limits; retrying", "channel", ch.name, "error", err)
 	}
 }
 
 func (r *retention) worked() {
 	if r.failing.CompareAndSwap(true, false) {
-		r.log.log.Info("Enforcing the limits of channels works again")
+		r.log.log.Info("Enforcing channel limits recovered")
 	}
 }

@@ -13,8 +13,8 @@ import (
 
 func limited(l ChannelLimits) Options { return Options{Limits: Limits{ChannelLimits: l}} }
 
-// A publish to a full channel costs the transaction of its own message, and what it removes is removed for all readers at
-// once. The database follows in steps.
+// A publish to a full channel costs only the transaction of its own message. Readers lose the removed messages at once,
+// the database loses them later in steps.
 func TestFullChannel(t *testing.T) {
 	t.Parallel()
 	for name, limits := range map[string]ChannelLimits{"messages": {MaxMsgs: 10}, "bytes": {MaxBytes: 300}} {
@@ -34,7 +34,7 @@ func TestFullChannel(t *testing.T) {
 					t.Fatalf("after %d messages: %+v", last, info)
 				}
 				if stored.Msgs != last {
-					t.Fatalf("%d of %d messages are stored before it is retention's turn", stored.Msgs, last)
+					t.Fatalf("%d of %d messages are stored before retention runs", stored.Msgs, last)
 				}
 			}
 			if used := 1000 - faults.Left(); used != 300 {
@@ -44,12 +44,12 @@ func TestFullChannel(t *testing.T) {
 			c := ch.Cursor(1)
 			defer c.Close()
 			if got := sequences(t, c, 301); !slices.Equal(got, upTo(info.First, 301)) {
-				t.Errorf("a reader from the start sees %v, of %+v", got, info)
+				t.Errorf("a reader from the start sees %v, want those of %+v", got, info)
 			}
 			f.tails.forget(&ch.tail, 301)
-			again := ch.Cursor(1)
-			defer again.Close()
-			if got := sequences(t, again, 301); !slices.Equal(got, upTo(info.First, 301)) {
+			second := ch.Cursor(1)
+			defer second.Close()
+			if got := sequences(t, second, 301); !slices.Equal(got, upTo(info.First, 301)) {
 				t.Errorf("a reader from the database sees %v", got)
 			}
 			found, err := ch.Lookup(t.Context(), []uint64{1, info.First - 1, info.First, 301})
@@ -57,7 +57,7 @@ func TestFullChannel(t *testing.T) {
 				t.Errorf("looked up %d messages: %v", len(found), err)
 			}
 			if seq, err := ch.SequenceAt(t.Context(), 0); err != nil || seq != info.First {
-				t.Errorf("the first sequence of all times is %d: %v", seq, err)
+				t.Errorf("the first sequence since 1970 is %d: %v", seq, err)
 			}
 			f.retention.trim(t.Context())
 			if got := ch.stored.Info(); got != info {
@@ -73,7 +73,7 @@ func TestFullChannel(t *testing.T) {
 	}
 }
 
-// Limits that are new hold from the start on, also where sequences are missing or sizes are not in memory.
+// New limits hold from the start, even where sequences are missing or sizes are not in memory.
 func TestLimitsOfRecoveredChannels(t *testing.T) {
 	t.Parallel()
 	f := setup{}.open(t)
@@ -94,17 +94,17 @@ func TestLimitsOfRecoveredChannels(t *testing.T) {
 	f.retention.trim(t.Context())
 	whole, holes, one := f.Channel("whole"), f.Channel("holes"), f.Channel("one")
 	if info := whole.Info(); info.Msgs < 18 || info.Msgs > 20 || info.Bytes > uint64(20*average) || info != whole.stored.Info() {
-		t.Errorf("limit of bytes: %+v, stored %+v", info, whole.stored.Info())
+		t.Errorf("byte limit: %+v, stored %+v", info, whole.stored.Info())
 	}
 	if info := holes.Info(); info.Msgs != 10 || info.First != 81 || info != holes.stored.Info() {
-		t.Errorf("limit of messages with holes: %+v, stored %+v", info, holes.stored.Info())
+		t.Errorf("message limit with missing sequences: %+v, stored %+v", info, holes.stored.Info())
 	}
 	if info := one.Info(); info.Msgs != 1 || info != one.stored.Info() {
 		t.Errorf("the newest message: %+v", info)
 	}
 }
 
-// A limit of messages holds before anything was removed from the database.
+// A message limit holds before any rows are removed.
 func TestLimitOfMessagesHoldsAtOnce(t *testing.T) {
 	t.Parallel()
 	f := setup{}.open(t)
@@ -123,7 +123,7 @@ func TestLimitOfMessagesHoldsAtOnce(t *testing.T) {
 	}
 }
 
-// Old messages go, all of them if no younger one follows.
+// Old messages are removed, all of them if no younger one follows.
 func TestMessagesExpire(t *testing.T) {
 	t.Parallel()
 	f := setup{bare: true, options: limited(ChannelLimits{MaxAge: time.Hour})}.open(t)
@@ -131,12 +131,12 @@ func TestMessagesExpire(t *testing.T) {
 	ch := f.Channel("c")
 	c := ch.Cursor(1)
 	defer c.Close()
-	f.retention.look(t.Context())
+	f.retention.checkAges(t.Context())
 	if info := ch.Info(); info.Msgs != 10 {
 		t.Fatalf("young messages: %+v", info)
 	}
 	ch.limits.MaxAge = 1
-	f.retention.look(t.Context())
+	f.retention.checkAges(t.Context())
 	if info := ch.Info(); info.Msgs != 0 || info.First != 0 || info.Last != 10 || info != ch.stored.Info() {
 		t.Errorf("%+v, stored %+v", info, ch.stored.Info())
 	}
@@ -153,15 +153,15 @@ func TestMessagesExpire(t *testing.T) {
 	}
 }
 
-// A removal that fails changes nothing for readers, and is tried again.
-func TestRemovalThatFails(t *testing.T) {
+// A failed removal changes nothing for readers and is repeated.
+func TestFailedRemoval(t *testing.T) {
 	t.Parallel()
 	options := limited(ChannelLimits{MaxMsgs: 10})
 	options.StoreTimeout = 50 * time.Millisecond
 	var faults storetest.Faults
 	f := setup{bare: true, store: stores.Options{WrapConnector: faults.Wrap}, options: options}.open(t)
 	for f.Channel("c") == nil || f.Channel("c").Info().Last < 20 {
-		<-f.submit("c", nil) // on a slow machine some fail
+		<-f.submit("c", nil) // some fail on a slow machine
 	}
 	ch := f.Channel("c")
 	want := ch.Info()
@@ -179,12 +179,12 @@ func TestRemovalThatFails(t *testing.T) {
 	}
 }
 
-// inUse is the Users of a channel that somebody uses.
+// inUse is a Users for a channel with users.
 type inUse struct{}
 
 func (inUse) Retire(*Channel, func() error) (bool, error) { return false, nil }
 
-// A channel that nobody uses is deleted, and is a new one when it is used again.
+// A channel without users is deleted, and created again at its next use.
 func TestInactiveChannels(t *testing.T) {
 	t.Parallel()
 	f := setup{bare: true, options: limited(ChannelLimits{MaxInactivity: time.Hour})}.open(t)
@@ -192,17 +192,17 @@ func TestInactiveChannels(t *testing.T) {
 	ch := f.Channel("c")
 	woken := make(chan struct{}, 10)
 	ch.Watch(func() { woken <- struct{}{} })
-	f.retention.look(t.Context())
+	f.retention.checkAges(t.Context())
 	ch.limits.MaxInactivity = 1
 	f.SetUsers(inUse{})
-	f.retention.look(t.Context())
+	f.retention.checkAges(t.Context())
 	if f.Channel("c") != ch {
 		t.Fatal("a channel in use is gone")
 	}
 	f.SetUsers(nobody{})
-	f.retention.look(t.Context())
+	f.retention.checkAges(t.Context())
 	if f.Channel("c") != nil || !ch.Deleted() || len(woken) == 0 {
-		t.Error("an inactive channel stays, or nobody was told")
+		t.Error("an inactive channel stays, or its deletion is not signalled")
 	}
 	if r := <-f.submit("c", nil); r.Sequence != 1 {
 		t.Errorf("%+v in a new channel", r)

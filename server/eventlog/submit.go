@@ -9,11 +9,11 @@ import (
 )
 
 const (
-	// deliveryOverhead is what a delivered pb.MsgProto can need beside subject, reply and payload: sequence, timestamp,
-	// redelivery fields, an assigned event_version and the lengths of fields.
+	// deliveryOverhead is the most that a delivered pb.MsgProto needs beside subject, reply and payload: sequence,
+	// timestamp, redelivery fields, an assigned event_version and field lengths.
 	deliveryOverhead = 80
-	// inlineBytes is the largest submission that Submit decodes itself when nothing is before it: that is faster than to
-	// wake a decoder.
+	// inlineBytes is the largest submission that Submit decodes itself if its line is free. That is faster than to wake
+	// a decoder.
 	inlineBytes = 4 << 10
 )
 
@@ -40,7 +40,7 @@ func (l *Log) refuse(e *entry, err error) {
 	e.Answer([]stores.Result{{Err: err}})
 }
 
-// decoder decodes what comes until the queue ends.
+// decoder decodes submissions until the queue ends.
 func (l *Log) decoder() {
 	for {
 		line, e := l.queue.nextRaw()
@@ -51,7 +51,7 @@ func (l *Log) decoder() {
 	}
 }
 
-// decode prepares a submission for the writer, or answers it, or leaves it where it is until a channel has been created.
+// decode prepares a submission for the writer, refuses it, or suspends it until its channel is created.
 func (l *Log) decode(line *line, e *entry) {
 	missing, err := l.prepare(e)
 	switch {
@@ -70,7 +70,7 @@ func (l *Log) decode(line *line, e *entry) {
 	}
 }
 
-// refuseAll answers submissions that are not stored, and makes the calls that waited for that.
+// refuseAll refuses submissions and makes the calls that waited for them.
 func (l *Log) refuseAll(err error, entries ...*entry) {
 	if len(entries) == 0 {
 		return
@@ -83,7 +83,7 @@ func (l *Log) refuseAll(err error, entries ...*entry) {
 	l.finished(held, entries...)
 }
 
-// finished takes note that submissions were answered.
+// finished records that submissions were answered.
 func (l *Log) finished(held int, entries ...*entry) {
 	l.admission.Release(held)
 	for _, f := range l.queue.answered(entries...) {
@@ -91,14 +91,14 @@ func (l *Log) finished(held int, entries ...*entry) {
 	}
 }
 
-// prepare finds what is to be stored. It returns the name of a channel that must be created first; then it can be called
+// prepare determines what to store. It returns the name of a missing channel, after whose creation it can be called
 // again. An error refuses the submission.
 func (l *Log) prepare(e *entry) (missing string, err error) {
 	if e.ch == nil {
 		if e.ch, err = l.channels.find(e.Channel); err != nil || e.ch == nil {
 			return e.Channel, err
 		}
-		e.ch.Touch() // so that it is not deleted for inactivity before the commit
+		e.ch.Touch() // not to be deleted for inactivity before the commit
 	}
 	if e.messages == nil {
 		if e.messages, err = e.Decode(e.ch); err != nil {
@@ -115,12 +115,12 @@ func (l *Log) prepare(e *entry) (missing string, err error) {
 	return "", nil
 }
 
-// numbered says which message of a group an error is about.
+// numbered adds to an error which message of a group it is about.
 func (e *entry) numbered(i int, err error) error {
 	switch {
 	case err == nil || e.Group == nil:
 		return err
-	case err == errMessageTooLarge: //nolint:errorlint // a copy's error goes on with another text
+	case err == errMessageTooLarge: //nolint:errorlint // a copy's error wraps it with another text
 		return fmt.Errorf("event %d is %w", i+1, ErrTooLarge)
 	}
 	return fmt.Errorf("event %d: %w", i+1, err)
@@ -139,10 +139,10 @@ func (l *Log) prepareMessage(e *entry, i int) (missing string, err error) {
 			if err != nil {
 				return "", err
 			}
-			m.Event, a.Event = &event, &event // also for the next call
+			m.Event, a.Event = &event, &event // for a repeated call, too
 		}
 		if a.Mapping != nil {
-			size += len(a.Event.Data) // it can be JSON, many times longer than the payload
+			size += len(a.Event.Data) // JSON data can be many times longer than the payload
 		}
 		copies, missing, err := l.route(e.ch, a)
 		if missing != "" || err != nil {
@@ -165,8 +165,8 @@ func (l *Log) prepareMessage(e *entry, i int) (missing string, err error) {
 	return "", nil
 }
 
-// route adds the copies of an event, and returns their channels. An error refuses the event, which would be stored
-// without them.
+// route adds the copies of an event and returns their channels. Its error refuses the event, which must not be stored
+// without its copies.
 func (l *Log) route(ch *Channel, a *stores.Append) (to []*Channel, missing string, err error) {
 	for _, r := range ch.copies {
 		if len(r.Types) > 0 && !r.MatchesType(r.Types, a.Event.Type) ||
@@ -180,7 +180,7 @@ func (l *Log) route(ch *Channel, a *stores.Append) (to []*Channel, missing strin
 		if target == nil {
 			return nil, r.Channel, nil
 		}
-		target.Touch() // so that it is not deleted for inactivity before the commit
+		target.Touch() // not to be deleted for inactivity before the commit
 		c := stores.Copy{Channel: target.stored}
 		payload := a.Payload
 		if r.DataOnly {

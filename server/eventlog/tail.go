@@ -8,32 +8,31 @@ import (
 	"github.com/nats-eventstore/nats-eventstore/stores"
 )
 
-// Bounds of one channel's tail: enough that live subscribers, which are some batches behind at
-// most, need no query.
+// Bounds of one channel's tail. Live subscribers, which are a few batches behind at most, need no query.
 const (
 	tailMsgs  = 4096
 	tailBytes = 4 << 20
-	// tailOverhead is what a message in a tail takes beside its data, in bytes.
+	// tailOverhead is the memory of a message beside its data, in bytes.
 	tailOverhead = 64
 )
 
-// tail keeps the last committed messages of a channel in memory. It changes by its tails alone.
+// tail keeps a channel's last committed messages in memory. Only its tails modifies it.
 type tail struct {
-	mu    sync.RWMutex // guards what follows; taken after that of tails
+	mu    sync.RWMutex // guards msgs and bytes; locked after the mutex of tails
 	msgs  []stores.Message
 	bytes int
 
 	place *list.Element // in tails.order, nil while empty; guarded by the mutex of tails
 }
 
-// tails bounds what the tails of all channels hold together. Beyond it those channels forget their messages that
-// were not published to for the longest time.
+// tails bounds the memory of all tails together. Beyond the bound, the channels least recently published to lose
+// theirs.
 type tails struct {
 	max int // bytes
 
-	mu    sync.Mutex // guards what follows
+	mu    sync.Mutex // guards used and order
 	used  int
-	order list.List // of *tail, the one that was added to last at the back
+	order list.List // of *tail, the most recently used at the back
 }
 
 func newTails(bytes int64) *tails { return &tails{max: int(bytes)} }
@@ -78,15 +77,15 @@ func (a *tails) drop(t *tail) {
 	t.place = nil
 }
 
-// add appends committed messages, and forgets the oldest beyond the bounds, and all those before a gap in the sequences.
-// It returns by how many bytes the tail grew.
+// add appends messages. It drops the oldest beyond the bounds, and all before a gap in the sequences. It returns the
+// growth in bytes.
 func (t *tail) add(msgs []stores.Message, maxBytes int) int {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	before := t.bytes
 	for _, m := range msgs {
 		if n := len(t.msgs); n > 0 && m.Sequence != t.msgs[n-1].Sequence+1 {
-			// Something was committed that we were not told of, after an unclear outcome or by somebody else.
+			// A gap: messages were committed unnoticed, after an unknown outcome or by another process.
 			t.msgs, t.bytes = nil, 0
 		}
 		t.msgs = append(t.msgs, m)
@@ -102,7 +101,7 @@ func (t *tail) add(msgs []stores.Message, maxBytes int) int {
 	return t.bytes - before
 }
 
-// forget drops messages up to a sequence and returns how many bytes they took.
+// forget drops messages up to a sequence and returns the bytes that they took.
 func (t *tail) forget(upTo uint64) int {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -113,12 +112,12 @@ func (t *tail) forget(upTo uint64) int {
 		drop++
 	}
 	if t.msgs = t.msgs[drop:]; drop > len(t.msgs) {
-		t.msgs = slices.Clone(t.msgs) // frees the memory of the others
+		t.msgs = slices.Clone(t.msgs) // lets the dropped messages be collected
 	}
 	return before - t.bytes
 }
 
-// clear drops all messages and returns how many bytes they took.
+// clear drops all messages and returns the bytes that they took.
 func (t *tail) clear() int {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -127,15 +126,15 @@ func (t *tail) clear() int {
 	return bytes
 }
 
-// reaches reports whether the message with the sequence is in memory, or not yet stored.
+// reaches reports whether a message is in memory or not yet stored.
 func (t *tail) reaches(seq uint64) bool {
 	t.mu.RLock()
 	defer t.mu.RUnlock()
 	return len(t.msgs) > 0 && seq >= t.msgs[0].Sequence
 }
 
-// read returns a copy of up to max messages beginning with sequence from, or nil if the tail
-// does not reach back that far or holds nothing there.
+// read returns a copy of up to max messages from a sequence on. It returns nil if the tail does not reach back that
+// far, or has nothing there.
 func (t *tail) read(from, to uint64, max int) []stores.Message {
 	t.mu.RLock()
 	defer t.mu.RUnlock()
@@ -156,8 +155,8 @@ func (t *tail) read(from, to uint64, max int) []stores.Message {
 	return append([]stores.Message(nil), rest...)
 }
 
-// timestamp returns the timestamp of a message and true, or false and that of the first message in memory, 0 if there is
-// none.
+// timestamp returns a message's timestamp and true. If it is not in memory, it returns that of the first message in
+// memory, or 0, and false.
 func (t *tail) timestamp(seq uint64) (int64, bool) {
 	t.mu.RLock()
 	defer t.mu.RUnlock()
@@ -171,7 +170,7 @@ func (t *tail) timestamp(seq uint64) (int64, bool) {
 	return first.Timestamp, false
 }
 
-// sizeOf is a sizer of the messages in memory.
+// sizeOf is a sizer for the messages in memory.
 func (t *tail) sizeOf(seq uint64) (bytes int, next uint64, ok bool) {
 	t.mu.RLock()
 	defer t.mu.RUnlock()
@@ -185,8 +184,8 @@ func (t *tail) sizeOf(seq uint64) (bytes int, next uint64, ok bool) {
 	return len(t.msgs[i].Data), seq + 1, true
 }
 
-// within returns the first messages, of no more than a number of bytes but at least one, and lets go of the others: a reader
-// that takes long over the first ones would keep them in memory for nothing.
+// within returns the first messages, up to a number of bytes but at least one. It clears the others, which a slow
+// reader would otherwise keep in memory.
 func within(msgs []stores.Message, bytes int) []stores.Message {
 	for i, m := range msgs {
 		if bytes -= len(m.Data); bytes < 0 && i > 0 {

@@ -58,7 +58,7 @@ func TestTail(t *testing.T) {
 	}
 }
 
-// A read of the tail is bounded in bytes, and holds nothing beyond.
+// within bounds messages in bytes and clears the others.
 func TestWithin(t *testing.T) {
 	t.Parallel()
 	for bytes, want := range map[int]int{0: 1, 9: 1, 10: 1, 19: 1, 20: 2, 49: 4, 50: 5, 99: 5} {
@@ -78,7 +78,7 @@ func TestWithin(t *testing.T) {
 	}
 }
 
-// All tails together keep to their bound: the channels that were published to the longest ago forget theirs.
+// All tails together keep to their bound: the channels least recently published to lose theirs.
 func TestTailsShareABound(t *testing.T) {
 	t.Parallel()
 	const size = 1000 - tailOverhead
@@ -88,7 +88,7 @@ func TestTailsShareABound(t *testing.T) {
 	a.add(&second, messages(1, 4, size))
 	a.add(&first, messages(5, 6, size))
 	if a.used != 10_000 || first.read(1, 6, 9) == nil || second.read(1, 4, 9) == nil {
-		t.Fatalf("%d bytes used, want 10000, nothing forgotten", a.used)
+		t.Fatalf("%d bytes used, want 10000 and nothing dropped", a.used)
 	}
 	a.add(&third, messages(1, 1, size))
 	if a.used != 7000 || second.read(4, 4, 9) != nil || len(first.read(1, 6, 9)) != 6 || len(third.read(1, 1, 9)) != 1 {

@@ -1,14 +1,14 @@
 package eventlog
 
-// turns is a queue in which owners take turns: what one owner has many of delays another owner by one item of each.
+// turns is a queue in which owners take turns, so that an owner with many items delays another by one item at a time.
 type turns[T any] struct {
 	owners map[string]*owned[T]
-	order  fifo[*owned[T]] // those with items; the first is next
-	free   []*owned[T]     // reused
+	order  fifo[*owned[T]] // owners with items; the first is next
+	free   []*owned[T]     // for reuse
 	n      int
 }
 
-// owned is the items of an owner, by arrival.
+// owned holds the items of an owner, in order of arrival.
 type owned[T any] struct {
 	owner string
 	items fifo[T]
@@ -39,7 +39,7 @@ func (t *turns[T]) newOwned(owner string) *owned[T] {
 	return o
 }
 
-// pop removes the first item of the owner whose turn it is. There must be one.
+// pop removes the next owner's first item. The queue must not be empty.
 func (t *turns[T]) pop() T {
 	o := t.order.pop()
 	item := o.items.pop()

@@ -5,7 +5,7 @@ import (
 	"testing"
 )
 
-// TestTurnsAreFair: an owner of many items delays another by one item each.
+// An owner with many items delays another owner by one item at a time.
 func TestTurnsAreFair(t *testing.T) {
 	t.Parallel()
 	var q turns[string]
@@ -18,7 +18,7 @@ func TestTurnsAreFair(t *testing.T) {
 	for q.len() > 0 {
 		got = append(got, q.pop())
 		if len(got) == 3 {
-			q.push("few", "f1") // comes after those that wait
+			q.push("few", "f1") // behind the waiting owners
 		}
 	}
 	if want := "[m0 f0 o0 m1 f1 m2 m3]"; fmt.Sprint(got) != want {

@@ -7,13 +7,13 @@ import (
 	"github.com/nats-eventstore/nats-eventstore/stores"
 )
 
-// ChannelVersions says which event_version the event channels of a pattern accept.
+// ChannelVersions sets which event_version the event channels of a pattern accept.
 type ChannelVersions struct {
 	Pattern  string
 	Versions stores.Versions
 }
 
-// ParseChannelVersions reads "pattern=mode", or "mode" for all event channels. A mode is strict, unique or off.
+// ParseChannelVersions parses "pattern=mode", or "mode" for all event channels. A mode is strict, unique or off.
 func ParseChannelVersions(text string) (ChannelVersions, error) {
 	pattern, mode, ok := strings.Cut(text, "=")
 	if !ok {
@@ -28,7 +28,7 @@ func ParseChannelVersions(text string) (ChannelVersions, error) {
 	return v, err
 }
 
-// versionsOf returns what the first pattern that matches says about a channel; strict if none does.
+// versionsOf returns the versions of the first matching pattern, or strict without one.
 func versionsOf(all []ChannelVersions, channel string) stores.Versions {
 	for _, v := range all {
 		if Matches(v.Pattern, channel) {

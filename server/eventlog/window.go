@@ -6,26 +6,26 @@ import (
 	"github.com/nats-eventstore/nats-eventstore/stores"
 )
 
-// window says which messages of a channel its limits have removed. They are removed for all readers at once, and from
-// the database later. The zero value removes nothing.
+// window tells which messages of a channel its limits have removed. Readers lose them at once, the database loses them
+// later. The zero value removes nothing.
 type window struct {
-	mu    sync.Mutex // guards what follows
-	first uint64     // of the messages that remain
-	// msgs and bytes are those of stored messages before first.
+	mu    sync.Mutex // guards the fields below
+	first uint64     // first remaining sequence
+	// msgs and bytes count the stored messages before first.
 	msgs, bytes uint64
 }
 
-// view returns what remains of what is stored, given the limits.
+// view returns what remains of the stored messages, given the limits.
 func (w *window) view(info stores.ChannelInfo, limits ChannelLimits) stores.ChannelInfo {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	return w.remaining(info).capped(limits.MaxMsgs)
 }
 
-// viewed is what remains of a channel.
+// viewed describes what remains of a channel.
 type viewed stores.ChannelInfo
 
-// remaining is view without what the limits will remove next. The caller holds w.mu.
+// remaining is view without the effect of the limits. The caller holds w.mu.
 func (w *window) remaining(info stores.ChannelInfo) viewed {
 	v := viewed(info)
 	switch {
@@ -40,10 +40,11 @@ func (w *window) remaining(info stores.ChannelInfo) viewed {
 	return v
 }
 
-// contiguous says whether no sequence is missing.
+// contiguous reports whether no sequence is missing.
 func (v viewed) contiguous() bool { return v.First > 0 && v.Msgs == v.Last-v.First+1 }
 
-// capped removes the oldest messages beyond a number. Where sequences are missing, they must be counted instead.
+// capped removes the oldest messages beyond a number. It does nothing if sequences are missing, since it cannot count
+// them.
 func (v viewed) capped(msgs int) stores.ChannelInfo {
 	if m := uint64(max(0, msgs)); m > 0 && v.Msgs > m && v.contiguous() {
 		v.First = v.Last - m + 1
@@ -58,16 +59,16 @@ func share(bytes, part, whole uint64) uint64 {
 	return uint64(float64(bytes) * float64(part) / float64(whole))
 }
 
-// over reports whether more remains than the limits allow, the newest message aside.
+// over reports whether a limit is exceeded. The newest message alone never exceeds one.
 func (v viewed) over(l ChannelLimits) bool {
 	return v.Msgs > 1 && (l.MaxMsgs > 0 && v.Msgs > uint64(l.MaxMsgs) || l.MaxBytes > 0 && v.Bytes > uint64(l.MaxBytes))
 }
 
-// sizer returns the size of a message in bytes and the sequence of the one that follows, if it knows both.
+// sizer returns a message's size in bytes and the next message's sequence. ok is false unless it knows both.
 type sizer func(seq uint64) (bytes int, next uint64, ok bool)
 
-// enforce removes messages until the limits are kept, as far as it is known which. It returns the sequence of the first
-// one that remains, and whether the limits are kept.
+// enforce removes messages until the limits are met, as far as it can tell which. It returns the first remaining
+// sequence and whether the limits are met.
 func (w *window) enforce(info stores.ChannelInfo, l ChannelLimits, sizeOf sizer) (first uint64, kept bool) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -85,10 +86,10 @@ func (w *window) enforce(info stores.ChannelInfo, l ChannelLimits, sizeOf sizer)
 	return v.First, !v.over(l)
 }
 
-// remove makes first the first message that remains. The caller holds w.mu.
+// remove makes first the first remaining sequence. The caller holds w.mu.
 func (w *window) remove(v *viewed, first, msgs, bytes uint64) {
 	if w.first < v.First {
-		w.msgs, w.bytes = 0, 0 // what was removed is gone from the database, too
+		w.msgs, w.bytes = 0, 0 // the database has removed them, too
 	}
 	w.first = first
 	w.msgs += msgs
@@ -98,7 +99,7 @@ func (w *window) remove(v *viewed, first, msgs, bytes uint64) {
 	v.Bytes -= min(bytes, v.Bytes)
 }
 
-// skip takes note that there are no messages before a sequence.
+// skip records that there are no messages before a sequence.
 func (w *window) skip(info stores.ChannelInfo, first uint64) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -107,7 +108,7 @@ func (w *window) skip(info stores.ChannelInfo, first uint64) {
 	}
 }
 
-// expire removes all messages before a sequence, of which the number is known only where no sequence is missing.
+// expire removes all messages before a sequence. Their number is exact only if no sequence is missing.
 func (w *window) expire(info stores.ChannelInfo, first uint64) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -119,7 +120,7 @@ func (w *window) expire(info stores.ChannelInfo, first uint64) {
 	w.remove(&v, first, gone, share(v.Bytes, gone, v.Msgs))
 }
 
-// pruned takes note of what was removed from the database, up to a sequence.
+// pruned records messages removed from the database up to a sequence.
 func (w *window) pruned(upTo, msgs, bytes uint64) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -130,7 +131,7 @@ func (w *window) pruned(upTo, msgs, bytes uint64) {
 	}
 }
 
-// firstRemaining returns the sequence that messages have which remain, at least.
+// firstRemaining returns the lowest sequence that may remain.
 func (w *window) firstRemaining() uint64 {
 	w.mu.Lock()
 	defer w.mu.Unlock()

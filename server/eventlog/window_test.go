@@ -7,12 +7,12 @@ import (
 	"github.com/nats-eventstore/nats-eventstore/stores"
 )
 
-// history is a channel as a list of the sizes of its messages: what is stored, and what should remain.
+// history models a channel by the sizes of its messages: what is stored, and what should remain.
 type history struct {
 	limits  ChannelLimits
-	sizes   []uint64 // of all messages ever, by sequence from 1
-	stored  uint64   // sequence of the first one in the database
-	remains uint64   // sequence of the first one that should remain
+	sizes   []uint64 // sizes of all messages ever, from sequence 1
+	stored  uint64   // first sequence in the database
+	remains uint64   // first sequence that should remain
 }
 
 func (h *history) info(first uint64) stores.ChannelInfo {
@@ -42,7 +42,7 @@ func (h *history) enforce() {
 	}
 }
 
-// Whatever is published, expires, and is removed from the database in whichever steps: readers see what the limits leave, at
+// Whatever is published, expires and is removed from the database in any steps, readers see what the limits leave, at
 // once and exactly.
 func TestWindowOfHistories(t *testing.T) {
 	t.Parallel()
@@ -73,7 +73,7 @@ func TestWindowOfHistories(t *testing.T) {
 					after := h.info(h.stored)
 					w.pruned(h.stored-1, before.Msgs-after.Msgs, before.Bytes-after.Bytes)
 				}
-			case 4: // what is removed up to the newest message is all removed
+			case 4: // all messages expire
 				if r.IntN(10) == 0 && len(h.sizes) > 0 {
 					h.remains = uint64(len(h.sizes)) + 1
 					w.expire(h.info(h.stored), h.remains)
@@ -86,7 +86,7 @@ func TestWindowOfHistories(t *testing.T) {
 	}
 }
 
-// Without knowing sizes, the number of messages is exact, and the bytes are a share.
+// Without known sizes, the number of messages is exact and their bytes are estimated.
 func TestWindowWithoutSizes(t *testing.T) {
 	t.Parallel()
 	unknown := func(uint64) (int, uint64, bool) { return 0, 0, false }
@@ -95,7 +95,7 @@ func TestWindowWithoutSizes(t *testing.T) {
 	limits := ChannelLimits{MaxMsgs: 10}
 	want := stores.ChannelInfo{First: 91, Last: 100, Msgs: 10, Bytes: 100}
 	if got := w.view(info, limits); got != want {
-		t.Errorf("%+v before anything was removed, want %+v", got, want)
+		t.Errorf("%+v before a removal, want %+v", got, want)
 	}
 	if first, kept := w.enforce(info, limits, unknown); first != 91 || !kept {
 		t.Errorf("from %d, %v", first, kept)
@@ -103,7 +103,7 @@ func TestWindowWithoutSizes(t *testing.T) {
 	if got := w.view(info, limits); got != want {
 		t.Errorf("%+v, want %+v", got, want)
 	}
-	// Once they are gone from the database, it does not matter that the share was wrong.
+	// Once the database has removed them, the wrong estimate no longer matters.
 	w.pruned(90, 90, 500)
 	full := stores.ChannelInfo{First: 91, Last: 101, Msgs: 11, Bytes: 510}
 	w.enforce(full, limits, func(seq uint64) (int, uint64, bool) { return 20, seq + 1, seq < 101 })
@@ -113,10 +113,10 @@ func TestWindowWithoutSizes(t *testing.T) {
 	w.first, w.msgs, w.bytes = 91, 90, 900
 	limits.MaxBytes = 50
 	if first, kept := w.enforce(info, limits, unknown); first != 91 || kept {
-		t.Errorf("limits of bytes without sizes: from %d, %v", first, kept)
+		t.Errorf("byte limit without sizes: from %d, %v", first, kept)
 	}
 	holes := stores.ChannelInfo{First: 1, Last: 100, Msgs: 50, Bytes: 1000}
 	if got := new(window).view(holes, limits); got != holes {
-		t.Errorf("%+v of a channel with holes", got)
+		t.Errorf("%+v of a channel with missing sequences", got)
 	}
 }

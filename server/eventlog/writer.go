@@ -8,21 +8,21 @@ import (
 	"github.com/nats-eventstore/nats-eventstore/stores"
 )
 
-// appendStore is what the writer needs of the store.
+// appendStore is the part of the store that the writer uses.
 type appendStore interface {
 	Append(ctx context.Context, batch []stores.Append) ([]stores.Result, error)
 	RenewLease(ctx context.Context) error
 }
 
-// writer commits submissions in groups: it takes whatever was queued while the previous commit ran, stores it in one
-// transaction, lets readers have it and then answers. There is no timer: an idle writer commits a lone message at once.
+// writer commits submissions in groups. It takes what was queued during the previous commit, stores it in one
+// transaction, passes it to readers and then answers. There is no timer: an idle writer commits a lone message at once.
 type writer struct {
 	log      *Log
 	store    appendStore
 	queue    *queue
 	maxMsgs  int
 	maxBytes int
-	fit      int // bound of the next batch's messages, up to maxMsgs: see adapt
+	fit      int // most messages of the next batch, up to maxMsgs: see adapt
 	pace     *pacing
 	timeout  time.Duration // see Options.StoreTimeout
 	calls    chan *call
@@ -30,30 +30,30 @@ type writer struct {
 	appends  []stores.Append // reused
 }
 
-// call is made on the writer's goroutine.
+// call is a function to run on the writer's goroutine.
 type call struct {
 	f    func()
 	done chan struct{}
 }
 
 const (
-	// leastFit is what a batch may hold however slow the database is: the time of fewer is that of the commit, not of the
-	// rows.
+	// leastFit is the lowest bound of a batch, however slow the database is. Smaller batches spend their time on the
+	// commit, not on rows.
 	leastFit = 256
-	// longBatch is the time of a batch after which the next ones are smaller.
+	// longBatch is the duration above which the next batches are smaller.
 	longBatch = 150 * time.Millisecond
-	// settleInterval is the pause before another try to find out what became of a batch.
-	settleInterval = time.Second
+	// resolveInterval is the pause between two attempts to resolve the outcome of a batch.
+	resolveInterval = time.Second
 )
 
-// run commits until the queue has ended. After ctx has ended, what is being committed fails.
+// run commits until the queue has ended. Once ctx has ended, the running commit fails.
 func (w *writer) run(ctx context.Context) {
-	var settle <-chan time.Time // runs while the outcome of the last commit may be unknown
+	var resolve <-chan time.Time // set while the outcome of the last commit may be unknown
 	for {
 		select {
 		case <-w.queue.ready:
 			var open bool
-			if w.batch, open = w.queue.take(w.batch[:0], w.fit, w.maxBytes); !open {
+			if w.batch, open = w.queue.nextBatch(w.batch[:0], w.fit, w.maxBytes); !open {
 				return
 			}
 			if len(w.batch) == 0 {
@@ -62,20 +62,20 @@ func (w *writer) run(ctx context.Context) {
 			err := w.commit(ctx, w.batch)
 			clear(w.batch)
 			if err != nil && !w.awaitDatabase(ctx, err) {
-				settle = time.After(settleInterval)
+				resolve = time.After(resolveInterval)
 			}
 		case c := <-w.calls:
 			c.f()
 			close(c.done)
-		case <-settle:
-			if settle = nil; !w.awaitDatabase(ctx, nil) {
-				settle = time.After(settleInterval)
+		case <-resolve:
+			if resolve = nil; !w.awaitDatabase(ctx, nil) {
+				resolve = time.After(resolveInterval)
 			}
 		}
 	}
 }
 
-// onWriter calls f on the writer's goroutine, between two batches. It returns without if ctx ends before.
+// onWriter calls f on the writer's goroutine, between two batches. It gives up if ctx ends first.
 func (w *writer) onWriter(ctx context.Context, f func()) error {
 	c := &call{f, make(chan struct{})}
 	select {
@@ -87,16 +87,16 @@ func (w *writer) onWriter(ctx context.Context, f func()) error {
 	}
 }
 
-// awaitDatabase returns when the database works again after an error; until then what waits fails by its own deadline, not by
-// that of a batch. It reports false if the error is of another kind or ctx ended: what became of the last batch is not
-// known then.
+// awaitDatabase waits until the database works again after an error. Meanwhile each submission fails at its own
+// deadline. It returns false if ctx ends or the error is of another kind: the outcome of the last batch then stays
+// unknown.
 func (w *writer) awaitDatabase(ctx context.Context, err error) bool {
 	for err == nil || errors.Is(err, stores.ErrUnavailable) {
 		if ctx.Err() != nil {
 			return false
 		}
 		if err = w.probe(ctx); err == nil {
-			// The messages of a batch whose outcome was unknown may be there after all.
+			// Messages of a batch with an unknown outcome may be stored after all.
 			for _, ch := range w.log.Channels() {
 				ch.enforce()
 				ch.wake()
@@ -105,10 +105,10 @@ func (w *writer) awaitDatabase(ctx context.Context, err error) bool {
 		}
 		w.log.failed(err)
 	}
-	return errors.Is(err, stores.ErrFenced) || errors.Is(err, stores.ErrClosed) // nothing is found out any more
+	return errors.Is(err, stores.ErrFenced) || errors.Is(err, stores.ErrClosed) // the outcome can no longer be resolved here
 }
 
-// probe finds out what became of the last batch, and whether the database works.
+// probe resolves the outcome of the last batch and checks that the database works.
 func (w *writer) probe(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, w.timeout)
 	defer cancel()
@@ -118,8 +118,8 @@ func (w *writer) probe(ctx context.Context) error {
 	return w.store.RenewLease(ctx)
 }
 
-// adapt bounds the next batch. However slow the database is, a batch should take a small part of the timeout, since one that
-// takes all of it stores nothing, and longBatch at most, since that is how long a message on another channel waits for it.
+// adapt bounds the next batch. A batch that takes the whole timeout stores nothing, so it should take a small part of
+// it. It should also take at most longBatch, since messages on other channels wait that long.
 func (w *writer) adapt(messages int, took time.Duration) {
 	long := min(w.timeout/4, longBatch)
 	switch {
@@ -130,8 +130,7 @@ func (w *writer) adapt(messages int, took time.Duration) {
 	}
 }
 
-// commit stores a batch, wakes readers, and answers. The error is the batch's: some of its messages may be stored
-// nevertheless, and all were answered.
+// commit stores a batch, wakes readers and answers. Even with an error, some messages may be stored; all are answered.
 func (w *writer) commit(ctx context.Context, batch []*entry) error {
 	appends := w.appends[:0]
 	deadline := batch[0].deadline
@@ -167,7 +166,7 @@ func (w *writer) commit(ctx context.Context, batch []*entry) error {
 		}
 		i += len(e.appends)
 	}
-	if err == nil && len(stored) > 0 { // duplicates and refusals cost no commit
+	if err == nil && len(stored) > 0 { // duplicates and refusals need no commit
 		w.pace.committed(len(appends), took)
 	}
 	for ch, msgs := range stored {

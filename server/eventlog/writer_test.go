@@ -5,7 +5,7 @@ import (
 	"time"
 )
 
-// Batches shrink until a slow database commits them soon, and grow when it is fast again.
+// Batches shrink until a slow database commits them quickly, and grow when it is fast again.
 func TestBatchesAreShort(t *testing.T) {
 	t.Parallel()
 	w := &writer{maxMsgs: 4096, fit: 4096, timeout: 5 * time.Second}
@@ -17,24 +17,24 @@ func TestBatchesAreShort(t *testing.T) {
 		t.Errorf("batches of %d messages take %v", w.fit, took)
 	}
 	small := w.fit
-	w.adapt(3, time.Millisecond) // says nothing of large ones
+	w.adapt(3, time.Millisecond) // says nothing about large batches
 	if w.fit != small {
-		t.Errorf("after a small batch the bound is %d, not %d", w.fit, small)
+		t.Errorf("after a small batch, the bound is %d, want %d", w.fit, small)
 	}
 	for range 20 {
 		w.adapt(w.fit, time.Millisecond)
 	}
 	if w.fit != w.maxMsgs {
-		t.Errorf("the bound is %d", w.fit)
+		t.Errorf("the bound is %d, want the largest", w.fit)
 	}
 	for range 20 {
-		w.adapt(w.fit, time.Minute) // an outage says nothing of the rows
+		w.adapt(w.fit, time.Minute) // an outage says nothing about rows
 	}
 	if w.fit != leastFit {
-		t.Errorf("the bound is %d", w.fit)
+		t.Errorf("the bound is %d, want the smallest", w.fit)
 	}
 	w.maxMsgs, w.fit = 10, 10
 	if w.adapt(10, time.Minute); w.fit != 10 {
-		t.Errorf("the bound is %d, the option says 10", w.fit)
+		t.Errorf("the bound is %d, want 10, as the option says", w.fit)
 	}
 }
