@@ -16,26 +16,26 @@ import (
 )
 
 const (
-	// envelopeHeader is the length of what precedes a message of gRPC: a byte of flags, the first of which means compressed,
-	// and the length of the message.
+	// envelopeHeader is the length of the gRPC message prefix: a byte of flags, whose lowest bit means compressed, and
+	// the message length.
 	envelopeHeader = 5
 	compressed     = 1
-	// decodedFactor is about how much more memory a request takes than its bytes: these, and what they are decoded to.
+	// decodedFactor estimates the memory of a request: its bytes, and the messages they decode to.
 	decodedFactor = 2
-	// streamRequest bounds the request of a method that answers with a stream. It holds no memory of the admission, since it
-	// lasts.
+	// streamRequest bounds the request of a streaming method. Such a call may last for days, so it holds no admission
+	// memory.
 	streamRequest = 64 << 10
 )
 
-// streams are the methods whose answer is a stream.
+// streams lists the methods that answer with a stream.
 var streams = map[string]bool{
 	eventstorev1connect.EventStoreReadProcedure:          true,
 	eventstorev1connect.EventStoreReadAggregateProcedure: true,
 	eventstorev1connect.EventStoreSubscribeProcedure:     true,
 }
 
-// admitted lets requests through as memory has room for them, before they are read: beside what the other doors hold.
-func (s *Server) admitted(log func() Log, next http.Handler) http.Handler {
+// requireMemory reserves memory for a request before it is read. The other doors share the same budget.
+func (s *Server) requireMemory(log func() Log, next http.Handler) http.Handler {
 	refuse := connect.NewErrorWriter()
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if streams[r.URL.Path] || r.Method != http.MethodPost {
@@ -45,7 +45,7 @@ func (s *Server) admitted(log func() Log, next http.Handler) http.Handler {
 		release, err := s.admit(r, log())
 		if err != nil {
 			if refuse.IsSupported(r) {
-				_ = refuse.Write(w, r, status(err)) // an error: the client has gone
+				_ = refuse.Write(w, r, status(err)) // an error means that the client has gone
 				return
 			}
 			http.Error(w, err.Error(), http.StatusServiceUnavailable)
@@ -56,7 +56,7 @@ func (s *Server) admitted(log func() Log, next http.Handler) http.Handler {
 	})
 }
 
-// admit waits for the memory of a request.
+// admit waits until there is memory for a request.
 func (s *Server) admit(r *http.Request, log Log) (release func(), err error) {
 	if log == nil {
 		return nil, ErrStandby
@@ -77,8 +77,8 @@ func (s *Server) admit(r *http.Request, log Log) (release func(), err error) {
 // admissionTimeout is how long a request waits for memory.
 const admissionTimeout = 5 * time.Second
 
-// requestSize returns the size of the message of a request in bytes, or the most that it can be where only the message itself
-// would tell. It reads no more than the header of the message.
+// requestSize returns the size of a request's message in bytes, or the largest possible size if the header does not
+// tell. It reads only the message header.
 func (s *Server) requestSize(r *http.Request) (int, error) {
 	if strings.HasPrefix(r.Header.Get("Content-Type"), "application/grpc") {
 		header := make([]byte, envelopeHeader)
@@ -86,7 +86,7 @@ func (s *Server) requestSize(r *http.Request) (int, error) {
 		r.Body = body{io.MultiReader(bytes.NewReader(header[:n]), r.Body), r.Body}
 		switch {
 		case errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF):
-			return n, nil // the handler says what is wrong
+			return n, nil // the handler reports the error
 		case err != nil:
 			return 0, err
 		case header[0]&compressed != 0:
@@ -100,7 +100,7 @@ func (s *Server) requestSize(r *http.Request) (int, error) {
 	return int(min(r.ContentLength, int64(s.options.MaxMessage))), nil
 }
 
-// body is that of a request, of which a part was read.
+// body is a request body whose first bytes were read and put back.
 type body struct {
 	io.Reader
 	io.Closer

@@ -1,6 +1,6 @@
-// Package api serves the event log by gRPC, gRPC-Web and HTTP with JSON: eventstore.v1.EventStore, and two services that
-// clients of other event stores call. It sits beside the NATS Streaming protocol on the same calls of the log: append, read,
-// subscribe. docs/api.md is its contract.
+// Package api serves the event log over gRPC, gRPC-Web and HTTP with JSON. It offers eventstore.v1.EventStore and two
+// services for clients of other event stores. Like the NATS Streaming protocol, it appends, reads and subscribes
+// through the log. docs/api.md is its contract.
 package api
 
 import (
@@ -11,35 +11,36 @@ import (
 	"github.com/nats-eventstore/nats-eventstore/stores"
 )
 
-// Log is the event log of a server for as long as it is the active one. Errors that it returns are those of package stores,
-// proto.InvalidError, and those below.
+// Log is the event log of the active server. It returns the errors of package stores, proto.InvalidError and those
+// below.
 type Log interface {
-	// Channel returns an event channel, ErrUnknownChannel if it does not exist, ErrNoEventChannel if it is another.
+	// Channel returns an event channel. It fails with ErrUnknownChannel if no such channel exists, and with
+	// ErrNoEventChannel if the channel is not an event channel.
 	Channel(name string) (Channel, error)
-	// Open is Channel, but creates one that does not exist.
+	// Open is like Channel, but creates a missing channel.
 	Open(ctx context.Context, name string) (Channel, error)
-	// Channels returns the event channels, by name.
+	// Channels returns the event channels, sorted by name.
 	Channels() []Channel
-	// Append stores events, all or none. An error of the context leaves open whether they are stored.
+	// Append stores all events or none. After a context error, the outcome is unknown.
 	Append(ctx context.Context, to Channel, events []Encoded, expect []stores.Expectation) ([]stores.Result, error)
-	// EventsWithID and AggregatesWithID are those of stores.Store.
+	// EventsWithID and AggregatesWithID do what stores.Store documents.
 	EventsWithID(ctx context.Context, id string) ([]stores.FoundEvent, error)
 	AggregatesWithID(ctx context.Context, id string) ([]stores.Aggregate, error)
 	ReadAggregate(ctx context.Context, a stores.Aggregate, from uint64, backward bool, maxMsgs, maxBytes int) ([]stores.VersionedMessage, error)
 	// Admission bounds the memory of requests.
 	Admission() Admission
-	// Done is closed when the server stops being the active one.
+	// Done is closed when this server is no longer active.
 	Done() <-chan struct{}
 }
 
-// Admission bounds the memory of requests together with that of all other doors.
+// Admission bounds the memory of requests, together with all other doors.
 type Admission interface {
-	// Acquire waits for room for some bytes; the error wraps that of ctx.
+	// Acquire waits for room for the bytes. Its error wraps that of ctx.
 	Acquire(ctx context.Context, bytes int) error
 	Release(bytes int)
 }
 
-// Encoded is an event on its way to the log.
+// Encoded is an event ready to be appended.
 type Encoded struct {
 	Payload []byte // an eventstore.v1.Event
 	Event   proto.Event
@@ -47,48 +48,48 @@ type Encoded struct {
 
 // Channel is an event channel.
 type Channel interface {
-	// Stored is the channel in the store, which knows its name and what it holds.
+	// Stored is the channel in the store.
 	Stored() *stores.Channel
-	// Info is what the channel holds.
+	// Info describes the channel's contents.
 	Info() stores.ChannelInfo
-	// Mapping is how its events are read from messages, nil if these are eventstore.v1.Event.
+	// Mapping tells how to read events from messages. It is nil if messages are eventstore.v1.Event.
 	Mapping() *proto.Mapping
-	// Strict says that events must carry the next version of their aggregate, or none.
+	// Strict reports whether an event's version, if given, must be the next one of its aggregate.
 	Strict() bool
-	// Lookup returns the messages with the sequences that are stored.
+	// Lookup returns the stored messages among the sequences.
 	Lookup(ctx context.Context, sequences []uint64) (map[uint64]stores.Message, error)
-	// SequenceAt is that of stores.Store.
+	// SequenceAt does what stores.Store documents.
 	SequenceAt(ctx context.Context, ns int64) (uint64, error)
-	// Cursor reads on from a sequence.
+	// Cursor returns a cursor at a sequence.
 	Cursor(from uint64) Cursor
 }
 
-// Cursor reads a channel onwards. One goroutine uses it, and closes it.
+// Cursor reads a channel forward. One goroutine uses and closes it.
 type Cursor interface {
-	// ReadTo returns some messages up to a sequence, none if there are no more up to that.
+	// ReadTo returns the next messages up to a sequence, or none if nothing is left.
 	ReadTo(ctx context.Context, to uint64, max int) ([]stores.Message, error)
-	// Position is the sequence of the next message, or of one that is gone.
+	// Position is the sequence of the next message, which may be gone.
 	Position() uint64
-	// Ready has a value when messages were committed since it was last received.
+	// Ready receives a value after messages were committed.
 	Ready() <-chan struct{}
 	Close()
 }
 
 // Errors of a Log.
 var (
-	// ErrUnknownChannel means that there is no such channel.
+	// ErrUnknownChannel means that the channel does not exist.
 	ErrUnknownChannel = errors.New("unknown channel")
-	// ErrNoEventChannel means that the configuration does not make the channel an event channel.
+	// ErrNoEventChannel means that the configuration does not declare the channel as an event channel.
 	ErrNoEventChannel = errors.New("not an event channel")
-	// ErrInvalidChannel means that the name can not be that of a channel.
+	// ErrInvalidChannel means that the name is not a valid channel name.
 	ErrInvalidChannel = errors.New("not a valid channel name")
-	// ErrChannelRefused means that the channel must not be created; the wrapped cause says why.
-	ErrChannelRefused = errors.New("the channel can not be created")
-	// ErrStandby means that the server is not the active one, or stopped being it.
+	// ErrChannelRefused means that the channel cannot be created. The wrapped cause says why.
+	ErrChannelRefused = errors.New("the channel cannot be created")
+	// ErrStandby means that the server is not, or is no longer, the active one.
 	ErrStandby = errors.New("this server is not the active one")
 )
 
-// DefaultChannel stores the events of the two other services that name no channel.
+// DefaultChannel stores the events that the two other services append without a channel.
 const DefaultChannel = "eventstore.events"
 
 // service answers the requests of all three services.

@@ -58,7 +58,7 @@ func (s *service) Append(ctx context.Context, req *eventstorev1.AppendRequest) (
 	return resp, nil
 }
 
-// encode checks events and encodes them. The error has its code.
+// encode validates and encodes events. Its error carries a code.
 func encode(events ...*eventstorev1.Event) ([]Encoded, error) {
 	encoded := make([]Encoded, len(events))
 	for i, ev := range events {
@@ -80,7 +80,7 @@ func encode(events ...*eventstorev1.Event) ([]Encoded, error) {
 // aggregateKey names an aggregate of a request.
 type aggregateKey struct{ typ, id string }
 
-// expectations returns those that the store must check.
+// expectations returns the expectations that the store checks.
 func expectations(all []*eventstorev1.Expectation) ([]stores.Expectation, error) {
 	seen := make(map[aggregateKey]bool, len(all))
 	var expect []stores.Expectation
@@ -92,9 +92,9 @@ func expectations(all []*eventstorev1.Expectation) ([]stores.Expectation, error)
 		case seen[key]:
 			return nil, invalid("aggregate %q has several expectations", key.id)
 		case e.GetState() == eventstorev1.Expectation_STATE_VERSION && (e.GetVersion() == 0 || e.GetVersion() > math.MaxInt64):
-			return nil, invalid("expected version %d of aggregate %q is none", e.GetVersion(), key.id)
+			return nil, invalid("expected version %d of aggregate %q is not a version", e.GetVersion(), key.id)
 		case e.GetState() != eventstorev1.Expectation_STATE_VERSION && e.GetVersion() != 0:
-			return nil, invalid("the expectation of aggregate %q has a version, but not STATE_VERSION", key.id)
+			return nil, invalid("the expectation of aggregate %q has a version but not STATE_VERSION", key.id)
 		}
 		seen[key] = true
 		expected := stores.Expectation{AggregateType: key.typ, AggregateID: key.id, Version: e.GetVersion()}
@@ -108,14 +108,14 @@ func expectations(all []*eventstorev1.Expectation) ([]stores.Expectation, error)
 		case eventstorev1.Expectation_STATE_VERSION:
 			expected.State = stores.ExpectVersion
 		default:
-			return nil, invalid("the expectation of aggregate %q has an unknown state %d", key.id, e.GetState())
+			return nil, invalid("the expectation of aggregate %q has unknown state %d", key.id, e.GetState())
 		}
 		expect = append(expect, expected)
 	}
 	return expect, nil
 }
 
-// checkIDs refuses a request that has an event twice.
+// checkIDs refuses a request that contains an event_id twice.
 func checkIDs(events []*eventstorev1.Event) error {
 	seen := make(map[string]bool, len(events))
 	for i, ev := range events {
@@ -124,21 +124,21 @@ func checkIDs(events []*eventstorev1.Event) error {
 		}
 		id := ev.GetEventId()
 		if id != "" && seen[id] {
-			return invalid("event_id %q is there twice", id)
+			return invalid("event_id %q appears twice", id)
 		}
 		seen[id] = true
 	}
 	return nil
 }
 
-// nextVersion is what a request says of the version of its next event of an aggregate.
+// nextVersion is what a request implies about the next version of an aggregate.
 type nextVersion struct {
 	least uint64
-	exact bool // it is the least
+	exact bool // the next version equals least
 }
 
-// checkVersions refuses a request that no state of its aggregates could satisfy: versions of events that do not follow on
-// each other, or on the expectation of their aggregate.
+// checkVersions refuses a request that can never succeed: its versions contradict each other or the expectation of
+// their aggregate.
 func checkVersions(req *eventstorev1.AppendRequest) error {
 	next := make(map[aggregateKey]nextVersion)
 	for _, e := range req.GetExpectations() {
@@ -159,9 +159,9 @@ func checkVersions(req *eventstorev1.AppendRequest) error {
 		if given := ev.GetEventVersion(); given != 0 {
 			switch {
 			case n.exact && given != n.least:
-				return invalid("mixed expectations: aggregate %q: event_version %d, where the request itself expects %d", key.id, given, n.least)
+				return invalid("mixed expectations: aggregate %q: event_version is %d, but the request expects %d", key.id, given, n.least)
 			case given < n.least:
-				return invalid("mixed expectations: aggregate %q: event_version %d, where the request itself expects %d or more", key.id, given, n.least)
+				return invalid("mixed expectations: aggregate %q: event_version is %d, but the request expects at least %d", key.id, given, n.least)
 			}
 			n = nextVersion{given, true}
 		}

@@ -10,11 +10,11 @@ import (
 	"google.golang.org/protobuf/reflect/protoreflect"
 )
 
-// maxElements bounds the messages within a request, entries of maps included. Each takes some hundred bytes of memory when it
-// is decoded, though it may be two bytes long.
+// maxElements bounds the nested messages of a request, map entries included. Two encoded bytes can decode to hundreds
+// of bytes.
 const maxElements = 1 << 16
 
-// codecs decode requests after they looked how much there is to decode.
+// codecs returns codecs that count a request's elements before they decode it.
 func codecs() []connect.HandlerOption {
 	return []connect.HandlerOption{
 		connect.WithCodec(protoCodec{}),
@@ -45,13 +45,13 @@ func (protoCodec) Unmarshal(data []byte, m any) error {
 		return fmt.Errorf("decode: %T is not a protobuf message", m)
 	}
 	if elements(data, message.ProtoReflect().Descriptor(), maxElements) < 0 {
-		return fmt.Errorf("the request has more than %d messages and entries of maps", maxElements)
+		return fmt.Errorf("the request has more than %d messages and map entries", maxElements)
 	}
 	return googleproto.Unmarshal(data, message)
 }
 
-// elements returns how many more messages than those in b may come, negative if there are more than left. Bytes that are not
-// an encoded message are left to the decoder, which says what is wrong with them.
+// elements subtracts the number of messages nested in b from left. The result is negative if there are too many. It
+// stops at malformed bytes, which the decoder reports.
 func elements(b []byte, d protoreflect.MessageDescriptor, left int) int {
 	for len(b) > 0 && left >= 0 {
 		number, kind, n := protowire.ConsumeTag(b)
@@ -89,14 +89,14 @@ func (jsonCodec) Marshal(m any) ([]byte, error) {
 	return protojson.Marshal(message)
 }
 
-// Unmarshal implements connect.Codec. An empty body is an empty message; fields that the message does not have are ignored.
+// Unmarshal implements connect.Codec. It refuses an empty body and ignores unknown fields.
 func (jsonCodec) Unmarshal(data []byte, m any) error {
 	message, ok := m.(googleproto.Message)
 	if !ok {
 		return fmt.Errorf("decode: %T is not a protobuf message", m)
 	}
 	if len(data) == 0 {
-		return fmt.Errorf("decode: the body is empty, where a JSON object was expected")
+		return fmt.Errorf("decode: the body is empty, expected a JSON object")
 	}
 	if values(data) > maxElements {
 		return fmt.Errorf("the request has more than %d JSON values", maxElements)
@@ -104,7 +104,7 @@ func (jsonCodec) Unmarshal(data []byte, m any) error {
 	return protojson.UnmarshalOptions{DiscardUnknown: true}.Unmarshal(data, message)
 }
 
-// values returns about how many values a JSON text has: what opens or follows on another, outside of strings.
+// values estimates the number of values in a JSON text: it counts braces, brackets and commas outside strings.
 func values(text []byte) int {
 	n, quoted := 0, false
 	for i := 0; i < len(text); i++ {

@@ -16,9 +16,9 @@ import (
 	"github.com/nats-eventstore/nats-eventstore/stores"
 )
 
-// The two services of others: the same calls with other types.
+// Two services of other event stores, built on the same calls.
 
-// eventStore is eventstore.EventStore.
+// eventStore implements eventstore.EventStore.
 type eventStore struct{ *service }
 
 // CreateEvent implements eventstore.EventStore.
@@ -39,7 +39,7 @@ func (s eventStore) GetEventsStream(ctx context.Context, req *eventstore.GetEven
 	return status(s.find(ctx, req, stream.Send))
 }
 
-// pbEventStore is pb.EventStore.
+// pbEventStore implements pb.EventStore.
 type pbEventStore struct{ *service }
 
 // CreateEvent implements pb.EventStore.
@@ -64,8 +64,8 @@ func (s pbEventStore) GetEvents(ctx context.Context, req *pb.EventFilter) (*pb.E
 	return resp, err
 }
 
-// create stores an event. A refusal of the event is a text for the answer; an error, which has its code, is everything that
-// another attempt may not meet.
+// create stores an event. It returns a text if the event itself is refused, and an error with a code if another attempt
+// may succeed.
 func (s *service) create(ctx context.Context, e *eventstore.Event) (refused string, err error) {
 	if e == nil {
 		return "the event is missing", nil
@@ -82,7 +82,7 @@ func (s *service) create(ctx context.Context, e *eventstore.Event) (refused stri
 	return "", err
 }
 
-// store stores an event. The error has its code.
+// store stores an event. Its error carries a code.
 func (s *service) store(ctx context.Context, e *eventstore.Event) error {
 	events, err := encode(&eventstorev1.Event{
 		EventId: e.GetEventId(), EventType: e.GetEventType(), AggregateId: e.GetAggregateId(),
@@ -107,15 +107,15 @@ func (s *service) store(ctx context.Context, e *eventstore.Event) error {
 	return appendStatus(name, err)
 }
 
-// findAll is find for an answer of one message, which has a bounded size.
+// findAll is find for a single response of bounded size.
 func (s *service) findAll(ctx context.Context, req *eventstore.GetEventsRequest, resp googleproto.Message, add func(*eventstore.Event)) error {
 	size := 0
 	return status(s.find(ctx, req, func(e *eventstore.Event) error {
-		const framing = 8 // of a repeated field
+		const framing = 8 // bytes around an element of a repeated field
 		if size += googleproto.Size(e) + framing; size > s.maxMessage {
 			googleproto.Reset(resp)
 			return connect.NewError(connect.CodeResourceExhausted,
-				fmt.Errorf("the events are more than %d bytes: ask for those of an aggregate, or for a stream", s.maxMessage))
+				fmt.Errorf("the events take more than %d bytes: select an aggregate, or use the streaming method", s.maxMessage))
 		}
 		add(e)
 		return nil
@@ -162,7 +162,7 @@ func findByID(ctx context.Context, log Log, req *eventstore.GetEventsRequest, f 
 	for _, e := range all {
 		ch, err := log.Channel(e.Channel.Name())
 		if err != nil {
-			continue // none of the event channels any more
+			continue // no longer an event channel
 		}
 		event, err := recorded(e.Channel.Name(), ch.Mapping(), e.Message)
 		if err != nil {
@@ -202,8 +202,7 @@ func findByAggregate(ctx context.Context, log Log, id string, f func(*eventstore
 	return nil
 }
 
-// eachEvent calls f with events as clients of the two services know them. Field 6 is the channel where the event did not
-// name one.
+// eachEvent converts events to the type of the two services. An event without a stream gets its channel.
 func eachEvent(events []*eventstorev1.RecordedEvent, f func(*eventstore.Event) error) error {
 	for _, r := range events {
 		e := r.GetEvent()

@@ -13,12 +13,12 @@ import (
 	"github.com/nats-eventstore/nats-eventstore/stores"
 )
 
-// codes are the codes of errors that have no details. The first that an error is decides.
+// codes maps errors without details to codes. The first match decides.
 var codes = []struct {
 	err  error
 	code connect.Code
 }{
-	{eventlog.ErrOverloaded, connect.CodeResourceExhausted}, // wraps the context's
+	{eventlog.ErrOverloaded, connect.CodeResourceExhausted}, // wraps the context's error
 	{context.Canceled, connect.CodeCanceled},
 	{context.DeadlineExceeded, connect.CodeDeadlineExceeded},
 	{ErrStandby, connect.CodeUnavailable},
@@ -26,7 +26,7 @@ var codes = []struct {
 	{stores.ErrFenced, connect.CodeUnavailable},
 	{stores.ErrUnavailable, connect.CodeUnavailable},
 	{stores.ErrClosed, connect.CodeUnavailable},
-	{stores.ErrUnknownChannel, connect.CodeUnavailable}, // of a log that ended in the meantime
+	{stores.ErrUnknownChannel, connect.CodeUnavailable}, // the log has ended meanwhile
 	{stores.ErrDuplicateEvent, connect.CodeAlreadyExists},
 	{stores.ErrPartlyStored, connect.CodeAlreadyExists},
 	{stores.ErrRefused, connect.CodeInvalidArgument},
@@ -38,7 +38,7 @@ var codes = []struct {
 	{ErrChannelRefused, connect.CodeFailedPrecondition},
 }
 
-// status gives an error its code. Errors that have one keep it.
+// status gives an error its code, unless it has one.
 func status(err error) error {
 	var already *connect.Error
 	if err == nil || errors.As(err, &already) {
@@ -56,7 +56,7 @@ func invalid(format string, args ...any) error {
 	return connect.NewError(connect.CodeInvalidArgument, fmt.Errorf(format, args...))
 }
 
-// appendStatus is status of a refused request to append, which tells a conflict in detail.
+// appendStatus is status for appends: a version conflict carries its details.
 func appendStatus(channel string, err error) error {
 	var unexpected *stores.ExpectationError
 	var version *stores.VersionError

@@ -25,7 +25,7 @@ func recorded(channel string, mapping *proto.Mapping, m stores.Message) (*events
 		event := &eventstorev1.Event{}
 		if googleproto.Unmarshal(msg.Data, event) == nil && event.GetEventType() != "" && event.GetAggregateId() != "" {
 			if !event.OccurredAt.IsValid() {
-				event.OccurredAt = nil // stored before the channel was one; JSON has no such time
+				event.OccurredAt = nil // stored before it was an event channel; JSON cannot express such a time
 			}
 			r.Event = event
 			return r, nil
@@ -45,7 +45,7 @@ func recorded(channel string, mapping *proto.Mapping, m stores.Message) (*events
 	return r, nil
 }
 
-// metadataOf returns the members of a JSON object: strings as they are, others as JSON.
+// metadataOf returns the members of a JSON object. Strings are returned as they are, other values as JSON.
 func metadataOf(object []byte) map[string]string {
 	var members map[string]json.RawMessage
 	if len(object) == 0 || json.Unmarshal(object, &members) != nil {

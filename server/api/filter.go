@@ -14,13 +14,13 @@ import (
 // maxTypes bounds the event types of a filter.
 const maxTypes = 100
 
-// selection is what a request wants of a channel.
+// selection is what a request selects from a channel.
 type selection struct {
 	filter *eventstorev1.Filter
-	since  int64 // nothing that was recorded before, in ns since 1970
+	since  int64 // earliest recorded time, in ns since 1970
 }
 
-// selectionOf checks a filter and a time from which on it selects, nil: all.
+// selectionOf validates a filter and an optional start time.
 func selectionOf(f *eventstorev1.Filter, from *timestamppb.Timestamp) (selection, error) {
 	if n := len(f.GetEventTypes()); n > maxTypes {
 		return selection{}, invalid("%d event types: a filter has at most %d", n, maxTypes)
@@ -34,7 +34,7 @@ func selectionOf(f *eventstorev1.Filter, from *timestamppb.Timestamp) (selection
 	if err := from.CheckValid(); err != nil {
 		return selection{}, invalid("from_time: %w", err)
 	}
-	ns := int64(math.MaxInt64) // later than 2262, which is beyond what a channel can hold
+	ns := int64(math.MaxInt64) // no channel holds a time after 2262
 	switch t := from.AsTime(); {
 	case t.Year() < 1970:
 		ns = 0
@@ -44,8 +44,8 @@ func selectionOf(f *eventstorev1.Filter, from *timestamppb.Timestamp) (selection
 	return selection{f, ns}, nil
 }
 
-// has says whether a message, which is an event or nil, is selected. One that is none is by an empty filter only.
-func (s selection) has(m stores.Message, ev *eventstorev1.Event) bool {
+// matches reports whether a message is selected. ev is nil if the message is not an event; only an empty filter selects it.
+func (s selection) matches(m stores.Message, ev *eventstorev1.Event) bool {
 	if m.Timestamp < s.since {
 		return false
 	}

@@ -15,12 +15,12 @@ import (
 )
 
 const (
-	// readMsgs and readBytes bound what one read takes from the log.
+	// readMsgs and readBytes bound one read from the log.
 	readMsgs  = 500
 	readBytes = 1 << 20
-	// responseBytes is about how large a response of a stream grows, unless one event is larger.
+	// responseBytes is the approximate size of a streamed response, unless one event is larger.
 	responseBytes = 256 << 10
-	// maxPage is the most channels in a page.
+	// maxPage is the largest number of channels in a page.
 	maxPage = 1000
 )
 
@@ -61,7 +61,7 @@ func (s *service) ReadAggregate(ctx context.Context, req *eventstorev1.ReadAggre
 	return status(err)
 }
 
-// readAggregate calls f with the events of an aggregate until it wants no more.
+// readAggregate calls f with the events of an aggregate until f returns false.
 func readAggregate(ctx context.Context, log Log, a stores.Aggregate, from uint64, backward bool, f func(stores.VersionedMessage) (bool, error)) error {
 	if backward && from == 0 {
 		from = math.MaxInt64
@@ -119,7 +119,7 @@ func (s *service) Read(ctx context.Context, req *eventstorev1.ReadRequest, strea
 	return status(b.flush())
 }
 
-// scan adds the events up to a sequence that are selected, and checkpoints.
+// scan adds the selected events up to a sequence and advances the checkpoint.
 func scan(ctx context.Context, ch Channel, cursor Cursor, to uint64, selected selection, b *responses) error {
 	for cursor.Position() <= to {
 		msgs, err := cursor.ReadTo(ctx, to, readMsgs)
@@ -127,15 +127,15 @@ func scan(ctx context.Context, ch Channel, cursor Cursor, to uint64, selected se
 			return err
 		}
 		if len(msgs) == 0 {
-			return b.passed(to) // a hole at the end
+			return b.pass(to) // the last sequences are missing
 		}
 		for _, m := range msgs {
 			event, err := recorded(ch.Stored().Name(), ch.Mapping(), m)
 			if err != nil {
 				return err
 			}
-			if !selected.has(m, event.GetEvent()) {
-				if err := b.passed(m.Sequence); err != nil {
+			if !selected.matches(m, event.GetEvent()) {
+				if err := b.pass(m.Sequence); err != nil {
 					return err
 				}
 				continue
@@ -148,7 +148,7 @@ func scan(ctx context.Context, ch Channel, cursor Cursor, to uint64, selected se
 	return nil
 }
 
-// startOf returns the sequence where a request begins; after last if nothing is there yet.
+// startOf returns the sequence at which a request begins. It is last+1 if no event is recent enough.
 func startOf(ctx context.Context, ch Channel, sequence uint64, selected selection, last uint64) (uint64, error) {
 	if selected.since == 0 {
 		return max(sequence, 1), nil
@@ -160,21 +160,21 @@ func startOf(ctx context.Context, ch Channel, sequence uint64, selected selectio
 	return found, err
 }
 
-// responses gathers events into responses of a bounded size, and sends them.
+// responses batches events into responses of bounded size and sends them.
 type responses struct {
 	send       func(events []*eventstorev1.RecordedEvent, checkpoint uint64) error
-	maxEvents  uint64 // 0: without end
+	maxEvents  uint64 // 0: unlimited
 	added      uint64
 	events     []*eventstorev1.RecordedEvent
 	bytes      int
-	checkpoint uint64 // all up to this sequence was added, or passed
-	skipped    int    // passed since the last response
+	checkpoint uint64 // every sequence up to this one was added or passed
+	skipped    int    // sequences passed since the last response
 }
 
-// checkpointEvery is after how many events that do not match a response tells how far the search is.
+// checkpointEvery is the number of unselected events after which a response reports progress.
 const checkpointEvery = 10_000
 
-// add reports whether more events are wanted.
+// add reports whether the request wants more events.
 func (r *responses) add(e *eventstorev1.RecordedEvent) (bool, error) {
 	r.events = append(r.events, e)
 	r.bytes += googleproto.Size(e)
@@ -188,8 +188,8 @@ func (r *responses) add(e *eventstorev1.RecordedEvent) (bool, error) {
 	return r.maxEvents == 0 || r.added < r.maxEvents, nil
 }
 
-// passed notes that nothing more is to be sent up to a sequence.
-func (r *responses) passed(sequence uint64) error {
+// pass records that nothing remains to be sent up to a sequence.
+func (r *responses) pass(sequence uint64) error {
 	r.checkpoint = sequence
 	if r.skipped++; r.skipped >= checkpointEvery {
 		return r.flush()
@@ -197,7 +197,7 @@ func (r *responses) passed(sequence uint64) error {
 	return nil
 }
 
-// flush sends what was gathered, if anything was added or passed.
+// flush sends the batch, unless nothing was added or passed.
 func (r *responses) flush() error {
 	if len(r.events) == 0 && r.skipped == 0 {
 		return nil
@@ -225,11 +225,11 @@ func (s *service) GetEvent(ctx context.Context, req *eventstorev1.GetEventReques
 		event, err = eventWithID(ctx, log, ch, key.EventId)
 	case *eventstorev1.GetEventRequest_Sequence:
 		if ch == nil {
-			return nil, invalid("a sequence needs its channel")
+			return nil, invalid("a sequence needs a channel")
 		}
 		event, err = eventAt(ctx, ch, key.Sequence)
 	default:
-		return nil, invalid("neither event_id nor sequence is given")
+		return nil, invalid("event_id or sequence is required")
 	}
 	if err != nil {
 		return nil, status(err)
@@ -237,7 +237,7 @@ func (s *service) GetEvent(ctx context.Context, req *eventstorev1.GetEventReques
 	return &eventstorev1.GetEventResponse{Event: event}, nil
 }
 
-// eventWithID returns the event of an event_id, on a channel or, if that is nil, on the only one that has it.
+// eventWithID returns the event with an event_id. If ch is nil, only one channel may have it.
 func eventWithID(ctx context.Context, log Log, ch Channel, id string) (*eventstorev1.RecordedEvent, error) {
 	if id == "" {
 		return nil, invalid("event_id is empty")
@@ -253,7 +253,7 @@ func eventWithID(ctx context.Context, log Log, ch Channel, id string) (*eventsto
 		}
 		on, err := log.Channel(e.Channel.Name())
 		if err != nil {
-			continue // none of the event channels any more
+			continue // no longer an event channel
 		}
 		event, err := recorded(e.Channel.Name(), on.Mapping(), e.Message)
 		if err != nil {
@@ -267,7 +267,7 @@ func eventWithID(ctx context.Context, log Log, ch Channel, id string) (*eventsto
 	case 1:
 		return found[0], nil
 	}
-	return nil, connect.NewError(connect.CodeFailedPrecondition, fmt.Errorf("%d channels have an event with event_id %q: name one", len(found), id))
+	return nil, connect.NewError(connect.CodeFailedPrecondition, fmt.Errorf("%d channels have an event with event_id %q: name a channel", len(found), id))
 }
 
 func eventAt(ctx context.Context, ch Channel, sequence uint64) (*eventstorev1.RecordedEvent, error) {

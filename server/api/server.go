@@ -24,20 +24,20 @@ import (
 )
 
 const (
-	// headerTimeout bounds how long a client takes to send the header of a request.
+	// headerTimeout bounds the time for a client to send a request header.
 	headerTimeout = 10 * time.Second
-	// pingAfter is after how long a silent connection is asked whether it is there, and pingTimeout how long it has to
-	// answer, or to take what is sent to it.
+	// pingAfter is how long a connection may be silent before it is pinged; pingTimeout bounds the reply, and each
+	// write.
 	pingAfter   = 30 * time.Second
 	pingTimeout = 15 * time.Second
-	// maxStreams is how many requests, and subscriptions, one connection of HTTP/2 carries at a time, and streamBuffer what each may
-	// send before it is read, in bytes. All together fit in the connection's window: requests that wait for memory must not hold up
-	// those that got it.
+	// maxStreams bounds the requests and subscriptions of an HTTP/2 connection; streamBuffer bounds the unread bytes of each.
+	// All buffers together fit into the connection's window, so that requests waiting for memory do not block those that have
+	// it.
 	maxStreams   = 250
 	streamBuffer = 64 << 10
-	// stopTimeout is how long requests may take to end when the server stops.
+	// stopTimeout bounds how long Stop waits for requests.
 	stopTimeout = 5 * time.Second
-	// originsAge is how long browsers remember what pages may call: two hours, the most that they accept.
+	// originsAge is how long browsers cache the allowed origins. They accept at most two hours.
 	originsAge = 2 * time.Hour
 )
 
@@ -48,8 +48,8 @@ type Server struct {
 	http     *http.Server
 }
 
-// Listen opens the port. log returns the log of events, nil while this server is not the active one; observe is told of each
-// request and its code.
+// Listen opens the port. log returns nil while this server is not active. observe receives the procedure and code of
+// each request.
 func Listen(o Options, log func() Log, observe func(procedure, code string), logger *slog.Logger) (*Server, error) {
 	config, err := o.tls()
 	if err != nil {
@@ -95,7 +95,7 @@ func (s *Server) Run() error {
 	return nil
 }
 
-// Stop lets requests end, and ends those that do not.
+// Stop waits for running requests and cancels those that take too long.
 func (s *Server) Stop() {
 	ctx, cancel := context.WithTimeout(context.Background(), stopTimeout)
 	defer cancel()
@@ -124,14 +124,14 @@ func (s *Server) handler(log func() Log, observe func(procedure, code string)) h
 	mux.Handle(grpcreflect.NewHandlerV1(reflector))
 	mux.Handle(grpcreflect.NewHandlerV1Alpha(reflector))
 
-	open := http.NewServeMux()
-	open.Handle("/", s.authorized(s.admitted(log, mux)))
-	open.Handle(grpchealth.NewHandler(health{log})) // says nothing about events
-	return s.shared(open)
+	public := http.NewServeMux()
+	public.Handle("/", s.requireToken(s.requireMemory(log, mux)))
+	public.Handle(grpchealth.NewHandler(health{log})) // public: it reveals nothing about events
+	return s.allowOrigins(public)
 }
 
-// shared answers browsers that ask whether a page of another origin may call. They ask without a token.
-func (s *Server) shared(next http.Handler) http.Handler {
+// allowOrigins answers CORS preflight requests, which carry no token.
+func (s *Server) allowOrigins(next http.Handler) http.Handler {
 	if len(s.options.Origins) == 0 {
 		return next
 	}
@@ -144,8 +144,8 @@ func (s *Server) shared(next http.Handler) http.Handler {
 	}).Handler(next)
 }
 
-// authorized lets requests through that carry the token.
-func (s *Server) authorized(next http.Handler) http.Handler {
+// requireToken requires the token in each request.
+func (s *Server) requireToken(next http.Handler) http.Handler {
 	if s.options.Token == "" {
 		return next
 	}
@@ -158,7 +158,7 @@ func (s *Server) authorized(next http.Handler) http.Handler {
 		}
 		err := connect.NewError(connect.CodeUnauthenticated, errors.New("the request carries no valid token"))
 		if refuse.IsSupported(r) {
-			_ = refuse.Write(w, r, err) // an error: the client has gone
+			_ = refuse.Write(w, r, err) // an error means that the client has gone
 			return
 		}
 		http.Error(w, err.Message(), http.StatusUnauthorized)
@@ -181,7 +181,7 @@ func (h health) Check(_ context.Context, req *grpchealth.CheckRequest) (*grpchea
 	return &grpchealth.CheckResponse{Status: grpchealth.StatusServing}, nil
 }
 
-// observer tells each request and its code.
+// observer reports the procedure and code of each request.
 type observer func(procedure, code string)
 
 func (o observer) observe(procedure string, err error) {

@@ -9,11 +9,11 @@ import (
 	eventstorev1 "github.com/nats-eventstore/nats-eventstore/proto/eventstore/v1"
 )
 
-// checkpointInterval is how late a subscriber is told that it is beyond events that do not match.
+// checkpointInterval is how often a subscriber learns that events without a match were passed.
 const checkpointInterval = time.Second
 
-// Subscribe implements eventstore.v1.EventStore. A response is sent when the one before was taken: a slow client holds one
-// read of the channel, whatever waits for it.
+// Subscribe implements eventstore.v1.EventStore. Each response waits until the client takes the previous one, so a slow
+// client holds one read of the channel in memory.
 func (s *service) Subscribe(ctx context.Context, req *eventstorev1.SubscribeRequest, stream *connect.ServerStream[eventstorev1.SubscribeResponse]) error {
 	selected, err := selectionOf(req.GetFilter(), req.GetFromTime())
 	if err != nil {
@@ -44,7 +44,7 @@ func (s *service) Subscribe(ctx context.Context, req *eventstorev1.SubscribeRequ
 		caughtUp = checkpoint >= ch.Info().Last
 		return stream.Send(&eventstorev1.SubscribeResponse{Events: events, Checkpoint: checkpoint, CaughtUp: caughtUp})
 	}
-	if err := b.send(nil, b.checkpoint); err != nil { // the subscription is there
+	if err := b.send(nil, b.checkpoint); err != nil { // confirms the subscription
 		return err
 	}
 	checkpoint := time.NewTimer(checkpointInterval)
@@ -52,9 +52,9 @@ func (s *service) Subscribe(ctx context.Context, req *eventstorev1.SubscribeRequ
 	for {
 		last := ch.Info().Last
 		if err := scan(ctx, ch, cursor, last, selected, b); err != nil {
-			return ended(log, err)
+			return endStatus(log, err)
 		}
-		// Events go out at once; that others were passed is told now and then, and when that is news.
+		// Events go out at once. A checkpoint alone waits for the timer, unless the subscriber has just caught up.
 		if len(b.events) > 0 || !caughtUp && b.checkpoint >= last {
 			b.skipped++
 			if err := b.flush(); err != nil {
@@ -76,8 +76,8 @@ func (s *service) Subscribe(ctx context.Context, req *eventstorev1.SubscribeRequ
 	}
 }
 
-// ended is the status of an error of a log, which after its end says nothing else.
-func ended(log Log, err error) error {
+// endStatus is status for an error of a log. Once the log has ended, every error means standby.
+func endStatus(log Log, err error) error {
 	select {
 	case <-log.Done():
 		return status(ErrStandby)

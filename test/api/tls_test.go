@@ -264,13 +264,13 @@ func TestSettings(t *testing.T) {
 	ca := authority.New(t)
 	id, other := ca.Issue("server"), ca.Issue("other")
 	for want, args := range map[string][]string{
-		"grpc_cert and grpc_key need each other":                {"-grpc_cert", id.Cert},
-		"grpc_client_ca needs grpc_cert and grpc_key":           {"-grpc_client_ca", ca.File},
-		"certificate of the API: tls: private key does not":     {"-grpc_cert", id.Cert, "-grpc_key", other.Key},
-		"authority of the API's clients: " + id.Key:             {"-grpc_cert", id.Cert, "-grpc_key", id.Key, "-grpc_client_ca", id.Key},
-		"authority of the API's clients: open " + id.Key + ".x": {"-grpc_cert", id.Cert, "-grpc_key", id.Key, "-grpc_client_ca", id.Key + ".x"},
-		`grpc_origins: "shop.example" is no origin`:             {"-grpc_origins", "https://shop.example,shop.example"},
-		`grpc_origins: "https://shop.example/" is no origin`:    {"-grpc_origins", "https://shop.example/"},
+		"set grpc_cert and grpc_key together":                    {"-grpc_cert", id.Cert},
+		"grpc_client_ca needs grpc_cert and grpc_key":            {"-grpc_client_ca", ca.File},
+		"API certificate: tls: private key does not":             {"-grpc_cert", id.Cert, "-grpc_key", other.Key},
+		"API client authority: " + id.Key:                        {"-grpc_cert", id.Cert, "-grpc_key", id.Key, "-grpc_client_ca", id.Key},
+		"API client authority: open " + id.Key + ".x":            {"-grpc_cert", id.Cert, "-grpc_key", id.Key, "-grpc_client_ca", id.Key + ".x"},
+		`grpc_origins: "shop.example" is not an origin`:          {"-grpc_origins", "https://shop.example,shop.example"},
+		`grpc_origins: "https://shop.example/" is not an origin`: {"-grpc_origins", "https://shop.example/"},
 	} {
 		s := harness.New(t, harness.Binary(), append([]string{"-store", "memory", "-grpc_port", "-1"}, args...)...)
 		s.Launch()
