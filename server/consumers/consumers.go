@@ -20,13 +20,14 @@ const (
 	DefaultMaxInflight  = 262144
 )
 
-// Options configure Consumers. Zero values mean the defaults.
+// Options configure Consumers. A zero value means the default.
 type Options struct {
-	// Interval is how often what groups were sent and have acknowledged is written. A crash repeats what was not.
+	// Interval is how often the progress of groups is written. After a crash, messages since the last write are sent
+	// again.
 	Interval time.Duration
 	// StoreTimeout bounds one write while the database is unavailable.
 	StoreTimeout time.Duration
-	// MaxInflight bounds the messages that a subscription may hold unacknowledged. A request for more gets this many.
+	// MaxInflight bounds the unacknowledged messages of a subscription. A request for more gets this many.
 	MaxInflight int
 }
 
@@ -44,7 +45,7 @@ func (o Options) withDefaults() Options {
 	return o
 }
 
-// Metrics is what Consumers counts. The operations that fail are "delivery" and "progress".
+// Metrics is what Consumers counts. It reports failures of "delivery" and "progress".
 type Metrics interface {
 	Sent(msgs, bytes int)
 	Resent(bytes int)
@@ -52,7 +53,7 @@ type Metrics interface {
 	Failed(operation string, err error)
 }
 
-// Consumers is all groups of subscriptions.
+// Consumers holds all groups of subscriptions.
 type Consumers struct {
 	store     *stores.Store
 	eventlog  *eventlog.Log
@@ -61,28 +62,28 @@ type Consumers struct {
 	metrics   Metrics
 	log       *slog.Logger
 	positions *positions
-	groups    sync.WaitGroup // their goroutines
+	groups    sync.WaitGroup // goroutines of groups
 
-	mu       sync.RWMutex // guards what follows; taken before that of a group
+	mu       sync.RWMutex // guards the fields below; locked before a group's mutex
 	channels map[*eventlog.Channel]*channel
 	clients  map[string]map[*Member]struct{} // active members by client ID
-	delivery context.Context                 // of the goroutines of groups; nil: nothing flows
+	delivery context.Context                 // context of the groups' goroutines; nil: delivery is off
 }
 
-// channel is the groups of a channel.
+// channel holds the groups of a channel.
 type channel struct {
 	groups map[*Group]struct{}
 	keyed  map[Key]*Group
-	// Active members by ack inbox, which is the server's choice, and by data inbox, which is the client's: two maps, so that
-	// no client's choice hides another one's ack inbox.
+	// Active members by ack inbox, which the server chooses, and by data inbox, which the client chooses. With two
+	// maps, no client can hide another's ack inbox.
 	byAckInbox map[string]*Member
 	byInbox    map[string]*Member
-	refused    map[Key]error // durables and queue groups that are out of service
+	refused    map[Key]error // durables and queue groups out of service
 	retiring   bool          // the channel is being deleted
-	reserved   int           // requests to join that are under way
+	reserved   int           // joins in progress
 }
 
-// New returns Consumers without any group. They deliver the messages of log through send.
+// New returns Consumers without groups. They deliver the log's messages through send.
 func New(store *stores.Store, log *eventlog.Log, send Sender, o Options, m Metrics, logger *slog.Logger) *Consumers {
 	o = o.withDefaults()
 	return &Consumers{
@@ -98,8 +99,8 @@ func New(store *stores.Store, log *eventlog.Log, send Sender, o Options, m Metri
 	}
 }
 
-// Run delivers and writes until ctx ends. Then delivery ends, all that changed is written once more, within the store
-// timeout, and Run returns.
+// Run delivers messages and writes progress until ctx ends. Then it stops delivery, writes once more within the store
+// timeout, and returns.
 func (c *Consumers) Run(ctx context.Context) {
 	c.mu.Lock()
 	c.delivery = ctx
@@ -117,14 +118,14 @@ func (c *Consumers) Run(ctx context.Context) {
 	writer.Go(func() { c.positions.run(writing) })
 	<-ctx.Done()
 	c.mu.Lock()
-	c.delivery = nil // no group starts from here on
+	c.delivery = nil // from here on, no group starts
 	c.mu.Unlock()
 	c.groups.Wait()
 	stop()
 	writer.Wait()
 }
 
-// start starts the group's goroutine unless it runs, or the group has ended. The caller holds c.mu.
+// start starts the group's goroutine, unless it runs or the group has ended. The caller holds c.mu.
 func (c *Consumers) start(g *Group) {
 	own := c.channels[g.ch]
 	if g.stop != nil || c.delivery == nil || c.delivery.Err() != nil || own == nil {
@@ -145,13 +146,13 @@ func (c *Consumers) start(g *Group) {
 func (c *Consumers) newGroup(ch *eventlog.Channel, key Key) *Group {
 	return &Group{
 		ch: ch, key: key,
-		log: c.log, metrics: c.metrics, send: c.send, written: c.positions.add,
+		log: c.log, metrics: c.metrics, send: c.send, markDirty: c.positions.add,
 		wake:  make(chan struct{}, 1),
 		state: state{queue: key.Queue != ""},
 	}
 }
 
-// of returns the groups of a channel. The caller holds c.mu for writing.
+// of returns a channel's entry and creates a missing one. The caller holds c.mu for writing.
 func (c *Consumers) of(ch *eventlog.Channel) *channel {
 	own := c.channels[ch]
 	if own == nil {
@@ -195,7 +196,7 @@ func (c *Consumers) index(m *Member) {
 	c.clients[m.state.ClientID][m] = struct{}{}
 }
 
-// unindex reverts index; it reports false if the member was not indexed. The caller holds c.mu.
+// unindex reverts index. It reports false if the member was not indexed. The caller holds c.mu.
 func (c *Consumers) unindex(m *Member) bool {
 	own := c.channels[m.group.ch]
 	if own == nil || own.byAckInbox[m.state.AckInbox] != m {
@@ -212,11 +213,11 @@ func (c *Consumers) unindex(m *Member) bool {
 	return true
 }
 
-// Ack handles an acknowledgement that came on m's ack inbox. One for a message that another member of its group holds counts
-// as well. One for anything else is ignored.
+// Ack handles an acknowledgement on m's ack inbox. It may be for a message that another member of the group holds. An
+// acknowledgement of any other message is ignored.
 func (c *Consumers) Ack(m *Member, seq uint64) { m.group.ack(m, seq) }
 
-// ByInbox returns the active member with that ack inbox or, if there is none, with that data inbox, or nil.
+// ByInbox returns the active member with that ack inbox, else the one with that data inbox, or nil.
 func (c *Consumers) ByInbox(channel, inbox string) *Member {
 	ch := c.eventlog.Channel(channel)
 	c.mu.RLock()
@@ -244,10 +245,10 @@ func (c *Consumers) Durable(channel, client, durable string) *Member {
 	if g == nil {
 		return nil
 	}
-	return g.only()
+	return g.soleMember()
 }
 
-// Wake has the groups of a client look again: it became reachable, or answers heartbeats again.
+// Wake tells a client's groups that it became reachable or answers heartbeats again.
 func (c *Consumers) Wake(client Client) {
 	c.mu.RLock()
 	defer c.mu.RUnlock()
@@ -256,7 +257,7 @@ func (c *Consumers) Wake(client Client) {
 	}
 }
 
-// Groups returns the groups of a channel, in no order.
+// Groups returns a channel's groups, in no particular order.
 func (c *Consumers) Groups(ch *eventlog.Channel) []*Group {
 	c.mu.RLock()
 	defer c.mu.RUnlock()
@@ -266,7 +267,7 @@ func (c *Consumers) Groups(ch *eventlog.Channel) []*Group {
 	return nil
 }
 
-// Count returns the number of subscriptions of a channel, offline durables included.
+// Count returns the number of a channel's subscriptions, offline durables included.
 func (c *Consumers) Count(ch *eventlog.Channel) int {
 	n := 0
 	for _, g := range c.Groups(ch) {
@@ -275,8 +276,8 @@ func (c *Consumers) Count(ch *eventlog.Channel) int {
 	return n
 }
 
-// Retire implements eventlog.Users: it calls remove while nobody can join the channel, unless the channel has active members,
-// and forgets the channel's groups if remove returns nil.
+// Retire implements eventlog.Users. Unless the channel has active members, it calls remove while no client can join. If
+// remove returns nil, it forgets the channel's groups.
 func (c *Consumers) Retire(ch *eventlog.Channel, remove func() error) (retired bool, err error) {
 	c.mu.Lock()
 	own := c.of(ch)

@@ -15,10 +15,10 @@ import (
 	"github.com/nats-eventstore/nats-eventstore/stores/storetest"
 )
 
-// rarely is an interval at which nothing is written during a test, but for what requests wait for.
+// rarely is an interval at which a test writes nothing, except when a request waits.
 const rarely = time.Hour
 
-// What a member holds is on record as soon as another one's join is, which stores the position.
+// A join stores the group's position, so it also stores what other members hold.
 func TestCrashAfterJoin(t *testing.T) {
 	t.Parallel()
 	f := open(t, nil, Options{Interval: rarely}, nil)
@@ -31,7 +31,7 @@ func TestCrashAfterJoin(t *testing.T) {
 	}
 }
 
-// The same for a durable that is closed, and for a member that leaves.
+// The same holds when a durable closes or a member leaves.
 func TestCrashAfterLeave(t *testing.T) {
 	t.Parallel()
 	for _, queue := range []string{"", "q"} {
@@ -51,7 +51,7 @@ func TestCrashAfterLeave(t *testing.T) {
 	}
 }
 
-// A member that unsubscribes while the database is unavailable is told so, and is gone when the database is back.
+// A member that unsubscribes during an outage gets an error, and is gone once the database is back.
 func TestUnsubscribeDuringOutage(t *testing.T) {
 	t.Parallel()
 	f := open(t, nil, Options{StoreTimeout: 100 * time.Millisecond}, nil)
@@ -94,7 +94,7 @@ func TestUnsubscribeDuringOutage(t *testing.T) {
 	}
 }
 
-// A join whose write may have happened, but did not come back in time, leaves nothing behind; the next one is the only one.
+// A join whose write had an unknown outcome leaves nothing behind.
 func TestJoinWithUnknownOutcome(t *testing.T) {
 	t.Parallel()
 	for _, fault := range []storetest.CommitFault{storetest.LostBefore, storetest.LostAfter} {
@@ -123,7 +123,7 @@ func TestJoinWithUnknownOutcome(t *testing.T) {
 	}
 }
 
-// Nothing is sent to a recovered client before it is back, and then what is due; others of its group are sent what is new.
+// A recovered client is sent nothing until it is back, then its due messages. Other members are sent new messages.
 func TestRecoveredClientIsAway(t *testing.T) {
 	t.Parallel()
 	f := open(t, nil, Options{}, nil)
@@ -133,7 +133,7 @@ func TestRecoveredClientIsAway(t *testing.T) {
 	f.join(r)
 	f.sink.wait(t, 4)
 	other := f.request("b", "q", "d")
-	other.MaxInFlight = 3 // it can not be sent what a holds, too
+	other.MaxInFlight = 3 // no room for the messages of a
 	f.join(other)
 	f.stop()
 
@@ -158,7 +158,7 @@ func TestRecoveredClientIsAway(t *testing.T) {
 	}
 }
 
-// A durable that is closed and resumed is sent first what it had not acknowledged, and none of it twice.
+// A resumed durable is first sent its unacknowledged messages, each once.
 func TestResume(t *testing.T) {
 	t.Parallel()
 	f := open(t, nil, Options{}, nil)
@@ -182,7 +182,7 @@ func TestResume(t *testing.T) {
 	}
 }
 
-// A request for a larger window than the server allows gets what it allows.
+// A request for a larger window gets the server's limit.
 func TestMaxInflightIsBounded(t *testing.T) {
 	t.Parallel()
 	f := open(t, nil, Options{MaxInflight: 5}, nil)
@@ -202,7 +202,8 @@ func TestMaxInflightIsBounded(t *testing.T) {
 	}
 }
 
-// A channel with an active subscription is not deleted; its offline durables go with it, and nobody joins it afterwards.
+// A channel with an active subscription is not deleted. Its offline durables go with it, and no client can join it
+// afterwards.
 func TestRetire(t *testing.T) {
 	t.Parallel()
 	f := open(t, nil, Options{Interval: rarely}, nil)
@@ -239,7 +240,7 @@ func TestRetire(t *testing.T) {
 	}
 }
 
-// Groups of NATS Streaming and of earlier releases get a position of their own when the server starts.
+// At the start, groups of NATS Streaming and of earlier releases get their own position.
 func TestConversion(t *testing.T) {
 	t.Parallel()
 	f := open(t, nil, Options{}, nil)
@@ -247,7 +248,7 @@ func TestConversion(t *testing.T) {
 	ch := f.store.Channel("c")
 	first := f.request("a", "q", "d")
 	f.stop()
-	for i, last := range []uint64{0, 20} { // the second joined at 20, and the first one's messages were written up to 10
+	for i, last := range []uint64{0, 20} { // the second joined at 20; the first one's progress is stored up to 10
 		st := stateOf(first, fmt.Sprint("client", i), last)
 		if err := f.store.CreateSubscription(t.Context(), ch, st); err != nil {
 			t.Fatal(err)
@@ -275,8 +276,7 @@ func TestConversion(t *testing.T) {
 	}
 }
 
-// Clients that join, leave and unsubscribe all at once leave what was agreed on: the limit of subscriptions holds, each durable
-// is there once, and memory and database agree.
+// After concurrent joins, leaves and unsubscribes, each durable exists once, and memory and database agree.
 func TestConcurrentMembership(t *testing.T) {
 	t.Parallel()
 	f := open(t, nil, Options{}, nil)

@@ -14,34 +14,34 @@ import (
 )
 
 const (
-	// turnMsgs is how many new messages a group sends before it looks at what else there is to do.
+	// turnMsgs is the number of new messages after which a group checks for redeliveries.
 	turnMsgs = 512
-	// sendMsgs is how many are sent before acks for the group are looked at again.
+	// sendMsgs is the number of messages sent under one lock, so that acks can get in between.
 	sendMsgs = 64
-	// lookupMsgs and lookupBytes bound one look-up of messages to be sent again.
+	// lookupMsgs and lookupBytes bound one look-up of messages to redeliver.
 	lookupMsgs  = 1024
 	lookupBytes = 512 << 10
 	// readRetry is the pause after a failed read.
 	readRetry = 500 * time.Millisecond
-	// idle is the timer of a group that has no ack to wait for.
+	// idle is the timer of a group that waits for no ack.
 	idle = time.Hour
 )
 
-// Sender sends an encoded pb.MsgProto to the inbox of a subscriber. It does not block.
+// Sender sends an encoded pb.MsgProto to a subscriber's inbox. It does not block.
 type Sender interface {
 	Send(inbox string, msg []byte)
 }
 
-// delivery is the goroutine of a group: it alone sends.
+// delivery is a group's goroutine. Only it sends messages.
 type delivery struct {
 	g      *Group
 	cursor *eventlog.Cursor
-	rest   []stores.Message // read and not sent, since a member left in the meantime
-	asleep bool             // nobody is there to send to, and no memory is held
+	rest   []stores.Message // read but not sent, since no member could take them
+	asleep bool             // without members, and without messages in memory
 	failed func(error)
 }
 
-// run sends messages to the group's members until ctx ends: first those whose ack timed out, then new ones.
+// run sends messages to members until ctx ends: first those whose ack timed out, then new ones.
 func (d *delivery) run(ctx context.Context) {
 	g := d.g
 	d.cursor = g.ch.Cursor(g.next())
@@ -59,9 +59,9 @@ func (d *delivery) run(ctx context.Context) {
 		case <-d.cursor.Ready():
 		}
 		err := d.recoverDue(ctx, toHolder)
-		var again, progress bool
+		var resent, progress bool
 		if err == nil {
-			again, err = d.redeliver(ctx, toHolder)
+			resent, err = d.redeliver(ctx, toHolder)
 		}
 		if err == nil {
 			clear(toHolder)
@@ -78,15 +78,15 @@ func (d *delivery) run(ctx context.Context) {
 			timer.Reset(readRetry)
 			failing = true
 			continue
-		case failing && (again || progress):
-			g.log.Info("Reading messages works again", "channel", g.ch.Name())
+		case failing && (resent || progress):
+			g.log.Info("Reading messages recovered; delivery resumed", "channel", g.ch.Name())
 			failing = false
 		}
 		timer.Reset(g.untilDue())
 	}
 }
 
-// next returns the first sequence that was not sent.
+// next returns the first sequence not yet sent.
 func (g *Group) next() uint64 {
 	g.mu.Lock()
 	defer g.mu.Unlock()
@@ -104,8 +104,8 @@ func (g *Group) untilDue() time.Duration {
 	return min(max(at-now(), 0), idle)
 }
 
-// deliver sends new messages as long as members take them and they are at hand. It reports whether reading works: some were
-// read, or there are none to read.
+// deliver sends new messages while members take them and the cursor has them. It reports whether reading works:
+// messages were read, or none are left.
 func (d *delivery) deliver() (works bool, err error) {
 	g := d.g
 	for sent := 0; sent < turnMsgs; {
@@ -139,7 +139,7 @@ func (d *delivery) deliver() (works bool, err error) {
 	return works, nil
 }
 
-// sleep gives memory back: an offline durable holds none.
+// sleep releases memory: an offline durable holds no messages.
 func (d *delivery) sleep() {
 	switch {
 	case d.asleep:
@@ -153,7 +153,7 @@ func (d *delivery) sleep() {
 	d.asleep = true
 }
 
-// sendNew sends messages to members until none takes one, and returns how many it consumed.
+// sendNew sends messages until no member takes the next one. It returns how many it consumed.
 func (g *Group) sendNew(msgs []stores.Message) int {
 	g.mu.Lock()
 	defer g.mu.Unlock()
@@ -179,8 +179,8 @@ func (g *Group) sendNew(msgs []stores.Message) int {
 	return len(msgs)
 }
 
-// redeliver sends the messages whose ack timed out, whatever MaxInFlight is. After a start of the server they go to the
-// members that had them, since these may be about to acknowledge them. It reports whether there were any.
+// redeliver sends messages whose ack timed out, regardless of MaxInFlight. After a server start, they go to the members
+// that hold them, which may be about to acknowledge them. It reports whether there were any.
 func (d *delivery) redeliver(ctx context.Context, toHolder map[*Member]bool) (some bool, err error) {
 	g := d.g
 	g.mu.Lock()
@@ -204,7 +204,7 @@ func (d *delivery) redeliver(ctx context.Context, toHolder map[*Member]bool) (so
 	return some, nil
 }
 
-// perLookup returns how many messages of about the average size one look-up takes.
+// perLookup returns how many messages of average size one look-up takes.
 func (g *Group) perLookup() int {
 	info := g.ch.Info()
 	if info.Msgs == 0 {
@@ -213,15 +213,15 @@ func (g *Group) perLookup() int {
 	return min(lookupMsgs, lookupBytes/int(info.Bytes/info.Msgs+1)+1)
 }
 
-// resend sends due messages, each to the member that is picked for it, or to the one that holds it. One that is no longer
-// stored counts as acknowledged.
+// resend sends each due message to the member that pick chooses, or to its holder. A message that is no longer stored
+// counts as acknowledged.
 func (g *Group) resend(chunk []due, msgs map[uint64]stores.Message, toHolder map[*Member]bool) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	defer g.touch()
 	for _, d := range chunk {
 		if g.state.unacked.holder(d.seq) != d.member || d.member.phase != phaseActive {
-			continue // acknowledged, or dealt to another member, or left with its member, in the meantime
+			continue // meanwhile acknowledged, or dealt to another member
 		}
 		msg, ok := msgs[d.seq]
 		if !ok {
@@ -234,13 +234,13 @@ func (g *Group) resend(chunk []due, msgs map[uint64]stores.Message, toHolder map
 		}
 		count := g.state.resent(m, d.seq, now())
 		g.trace("Redelivering message", m, d.seq)
-		again := redelivery(msg.Data, count)
-		g.send.Send(m.state.Inbox, again)
-		g.metrics.Resent(len(again))
+		data := redelivery(msg.Data, count)
+		g.send.Send(m.state.Inbox, data)
+		g.metrics.Resent(len(data))
 	}
 }
 
-// redelivery returns an encoded pb.MsgProto with its fields redelivered (6) and redeliveryCount (7) appended.
+// redelivery returns an encoded pb.MsgProto with redelivered (6) and redeliveryCount (7) appended.
 func redelivery(msg []byte, count uint32) []byte {
 	b := make([]byte, len(msg), len(msg)+8)
 	copy(b, msg)
@@ -250,9 +250,8 @@ func redelivery(msg []byte, count uint32) []byte {
 	return protowire.AppendVarint(b, uint64(count))
 }
 
-// recoverDue gives messages that were read from the store at start the due time that they would have had: the message's
-// timestamp plus AckWait. Those already past go out at once, to the member that had them. It waits until the member's client
-// is reachable.
+// recoverDue restores the due times of messages recovered at the start: a message's timestamp plus AckWait. Overdue
+// messages go out at once, to their holder. Each member waits until its client is reachable.
 func (d *delivery) recoverDue(ctx context.Context, toHolder map[*Member]bool) error {
 	g := d.g
 	held := make(map[*Member][]uint64)

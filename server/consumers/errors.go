@@ -7,15 +7,15 @@ import (
 )
 
 var (
-	// ErrDuplicateDurable means that the durable has an active subscription already.
+	// ErrDuplicateDurable means that the durable already has an active subscription.
 	ErrDuplicateDurable = errors.New("stan: duplicate durable registration")
 
-	// ErrTooManySubs means that the channel has as many subscriptions as its limit allows.
+	// ErrTooManySubs means that the channel has reached its limit of subscriptions.
 	ErrTooManySubs error = eventlog.Refusal("too many subscriptions per channel")
 
 	// ErrChannelDeleted means that the channel is being deleted.
 	ErrChannelDeleted = errors.New("stan: channel is being deleted")
 
-	// errStopped means that nothing is written any more.
+	// errStopped means that positions no longer writes.
 	errStopped = errors.New("the server is stopping")
 )

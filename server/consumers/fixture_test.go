@@ -14,15 +14,15 @@ import (
 
 	"github.com/nats-io/nats-streaming-server/spb"
 	"github.com/nats-io/stan.go/pb"
-	_ "modernc.org/sqlite" // of raw
+	_ "modernc.org/sqlite" // the driver of raw
 
 	"github.com/nats-eventstore/nats-eventstore/server/eventlog"
 	"github.com/nats-eventstore/nats-eventstore/stores"
 	"github.com/nats-eventstore/nats-eventstore/stores/storetest"
 )
 
-// sink is what was sent, in order, as "inbox sequence", with an r behind what was sent again. It is the Sender and the Metrics
-// of tests.
+// sink records sent messages, in order, as "inbox sequence", with an r after redelivered ones. It is the Sender and the
+// Metrics of tests.
 type sink struct {
 	mu   sync.Mutex
 	cond *sync.Cond
@@ -59,7 +59,7 @@ func (*sink) Replayed(int)         {}
 
 func (*sink) Committed(time.Duration, []stores.Result) {}
 
-// wait waits until as many messages were sent, and returns them.
+// wait waits until n messages were sent and returns all.
 func (s *sink) wait(t *testing.T, n int) []string {
 	t.Helper()
 	timer := time.AfterFunc(20*time.Second, s.cond.Broadcast)
@@ -88,10 +88,10 @@ type fixture struct {
 	log    *strings.Builder
 	active []*Member
 	run    func()
-	stop   func() // ends all, as a clean stop does
+	stop   func() // a clean stop
 }
 
-// open starts a server, on what the database of another one holds now if before is not nil, as after a crash of that one.
+// open starts a server. If before is set, it starts on a copy of that server's database, as after a crash.
 func open(t *testing.T, before *fixture, o Options, client func(id string) Client) *fixture {
 	t.Helper()
 	f := &fixture{t: t, sink: newSink(), faults: &storetest.Faults{}, log: &strings.Builder{}}
@@ -161,7 +161,7 @@ func (w *syncWriter) Write(p []byte) (int, error) {
 	return w.to.Write(p)
 }
 
-// publish stores messages one after the other.
+// publish stores n messages, one after another.
 func (f *fixture) publish(channel string, n int) {
 	f.t.Helper()
 	for range n {
@@ -179,7 +179,7 @@ func (f *fixture) publish(channel string, n int) {
 	}
 }
 
-// request is a subscription of a client on channel c, whose inbox has the client's name.
+// request returns a client's request for channel c. The inbox has the client's name.
 func (f *fixture) request(client, queue, durable string) Request {
 	f.t.Helper()
 	ch, err := f.eventlog.Open(f.t.Context(), "client", "c")
@@ -213,7 +213,7 @@ func (f *fixture) raw() *sql.DB {
 	return db
 }
 
-// until waits until a query answers with a number.
+// until waits until a query returns want.
 func until(t *testing.T, db *sql.DB, want int, text string) {
 	t.Helper()
 	got := 0
@@ -225,8 +225,8 @@ func until(t *testing.T, db *sql.DB, want int, text string) {
 	t.Fatalf("%s: %d, want %d", text, got, want)
 }
 
-// lost returns the messages up to last that a crash now would lose: they are at or below the stored position of the only group
-// of channel c, and not stored as unacknowledged.
+// lost returns the messages up to last that a crash now would lose: those up to the stored position that are not stored
+// as unacknowledged. Channel c must have one group.
 func (f *fixture) lost(last uint64) (lost []uint64) {
 	f.t.Helper()
 	after := open(f.t, f, Options{}, nil)

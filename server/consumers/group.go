@@ -11,41 +11,41 @@ import (
 	"github.com/nats-eventstore/nats-eventstore/server/eventlog"
 )
 
-// Key identifies a group within its channel. A plain subscription that is not durable has the zero key and cannot be joined.
+// Key identifies a group within its channel. A plain, non-durable subscription has the zero key and cannot be joined.
 type Key struct {
-	Client  string // of a plain durable; "" for a queue group, which belongs to no client
+	Client  string // client of a plain durable; "" for a queue group
 	Durable string // durable name of a plain durable
-	Queue   string // queue group name; of a durable queue group, "durable:queue"
+	Queue   string // queue group name; "durable:queue" if durable
 }
 
-// Group is the members that share one position in a channel: a queue group, or a plain subscription, which is a group of one.
-// A durable group outlives its members.
+// Group holds the members that share one position in a channel: a queue group, or one plain subscription. A durable
+// group outlives its members.
 type Group struct {
 	ch      *eventlog.Channel
 	key     Key
 	log     *slog.Logger
 	metrics Metrics
 	send    Sender
-	// written is told, once until the next take, that something changed.
-	written func(*Group)
-	// wake tells the group's goroutine that there may be something to send. It has one slot and carries no data.
+	// markDirty schedules a write. It is called once between two writes.
+	markDirty func(*Group)
+	// wake tells the group's goroutine to look for messages to send. It has one slot and carries no data.
 	wake chan struct{}
 
-	size atomic.Int32 // how many members it has, whatever their phase, as of the last touch
+	size atomic.Int32 // members in any phase, as of the last touch
 
 	// Guarded by Consumers.mu.
-	stop     func() // ends its goroutine; nil: it has none
-	reserved int    // requests to join it that are under way
+	stop     func() // ends the group's goroutine; nil without one
+	reserved int    // joins in progress
 
-	mu     sync.Mutex // guards what follows
+	mu     sync.Mutex // guards state and queued
 	state  state
-	queued bool // written was told
+	queued bool // markDirty was called
 }
 
-// Key returns what names the group.
+// Key returns the group's key.
 func (g *Group) Key() Key { return g.key }
 
-// Size returns how many active and offline subscriptions the group has.
+// Size returns the numbers of active and offline subscriptions.
 func (g *Group) Size() (active, offline int) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
@@ -55,13 +55,13 @@ func (g *Group) Size() (active, offline int) {
 	return len(g.state.members) + len(g.state.joining), offline
 }
 
-// Backlog is what a group has still to get done.
+// Backlog is the work that a group has left.
 type Backlog struct {
-	Msgs  uint64 // stored and not yet sent, or sent and not yet acknowledged
-	First uint64 // sequence of the first of them, 0: there is none
+	Msgs  uint64 // not yet sent, or not yet acknowledged
+	First uint64 // first of these sequences, or 0
 }
 
-// Backlog looks at every message that is unacknowledged.
+// Backlog computes the backlog. It visits every unacknowledged message.
 func (g *Group) Backlog() Backlog {
 	g.mu.Lock()
 	defer g.mu.Unlock()
@@ -86,16 +86,16 @@ func (g *Group) signal() {
 	}
 }
 
-// touch has what changed written soon. The caller holds g.mu.
+// touch schedules a write of the changes. The caller holds g.mu.
 func (g *Group) touch() {
 	g.size.Store(int32(g.state.size()))
 	if !g.queued && g.state.changed.any() {
 		g.queued = true
-		g.written(g)
+		g.markDirty(g)
 	}
 }
 
-// ack handles an acknowledgement that came on m's ack inbox.
+// ack handles an acknowledgement on m's ack inbox.
 func (g *Group) ack(m *Member, seq uint64) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
@@ -111,8 +111,8 @@ func (g *Group) ack(m *Member, seq uint64) {
 	}
 }
 
-// only returns the active member of a plain durable, or nil.
-func (g *Group) only() *Member {
+// soleMember returns the active member of a plain durable, or nil.
+func (g *Group) soleMember() *Member {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	if len(g.state.members) == 0 {
@@ -121,7 +121,7 @@ func (g *Group) only() *Member {
 	return g.state.members[0]
 }
 
-// levelTrace is NATS' TRC level, below debug.
+// levelTrace is NATS' level TRC, below debug.
 const levelTrace = slog.LevelDebug - 4
 
 func (g *Group) trace(what string, m *Member, seq uint64) {
@@ -130,26 +130,26 @@ func (g *Group) trace(what string, m *Member, seq uint64) {
 	}
 }
 
-// started anchors the monotonic clock of ack timeouts: a step of the wall clock must neither delay a redelivery nor cause
-// one.
+// started anchors the monotonic clock of ack timeouts. A step of the wall clock must neither delay nor cause a
+// redelivery.
 var started = time.Now()
 
 // now returns the time since the process started.
 func now() time.Duration { return time.Since(started) }
 
-// Status is a subscription as monitoring shows it.
+// Status describes a subscription for monitoring.
 type Status struct {
-	ClientID     string // of an offline one: the last that it had
+	ClientID     string // of an offline durable: its last client
 	Inbox        string
 	AckInbox     string
 	DurableName  string
-	QueueName    string // of a durable queue group: "durable:group"
+	QueueName    string // "durable:group" for a durable queue group
 	IsDurable    bool
 	IsOffline    bool
 	MaxInflight  int32
 	AckWait      int32 // s
 	LastSent     uint64
-	PendingCount int // sent and not acknowledged
+	PendingCount int // sent but not acknowledged
 	IsStalled    bool
 }
 
@@ -171,7 +171,7 @@ func (m *Member) Status() Status {
 	return m.group.describe(m)
 }
 
-// describe is the caller's, who holds g.mu.
+// describe returns a member's status. The caller holds g.mu.
 func (g *Group) describe(m *Member) Status {
 	return Status{
 		ClientID:     m.state.ClientID,

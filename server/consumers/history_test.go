@@ -18,11 +18,10 @@ import (
 
 var historySeed = flag.Uint64("history.seed", 0, "run the generated history of this seed only")
 
-// TestHistories runs generated histories of groups (joins, leaves, closes, unsubscribes, acks, time-outs, writes that
-// succeed, fail, or have an unknown outcome, crashes between any two of these) against a model. At any moment, what a crash
-// would leave is this: of each group that was reported to be on record, each message from its start position on was
-// acknowledged, or is stored as unacknowledged, or lies above the stored position; and nothing else is on record than what
-// was joined and did not end.
+// TestHistories runs generated histories of groups against a model: joins, leaves, closes, unsubscribes, acks,
+// timeouts, writes that succeed, fail or have an unknown outcome, and crashes between any two steps. At any moment, a
+// crash must leave every message of a stored group acknowledged, stored as unacknowledged, or above the stored
+// position. Nothing else may be stored than groups that were joined and have not ended.
 func TestHistories(t *testing.T) {
 	t.Parallel()
 	seeds := []uint64{*historySeed}
@@ -36,12 +35,12 @@ func TestHistories(t *testing.T) {
 		history := generate(seed)
 		if fault := play(history); fault != "" {
 			history = shrink(history)
-			t.Fatalf("-history.seed=%d: %s\nthe shortest history with a fault: %s\n%s", seed, fault, play(history), strings.Join(describe(history), "\n"))
+			t.Fatalf("-history.seed=%d: %s\nshortest history with a fault: %s\n%s", seed, fault, play(history), strings.Join(describe(history), "\n"))
 		}
 	}
 }
 
-// step is one event of a history. Its numbers choose among what there is.
+// step is one event of a history. Its numbers choose among what exists.
 type step struct{ what, a, b uint32 }
 
 const (
@@ -52,19 +51,19 @@ const (
 	deliver
 	ack
 	timeout
-	begin // a write
-	settle
+	beginWrite
+	endWrite
 	deadline // of a join
 	crash
 	steps
 )
 
-var stepNames = []string{"publish", "join", "leave", "unsubscribe", "deliver", "ack", "timeout", "begin write", "settle write", "deadline", "crash"}
+var stepNames = []string{"publish", "join", "leave", "unsubscribe", "deliver", "ack", "timeout", "begin write", "end write", "deadline", "crash"}
 
 func generate(seed uint64) []step {
 	r := rand.New(rand.NewPCG(seed, 0))
 	weights := []uint32{4, 4, 2, 1, 6, 6, 2, 6, 6, 1, 1}
-	if r.IntN(4) == 0 { // a long life without crashes
+	if r.IntN(4) == 0 { // a long history without crashes
 		weights[crash] = 0
 	}
 	var bag []uint32
@@ -87,7 +86,7 @@ func describe(history []step) (lines []string) {
 	return lines
 }
 
-// shrink removes steps as long as the history has a fault.
+// shrink removes steps while the history still has a fault.
 func shrink(history []step) []step {
 	for size := len(history) / 2; size > 0; size /= 2 {
 		for from := 0; from+size <= len(history); {
@@ -102,7 +101,7 @@ func shrink(history []step) []step {
 	return history
 }
 
-// table is the database.
+// table models the database.
 type table struct {
 	subs  map[uint64]spb.SubState
 	rows  map[uint64]stores.PositionRow
@@ -143,7 +142,7 @@ func (d *table) apply(c stores.ConsumerChanges) {
 	}
 }
 
-// consumers is what the store recovers.
+// consumers returns what the store would recover.
 func (d *table) consumers() (all []*stores.Consumer) {
 	for _, id := range slices.Sorted(maps.Keys(d.rows)) {
 		c := &stores.Consumer{ID: id, LastSent: d.rows[id].LastSent, Unacked: map[uint64][]uint64{}, Stored: true}
@@ -164,33 +163,33 @@ func (d *table) consumers() (all []*stores.Consumer) {
 	return all
 }
 
-// life is what the clients of a group know: from when they were told that it is on record to its end.
+// life is what the clients of a group know, from the first answer to the end of the group.
 type life struct {
-	start uint64 // its messages are those above
+	start uint64 // the group gets messages above it
 	acked map[uint64]bool
 }
 
-// world is a server with its database, and what clients know.
+// world is a server, its database, and what clients know.
 type world struct {
 	db       *table
 	last     uint64
 	lastID   uint64
 	now      time.Duration
 	groups   map[Key]*state
-	ending   []*state // ended, and not written as such yet
+	ending   []*state // ended, but not yet written
 	starts   map[*state]uint64
 	lives    map[Key]*life
 	inFlight []flight
-	ghost    bool // a durable was kept that nobody was told of
+	ghost    bool // a durable without any answered join was kept
 }
 
-// flight is the changes of a group in a write.
+// flight holds the changes of a group during a write.
 type flight struct {
 	s       *state
 	key     Key
 	changes stores.ConsumerChanges
 	taken   changed
-	joining []*Member // they wait for it
+	joining []*Member // joins that wait for the write
 }
 
 var historyKeys = []Key{{Client: "a", Durable: "d"}, {Client: "b", Durable: "d"}, {Queue: "plain"}, {Queue: "d:queue"}}
@@ -199,11 +198,11 @@ func newWorld() *world {
 	return &world{
 		db:     &table{subs: map[uint64]spb.SubState{}, rows: map[uint64]stores.PositionRow{}, parts: map[uint64]map[uint64][]stores.Run{}},
 		groups: map[Key]*state{}, starts: map[*state]uint64{}, lives: map[Key]*life{},
-		last: 1020, // so that parts are crossed
+		last: 1020, // just before a part boundary
 	}
 }
 
-// play returns the first fault of a history, "" if there is none.
+// play returns the first fault of a history, or "".
 func play(history []step) string {
 	w := newWorld()
 	for i, s := range history {
@@ -212,11 +211,11 @@ func play(history []step) string {
 			return fmt.Sprintf("after step %d, %s: %s", i+1, stepNames[s.what], fault)
 		}
 	}
-	w.settle(0)
-	w.begin()
-	w.settle(0)
-	w.begin()
-	w.settle(0)
+	w.endWrite(0)
+	w.beginWrite()
+	w.endWrite(0)
+	w.beginWrite()
+	w.endWrite(0)
 	if fault := w.check(); fault != "" {
 		return "at the end: " + fault
 	}
@@ -274,12 +273,12 @@ func (w *world) do(s step) {
 				g.resent(g.pick(true), d.seq, w.now)
 			}
 		}
-	case begin:
-		w.begin()
-	case settle:
-		w.settle(s.a % 4)
+	case beginWrite:
+		w.beginWrite()
+	case endWrite:
+		w.endWrite(s.a % 4)
 	case crash:
-		w.settle(1 + s.a%2) // whatever was under way happened, or did not
+		w.endWrite(1 + s.a%2) // the running write took effect or did not
 		w.restart()
 	}
 }
@@ -316,15 +315,15 @@ func (w *world) leave(key Key, g *state, m *Member, unsubscribe bool) {
 	}
 }
 
-// begin takes what is to be written.
-func (w *world) begin() {
+// beginWrite starts a write.
+func (w *world) beginWrite() {
 	if len(w.inFlight) > 0 {
 		return
 	}
 	take := func(key Key, g *state) {
 		if g.changed.any() {
 			f := flight{s: g, key: key, joining: slices.Clone(g.joining)}
-			f.changes, f.taken = g.take(nil)
+			f.changes, f.taken = g.takeChanges(nil)
 			w.inFlight = append(w.inFlight, f)
 		}
 	}
@@ -338,14 +337,14 @@ func (w *world) begin() {
 	}
 }
 
-// settle ends a write: 0, 3: it succeeds; 1: it fails; 2: it is stored, and the answer is lost.
-func (w *world) settle(outcome uint32) {
+// endWrite ends the write. Outcomes 0 and 3: success; 1: failure; 2: it is stored, but the answer is lost.
+func (w *world) endWrite(outcome uint32) {
 	for _, f := range w.inFlight {
 		if outcome != 1 {
 			w.db.apply(f.changes)
 		}
 		if outcome == 1 || outcome == 2 {
-			f.s.changed.add(f.taken)
+			f.s.changed.putBack(f.taken)
 			continue
 		}
 		w.ending = slices.DeleteFunc(w.ending, func(g *state) bool { return g == f.s && !g.changed.any() })
@@ -358,7 +357,7 @@ func (w *world) settle(outcome uint32) {
 	w.inFlight = nil
 }
 
-// recovered is what a server would make of the database.
+// recovered returns the groups that a server would recover from the database.
 func (w *world) recovered() map[Key]*state {
 	groups := map[Key]*state{}
 	for _, c := range w.db.clone().consumers() {
@@ -377,7 +376,7 @@ func (w *world) restart() {
 	}
 	for key, g := range w.groups {
 		w.lastID = max(w.lastID, g.id)
-		if w.lives[key] == nil { // its clients were not told, or it did not end in time: what they acknowledged is not known
+		if w.lives[key] == nil { // no join was answered, or the end was not stored: take acknowledgements from the database
 			w.lives[key] = &life{start: 1000, acked: map[uint64]bool{}}
 			for seq := uint64(1001); seq <= g.lastSent; seq++ {
 				w.lives[key].acked[seq] = g.unacked.holder(seq) == nil
@@ -392,7 +391,7 @@ func (w *world) restart() {
 	}
 }
 
-// check returns what is wrong with what a crash would leave now.
+// check returns a fault in what a crash would leave now, or in memory.
 func (w *world) check() string {
 	if w.ghost {
 		return "a durable is kept though its first join failed"
@@ -409,7 +408,7 @@ func (w *world) check() string {
 			}
 		}
 	}
-	for key, g := range w.groups { // and with what is in memory
+	for key, g := range w.groups { // memory
 		n := 0
 		for _, m := range g.all() {
 			n += len(g.unacked.sequences(m))
@@ -420,7 +419,7 @@ func (w *world) check() string {
 		if l := w.lives[key]; l != nil {
 			for seq := l.start + 1; seq <= g.lastSent; seq++ {
 				if !l.acked[seq] && g.unacked.holder(seq) == nil {
-					return fmt.Sprintf("group %v: nobody holds message %d", key, seq)
+					return fmt.Sprintf("group %v: no member holds message %d", key, seq)
 				}
 			}
 		}
@@ -428,13 +427,13 @@ func (w *world) check() string {
 	return ""
 }
 
-// stored compares the database with memory when all is written.
+// stored compares the database with memory after everything was written.
 func (w *world) stored() string {
 	groups := w.recovered()
 	for key, g := range w.groups {
 		stored := groups[key]
 		if len(g.joining) > 0 || stored == nil {
-			return fmt.Sprintf("group %v: %d members are not on record", key, len(g.joining))
+			return fmt.Sprintf("group %v: %d members are not stored", key, len(g.joining))
 		}
 		if stored.lastSent != g.lastSent || stored.id != g.id || len(stored.members) != len(g.members) || (stored.offline == nil) != (g.offline == nil) {
 			return fmt.Sprintf("group %v: stored %+v\nin memory %+v", key, stored, g)
@@ -457,7 +456,7 @@ func (w *world) stored() string {
 		subs += len(row.Members)
 	}
 	if subs != len(w.db.subs) || len(w.db.parts) > len(w.db.rows) {
-		return fmt.Sprintf("%d subscriptions are stored, of which groups know %d", len(w.db.subs), subs)
+		return fmt.Sprintf("%d subscriptions are stored, but groups have %d", len(w.db.subs), subs)
 	}
 	return ""
 }

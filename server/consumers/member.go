@@ -9,45 +9,45 @@ import (
 	"github.com/nats-eventstore/nats-eventstore/server/eventlog"
 )
 
-// Client is the client of a subscription.
+// Client is a subscription's client.
 type Client interface {
 	ID() string
 	// Healthy reports whether the client answered its last heartbeat.
 	Healthy() bool
-	// Reachable is false after a start of the server until the client is connected to NATS again. Nothing is sent to it
-	// before.
+	// Reachable is false after a server start until the client has reconnected to NATS. Until then it is sent nothing.
 	Reachable() bool
 }
 
-// Member is one subscription of one client, active or, for a durable, offline. What its methods return does not change.
+// Member is one subscription of a client: active or, for a durable, offline. The results of its exported methods do not
+// change.
 type Member struct {
 	group  *Group
 	client Client // nil: recovered while offline
-	// joined and from are what the log says of how it became a member, and of the group's start position.
+	// joined and from are the log's words for how it joined and for the group's start position.
 	joined, from string
 
-	// What follows is guarded by the group's lock, but for the fields of state that never change: all but LastSent and
+	// The group's lock guards the fields below, except the parts of state that never change: all but LastSent and
 	// IsClosed.
 	state *spb.SubState
 	due   expiries
 	phase phase
-	// resuming says that it has not yet been sent what was unacknowledged when it resumed its durable.
+	// resuming means that it must first be sent the unacknowledged messages of the durable that it resumed.
 	resuming bool
-	// recovered says that it holds messages that were read from the store, whose due times are not known yet.
+	// recovered means that it holds messages from the store whose due times are not known yet.
 	recovered bool
 }
 
-// phase is where a member is in its life.
+// phase is a stage in the life of a member.
 type phase int
 
 const (
-	phaseJoining phase = iota // not on record yet, so that it is sent nothing
+	phaseJoining phase = iota // not yet stored, so it is sent nothing
 	phaseActive
-	phaseOffline // of a durable: it keeps the messages for who resumes it
+	phaseOffline // of a durable: it keeps the messages for its successor
 	phaseGone
 )
 
-// Client returns the member's client, nil for one that was recovered without a client.
+// Client returns the member's client, or nil if it was recovered without one.
 func (m *Member) Client() Client { return m.client }
 
 // Channel returns the channel that the member subscribes to.
@@ -56,10 +56,10 @@ func (m *Member) Channel() *eventlog.Channel { return m.group.ch }
 // AckInbox returns the subject to which the client sends acknowledgements.
 func (m *Member) AckInbox() string { return m.state.AckInbox }
 
-// Inbox returns the subject to which messages are sent.
+// Inbox returns the subject on which the member receives messages.
 func (m *Member) Inbox() string { return m.state.Inbox }
 
-// ClientID returns the ID of the client, also of an offline durable.
+// ClientID returns the client's ID, even for an offline durable.
 func (m *Member) ClientID() string { return m.state.ClientID }
 
 func (m *Member) ackWait() time.Duration { return time.Duration(m.state.AckWaitInSecs) * time.Second }
@@ -68,8 +68,8 @@ func (m *Member) stalled() bool          { return m.window() <= 0 }
 func (m *Member) healthy() bool          { return m.client.Healthy() }
 func (m *Member) reachable() bool        { return m.client.Reachable() }
 
-// Describe tells the member in the words of NATS Streaming's log, which people search: what happened to it, its kind, and
-// where it is.
+// Describe describes the member in the words of NATS Streaming's log, which operators search: what happened, the kind
+// of subscription, and where.
 func (m *Member) Describe(what string) string {
 	kind, name := "", ""
 	if m.state.IsDurable {
@@ -86,5 +86,5 @@ func (m *Member) Describe(what string) string {
 		m.state.ClientID, what, kind, m.group.ch.Name(), m.state.Inbox, name, m.state.ID)
 }
 
-// behind reports whether the member must first be sent again what it holds: new messages come after that.
+// behind reports whether the member must be sent its unacknowledged messages before new ones.
 func (m *Member) behind() bool { return m.resuming || m.recovered }

@@ -10,12 +10,12 @@ import (
 	"github.com/nats-eventstore/nats-eventstore/server/eventlog"
 )
 
-// Request asks for a subscription.
+// Request is a request for a subscription.
 type Request struct {
 	Client        Client
 	Channel       *eventlog.Channel
-	Inbox         string // of the client's choice: messages are sent there
-	AckInbox      string // of the server's choice
+	Inbox         string // chosen by the client; messages go there
+	AckInbox      string // chosen by the server
 	QGroup        string
 	DurableName   string
 	MaxInFlight   int32
@@ -26,7 +26,7 @@ type Request struct {
 	StartTimeDelta int64 // ns before now
 }
 
-// key returns the key of the group that a request joins.
+// key returns the key of the requested group.
 func (r *Request) key() Key {
 	switch {
 	case r.QGroup != "" && r.DurableName != "":
@@ -39,7 +39,7 @@ func (r *Request) key() Key {
 	return Key{}
 }
 
-// StartPosition is where a new group begins, with the numbers of pb.StartPosition.
+// StartPosition is where a new group begins, numbered as in pb.StartPosition.
 type StartPosition int32
 
 // The start positions of NATS Streaming.
@@ -51,7 +51,7 @@ const (
 	First          StartPosition = 4
 )
 
-// startAfter returns the sequence after which the requested start position lies, and what the log says of it.
+// startAfter returns the sequence before the requested start position, and the log's words for it.
 func (r *Request) startAfter(ctx context.Context) (uint64, string, error) {
 	info := r.Channel.Info()
 	next := info.Last + 1
@@ -87,9 +87,9 @@ func (r *Request) startAfter(ctx context.Context) (uint64, string, error) {
 	return first - 1, fmt.Sprintf("%sseq=%d", from, first), nil
 }
 
-// Join makes a client a member of the group that the request names, which may be a new group, and returns when that is on
-// record. joined is called then, before anything is sent to the member: it makes the member known, and answers. If ctx ends
-// before, nothing is left of the member.
+// Join adds a client to the group of its request, or to a new group. It returns when the member is stored. It calls
+// joined before the member is sent anything, so that the caller can register the member and reply. If ctx ends first,
+// the member is removed.
 func (c *Consumers) Join(ctx context.Context, r Request, joined func(*Member)) (*Member, error) {
 	m, err := c.prepare(ctx, &r)
 	if err != nil {
@@ -117,7 +117,7 @@ func (c *Consumers) Join(ctx context.Context, r Request, joined func(*Member)) (
 	return m, nil
 }
 
-// prepare adds a member to its group in memory. It is sent nothing until it is active.
+// prepare adds a member to its group in memory. The member is sent nothing until it is active.
 func (c *Consumers) prepare(ctx context.Context, r *Request) (*Member, error) {
 	key := r.key()
 	after, from, known := uint64(0), "", false
@@ -126,8 +126,8 @@ func (c *Consumers) prepare(ctx context.Context, r *Request) (*Member, error) {
 		if err != nil {
 			return nil, err
 		}
-		if g == nil { // it would be a new one
-			if after, from, err = r.startAfter(ctx); err != nil { // asks the database
+		if g == nil { // the group does not exist
+			if after, from, err = r.startAfter(ctx); err != nil { // queries the database
 				return nil, err
 			}
 			known = true
@@ -141,8 +141,8 @@ func (c *Consumers) prepare(ctx context.Context, r *Request) (*Member, error) {
 	}
 }
 
-// reserve returns the group of a request and the number of other subscriptions of the channel, and has both stay until
-// release. A group that is absent is made if its position is known; else it is nil.
+// reserve returns the requested group and the number of the channel's other subscriptions; both stay until release. If
+// the group is missing, it is created at the given position, or nil if that is not known.
 func (c *Consumers) reserve(ch *eventlog.Channel, key Key, known bool, after uint64) (g *Group, others int, err error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -175,7 +175,7 @@ func (c *Consumers) reserve(ch *eventlog.Channel, key Key, known bool, after uin
 	return g, others, nil
 }
 
-// release ends what reserve began, and removes a group that nobody has joined.
+// release undoes reserve and removes a group without members.
 func (c *Consumers) release(g *Group) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -186,7 +186,7 @@ func (c *Consumers) release(g *Group) {
 	}
 }
 
-// add adds a member to a group, or returns nil if the group has ended.
+// add adds a member to a group. It returns nil if the group has ended.
 func (c *Consumers) add(g *Group, r *Request, others int, from string) (*Member, error) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
@@ -216,7 +216,7 @@ func (c *Consumers) add(g *Group, r *Request, others int, from string) (*Member,
 		AckInbox:      r.AckInbox,
 		MaxInFlight:   r.MaxInFlight,
 		AckWaitInSecs: r.AckWaitInSecs,
-		DurableName:   g.key.Durable, // a queue group's is in its name
+		DurableName:   g.key.Durable, // a queue group's name contains it
 		IsDurable:     r.DurableName != "" || g.state.durable,
 	}}
 	g.state.join(m, c.store.NewSubscriptionID, now())
@@ -225,21 +225,21 @@ func (c *Consumers) add(g *Group, r *Request, others int, from string) (*Member,
 	return m, nil
 }
 
-// clamp bounds what a member may hold unacknowledged.
+// clamp bounds the member's unacknowledged messages.
 func (c *Consumers) clamp(m *Member) {
 	if int(m.state.MaxInFlight) <= c.opts.MaxInflight {
 		return
 	}
-	c.log.Warn("MaxInflight of the subscription reduced to the limit of the server", "client", m.state.ClientID,
+	c.log.Warn("Subscription's MaxInflight reduced to the server's limit", "client", m.state.ClientID,
 		"channel", m.group.ch.Name(), "requested", m.state.MaxInFlight, "limit", c.opts.MaxInflight)
 	m.state.MaxInFlight = int32(c.opts.MaxInflight)
 }
 
-// undo takes a member back that is not on record in time. Whatever was written of it is removed.
-func (c *Consumers) undo(m *Member) { c.take(m, false) }
+// undo removes a member that was not stored in time, and whatever was written of it.
+func (c *Consumers) undo(m *Member) { c.remove(m, false) }
 
-// take takes a member out of its group, and says what that meant for the group, and whether others remain.
-func (c *Consumers) take(m *Member, unsubscribe bool) (end departure, remain bool) {
+// remove removes a member from its group. It reports what became of the group and whether other members remain.
+func (c *Consumers) remove(m *Member, unsubscribe bool) (end departure, remain bool) {
 	g := m.group
 	g.mu.Lock()
 	end = g.state.leave(m, unsubscribe, now())
@@ -258,9 +258,9 @@ func (c *Consumers) take(m *Member, unsubscribe bool) (end departure, remain boo
 	return end, remain
 }
 
-// Leave takes a member out of its group. A durable group that loses its last member stays, with the member's messages, unless
-// it unsubscribed; any other group ends with its last member. Leaving twice does nothing. An error says that it is not on
-// record yet; it will be as soon as the database takes it.
+// Leave removes a member from its group. A durable group that loses its last member keeps that member's messages,
+// unless the member unsubscribed. Any other group ends with its last member. Leaving twice has no effect. After an
+// error, the change is stored once the database accepts it.
 func (c *Consumers) Leave(ctx context.Context, m *Member, unsubscribe bool) error {
 	g := m.group
 	c.mu.Lock()
@@ -269,7 +269,7 @@ func (c *Consumers) Leave(ctx context.Context, m *Member, unsubscribe bool) erro
 	if !indexed {
 		return nil
 	}
-	end, remain := c.take(m, unsubscribe)
+	end, remain := c.remove(m, unsubscribe)
 	g.ch.Touch()
 
 	done, what := "Removed", "delete"

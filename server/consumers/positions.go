@@ -14,38 +14,38 @@ import (
 // stopGrace bounds the last write if the database was unavailable before.
 const stopGrace = time.Second
 
-// saver is what positions needs of the store.
+// saver is the part of the store that positions uses.
 type saver interface {
 	SaveConsumers(ctx context.Context, changes stores.ConsumerChanges) error
 	Channel(name string) *stores.Channel
 }
 
-// refusedPause is how long a group that the database refused waits until it is tried again, unless a request does.
+// refusedPause is the time until a refused group is retried, unless a request waits for it.
 const refusedPause = 10 * time.Second
 
-// positions writes what became of groups, and nobody else does: all changes of an interval in one transaction, or at once
-// when a request waits for them. What it could not write stays to be written.
+// positions writes the changes of groups, and only it does so: all changes of an interval in one transaction, or at
+// once if a request waits. A failed write is repeated.
 type positions struct {
 	store    saver
 	interval time.Duration
-	timeout  time.Duration // of one write, while the database is unavailable
+	timeout  time.Duration // of one write while the database is unavailable
 	metrics  Metrics
 	log      *slog.Logger
 
-	// wake has one slot and carries no data: a request waits.
+	// wake tells run that a request waits. It has one slot and carries no data.
 	wake chan struct{}
 	// writing is held during a write.
 	writing sync.Mutex
 
-	mu      sync.Mutex // guards what follows
+	mu      sync.Mutex // guards the fields below
 	dirty   map[*Group]struct{}
 	waiters map[*Group][]*waiter
-	refused map[*Group]time.Time // when the database refused it last
+	refused map[*Group]time.Time // time of the last refusal
 	lastErr error                // of the last write, nil if it succeeded
 	stopped bool
 }
 
-// waiter is a request that waits until what changed is on record.
+// waiter is a request that waits until changes are stored.
 type waiter struct{ done chan error }
 
 func newPositions(store saver, o *Options, m Metrics, log *slog.Logger) *positions {
@@ -62,21 +62,21 @@ func newPositions(store saver, o *Options, m Metrics, log *slog.Logger) *positio
 	}
 }
 
-// add marks a group that has changes.
+// add marks a group as changed.
 func (p *positions) add(g *Group) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.dirty[g] = struct{}{}
 }
 
-// wait returns when what has changed of a group so far is on record, or ctx ends. The error says why it is not on record yet.
+// wait returns when all changes of a group so far are stored, or ctx ends. The error says why they are not.
 func (p *positions) wait(ctx context.Context, g *Group) error {
 	w := &waiter{done: make(chan error, 1)}
 	p.mu.Lock()
 	if _, pending := p.dirty[g]; p.stopped {
 		p.mu.Unlock()
 		if !pending {
-			return nil // it was in the last write
+			return nil // the last write contained it
 		}
 		return errStopped
 	}
@@ -91,12 +91,12 @@ func (p *positions) wait(ctx context.Context, g *Group) error {
 	case err := <-w.done:
 		return err
 	case <-ctx.Done():
-		return p.reason(context.Cause(ctx))
+		return p.timeoutError(context.Cause(ctx))
 	}
 }
 
-// reason is the error of a request whose time is over.
-func (p *positions) reason(ended error) error {
+// timeoutError returns the error of a request whose time is up.
+func (p *positions) timeoutError(ended error) error {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if p.lastErr != nil {
@@ -105,7 +105,7 @@ func (p *positions) reason(ended error) error {
 	return fmt.Errorf("%w: %w", stores.ErrUnavailable, ended)
 }
 
-// run writes until ctx ends, and then a last time.
+// run writes until ctx ends, then once more.
 func (p *positions) run(ctx context.Context) {
 	tick := time.NewTicker(p.interval)
 	defer tick.Stop()
@@ -137,20 +137,20 @@ func (p *positions) run(ctx context.Context) {
 	clear(p.waiters)
 }
 
-// batch is the changes of one group.
+// batch holds the changes of one group.
 type batch struct {
 	g       *Group
-	id      uint64 // of the group in the store
+	id      uint64 // the group's ID in the store
 	changes stores.ConsumerChanges
 	taken   changed
 	waiters []*waiter
 }
 
-// write writes what there is to write, within the time.
+// write writes all changes, within the timeout.
 func (p *positions) write(ctx context.Context, timeout time.Duration) {
 	p.writing.Lock()
 	defer p.writing.Unlock()
-	all := p.take()
+	all := p.takeChanges()
 	if len(all) == 0 {
 		return
 	}
@@ -159,7 +159,7 @@ func (p *positions) write(ctx context.Context, timeout time.Duration) {
 	p.saveOrSplit(ctx, all)
 }
 
-// saveOrSplit saves the changes of groups together, or of those that the database takes.
+// saveOrSplit saves changes together. If the database refuses them, it saves all but the refused ones.
 func (p *positions) saveOrSplit(ctx context.Context, all []*batch) {
 	err := p.save(ctx, all)
 	if half := len(all) / 2; err != nil && isRefusal(err) && half > 0 {
@@ -167,12 +167,11 @@ func (p *positions) saveOrSplit(ctx context.Context, all []*batch) {
 		p.saveOrSplit(ctx, all[half:])
 		return
 	}
-	p.settle(all, err)
+	p.finish(all, err)
 }
 
-// take returns the changes of all groups that have any. Of a group that the database refused it takes them after a while, or
-// when a request waits.
-func (p *positions) take() []*batch {
+// takeChanges removes and returns the changes of all groups. A refused group waits for refusedPause, unless a request waits.
+func (p *positions) takeChanges() []*batch {
 	p.mu.Lock()
 	var all []*batch
 	for g := range p.dirty {
@@ -186,7 +185,7 @@ func (p *positions) take() []*batch {
 	p.mu.Unlock()
 	for _, b := range all {
 		b.g.mu.Lock()
-		b.changes, b.taken = b.g.state.take(b.g.ch.Stored())
+		b.changes, b.taken = b.g.state.takeChanges(b.g.ch.Stored())
 		b.id, b.g.queued = b.g.state.id, false
 		b.g.mu.Unlock()
 	}
@@ -208,9 +207,9 @@ func (p *positions) save(ctx context.Context, all []*batch) error {
 	return p.store.SaveConsumers(ctx, changes)
 }
 
-// settle tells the requests that wait, and has what could not be written written again. While the database is unavailable,
-// requests go on waiting.
-func (p *positions) settle(all []*batch, err error) {
+// finish answers the waiting requests and schedules failed changes again. While the database is unavailable, requests
+// keep waiting.
+func (p *positions) finish(all []*batch, err error) {
 	if err != nil {
 		p.metrics.Failed("progress", err)
 	}
@@ -222,13 +221,13 @@ func (p *positions) settle(all []*batch, err error) {
 			continue
 		}
 		b.g.mu.Lock()
-		b.g.state.changed.add(b.taken)
+		b.g.state.changed.putBack(b.taken)
 		b.g.queued = true
 		b.g.mu.Unlock()
 	}
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	p.note(all, err)
+	p.logOutcome(all, err)
 	for _, b := range all {
 		delete(p.refused, b.g)
 		if err == nil {
@@ -248,8 +247,8 @@ func (p *positions) settle(all []*batch, err error) {
 	}
 }
 
-// recorded is the answer to a request that waited for a write that succeeded: what is saved of a channel that was deleted in
-// the meantime is left out.
+// recorded is the answer to a request after a successful write. The write leaves out channels that were deleted
+// meanwhile.
 func (p *positions) recorded(g *Group) error {
 	if p.store.Channel(g.ch.Name()) != g.ch.Stored() {
 		return ErrChannelDeleted
@@ -257,25 +256,25 @@ func (p *positions) recorded(g *Group) error {
 	return nil
 }
 
-// note logs when writing begins to fail, and when it works again. The caller holds p.mu.
-func (p *positions) note(all []*batch, err error) {
+// logOutcome logs when writing starts to fail and when it recovers. The caller holds p.mu.
+func (p *positions) logOutcome(all []*batch, err error) {
 	switch {
 	case err != nil && isRefusal(err):
 		for _, b := range all {
 			if _, known := p.refused[b.g]; !known {
-				p.log.Error("The database refuses the state of a subscription; retrying", "channel", b.g.ch.Name(), "consumer", b.id, "error", err)
+				p.log.Error("Database refused the state of a subscription; retrying", "channel", b.g.ch.Name(), "consumer", b.id, "error", err)
 			}
 		}
 		return
 	case err != nil && p.lastErr == nil:
-		p.log.Error("Saving the state of subscriptions failed; retrying", "error", err)
+		p.log.Error("Failed to save the state of subscriptions; retrying", "error", err)
 	case err == nil && p.lastErr != nil:
-		p.log.Info("Saving the state of subscriptions works again")
+		p.log.Info("Saving the state of subscriptions recovered")
 	}
 	p.lastErr = err
 }
 
-// isRefusal reports whether an error is about what was to be written.
+// isRefusal reports whether an error is about the data to write.
 func isRefusal(err error) bool {
 	for _, other := range []error{stores.ErrUnavailable, stores.ErrFenced, stores.ErrClosed} {
 		if errors.Is(err, other) {
@@ -285,7 +284,8 @@ func isRefusal(err error) bool {
 	return true
 }
 
-// drop forgets the changes of groups whose channel is about to be deleted, and returns when no write of them is under way.
+// drop forgets the changes of groups whose channel is about to be deleted. It waits until no write of them is in
+// progress.
 func (p *positions) drop(groups []*Group) {
 	p.mu.Lock()
 	for _, g := range groups {
@@ -297,7 +297,7 @@ func (p *positions) drop(groups []*Group) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	for _, g := range groups {
-		delete(p.dirty, g) // a write that failed put it back
+		delete(p.dirty, g) // a failed write put it back
 		delete(p.refused, g)
 		for _, w := range p.waiters[g] {
 			w.done <- ErrChannelDeleted
@@ -306,14 +306,14 @@ func (p *positions) drop(groups []*Group) {
 	}
 }
 
-// flush writes what there is to write, before run. That may be all groups of an earlier release.
+// flush writes all changes before run. After an upgrade, these can be all groups.
 func (p *positions) flush(ctx context.Context) error {
-	all := p.take()
+	all := p.takeChanges()
 	err := p.save(ctx, all)
 	if err != nil && isRefusal(err) {
 		p.saveOrSplit(ctx, all)
-		return nil // what is refused stays to be written
+		return nil // run retries refused changes
 	}
-	p.settle(all, err)
+	p.finish(all, err)
 	return err
 }

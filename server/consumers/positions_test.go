@@ -14,7 +14,7 @@ import (
 	"github.com/nats-eventstore/nats-eventstore/stores"
 )
 
-// refusing is a database that does not take what is of some groups.
+// refusing is a database that refuses the changes of some groups.
 type refusing struct {
 	refused map[uint64]bool
 	err     error
@@ -37,11 +37,11 @@ func (r *refusing) SaveConsumers(_ context.Context, c stores.ConsumerChanges) er
 	return nil
 }
 
-// many returns groups that each were sent a message.
+// many returns n groups, each of which was sent a message.
 func many(p *positions, n int) []*Group {
 	groups := make([]*Group, n)
 	for i := range groups {
-		g := &Group{ch: &eventlog.Channel{}, log: slog.New(slog.DiscardHandler), metrics: newSink(), written: p.add}
+		g := &Group{ch: &eventlog.Channel{}, log: slog.New(slog.DiscardHandler), metrics: newSink(), markDirty: p.add}
 		m := active(&g.state, uint64(i+1), 10)
 		g.state.sent(m, 1, 0)
 		g.touch()
@@ -50,8 +50,8 @@ func many(p *positions, n int) []*Group {
 	return groups
 }
 
-// A group that the database refuses does not keep the positions of others from being written, is not tried all the time, and is
-// told of once; a request of it gets the error at once.
+// A refused group does not keep others from being written, is not retried all the time, and is logged once. A request
+// that waits for it gets the error at once.
 func TestRefusedGroupIsAlone(t *testing.T) {
 	t.Parallel()
 	var log strings.Builder
@@ -70,16 +70,16 @@ func TestRefusedGroupIsAlone(t *testing.T) {
 	calls := db.calls
 	p.write(t.Context(), time.Minute)
 	if db.calls != calls+1 {
-		t.Errorf("%d transactions for the change of another group", db.calls-calls)
+		t.Errorf("%d transactions to write another group, want 1", db.calls-calls)
 	}
 	result := make(chan error)
 	go func() { result <- p.wait(t.Context(), groups[16]) }()
 	<-p.wake
 	p.write(t.Context(), time.Minute)
 	if err := <-result; err == nil || !strings.Contains(err.Error(), "no") {
-		t.Errorf("a request of the group: %v", err)
+		t.Errorf("a request for the refused group: %v", err)
 	}
-	if n := strings.Count(log.String(), "refuses"); n != 1 {
+	if n := strings.Count(log.String(), "Database refused"); n != 1 {
 		t.Errorf("%d log lines:\n%s", n, log.String())
 	}
 	db.refused = nil
@@ -87,11 +87,11 @@ func TestRefusedGroupIsAlone(t *testing.T) {
 	<-p.wake
 	p.write(t.Context(), time.Minute)
 	if err := <-result; err != nil || !slices.Contains(db.saved, 17) {
-		t.Errorf("when the database takes it: %v", err)
+		t.Errorf("once the database accepts the group: %v", err)
 	}
 }
 
-// While the database is unavailable, requests wait until their own deadline, and what they changed is written later.
+// During an outage, requests wait until their own deadline, and their changes are written later.
 func TestUnavailableDatabase(t *testing.T) {
 	t.Parallel()
 	var log strings.Builder
@@ -106,7 +106,7 @@ func TestUnavailableDatabase(t *testing.T) {
 	p.write(t.Context(), time.Minute)
 	cancel()
 	if err := <-result; !errors.Is(err, stores.ErrUnavailable) || !errors.Is(err, context.Canceled) {
-		t.Errorf("a request whose time is over: %v", err)
+		t.Errorf("a request past its deadline: %v", err)
 	}
 	db.refused = nil
 	p.write(t.Context(), time.Minute)
@@ -115,13 +115,13 @@ func TestUnavailableDatabase(t *testing.T) {
 	}
 	p.write(t.Context(), time.Minute)
 	if db.calls != 3 {
-		t.Errorf("%d transactions, the last one for nothing", db.calls)
+		t.Errorf("%d transactions, want 3", db.calls)
 	}
 	if n := strings.Count(log.String(), "\n"); n != 2 {
 		t.Errorf("%d log lines:\n%s", n, log.String())
 	}
 
-	// A server that has lost the lease does not have requests wait.
+	// After the lease is lost, requests do not wait.
 	db.refused, db.err = map[uint64]bool{1: true}, stores.ErrFenced
 	g.ack(g.state.members[0], 1)
 	go func() { result <- p.wait(t.Context(), g) }()
@@ -132,7 +132,7 @@ func TestUnavailableDatabase(t *testing.T) {
 	}
 }
 
-// After the end, a request is told whether its change was in the last write.
+// After the end, a request learns whether the last write contained its change.
 func TestWaitAfterTheEnd(t *testing.T) {
 	t.Parallel()
 	db := &refusing{refused: map[uint64]bool{2: true}, err: stores.ErrUnavailable}
@@ -142,23 +142,23 @@ func TestWaitAfterTheEnd(t *testing.T) {
 	good := many(p, 1)[0]
 	p.run(ended)
 	if err := p.wait(t.Context(), good); err != nil {
-		t.Errorf("it was in the last write: %v", err)
+		t.Errorf("a change in the last write: %v", err)
 	}
 	bad := many(p, 2)[1]
 	if err := p.wait(t.Context(), bad); !errors.Is(err, errStopped) {
-		t.Errorf("nothing is written any more: %v", err)
+		t.Errorf("a change after the last write: %v", err)
 	}
 }
 
-// BenchmarkFlush is the cost of a write when few of many unacknowledged messages were acknowledged: in memory, and with the
-// text that is written.
+// BenchmarkFlush measures a write after a few of many unacknowledged messages were acknowledged, in memory and in
+// written parts.
 func BenchmarkFlush(b *testing.B) {
 	for _, held := range []int{1_000, 200_000} {
 		b.Run(fmt.Sprint(held), func(b *testing.B) {
 			b.ReportAllocs()
 			db := &textSize{}
 			p := newPositions(db, &Options{Interval: rarely, StoreTimeout: time.Minute}, newSink(), slog.New(slog.DiscardHandler))
-			g := &Group{ch: &eventlog.Channel{}, log: slog.New(slog.DiscardHandler), metrics: newSink(), written: p.add}
+			g := &Group{ch: &eventlog.Channel{}, log: slog.New(slog.DiscardHandler), metrics: newSink(), markDirty: p.add}
 			m := active(&g.state, 1, 1<<30)
 			for seq := range uint64(held) {
 				g.state.sent(m, seq+1, 0)
@@ -183,7 +183,7 @@ func BenchmarkFlush(b *testing.B) {
 	}
 }
 
-// textSize counts what is written.
+// textSize counts written parts and runs.
 type textSize struct{ parts, runs int }
 
 func (*textSize) Channel(string) *stores.Channel { return nil }

@@ -10,9 +10,8 @@ import (
 	"github.com/nats-eventstore/nats-eventstore/stores"
 )
 
-// Recover makes the groups that are stored, and writes what has to be written of them: those of NATS Streaming and of earlier
-// releases get a position of their own. client returns the registered client of an ID, or nil. It returns the active members.
-// Call it before Run.
+// Recover restores the stored groups and returns their active members. It converts groups that NATS Streaming or an
+// earlier release wrote. client returns the registered client with an ID, or nil. Call Recover before Run.
 func (c *Consumers) Recover(ctx context.Context, state *stores.State, client func(id string) Client) ([]*Member, error) {
 	var active []*Member
 	for i := range state.Channels {
@@ -31,7 +30,7 @@ func (c *Consumers) Recover(ctx context.Context, state *stores.State, client fun
 	return active, nil
 }
 
-// recover makes one group, and returns its active members.
+// recover restores one group and returns its active members.
 func (c *Consumers) recover(ch *eventlog.Channel, stored *stores.Consumer, client func(id string) Client) []*Member {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -41,7 +40,7 @@ func (c *Consumers) recover(ch *eventlog.Channel, stored *stores.Consumer, clien
 	}
 	own := c.of(ch)
 	if stored.Damaged != nil {
-		if key != (Key{}) { // nobody can name the others
+		if key != (Key{}) { // other groups cannot be named
 			own.refused[key] = fmt.Errorf("the subscription is out of service: %w", stored.Damaged)
 		}
 		return nil
@@ -64,7 +63,7 @@ func (c *Consumers) recover(ch *eventlog.Channel, stored *stores.Consumer, clien
 	return append([]*Member(nil), g.state.members...)
 }
 
-// keyOf returns the key of the group that a stored subscription is a member of.
+// keyOf returns the key of a stored subscription's group.
 func keyOf(st *spb.SubState) Key {
 	if st.QGroup == "" && st.DurableName != "" {
 		return Key{Client: st.ClientID, Durable: st.DurableName}

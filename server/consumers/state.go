@@ -10,41 +10,41 @@ import (
 )
 
 const (
-	// ackSlack is how much early a message may be redelivered, so that those sent together are redelivered together.
+	// ackSlack is how early a message may be redelivered, so that messages sent together are redelivered together.
 	ackSlack = 15 * time.Millisecond
-	// redealDelay is when a leaver's messages are sent again to the members that remain.
+	// redealDelay is when a leaving member's messages are sent to the remaining members.
 	redealDelay = 100 * time.Millisecond
 )
 
-// state is what a group knows and decides: who its members are, what they were sent and have not acknowledged, and what of
-// that is not written yet. It has no locks, no goroutines and no clock: now is the time since any moment that stays the same.
+// state is the state machine of a group: its members, what they were sent, what they have not acknowledged, and which
+// changes are not stored. It has no locks, goroutines or clock: now is the time since a fixed moment.
 type state struct {
-	id      uint64 // of the group in the store: that of its first subscription
-	queue   bool   // not a plain subscription
-	durable bool   // it outlives its members, from the first active one on
+	id      uint64 // ID in the store: that of the first subscription
+	queue   bool   // a queue group
+	durable bool   // outlives its members once one was active
 	ended   bool
 
 	lastSent uint64
-	// members are the active ones. A chosen head of this list moves to its back.
+	// members are active. When the head is chosen, it moves to the back.
 	members []*Member
-	joining []*Member // not on record yet
+	joining []*Member // not yet stored
 	// offline is the last member of a durable group without active ones. It holds the messages that the next member
 	// receives first.
 	offline *Member
 	unacked unacked
-	// redelivered counts the redeliveries of each unacknowledged message. It is lost with the process.
+	// redelivered counts redeliveries of unacknowledged messages. It is not stored.
 	redelivered map[uint64]uint32
 
 	changed changed
 }
 
-// changed is what is not written yet. What is written is what the state is then.
+// changed records what has to be written. The write stores the state at that moment.
 type changed struct {
 	row       bool                // last sequence or members
 	parts     map[uint64]struct{} // of unacknowledged messages
 	subs      map[uint64]struct{} // IDs of subscriptions
 	converted map[uint64]struct{} // IDs of subscriptions with rows of earlier releases
-	last      uint64              // one of parts, that was added last
+	last      uint64              // the part that was added last
 }
 
 func (c *changed) any() bool {
@@ -69,8 +69,8 @@ func (c *changed) sub(id uint64) {
 	c.subs[id], c.row = struct{}{}, true
 }
 
-// add takes back what could not be written.
-func (c *changed) add(other changed) {
+// putBack puts back changes whose write failed.
+func (c *changed) putBack(other changed) {
 	c.row = c.row || other.row
 	for to, from := range map[*map[uint64]struct{}]map[uint64]struct{}{
 		&c.parts: other.parts, &c.subs: other.subs, &c.converted: other.converted,
@@ -86,7 +86,7 @@ func (c *changed) add(other changed) {
 	}
 }
 
-// all returns the members, whatever their phase.
+// all returns the members in any phase.
 func (s *state) all() []*Member {
 	all := append(slices.Clone(s.members), s.joining...)
 	if s.offline != nil {
@@ -95,7 +95,7 @@ func (s *state) all() []*Member {
 	return all
 }
 
-// size returns the number of members, whatever their phase.
+// size returns the number of members in any phase.
 func (s *state) size() int {
 	n := len(s.members) + len(s.joining)
 	if s.offline != nil {
@@ -104,7 +104,7 @@ func (s *state) size() int {
 	return n
 }
 
-// join adds a member that is not on record yet. It takes over the subscription of an offline one: its ID, and its messages,
+// join adds a member that is not yet stored. It takes over an offline member's subscription: its ID, and its messages,
 // which are due at once.
 func (s *state) join(m *Member, newID func() uint64, now time.Duration) {
 	m.phase = phaseJoining
@@ -124,7 +124,7 @@ func (s *state) join(m *Member, newID func() uint64, now time.Duration) {
 	s.changed.sub(m.state.ID)
 }
 
-// give makes m the holder of all that another member holds.
+// give moves all messages of another member to m.
 func (s *state) give(from, m *Member, due time.Duration) {
 	for _, seq := range s.unacked.sequences(from) {
 		s.unacked.put(m, seq, due)
@@ -134,7 +134,7 @@ func (s *state) give(from, m *Member, due time.Duration) {
 	}
 }
 
-// activate makes a member one that is sent messages, when it is on record. It reports false if it has left in the meantime.
+// activate makes a stored member active. It reports false if the member has left meanwhile.
 func (s *state) activate(m *Member) bool {
 	if m.phase != phaseJoining {
 		return false
@@ -142,24 +142,23 @@ func (s *state) activate(m *Member) bool {
 	m.phase = phaseActive
 	s.joining = without(s.joining, m)
 	s.members = append(s.members, m)
-	// A request that is not durable may name a durable queue group, and the other way round: durable is what one of its
-	// members asked for.
+	// A non-durable request can name a durable queue group and vice versa: a group is durable once a member asked for
+	// it.
 	s.durable = s.durable || m.state.IsDurable
 	return true
 }
 
-// departure is what a leave made of the group.
+// departure is what a leave does to its group.
 type departure int
 
 const (
-	left      departure = iota // others remain, and have the messages
+	left      departure = iota // others remain and hold the messages
 	suspended                  // a durable without active members
 	ended
 )
 
-// leave takes a member out of the group. Its messages go to those that remain. A durable group that loses its last member
-// keeps that one as offline, unless it unsubscribed or the group never had an active member; any other group ends with its
-// last member.
+// leave removes a member. Remaining members get its messages. A durable group that loses its last member keeps it as
+// offline, unless it unsubscribed or the group never had an active member. Any other group ends.
 func (s *state) leave(m *Member, unsubscribe bool, now time.Duration) departure {
 	s.members, s.joining = without(s.members, m), without(s.joining, m)
 	s.changed.sub(m.state.ID)
@@ -183,7 +182,7 @@ func (s *state) leave(m *Member, unsubscribe bool, now time.Duration) departure 
 	return ended
 }
 
-// deal gives a leaver's messages to others in turn, in the order in which they are due.
+// deal distributes a leaving member's messages in turn, in the order of their due times.
 func (s *state) deal(leaver *Member, heirs []*Member, due time.Duration) {
 	for i, seq := range s.unacked.byExpiry(leaver) {
 		s.unacked.put(heirs[i%len(heirs)], seq, due)
@@ -191,8 +190,8 @@ func (s *state) deal(leaver *Member, heirs []*Member, due time.Duration) {
 	}
 }
 
-// ack removes a message, whoever of the group holds it: it may have been redelivered to another member while the ack was on
-// its way. known is false if nobody holds it; room says that its holder can take new messages again.
+// ack removes a message, whichever member holds it, since a redelivery may have moved it while the ack was on its way.
+// known is false if no member holds it. room means that its holder can take new messages again.
 func (s *state) ack(seq uint64) (known, room bool) {
 	h := s.unacked.holder(seq)
 	if h == nil {
@@ -209,7 +208,7 @@ func (s *state) forget(seq uint64) {
 	s.changed.part(seq)
 }
 
-// sent notes that a member is sent a new message.
+// sent records that a member was sent a new message.
 func (s *state) sent(m *Member, seq uint64, now time.Duration) {
 	s.unacked.put(m, seq, now+m.ackWait())
 	s.lastSent = seq
@@ -217,8 +216,8 @@ func (s *state) sent(m *Member, seq uint64, now time.Duration) {
 	s.changed.row = true
 }
 
-// resent notes that a message is sent again, to a member that may be another one than its holder, and returns how often it
-// was.
+// resent records that a message was sent again, perhaps to another member than its holder. It returns the redelivery
+// count.
 func (s *state) resent(m *Member, seq uint64, now time.Duration) uint32 {
 	if s.unacked.holder(seq) != m {
 		s.unacked.put(m, seq, now+m.ackWait())
@@ -231,10 +230,10 @@ func (s *state) resent(m *Member, seq uint64, now time.Duration) uint32 {
 	return s.redelivered[seq]
 }
 
-// pick chooses the receiver of a message: the member with the fewest unacknowledged messages among those that are neither
-// stalled nor failing heartbeats; among equals the first, and a chosen head goes to the back of the list. If none qualifies,
-// it is the head for a redelivery, and for a new message the first that is not stalled. It is nil if there is none, or none
-// is reachable.
+// pick chooses the receiver of a message: the member with the fewest unacknowledged messages among those that are
+// neither stalled nor failing heartbeats. Among equals it is the first; a chosen head moves to the back. If none
+// qualifies, a redelivery goes to the head, a new message to the first that is not stalled. pick returns nil if no
+// member is left.
 func (s *state) pick(redelivery bool) *Member {
 	best, first, head := -1, -1, -1
 	for i, m := range s.members {
@@ -280,22 +279,22 @@ func (s *state) window() int {
 	return n
 }
 
-// due is a message to be redelivered, and the member that holds it.
+// due is a message to redeliver and its holder.
 type due struct {
 	seq    uint64
 	member *Member
 }
 
-// takeDue returns the messages whose ack timed out, and sets their next time.
+// takeDue returns the messages whose ack timed out and sets their next due time.
 func (s *state) takeDue(now time.Duration) []due {
 	var all []due
 	for _, m := range s.members {
 		if !m.reachable() || m.recovered {
-			continue // its messages are due when it is
+			continue // its messages wait until it is reachable
 		}
 		seqs := s.unacked.takeDue(m, now+ackSlack, max(m.ackWait(), 2*ackSlack))
 		if !s.queue && !m.healthy() && !m.resuming {
-			continue // a client that does not answer is not flooded: next time
+			continue // do not flood a client that does not answer
 		}
 		m.resuming = false
 		for _, seq := range seqs {
@@ -305,7 +304,7 @@ func (s *state) takeDue(now time.Duration) []due {
 	return all
 }
 
-// dueNow makes messages due again that could not be read.
+// dueNow makes messages due again after a failed read.
 func (s *state) dueNow(all []due, now time.Duration) {
 	for _, d := range all {
 		if s.unacked.holder(d.seq) == d.member {
@@ -314,14 +313,14 @@ func (s *state) dueNow(all []due, now time.Duration) {
 	}
 }
 
-// dueAfter sets when a recovered message of a member is due, unless it has been acknowledged or dealt in the meantime.
+// dueAfter sets the due time of a recovered message, unless it was acknowledged or dealt meanwhile.
 func (s *state) dueAfter(m *Member, seq uint64, now, wait time.Duration) {
 	if s.unacked.holder(seq) == m {
 		s.unacked.put(m, seq, now+min(max(wait, 0), m.ackWait()))
 	}
 }
 
-// nextDue returns the time of the earliest ack timeout, and false if there is none to wait for.
+// nextDue returns the earliest due time, and false if no message is due.
 func (s *state) nextDue() (at time.Duration, ok bool) {
 	for _, m := range s.members {
 		if !m.reachable() || m.recovered {
@@ -334,9 +333,8 @@ func (s *state) nextDue() (at time.Duration, ok bool) {
 	return at, ok
 }
 
-// take returns what is not written yet, and what to write; it counts as written from then on. After an error call
-// changed.add.
-func (s *state) take(ch *stores.Channel) (stores.ConsumerChanges, changed) {
+// takeChanges returns the changes to write and marks them as written. After a failed write, call changed.putBack.
+func (s *state) takeChanges(ch *stores.Channel) (stores.ConsumerChanges, changed) {
 	taken := s.changed
 	s.changed = changed{}
 	var to stores.ConsumerChanges
@@ -374,8 +372,8 @@ func (s *state) take(ch *stores.Channel) (stores.ConsumerChanges, changed) {
 	return to, taken
 }
 
-// parts returns what is unacknowledged of parts. It looks at each of their sequences or, if these are many more, at all
-// messages that are unacknowledged.
+// parts returns the unacknowledged messages of parts. It visits either each sequence of the parts or all unacknowledged
+// messages, whichever is fewer.
 func (s *state) parts(of map[uint64]struct{}) map[uint64][]stores.Run {
 	var seqs []uint64
 	if s.unacked.len() < len(of)*stores.PartSize/4 {
@@ -403,15 +401,15 @@ func (s *state) parts(of map[uint64]struct{}) map[uint64][]stores.Run {
 	return parts
 }
 
-// recover makes the state that of a stored group. client returns the registered client of an ID, or nil. A subscription
-// without one is dropped, unless it is durable. Only a group without active members keeps an offline one, and only one: the
-// messages of others, and those of subscriptions that are not known, go to those that remain.
+// recover restores a stored group. client returns the registered client with an ID, or nil. A subscription without a
+// client is dropped unless it is durable. Only a group without active members keeps an offline one, and only one. The
+// remaining members get the messages of other and unknown subscriptions.
 func (s *state) recover(c *stores.Consumer, client func(id string) Client, member func(c Client) *Member) {
 	s.id, s.lastSent = c.ID, c.LastSent
 	byID := map[uint64]*Member{}
 	for _, st := range c.Members {
 		if st.QGroup == "" && st.DurableName != "" {
-			st.IsDurable = true // old releases of NATS Streaming did not write that
+			st.IsDurable = true // old releases of NATS Streaming did not store it
 		}
 		var cl Client
 		if !st.IsClosed {

@@ -12,7 +12,7 @@ import (
 	"github.com/nats-eventstore/nats-eventstore/stores"
 )
 
-// fakeClient is a client that is connected, or not.
+// fakeClient is a client with a settable health.
 type fakeClient struct {
 	id                  string
 	ailing, unreachable atomic.Bool
@@ -22,7 +22,7 @@ func (c *fakeClient) ID() string      { return c.id }
 func (c *fakeClient) Healthy() bool   { return !c.ailing.Load() }
 func (c *fakeClient) Reachable() bool { return !c.unreachable.Load() }
 
-// counted counts what was sent.
+// counted counts sent messages.
 type counted struct{ sent int }
 
 func (c *counted) Send(string, []byte) { c.sent++ }
@@ -31,7 +31,7 @@ func (*counted) Resent(int)            {}
 func (*counted) Acked()                {}
 func (*counted) Failed(string, error)  {}
 
-// active adds an active member.
+// active adds an active member to a group.
 func active(s *state, id uint64, maxInFlight int32) *Member {
 	m := &Member{client: &fakeClient{id: "me"}, state: &spb.SubState{Inbox: "i", AckWaitInSecs: 1, MaxInFlight: maxInFlight}}
 	s.join(m, func() uint64 { return id }, 0)
@@ -56,16 +56,16 @@ func TestUnackedChangesHolder(t *testing.T) {
 		t.Errorf("takeDue = %v, want [1]", due)
 	}
 	if _, ok := u.next(b); ok {
-		t.Error("a message is due that another member holds")
+		t.Error("a former holder still has a due message")
 	}
 }
 
-// A durable that is closed between the choice of the messages to be sent again and their being sent must not get them: its
-// client was told that it is closed.
+// A durable that closes between takeDue and resend must not get the messages: its client already knows that it is
+// closed.
 func TestResendAfterTheMemberLeft(t *testing.T) {
 	t.Parallel()
 	var sent counted
-	g := &Group{log: slog.New(slog.DiscardHandler), metrics: &sent, send: &sent, written: func(*Group) {}}
+	g := &Group{log: slog.New(slog.DiscardHandler), metrics: &sent, send: &sent, markDirty: func(*Group) {}}
 	m := active(&g.state, 1, 1)
 	m.state.IsDurable, g.state.durable = true, true
 	g.state.sent(m, 1, -2*time.Second)
@@ -83,7 +83,7 @@ func TestResendAfterTheMemberLeft(t *testing.T) {
 		t.Errorf("sent %d messages to a subscription that ended", sent.sent)
 	}
 	if g.state.unacked.holder(1) != m {
-		t.Error("the message is not kept for who resumes the durable")
+		t.Error("the message is not kept for the durable's next member")
 	}
 
 	next := active(&g.state, 2, 1)
@@ -96,7 +96,7 @@ func TestResendAfterTheMemberLeft(t *testing.T) {
 	}
 }
 
-// What is written is what changed: the parts with messages that were sent, acknowledged or dealt, and the row when the last
+// A write contains only changes: parts with messages that were sent, acknowledged or dealt, and the row if the last
 // sequence or the members changed.
 func TestOnlyChangesAreWritten(t *testing.T) {
 	t.Parallel()
@@ -108,31 +108,31 @@ func TestOnlyChangesAreWritten(t *testing.T) {
 	if a.due.n != 2500 || b.due.n != 2500 {
 		t.Errorf("%d and %d messages", a.due.n, b.due.n)
 	}
-	c, _ := s.take(nil)
+	c, _ := s.takeChanges(nil)
 	if len(c.Put) != 2 || len(c.Positions) != 1 || len(c.Positions[0].Parts) != 5 || c.Positions[0].Row.LastSent != 5000 {
 		t.Errorf("first: %d subscriptions, %+v", len(c.Put), c.Positions[0].Row)
 	}
-	if c, _ := s.take(nil); !c.Empty() {
-		t.Errorf("nothing changed: %+v", c)
+	if c, _ := s.takeChanges(nil); !c.Empty() {
+		t.Errorf("a write without changes: %+v", c)
 	}
 	s.takeDue(time.Hour)
-	if c, _ := s.take(nil); !c.Empty() {
-		t.Errorf("only due times changed: %+v", c)
+	if c, _ := s.takeChanges(nil); !c.Empty() {
+		t.Errorf("a write after due times changed: %+v", c)
 	}
 	s.ack(1500)
 	s.ack(1500)
 	s.ack(1501)
-	c, taken := s.take(nil)
+	c, taken := s.takeChanges(nil)
 	if len(c.Positions) != 1 || c.Positions[0].Row != nil || len(c.Positions[0].Parts) != 1 || len(c.Positions[0].Parts[1]) != 1022 {
 		t.Errorf("two acks: %+v", c)
 	}
-	s.changed.add(taken) // it was not written
+	s.changed.putBack(taken) // the write failed
 	s.ack(1)
-	if c, _ := s.take(nil); len(c.Positions[0].Parts) != 2 {
-		t.Errorf("an ack more: %d parts", len(c.Positions[0].Parts))
+	if c, _ := s.takeChanges(nil); len(c.Positions[0].Parts) != 2 {
+		t.Errorf("another ack: %d parts, want 2", len(c.Positions[0].Parts))
 	}
 	s.leave(b, false, 0)
-	c, _ = s.take(nil)
+	c, _ = s.takeChanges(nil)
 	if len(c.Delete) != 1 || c.Delete[0].ID != 2 || len(c.Positions[0].Parts) != 5 || !slices.Equal(c.Positions[0].Row.Members, []uint64{1}) {
 		t.Errorf("a leave: %+v, row %+v", c.Delete, c.Positions[0].Row)
 	}
@@ -140,12 +140,12 @@ func TestOnlyChangesAreWritten(t *testing.T) {
 		t.Errorf("a part that one member holds: %v", runs)
 	}
 	s.leave(a, false, 0)
-	if c, _ = s.take(nil); len(c.Delete) != 1 || !slices.Equal(c.Drop, []uint64{1}) || len(c.Positions) != 0 {
+	if c, _ = s.takeChanges(nil); len(c.Delete) != 1 || !slices.Equal(c.Drop, []uint64{1}) || len(c.Positions) != 0 {
 		t.Errorf("the end: %+v", c)
 	}
 }
 
-// A client that has not come back after a start of the server is sent nothing; others of its group take what is new.
+// A client that has not come back after a server start is sent nothing. Other members take new messages.
 func TestUnreachableIsSentNothing(t *testing.T) {
 	t.Parallel()
 	s := state{queue: true}
@@ -155,7 +155,7 @@ func TestUnreachableIsSentNothing(t *testing.T) {
 	away := a.client.(*fakeClient)
 	away.unreachable.Store(true)
 	if n := s.window(); n != 1 {
-		t.Errorf("window %d, want that of the other member", n)
+		t.Errorf("window %d, want 1, that of the other member", n)
 	}
 	for range 3 {
 		if m := s.pick(false); m != b {
@@ -166,23 +166,23 @@ func TestUnreachableIsSentNothing(t *testing.T) {
 		t.Errorf("due: %+v", due)
 	}
 	if at, ok := s.nextDue(); !ok || at < 0 {
-		t.Errorf("the next is due at %v: the group would not sleep", at)
+		t.Errorf("next due at %v: the group would not sleep", at)
 	}
 	away.unreachable.Store(false)
 	if due := s.takeDue(0); len(due) != 1 || due[0].seq != 1 {
-		t.Errorf("due when it is back: %+v", due)
+		t.Errorf("due after the client is back: %+v", due)
 	}
 	b.client.(*fakeClient).unreachable.Store(true)
 	away.unreachable.Store(true)
 	if s.pick(false) != nil || s.pick(true) != nil || s.window() != 0 {
-		t.Error("somebody is picked though nobody is reachable")
+		t.Error("a member is picked though none is reachable")
 	}
 	if _, ok := s.nextDue(); ok {
-		t.Error("there is something to wait for though nobody is reachable")
+		t.Error("a message is due though no member is reachable")
 	}
 }
 
-// What a client that fails heartbeats holds is not sent again, unless it is one of several, or has just resumed.
+// A client that fails heartbeats gets no redeliveries, unless its group has several members or it has just resumed.
 func TestUnhealthyIsNotFlooded(t *testing.T) {
 	t.Parallel()
 	for _, queue := range []bool{false, true} {
@@ -194,7 +194,7 @@ func TestUnhealthyIsNotFlooded(t *testing.T) {
 			t.Errorf("queue group %v: %d messages due", queue, got)
 		}
 		if s.pick(false) != m {
-			t.Error("new messages are not sent any more")
+			t.Error("new messages are no longer sent")
 		}
 		m.resuming = true
 		if got := len(s.takeDue(time.Hour)); got != 1 {

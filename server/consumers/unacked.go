@@ -7,41 +7,40 @@ import (
 	"time"
 )
 
-// unacked is what the members of a group were sent and have not acknowledged: who holds each message, and when it is due to
-// be sent again. The zero value is empty.
+// unacked holds the unacknowledged messages of a group: their holders and due times. The zero value is empty.
 type unacked struct {
 	held map[uint64]holding // by sequence
 }
 
-// holding is the member that holds a message, and when the message is due, on the clock of state.
+// holding is a message's holder and due time, on the clock of state.
 type holding struct {
 	by *Member
 	at time.Duration
 }
 
-// expiries are the messages of one member by when they are due. An entry stays when its message is acknowledged, goes to
-// another member or gets another time, since most messages are acknowledged long before they are due. Such an entry is
-// dropped when it comes up, or when they are more than half.
+// expiries orders the messages of one member by due time. An entry stays when its message is acknowledged, moves or
+// gets another time, since most messages are acknowledged long before they are due. Such a stale entry is dropped when
+// it comes up, or when stale entries are the majority.
 type expiries struct {
 	heap expiryHeap
 	n    int // messages that the member holds
 }
 
-// expiring is a message and when it is due.
+// expiring is a message and its due time.
 type expiring struct {
 	at  time.Duration
 	seq uint64
 }
 
-// staleEntries is how many entries of a heap may be stale whatever the number of messages.
+// staleEntries is the number of stale entries that a heap may always have.
 const staleEntries = 64
 
 func (u *unacked) len() int { return len(u.held) }
 
-// holder returns the member that holds the message, or nil.
+// holder returns a message's holder, or nil.
 func (u *unacked) holder(seq uint64) *Member { return u.held[seq].by }
 
-// put gives the message to a member, or changes when it is due. It reports whether the member did not hold it before.
+// put gives a message to a member or changes its due time. It reports whether the member did not hold it before.
 func (u *unacked) put(m *Member, seq uint64, at time.Duration) bool {
 	if u.held == nil {
 		u.held = make(map[uint64]holding)
@@ -59,13 +58,13 @@ func (u *unacked) put(m *Member, seq uint64, at time.Duration) bool {
 		}
 	}
 	u.compact(m)
-	// As heap.Push does, without an allocation for each message.
+	// As heap.Push, without an allocation.
 	m.due.heap = append(m.due.heap, expiring{at, seq})
 	heap.Fix(&m.due.heap, len(m.due.heap)-1)
 	return before.by != m
 }
 
-// remove returns the member that held the message, or nil.
+// remove removes a message and returns its former holder, or nil.
 func (u *unacked) remove(seq uint64) *Member {
 	m := u.held[seq].by
 	if m != nil {
@@ -76,7 +75,7 @@ func (u *unacked) remove(seq uint64) *Member {
 	return m
 }
 
-// compact drops the member's stale entries if they are more than half.
+// compact drops the member's stale entries if they are the majority.
 func (u *unacked) compact(m *Member) {
 	if len(m.due.heap) <= 2*m.due.n+staleEntries {
 		return
@@ -96,7 +95,7 @@ func (e *expiries) pop() {
 	}
 }
 
-// next returns when the member's earliest message is due, and false if it holds none.
+// next returns the member's earliest due time, and false if it holds no message.
 func (u *unacked) next(m *Member) (time.Duration, bool) {
 	for len(m.due.heap) > 0 {
 		if !u.stale(m, m.due.heap[0]) {
@@ -107,9 +106,9 @@ func (u *unacked) next(m *Member) (time.Duration, bool) {
 	return 0, false
 }
 
-// takeDue returns the member's messages that are due at the limit or earlier, ordered by expiry, then sequence. It keeps
-// them, due again after the wait from when they were due, so that their order stays what it is; one whose next time has
-// passed as well is due after the wait from the limit.
+// takeDue returns the member's messages due by limit, ordered by due time, then sequence. The member keeps them. Each
+// is due again a wait after its previous due time, so that the order stays; if that has passed, too, a wait after
+// limit.
 func (u *unacked) takeDue(m *Member, limit, wait time.Duration) []uint64 {
 	var due []uint64
 	for len(m.due.heap) > 0 && m.due.heap[0].at <= limit {
@@ -129,14 +128,14 @@ func (u *unacked) takeDue(m *Member, limit, wait time.Duration) []uint64 {
 	return due
 }
 
-// byExpiry returns the member's messages ordered by expiry, then sequence.
+// byExpiry returns the member's messages ordered by due time, then sequence.
 func (u *unacked) byExpiry(m *Member) []uint64 {
 	seqs := u.sequences(m)
 	slices.SortStableFunc(seqs, func(a, b uint64) int { return cmp.Compare(u.held[a].at, u.held[b].at) })
 	return seqs
 }
 
-// sequences returns the member's messages, ascending.
+// sequences returns the member's messages in ascending order.
 func (u *unacked) sequences(m *Member) []uint64 {
 	seqs := make([]uint64, 0, m.due.n)
 	for _, e := range m.due.heap {
@@ -145,7 +144,7 @@ func (u *unacked) sequences(m *Member) []uint64 {
 		}
 	}
 	slices.Sort(seqs)
-	return slices.Compact(seqs) // one that got a former time again has two entries
+	return slices.Compact(seqs) // a message that got an earlier due time back has two entries
 }
 
 // expiryHeap implements heap.Interface.
@@ -159,6 +158,6 @@ func (h expiryHeap) Less(i, j int) bool {
 
 func (h expiryHeap) Swap(i, j int) { h[i], h[j] = h[j], h[i] }
 
-// Push and Pop are not called: they would allocate.
+// heap.Fix and heap.Init do not call Push and Pop, which would allocate.
 func (h *expiryHeap) Push(any) { panic("not used") }
 func (h *expiryHeap) Pop() any { panic("not used") }

@@ -29,7 +29,7 @@ func TestUnackedOrdersByExpiryThenSequence(t *testing.T) {
 	if at, ok := u.next(m); !ok || at != 30 {
 		t.Errorf("next = %v, %v, want 30", at, ok)
 	}
-	// Each is due again after the wait from its own time, or, if that has passed too, from the limit.
+	// Each is due again a wait after its own time or, if that has passed, too, after the limit.
 	if got, want := u.byExpiry(m), []uint64{1, 5, 3, 4}; !slices.Equal(got, want) || u.held[5].at != 110 || u.held[3].at != 120 {
 		t.Errorf("after takeDue: %v due at %v and %v, want %v at 110 and 120", got, u.held[5].at, u.held[3].at, want)
 	}
@@ -40,7 +40,7 @@ func TestUnackedOrdersByExpiryThenSequence(t *testing.T) {
 		t.Errorf("long overdue: due again at %v, want 1100", late.held[7].at)
 	}
 	if u.remove(1) != m || u.remove(1) != nil {
-		t.Error("remove must return who held the message")
+		t.Error("remove must return the former holder")
 	}
 	u.put(m, 4, 50)
 	if got, want := u.takeDue(m, 60, 100), []uint64{4}; !slices.Equal(got, want) {
@@ -48,7 +48,7 @@ func TestUnackedOrdersByExpiryThenSequence(t *testing.T) {
 	}
 }
 
-// Entries of acknowledged messages do not pile up, and never come up.
+// Entries of acknowledged messages do not accumulate and never come up.
 func TestUnackedForgetsTheAcknowledged(t *testing.T) {
 	t.Parallel()
 	var u unacked
@@ -73,7 +73,7 @@ func TestUnackedForgetsTheAcknowledged(t *testing.T) {
 		u.put(m, 5, time.Duration(seq))
 	}
 	if u.len() != window+1 || len(m.due.heap) > 3*window {
-		t.Errorf("%d messages and %d entries after changes of one", u.len(), len(m.due.heap))
+		t.Errorf("%d messages and %d entries after repeated changes of one message", u.len(), len(m.due.heap))
 	}
 	if due := u.takeDue(m, total-1, 1); !slices.Equal(due, []uint64{5}) {
 		t.Errorf("takeDue = %v, want [5]", due)
