@@ -131,7 +131,7 @@ func TestImportInterrupted(t *testing.T) {
 		t.Logf("killed after %s messages", imported)
 		if imported != fmt.Sprint(n) {
 			for _, args := range [][]string{append([]string{"-p", "-1"}, sql...), append([]string{"migrate"}, sql...)} {
-				if out, status := runBinary(t, args...); status != 1 || !strings.Contains(out, "import into this database was not finished") {
+				if out, status := runBinary(t, args...); status != 1 || !strings.Contains(out, "import into this database is unfinished") {
 					t.Errorf("%v: status %d, output\n%s", args, status, out)
 				}
 			}

@@ -126,7 +126,7 @@ func TestAmbiguousAccount(t *testing.T) {
 	t.Parallel()
 	for conf, want := range map[string]string{
 		`accounts { A { users: [{user: a, password: x}] }, B { users: [{user: b, password: x}] } }`: "several accounts have users (A, B)",
-		`authorization { users: [{user: a, password: x}] }, streaming { account: C }`:               `account "C" of streaming is not configured`,
+		`authorization { users: [{user: a, password: x}] }, streaming { account: C }`:               `streaming account "C" is not configured`,
 	} {
 		out, status := runBinary(t, "-p", "-1", "-st", "memory", "-c", write(t, "nats.conf", conf))
 		if status != 1 || !strings.Contains(out, want) {

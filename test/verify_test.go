@@ -228,7 +228,7 @@ func TestVerifyCannot(t *testing.T) {
 			expect("nothing to verify")
 		} else {
 			createFormerTables(t, driver, source)
-			expect("if NATS Streaming wrote the database, nats-streaming-server migrate upgrades it")
+			expect("if NATS Streaming wrote it, run nats-streaming-server migrate")
 		}
 		start(t, driver, source).Stop()
 		query(t, driver, source, "INSERT INTO goose_db_version (version_id, is_applied) VALUES (1000, TRUE)")

@@ -119,7 +119,7 @@ func TestEventBlockErrors(t *testing.T) {
 	for text, want := range map[string]string{
 		`events: 5`:                   `:1: parameter "events" value is expected to be map, got int64`,
 		`events: ["a"]`:               `:1: parameter "events" value is expected to be map, got string`,
-		`events: [{versions: "off"}]`: `events block 1: channels: is missing`,
+		`events: [{versions: "off"}]`: `events block 1: channels are missing`,
 		`events {message: "acme.E"}`:  `events block of channels eventstore.>: descriptor_set: is missing`,
 		`limits {channels {"orders.new" {mm: 1}}}, events: [{channels: "a"}, {channels: "orders.*"}]`: `would remove events of "orders.*"`,
 	} {

@@ -1,4 +1,4 @@
-// Package config holds the options of a server and checks them. Flags and files are read by the command.
+// Package config holds and validates the options of a server. The command reads flags and files.
 package config
 
 import (
@@ -17,94 +17,90 @@ import (
 	"github.com/nats-eventstore/nats-eventstore/stores"
 )
 
-// Version of this server, printed by -version and in the log.
+// Version is the server's version, as -version and the log print it.
 const Version = "0.1.0"
 
 // Options configure a server. DefaultOptions fills every field that has a default.
 type Options struct {
-	// ClusterID names this NATS Streaming service to its clients. It is stored in the
-	// database, which refuses another one later.
+	// ClusterID names this NATS Streaming service to its clients. The database stores it and refuses any other.
 	ClusterID string
 	// DiscoverPrefix is the subject prefix of connect requests; the cluster ID follows it.
 	DiscoverPrefix string
 
 	// NATS configures the embedded NATS server, its monitoring port and the log.
 	NATS *natsd.Options
-	// NATSURL, if not empty, lists external NATS servers (comma separated) that are used
-	// in place of the embedded one.
+	// NATSURL, if set, lists external NATS servers, separated by commas. They replace the embedded server.
 	NATSURL string
 	// Login is how the server's own connections log in to NATS.
 	Login natsconn.Login
 
-	// Store says where messages, clients and subscriptions are kept.
+	// Store configures the database.
 	Store stores.Options
-	// Events declare the event channels; the first block that matches a channel counts.
+	// Events declare the event channels. The first block that matches a channel counts.
 	Events []eventlog.EventBlock
-	// Versions come before those of Events.
+	// Versions override the versions that Events set.
 	Versions []eventlog.ChannelVersions
 
-	// Routes send events on to other channels and to streams.
+	// Routes forward events to other channels and to streams.
 	Routes []Route
 
-	// Limits bound channels; by default nothing is limited.
+	// Limits bound channels. By default, nothing is limited.
 	Limits eventlog.Limits
-	// ReplaceDurables lets a subscription request take over a durable that is active, which is an error otherwise.
+	// ReplaceDurables lets a subscription request take over an active durable. Otherwise such a request is an error.
 	ReplaceDurables bool
-	// FTGroup, if not empty, says that the server is one of several on its database. They need no name to find each
-	// other; all that it changes is the state that monitoring reports.
+	// FTGroup, if set, declares that several servers share the database. It only changes the state that monitoring
+	// reports; the servers find each other through the database.
 	FTGroup string
 
-	// API says how gRPC and HTTP clients are served.
+	// API configures gRPC and HTTP.
 	API api.Options
 
-	// HeartbeatInterval is the time between two heartbeats to a client, HeartbeatTimeout how
-	// long one waits for its reply, and HeartbeatFailures how many may fail in a row; the
-	// next failure closes the client.
+	// A client gets a heartbeat each HeartbeatInterval and has HeartbeatTimeout to reply. HeartbeatFailures may fail in
+	// a row; one more closes the client.
 	HeartbeatInterval time.Duration
 	HeartbeatTimeout  time.Duration
 	HeartbeatFailures int
 
-	// StoreTimeout bounds how long a request, or a published batch, waits for an unavailable database
-	// before its client gets an error.
+	// StoreTimeout bounds how long a request or batch waits for an unavailable database before its client gets an
+	// error.
 	StoreTimeout time.Duration
-	// MaxBatchMsgs and MaxBatchBytes bound one commit.
+	// MaxBatchMsgs and MaxBatchBytes bound a commit.
 	MaxBatchMsgs  int
 	MaxBatchBytes int
-	// TailBytes bounds the last messages of all channels that are kept in memory for live subscribers.
+	// TailBytes bounds the recent messages kept in memory for live subscribers, over all channels.
 	TailBytes int64
-	// ReadAheadBytes bounds the stored messages that are read ahead of all subscribers; a subscriber that gets no
-	// part of it is sent what is read at once, in smaller batches.
+	// ReadAheadBytes bounds the messages read ahead for all subscribers. A subscriber that gets no share reads smaller
+	// batches, without reading ahead.
 	ReadAheadBytes int64
-	// PublishMemory bounds the messages in memory that were not answered yet, of all doors together, in bytes as they came.
-	// Requests of the API wait for room; more messages from NATS wait in files of PublishDir, by default the system's
-	// directory for temporary files.
+	// PublishMemory bounds the received bytes held in memory for requests without an answer, over all doors. Requests
+	// of the API wait for room. Further messages from NATS go to files in PublishDir, by default the system's temporary
+	// directory.
 	PublishMemory int64
 	PublishDir    string
-	// ProgressInterval is how late at most the state of subscriptions is written.
+	// ProgressInterval is the longest delay before the state of subscriptions is written.
 	ProgressInterval time.Duration
 
-	// MaxInflight bounds the messages that one subscription holds unacknowledged. A client that asks for more gets this many.
+	// MaxInflight bounds the unacknowledged messages of a subscription. A client that asks for more gets this many.
 	MaxInflight int
 
-	// Notices are lines for the log about settings that have no effect any more.
+	// Notices are log lines about settings that no longer have an effect.
 	Notices []string
-	// Debug and Trace enable the log levels of the streaming part alone; those of the
-	// embedded NATS server are in NATS.
+	// Debug and Trace set the log level of the streaming part. NATS holds the level of the embedded server.
 	Debug bool
 	Trace bool
-	// SyslogName is the name of the event source in the Windows event log.
+	// SyslogName names the event source in the Windows event log.
 	SyslogName string
 
-	// A signal on Reopen opens the log file again, one on Reload applies the configuration of the embedded NATS
-	// server again, as Reread returns it. Nil channels never do.
+	// A signal on Reopen reopens the log file. A signal on Reload applies the embedded server's configuration, as
+	// Reread returns it. A nil channel never signals.
 	Reopen, Reload <-chan os.Signal
 	Reread         func() (Options, error)
 }
 
-// DefaultEventChannels is the pattern of the channels that are event channels unless the options name others.
+// DefaultEventChannels is the default pattern of event channels.
 const DefaultEventChannels = "eventstore.>"
 
-// DefaultOptions returns the options of a server that was given no flags, but for Store.
+// DefaultOptions returns the defaults of a server without flags, except for Store.
 func DefaultOptions() Options {
 	return Options{
 		ClusterID:         "test-cluster",
@@ -126,10 +122,10 @@ func DefaultOptions() Options {
 	}
 }
 
-// validClusterID is the reference server's rule: the ID becomes a token of subjects.
+// validClusterID is NATS Streaming's rule: the ID becomes a token of subjects.
 var validClusterID = regexp.MustCompile(`^[a-zA-Z0-9_-]+$`)
 
-// Validate says what is wrong with the options, naming the option.
+// Validate reports the first invalid option by name.
 func (o *Options) Validate() error {
 	if !validClusterID.MatchString(o.ClusterID) {
 		return fmt.Errorf("cluster ID %q: only alphanumeric and `-` or `_` characters allowed", o.ClusterID)
@@ -145,7 +141,7 @@ func (o *Options) Validate() error {
 		return err
 	}
 	if o.NATS == nil {
-		return errors.New("options of the NATS server are missing")
+		return errors.New("NATS server options are missing")
 	}
 	if err := o.validateStreams(); err != nil {
 		return err
@@ -164,24 +160,24 @@ func (o *Options) Validate() error {
 	case o.StoreTimeout <= 0 || o.ProgressInterval <= 0:
 		return errors.New("store timeout and progress interval must be positive")
 	case o.PublishMemory <= 0:
-		return errors.New("the memory for published messages must be positive")
+		return errors.New("publish memory must be positive")
 	case o.MaxBatchMsgs <= 0 || o.MaxBatchBytes <= 0:
 		return errors.New("batch bounds must be positive")
 	case o.MaxInflight <= 0:
 		return errors.New("max_inflight must be positive")
 	case o.TailBytes < 0 || o.ReadAheadBytes < 0:
-		return errors.New("bytes of the tail and of read-ahead must not be negative")
+		return errors.New("tail and read-ahead bytes must not be negative")
 	}
 	return nil
 }
 
-// NATSOptions say where NATS is.
+// NATSOptions returns the options of the NATS connections.
 func (o *Options) NATSOptions() natsconn.Options {
 	return natsconn.Options{Embedded: o.NATS, URL: o.NATSURL, Login: &o.Login, ClusterID: o.ClusterID}
 }
 
-// validateStreams says whether there is a JetStream for the routes. One of a cluster, or beyond a leaf node or a gateway, is
-// only found while serving.
+// validateStreams checks that routes to streams have a JetStream. If it may be in a cluster, or beyond a leaf node or
+// gateway, only serving can tell.
 func (o *Options) validateStreams() error {
 	alone := o.NATSURL == "" && o.NATS.Cluster.Port == 0 && o.NATS.Gateway.Name == "" && len(o.NATS.LeafNode.Remotes) == 0
 	if !alone || o.NATS.JetStream {
@@ -189,13 +185,13 @@ func (o *Options) validateStreams() error {
 	}
 	for i := range o.Routes {
 		if r := &o.Routes[i]; r.Stream != "" {
-			return fmt.Errorf("%s: routes: stream %q needs JetStream: start with -js, or with a jetstream block in the configuration of NATS", r.At, r.Stream)
+			return fmt.Errorf("%s: routes: stream %q needs JetStream: start with -js, or add a jetstream block to the NATS configuration", r.At, r.Stream)
 		}
 	}
 	return nil
 }
 
-// validateAPI says what is wrong with the options of the API.
+// validateAPI validates the options of the API.
 func (o *Options) validateAPI(events eventlog.Events) error {
 	if o.API.Port == 0 {
 		return nil
@@ -210,10 +206,10 @@ func (o *Options) validateAPI(events eventlog.Events) error {
 		return fmt.Errorf("grpc default channel %q: its messages are not eventstore.v1.Event", o.API.DefaultChannel)
 	}
 	n := o.NATS
-	asks := len(n.Users)+len(n.Nkeys)+len(n.TrustedOperators)+len(n.TrustedKeys) > 0 || n.Username != "" || n.Authorization != "" ||
+	authenticates := len(n.Users)+len(n.Nkeys)+len(n.TrustedOperators)+len(n.TrustedKeys) > 0 || n.Username != "" || n.Authorization != "" ||
 		n.AuthCallout != nil || n.TLSVerify
-	if o.NATSURL == "" && asks && o.API.Token == "" && o.API.ClientCAFile == "" {
-		return errors.New("the NATS server asks its clients who they are, the gRPC API would not: set grpc_token or grpc_client_ca")
+	if o.NATSURL == "" && authenticates && o.API.Token == "" && o.API.ClientCAFile == "" {
+		return errors.New("the NATS server authenticates its clients, but the gRPC API does not: set grpc_token or grpc_client_ca")
 	}
 	return nil
 }

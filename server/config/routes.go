@@ -10,32 +10,32 @@ import (
 	"github.com/nats-eventstore/nats-eventstore/server/relay"
 )
 
-// Route sends events on: to a channel of NATS Streaming, or to a stream of JetStream.
+// Route forwards events to a channel of NATS Streaming or to a stream of JetStream.
 type Route struct {
-	// At says where the route is configured; errors begin with it.
+	// At is where the route is configured. Errors begin with it.
 	At string
-	// From are patterns of event channels; without any, events of all of them are routed.
+	// From are patterns of event channels. Empty means all event channels.
 	From []string
-	// Types are patterns of event types, as relay.MatchesType reads them; without any, all are routed.
+	// Types are patterns of event types, as relay.MatchesType reads them. Empty means all types.
 	Types []string
-	// DataOnly sends event_data alone, not the whole stored message.
+	// DataOnly sends event_data without its envelope.
 	DataOnly bool
 
-	// Channel is where a copy of each event goes, in the event's own transaction. It is not an event channel. Of several routes
-	// of an event to one channel, or to one stream, the first counts.
+	// Channel receives a copy of each event in the transaction that stores the event. It is not an event channel. If
+	// several routes send an event to the same channel or stream, the first counts.
 	Channel string
 
-	// Stream is the stream where the relay publishes the events, Subject the template of their subjects, as relay.ParseTemplate
-	// reads it, and Headers which headers they have.
+	// Stream is the stream to which the relay publishes. Subject is a template, as relay.ParseTemplate reads it;
+	// Headers selects the message headers.
 	Stream  string
 	Subject string
 	Headers relay.Headers
 }
 
-// validate says what is wrong with a route, given all event channels and routes.
+// validate reports why a route is invalid, given all event channels and routes.
 func (r *Route) validate(events eventlog.Events, all []Route) error {
 	if (r.Channel == "") == (r.Stream == "") {
-		return errors.New("name either a channel or a stream")
+		return errors.New("set either channel or stream")
 	}
 	for _, p := range r.From {
 		if !eventlog.ValidPattern(p) {
@@ -46,7 +46,7 @@ func (r *Route) validate(events eventlog.Events, all []Route) error {
 		}
 		for _, other := range all {
 			if other.Channel != "" && eventlog.Matches(p, other.Channel) {
-				return fmt.Errorf("from: events are routed to %q themselves: a loop of routes", other.Channel)
+				return fmt.Errorf("from: events are routed to %q, so the routes form a loop", other.Channel)
 			}
 		}
 		return fmt.Errorf("from: %q is not an event channel", p)
@@ -61,9 +61,9 @@ func (r *Route) validate(events eventlog.Events, all []Route) error {
 		case !eventlog.ValidChannel(r.Channel):
 			return fmt.Errorf("channel: %q is not a valid channel name", r.Channel)
 		case events.Of(r.Channel) != nil:
-			return fmt.Errorf("channel: %q is an event channel, which stores only what is published there", r.Channel)
+			return fmt.Errorf("channel: %q is an event channel, which stores only events published to it", r.Channel)
 		case r.Subject != "" || r.Headers != relay.HeadersNATS:
-			return errors.New("subject and headers are of routes to a stream")
+			return errors.New("subject and headers apply only to a route to a stream")
 		}
 		return nil
 	}
@@ -80,11 +80,11 @@ func (r *Route) validate(events eventlog.Events, all []Route) error {
 	return nil
 }
 
-// validateBeside says why a route and one before it can not both be used.
+// validateBeside reports why a route conflicts with an earlier one.
 func (r *Route) validateBeside(other *Route) error {
 	switch {
 	case r.Channel != other.Channel && strings.EqualFold(r.Channel, other.Channel):
-		return fmt.Errorf("channel: %q and %q differ by letter case alone", r.Channel, other.Channel)
+		return fmt.Errorf("channel: %q and %q differ only in case", r.Channel, other.Channel)
 	case r.Stream == "" || other.Stream == "" || r.Stream == other.Stream:
 		return nil
 	}
@@ -94,7 +94,7 @@ func (r *Route) validateBeside(other *Route) error {
 	}
 	before, err := relay.ParseTemplate(other.Subject)
 	if err == nil && template.Collides(r.Types, before, other.Types) {
-		return fmt.Errorf("subject: streams %q and %q would share subjects, which JetStream does not allow", other.Stream, r.Stream)
+		return fmt.Errorf("subject: streams %q and %q have overlapping subjects, which JetStream does not allow", other.Stream, r.Stream)
 	}
 	return err
 }
@@ -116,12 +116,12 @@ func validateRoutes(routes []Route, events eventlog.Events) error {
 	return nil
 }
 
-// HasFrom reports whether events of a channel are routed.
+// HasFrom reports whether the route takes events from a channel.
 func (r *Route) HasFrom(channel string) bool {
 	return len(r.From) == 0 || slices.ContainsFunc(r.From, func(p string) bool { return eventlog.Matches(p, channel) })
 }
 
-// Copies returns the routes to channels, as the event log takes them.
+// Copies returns the routes to channels.
 func Copies(routes []Route) []eventlog.CopyRoute {
 	var copies []eventlog.CopyRoute
 	for i := range routes {
@@ -134,12 +134,12 @@ func Copies(routes []Route) []eventlog.CopyRoute {
 	return copies
 }
 
-// HasStreams reports whether some route goes to a stream.
+// HasStreams reports whether any route goes to a stream.
 func HasStreams(routes []Route) bool {
 	return slices.ContainsFunc(routes, func(r Route) bool { return r.Stream != "" })
 }
 
-// Describe returns the line of the log about a route.
+// Describe returns the route's log line.
 func (r *Route) Describe() string {
 	from, types, what := "all event channels", "all events", "envelope"
 	if len(r.From) > 0 {

@@ -13,62 +13,62 @@ import (
 	"github.com/nats-eventstore/nats-eventstore/server/eventlog"
 )
 
-// seriesChannels bounds the channels that have series of their own: the oldest ones, so that one which has them keeps
-// them. The totals are of all channels.
+// seriesChannels bounds the channels that have their own series. The oldest channels have them, so that a channel keeps
+// its series. Totals cover all channels.
 const seriesChannels = 1000
 
 func describeGauge(name, help string, labels ...string) *prometheus.Desc {
 	return prometheus.NewDesc(metricsPrefix+name, help, labels, nil)
 }
 
-// gaugeDescs is what a scrape finds in memory, beside the counters of metrics.
+// gaugeDescs describes the gauges that a scrape computes; metrics holds the counters.
 var gaugeDescs = struct {
 	info, active, clients, channels, subscriptions, messages, bytes, queued,
 	replayLimit, damaged, channelMessages, channelBytes, channelLast, lagMessages, lagSeconds,
 	relayLagMessages, relayLagSeconds, relayFailing, relayPublished, relayFailures *prometheus.Desc
 }{
 	info:          describeGauge("info", "1; what this server is.", "cluster_id", "server_id", "version"),
-	active:        describeGauge("active", "1 while this server serves clients, 0 while it stands by or starts."),
+	active:        describeGauge("active", "1 while this server serves clients, 0 while it starts or is a standby."),
 	clients:       describeGauge("clients", "Registered clients."),
 	channels:      describeGauge("channels", "Channels."),
-	subscriptions: describeGauge("subscriptions", "Subscriptions, active, and offline durables.", "state"),
-	messages:      describeGauge("messages", "Stored messages of all channels."),
-	bytes:         describeGauge("message_bytes", "Bytes of the stored messages of all channels."),
-	queued:        describeGauge("queued_publishes", "Published messages that wait for a commit."),
-	replayLimit:   describeGauge("replay_limit", "Messages per second that all replays together may send, +Inf while publishers do not notice them."),
-	damaged:       describeGauge("damaged_rows", "Rows of the database that were found damaged."),
+	subscriptions: describeGauge("subscriptions", "Subscriptions by state: active, or offline durables.", "state"),
+	messages:      describeGauge("messages", "Stored messages in all channels."),
+	bytes:         describeGauge("message_bytes", "Bytes of the stored messages in all channels."),
+	queued:        describeGauge("queued_publishes", "Published messages that are waiting for a commit."),
+	replayLimit:   describeGauge("replay_limit", "Messages per second that all replays together may send; +Inf while replays do not slow publishers down."),
+	damaged:       describeGauge("damaged_rows", "Database rows found damaged."),
 	channelMessages: describeGauge("channel_messages",
-		"Stored messages of a channel. Only the 1000 oldest channels have series of their own.", "channel"),
-	channelBytes: describeGauge("channel_message_bytes", "Bytes of the stored messages of a channel.", "channel"),
-	channelLast:  describeGauge("channel_last_sequence", "Sequence of the last message of a channel.", "channel"),
+		"Stored messages in a channel. Only the 1000 oldest channels have their own series.", "channel"),
+	channelBytes: describeGauge("channel_message_bytes", "Bytes of the stored messages in a channel.", "channel"),
+	channelLast:  describeGauge("channel_last_sequence", "Sequence of the last message in a channel.", "channel"),
 	lagMessages: describeGauge("lag_messages",
-		"Messages that a durable or queue group was not sent or has not acknowledged.", groupLabels...),
+		"Messages not yet sent to a durable or queue group, or not acknowledged by it.", groupLabels...),
 	lagSeconds: describeGauge("lag_seconds",
-		"Age of the first message that a durable or queue group has not acknowledged, 0 if there is none.", groupLabels...),
+		"Age of the first message that a durable or queue group has not acknowledged, 0 without one.", groupLabels...),
 	relayLagMessages: describeGauge("relay_lag_messages",
-		"Messages of an event channel that its relay to a stream has still to look at.", "channel", "stream"),
-	relayLagSeconds: describeGauge("relay_lag_seconds", "Age of the first of them, 0 if there is none.", "channel", "stream"),
-	relayFailing:    describeGauge("relay_failing", "1 while a relay waits after an error, 0 while it works.", "stream"),
-	relayPublished:  describeGauge("relay_published_total", "Events that a stream acknowledged.", "stream"),
-	relayFailures:   describeGauge("relay_failures_total", "Attempts to relay that ended with an error.", "stream"),
+		"Messages of an event channel that a relay has not yet processed.", "channel", "stream"),
+	relayLagSeconds: describeGauge("relay_lag_seconds", "Age of the first message that a relay has not yet processed, 0 without one.", "channel", "stream"),
+	relayFailing:    describeGauge("relay_failing", "1 while a relay waits after an error, 0 otherwise.", "stream"),
+	relayPublished:  describeGauge("relay_published_total", "Events acknowledged by a stream.", "stream"),
+	relayFailures:   describeGauge("relay_failures_total", "Relay attempts that ended with an error.", "stream"),
 }
 
-// groupLabels name a group as /streaming/channelsz does. client_id and durable_name are those of a plain durable; a
-// queue group has only queue_name, "durable:group" if it is durable.
+// groupLabels name a group as /streaming/channelsz does. A plain durable has client_id and durable_name. A queue group
+// has only queue_name, which is "durable:group" if it is durable.
 var groupLabels = []string{"channel", "client_id", "durable_name", "queue_name"}
 
-// gauges is the collector of what is in memory at the time of a scrape.
+// gauges collects the gauges at each scrape.
 type gauges struct{ monitor *Monitor }
 
-// Describe says nothing: what there is depends on the state of the server.
+// Describe sends nothing: the set of series depends on the server's state.
 func (c *gauges) Describe(chan<- *prometheus.Desc) {}
 
 // Collect never waits for the database.
 func (c *gauges) Collect(to chan<- prometheus.Metric) {
 	send := func(d *prometheus.Desc, kind prometheus.ValueType, v float64, labels ...string) {
 		for i := range labels {
-			// Names come from clients, who may send any bytes. One that is no text must not spoil the scrape, and two
-			// must not become the same series.
+			// Clients choose the names and may send any bytes. Invalid UTF-8 must not break the scrape, nor merge two
+			// series.
 			if !utf8.ValidString(labels[i]) {
 				quoted := strconv.Quote(labels[i])
 				labels[i] = quoted[1 : len(quoted)-1]
@@ -82,7 +82,7 @@ func (c *gauges) Collect(to chan<- prometheus.Metric) {
 	}
 	gauge := func(d *prometheus.Desc, v float64, labels ...string) { send(d, prometheus.GaugeValue, v, labels...) }
 	m := c.monitor
-	_, t := m.now()
+	_, t := m.current()
 	gauge(gaugeDescs.info, 1, m.opts.ClusterID, m.opts.ServerID, m.opts.Version)
 	if t == nil {
 		gauge(gaugeDescs.active, 0)
@@ -116,7 +116,7 @@ func (c *gauges) Collect(to chan<- prometheus.Metric) {
 			active, offline = active+a, offline+o
 			key := g.Key()
 			if key == (consumers.Key{}) {
-				continue // it has no name that outlives it
+				continue // an anonymous subscription has no lasting name
 			}
 			groups[g] = struct{}{}
 			labels := []string{ch.Name(), key.Client, key.Durable, key.Queue}
@@ -152,7 +152,7 @@ func (c *gauges) Collect(to chan<- prometheus.Metric) {
 	}
 }
 
-// oldestChannels returns all channels, by age.
+// oldestChannels returns all channels, oldest first.
 func (t *Term) oldestChannels() []*eventlog.Channel {
 	all := slices.Clone(t.channels())
 	slices.SortFunc(all, func(a, b *eventlog.Channel) int { return cmp.Compare(a.Stored().ID(), b.Stored().ID()) })

@@ -10,7 +10,7 @@ import (
 	natsd "github.com/nats-io/nats-server/v2/server"
 )
 
-// healthStatus is the answer of /healthz and /readyz: NATS' own fields, and the state of /streaming/serverz.
+// healthStatus is the body of /healthz and /readyz: NATS' fields, and the state as in /streaming/serverz.
 type healthStatus struct {
 	Status     string `json:"status"` // "ok" or "unavailable"
 	StatusCode int    `json:"status_code,omitempty"`
@@ -18,11 +18,11 @@ type healthStatus struct {
 	Error      string `json:"error,omitempty"`
 }
 
-// registerHealth adds the handlers. A pattern with a method comes before NATS' own for /healthz.
+// registerHealth adds the handlers. A pattern with a method takes precedence over NATS' own /healthz.
 func (m *Monitor) registerHealth(mux *http.ServeMux, ns *natsd.Server) {
 	mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, r *http.Request) {
 		if r.URL.RawQuery != "" && !m.opts.External {
-			ns.HandleHealthz(w, r) // who asks about JetStream means NATS
+			ns.HandleHealthz(w, r) // a query about JetStream is for NATS
 			return
 		}
 		state, err := m.healthy(ns)
@@ -37,12 +37,12 @@ func (m *Monitor) registerHealth(mux *http.ServeMux, ns *natsd.Server) {
 	})
 }
 
-// healthy returns an error if this process can not do its work until it is started again. A database or an external NATS
-// that is away is none, nor is standing by.
+// healthy returns an error if only a restart of the process can help. An outage of the database or of an external NATS
+// is not such an error, nor is standing by.
 func (m *Monitor) healthy(ns *natsd.Server) (string, error) {
-	state, _ := m.now()
+	state, _ := m.current()
 	if state == stateFailed {
-		return state, errors.New("the server failed, and ends")
+		return state, errors.New("the server failed and is stopping")
 	}
 	if !m.opts.External {
 		if status := ns.Healthz(nil); status.Error != "" {
@@ -52,13 +52,13 @@ func (m *Monitor) healthy(ns *natsd.Server) (string, error) {
 	return state, nil
 }
 
-// ready returns an error if this server does not serve clients now: it stands by, starts or stops, was not confirmed as the
-// holder of the lease by the database for as long as another server would wait, or is cut off from NATS.
+// ready returns an error if this server does not serve clients now. It may be a standby, starting or stopping, or
+// without a connection to NATS. Or its lease may have expired without the database's confirmation.
 func (m *Monitor) ready() (string, error) {
-	state, t := m.now()
+	state, t := m.current()
 	switch {
 	case t == nil && state == stateStandby:
-		return state, errors.New("standing by: this server does not hold the lease of the database")
+		return state, errors.New("standing by: another server may hold the database lease")
 	case t == nil && state == stateStandalone:
 		return state, errors.New("starting")
 	case t == nil:
@@ -80,6 +80,6 @@ func answerHealth(w http.ResponseWriter, state string, err error) {
 		status.Status, status.StatusCode, status.Error = "unavailable", http.StatusServiceUnavailable, err.Error()
 		w.WriteHeader(http.StatusServiceUnavailable)
 	}
-	// An error means that the one who asked has gone.
+	// An error means that the client has gone.
 	_ = json.NewEncoder(w).Encode(status)
 }

@@ -10,25 +10,24 @@ import (
 	"github.com/nats-eventstore/nats-eventstore/server/eventlog"
 )
 
-// lags knows since when the backlogs of groups wait. That is the timestamp of a stored message, which is often not in
-// memory; a question is then answered with the latest time that it can be, and the message is
-// looked up behind it, so that the next answer is exact. A group that does not move, such as an offline durable,
-// costs one look-up ever; where nobody asks there is none.
+// lags finds out how long the backlogs of groups have waited, from the timestamp of their first message. If that
+// message is not in memory, the answer is its latest possible time; a background look-up makes the next answer exact. A
+// group that does not move, such as an offline durable, costs one look-up.
 type lags struct {
-	mu     sync.Mutex                       // guards what follows
-	known  map[*consumers.Group]firstKnown  // groups that were asked about, for as long as they exist
+	mu     sync.Mutex                       // guards known and wanted
+	known  map[*consumers.Group]firstKnown  // first messages of existing groups
 	wanted map[*consumers.Group]firstWanted // sequences to look up
-	// wake tells the goroutine that something is wanted. It has one slot and carries no data.
+	// wake tells run that wanted has entries. It has one slot and carries no data.
 	wake chan struct{}
 }
 
-// firstWanted is a message whose timestamp is to be looked up.
+// firstWanted is a message whose timestamp to look up.
 type firstWanted struct {
 	channel *eventlog.Channel
 	seq     uint64
 }
 
-// firstKnown is the timestamp (ns since 1970) of a message.
+// firstKnown is a message and its timestamp, in ns since 1970.
 type firstKnown struct {
 	seq       uint64
 	timestamp int64
@@ -38,7 +37,7 @@ func newLags() *lags {
 	return &lags{known: make(map[*consumers.Group]firstKnown), wanted: make(map[*consumers.Group]firstWanted), wake: make(chan struct{}, 1)}
 }
 
-// since returns the timestamp of the first message of the group's backlog, or a later one as long as it is not known.
+// since returns the timestamp of the first message in the backlog, or a later time until it is known.
 func (l *lags) since(ch *eventlog.Channel, g *consumers.Group, b consumers.Backlog) int64 {
 	at, exact := ch.TimestampInMemory(b.First)
 	if exact {
@@ -60,7 +59,7 @@ func (l *lags) since(ch *eventlog.Channel, g *consumers.Group, b consumers.Backl
 	return at
 }
 
-// forget drops what is known of groups that are gone.
+// forget drops the entries of groups that no longer exist.
 func (l *lags) forget(exists func(*consumers.Group) bool) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -71,7 +70,7 @@ func (l *lags) forget(exists func(*consumers.Group) bool) {
 	}
 }
 
-// run looks up what is wanted until ctx ends. timeout bounds one look-up.
+// run looks up timestamps until ctx ends. timeout bounds one look-up.
 func (l *lags) run(ctx context.Context, timeout time.Duration, log *slog.Logger) {
 	for {
 		select {
@@ -85,7 +84,7 @@ func (l *lags) run(ctx context.Context, timeout time.Duration, log *slog.Logger)
 		l.mu.Unlock()
 		for g, first := range wanted {
 			if err := l.lookup(ctx, timeout, g, first); err != nil {
-				// The next question asks for the rest again.
+				// The next scrape asks for the rest again.
 				log.Debug("Failed to look up the age of a backlog", "channel", first.channel.Name(), "seq", first.seq, "error", err)
 				break
 			}

@@ -6,7 +6,7 @@ import (
 	"github.com/nats-eventstore/nats-eventstore/server/stan"
 )
 
-// The documents that list clients, channels and subscriptions.
+// The documents of clients, channels and subscriptions.
 
 // clientsStatus is /streaming/clientsz.
 type clientsStatus struct {
@@ -24,7 +24,7 @@ type clientStatus struct {
 	Subscriptions map[string][]subscriptionStatus `json:"subscriptions,omitempty"` // by channel
 }
 
-// channelsStatus is /streaming/channelsz: names, or channels with their subscriptions.
+// channelsStatus is /streaming/channelsz: names, or channels with subscriptions.
 type channelsStatus struct {
 	header
 	page
@@ -45,17 +45,17 @@ type channelStatus struct {
 }
 
 type subscriptionStatus struct {
-	ClientID     string `json:"client_id"` // of an offline one: the last that it had
+	ClientID     string `json:"client_id"` // of an offline durable: its last client
 	Inbox        string `json:"inbox"`
 	AckInbox     string `json:"ack_inbox"`
 	DurableName  string `json:"durable_name,omitempty"`
-	QueueName    string `json:"queue_name,omitempty"` // of a durable queue group: "durable:group"
+	QueueName    string `json:"queue_name,omitempty"` // "durable:group" for a durable queue group
 	IsDurable    bool   `json:"is_durable"`
 	IsOffline    bool   `json:"is_offline"`
 	MaxInflight  int32  `json:"max_inflight"`
 	AckWait      int32  `json:"ack_wait"` // s
 	LastSent     uint64 `json:"last_sent"`
-	PendingCount int    `json:"pending_count"` // sent and not acknowledged
+	PendingCount int    `json:"pending_count"` // sent but not acknowledged
 	IsStalled    bool   `json:"is_stalled"`
 }
 

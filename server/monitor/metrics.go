@@ -23,16 +23,16 @@ import (
 // metricsPrefix begins the name of every metric of ours.
 const metricsPrefix = "nats_streaming_"
 
-// Metrics counts what one Run does. Its registry is its own: nothing here is global.
+// Metrics counts what one Run does. It has its own registry, so that nothing is global.
 type Metrics struct {
 	registry *prometheus.Registry
 
 	received, receivedBytes atomic.Uint64 // publish requests
 	stored                  atomic.Uint64 // messages committed
-	duplicates              atomic.Uint64 // events acknowledged that were stored before
+	duplicates              atomic.Uint64 // events acknowledged as already stored
 	routed                  atomic.Uint64 // copies of events committed to other channels
 	acks                    atomic.Uint64 // messages acknowledged by subscribers
-	delivered, redelivered  atomic.Uint64 // messages sent for the first time, and again
+	delivered, redelivered  atomic.Uint64 // messages sent for the first time, and redeliveries
 	sentBytes               atomic.Uint64 // of both
 	replayed                atomic.Uint64 // messages read from the database for subscribers
 
@@ -51,11 +51,11 @@ func newMetrics() *Metrics {
 		}, []string{"operation", "kind"}),
 		apiRequests: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: metricsPrefix + "api_requests_total",
-			Help: "Requests of the gRPC and HTTP API that ended, by method and code.",
+			Help: "Finished requests of the gRPC and HTTP API, by method and code.",
 		}, []string{"method", "code"}),
 		commitSeconds: prometheus.NewHistogram(prometheus.HistogramOpts{
 			Name:    metricsPrefix + "commit_duration_seconds",
-			Help:    "Time that the database took to commit one batch of published messages.",
+			Help:    "Time to commit one batch of published messages.",
 			Buckets: prometheus.ExponentialBuckets(0.0001, 2, 17), // 0.1 ms to 6.5 s
 		}),
 		commitMsgs: prometheus.NewHistogram(prometheus.HistogramOpts{
@@ -73,13 +73,13 @@ func newMetrics() *Metrics {
 		{"received_messages_total", "Publish requests received.", &m.received},
 		{"received_bytes_total", "Bytes of the publish requests received.", &m.receivedBytes},
 		{"stored_messages_total", "Published messages committed to the database.", &m.stored},
-		{"routed_messages_total", "Copies of events committed to channels of routes.", &m.routed},
-		{"duplicate_messages_total", "Events acknowledged without being stored, since they were stored before.", &m.duplicates},
+		{"routed_messages_total", "Copies of events committed to the channels of routes.", &m.routed},
+		{"duplicate_messages_total", "Events acknowledged without a commit, since they were already stored.", &m.duplicates},
 		{"acks_total", "Messages acknowledged by subscribers.", &m.acks},
 		{"delivered_messages_total", "Messages sent to subscribers for the first time.", &m.delivered},
 		{"redelivered_messages_total", "Messages sent to subscribers again.", &m.redelivered},
-		{"sent_bytes_total", "Bytes of the messages sent to subscribers, for the first time and again.", &m.sentBytes},
-		{"replayed_messages_total", "Messages read from the database for subscribers, since memory did not have them.", &m.replayed},
+		{"sent_bytes_total", "Bytes sent to subscribers, redeliveries included.", &m.sentBytes},
+		{"replayed_messages_total", "Messages read for subscribers from the database rather than from memory.", &m.replayed},
 	} {
 		m.registry.MustRegister(prometheus.NewCounterFunc(prometheus.CounterOpts{Name: metricsPrefix + it.name, Help: it.help},
 			func() float64 { return float64(it.value.Load()) }))
@@ -87,7 +87,7 @@ func newMetrics() *Metrics {
 	return m
 }
 
-// handler answers a scrape. What can be told is told, even if something cannot.
+// handler serves scrapes. If one metric fails, it still serves the others.
 func (m *Metrics) handler(log *slog.Logger) http.Handler {
 	return promhttp.HandlerFor(m.registry, promhttp.HandlerOpts{
 		ErrorHandling: promhttp.ContinueOnError,
@@ -95,11 +95,11 @@ func (m *Metrics) handler(log *slog.Logger) http.Handler {
 	})
 }
 
-// scrapeLog is the log of the Prometheus library.
+// scrapeLog adapts the logger to the Prometheus library.
 type scrapeLog struct{ log *slog.Logger }
 
 func (l scrapeLog) Println(v ...any) {
-	l.log.Error("Collecting metrics", "error", strings.TrimSpace(fmt.Sprintln(v...)))
+	l.log.Error("Failed to collect metrics", "error", strings.TrimSpace(fmt.Sprintln(v...)))
 }
 
 // PublishReceived counts a publish request.
@@ -108,7 +108,7 @@ func (m *Metrics) PublishReceived(bytes int) {
 	m.receivedBytes.Add(uint64(bytes))
 }
 
-// Committed counts a batch and what became of its messages.
+// Committed counts a batch and the outcomes of its messages.
 func (m *Metrics) Committed(took time.Duration, results []stores.Result) {
 	if len(results) == 0 {
 		return
@@ -131,13 +131,13 @@ func (m *Metrics) Committed(took time.Duration, results []stores.Result) {
 	m.duplicates.Add(duplicates)
 }
 
-// Sent counts messages sent to subscribers for the first time.
+// Sent counts messages sent for the first time.
 func (m *Metrics) Sent(msgs, bytes int) {
 	m.delivered.Add(uint64(msgs))
 	m.sentBytes.Add(uint64(bytes))
 }
 
-// Resent counts a message sent again.
+// Resent counts a redelivered message.
 func (m *Metrics) Resent(bytes int) {
 	m.redelivered.Add(1)
 	m.sentBytes.Add(uint64(bytes))
@@ -146,11 +146,11 @@ func (m *Metrics) Resent(bytes int) {
 // Acked counts a message that a subscriber acknowledged.
 func (m *Metrics) Acked() { m.acks.Add(1) }
 
-// Replayed counts messages that were read from the database.
+// Replayed counts messages read from the database.
 func (m *Metrics) Replayed(messages int) { m.replayed.Add(uint64(messages)) }
 
-// Failed counts an error of an operation: publish, connect, subscription, close and ping are requests of clients; delivery is
-// reading messages for subscribers, progress writing the state of subscriptions, lease renewing the lease.
+// Failed counts an error of an operation. Clients request publish, connect, subscription, close and ping. The server
+// itself runs delivery (reads for subscribers), progress (writes of subscription state) and lease (renewals).
 func (m *Metrics) Failed(operation string, err error) {
 	m.errors.WithLabelValues(operation, errorKind(err)).Inc()
 }
@@ -160,14 +160,14 @@ func (m *Metrics) APIRequest(procedure, code string) {
 	m.apiRequests.WithLabelValues(strings.TrimPrefix(procedure, "/"), code).Inc()
 }
 
-// The kinds of errors that are not, or not only, in errorKinds.
+// Kinds of errors that errorKinds does not, or not alone, decide.
 const (
 	kindWrongVersion   = "wrong_version"
 	kindChannelDeleted = "channel_deleted"
 	kindOther          = "other"
 )
 
-// errorKinds are the kinds of errors_total. The first that an error is decides.
+// errorKinds maps errors to the kinds of errors_total. The first match decides.
 var errorKinds = []struct {
 	err  error
 	kind string
@@ -213,7 +213,7 @@ func errorKind(err error) string {
 	switch {
 	case errors.As(err, &version), errors.As(err, &expectation):
 		return kindWrongVersion
-	case errors.Is(err, stores.ErrUnknownChannel): // the one that the message was meant for is no more
+	case errors.Is(err, stores.ErrUnknownChannel): // the message's channel no longer exists
 		return kindChannelDeleted
 	}
 	for _, it := range errorKinds {

@@ -10,24 +10,24 @@ import (
 	"github.com/nats-eventstore/nats-eventstore/stores"
 )
 
-// Errors keep their kinds when they are wrapped.
+// An error keeps its kind when it is wrapped.
 func TestErrorKinds(t *testing.T) {
 	t.Parallel()
 	for _, it := range errorKinds {
 		for _, err := range []error{it.err, fmt.Errorf("publish to %q: %w", "c", it.err)} {
 			if got := errorKind(err); got != it.kind {
-				t.Errorf("%v is of kind %s, want %s", err, got, it.kind)
+				t.Errorf("%v has kind %s, want %s", err, got, it.kind)
 			}
 		}
 	}
 	if got := errorKind(fmt.Errorf("append: %w", &stores.VersionError{})); got != kindWrongVersion {
-		t.Errorf("wrong version is of kind %s", got)
+		t.Errorf("a version error has kind %s", got)
 	}
 	if got := errorKind(fmt.Errorf("append: %w", stores.ErrUnknownChannel)); got != kindChannelDeleted {
-		t.Errorf("a message for a deleted channel is of kind %s", got)
+		t.Errorf("an error of a deleted channel has kind %s", got)
 	}
 	if got := errorKind(os.ErrNotExist); got != kindOther {
-		t.Errorf("an unknown error is of kind %s", got)
+		t.Errorf("an unknown error has kind %s", got)
 	}
 }
 

@@ -1,5 +1,5 @@
-// Package monitor answers questions over HTTP on the monitoring port of the NATS server: /streaming/* as NATS Streaming does,
-// /metrics for Prometheus, /healthz and /readyz. What it tells is in memory: no request waits for the database.
+// Package monitor serves HTTP on the monitoring port of the NATS server: /streaming/* as NATS Streaming does, /metrics
+// for Prometheus, /healthz and /readyz. It answers from memory, so no request waits for the database.
 package monitor
 
 import (
@@ -23,44 +23,44 @@ import (
 	"github.com/nats-eventstore/nats-eventstore/stores"
 )
 
-// The states of a server, as /streaming/serverz names them.
+// The states of a server in /streaming/serverz.
 const (
-	stateStandalone = "STANDALONE" // the only server of its database, as far as it knows
-	stateActive     = "FT_ACTIVE"  // serves, and others stand by
+	stateStandalone = "STANDALONE" // serves, and knows of no other server
+	stateActive     = "FT_ACTIVE"  // serves, and may have standbys
 	stateStandby    = "FT_STANDBY"
 	stateFailed     = "FAILED"
 	stateShutdown   = "SHUTDOWN"
 )
 
-// Options say what the server is.
+// Options describe the server.
 type Options struct {
 	ServerID  string
 	ClusterID string
 	Version   string
-	// FTGroup is true for a server that was told to be one of several.
+	// FTGroup is true for a server that is configured as one of several.
 	FTGroup bool
 	// External is true if NATS is not embedded.
 	External bool
-	// Store and Limits are shown as they are.
+	// Store and Limits are only displayed.
 	Store  stores.Options
 	Limits eventlog.Limits
-	// LeaseExpiry is after how long without a confirmation of the lease another server may have taken it.
+	// LeaseExpiry is how long after the lease was last confirmed another server may take it.
 	LeaseExpiry time.Duration
 }
 
-// Term is what serves clients for as long as the server holds the lease.
+// Term holds what serves clients while the server holds the lease.
 type Term struct {
 	Clients   *stan.Server
 	Consumers *consumers.Consumers
 	Log       *eventlog.Log
 	Relays    []*relay.Relay
-	// LeaseAge is how long ago the database confirmed the lease.
+	// LeaseAge returns the time since the database confirmed the lease.
 	LeaseAge func() time.Duration
 	// Connected reports whether the connections to NATS are up.
 	Connected func() bool
 }
 
-// Monitor lives as long as the process; the term that it describes comes and goes with the lease.
+// Monitor lives as long as the process. Terms come and go with the lease.
 type Monitor struct {
 	opts    Options
 	log     *slog.Logger
@@ -68,13 +68,13 @@ type Monitor struct {
 	lags    *lags
 	start   time.Time
 
-	mu     sync.RWMutex // guards what follows
+	mu     sync.RWMutex // guards state, shared and term
 	state  string
-	shared bool  // the database has, or had, another server
+	shared bool  // another server uses, or has used, the database
 	term   *Term // nil while this server does not serve clients
 }
 
-// New returns the monitor of a server that starts.
+// New returns the monitor of a starting server.
 func New(o Options, log *slog.Logger) *Monitor {
 	m := &Monitor{opts: o, log: log, metrics: newMetrics(), lags: newLags(), start: time.Now(), state: stateStandalone}
 	if o.FTGroup {
@@ -87,14 +87,14 @@ func New(o Options, log *slog.Logger) *Monitor {
 // Metrics counts what this server does.
 func (m *Monitor) Metrics() *Metrics { return m.metrics }
 
-// Standby says that another server serves the database's clients, or may soon.
+// Standby records that another server serves the database's clients, or may soon.
 func (m *Monitor) Standby() {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	m.state, m.shared, m.term = stateStandby, true, nil
 }
 
-// Serving says that the server has recovered its state and takes requests.
+// Serving records that the server has recovered its state and takes requests.
 func (m *Monitor) Serving(t *Term) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -104,7 +104,7 @@ func (m *Monitor) Serving(t *Term) {
 	}
 }
 
-// Stopping says that this server will serve no more: err, if not nil, is why.
+// Stopping records that this server stops. err, if any, is the reason.
 func (m *Monitor) Stopping(err error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -114,19 +114,19 @@ func (m *Monitor) Stopping(err error) {
 	}
 }
 
-// Term returns what serves clients, or nil if this server does not.
+// Term returns the current term, or nil if this server does not serve clients.
 func (m *Monitor) Term() *Term {
-	_, t := m.now()
+	_, t := m.current()
 	return t
 }
 
-// RunLags looks up the age of backlogs that questions ask for, until ctx ends. timeout bounds one look-up.
+// RunLags looks up the age of backlogs for scrapes until ctx ends. timeout bounds one look-up.
 func (m *Monitor) RunLags(ctx context.Context, timeout time.Duration) {
 	m.lags.run(ctx, timeout, m.log)
 }
 
-// now returns the state, and the term, nil if this server does not serve clients.
-func (m *Monitor) now() (string, *Term) {
+// current returns the state and the term, which is nil if this server does not serve clients.
+func (m *Monitor) current() (string, *Term) {
 	m.mu.RLock()
 	defer m.mu.RUnlock()
 	return m.state, m.term
@@ -136,7 +136,7 @@ func (m *Monitor) now() (string, *Term) {
 func (m *Monitor) Register(ns *natsd.Server) {
 	mux, ok := ns.HTTPHandler().(*http.ServeMux)
 	if !ok {
-		return // no monitoring was asked for
+		return // monitoring is off
 	}
 	mux.HandleFunc("/streaming", m.rootz)
 	mux.HandleFunc("/streaming/serverz", m.serverz)
@@ -165,7 +165,7 @@ func (m *Monitor) rootz(w http.ResponseWriter, _ *http.Request) {
 }
 
 func (m *Monitor) isActive(w http.ResponseWriter, _ *http.Request) {
-	if state, _ := m.now(); state != stateActive {
+	if state, _ := m.current(); state != stateActive {
 		w.WriteHeader(http.StatusNoContent)
 	}
 }
@@ -175,7 +175,7 @@ func (m *Monitor) serverz(w http.ResponseWriter, r *http.Request) {
 }
 
 func (m *Monitor) storez(w http.ResponseWriter, r *http.Request) {
-	_, t := m.now()
+	_, t := m.current()
 	status := storeStatus{header: m.header(t), Type: storeType(m.opts.Store), Limits: statusOfLimits(m.opts.Limits)}
 	status.TotalMsgs, status.TotalBytes = t.totals()
 	status.Damaged, _ = t.damagedRows()
@@ -184,7 +184,7 @@ func (m *Monitor) storez(w http.ResponseWriter, r *http.Request) {
 
 func (m *Monitor) clientsz(w http.ResponseWriter, r *http.Request) {
 	q := r.URL.Query()
-	_, t := m.now()
+	_, t := m.current()
 	if id := q.Get("client"); id != "" {
 		c, ok := t.client(id)
 		if !ok {
@@ -206,7 +206,7 @@ func (m *Monitor) clientsz(w http.ResponseWriter, r *http.Request) {
 
 func (m *Monitor) channelsz(w http.ResponseWriter, r *http.Request) {
 	q := r.URL.Query()
-	_, t := m.now()
+	_, t := m.current()
 	if name := q.Get("channel"); name != "" {
 		ch := t.channel(name)
 		if ch == nil {
@@ -230,13 +230,13 @@ func (m *Monitor) channelsz(w http.ResponseWriter, r *http.Request) {
 	m.answer(w, r, status)
 }
 
-// wantsSubscriptions reports whether the query asks for subscriptions as well.
+// wantsSubscriptions reports whether the query asks for subscriptions.
 func wantsSubscriptions(q url.Values) bool { return q.Get("subs") == "1" }
 
-// defaultPage is how many clients or channels are listed unless the query says another number.
+// defaultPage is the number of clients or channels in a page by default.
 const defaultPage = 1024
 
-// page is the part of a list that a query asks for. What the query does not say, or says wrongly, has its default.
+// page is the part of a list that a query selects. Missing or invalid parameters have their defaults.
 type page struct {
 	Offset int `json:"offset"`
 	Limit  int `json:"limit"`
@@ -253,34 +253,33 @@ func pageOf(q url.Values) page {
 	return p
 }
 
-// cut returns the page's part of a list.
+// cut returns the page of a list.
 func cut[T any](p page, list []T) []T {
 	list = list[min(p.Offset, len(list)):]
 	return list[:min(p.Limit, len(list))]
 }
 
-// validCallback is what may stand before the parenthesis of JSONP: a path of identifiers. Anything else would be
-// somebody's script, served in our name.
+// validCallback matches a JSONP callback: a path of identifiers. Anything else could inject a script.
 var validCallback = regexp.MustCompile(`^[A-Za-z_$][\w$.]{0,127}$`)
 
-// answer writes v as indented JSON, or, where the query names a callback, as a call of it.
+// answer writes v as indented JSON, or as JSONP if the query names a callback.
 func (m *Monitor) answer(w http.ResponseWriter, r *http.Request, v any) {
 	body, err := json.MarshalIndent(v, "", "  ")
 	if err != nil {
-		panic(fmt.Sprintf("marshal %T: %v", v, err)) // cannot happen: the types have no way to fail
+		panic(fmt.Sprintf("marshal %T: %v", v, err)) // the types always marshal
 	}
 	switch callback := r.URL.Query().Get("callback"); {
 	case callback == "":
 		w.Header().Set("Content-Type", "application/json")
 		w.Header().Set("Access-Control-Allow-Origin", "*")
 	case !validCallback.MatchString(callback):
-		http.Error(w, "callback is not the name of a function", http.StatusBadRequest)
+		http.Error(w, "callback is not a function name", http.StatusBadRequest)
 		return
 	default:
 		w.Header().Set("Content-Type", "application/javascript")
 		w.Header().Set("X-Content-Type-Options", "nosniff")
 		body = fmt.Appendf(nil, "%s(%s)", callback, body)
 	}
-	// An error means that the one who asked has gone.
+	// An error means that the client has gone.
 	_, _ = w.Write(body)
 }

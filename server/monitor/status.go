@@ -14,16 +14,16 @@ import (
 	"github.com/nats-eventstore/nats-eventstore/stores"
 )
 
-// The documents of /streaming/*. Their fields are NATS Streaming's, and dashboards and autoscalers read them by name.
+// The documents of /streaming/*. Dashboards and autoscalers read their fields, which are NATS Streaming's, by name.
 
-// header begins every document about the whole server. ClusterID is empty while the server does not serve.
+// header begins every document about the whole server. ClusterID is empty while this server does not serve clients.
 type header struct {
 	ClusterID string    `json:"cluster_id"`
 	ServerID  string    `json:"server_id"`
 	Now       time.Time `json:"now"`
 }
 
-// serverStatus is /streaming/serverz. Messages in are publish requests, messages out include redeliveries.
+// serverStatus is /streaming/serverz. InMsgs counts publish requests; OutMsgs includes redeliveries.
 type serverStatus struct {
 	header
 	Version       string    `json:"version"`
@@ -51,10 +51,10 @@ type storeStatus struct {
 	Limits     limitsStatus `json:"limits"`
 	TotalMsgs  uint64       `json:"total_msgs"`
 	TotalBytes uint64       `json:"total_bytes"`
-	Damaged    []string     `json:"damaged,omitempty"` // rows, and what is wrong with them
+	Damaged    []string     `json:"damaged,omitempty"` // damaged rows, with the reasons
 }
 
-// limitsStatus are the limits in effect; 0 is none.
+// limitsStatus holds the limits in effect; 0 means unlimited.
 type limitsStatus struct {
 	MaxChannels int `json:"max_channels"`
 	channelLimitsStatus
@@ -78,7 +78,7 @@ func (m *Monitor) header(t *Term) header {
 }
 
 func (m *Monitor) serverStatus() serverStatus {
-	state, t := m.now()
+	state, t := m.current()
 	h := m.header(t)
 	status := serverStatus{
 		header:    h,
@@ -105,7 +105,7 @@ func (m *Monitor) serverStatus() serverStatus {
 	return status
 }
 
-// uptime writes a duration in years, days, hours, minutes and seconds, from the largest that is not 0 on.
+// uptime formats a duration in years, days, hours, minutes and seconds, without leading zeros.
 func uptime(d time.Duration) string {
 	seconds := int64(d / time.Second)
 	units := []struct {
@@ -122,7 +122,7 @@ func uptime(d time.Duration) string {
 	return b.String()
 }
 
-// fileDescriptors returns how many this process has open and may have; 0 is unknown, as on systems without /proc.
+// fileDescriptors returns how many this process has open and may open. 0 means unknown, as on systems without /proc.
 func fileDescriptors() (open int, limit uint64) {
 	p, err := procfs.Self()
 	if err != nil {
@@ -138,7 +138,7 @@ func fileDescriptors() (open int, limit uint64) {
 	return open, limits.OpenFiles
 }
 
-// storeType names the store as NATS Streaming did: every database is SQL, the embedded one too.
+// storeType names the store as NATS Streaming did: every database is SQL, an embedded one too.
 func storeType(o stores.Options) string {
 	if o.Driver == "sqlite" && o.Source == ":memory:" {
 		return "MEMORY"
@@ -167,9 +167,9 @@ func statusOfChannelLimits(l eventlog.ChannelLimits) channelLimitsStatus {
 	}
 }
 
-// What follows may be called on nil, the term of a server that does not serve.
+// The methods below accept a nil Term, that of a server that does not serve.
 
-// totals returns the number of stored messages and the sum of their bytes.
+// totals returns the number and the bytes of the stored messages.
 func (t *Term) totals() (msgs, bytes uint64) {
 	for _, ch := range t.channels() {
 		info := ch.Info()
@@ -179,7 +179,7 @@ func (t *Term) totals() (msgs, bytes uint64) {
 	return msgs, bytes
 }
 
-// damagedRows returns rows that were found damaged, and how many these are or more.
+// damagedRows returns damaged rows, and the least number of all of them.
 func (t *Term) damagedRows() ([]string, int) {
 	if t == nil {
 		return nil, 0
@@ -217,5 +217,5 @@ func (t *Term) channels() []*eventlog.Channel {
 	return t.Log.Channels()
 }
 
-// groups returns the groups of subscriptions of a channel.
+// groups returns a channel's groups of subscriptions.
 func (t *Term) groups(ch *eventlog.Channel) []*consumers.Group { return t.Consumers.Groups(ch) }

@@ -14,19 +14,18 @@ import (
 // reconnectWait is the pause between two attempts to reach NATS.
 const reconnectWait = 250 * time.Millisecond
 
-// Conns are the server's own connections to NATS. They are separate so that one kind of traffic does not wait behind
+// Conns are the server's own connections to NATS. Each kind of traffic has one, so that it does not wait behind
 // another.
 type Conns struct {
 	General    *nats.Conn // requests and published messages
-	Send       *nats.Conn // deliveries and answers to requests: per client, order is kept
-	PubAcks    *nats.Conn // answers to published messages, which must not wait behind what is replayed
+	Send       *nats.Conn // deliveries and replies to requests, in order for each client
+	PubAcks    *nats.Conn // replies to publishers, which must not wait behind a replay
 	Acks       *nats.Conn // acks of subscribers
 	Heartbeats *nats.Conn
-	Relay      *nats.Conn // messages to streams; nil unless asked for
+	Relay      *nats.Conn // messages to streams; nil without relays
 }
 
-// Connect makes all connections, that of relays only if relay is true. ns is the embedded server, which is not used with
-// external ones.
+// Connect opens all connections; relay adds the one for relays. ns is the embedded server, nil if NATS is external.
 func Connect(o Options, ns *natsd.Server, relay bool, log *slog.Logger) (*Conns, error) {
 	c := &Conns{}
 	wanted := []struct {
@@ -55,8 +54,8 @@ func connect(o Options, ns *natsd.Server, name string, log *slog.Logger) (*nats.
 		nats.Name(name),
 		nats.MaxReconnects(-1),
 		nats.ReconnectWait(reconnectWait),
-		nats.ReconnectBufSize(-1),   // what cannot be sent now is redelivered, not sent late
-		nats.IgnoreAuthErrorAbort(), // who is refused now may be admitted by a later configuration
+		nats.ReconnectBufSize(-1),   // a message that cannot be sent now is redelivered later
+		nats.IgnoreAuthErrorAbort(), // a later configuration may accept the login
 		nats.DisconnectErrHandler(func(_ *nats.Conn, err error) {
 			if err != nil {
 				log.Warn("Disconnected from NATS", "connection", name, "error", err)
@@ -75,10 +74,10 @@ func connect(o Options, ns *natsd.Server, name string, log *slog.Logger) (*nats.
 	}
 	url := o.URL
 	if url == "" {
-		url = nats.DefaultURL // not dialled: the connection is made in process
+		url = nats.DefaultURL // not dialled: the connection is in process
 		opts = append(opts, nats.InProcessServer(ns))
 	} else if !strings.Contains(url, ",") {
-		// Clients of other languages are configured with schemes such as tcp://.
+		// Clients in other languages use schemes such as tcp://.
 		if _, rest, ok := strings.Cut(url, "://"); ok && !strings.HasPrefix(url, "tls://") {
 			url = "nats://" + rest
 		}
@@ -98,7 +97,7 @@ func connect(o Options, ns *natsd.Server, name string, log *slog.Logger) (*nats.
 	return nc, nil
 }
 
-// redactURLs hides user information in a comma-separated list of URLs.
+// redactURLs hides the user information in a comma-separated list of URLs.
 func redactURLs(urls string) string {
 	list := strings.Split(urls, ",")
 	for i, u := range list {

@@ -14,19 +14,19 @@ import (
 	natsd "github.com/nats-io/nats-server/v2/server"
 )
 
-// Logger is the logger of the NATS server and, below the structured one, of the streaming part. It writes where
-// the NATS options say, and can be opened again.
+// Logger is the logger of the NATS server and the sink of the structured logger. It writes where the NATS options say,
+// and can be reopened.
 type Logger struct {
 	streaming struct{ debug, trace bool }
 
-	mu   sync.RWMutex // guards what follows
+	mu   sync.RWMutex // guards opts and out
 	opts *natsd.Options
 	out  natsd.Logger
 }
 
-// NewLoggers returns the logger of the NATS server, as its options ask for it, and the structured logger of the streaming
-// part. Both write to the same place in the same format; debug and trace are the levels of the streaming part alone.
-// syslogName, if not empty, names the source of events in the Windows event log.
+// NewLoggers returns the logger of the NATS server and the structured logger of the streaming part. Both write to the
+// same place in the same format. debug and trace set the level of the streaming part. syslogName, if set, names the
+// event source in the Windows event log.
 func NewLoggers(o *natsd.Options, debug, trace bool, syslogName string) (*Logger, *slog.Logger) {
 	if syslogName != "" {
 		natslog.SetSyslogName(syslogName)
@@ -46,14 +46,14 @@ func NewLoggers(o *natsd.Options, debug, trace bool, syslogName string) (*Logger
 	return l, slog.New(&logHandler{out: l, level: level})
 }
 
-// Open starts to write where the options say, and closes what was open before.
+// Open opens the log that the options name and closes the previous one.
 func (l *Logger) Open(o *natsd.Options) {
 	debug, trace := o.Debug || l.streaming.debug, o.Trace || l.streaming.trace
 	var out natsd.Logger
 	switch {
 	case o.LogFile != "":
 		f := natslog.NewFileLogger(o.LogFile, o.Logtime, debug, trace, true, natslog.LogUTC(o.LogtimeUTC))
-		// The only error of both is a logger without a file.
+		// Both fail only for a logger without a file.
 		if o.LogSizeLimit > 0 {
 			_ = f.SetSizeLimit(o.LogSizeLimit)
 		}
@@ -80,7 +80,7 @@ func (l *Logger) Open(o *natsd.Options) {
 	l.opts, l.out = o, out
 }
 
-// Reopen opens the log file again, after it was renamed. The error is ErrNoLogFile if the log does not go to a file.
+// Reopen opens the log file again after a rename. It returns ErrNoLogFile if the log is not a file.
 func (l *Logger) Reopen() error {
 	l.mu.RLock()
 	o := l.opts
@@ -88,7 +88,7 @@ func (l *Logger) Reopen() error {
 	if o.LogFile == "" {
 		return ErrNoLogFile
 	}
-	// The logger of NATS ends the process if it cannot open its file.
+	// Try the file first: the NATS logger exits the process if it cannot open its file.
 	f, err := os.OpenFile(o.LogFile, os.O_WRONLY|os.O_APPEND|os.O_CREATE, 0o640)
 	if err != nil {
 		return fmt.Errorf("reopen the log: %w", err)
@@ -100,7 +100,7 @@ func (l *Logger) Reopen() error {
 	return nil
 }
 
-// ErrNoLogFile means that the log does not go to a file.
+// ErrNoLogFile means that the log is not a file.
 var ErrNoLogFile = errors.New("not a file logger")
 
 func (l *Logger) write(f func(natsd.Logger)) {
@@ -109,7 +109,7 @@ func (l *Logger) write(f func(natsd.Logger)) {
 	f(l.out)
 }
 
-// Noticef and the others implement the logger of the NATS server.
+// Noticef logs at level INF.
 func (l *Logger) Noticef(format string, v ...any) {
 	l.write(func(out natsd.Logger) { out.Noticef(format, v...) })
 }
@@ -139,14 +139,14 @@ func (l *Logger) Tracef(format string, v ...any) {
 	l.write(func(out natsd.Logger) { out.Tracef(format, v...) })
 }
 
-// LevelTrace is the level TRC of NATS, below debug.
+// LevelTrace is NATS' level TRC, below debug.
 const LevelTrace = slog.LevelDebug - 4
 
 // logHandler writes records through a NATS logger as "STREAM: text key=value".
 type logHandler struct {
 	out    natsd.Logger
 	level  slog.Level
-	suffix string // attributes of With, already formatted
+	suffix string // formatted attributes of With
 }
 
 func (h *logHandler) Enabled(_ context.Context, l slog.Level) bool { return l >= h.level }
@@ -183,7 +183,7 @@ func (h *logHandler) WithAttrs(attrs []slog.Attr) slog.Handler {
 	return &logHandler{out: h.out, level: h.level, suffix: b.String()}
 }
 
-// WithGroup ignores the group: keys are shared by the whole server.
+// WithGroup ignores the group: the whole server shares its keys.
 func (h *logHandler) WithGroup(string) slog.Handler { return h }
 
 func writeAttr(b *strings.Builder, a slog.Attr) {

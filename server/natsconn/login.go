@@ -15,61 +15,62 @@ import (
 
 // Login is how the server's own connections log in to NATS.
 //
-// External servers are logged in to as by any client. The embedded server admits the own connections, which are made
-// inside the process, without any setting: with a key that is generated at the start and has all permissions in the
-// account of the streaming clients. Two cases need a setting: CredentialsFile, where the embedded server trusts
-// operators, since only they can let anybody in; and Account, where several accounts have users.
+// External servers see the connections as any other client. The embedded server accepts the server's own connections,
+// which are in process, without any setting: with a generated key that has all permissions in the account of the
+// streaming clients. Two cases need a setting. If the embedded server trusts operators, only they can admit a user: set
+// CredentialsFile. If several accounts have users, set Account.
 type Login struct {
 	User     string
 	Password string
 	Token    string
-	// CredentialsFile has a user JWT and the seed of its key; NKeySeedFile only a seed.
+	// CredentialsFile holds a user JWT and its key seed; NKeySeedFile holds only a seed.
 	CredentialsFile string
 	NKeySeedFile    string
-	// Account is that of streaming clients on the embedded server; by default the account of its no_auth_user,
-	// else the global one if it has users, else the only one that has.
+	// Account is the account of streaming clients on the embedded server. The default is the account of no_auth_user,
+	// else the global account if it has users, else the only account that has users.
 	Account string
-	// TLS is used towards external servers; connections within the process need none.
+	// TLS applies to external servers. In-process connections need none.
 	TLS LoginTLS
 
-	// own is the key that the embedded server admits, nil if it is not used.
+	// own is the key that the embedded server accepts, nil if unused.
 	own nkeys.KeyPair
 }
 
-// LoginTLS says how the server's own connections use TLS. Certificates and keys are PEM files.
+// LoginTLS configures TLS for the server's own connections. Certificates and keys are PEM files.
 type LoginTLS struct {
-	Required   bool   // even if the NATS server does not ask for it
-	CertFile   string // certificate of the client
+	Required   bool   // even if the NATS server does not require it
+	CertFile   string // client certificate
 	KeyFile    string
-	CAFile     string // authority of the server's certificate; "": those of the system
-	ServerName string // in the server's certificate; "": that of the URL
+	CAFile     string // authority of the server certificate; "": the system's authorities
+	ServerName string // name in the server certificate; "": the host of the URL
 	SkipVerify bool   // accept any certificate
 }
 
-// explicit reports whether the settings say who the own connections are.
+// explicit reports whether the settings name a user.
 func (l *Login) explicit() bool {
 	return l.User != "" || l.Token != "" || l.CredentialsFile != "" || l.NKeySeedFile != ""
 }
 
-// Admit makes the embedded server, which has not started yet or reloads its options, admit the own connections.
+// Admit lets the server's own connections log in to the embedded server, which is about to start or to reload its
+// options.
 func (l *Login) Admit(o *natsd.Options) error {
-	// So that one key serves before and after a reload that configures the first user.
+	// The nonce lets the same key log in before and after a reload that adds the first user.
 	o.AlwaysEnableNonce = true
 	switch {
 	case l.explicit():
 		return nil
 	case len(o.TrustedOperators) > 0 || len(o.TrustedKeys) > 0:
-		return errors.New("the NATS server trusts operators: streaming needs a user of its clients' account, name its file with `credentials` in the streaming block")
+		return errors.New("the NATS server trusts operators: set `credentials` in the streaming block to the credentials file of a user in the streaming clients' account")
 	}
 	if l.own == nil {
 		key, err := nkeys.CreateUser()
 		if err != nil {
-			return fmt.Errorf("generate a key for NATS: %w", err)
+			return fmt.Errorf("generate NATS key: %w", err)
 		}
 		l.own = key
 	}
 	if len(o.Users) == 0 && len(o.Nkeys) == 0 && o.Username == "" && o.Authorization == "" {
-		return nil // everybody is admitted
+		return nil // NATS accepts every client
 	}
 	account, err := l.account(o)
 	if err != nil {
@@ -77,7 +78,7 @@ func (l *Login) Admit(o *natsd.Options) error {
 	}
 	public, err := l.own.PublicKey()
 	if err != nil {
-		return fmt.Errorf("key for NATS: %w", err)
+		return fmt.Errorf("NATS key: %w", err)
 	}
 	o.Nkeys = append(o.Nkeys, &natsd.NkeyUser{Nkey: public, Account: account})
 	if o.AuthCallout != nil {
@@ -86,7 +87,7 @@ func (l *Login) Admit(o *natsd.Options) error {
 	return nil
 }
 
-// account returns the account of streaming clients; nil is the global one.
+// account returns the account of streaming clients; nil means the global account.
 func (l *Login) account(o *natsd.Options) (*natsd.Account, error) {
 	system := o.SystemAccount
 	if system == "" {
@@ -122,30 +123,30 @@ func (l *Login) account(o *natsd.Options) (*natsd.Account, error) {
 				return a, nil
 			}
 		}
-		return nil, fmt.Errorf("account %q of streaming is not configured", l.Account)
+		return nil, fmt.Errorf("streaming account %q is not configured", l.Account)
 	case global || len(users) == 0:
 		return nil, nil
 	case len(users) > 1:
-		return nil, fmt.Errorf("several accounts have users (%s): name that of streaming clients with `account` in the streaming block",
+		return nil, fmt.Errorf("several accounts have users (%s): set `account` in the streaming block to that of streaming clients",
 			strings.Join(slices.Sorted(maps.Keys(users)), ", "))
 	}
 	for _, a := range users {
 		return a, nil
 	}
-	return nil, nil // not reached
+	return nil, nil // unreachable
 }
 
-// options returns what a connection needs to log in; embedded says that it is made within the process.
+// options returns the login options of a connection. embedded means that the connection is in process.
 func (l *Login) options(o *natsd.Options, embedded bool) ([]nats.Option, error) {
 	var opts []nats.Option
 	if embedded && l.own != nil {
 		public, err := l.own.PublicKey()
 		if err != nil {
-			return nil, fmt.Errorf("key for NATS: %w", err)
+			return nil, fmt.Errorf("NATS key: %w", err)
 		}
 		return append(opts, nats.Nkey(public, l.own.Sign)), nil
 	}
-	// Flags come before the streaming block.
+	// Flags override the streaming block.
 	user, password, token := l.User, l.Password, l.Token
 	if !embedded && o.Username != "" {
 		user, password = o.Username, o.Password
@@ -178,7 +179,7 @@ func (l *Login) options(o *natsd.Options, embedded bool) ([]nats.Option, error) 
 func (t *LoginTLS) options() []nats.Option {
 	var opts []nats.Option
 	if t.Required || t.ServerName != "" || t.SkipVerify {
-		// SkipVerify is the operator's explicit wish, as in NATS' own configuration.
+		// SkipVerify is the operator's explicit choice, as in NATS' own configuration.
 		opts = append(opts, nats.Secure(&tls.Config{
 			MinVersion:         tls.VersionTLS12,
 			ServerName:         t.ServerName,

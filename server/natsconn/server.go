@@ -1,4 +1,4 @@
-// Package natsconn starts the embedded NATS server, or the monitoring port of one where NATS is external, and makes the
+// Package natsconn starts the embedded NATS server, or only its monitoring port if NATS is external. It also opens the
 // server's own connections to NATS.
 package natsconn
 
@@ -13,25 +13,25 @@ import (
 // startTimeout bounds how long the embedded server may take to accept connections.
 const startTimeout = 10 * time.Second
 
-// mutexProfileFraction is how many contended unlocks go into one sample of the mutex profile, which the profiling port of
-// the NATS server shows but does not turn on.
+// mutexProfileFraction is the number of contended unlocks per sample of the mutex profile. NATS' profiling port serves
+// that profile but does not turn it on.
 const mutexProfileFraction = 100
 
-// Options say where NATS is.
+// Options configure NATS.
 type Options struct {
 	// Embedded configures the embedded NATS server, its monitoring port and the log.
 	Embedded *natsd.Options
-	// URL, if not empty, lists external NATS servers, separated by commas, that are used in place of the embedded one.
+	// URL, if set, lists external NATS servers, separated by commas. They replace the embedded server.
 	URL string
 	// Login is how the server's own connections log in.
 	Login *Login
-	// ClusterID is part of the names of the connections, as /connz shows them.
+	// ClusterID is part of the connection names in /connz.
 	ClusterID string
 }
 
-// StartServer starts the embedded NATS server or, with external servers, only its monitoring port.
+// StartServer starts the embedded NATS server, or only its monitoring port if NATS is external.
 func StartServer(o Options, logger natsd.Logger) (*natsd.Server, error) {
-	o.Embedded.NoSigs = true // signals are handled once, by the command
+	o.Embedded.NoSigs = true // the command handles signals
 	if o.URL == "" {
 		if err := o.Login.Admit(o.Embedded); err != nil {
 			return nil, fmt.Errorf("start NATS server: %w", err)

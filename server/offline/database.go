@@ -1,4 +1,4 @@
-// Package offline has the commands that work on a database while no server does, and verify, which may work beside one.
+// Package offline implements the commands that need a database without a server, and verify, which may run beside one.
 package offline
 
 import (
@@ -12,28 +12,28 @@ import (
 )
 
 var (
-	// ErrImporting means that the database holds a part of another store.
-	ErrImporting = errors.New("an import into this database was not finished: run nats-streaming-server import again")
-	// errServing: an offline command must not work beside a server.
+	// ErrImporting means that the database holds an unfinished import.
+	ErrImporting = errors.New("an import into this database is unfinished: run nats-streaming-server import again")
+	// errServing means that a server uses the database.
 	errServing = errors.New("a server is running on this database: stop it first")
 )
 
-// database is one that is worked on while no server runs: it has the lease.
+// database is an open database whose lease this command holds.
 type database struct {
 	store *stores.Store
 	state *stores.State
 
-	stop func()        // ends the renewal of the lease
-	done chan struct{} // closed when it has ended
+	stop func()        // stops keepLease
+	done chan struct{} // closed when keepLease returns
 }
 
-// openDatabase makes sure that no server runs on the database, migrates it, and takes the lease.
+// openDatabase checks that no server uses the database, then migrates it and takes the lease.
 func openDatabase(ctx context.Context, o stores.Options) (*database, error) {
-	seen, err := stopped(ctx, o)
+	seen, err := awaitStopped(ctx, o)
 	if err != nil {
 		return nil, err
 	}
-	o.NoMigrate = false // to change the database is what the command is for
+	o.NoMigrate = false // the command exists to change the database
 	store, err := stores.Open(ctx, o)
 	if err != nil {
 		return nil, err
@@ -44,13 +44,13 @@ func openDatabase(ctx context.Context, o stores.Options) (*database, error) {
 		return nil, errors.Join(err, f.close(ctx))
 	}
 	for _, d := range f.state.Damaged {
-		o.Logger.Error(d.Error() + "; what depends on it stays as it is")
+		o.Logger.Error(d.Error() + "; rows that depend on it stay as they are")
 	}
 	return f, nil
 }
 
-// stopped returns the lease of a database once it is sure that no server advances it.
-func stopped(ctx context.Context, o stores.Options) (seen stores.Lease, err error) {
+// awaitStopped returns the lease once it is certain that no server renews it.
+func awaitStopped(ctx context.Context, o stores.Options) (seen stores.Lease, err error) {
 	inspection, err := stores.Inspect(ctx, o)
 	if errors.Is(err, fs.ErrNotExist) {
 		return seen, nil // a new file
@@ -93,7 +93,7 @@ func (f *database) start(ctx context.Context, seen stores.Lease) error {
 	return nil
 }
 
-// keepLease advances the lease while nothing is written. What keeps it from that keeps the work from going on, too.
+// keepLease renews the lease in pauses between writes. If it cannot, the work fails, too.
 func (f *database) keepLease(ctx context.Context) {
 	defer close(f.done)
 	renew := time.NewTicker(lease.Renewal)
@@ -119,10 +119,10 @@ func (f *database) close(ctx context.Context) error {
 	return f.store.ReleaseLease(ctx)
 }
 
-// interrupted gives the error of a command whose user ended it another text.
+// interrupted replaces the error of a command that the user interrupted.
 func interrupted(ctx context.Context, err error) error {
 	if err != nil && ctx.Err() != nil {
-		return errors.New("interrupted: what was done stays, run the command again to go on")
+		return errors.New("interrupted: completed work stays, run the command again to continue")
 	}
 	return err
 }

@@ -17,10 +17,10 @@ import (
 
 // ImportOptions configure Import.
 type ImportOptions struct {
-	Dir    string            // of the FILE store
-	Files  filestore.Options // how it was written; Logger is set by Import
-	Report int               // how many of the messages that are no valid events are named, per channel
-	Out    io.Writer         // gets lines for a person
+	Dir    string            // directory of the FILE store
+	Files  filestore.Options // how the store was written; Import sets Logger
+	Report int               // invalid events to list per channel
+	Out    io.Writer         // human-readable output
 }
 
 // HoldsFileStore reports whether a directory holds a FILE store of NATS Streaming.
@@ -31,12 +31,15 @@ const (
 	importBytes    = 4 << 20
 )
 
-// Import brings the FILE store of NATS Streaming in a directory into the database of the options: channels, messages with
-// their sequences and timestamps, clients, and subscriptions with what they have not acknowledged. Messages that limits had
-// discarded, but that the files still hold, come along: the limits of the options apply when the server starts. On event
-// channels the event columns are filled, as Migrate does. No server may run on either. The database must be empty, or hold what an
-// import of the same store left when it was interrupted: then Import goes on there. Until it is finished, no server starts
-// on the database.
+// Import copies a FILE store of NATS Streaming into the database: channels, messages with their sequences and
+// timestamps, clients, and subscriptions with their unacknowledged messages. On event channels it also fills the event
+// columns, as Migrate does.
+//
+// Messages that limits discarded but the files still hold are imported, too. The limits of the options apply when the
+// server starts.
+//
+// No server may run on either side. The database must be empty, or hold an interrupted import of the same store, which
+// Import then continues. No server starts on the database until the import is complete.
 func Import(ctx context.Context, o config.Options, m ImportOptions) error {
 	events, err := eventlog.NewEvents(o.Events)
 	if err != nil {
@@ -81,7 +84,7 @@ func (r *importRun) run(ctx context.Context) (err error) {
 			return err
 		}
 	}
-	// The state of subscriptions is written as a whole, whatever an interrupted run has left of it.
+	// An interrupted run may have left part of the subscriptions, so all of them are written again.
 	for _, c := range r.files.Channels {
 		if err := r.subscribe(ctx, c); err != nil {
 			return err
@@ -91,7 +94,7 @@ func (r *importRun) run(ctx context.Context) (err error) {
 		return err
 	}
 	if err := r.target.store.ApplyIndexes(ctx); err != nil {
-		return fmt.Errorf("indexes of event data: %w", err)
+		return fmt.Errorf("event data indexes: %w", err)
 	}
 	if err := r.target.store.SetServerInfo(ctx, r.files.Info); err != nil {
 		return err
@@ -102,16 +105,16 @@ func (r *importRun) run(ctx context.Context) (err error) {
 		r.out.line("Start the server with -cluster_id %s, that of the store.", id)
 	}
 	if r.files.Info.NodeID != "" {
-		r.out.line("The store is that of a node of a cluster, which holds messages only: clients must subscribe again.")
+		r.out.line("The store belongs to a cluster node, which holds only messages: clients must subscribe again.")
 	}
 	return nil
 }
 
-// check refuses a target that holds anything but a part of this import.
+// check refuses a database that holds anything but part of this import.
 func (r *importRun) check(ctx context.Context) error {
 	for _, c := range r.files.Channels {
 		if !eventlog.ValidChannel(c.Name) {
-			return fmt.Errorf("channel %q has a name that this server does not accept", c.Name)
+			return fmt.Errorf("channel %q: this server does not accept the name", c.Name)
 		}
 	}
 	r.channels = map[string]*stores.Channel{}
@@ -122,9 +125,9 @@ func (r *importRun) check(ctx context.Context) error {
 		}
 		return nil
 	}
-	another := errors.New("the database holds part of another import: import into an empty one")
+	errOther := errors.New("the database holds part of another import: import into an empty one")
 	if state.Importing.ClusterID != r.files.Info.ClusterID {
-		return another
+		return errOther
 	}
 	from := map[string]*filestore.Channel{}
 	for _, c := range r.files.Channels {
@@ -136,16 +139,16 @@ func (r *importRun) check(ctx context.Context) error {
 			return err
 		}
 		if !same {
-			return another
+			return errOther
 		}
 		r.channels[c.Channel.Name()] = c.Channel
 	}
-	r.out.line("Going on with an import that was interrupted.")
+	r.out.line("Continuing an interrupted import.")
 	return nil
 }
 
-// sameLast reports whether the last message that the target has of a channel is that of the files. One that is gone is no
-// evidence.
+// sameLast reports whether the last imported message of a channel equals that of the files. A missing message proves
+// nothing, so it counts as equal.
 func (r *importRun) sameLast(ctx context.Context, c *stores.Channel, from *filestore.Channel) (bool, error) {
 	last := c.Info().Last
 	if from == nil || last > from.Last {
@@ -166,7 +169,7 @@ func (r *importRun) sameLast(ctx context.Context, c *stores.Channel, from *files
 	return m.Timestamp == original.Timestamp && m.Reply == original.Reply && bytes.Equal(m.Data, original.Data), nil
 }
 
-// channel imports the messages of a channel from where the target ends.
+// channel imports a channel's messages from where the database ends.
 func (r *importRun) channel(ctx context.Context, from *filestore.Channel) error {
 	store := r.target.store
 	c := r.channels[from.Name]
@@ -195,14 +198,14 @@ func (r *importRun) channel(ctx context.Context, from *filestore.Channel) error 
 		if err := store.Restore(ctx, c, batch, next-1); err != nil {
 			return err
 		}
-		r.out.now("Channel %q: imported sequence %d of %d.", from.Name, next-1, from.Last)
+		r.out.progress("Channel %q: imported sequence %d of %d.", from.Name, next-1, from.Last)
 	}
 	r.messages += int(c.Info().Msgs)
 	r.out.line("Channel %q: %d messages, last sequence %d.", from.Name, c.Info().Msgs, c.Info().Last)
 	return backfill(ctx, store, c, r.events, r.o.Versions, r.m.Report, r.out)
 }
 
-// subscribe imports the subscriptions of a channel, and how far they came.
+// subscribe imports a channel's subscriptions and their progress.
 func (r *importRun) subscribe(ctx context.Context, from *filestore.Channel) error {
 	store, c := r.target.store, r.channels[from.Name]
 	if err := store.DeleteSubscriptions(ctx, c); err != nil {
@@ -216,7 +219,7 @@ func (r *importRun) subscribe(ctx context.Context, from *filestore.Channel) erro
 		}
 		progress[i] = stores.Progress{Subscription: state.ID, LastSent: state.LastSent, Unacked: sub.Unacked}
 		r.unacked += len(sub.Unacked)
-		r.out.now("Channel %q: imported %d of %d subscriptions.", from.Name, i+1, len(progress))
+		r.out.progress("Channel %q: imported %d of %d subscriptions.", from.Name, i+1, len(progress))
 	}
 	r.subscriptions += len(progress)
 	return store.SaveProgress(ctx, progress)

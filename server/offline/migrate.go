@@ -16,13 +16,13 @@ import (
 // MigrateOptions configure Migrate.
 type MigrateOptions struct {
 	DryRun bool      // show what would change, and change nothing
-	Report int       // how many of the messages that are no valid events are named, per channel
-	Out    io.Writer // gets lines for a person
+	Report int       // invalid events to list per channel
+	Out    io.Writer // human-readable output
 }
 
-// Migrate brings the database of a server that is not running to what the options ask for: its schema, the event columns
-// of messages that were stored before their channels became event channels, and the indexes of event data. It can be
-// interrupted and run again. Messages that are no valid events stay as they are, are reported, and are no error.
+// Migrate upgrades the database of a stopped server to the options: its schema, the event columns of messages older
+// than their event channel, and the indexes of event data. It can be interrupted and run again. Messages that are not
+// valid events stay as they are; they are reported, but are not an error.
 func Migrate(ctx context.Context, o config.Options, m MigrateOptions) error {
 	events, err := eventlog.NewEvents(o.Events)
 	if err != nil {
@@ -44,20 +44,20 @@ func migrate(ctx context.Context, o config.Options, m MigrateOptions, events eve
 	if f.state.Importing != nil {
 		return ErrImporting
 	}
-	out.line("The schema is that of this server.")
+	out.line("The schema is up to date.")
 	for _, c := range f.state.Channels {
 		if err := backfill(ctx, f.store, c.Channel, events, o.Versions, m.Report, out); err != nil {
 			return err
 		}
 	}
 	if err := f.store.ApplyIndexes(ctx); err != nil {
-		return fmt.Errorf("indexes of event data: %w", err)
+		return fmt.Errorf("event data indexes: %w", err)
 	}
 	out.line("Done.")
 	return nil
 }
 
-// backfill fills the event columns of a channel, if it is an event channel.
+// backfill fills the event columns if the channel is an event channel.
 func backfill(ctx context.Context, store *stores.Store, c *stores.Channel, events eventlog.Events, versions []eventlog.ChannelVersions, report int, out *progressLines) error {
 	block := events.Of(c.Name())
 	if block == nil {
@@ -71,7 +71,7 @@ func backfill(ctx context.Context, store *stores.Store, c *stores.Channel, event
 		Versions: block.VersionsOf(versions, c.Name()),
 		Left:     left.add,
 		Progress: func(sequence uint64) {
-			out.now("Channel %q: looked at sequence %d of %d, %d messages are no valid events.", c.Name(), sequence, info.Last, left.count)
+			out.progress("Channel %q: checked sequence %d of %d, %d messages are not valid events.", c.Name(), sequence, info.Last, left.count)
 		},
 	})
 	if err != nil {
@@ -85,7 +85,7 @@ func backfill(ctx context.Context, store *stores.Store, c *stores.Channel, event
 	return nil
 }
 
-// leftovers are the messages that are no valid events: their number, and the first of them.
+// leftovers counts the messages that are not valid events and keeps the first of them.
 type leftovers struct {
 	limit int
 	count int
@@ -124,9 +124,9 @@ func showMigration(ctx context.Context, o config.Options, m MigrateOptions, even
 	}
 	defer func() { err = errors.Join(err, inspection.Close()) }()
 	if len(inspection.Files) == 0 {
-		out.line("The schema is that of this server.")
+		out.line("The schema is up to date.")
 	} else {
-		out.line("The schema is at version %d, this server needs %d. It would run:", inspection.Version, inspection.Needed)
+		out.line("The schema is at version %d, this server needs %d. Migration would run:", inspection.Version, inspection.Needed)
 		for _, file := range inspection.Files {
 			out.line("  %s", file)
 		}
@@ -144,7 +144,7 @@ func showMigration(ctx context.Context, o config.Options, m MigrateOptions, even
 			} else {
 				valid++
 			}
-			out.now("Channel %q: looked at sequence %d of %d.", c.Name(), sequence, last)
+			out.progress("Channel %q: checked sequence %d of %d.", c.Name(), sequence, last)
 		})
 		if err != nil {
 			return err
@@ -154,6 +154,6 @@ func showMigration(ctx context.Context, o config.Options, m MigrateOptions, even
 			left.print(c.Name(), out)
 		}
 	}
-	out.line("Nothing was changed. Repeated event_ids and versions in conflict show in the run itself.")
+	out.line("Nothing was changed. Only the migration itself finds repeated event_ids and conflicting versions.")
 	return nil
 }

@@ -19,16 +19,16 @@ import (
 
 // VerifyOptions configure Verify.
 type VerifyOptions struct {
-	JSON   bool      // the report is JSON, not lines for a person
-	Report int       // how many findings of a kind are named; all are counted
-	Out    io.Writer // gets the report
-	Log    io.Writer // gets lines about the progress
+	JSON   bool      // print JSON instead of text
+	Report int       // findings to list per kind; all are counted
+	Out    io.Writer // report
+	Log    io.Writer // progress
 }
 
-// ErrFindings is the error of Verify when the database has what should not be there.
-var ErrFindings = errors.New("the database is not as it should be")
+// ErrFindings means that Verify found a fault in the database.
+var ErrFindings = errors.New("the database has faults")
 
-// verifyReport is the report as JSON.
+// verifyReport is the JSON report.
 type verifyReport struct {
 	*verify.Report
 	Clean   bool    `json:"clean"`
@@ -36,9 +36,9 @@ type verifyReport struct {
 	Seconds float64 `json:"seconds"`
 }
 
-// Verify reads the database of the options, also while a server works on it, compares it with itself and with what the options
-// say of event channels, and reports what it found. It writes nothing to the database and takes no lease. The error is
-// ErrFindings, or says why the database could not be verified.
+// Verify reads the database, even while a server uses it, and checks it against itself and the configured event
+// channels. It writes nothing to the database and takes no lease. It returns ErrFindings if it found a fault, and
+// another error if it could not finish.
 func Verify(ctx context.Context, o config.Options, v VerifyOptions) error {
 	events, err := eventlog.NewEvents(o.Events)
 	if err != nil {
@@ -64,9 +64,9 @@ func Verify(ctx context.Context, o config.Options, v VerifyOptions) error {
 	case errors.Is(err, fs.ErrNotExist):
 		return fmt.Errorf("nothing to verify: %w", err)
 	case errors.As(err, &behind) && behind.Version == 0:
-		return errors.New("there are no tables of this server: if NATS Streaming wrote the database, nats-streaming-server migrate upgrades it")
+		return errors.New("the database has no tables of this server: if NATS Streaming wrote it, run nats-streaming-server migrate")
 	case errors.As(err, &behind):
-		return fmt.Errorf("the schema is at version %d, this server needs %d: nats-streaming-server migrate upgrades it", behind.Version, behind.Needed)
+		return fmt.Errorf("the schema is at version %d, this server needs %d: run nats-streaming-server migrate", behind.Version, behind.Needed)
 	case err != nil:
 		return err
 	}
@@ -84,7 +84,7 @@ func Verify(ctx context.Context, o config.Options, v VerifyOptions) error {
 	return err
 }
 
-// pace tells how far each phase came, at which rate, and when it will be done.
+// pace reports the progress, rate and remaining time of each phase.
 func pace(lines *progressLines) func(phase string, done, total uint64) {
 	var current string
 	var since time.Time
@@ -93,12 +93,12 @@ func pace(lines *progressLines) func(phase string, done, total uint64) {
 			current, since = phase, time.Now()
 		}
 		if total == 0 {
-			lines.now("Verifying %s...", phase)
+			lines.progress("Verifying %s...", phase)
 			return
 		}
 		rate := float64(done) / max(time.Since(since).Seconds(), 0.001)
 		left := time.Duration(float64(total-done) / max(rate, 1) * float64(time.Second))
-		lines.now("Verifying %s: %d of %d (%d %%), %.0f/s, %v left", phase, done, total, 100*done/total, rate, left.Round(time.Second))
+		lines.progress("Verifying %s: %d of %d (%d %%), %.0f/s, %v left", phase, done, total, 100*done/total, rate, left.Round(time.Second))
 	}
 }
 
@@ -110,7 +110,7 @@ func printReport(to io.Writer, r *verify.Report, took time.Duration) {
 	printFindings(out, "Note", r.Notes, r.NoteCount)
 	printFindings(out, "FINDING", r.Findings, r.FindingCount)
 	if len(r.FindingCount) == 0 {
-		out.line("Nothing is wrong.")
+		out.line("No faults found.")
 	}
 }
 

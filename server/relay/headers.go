@@ -11,17 +11,18 @@ import (
 	"github.com/nats-eventstore/nats-eventstore/proto"
 )
 
-// Headers says which headers describe the event.
+// Headers selects the headers that describe an event.
 type Headers int
 
 const (
-	// HeadersNATS are Event-Id, Event-Type, and so on. It is the zero value.
+	// HeadersNATS selects Event-Id, Event-Type, and so on. It is the zero value.
 	HeadersNATS Headers = iota
-	// HeadersCloudEvents are those of CloudEvents 1.0 in the binary mode of its NATS protocol binding, such as ce-id.
+	// HeadersCloudEvents selects CloudEvents 1.0 headers, such as ce-id, in the binary mode of its NATS protocol
+	// binding.
 	HeadersCloudEvents
 )
 
-// ParseHeaders returns the Headers of a name: "nats" or "cloudevents".
+// ParseHeaders returns the Headers named "nats" or "cloudevents".
 func ParseHeaders(name string) (Headers, error) {
 	switch name {
 	case "nats":
@@ -29,10 +30,10 @@ func ParseHeaders(name string) (Headers, error) {
 	case "cloudevents":
 		return HeadersCloudEvents, nil
 	}
-	return 0, fmt.Errorf("headers %q: it is none of nats, cloudevents", name)
+	return 0, fmt.Errorf("headers %q: must be nats or cloudevents", name)
 }
 
-// The headers that say where in the event store a message comes from. The relay reads them back.
+// These headers name the origin of a message in the event store. The relay reads them back to find its position.
 const (
 	headerCluster  = "Nats-Streaming-Cluster"
 	headerChannel  = "Nats-Streaming-Channel"
@@ -45,10 +46,10 @@ type event struct {
 	cluster, channel string
 	sequence         uint64
 	timestamp        int64  // ns since 1970
-	payload          []byte // the stored message's
+	payload          []byte // of the stored message
 }
 
-// id identifies the event among all messages that ever go to the stream.
+// id identifies the event among all messages of the stream.
 func (e *event) id() string {
 	return escapeHeader(e.cluster) + "/" + escapeHeader(e.channel) + "/" + strconv.FormatUint(e.sequence, 10)
 }
@@ -95,5 +96,6 @@ func (e *event) headers(names Headers) nats.Header {
 	return h
 }
 
-// escapeHeader writes a value as CloudEvents does: as %XX what is no visible ASCII, the quote and the percent sign.
+// escapeHeader escapes a value as CloudEvents does: bytes that are not visible ASCII, quotes and percent signs become
+// %XX.
 func escapeHeader(value string) string { return escape(value, `"%`) }

@@ -5,11 +5,11 @@ import (
 	"time"
 )
 
-// Lag is what a relay has still to do for one channel.
+// Lag is a relay's backlog on one channel.
 type Lag struct {
 	Channel  string
-	Messages uint64 // that it did not look at, or that are not acknowledged
-	Seconds  float64
+	Messages uint64  // not yet read, or not acknowledged
+	Seconds  float64 // age of the first of them
 }
 
 // Lags returns the lag of each channel.
@@ -28,17 +28,17 @@ func (r *Relay) Lags() []Lag {
 	return all
 }
 
-// Published is how many messages the stream acknowledged.
+// Published returns the number of messages that the stream acknowledged.
 func (r *Relay) Published() uint64 { return r.published.Load() }
 
-// Failures is how many attempts ended with an error.
+// Failures returns the number of attempts that ended with an error.
 func (r *Relay) Failures() uint64 { return r.failures.Load() }
 
 // Failing reports whether the last attempt ended with an error.
 func (r *Relay) Failing() bool { return r.failing.Load() }
 
-// age looks up, while the relay fails, since when messages wait. What it cannot learn it leaves as it was.
-func (r *Relay) age(ctx context.Context) {
+// updateAges finds out how long messages have waited, while the relay fails. If it cannot read them, the old values stay.
+func (r *Relay) updateAges(ctx context.Context) {
 	if r.at == nil {
 		if p, err := r.load(ctx); err == nil {
 			for _, src := range r.all() {

@@ -13,24 +13,24 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 )
 
-// Positions keeps the positions of relays, across restarts, for whoever leads.
+// Positions stores the positions of relays, so that they survive a restart or a change of leader.
 type Positions interface {
 	Relay(ctx context.Context, stream string) ([]byte, error)
 	SaveRelay(ctx context.Context, stream string, position []byte) error
 }
 
-// position says what is in a stream. The one that is saved may be behind: the stream itself tells what came after.
+// position records which events are in a stream. The saved position may lag; the stream's own messages tell the rest.
 type position struct {
-	// Created is when the stream was: one that was deleted and created again is filled from the first event.
+	// Created is the creation time of the stream. A stream that was created again is filled from the first event.
 	Created time.Time `json:"created"`
-	// Sequence is the stream's, up to which Channels tells what is there.
+	// Sequence is the last stream sequence that Channels covers.
 	Sequence uint64 `json:"sequence"`
-	// Channels are the sequences of channels up to which their events are in the stream.
+	// Channels maps a channel to the last sequence whose events are in the stream.
 	Channels map[string]uint64 `json:"channels"`
-	// Turn, if not empty, is the only channel whose events may follow after Sequence. Then those that were removed before
-	// anybody could read them are known by their number. It is always set for a stream that removes messages.
+	// Turn, if set, is the only channel whose events may follow Sequence. Events that the stream removed before the
+	// relay read them back can then be counted. It is always set for a stream that removes messages.
 	Turn string `json:"turn,omitempty"`
-	// Shared says that somebody else publishes to the stream as well.
+	// Shared records that others publish to the stream, too.
 	Shared bool `json:"shared,omitempty"`
 }
 
@@ -40,7 +40,7 @@ func (p *position) clone() *position {
 	return &c
 }
 
-// load returns the position that was saved last.
+// load returns the saved position.
 func (r *Relay) load(ctx context.Context) (*position, error) {
 	p := &position{Channels: map[string]uint64{}}
 	text, err := r.Positions.Relay(ctx, r.Stream)
@@ -53,7 +53,6 @@ func (r *Relay) load(ctx context.Context) (*position, error) {
 	return p, nil
 }
 
-// save saves the position.
 func (r *Relay) save(ctx context.Context) error {
 	text, err := json.Marshal(r.at)
 	if err != nil {
@@ -68,10 +67,11 @@ func (r *Relay) save(ctx context.Context) error {
 	return nil
 }
 
-// longScan is how many messages of a stream are read without a line in the log about it.
+// longScan is the number of messages above which a scan of the stream is logged.
 const longScan = 20_000
 
-// locate finds out what is in the stream, beginning with what is known: the position in memory, or that saved last.
+// locate finds out which events are in the stream. It starts from the position in memory or, at first, from the saved
+// one.
 func (r *Relay) locate(ctx context.Context, info *jetstream.StreamInfo) error {
 	known := r.at
 	if known == nil {
@@ -86,12 +86,12 @@ func (r *Relay) locate(ctx context.Context, info *jetstream.StreamInfo) error {
 	switch {
 	case !p.Created.Equal(info.Created):
 		if !p.Created.IsZero() {
-			r.Log.Warn("The stream was created anew, relaying all events again", "stream", r.Stream)
+			r.Log.Warn("Stream was created again; relaying all events", "stream", r.Stream)
 		}
 		p = &position{Created: info.Created, Channels: map[string]uint64{}}
 		counts = false
 	case last < p.Sequence:
-		r.Log.Warn("The stream lost messages that it had acknowledged, looking for the last ones that it has", "stream", r.Stream,
+		r.Log.Warn("Stream lost acknowledged messages; looking for its last events", "stream", r.Stream,
 			"acknowledged", p.Sequence, "last", last)
 		counts = false
 		if p.Sequence = 0; !r.removes {
@@ -100,7 +100,7 @@ func (r *Relay) locate(ctx context.Context, info *jetstream.StreamInfo) error {
 	}
 	from := max(p.Sequence+1, info.State.FirstSeq)
 	if last > from+longScan {
-		r.Log.Info("Looking for the position of the relay", "stream", r.Stream, "from", from, "to", last)
+		r.Log.Info("Scanning the stream for the relay's position", "stream", r.Stream, "from", from, "to", last)
 	}
 	seen := p.Sequence
 	for seq := from; seq <= last; seq++ {
@@ -124,7 +124,7 @@ func (r *Relay) locate(ctx context.Context, info *jetstream.StreamInfo) error {
 		p.Channels[channel] = max(p.Channels[channel], n)
 	}
 	if counts && !p.Shared && last > seen {
-		// Only our own are missing: they are the next ones of the channel whose turn it was.
+		// Only our messages are missing: the next events of the channel in Turn.
 		if err := r.count(ctx, p, last-seen); err != nil {
 			return err
 		}
@@ -132,7 +132,7 @@ func (r *Relay) locate(ctx context.Context, info *jetstream.StreamInfo) error {
 	p.Sequence = last
 	for _, src := range r.all() {
 		if at, end := p.Channels[src.key], src.Last(); at > end {
-			return fmt.Errorf("the stream has event %d of channel %q, which ends at %d: was the database restored from a backup?", at, src.Name(), end)
+			return fmt.Errorf("the stream has event %d of channel %q, but the channel ends at %d: was the database restored from a backup?", at, src.Name(), end)
 		}
 	}
 	r.at = p
@@ -143,7 +143,7 @@ func (r *Relay) locate(ctx context.Context, info *jetstream.StreamInfo) error {
 	return nil
 }
 
-// count advances the position by n events of the channel whose turn it was.
+// count advances the position by n events of the channel in Turn.
 func (r *Relay) count(ctx context.Context, p *position, n uint64) error {
 	for _, src := range r.all() {
 		if src.key != p.Turn {
@@ -170,7 +170,7 @@ func (r *Relay) count(ctx context.Context, p *position, n uint64) error {
 			}
 		}
 	}
-	r.Log.Warn("The stream had more messages than events, publishing those again that it does not show", "stream", r.Stream)
+	r.Log.Warn("Stream had more messages than there are events; publishing again the events that it does not contain", "stream", r.Stream)
 	p.Shared = true
 	return nil
 }

@@ -22,52 +22,52 @@ import (
 // Source is an event channel.
 type Source interface {
 	Name() string
-	Last() uint64 // the highest committed sequence
-	// Cursor reads on from a sequence.
+	Last() uint64 // highest committed sequence
+	// Cursor returns a cursor at a sequence.
 	Cursor(next uint64) Cursor
 	Extract(payload []byte) (proto.Event, error)
 }
 
-// Cursor reads a channel onwards. One goroutine uses it, and closes it.
+// Cursor reads a channel forward. One goroutine uses and closes it.
 type Cursor interface {
-	// ReadTo returns some messages up to a sequence, none if there are no more up to that.
+	// ReadTo returns the next messages up to a sequence, or none if nothing is left.
 	ReadTo(ctx context.Context, to uint64, max int) ([]stores.Message, error)
 	Close()
 }
 
-// Route says which events go to the stream, and as what.
+// Route selects events and says how the stream receives them.
 type Route struct {
 	From     func(channel string) bool
-	Types    []string // patterns; none: all
+	Types    []string // patterns; empty: all types
 	Subject  Template
-	DataOnly bool // event_data alone
+	DataOnly bool // publish event_data without its envelope
 	Headers  Headers
 }
 
-// Relay publishes the events of channels to one stream: those of a channel in its order, and each once.
+// Relay publishes the events of channels to one stream: each event once, and those of a channel in order.
 //
-// Every message is published under the condition that the stream's last message is the one before it. So nothing that is sent
-// again, late, or by a server that does not lead any more gets in between; and whoever begins anew, or is told that the
-// stream moved, first reads in the stream itself what is there.
+// Each publish expects the stream's last sequence to be that of the previous message. A message that arrives twice,
+// late, or from a former leader is therefore refused. A relay that starts, or whose message is refused, first reads its
+// position from the stream.
 type Relay struct {
 	Cluster   string
 	Stream    string
-	Routes    []Route // of several that an event matches, the first counts
+	Routes    []Route // the first that matches an event counts
 	Positions Positions
 	Log       *slog.Logger
 
 	streams jetstream.JetStream
-	stored  nats.JetStreamContext // reads messages from the leader of the stream, not from a replica that may be behind
+	stored  nats.JetStreamContext // reads from the stream leader; a replica may lag
 
 	mu      sync.Mutex // guards sources
 	sources []*source
-	wake    chan struct{} // has one slot and carries no data
+	wake    chan struct{} // one slot, no data
 
-	// What follows is used by Run's goroutine alone.
-	at, saved *position // nil as long as it is not known
+	// Only Run's goroutine uses the fields below.
+	at, saved *position // nil until known
 	savedAt   time.Time
-	removes   bool // whether the stream removes messages without being asked
-	working   bool // since the last error
+	removes   bool // the stream removes messages on its own
+	working   bool // no error since the session began
 
 	failing   atomic.Bool
 	published atomic.Uint64
@@ -77,30 +77,30 @@ type Relay struct {
 // source is a channel whose events are relayed.
 type source struct {
 	Source
-	key    string // its name as headers have it
+	key    string // the name as written in headers
 	routes []*Route
-	cursor Cursor // behind what is done; nil until the position is known. Used by Run's goroutine
+	cursor Cursor // follows done; nil until the position is known. Only Run's goroutine uses it
 
-	done  atomic.Uint64 // all events up to this sequence are in the stream
-	since atomic.Int64  // timestamp of a message that is not, ns since 1970; meaningful while done is behind
+	done  atomic.Uint64 // events up to this sequence are in the stream
+	since atomic.Int64  // timestamp of a message after done, ns since 1970; valid while done lags
 }
 
 const (
-	// batch is how many messages are published before their acknowledgements are awaited.
+	// batch is the number of messages published before waiting for their acknowledgements.
 	batch = 512
-	// saveInterval and saveMessages bound how far the saved position is behind.
+	// saveInterval and saveMessages bound the lag of the saved position.
 	saveInterval = time.Second
 	saveMessages = 4096
-	// checkInterval is how late a relay that has nothing to publish learns that somebody deleted the stream.
+	// checkInterval is how often an idle relay checks that the stream still exists.
 	checkInterval = 10 * time.Second
 	// requestTimeout bounds one request to JetStream, and one write to the database.
 	requestTimeout = 5 * time.Second
-	// minBackoff and maxBackoff are the pauses after errors.
+	// minBackoff and maxBackoff bound the pause after an error.
 	minBackoff = 100 * time.Millisecond
 	maxBackoff = 10 * time.Second
 )
 
-// New prepares a relay on a connection to NATS. The exported fields are the caller's to set before Run.
+// New prepares a relay on a connection to NATS. The caller sets the exported fields before Run.
 func New(nc *nats.Conn) (*Relay, error) {
 	streams, err := jetstream.New(nc, jetstream.WithPublishAsyncTimeout(requestTimeout), jetstream.WithPublishAsyncMaxPending(8*batch))
 	if err != nil {
@@ -113,7 +113,7 @@ func New(nc *nats.Conn) (*Relay, error) {
 	return &Relay{streams: streams, stored: stored, wake: make(chan struct{}, 1)}, nil
 }
 
-// Add adds a channel, and reports whether any of its events are relayed. If so, Wake is to be called when it has new ones.
+// Add adds a channel and reports whether a route matches it. If so, the caller calls Wake after each commit there.
 func (r *Relay) Add(s Source) bool {
 	src := &source{Source: s, key: escapeHeader(s.Name())}
 	for i := range r.Routes {
@@ -136,7 +136,7 @@ func (r *Relay) all() []*source {
 	return r.sources[:len(r.sources):len(r.sources)]
 }
 
-// Wake says that channels have new messages.
+// Wake tells the relay that channels have new messages.
 func (r *Relay) Wake() {
 	select {
 	case r.wake <- struct{}{}:
@@ -144,7 +144,7 @@ func (r *Relay) Wake() {
 	}
 }
 
-// Run relays until ctx ends or another server leads. Whatever goes wrong is tried again.
+// Run relays until ctx ends or another server leads. It retries after any other error.
 func (r *Relay) Run(ctx context.Context) {
 	wait := minBackoff
 	for ctx.Err() == nil {
@@ -153,20 +153,20 @@ func (r *Relay) Run(ctx context.Context) {
 		switch {
 		case ctx.Err() != nil:
 		case errors.Is(err, stores.ErrFenced):
-			return // whoever leads now relays
-		case isMoved(err): // by a message that is not ours, or of which we did not learn: look, and go on
+			return // the new leader relays
+		case isWrongLast(err): // another message is last in the stream: find the position again
 			if !r.working {
 				pause(ctx, minBackoff)
 			}
 		default:
 			r.failures.Add(1)
 			if !r.failing.Swap(true) {
-				r.Log.Error("Relaying events fails, they wait", "stream", r.Stream, "error", err)
+				r.Log.Error("Relay failed; events wait", "stream", r.Stream, "error", err)
 			}
 			if r.working {
 				wait = minBackoff
 			}
-			r.age(ctx)
+			r.updateAges(ctx)
 			pause(ctx, wait)
 			wait = min(2*wait, maxBackoff)
 		}
@@ -176,7 +176,7 @@ func (r *Relay) Run(ctx context.Context) {
 	}
 	if r.at != nil {
 		if err := r.save(context.WithoutCancel(ctx)); err != nil && !errors.Is(err, stores.ErrFenced) {
-			r.Log.Warn("The position of the relay is not saved, it will be read from the stream", "stream", r.Stream, "error", err)
+			r.Log.Warn("Relay position not saved; the next relay scans the stream for it", "stream", r.Stream, "error", err)
 		}
 	}
 }
@@ -190,7 +190,7 @@ func pause(ctx context.Context, d time.Duration) {
 	}
 }
 
-// session finds the position and relays until something goes wrong.
+// session finds the position, then relays until an error.
 func (r *Relay) session(ctx context.Context) error {
 	info, err := r.open(ctx)
 	if err != nil {
@@ -216,8 +216,8 @@ func (r *Relay) session(ctx context.Context) error {
 			}
 			idle = idle && n == 0
 		}
-		r.works()
-		if r.at.Sequence-r.saved.Sequence >= saveMessages || time.Since(r.savedAt) >= saveInterval && r.moved() {
+		r.markWorking()
+		if r.at.Sequence-r.saved.Sequence >= saveMessages || time.Since(r.savedAt) >= saveInterval && r.unsaved() {
 			if err := r.save(ctx); err != nil {
 				return err
 			}
@@ -238,16 +238,16 @@ func (r *Relay) session(ctx context.Context) error {
 	}
 }
 
-// works notes that the relay goes on after an error.
-func (r *Relay) works() {
+// markWorking records that the relay is working, and logs a recovery.
+func (r *Relay) markWorking() {
 	r.working = true
 	if r.failing.CompareAndSwap(true, false) {
-		r.Log.Info("Relaying events works again", "stream", r.Stream)
+		r.Log.Info("Relay recovered", "stream", r.Stream)
 	}
 }
 
-// moved reports whether there is something to save.
-func (r *Relay) moved() bool {
+// unsaved reports whether the position has changed since it was saved.
+func (r *Relay) unsaved() bool {
 	if r.at.Sequence != r.saved.Sequence {
 		return true
 	}
@@ -259,13 +259,13 @@ func (r *Relay) moved() bool {
 	return false
 }
 
-// relay publishes the next messages of a channel, and returns how many it looked at.
+// relay publishes the next messages of a channel. It returns how many it processed.
 func (r *Relay) relay(ctx context.Context, src *source) (int, error) {
 	done, last := src.done.Load(), src.Last()
 	if done >= last {
 		return 0, nil
 	}
-	turn := "" // a stream that keeps its messages tells more than one channel apart
+	turn := "" // several channels may mix in a stream that keeps its messages
 	if r.removes || len(r.all()) == 1 {
 		turn = src.key
 	}
@@ -282,7 +282,7 @@ func (r *Relay) relay(ctx context.Context, src *source) (int, error) {
 	if err != nil {
 		return 0, err
 	}
-	if len(msgs) == 0 { // a hole at the end
+	if len(msgs) == 0 { // the last sequences are missing
 		r.advance(src, last)
 		return 1, nil
 	}
@@ -308,7 +308,7 @@ func (r *Relay) relay(ctx context.Context, src *source) (int, error) {
 	return sent, err
 }
 
-// rewind reads with another cursor from now on; nil: with one that begins behind what is done.
+// rewind closes the cursor and replaces it. After nil, relay opens a new one.
 func (s *source) rewind(to Cursor) {
 	if s.cursor != nil {
 		s.cursor.Close()
@@ -316,7 +316,7 @@ func (s *source) rewind(to Cursor) {
 	s.cursor = to
 }
 
-// acknowledged waits for the acknowledgement of a message, and takes the stream's sequence.
+// acknowledged waits for a message's acknowledgement and records its stream sequence.
 func (r *Relay) acknowledged(ctx context.Context, f jetstream.PubAckFuture) error {
 	if f == nil {
 		return nil
@@ -340,16 +340,17 @@ func (r *Relay) advance(src *source, seq uint64) {
 	src.done.Store(seq)
 }
 
-// isMoved reports whether the stream's last message was another one than the relay's.
-func isMoved(err error) bool {
+// isWrongLast reports whether the stream refused a message because its last message was not the expected one.
+func isWrongLast(err error) bool {
 	var api *jetstream.APIError
-	return errors.As(err, &api) && slices.Contains(movedCodes, api.ErrorCode)
+	return errors.As(err, &api) && slices.Contains(wrongLastCodes, api.ErrorCode)
 }
 
-// movedCodes are those of a wrong last sequence, with its number in the text and without, and of a wrong last Nats-Msg-Id.
-var movedCodes = []jetstream.ErrorCode{jetstream.JSErrCodeStreamWrongLastSequence, 10164, 10070}
+// wrongLastCodes are the codes for a wrong last sequence (with and without its number in the text) and a wrong last
+// Nats-Msg-Id.
+var wrongLastCodes = []jetstream.ErrorCode{jetstream.JSErrCodeStreamWrongLastSequence, 10164, 10070}
 
-// match returns the event that a message is, and its route; nil if it has none.
+// match decodes a message and finds its route. It returns nil if no route matches.
 func (r *Relay) match(src *source, m stores.Message) (*event, *Route) {
 	var msg pb.MsgProto
 	if msg.Unmarshal(m.Data) != nil {
@@ -357,7 +358,7 @@ func (r *Relay) match(src *source, m stores.Message) (*event, *Route) {
 	}
 	ev, err := src.Extract(msg.Data)
 	if err != nil {
-		return nil, nil // it was stored before its channel became an event channel
+		return nil, nil // stored before its channel became an event channel
 	}
 	for _, route := range src.routes {
 		if MatchesAnyType(route.Types, ev.Type) {
@@ -369,8 +370,8 @@ func (r *Relay) match(src *source, m stores.Message) (*event, *Route) {
 	return nil, nil
 }
 
-// message returns an event as a message that the stream takes only after its message number last. before, if not empty, is
-// the ID of that message: where it was refused since another message took its number, this one is refused, too.
+// message converts an event to a message that the stream accepts only after its sequence last. If before is set, the
+// last message must also have that ID: after one message is refused, those behind it are refused, too.
 func (r *Route) message(stream string, e *event, last uint64, before string) *nats.Msg {
 	m := &nats.Msg{Subject: r.Subject.subject(e), Header: e.headers(r.Headers), Data: e.payload}
 	if r.DataOnly {

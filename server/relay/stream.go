@@ -11,7 +11,7 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 )
 
-// open returns what is known of the stream, which is created if there is none.
+// open returns the stream's state. It creates a missing stream.
 func (r *Relay) open(ctx context.Context) (*jetstream.StreamInfo, error) {
 	ctx, cancel := context.WithTimeout(ctx, requestTimeout)
 	defer cancel()
@@ -28,17 +28,17 @@ func (r *Relay) open(ctx context.Context) (*jetstream.StreamInfo, error) {
 	info := stream.CachedInfo()
 	for _, w := range wanted {
 		if !slices.ContainsFunc(info.Config.Subjects, func(s string) bool { return natsd.SubjectMatchesFilter(w, s) }) {
-			return nil, fmt.Errorf("stream %q: its subjects %s do not cover %s", r.Stream, strings.Join(info.Config.Subjects, ", "), w)
+			return nil, fmt.Errorf("stream %q: subjects %s do not cover %s: add it to the stream", r.Stream, strings.Join(info.Config.Subjects, ", "), w)
 		}
 	}
 	if info.Config.NoAck {
-		return nil, fmt.Errorf("stream %q: with no_ack it does not say what it took", r.Stream)
+		return nil, fmt.Errorf("stream %q: no_ack is set, but the relay needs acknowledgements", r.Stream)
 	}
 	r.removes = removes(&info.Config)
 	return info, nil
 }
 
-// check finds the position anew if the stream is not the one any more that the relay filled.
+// check finds the position again if the stream was deleted, replaced or truncated.
 func (r *Relay) check(ctx context.Context) error {
 	info, err := r.open(ctx)
 	if err != nil || info.Created.Equal(r.at.Created) && info.State.LastSeq >= r.at.Sequence {
@@ -47,13 +47,13 @@ func (r *Relay) check(ctx context.Context) error {
 	return r.locate(ctx, info)
 }
 
-// removes reports whether a stream removes messages without being asked.
+// removes reports whether a stream removes messages on its own.
 func removes(c *jetstream.StreamConfig) bool {
 	return c.Retention != jetstream.LimitsPolicy || c.MaxAge > 0 || c.AllowMsgTTL ||
 		c.Discard == jetstream.DiscardOld && (c.MaxMsgs > 0 || c.MaxBytes > 0) || c.MaxMsgsPerSubject > 0
 }
 
-// subjects returns patterns of the subjects of all routes, without those that others cover.
+// subjects returns patterns that cover the subjects of all routes.
 func (r *Relay) subjects() []string {
 	var all []string
 	for i := range r.Routes {

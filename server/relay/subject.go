@@ -9,7 +9,7 @@ import (
 	natsd "github.com/nats-io/nats-server/v2/server"
 )
 
-// Template makes the subjects of events.
+// Template builds the subjects of events.
 type Template struct {
 	tokens [][]part
 }
@@ -17,10 +17,10 @@ type Template struct {
 // part is a piece of a token: a literal, or the field of an event.
 type part struct {
 	literal string
-	field   string // "": it is a literal
+	field   string // "": a literal
 }
 
-// The fields of a template. Those of several tokens keep their dots, and stand alone in their token.
+// The fields of a template. A type or channel keeps its dots, so it must fill its token.
 const (
 	fieldType          = "event_type"
 	fieldChannel       = "channel"
@@ -33,8 +33,8 @@ var (
 	severalTokens = []string{fieldType, fieldChannel}
 )
 
-// ParseTemplate reads a template: a NATS subject in which {event_type}, {aggregate_type}, {aggregate_id} and {channel} stand
-// for what the event has there. {event_type} and {channel} keep their dots, which separate tokens, and so stand alone
+// ParseTemplate parses a NATS subject in which {event_type}, {aggregate_type}, {aggregate_id} and {channel} stand for
+// an event's values. {event_type} and {channel} keep their dots, which separate tokens, so each must stand alone
 // between two dots.
 func ParseTemplate(text string) (Template, error) {
 	var t Template
@@ -66,7 +66,7 @@ func parseToken(token string) ([]part, error) {
 		}
 		field, more, closed := strings.Cut(after, "}")
 		if !closed || !slices.Contains(fields, field) {
-			return nil, fmt.Errorf("{%s} is none of {%s}", field, strings.Join(fields, "}, {"))
+			return nil, fmt.Errorf("{%s} must be one of {%s}", field, strings.Join(fields, "}, {"))
 		}
 		if slices.Contains(severalTokens, field) && token != "{"+field+"}" {
 			return nil, fmt.Errorf("{%s} must stand alone between two dots", field)
@@ -75,26 +75,26 @@ func parseToken(token string) ([]part, error) {
 		rest = more
 	}
 	if len(parts) == 0 {
-		return nil, errors.New("it has an empty token")
+		return nil, errors.New("a token is empty")
 	}
 	return parts, nil
 }
 
-// Check says what is wrong with a template whose events have types of the patterns.
+// Check reports why a template cannot serve events whose types match the patterns.
 func (t Template) Check(types []string) error {
 	for _, p := range t.patterns(types) {
 		first, _, _ := strings.Cut(p, ".")
 		switch {
 		case first == ">" || first == "*":
-			return errors.New("it begins with what the event says, so that a stream would take every subject: begin with a word, or name the types")
+			return errors.New("it begins with a field, so the stream would receive every subject: begin with a word, or list the types")
 		case strings.HasPrefix(first, "_STAN") || strings.HasPrefix(first, "_INBOX"):
-			return fmt.Errorf("%s belongs to NATS", first)
+			return fmt.Errorf("%s is reserved for NATS", first)
 		}
 	}
 	return nil
 }
 
-// Collides says whether subjects of the template, of events with types of the patterns, may be those of another one.
+// Collides reports whether two templates, for events of their types, can build the same subject.
 func (t Template) Collides(types []string, other Template, otherTypes []string) bool {
 	for _, one := range t.patterns(types) {
 		if slices.ContainsFunc(other.patterns(otherTypes), func(p string) bool { return natsd.SubjectsCollide(one, p) }) {
@@ -129,7 +129,7 @@ func (t Template) subject(e *event) string {
 	return b.String()
 }
 
-// patterns returns NATS subjects with wildcards that cover the subjects of all events of the types.
+// patterns returns wildcard subjects that cover the subjects of all events with the types.
 func (t Template) patterns(types []string) []string {
 	if len(types) == 0 {
 		types = []string{">"}
@@ -137,7 +137,7 @@ func (t Template) patterns(types []string) []string {
 	var all []string
 	for _, typ := range types {
 		var tokens []string
-		rest := false // whether the pattern ended with >, which can only be last
+		rest := false // the pattern ended with >, which must be last
 		for _, parts := range t.tokens {
 			switch {
 			case parts[0].field == fieldType:
@@ -167,7 +167,7 @@ func (t Template) patterns(types []string) []string {
 	return slices.Compact(all)
 }
 
-// escapeTokens escapes a value whose dots separate tokens.
+// escapeTokens escapes each token of a dotted value.
 func escapeTokens(value string) string {
 	if !strings.Contains(value, ".") {
 		return escapeToken(value)
@@ -179,7 +179,7 @@ func escapeTokens(value string) string {
 	return strings.Join(tokens, ".")
 }
 
-// escapeToken makes one token of any value: bytes that have a meaning in subjects become %XX, and what is empty becomes _.
+// escapeToken turns any value into one token: special bytes become %XX, an empty value becomes _.
 func escapeToken(value string) string {
 	if value == "" {
 		return "_"
@@ -187,7 +187,7 @@ func escapeToken(value string) string {
 	return escape(value, ".*>$%")
 }
 
-// escape writes as %XX what is no visible ASCII, and the special characters.
+// escape writes special characters, and bytes that are not visible ASCII, as %XX.
 func escape(value, special string) string {
 	const hex = "0123456789ABCDEF"
 	var b strings.Builder
@@ -201,10 +201,10 @@ func escape(value, special string) string {
 	return b.String()
 }
 
-// ValidStream says what is wrong with the name of a stream.
+// ValidStream returns an error if name is not a valid stream name.
 func ValidStream(name string) error {
 	if name == "" || len(name) > 255 || strings.ContainsAny(name, ". *>/\\\t\r\n") {
-		return fmt.Errorf("%q is no name of a stream", name)
+		return fmt.Errorf("%q is not a valid stream name", name)
 	}
 	return nil
 }

@@ -10,7 +10,7 @@ import (
 	"github.com/nats-eventstore/nats-eventstore/proto"
 )
 
-// Whatever an event says, its subject is one that NATS takes, and that the stream's subjects cover.
+// Whatever an event contains, NATS accepts its subject, and the stream's subjects cover it.
 func TestSubjects(t *testing.T) {
 	values := []string{"", "a", ".", "a.b", "..", "*", ">", "a b", "ä", "%2E", "$SYS", "\x00\r\n", strings.Repeat("x", 255)}
 	for _, text := range []string{"X.{event_type}", "X.{channel}.{event_type}", "X.{aggregate_type}-{aggregate_id}.y", "X.{aggregate_id}"} {
@@ -24,7 +24,7 @@ func TestSubjects(t *testing.T) {
 			e := &event{Event: proto.Event{Type: v, AggregateType: v, AggregateID: v}, channel: "c"}
 			subject := template.subject(e)
 			if !natsd.IsValidPublishSubject(subject) {
-				t.Errorf("%s of %q: %q is no subject", text, v, subject)
+				t.Errorf("%s of %q: %q is not a subject", text, v, subject)
 			}
 			if !slices.ContainsFunc(patterns, func(p string) bool { return natsd.SubjectMatchesFilter(subject, p) }) {
 				t.Errorf("%s of %q: %q is not covered by %q", text, v, subject, patterns)
@@ -86,7 +86,7 @@ func TestMatchesType(t *testing.T) {
 		{"orders.Pa*.>", "orders.Open.x", false},
 	} {
 		if got := MatchesType(test.pattern, test.eventType); got != test.want {
-			t.Errorf("%s matches %s: %v", test.pattern, test.eventType, got)
+			t.Errorf("MatchesType(%q, %q) = %v", test.pattern, test.eventType, got)
 		}
 	}
 }

@@ -1,4 +1,4 @@
-// Package relay publishes events to streams of JetStream: each one once, in the order of its channel.
+// Package relay publishes events to JetStream streams: each event once, in the order of its channel.
 package relay
 
 import (
@@ -7,13 +7,13 @@ import (
 	"strings"
 )
 
-// ValidTypes says what is wrong with a pattern of event types. It consists of tokens separated by dots: * stands for any one
-// token, a token that ends in * for any that begins like it, and > for the rest.
+// ValidTypes returns an error if pattern is not a valid pattern of event types. A pattern has tokens separated by dots:
+// * matches one token, a token that ends in * matches by prefix, and > matches the rest.
 func ValidTypes(pattern string) error {
 	tokens := strings.Split(pattern, ".")
 	for i, t := range tokens {
 		if t == "" || t == ">" && i < len(tokens)-1 || t != ">" && strings.ContainsAny(strings.TrimSuffix(t, "*"), "*>") {
-			return fmt.Errorf("%q is no pattern of event types", pattern)
+			return fmt.Errorf("%q is not a pattern of event types", pattern)
 		}
 	}
 	return nil
@@ -40,7 +40,7 @@ func MatchesType(pattern, eventType string) bool {
 	}
 }
 
-// MatchesAnyType reports whether an event type matches one of the patterns; without patterns, every type does.
+// MatchesAnyType reports whether an event type matches one of the patterns. Without patterns, every type matches.
 func MatchesAnyType(patterns []string, eventType string) bool {
 	return len(patterns) == 0 || slices.ContainsFunc(patterns, func(p string) bool { return MatchesType(p, eventType) })
 }

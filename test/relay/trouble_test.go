@@ -69,7 +69,7 @@ func TestFullStream(t *testing.T) {
 		publish(t, sc, orders, order(t, "o", "OrderPaid", i))
 	}
 	waitStream(t, js, "ORDERS", 3)
-	s.WaitLog(t, "Relaying events fails")
+	s.WaitLog(t, "Relay failed; events wait")
 	waitMetric(t, port, `nats_streaming_relay_lag_messages{channel="eventstore.orders",stream="ORDERS"} 2`)
 	waitMetric(t, port, `nats_streaming_relay_failing{stream="ORDERS"} 1`)
 
@@ -77,7 +77,7 @@ func TestFullStream(t *testing.T) {
 	if _, err := js.UpdateStream(ctx, config); err != nil {
 		t.Fatal(err)
 	}
-	s.WaitLog(t, "Relaying events works again")
+	s.WaitLog(t, "Relay recovered")
 	waitMetric(t, port, `nats_streaming_relay_lag_messages{channel="eventstore.orders",stream="ORDERS"} 0`)
 	waitMetric(t, port, `nats_streaming_relay_failing{stream="ORDERS"} 0`)
 	waitMetric(t, port, `nats_streaming_relay_published_total{stream="ORDERS"} 5`)
@@ -142,7 +142,7 @@ streaming { routes { types: "Routed*", stream: EVENTS, subject: "events.{aggrega
 				t.Error("an event that can be relayed, or is not, was refused")
 			}
 			waitStream(t, js, "EVENTS", stored-1)
-			if strings.Contains(s.Log.String(), "Relaying events fails") {
+			if strings.Contains(s.Log.String(), "Relay failed; events wait") {
 				t.Error("the relay met an event that it could not send")
 			}
 		})
@@ -164,7 +164,7 @@ func TestStreamWithoutAcks(t *testing.T) {
 	}
 	s.Launch()
 	s.Ready()
-	s.WaitLog(t, "with no_ack it does not say what it took")
+	s.WaitLog(t, "no_ack is set, but the relay needs acknowledgements")
 	publish(t, connect(t, nats, "publisher"), orders, order(t, "o", "OrderPaid", 1))
 	config.NoAck = false
 	if _, err := js.UpdateStream(patient(t), config); err != nil {
@@ -187,7 +187,7 @@ func TestStreamOfOtherSubjects(t *testing.T) {
 	}
 	s.Launch()
 	s.Ready()
-	s.WaitLog(t, "its subjects ORDERS.* do not cover ORDERS.>")
+	s.WaitLog(t, "subjects ORDERS.* do not cover ORDERS.>")
 }
 
 // A stream that was deleted is filled again, one that was purged is not.
