@@ -25,7 +25,7 @@ import (
 
 // The states of a server in /streaming/serverz.
 const (
-	stateStandalone = "STANDALONE" // serves, and knows of no other server
+	stateStandalone = "STANDALONE" // serves; no other server has appeared
 	stateActive     = "FT_ACTIVE"  // serves, and may have standbys
 	stateStandby    = "FT_STANDBY"
 	stateFailed     = "FAILED"
