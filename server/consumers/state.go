@@ -290,7 +290,7 @@ type due struct {
 func (s *state) takeDue(now time.Duration) []due {
 	var all []due
 	for _, m := range s.members {
-		if !m.reachable() || m.recovered {
+		if !s.serves(m) {
 			continue // its messages are due when it is
 		}
 		seqs := s.unacked.takeDue(m, now+ackSlack, max(m.ackWait(), 2*ackSlack))
@@ -303,6 +303,15 @@ func (s *state) takeDue(now time.Duration) []due {
 		}
 	}
 	return all
+}
+
+// serves reports whether a member's due messages can be sent: to the member or, if its client has not come back after a start
+// of the server, to others of its group, since it may never come back.
+func (s *state) serves(m *Member) bool {
+	if m.reachable() {
+		return !m.recovered
+	}
+	return slices.ContainsFunc(s.members, (*Member).reachable)
 }
 
 // dueNow makes messages due again that could not be read.
@@ -324,7 +333,7 @@ func (s *state) dueAfter(m *Member, seq uint64, now, wait time.Duration) {
 // nextDue returns the time of the earliest ack timeout, and false if there is none to wait for.
 func (s *state) nextDue() (at time.Duration, ok bool) {
 	for _, m := range s.members {
-		if !m.reachable() || m.recovered {
+		if !s.serves(m) {
 			continue
 		}
 		if next, some := s.unacked.next(m); some && (!ok || next < at) {
@@ -405,8 +414,9 @@ func (s *state) parts(of map[uint64]struct{}) map[uint64][]stores.Run {
 
 // recover makes the state that of a stored group. client returns the registered client of an ID, or nil. A subscription
 // without one is dropped, unless it is durable. Only a group without active members keeps an offline one, and only one: the
-// messages of others, and those of subscriptions that are not known, go to those that remain.
-func (s *state) recover(c *stores.Consumer, client func(id string) Client, member func(c Client) *Member) {
+// messages of others, and those of subscriptions that are not known, go to those that remain. Until recoverDue knows better, what
+// active members hold is due after their AckWait.
+func (s *state) recover(c *stores.Consumer, now time.Duration, client func(id string) Client, member func(c Client) *Member) {
 	s.id, s.lastSent = c.ID, c.LastSent
 	byID := map[uint64]*Member{}
 	for _, st := range c.Members {
@@ -459,8 +469,8 @@ func (s *state) recover(c *stores.Consumer, client func(id string) Client, membe
 				next++
 				s.changed.part(seq)
 			}
-			s.unacked.put(m, seq, 0)
 			m.recovered = m.phase == phaseActive
+			s.unacked.put(m, seq, now+m.ackWait())
 			if !c.Stored {
 				s.changed.part(seq)
 			}
