@@ -11,6 +11,7 @@ import (
 
 	"github.com/nats-eventstore/nats-eventstore/server/consumers"
 	"github.com/nats-eventstore/nats-eventstore/server/eventlog"
+	"github.com/nats-eventstore/nats-eventstore/stores"
 )
 
 // flushTimeout bounds how long NATS may take to confirm subscriptions, and to hand over the acks on the way.
@@ -68,6 +69,9 @@ func (s *Server) subscribe(ctx context.Context, c *client, req *pb.SubscriptionR
 	ctx, cancel := s.bounded(ctx)
 	defer cancel()
 	ch, err := s.eventlog.Open(ctx, req.Subject)
+	if err != nil && ctx.Err() != nil { // the store's error may come a moment too late
+		return fmt.Errorf("create channel %q: %w: %w", req.Subject, stores.ErrUnavailable, err)
+	}
 	if err != nil {
 		return err
 	}
