@@ -177,7 +177,7 @@ func (s *Server) listenToAcks(members []*consumers.Member) error {
 		}
 	}
 	if err := s.conns.Acks.FlushTimeout(flushTimeout); err != nil {
-		return fmt.Errorf("subscribe to acks: %w", err)
+		return fmt.Errorf("subscribe to acks: %w: %w", ErrNoNATS, err)
 	}
 	return nil
 }
@@ -212,7 +212,7 @@ func (s *Server) listen(ctx context.Context) ([]*nats.Subscription, error) {
 		}
 	}
 	if err := s.conns.General.FlushTimeout(flushTimeout); err != nil {
-		return subs, fmt.Errorf("subscribe to the subjects of clients: %w", err)
+		return subs, fmt.Errorf("subscribe to the subjects of clients: %w: %w", ErrNoNATS, err)
 	}
 	// NATS answers a subscription without permission beside the flush; a server that hears nothing must not start.
 	if err := s.conns.General.LastError(); errors.Is(err, nats.ErrPermissionViolation) {
