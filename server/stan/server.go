@@ -49,8 +49,9 @@ type Metrics interface {
 	Failed(operation string, err error)
 }
 
-// maxRequests bounds the requests to connect and to subscribe that are being handled. More wait in NATS.
-const maxRequests = 1024
+// maxRequests bounds the requests to connect and to subscribe that are being handled. More wait in NATS. In
+// an outage each takes StoreTimeout and about 5 KB.
+const maxRequests = 16384
 
 // Server is the door of NATS Streaming for as long as this server holds the database's lease.
 type Server struct {
