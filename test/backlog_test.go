@@ -7,7 +7,9 @@ import (
 	"testing"
 	"time"
 
+	"github.com/nats-io/nats.go"
 	"github.com/nats-io/stan.go"
+	"github.com/nats-io/stan.go/pb"
 
 	"github.com/nats-eventstore/nats-eventstore/test/harness"
 )
@@ -85,5 +87,52 @@ func TestBacklogOfAnOutage(t *testing.T) {
 			publish(t, client("client-2"), orders, event(t, "third", "OrderCreated"))
 			harness.Verify(t, driver, source)
 		})
+	}
+}
+
+// So are clients that connect.
+func TestBacklogOfConnects(t *testing.T) {
+	const (
+		clients      = 8000
+		storeTimeout = 2 * time.Second
+		bound        = 3 * storeTimeout // of a machine with other work
+	)
+	source := alone(t, "sqlite")
+	s := measured(t, "sqlite", source, "-store_timeout", storeTimeout.String())
+	nc := natsConn(t, s.URL())
+	answers := make(chan *nats.Msg, clients)
+	inbox := nats.NewInbox()
+	if _, err := nc.ChanSubscribe(inbox, answers); err != nil {
+		t.Fatal(err)
+	}
+	unlock := lock(t, "sqlite", source)
+	defer unlock()
+	for i := range clients {
+		id := fmt.Sprint("client-", i)
+		req, err := (&pb.ConnectRequest{ClientID: id, HeartbeatInbox: id}).Marshal()
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := nc.PublishRequest("_STAN.discover.test-cluster", inbox, req); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := nc.Flush(); err != nil {
+		t.Fatal(err)
+	}
+	sent := time.Now()
+	for range clients {
+		select {
+		case m := <-answers:
+			var resp pb.ConnectResponse
+			if err := resp.Unmarshal(m.Data); err != nil || !strings.Contains(resp.Error, "the database is unavailable") {
+				t.Fatalf("answer %+v, %v", resp, err)
+			}
+		case <-time.After(patience):
+			t.Fatal("a client got no answer")
+		}
+	}
+	if took := time.Since(sent); took > bound {
+		t.Errorf("the last refusal came after %v, -store_timeout is %v", took, storeTimeout)
 	}
 }

@@ -1,6 +1,7 @@
 package test
 
 import (
+	"syscall"
 	"testing"
 	"time"
 
@@ -8,6 +9,7 @@ import (
 	"github.com/nats-io/stan.go"
 
 	"github.com/nats-eventstore/nats-eventstore/test/databases"
+	"github.com/nats-eventstore/nats-eventstore/test/harness"
 )
 
 // plainNATS runs a NATS server on a port until the returned function or the end of the test.
@@ -79,4 +81,22 @@ func TestStandbysOutliveNATS(t *testing.T) {
 		default:
 		}
 	})
+}
+
+// NATS hangs, without closing a connection, while a standby takes over: it waits, too, and serves when NATS goes on.
+func TestStandbyOutlivesPausedNATS(t *testing.T) {
+	t.Parallel()
+	external := prepare(t, harness.Binary(), "-store", "MEMORY", "-cluster_id", "other")
+	external.Launch()
+	external.Ready()
+	source := databases.SQLite(t)
+	active := start(t, "sqlite", source, "-ns", external.URL())
+	standby := launch(t, "sqlite", source, "-ns", external.URL())
+	standby.WaitLog(t, "Starting in standby mode")
+	external.Process.Signal(syscall.SIGSTOP)
+	t.Cleanup(func() { external.Process.Signal(syscall.SIGCONT) })
+	active.Kill()
+	standby.WaitLog(t, "NATS is away, standing by")
+	external.Process.Signal(syscall.SIGCONT)
+	standby.Ready()
 }

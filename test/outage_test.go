@@ -106,6 +106,11 @@ func outages(t *testing.T, driver, source string, of func(*harness.Server) []out
 				t.Errorf("%s: publish to a new channel: error %v", o.name, err)
 			}
 		}
+		for _, channel := range []string{orders, "eventstore.new-" + o.name} {
+			if _, err := sc.Subscribe(channel, func(*stan.Msg) {}); err == nil || !strings.Contains(err.Error(), "the database is unavailable") {
+				t.Errorf("%s: subscribe to %q: error %v", o.name, channel, err)
+			}
+		}
 		if err := o.end(); err != nil {
 			t.Fatal(err)
 		}

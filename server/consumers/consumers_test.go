@@ -129,7 +129,7 @@ func TestRecoveredClientIsAway(t *testing.T) {
 	f := open(t, nil, Options{}, nil)
 	f.publish("c", 4)
 	r := f.request("a", "q", "d")
-	r.AckWaitInSecs = 1
+	r.AckWaitInSecs = 3 // then b is sent what a holds
 	f.join(r)
 	f.sink.wait(t, 4)
 	other := f.request("b", "q", "d")
@@ -154,6 +154,30 @@ func TestRecoveredClientIsAway(t *testing.T) {
 	after.Wake(away)
 	want = append(want, "a 1r", "a 2r", "a 3r", "a 4r")
 	if got := after.sink.wait(t, 7)[:7]; !slices.Equal(got, want) {
+		t.Errorf("sent %v, want %v", got, want)
+	}
+}
+
+// What a recovered client holds that does not come back goes to others of its group after its AckWait, as after any other
+// time-out, and not only when its heartbeats have failed.
+func TestRecoveredClientStaysAway(t *testing.T) {
+	t.Parallel()
+	f := open(t, nil, Options{}, nil)
+	f.publish("c", 4)
+	r := f.request("a", "q", "d")
+	r.AckWaitInSecs = 1
+	f.join(r)
+	f.sink.wait(t, 4)
+	f.join(f.request("b", "q", "d"))
+	f.stop()
+
+	after := open(t, f, Options{}, func(id string) Client {
+		c := &fakeClient{id: id}
+		c.unreachable.Store(id == "a")
+		return c
+	})
+	want := []string{"b 1r", "b 2r", "b 3r", "b 4r"}
+	if got := after.sink.wait(t, 4)[:4]; !slices.Equal(got, want) {
 		t.Errorf("sent %v, want %v", got, want)
 	}
 }

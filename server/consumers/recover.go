@@ -48,7 +48,7 @@ func (c *Consumers) recover(ch *eventlog.Channel, stored *stores.Consumer, clien
 	g := c.newGroup(ch, key)
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	g.state.recover(stored, client, func(cl Client) *Member { return &Member{group: g, client: cl} })
+	g.state.recover(stored, now(), client, func(cl Client) *Member { return &Member{group: g, client: cl} })
 	for _, m := range g.state.all() {
 		m.state.MaxInFlight = min(m.state.MaxInFlight, int32(c.opts.MaxInflight))
 	}

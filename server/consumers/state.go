@@ -289,7 +289,7 @@ type due struct {
 func (s *state) takeDue(now time.Duration) []due {
 	var all []due
 	for _, m := range s.members {
-		if !m.reachable() || m.recovered {
+		if !s.serves(m) {
 			continue // its messages wait until it is reachable
 		}
 		seqs := s.unacked.takeDue(m, now+ackSlack, max(m.ackWait(), 2*ackSlack))
@@ -302,6 +302,15 @@ func (s *state) takeDue(now time.Duration) []due {
 		}
 	}
 	return all
+}
+
+// serves reports whether a member's due messages can be sent: to the member or, if its client has not come back after a start
+// of the server, to others of its group, since it may never come back.
+func (s *state) serves(m *Member) bool {
+	if m.reachable() {
+		return !m.recovered
+	}
+	return slices.ContainsFunc(s.members, (*Member).reachable)
 }
 
 // dueNow makes messages due again after a failed read.
@@ -323,7 +332,7 @@ func (s *state) dueAfter(m *Member, seq uint64, now, wait time.Duration) {
 // nextDue returns the earliest due time, and false if no message is due.
 func (s *state) nextDue() (at time.Duration, ok bool) {
 	for _, m := range s.members {
-		if !m.reachable() || m.recovered {
+		if !s.serves(m) {
 			continue
 		}
 		if next, some := s.unacked.next(m); some && (!ok || next < at) {
@@ -404,7 +413,8 @@ func (s *state) parts(of map[uint64]struct{}) map[uint64][]stores.Run {
 // recover restores a stored group. client returns the registered client with an ID, or nil. A subscription without a
 // client is dropped unless it is durable. Only a group without active members keeps an offline one, and only one. The
 // remaining members get the messages of other and unknown subscriptions.
-func (s *state) recover(c *stores.Consumer, client func(id string) Client, member func(c Client) *Member) {
+// Until recoverDue knows better, the messages of active members are due after their AckWait.
+func (s *state) recover(c *stores.Consumer, now time.Duration, client func(id string) Client, member func(c Client) *Member) {
 	s.id, s.lastSent = c.ID, c.LastSent
 	byID := map[uint64]*Member{}
 	for _, st := range c.Members {
@@ -457,8 +467,8 @@ func (s *state) recover(c *stores.Consumer, client func(id string) Client, membe
 				next++
 				s.changed.part(seq)
 			}
-			s.unacked.put(m, seq, 0)
 			m.recovered = m.phase == phaseActive
+			s.unacked.put(m, seq, now+m.ackWait())
 			if !c.Stored {
 				s.changed.part(seq)
 			}

@@ -44,7 +44,7 @@ func EnsureAlone(ctx context.Context, discoverPrefix, clusterID string, nc *nats
 	}
 }
 
-// ErrNoNATS means that the connection to NATS is down.
+// ErrNoNATS means that the connection to NATS is down, or that NATS does not answer.
 var ErrNoNATS = errors.New("not connected to NATS")
 
 // discover reports whether a server answers the connect request, and takes the request back if it does.

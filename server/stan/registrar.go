@@ -137,10 +137,22 @@ func (r *registrar) flush(ctx context.Context, final bool) bool {
 	case len(batch) == 1:
 		finish(batch, err)
 	default: // the database refuses one of them: find out which
-		for id, it := range batch {
-			alone := map[string]*registration{id: it}
-			finish(alone, r.write(ctx, alone))
+		return r.flushEach(ctx, batch, final)
+	}
+	return true
+}
+
+// flushEach is flush for registrations one by one. What an outage leaves is put back.
+func (r *registrar) flushEach(ctx context.Context, batch map[string]*registration, final bool) bool {
+	for id, it := range batch {
+		alone := map[string]*registration{id: it}
+		err := r.write(ctx, alone)
+		if errors.Is(err, stores.ErrUnavailable) {
+			r.putBack(batch)
+			return !final && r.pause(ctx)
 		}
+		delete(batch, id)
+		finish(alone, err)
 	}
 	return true
 }

@@ -148,3 +148,37 @@ func TestRegistrarRefusesOne(t *testing.T) {
 		}
 	}
 }
+
+// TestRegistrarKeepsWhatAnOutageLeaves: while it looks for the one that the database refuses, the database goes away.
+func TestRegistrarKeepsWhatAnOutageLeaves(t *testing.T) {
+	t.Parallel()
+	r, rows := startRegistrar(t)
+	entered, release := make(chan struct{}), make(chan struct{})
+	var first sync.Once
+	calls := 0
+	rows.setFail(func(put []*spb.ClientInfo) error {
+		first.Do(func() {
+			close(entered)
+			<-release
+		})
+		switch calls++; {
+		case len(put) > 1:
+			return errors.New("refused")
+		case calls == 3: // the first of those that are written alone
+			return fmt.Errorf("%w: locked", stores.ErrUnavailable)
+		}
+		return nil
+	})
+	waits := []<-chan error{r.queue("first", &spb.ClientInfo{ID: "first"})}
+	<-entered
+	for i := range 10 {
+		id := fmt.Sprint(i)
+		waits = append(waits, r.queue(id, &spb.ClientInfo{ID: id}))
+	}
+	close(release)
+	for i, wait := range waits {
+		if err := <-wait; err != nil {
+			t.Errorf("registration %d: %v", i, err)
+		}
+	}
+}

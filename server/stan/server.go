@@ -49,8 +49,9 @@ type Metrics interface {
 	Failed(operation string, err error)
 }
 
-// maxRequests bounds the requests to connect and to subscribe that are being handled. More wait in NATS.
-const maxRequests = 1024
+// maxRequests bounds the requests to connect and to subscribe that are being handled. More wait in NATS. In
+// an outage each takes StoreTimeout and about 5 KB.
+const maxRequests = 16384
 
 // Server is the door of NATS Streaming for as long as this server holds the database's lease.
 type Server struct {
@@ -177,7 +178,7 @@ func (s *Server) listenToAcks(members []*consumers.Member) error {
 		}
 	}
 	if err := s.conns.Acks.FlushTimeout(flushTimeout); err != nil {
-		return fmt.Errorf("subscribe to acks: %w", err)
+		return fmt.Errorf("subscribe to acks: %w: %w", ErrNoNATS, err)
 	}
 	return nil
 }
@@ -212,7 +213,7 @@ func (s *Server) listen(ctx context.Context) ([]*nats.Subscription, error) {
 		}
 	}
 	if err := s.conns.General.FlushTimeout(flushTimeout); err != nil {
-		return subs, fmt.Errorf("subscribe to the subjects of clients: %w", err)
+		return subs, fmt.Errorf("subscribe to the subjects of clients: %w: %w", ErrNoNATS, err)
 	}
 	// NATS answers a subscription without permission beside the flush; a server that hears nothing must not start.
 	if err := s.conns.General.LastError(); errors.Is(err, nats.ErrPermissionViolation) {
