@@ -34,6 +34,7 @@ type creator struct {
 	wanted  map[string]*request
 	order   turns[*request] // wanted, without those being created, by who wants them
 	stopped bool
+	failing bool // the database did not create the last channels
 }
 
 // request is a channel to be created.
@@ -100,7 +101,7 @@ func (c *creator) nextBatch() []*request {
 	c.mu.Lock()
 	for c.order.len() > 0 && len(batch) < creatorNames {
 		r := c.order.pop()
-		if r.until.After(now) {
+		if !c.failing || r.until.After(now) {
 			batch = append(batch, r)
 		} else {
 			overdue = append(overdue, r)
@@ -124,9 +125,13 @@ func (c *creator) create(ctx context.Context, batch []*request) {
 	for i, r := range batch {
 		names[i] = r.name
 	}
-	bounded, cancel := context.WithDeadline(ctx, later(c.earliest(batch), time.Now().Add(c.timeout/leastShare)))
+	due, failing := c.earliest(batch)
+	bounded, cancel := context.WithDeadline(ctx, transactionDeadline(due, c.timeout, failing))
 	defer cancel()
 	created, err := c.store.CreateChannels(bounded, names)
+	c.mu.Lock()
+	c.failing = errors.Is(err, stores.ErrUnavailable)
+	c.mu.Unlock()
 	var left []*request
 	for _, r := range batch {
 		if stored := created[r.name]; stored != nil {
@@ -163,17 +168,17 @@ func (c *creator) postpone(batch []*request) {
 	}
 }
 
-// earliest returns the earliest deadline of a batch.
-func (c *creator) earliest(batch []*request) time.Time {
+// earliest returns the earliest deadline of a batch, and whether the database is failing.
+func (c *creator) earliest(batch []*request) (due time.Time, failing bool) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	until := batch[0].until
+	due = batch[0].until
 	for _, r := range batch[1:] {
-		if r.until.Before(until) {
-			until = r.until
+		if r.until.Before(due) {
+			due = r.until
 		}
 	}
-	return until
+	return due, c.failing
 }
 
 // admit answers requests whose channel exists or is refused, and returns the others. It postpones requests that differ

@@ -27,7 +27,17 @@ func (l *Log) overdue() error {
 	return fmt.Errorf("not stored within %v: %w", l.o.StoreTimeout, stores.ErrUnavailable)
 }
 
-// expire refuses submissions past their deadline, whatever they wait for. When ctx ends, it refuses all that wait until
+// transactionDeadline returns until when a transaction may take that begins now. due is the earliest deadline of its
+// submissions, which counts once the database has failed.
+func transactionDeadline(due time.Time, timeout time.Duration, failing bool) time.Time {
+	now := time.Now()
+	if !failing {
+		return now.Add(timeout)
+	}
+	return later(due, now.Add(timeout/leastShare))
+}
+
+// expire refuses submissions past their deadline during an outage, whatever they wait for. When ctx ends, it refuses all that wait until
 // the queue has drained.
 func (l *Log) expire(ctx context.Context) {
 	timer := time.NewTimer(0)
@@ -35,8 +45,12 @@ func (l *Log) expire(ctx context.Context) {
 	for ctx.Err() == nil {
 		now := time.Now()
 		// A submission that comes later is due after the horizon, or the queue signals due.
-		expired, next := l.queue.expire(now, now.Add(l.o.StoreTimeout))
-		l.refuseAll(l.overdue(), expired...)
+		next := now.Add(l.o.StoreTimeout)
+		if l.outage.Load() {
+			var expired []*entry
+			expired, next = l.queue.expire(now, next)
+			l.refuseAll(l.overdue(), expired...)
+		}
 		timer.Reset(max(time.Until(next), expireInterval))
 		select {
 		case <-ctx.Done():

@@ -15,10 +15,10 @@
 //
 // # Deadlines
 //
-// Each submission has its own deadline: it is answered within StoreTimeout of its receipt, however much waits before
-// it. A transaction gets the earliest deadline of its batch, but at least a fifth of the timeout, so that a slow
-// database does not look like a lost one. One goroutine, which waits only for time, refuses everything else at its
-// deadline.
+// Each submission has its own deadline: StoreTimeout after its receipt. A healthy database that is merely behind refuses
+// nothing, and each batch may take the whole timeout. Once a batch has failed, and until one succeeds, deadlines count: a
+// goroutine that waits only for time refuses what waits at its deadline, however much waits before it. A transaction then gets
+// the earliest deadline of its batch, but at least a fifth of the timeout.
 //
 // After a failed batch, the writer commits nothing until a probe shows that the database works again. The probe also
 // resolves the batch. If its outcome was unknown, its messages may be stored after all, so all readers are woken.

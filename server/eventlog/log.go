@@ -6,6 +6,7 @@ import (
 	"log/slog"
 	"runtime"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/nats-eventstore/nats-eventstore/stores"
@@ -31,6 +32,9 @@ type Log struct {
 	reading   *reading
 	pace      *pacing
 	damage    Damage
+	// outage says that the database did not take the last batch: from then on, until it takes one, submissions fail at their
+	// deadlines. A healthy database that is merely behind refuses nothing.
+	outage atomic.Bool
 
 	mu    sync.Mutex     // guards ended
 	ended bool           // Run no longer accepts calls

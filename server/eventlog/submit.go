@@ -20,7 +20,7 @@ const (
 // Submit stores a submission and answers it. It does not block.
 func (l *Log) Submit(s Submission) {
 	e := &entry{Submission: s, deadline: s.Received.Add(l.o.StoreTimeout)}
-	if !time.Now().Before(e.deadline) {
+	if l.outage.Load() && !time.Now().Before(e.deadline) {
 		l.refuse(e, l.overdue())
 		l.admission.Release(e.Held)
 		return

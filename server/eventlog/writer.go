@@ -141,14 +141,18 @@ func (w *writer) commit(ctx context.Context, batch []*entry) error {
 		}
 	}
 	start := time.Now()
-	ctx, cancel := context.WithDeadline(ctx, later(deadline, start.Add(w.timeout/leastShare)))
+	ctx, cancel := context.WithDeadline(ctx, transactionDeadline(deadline, w.timeout, w.log.outage.Load()))
 	defer cancel()
 	results, err := w.store.Append(ctx, appends)
 	took := time.Since(start)
 	w.log.metrics.Committed(took, results)
 	w.adapt(len(appends), took)
+	if failing := errors.Is(err, stores.ErrUnavailable); failing || err == nil {
+		w.log.outage.Store(failing)
+	}
 	if err != nil {
 		w.log.failed(err)
+		signal(w.queue.due)
 	}
 	stored := make(map[*Channel][]stores.Message)
 	i := 0

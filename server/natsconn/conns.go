@@ -123,5 +123,10 @@ func (c *Conns) Close() {
 
 // Connected reports whether the connections that serve clients are up.
 func (c *Conns) Connected() bool {
-	return c.General.IsConnected() && c.Send.IsConnected() && c.Acks.IsConnected()
+	for _, nc := range []*nats.Conn{c.General, c.Send, c.PubAcks, c.Acks, c.Heartbeats} {
+		if !nc.IsConnected() {
+			return false
+		}
+	}
+	return true
 }

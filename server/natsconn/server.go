@@ -49,6 +49,7 @@ func StartServer(o Options, logger natsd.Logger) (*natsd.Server, error) {
 	}
 	if o.URL != "" {
 		if err := ns.StartMonitoring(); err != nil {
+			ns.Shutdown()
 			return nil, fmt.Errorf("start monitoring: %w", err)
 		}
 		return ns, nil
