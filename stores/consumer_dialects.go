@@ -135,8 +135,8 @@ func (m *mysql) savePositions(ctx context.Context, tx *transaction, rows []posit
 	return nil
 }
 
-// fitting returns how many of n rows, at most limit, fit into one statement, at least one. size is the length of a row's
-// text.
+// fitting returns how many of n rows, at most limit and at least one, fit into one statement. size returns the length
+// of a row's text.
 func (m *mysql) fitting(n, limit int, size func(i int) int) int {
 	total := 0
 	for i := range min(n, limit) {

@@ -12,9 +12,8 @@ import (
 	"github.com/nats-eventstore/nats-eventstore/stores/sqlconn"
 )
 
-// postgres is PostgreSQL, and what speaks its language. A batch is one INSERT of one row set, which is sent as an array
-// for each column: the text of the statement does not depend on the number of rows, so that it is parsed once, and
-// there is no limit of parameters to respect.
+// postgres is PostgreSQL or a compatible database. A batch is one INSERT of one row set, sent as one array per column.
+// The text does not depend on the number of rows: the server parses it once, and no limit of parameters applies.
 type postgres struct{}
 
 var (
@@ -49,7 +48,7 @@ func (*postgres) version(ctx context.Context, db *sql.DB) (int64, error) {
 	return version.Int64, err
 }
 
-// valueLimit: bytea has more room than jsonb.
+// bytea holds more than jsonb.
 func (*postgres) valueLimit() ValueLimit { return ValueLimit{"the limit of jsonb", 1<<28 - 1} }
 
 func (*postgres) jsonDepth() int { return 1000 }
@@ -74,7 +73,7 @@ func (*postgres) classify(err error) failure {
 
 func (*postgres) elsewhere(err error) bool {
 	var e *pq.Error
-	return errors.As(err, &e) && e.Code == "25006" // read_only_sql_transaction: a standby, or what became one
+	return errors.As(err, &e) && e.Code == "25006" // read_only_sql_transaction: a standby, or a primary that became one
 }
 
 func (*postgres) snapshot() *sql.TxOptions {
@@ -93,9 +92,9 @@ AS r (id, seq, timestamp, size, data, event_id, aggregate_type, aggregate_id, ev
 FROM unnest($1::integer[], $2::bigint[], $3::bigint[], $4::bigint[], $5::bigint[]) AS a (id, before, maxseq, msgs, bytes)
 WHERE Channels.id = a.id AND Channels.maxseq = a.before`
 
-	// The three steps of a batch at once, and as a transaction of its own. Nothing is inserted unless the lease row was
-	// ours when it was locked; the steps see each other's outcome by RETURNING only, and that is all they need. A channel
-	// that has no row, or is not where it was, is a division by zero, which undoes the rest.
+	// A whole batch in one statement, which is its own transaction. It inserts nothing unless the lease row was ours
+	// when it was locked. The steps see each other's outcome only through RETURNING. If a channel has no row, or is not
+	// where it was, a division by zero undoes the rest.
 	postgresWriteBatch = `WITH fence AS (
     UPDATE StoreLock SET tick = tick + 1 WHERE id = $1 AND epoch = $2 RETURNING id
 ), inserted AS (
@@ -112,7 +111,7 @@ WHERE Channels.id = a.id AND Channels.maxseq = a.before`
 )
 SELECT (SELECT COUNT(*) FROM fence), 1 / (CASE WHEN NOT EXISTS (SELECT 1 FROM fence) OR (SELECT COUNT(*) FROM advanced) = cardinality($15::integer[]) THEN 1 ELSE 0 END)`
 
-	// A batch of one row: arrays of one would take half as long again. The columns are those of row.columns.
+	// A batch of one row: arrays of one element would take half as long again. The columns are those of row.columns.
 	postgresWriteOne = `WITH fence AS (
     UPDATE StoreLock SET tick = tick + 1 WHERE id = $13 AND epoch = $14 RETURNING id
 ), advanced AS (
@@ -160,7 +159,7 @@ var postgresStatements = statements{
 	more: []string{postgresInsertMessages, postgresAdvanceChannels, postgresWriteBatch, postgresWriteOne, postgresChannelIDs, postgresInsertChannels, postgresSaveProgress, postgresHeads, postgresVersions, postgresEventsByID, postgresPutConsumers, postgresPutParts, postgresDeleteParts},
 }
 
-// maxArrays is the most that one statement carries, in bytes of messages: the server's limit is 1 GB for a value.
+// maxArrays bounds the message bytes in one statement. The server limits a value to 1 GB.
 const maxArrays = 256 << 20
 
 func (*postgres) insertMessages(ctx context.Context, tx *transaction, rows []*row) error {
@@ -272,7 +271,7 @@ func (p *postgres) writeBatch(ctx context.Context, to *single, lease lease, rows
 	return nil
 }
 
-// pqDivisionByZero is the SQLSTATE of postgresWriteBatch for a channel that is not advanced.
+// pqDivisionByZero is the SQLSTATE by which postgresWriteBatch says that a channel was not advanced.
 const pqDivisionByZero = "22012"
 
 func (*postgres) channelIDs(ctx context.Context, q querier, names []string, found func(int64, string)) error {
