@@ -21,7 +21,7 @@ type Channel struct {
 // channelState is what memory knows about a channel.
 type channelState struct {
 	ChannelInfo
-	// maxseq is what the channel's row says of Last, which recovery may have raised above it. Each batch asserts it.
+	// maxseq is the Last in the channel's row; recovery may raise the Last in memory above it. Each batch asserts it.
 	maxseq uint64
 	// damaged says why the channel is out of service; nil if it is in service.
 	damaged error

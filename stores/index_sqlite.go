@@ -11,17 +11,17 @@ import (
 	sqlite3 "modernc.org/sqlite/lib"
 )
 
-// indexesBlock: CREATE INDEX is a transaction like any other that writes, and there is one at a time.
+// indexesBlock is true: CREATE INDEX is a write transaction, and SQLite allows one at a time.
 func (*sqlite) indexesBlock() bool { return true }
 
 const (
-	// Without statistics SQLite takes each index for as good as the others, and finds a customer's order among all orders.
-	// It looks at the table when an index was made, and when the table has grown tenfold since; a sample of it suffices.
+	// Without statistics SQLite rates all indexes the same, and would look for a customer's order among all orders.
+	// Analyze after creating an index and each time the table has grown tenfold; a sample is enough.
 	sqliteGrown    = "SELECT COUNT(*) FROM (SELECT MAX(rowid) AS now FROM Messages) WHERE now > 10 * (SELECT COALESCE(MAX(CAST(stat AS INTEGER)), 0) FROM sqlite_stat1 WHERE tbl = 'Messages')"
 	sqliteAnalyzed = "SELECT name FROM sqlite_master WHERE name = 'sqlite_stat1'"
 
-	// The index of a path is an expression index; "json_extract(…) = ?" implies the condition, which keeps events
-	// without the value out.
+	// The index of a path is an expression index. "json_extract(…) = ?" implies its condition, which excludes events
+	// without the value.
 	sqliteCreateIndex = "CREATE INDEX %s ON Messages (%[2]s) WHERE %[2]s IS NOT NULL"
 	sqliteDropIndex   = "DROP INDEX %s"
 	sqliteAnalyze     = "PRAGMA analysis_limit = 1000; ANALYZE Messages"

@@ -228,7 +228,7 @@ func (m *mysql) insertMessages(ctx context.Context, tx *transaction, rows []*row
 	for _, r := range rows {
 		// The server reports this at the end of a long value, with an error that does not name the cause.
 		if n := max(len(r.data), len(r.document)); n > m.packet {
-			return &txError{kind: failedRefused, err: fmt.Errorf("a column has %d bytes, above max_allowed_packet of %d", n, m.packet)}
+			return &txError{kind: failedRefused, err: fmt.Errorf("a column has %d bytes, but max_allowed_packet of the database is %d", n, m.packet)}
 		}
 	}
 	for chunks := len(rows) >= mysqlTextRows; len(rows) > 0; {

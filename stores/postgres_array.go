@@ -2,7 +2,7 @@ package stores
 
 import "encoding/binary"
 
-// Object identifiers of types, from pg_type.dat of PostgreSQL.
+// Object identifiers of types, from PostgreSQL's pg_type.dat.
 const (
 	oidBytea = 17
 	oidInt8  = 20

@@ -13,7 +13,7 @@ import (
 	"github.com/nats-eventstore/nats-eventstore/stores"
 )
 
-// consumersText tells the consumers of a channel in short: "1 at 9 [1 2]: 1=[3 4] 2=[5]", one a line.
+// consumersText describes the consumers of a channel, one per line: "1 at 9 [1 2]: 1=[3 4] 2=[5]".
 func consumersText(state *stores.State, channel string) string {
 	var lines []string
 	for _, c := range state.Channels {
@@ -55,7 +55,7 @@ func saveConsumers(t *testing.T, s *stores.Store, changes stores.ConsumerChanges
 	}
 }
 
-// member is a new subscription of a queue group or, without a group, a durable.
+// member returns a new subscription of a queue group or, without a group, a durable.
 func member(s *stores.Store, c *stores.Channel, queue string) stores.SubscriptionRow {
 	id := s.NewSubscriptionID()
 	state := &spb.SubState{ID: id, ClientID: "me", QGroup: queue, Inbox: fmt.Sprint("inbox", id), IsDurable: true}
@@ -90,7 +90,7 @@ func testConsumers(t *testing.T, o stores.Options) {
 		t.Errorf("the last sequence of the channel is %d, below what was sent", info.Last)
 	}
 
-	// Only what changed is written: acknowledged parts go, the row stays; a member leaves, and another one joins.
+	// Only changes are written: acknowledged parts go, the row stays, one member leaves, another joins.
 	a = s.Channel("a")
 	saveConsumers(t, s, stores.ConsumerChanges{Positions: []stores.Position{
 		{Channel: a, Consumer: 1, Parts: map[uint64][]stores.Run{0: {{Subscription: 2, First: 7, Last: 7}}, 1: nil, 17: nil}},
@@ -124,7 +124,7 @@ func testConsumers(t *testing.T, o stores.Options) {
 		}
 	}
 
-	// The ID of a group is not given to another one when its first subscription has left.
+	// The ID of a group is not reused after its first subscription has left.
 	a = s.Channel("a")
 	gone := []stores.SubscriptionKey{{Channel: a, ID: 2}, {Channel: a, ID: 4}}
 	five, six := member(s, a, "r"), member(s, a, "r")
@@ -132,10 +132,10 @@ func testConsumers(t *testing.T, o stores.Options) {
 	saveConsumers(t, s, stores.ConsumerChanges{Put: []stores.SubscriptionRow{five}, Positions: []stores.Position{{Channel: a, Consumer: six.State.ID, Row: &stores.PositionRow{Members: []uint64{5}}}}})
 	s, _ = restart(t, s, o)
 	if id := s.NewSubscriptionID(); id != 7 {
-		t.Errorf("ID %d was given twice", id)
+		t.Errorf("ID %d was assigned twice", id)
 	}
 
-	// What is saved of a channel that was deleted is left out; it takes the rest with it.
+	// SaveConsumers skips the state of a deleted channel, whose purge removes the rest.
 	a, b = s.Channel("a"), s.Channel("b")
 	if err := s.DeleteChannel(testContext(t), a); err != nil {
 		t.Fatal(err)
@@ -151,11 +151,11 @@ func testConsumers(t *testing.T, o stores.Options) {
 	_, state = restart(t, s, o)
 	expectConsumers(t, state, "b", "8 at 1 [8]:")
 	if got := queryText(t, db, "SELECT COUNT(*) FROM Consumers"); got != "1" {
-		t.Errorf("%s consumers are left", got)
+		t.Errorf("%s consumers remain", got)
 	}
 }
 
-// testConsumersOfMany: many groups and parts in one transaction, more than a statement takes.
+// testConsumersOfMany saves more groups and parts in one transaction than a statement takes.
 func testConsumersOfMany(t *testing.T, o stores.Options) {
 	s, _ := lead(t, o)
 	c := channel(t, s, "c")
@@ -195,8 +195,8 @@ func testConsumersOfMany(t *testing.T, o stores.Options) {
 	}
 }
 
-// testConsumersCommitLost: what was saved is there once, whatever became of the COMMIT, and if the outcome stays unknown, it
-// is saved again with the same IDs.
+// testConsumersCommitLost: saved state exists once, whatever the fate of the COMMIT. If the outcome stays unknown, the
+// state can be saved again with the same IDs.
 func testConsumersCommitLost(t *testing.T, o stores.Options) {
 	var faults Faults
 	o.WrapConnector = faults.Wrap
@@ -214,7 +214,7 @@ func testConsumersCommitLost(t *testing.T, o stores.Options) {
 		faults.Commits(fault, fault)
 		saveConsumers(t, s, changes)
 
-		// The outcome stays unknown: memory goes on, and the later state is saved.
+		// The outcome stays unknown: memory continues, and the later state is saved.
 		ctx, cancel := context.WithCancel(testContext(t))
 		later := changes
 		later.Put = nil
@@ -232,8 +232,8 @@ func testConsumersCommitLost(t *testing.T, o stores.Options) {
 	expectConsumers(t, state, "c", want...)
 }
 
-// testConsumersOfEarlierReleases: what subscriptions of NATS Streaming, and of this server before it had Consumers, were sent
-// is sent again unless it is known to be acknowledged.
+// testConsumersOfEarlierReleases: messages sent by NATS Streaming, or by this server before it had Consumers, are sent
+// again unless they are known to be acknowledged.
 func testConsumersOfEarlierReleases(t *testing.T, o stores.Options) {
 	s, _ := lead(t, o)
 	ctx := testContext(t)
@@ -246,20 +246,20 @@ func testConsumersOfEarlierReleases(t *testing.T, o stores.Options) {
 		}
 		return state.ID
 	}
-	// 1, 2: a held 100 messages that were not written yet when b joined, and the server ended.
+	// 1, 2: a held 100 messages that were not yet written when b joined and the server ended.
 	create("joined", "", 0)
 	create("joined", "", 100)
 	// 3, 4: the same, after some were written.
 	create("written", "", 0)
 	create("written", "", 100)
-	// 5: a durable that was closed, its messages not yet written.
+	// 5: a durable that was closed before its messages were written.
 	create("", "closed", 100)
-	// 6, 7: one member is at its limit since long, and is written only when it changes.
+	// 6, 7: one member has long been at its limit, and is written only when it changes.
 	create("stalled", "", 0)
 	create("stalled", "", 0)
 	// 8: nothing was sent from the start position on.
 	create("", "new", 1000)
-	// 9, 10: subscriptions that are no group.
+	// 9, 10: subscriptions without a group.
 	create("", "", 5)
 	create("", "", 6)
 	for _, progress := range [][]stores.Progress{
@@ -327,17 +327,17 @@ func testConsumersOfEarlierReleases(t *testing.T, o stores.Options) {
 	s, state = restart(t, s, o)
 	expectConsumers(t, state, "c", want...)
 	if got := queryText(t, db, "SELECT COUNT(*) FROM SubsPending"); got != "0" {
-		t.Errorf("%s rows of SubsPending are left", got)
+		t.Errorf("%s rows of SubsPending remain", got)
 	}
 
-	// A subscription that an administrator restored by hand is of the group that has its name.
+	// A subscription that an administrator restored by hand belongs to the group with its name.
 	exec(t, db, fmt.Sprintf("INSERT INTO Subscriptions (id, subid, proto) VALUES (1, 50, %s)", blob(o, encode(t, &spb.SubState{ID: 50, ClientID: "me", QGroup: "stalled"}))))
 	_, state = restart(t, s, o)
 	want[3] = "6 at 900 [6 7 50]: 6=[1 2] 7=[900] old"
 	expectConsumers(t, state, "c", want...)
 }
 
-// testConsumersDamaged: a damaged row puts its group out of service, and no other.
+// testConsumersDamaged: a damaged row puts only its own group out of service.
 func testConsumersDamaged(t *testing.T, o stores.Options) {
 	s, _ := lead(t, o)
 	c, other := channel(t, s, "c"), channel(t, s, "other")
@@ -383,7 +383,7 @@ func testConsumersDamaged(t *testing.T, o stores.Options) {
 		}
 	}
 
-	// Without its members, it is not known which subscriptions of the channel are the group.
+	// Without its members, the store cannot tell which subscriptions of the channel belong to the group.
 	exec(t, db, "UPDATE Consumers SET members = '{' WHERE consumer = 5")
 	s, state = restart(t, s, o)
 	got = strings.Split(consumersText(state, "c"), "\n")
@@ -391,7 +391,7 @@ func testConsumersDamaged(t *testing.T, o stores.Options) {
 		t.Errorf("consumer 5 is in service: %q", got)
 	}
 	expectConsumers(t, state, "other", good(6))
-	if o.Driver == "sqlite" { // the others have columns of numbers
+	if o.Driver == "sqlite" { // the others enforce numbers in these columns
 		exec(t, db, "UPDATE Consumers SET id = 'x', members = '' WHERE consumer = 5")
 		_, state = restart(t, s, o)
 		if got := consumersText(state, "c"); strings.Count(got, "damaged") != 5 {

@@ -16,7 +16,7 @@ import (
 	"github.com/nats-eventstore/nats-eventstore/stores"
 )
 
-// testCommitLost: whatever became of a COMMIT whose answer was lost, each message is stored once.
+// testCommitLost: whatever the fate of a COMMIT without an answer, each message is stored once.
 func testCommitLost(t *testing.T, o stores.Options) {
 	var faults Faults
 	o.WrapConnector = faults.Wrap
@@ -45,7 +45,7 @@ func testCommitLost(t *testing.T, o stores.Options) {
 	if n := len(readAll(t, s, c)); n != stored {
 		t.Fatalf("%d events, want %d", n, stored)
 	}
-	// The other writes, too.
+	// So are the other writes.
 	ctx := testContext(t)
 	for i, fault := range []CommitFault{LostBefore, LostAfter, LateCommit} {
 		if o.Driver == "sqlite" && fault == LateCommit {
@@ -82,11 +82,11 @@ func testCommitLost(t *testing.T, o stores.Options) {
 	readAll(t, s, s.Channel("plain"))
 }
 
-// testLateBatch: a text that reaches the server after all else has no effect, not even where the rows that would collide
-// with its own are gone.
+// testLateBatch: a text that reaches the server last has no effect, even if the rows that it would collide with are
+// gone.
 func testLateBatch(t *testing.T, o stores.Options) {
 	if o.Driver == "sqlite" {
-		return // no network loses its texts
+		return // no network between SQLite and its client
 	}
 	var faults Faults
 	o.WrapConnector = faults.Wrap
@@ -115,10 +115,10 @@ func testLateBatch(t *testing.T, o stores.Options) {
 	expect(t, appendAll(t, s, stores.Append{Channel: c, Payload: []byte("z")}), "2")
 }
 
-// testLateAfterReread: a text that reaches the server after a later batch has reread its channels has no effect on any.
+// testLateAfterReread: a text has no effect if it arrives after a later batch has read its channels again.
 func testLateAfterReread(t *testing.T, o stores.Options) {
 	if o.Driver == "sqlite" {
-		return // no network loses its texts
+		return // no network between SQLite and its client
 	}
 	var faults Faults
 	o.WrapConnector = faults.Wrap
@@ -153,10 +153,10 @@ func testLateAfterReread(t *testing.T, o stores.Options) {
 	}
 }
 
-// testLateOfDeleted: a text that reaches the server after one of its channels was deleted leaves nothing behind.
+// testLateOfDeleted: a text that arrives after one of its channels was deleted leaves nothing behind.
 func testLateOfDeleted(t *testing.T, o stores.Options) {
 	if o.Driver == "sqlite" {
-		return // no network loses its texts
+		return // no network between SQLite and its client
 	}
 	var faults Faults
 	o.WrapConnector = faults.Wrap
@@ -182,15 +182,14 @@ func testLateOfDeleted(t *testing.T, o stores.Options) {
 	expect(t, appendAll(t, s, stores.Append{Channel: other, Payload: []byte("z")}), "1")
 	db := raw(t, o)
 	if n := queryText(t, db, "SELECT COUNT(*) FROM Channels"); n != "1" {
-		t.Errorf("%s channels are left", n)
+		t.Errorf("%s channels remain", n)
 	}
 	if n := queryText(t, db, "SELECT COUNT(*) FROM Messages"); n != "1" {
 		t.Errorf("%s messages are stored", n)
 	}
 }
 
-// testLateRefused: a text that reaches the server late has no effect either if what was sent again was refused, and would
-// not be any more.
+// testLateRefused: a late text has no effect either if its repetition was refused and would no longer be.
 func testLateRefused(t *testing.T, o stores.Options) {
 	if o.Driver == "sqlite" {
 		return
@@ -214,7 +213,8 @@ func testLateRefused(t *testing.T, o stores.Options) {
 	expect(t, appendAll(t, s, event{aggregate: "a"}.on(t, c)), "1")
 }
 
-// testOtherEpoch: a server whose epoch is not the database's, such as that of a replica that was promoted, does not go on so.
+// testOtherEpoch: a server in another epoch than the database, for instance one at a promoted replica, begins a new
+// one.
 func testOtherEpoch(t *testing.T, o stores.Options) {
 	if o.Driver == "sqlite" {
 		return
@@ -238,16 +238,16 @@ func testOtherEpoch(t *testing.T, o stores.Options) {
 	}
 	begun := epoch()
 	if begun == other {
-		t.Error("the server has begun no epoch of its own")
+		t.Error("the server did not begin an epoch of its own")
 	}
 	expect(t, appendAll(t, s, stores.Append{Channel: c, Payload: []byte("z")}), fmt.Sprint(next))
 	if now := epoch(); now != begun {
-		t.Errorf("epoch %s ended though it was known", begun)
+		t.Errorf("epoch %s ended although it was known", begun)
 	}
 	readAll(t, s, c)
 }
 
-// testOutcomeUnknown: when there is no time to find out, the caller is told, and the next Append finds out.
+// testOutcomeUnknown: if there is no time to find out, the caller learns that, and the next Append finds out.
 func testOutcomeUnknown(t *testing.T, o stores.Options) {
 	var faults Faults
 	o.WrapConnector = faults.Wrap
@@ -261,7 +261,7 @@ func testOutcomeUnknown(t *testing.T, o stores.Options) {
 		}
 		ctx, cancel := context.WithCancel(testContext(t))
 		faults.Commits(fault)
-		faults.GoneAfterCommit(cancel) // there is no time left when the database is found to be gone
+		faults.GoneAfterCommit(cancel) // no time is left when the database turns out to be gone
 		e := event{id: fmt.Sprint(i), aggregate: "a"}
 		results, err := s.Append(ctx, []stores.Append{e.on(t, c), {Channel: other}})
 		cancel()
@@ -271,9 +271,9 @@ func testOutcomeUnknown(t *testing.T, o stores.Options) {
 		faults.Clear()
 		faults.Wait()
 		if info := c.Info(); info.Last != uint64(next) {
-			t.Fatalf("unknown, but in memory: %+v", info)
+			t.Fatalf("outcome unknown, but memory advanced: %+v", info)
 		}
-		// Sent again: stored once, in either case.
+		// Sent again, the batch is stored once in either case.
 		results = appendAll(t, s, e.on(t, c), event{aggregate: "a"}.on(t, c))
 		if fault == LostBefore {
 			expect(t, results, fmt.Sprint(next+1), fmt.Sprint(next+2))
@@ -289,7 +289,7 @@ func testOutcomeUnknown(t *testing.T, o stores.Options) {
 	readAll(t, s, s.Channel("eventstore.other"))
 }
 
-// testConnectionLost: connections that end are replaced, and a database that does not answer is an error in time.
+// testConnectionLost: lost connections are replaced, and a database that does not answer is an error in time.
 func testConnectionLost(t *testing.T, o stores.Options) {
 	var faults Faults
 	o.WrapConnector = faults.Wrap
@@ -313,7 +313,7 @@ func testConnectionLost(t *testing.T, o stores.Options) {
 	before := c.Info()
 	_, err := s.Append(ctx, []stores.Append{event{aggregate: "a"}.on(t, c)})
 	expectError(t, err, stores.ErrUnavailable)
-	if o.Driver == "sqlite" && errors.Is(err, stores.ErrOutcomeUnknown) { // the others lost a text that commits itself
+	if o.Driver == "sqlite" && errors.Is(err, stores.ErrOutcomeUnknown) { // on the others a text that commits itself was lost
 		t.Error("the outcome is known: no COMMIT was sent")
 	}
 	expectError(t, err, context.DeadlineExceeded)
@@ -325,7 +325,8 @@ func testConnectionLost(t *testing.T, o stores.Options) {
 	expect(t, appendAll(t, s, event{aggregate: "a"}.on(t, c)), fmt.Sprint(before.Last+1))
 }
 
-// testLocked: while somebody else holds the lock that all writers need, a writer waits as long as its context, and not longer.
+// testLocked: while someone else holds the lock that all writers need, a writer waits for its context's deadline and no
+// longer.
 func testLocked(t *testing.T, o stores.Options) {
 	s, _ := lead(t, o)
 	c := channel(t, s, "eventstore.c")
@@ -355,7 +356,7 @@ func testLocked(t *testing.T, o stores.Options) {
 	if _, err := rival.ExecContext(testContext(t), "ROLLBACK"); err != nil {
 		t.Fatal(err)
 	}
-	// The database may have gone on waiting, and stored it.
+	// The database may have kept waiting, and stored it.
 	if again := appendAll(t, s, e.on(t, c))[0]; again.Err != nil || again.Sequence != 1 {
 		t.Errorf("published again: %+v", again)
 	}

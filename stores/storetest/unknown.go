@@ -12,7 +12,7 @@ import (
 	"github.com/nats-eventstore/nats-eventstore/stores"
 )
 
-// ways are the faults of a COMMIT that a database's client meets.
+// ways returns the COMMIT faults that a client of the database can meet.
 func ways(o stores.Options) []CommitFault {
 	if o.Driver == "sqlite" {
 		return []CommitFault{LostBefore, LostAfter}
@@ -20,7 +20,7 @@ func ways(o stores.Options) []CommitFault {
 	return []CommitFault{LostBefore, LostAfter, LateCommit}
 }
 
-// inDoubt runs a write whose COMMIT meets a fault, and whose context ends before it is known what became of it.
+// inDoubt runs a write whose COMMIT meets a fault, and whose context ends before the outcome is known.
 func inDoubt(t *testing.T, faults *Faults, fault CommitFault, write func(ctx context.Context) error) {
 	t.Helper()
 	ctx, cancel := context.WithCancel(testContext(t))
@@ -34,7 +34,7 @@ func inDoubt(t *testing.T, faults *Faults, fault CommitFault, write func(ctx con
 	faults.Clear()
 }
 
-// testUnknownChannels: whatever became of the creation of a channel, there is one of its name, and none other has its ID.
+// testUnknownChannels: whatever the fate of its creation, a channel exists once, and no other has its ID.
 func testUnknownChannels(t *testing.T, o stores.Options) {
 	var faults Faults
 	o.WrapConnector = faults.Wrap
@@ -49,7 +49,7 @@ func testUnknownChannels(t *testing.T, o stores.Options) {
 			return err
 		})
 		if s.Channel(first) != nil {
-			t.Fatal("unknown, but in memory")
+			t.Fatal("outcome unknown, but in memory")
 		}
 		channels, err := s.CreateChannels(testContext(t), []string{other, second, first, second})
 		if err != nil || len(channels) != 3 {
@@ -75,7 +75,7 @@ func testUnknownChannels(t *testing.T, o stores.Options) {
 	}
 }
 
-// testCreateChannels: several at once, some of which are there, and one that the database refuses.
+// testCreateChannels creates several at once. Some exist already, and the database refuses one.
 func testCreateChannels(t *testing.T, o stores.Options) {
 	s, _ := lead(t, o)
 	old := channel(t, s, "old")
@@ -84,7 +84,7 @@ func testCreateChannels(t *testing.T, o stores.Options) {
 		long[i] = 'x'
 	}
 	names := []string{"a", "old", "b", "a"}
-	if o.Driver != "sqlite" { // which knows no longest text
+	if o.Driver != "sqlite" { // SQLite has no limit on a text
 		names = append(names, string(long))
 	}
 	channels, err := s.CreateChannels(testContext(t), names)
@@ -95,12 +95,12 @@ func testCreateChannels(t *testing.T, o stores.Options) {
 		t.Fatalf("%v", channels)
 	}
 	expect(t, appendAll(t, s, stores.Append{Channel: channels["a"]}, stores.Append{Channel: channels["b"]}), "1", "1")
-	// What somebody else has inserted under a name is found.
+	// A channel that someone else inserted is found by name.
 	exec(t, raw(t, o), "INSERT INTO Channels (id, name, maxseq) VALUES (1000, 'beside', 7)")
 	expect(t, appendAll(t, s, stores.Append{Channel: channel(t, s, "beside")}), "8")
 }
 
-// testUnknownOutcomes: each write can be sent again after an outcome that nobody learnt, and its effect is there once.
+// testUnknownOutcomes: each write can be repeated after an unknown outcome, and takes effect once.
 func testUnknownOutcomes(t *testing.T, o stores.Options) {
 	var faults Faults
 	o.WrapConnector = faults.Wrap
@@ -171,7 +171,7 @@ func testUnknownOutcomes(t *testing.T, o stores.Options) {
 	}
 }
 
-// testDamagedInDoubt: a channel whose row is damaged while an outcome is unknown is out of service, and no other is.
+// testDamagedInDoubt: if a channel's row is damaged while an outcome is unknown, only that channel goes out of service.
 func testDamagedInDoubt(t *testing.T, o stores.Options) {
 	var faults Faults
 	o.WrapConnector = faults.Wrap
@@ -183,7 +183,7 @@ func testDamagedInDoubt(t *testing.T, o stores.Options) {
 	})
 	db := raw(t, o)
 	wrong := "-1"
-	if o.Driver == "mysql" { // which takes no negative number there
+	if o.Driver == "mysql" { // the column does not accept negative numbers
 		wrong = "NULL"
 	}
 	exec(t, db, fmt.Sprintf("UPDATE Channels SET maxseq = %s WHERE id = %d", wrong, c.ID()))

@@ -10,5 +10,5 @@ type texts struct {
 	integrity    string // () → lines that the database says of its file, "ok" if all is well; "" if it has no such statement
 
 	lowest int64    // no seq is below it
-	wanted []string // what objects must contain
+	wanted []string // required parts of the schema
 }
