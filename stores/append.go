@@ -66,7 +66,7 @@ func (s *Store) Append(ctx context.Context, messages []Append) ([]Result, error)
 	}
 	_, err := s.held()
 	if err == nil {
-		err = s.settleDoubt(ctx)
+		err = s.resolveUnknown(ctx)
 	}
 	if err == nil {
 		err = b.run(ctx, items)
@@ -116,7 +116,7 @@ func (b *batch) run(ctx context.Context, items []int) error {
 			err = b.s.RenewLease(ctx)
 		}
 		if err == nil {
-			b.settle(p)
+			b.record(p)
 			return nil
 		}
 		var failed *txError
@@ -124,7 +124,7 @@ func (b *batch) run(ctx context.Context, items []int) error {
 			return err
 		}
 		stored := p.items()
-		alone := len(stored) == 1 || b.joined(stored[0], stored[len(stored)-1])
+		alone := len(stored) == 1 || b.sameGroup(stored[0], stored[len(stored)-1])
 		switch {
 		case failed.kind == failedUnique && (refreshed == 0 || alone && refreshed < maxRefreshes):
 			// Most likely the event is already stored. Ask, and plan again with the answer.
@@ -139,7 +139,7 @@ func (b *batch) run(ctx context.Context, items []int) error {
 			// Plan the rest again without it: a repeat of the same event may follow.
 			items = slices.DeleteFunc(slices.Clone(items), func(item int) bool { return slices.Contains(stored, item) })
 		default:
-			middle := b.boundary(items, slices.Index(items, stored[len(stored)/2]))
+			middle := b.splitPoint(items, slices.Index(items, stored[len(stored)/2]))
 			if err := b.run(ctx, items[:middle]); err != nil {
 				return err
 			}
@@ -151,7 +151,7 @@ func (b *batch) run(ctx context.Context, items []int) error {
 
 // refuses reports whether the plan refuses any message.
 func (p *plan) refuses() bool {
-	return slices.ContainsFunc(p.settled, func(s settled) bool { return s.result.Err != nil })
+	return slices.ContainsFunc(p.decided, func(s decided) bool { return s.result.Err != nil })
 }
 
 // refresh discards what memory knows about items and asks the database.
@@ -165,11 +165,11 @@ func (b *batch) refresh(ctx context.Context, p *plan, items []int) error {
 		}
 	}
 	if len(ids) > 0 {
-		if err := b.lookUp(ctx, ids); err != nil {
+		if err := b.readEvents(ctx, ids); err != nil {
 			return err
 		}
 	}
-	return b.s.persist(ctx, func() error { return b.s.reload(ctx, b.s.own, p.channels()) })
+	return b.s.retryRead(ctx, func() error { return b.s.reload(ctx, b.s.own, p.channels()) })
 }
 
 func (b *batch) dropHeads(items []int) {
@@ -182,7 +182,7 @@ func (b *batch) dropHeads(items []int) {
 			drop(a.aggregate())
 		}
 	}
-	b.expected(items, drop)
+	b.eachExpectation(items, drop)
 }
 
 func (p *plan) channels() []*Channel {
@@ -199,7 +199,7 @@ func (b *batch) commit(ctx context.Context, p *plan) error {
 	var wait backoff
 	unknown := false // an attempt may have been committed
 	for {
-		err := b.once(ctx, p, unknown)
+		err := b.commitOnce(ctx, p, unknown)
 		if err == nil {
 			b.advance(p)
 			return nil
@@ -207,15 +207,15 @@ func (b *batch) commit(ctx context.Context, p *plan) error {
 		var failed *txError
 		if !errors.As(err, &failed) {
 			if unknown {
-				err = b.leaveInDoubt(p, err)
+				err = b.markUnresolved(p, err)
 			}
 			return err
 		}
 		if failed.kind == failedUnique || failed.kind == failedRefused {
 			if unknown { // no attempt with a new epoch followed, so the lost one may still arrive
-				b.s.doubt = append(b.s.doubt, p.channels()...)
-				if err := b.s.settleDoubt(ctx); err != nil {
-					return b.leaveInDoubt(p, err)
+				b.s.unresolved = append(b.s.unresolved, p.channels()...)
+				if err := b.s.resolveUnknown(ctx); err != nil {
+					return b.markUnresolved(p, err)
 				}
 			}
 			return failed
@@ -225,24 +225,24 @@ func (b *batch) commit(ctx context.Context, p *plan) error {
 		if !wait.sleep(ctx) {
 			err := unavailable(ctx, failed.err)
 			if unknown {
-				err = b.leaveInDoubt(p, err)
+				err = b.markUnresolved(p, err)
 			}
 			return err
 		}
 	}
 }
 
-// leaveInDoubt makes the next batch find out the outcome of a plan. It adds ErrOutcomeUnknown to err.
-func (b *batch) leaveInDoubt(p *plan, err error) error {
-	b.s.doubt = append(b.s.doubt, p.channels()...)
+// markUnresolved makes the next batch find out the outcome of a plan. It adds ErrOutcomeUnknown to err.
+func (b *batch) markUnresolved(p *plan, err error) error {
+	b.s.unresolved = append(b.s.unresolved, p.channels()...)
 	for _, r := range p.rows {
 		b.dropHeads([]int{r.item})
 	}
 	return fmt.Errorf("%w: %w", err, ErrOutcomeUnknown)
 }
 
-// once makes one attempt. If unknown is set it first checks whether an earlier attempt was committed.
-func (b *batch) once(ctx context.Context, p *plan, unknown bool) error {
+// commitOnce makes one attempt. If unknown is set it first checks whether an earlier attempt was committed.
+func (b *batch) commitOnce(ctx context.Context, p *plan, unknown bool) error {
 	lease, err := b.s.held()
 	if err != nil {
 		return err
@@ -255,13 +255,13 @@ func (b *batch) once(ctx context.Context, p *plan, unknown bool) error {
 		if errors.Is(err, ErrFenced) {
 			b.s.dropLease(lease.id)
 		}
-		if !errors.Is(err, errLongWay) {
+		if !errors.Is(err, errNeedsTransaction) {
 			return err
 		}
-		newEpoch = errors.Is(err, errUnclear)
+		newEpoch = errors.Is(err, errMaybeFenced)
 	}
 	var epoch uint64
-	err = b.s.once(ctx, func(t *transaction) (err error) {
+	err = b.s.writeOnce(ctx, func(t *transaction) (err error) {
 		if newEpoch {
 			if epoch, err = b.s.endEpoch(ctx, t); err != nil {
 				return err
@@ -271,8 +271,8 @@ func (b *batch) once(ctx context.Context, p *plan, unknown bool) error {
 			// The fence waited for the lost transaction, and its epoch has ended, so it is either stored or never will
 			// be. If it is stored, only this transaction's own commit remains; on a multi-master database it proves
 			// that the lost one came first.
-			there, err := b.isStored(ctx, t, p)
-			if err != nil || there {
+			isStored, err := b.isStored(ctx, t, p)
+			if err != nil || isStored {
 				return err
 			}
 		}
@@ -339,8 +339,8 @@ func (b *batch) advance(p *plan) {
 	}
 }
 
-// settle records the results of a committed plan.
-func (b *batch) settle(p *plan) {
+// record sets the results of a committed plan.
+func (b *batch) record(p *plan) {
 	for _, r := range p.rows {
 		m := Message{r.sequence, r.timestamp, r.data}
 		if r.copied { // the row of its item came before, so its result exists
@@ -352,7 +352,7 @@ func (b *batch) settle(p *plan) {
 	for _, d := range p.duplicates {
 		b.finish(d.item, Result{Sequence: d.of.sequence, Version: d.of.carried(), Duplicate: true})
 	}
-	for _, d := range p.settled {
+	for _, d := range p.decided {
 		b.finish(d.item, d.result)
 	}
 }
@@ -362,10 +362,10 @@ func (b *batch) finish(item int, result Result) {
 	b.done[item] = true
 }
 
-// settleDoubt reads the channels of batches with an unknown outcome again, behind the fence and in a new epoch. It
+// resolveUnknown reads the channels of batches with an unknown outcome again, behind the fence and in a new epoch. It
 // forgets channels whose deletion had an unknown outcome and succeeded.
-func (s *Store) settleDoubt(ctx context.Context) error {
-	if len(s.doubt) == 0 && len(s.dying) == 0 {
+func (s *Store) resolveUnknown(ctx context.Context) error {
+	if len(s.unresolved) == 0 && len(s.maybeDeleted) == 0 {
 		return nil
 	}
 	lease, err := s.held()
@@ -378,16 +378,16 @@ func (s *Store) settleDoubt(ctx context.Context) error {
 		if epoch, err = s.endEpoch(ctx, t); err != nil {
 			return err
 		}
-		if deleted, err = s.deleted(ctx, t, s.dying); err != nil {
+		if deleted, err = s.deleted(ctx, t, s.maybeDeleted); err != nil {
 			return err
 		}
-		return s.reload(ctx, t, s.doubt)
+		return s.reload(ctx, t, s.unresolved)
 	})
 	if err != nil {
 		return fmt.Errorf("read the state after an unknown outcome: %w", err)
 	}
 	s.beginEpoch(lease, epoch)
-	s.doubt, s.dying = nil, nil
+	s.unresolved, s.maybeDeleted = nil, nil
 	s.forget(deleted)
 	return nil
 }

@@ -97,7 +97,7 @@ func (f *backfill) batch(ctx context.Context, from, last uint64) (uint64, error)
 	}
 	var messages []plain
 	var next uint64
-	err := f.s.persist(ctx, func() (err error) {
+	err := f.s.retryRead(ctx, func() (err error) {
 		messages, next, err = readPlain(ctx, f.s.reader, f.s.dialect.plainMessages(true), f.c.id, f.c.Info(), from, last)
 		return err
 	})
@@ -142,7 +142,7 @@ func (f *backfill) fill(ctx context.Context, b *batch, sequences []uint64) error
 		}
 	}
 	if len(ids) > 0 {
-		if err := b.lookUp(ctx, ids); err != nil {
+		if err := b.readEvents(ctx, ids); err != nil {
 			return err
 		}
 	}
@@ -175,7 +175,7 @@ func (f *backfill) fill(ctx context.Context, b *batch, sequences []uint64) error
 	if err != nil {
 		return err
 	}
-	for _, d := range p.settled {
+	for _, d := range p.decided {
 		why := d.result.Err
 		if d.result.Duplicate {
 			why = &RepeatedError{b.appends[d.item].Event.ID, d.result.Sequence}
@@ -194,7 +194,7 @@ func (f *backfill) fill(ctx context.Context, b *batch, sequences []uint64) error
 // lastEvent returns the sequence of the event with an aggregate's highest version.
 func (f *backfill) lastEvent(ctx context.Context, key aggregate) (uint64, error) {
 	var sequence uint64
-	err := f.s.persist(ctx, func() error {
+	err := f.s.retryRead(ctx, func() error {
 		return f.s.own.query(ctx, f.s.dialect.lastEvent(), func(rows *sql.Rows) error {
 			return rows.Scan(&sequence)
 		}, key.id, key.typ, key.channel)

@@ -41,8 +41,8 @@ type dialect interface {
 	statements() *statements
 	// classify says what an error of the driver means. The caller has already checked sqlconn.Lost.
 	classify(err error) failure
-	// elsewhere reports whether err means that this server does not accept writes, so that another one may.
-	elsewhere(err error) bool
+	// refusesWrites reports whether err means that this server does not accept writes, so that another one may.
+	refusesWrites(err error) bool
 	// valueLimit returns the longest value that a column accepts, as check found it.
 	valueLimit() ValueLimit
 	// jsonDepth returns the deepest nesting of a JSON document that the database accepts.
@@ -91,14 +91,14 @@ type batchWriter interface {
 	openBatches(o Options, writer *sql.DB) (*sql.DB, error)
 	// writeBatch does the work of the fence, insertMessages, advanceChannels and COMMIT. It writes nothing if the epoch
 	// has ended or a channel is not where memory has it. It returns ErrFenced if the lease row or its epoch is not
-	// ours, and errLongWay if the batch must go in a transaction of several statements.
+	// ours, and errNeedsTransaction if the batch must go in a transaction of several statements.
 	writeBatch(ctx context.Context, to *single, lease lease, rows []*row, advances []*advance) error
 }
 
 var (
-	errLongWay = errors.New("not possible in one round trip")
-	// errUnclear is errLongWay if the lease or its epoch may be the reason.
-	errUnclear = fmt.Errorf("%w: refused for an unknown reason", errLongWay)
+	errNeedsTransaction = errors.New("not possible in one round trip")
+	// errMaybeFenced is errNeedsTransaction if the lease or its epoch may be the reason.
+	errMaybeFenced = fmt.Errorf("%w: refused for an unknown reason", errNeedsTransaction)
 )
 
 // querier reads, outside a transaction (handle) or inside one (transaction).
@@ -154,9 +154,9 @@ func noChannelRow(c *Channel) error {
 	return &txError{kind: failedRefused, err: fmt.Errorf("table Channels has no row with id %d for channel %q: %w", c.id, c.name, errCorrupt)}
 }
 
-// beginner is a dialect that must act before each BEGIN of a writer.
-type beginner interface {
+// beginPreparer is a dialect that must act before each BEGIN of a writer.
+type beginPreparer interface {
 	beforeBegin(ctx context.Context, conn *sql.Conn) error
-	// beginAgain reports whether to repeat a BEGIN that failed after waiting for a lock.
-	beginAgain(ctx context.Context, err error, took time.Duration) bool
+	// retryBegin reports whether to repeat a BEGIN that failed after waiting for a lock.
+	retryBegin(ctx context.Context, err error, took time.Duration) bool
 }

@@ -35,7 +35,7 @@ func (s *Store) ReadAggregate(ctx context.Context, a Aggregate, from uint64, bac
 	if from > maxVersion {
 		return nil, nil
 	}
-	limit := a.Channel.fitting(maxMsgs, maxBytes)
+	limit := a.Channel.rowLimit(maxMsgs, maxBytes)
 	var messages []VersionedMessage
 	bytes := 0
 	err := s.reader.query(ctx, text, func(rows *sql.Rows) error {

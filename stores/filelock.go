@@ -27,7 +27,7 @@ func lockFile(path string) (*os.File, error) {
 		if err != nil {
 			return nil, errors.Join(err, file.Close())
 		}
-		if there, err := os.Stat(path); err == nil && os.SameFile(held, there) {
+		if current, err := os.Stat(path); err == nil && os.SameFile(held, current) {
 			return file, nil
 		}
 		_ = file.Close() // removed after it was opened: it locks nothing

@@ -65,35 +65,35 @@ func (e *ExpectationError) Error() string {
 	return fmt.Sprintf("wrong expected version: aggregate %q is at version %d, %s", e.AggregateID, e.Head, expected)
 }
 
-// joined reports whether two items belong to one group.
-func (b *batch) joined(one, other int) bool {
+// sameGroup reports whether two items belong to one group.
+func (b *batch) sameGroup(one, other int) bool {
 	g := b.appends[one].Group
 	return g != nil && g == b.appends[other].Group
 }
 
-// unit returns how many items at the beginning stand or fall together.
-func (b *batch) unit(items []int) int {
+// unitLength returns how many items at the beginning stand or fall together.
+func (b *batch) unitLength(items []int) int {
 	n := 1
-	for n < len(items) && b.joined(items[0], items[n]) {
+	for n < len(items) && b.sameGroup(items[0], items[n]) {
 		n++
 	}
 	return n
 }
 
-// boundary returns where to split items, which are more than one unit, near a position.
-func (b *batch) boundary(items []int, middle int) int {
+// splitPoint returns where to split items, which are more than one unit, near a position.
+func (b *batch) splitPoint(items []int, middle int) int {
 	start := middle
-	for start > 0 && b.joined(items[start-1], items[middle]) {
+	for start > 0 && b.sameGroup(items[start-1], items[middle]) {
 		start--
 	}
 	if start > 0 {
 		return start
 	}
-	return b.unit(items)
+	return b.unitLength(items)
 }
 
-// expected calls f for each aggregate that the groups of items expect something of.
-func (b *batch) expected(items []int, f func(aggregate)) {
+// eachExpectation calls f for each aggregate that the groups of items expect something of.
+func (b *batch) eachExpectation(items []int, f func(aggregate)) {
 	var last *Group
 	for _, item := range items {
 		a := &b.appends[item]
@@ -110,28 +110,28 @@ func (b *batch) expected(items []int, f func(aggregate)) {
 // group plans the items of a group, or refuses all of them.
 func (p *plan) group(b *batch, items []int, ask *questions, now int64) error {
 	for _, item := range items {
-		if refused := p.enter(b.s, &b.appends[item]); refused != nil {
+		if refused := p.openChannels(b.s, &b.appends[item]); refused != nil {
 			p.refuseAll(items, refused)
 			return nil
 		}
 	}
-	there, refused := p.there(b, items)
+	stored, refused := p.countStored(b, items)
 	switch {
 	case refused != nil:
 		p.refuseAll(items, refused)
 		return nil
-	case there == len(items):
+	case stored == len(items):
 		for _, item := range items {
-			p.again(b, item)
+			p.resolveDuplicate(b, item)
 		}
 		return nil
-	case there > 0:
-		p.refuseAll(items, fmt.Errorf("%w: %d of %d", ErrPartlyStored, there, len(items)))
-		ask.events = append(ask.events, b.unsure(items)...)
+	case stored > 0:
+		p.refuseAll(items, fmt.Errorf("%w: %d of %d", ErrPartlyStored, stored, len(items)))
+		ask.events = append(ask.events, b.unknownEvents(items)...)
 		return nil
 	}
 
-	refused = p.unexpected(b, items[0], ask)
+	refused = p.checkExpectations(b, items[0], ask)
 	from, asked := len(p.rows), len(ask.events)
 	for _, item := range items { // also after a refusal, to ask for everything else at once
 		no, err := p.put(b, item, ask, now)
@@ -151,13 +151,13 @@ func (p *plan) group(b *batch, items []int, ask *questions, now int64) error {
 		version.Head = p.head(b, aggregate{b.appends[items[0]].Channel.id, version.AggregateType, version.Aggregate})
 	}
 	p.refuseAll(items, refused)
-	ask.events = append(ask.events[:asked], b.unsure(items)...)
+	ask.events = append(ask.events[:asked], b.unknownEvents(items)...)
 	return nil
 }
 
-// there counts the events of a group that are stored, or planned by an earlier one, as far as is known. An error
+// countStored counts the events of a group that are stored, or planned by an earlier one, as far as is known. An error
 // refuses the group.
-func (p *plan) there(b *batch, items []int) (int, error) {
+func (p *plan) countStored(b *batch, items []int) (int, error) {
 	n := 0
 	for _, item := range items {
 		a := &b.appends[item]
@@ -173,9 +173,9 @@ func (p *plan) there(b *batch, items []int) (int, error) {
 	return n, nil
 }
 
-// unsure returns the events to look up before a group is refused, because it may be a stored group sent again. The
+// unknownEvents returns the events to look up before a group is refused, because it may be a stored group sent again. The
 // first event tells, since a group is stored as a whole.
-func (b *batch) unsure(items []int) []eventKey {
+func (b *batch) unknownEvents(items []int) []eventKey {
 	var keys []eventKey
 	for i, item := range items {
 		a := &b.appends[item]
@@ -196,9 +196,9 @@ func (b *batch) unsure(items []int) []eventKey {
 	return keys
 }
 
-// unexpected returns an *ExpectationError if an aggregate is not as the group that begins with item expects. The error
+// checkExpectations returns an *ExpectationError if an aggregate is not as the group that begins with item expects. The error
 // is final if it adds no questions.
-func (p *plan) unexpected(b *batch, item int, ask *questions) error {
+func (p *plan) checkExpectations(b *batch, item int, ask *questions) error {
 	a := &b.appends[item]
 	var first error
 	for _, e := range a.Group.Expect {

@@ -214,7 +214,7 @@ func (s *Store) applyInWriter(ctx context.Context, want []jsonIndex) error {
 		return fmt.Errorf("read the indexes: %w", err)
 	}
 	return s.applyChanges(ctx, changes, func(change indexChange) error {
-		return s.once(ctx, func(t *transaction) error {
+		return s.writeOnce(ctx, func(t *transaction) error {
 			_, err := t.tx.ExecContext(ctx, change.text)
 			return err
 		})

@@ -31,7 +31,7 @@ const (
 )
 
 func (*postgres) indexChanges(ctx context.Context, conn *sql.Conn, want []jsonIndex) ([]indexChange, error) {
-	there, err := names(ctx, conn, postgresIndexes)
+	existing, err := names(ctx, conn, postgresIndexes)
 	if err != nil {
 		return nil, err
 	}
@@ -43,13 +43,13 @@ func (*postgres) indexChanges(ctx context.Context, conn *sql.Conn, want []jsonIn
 	if err != nil {
 		return nil, err
 	}
-	there, invalid = ours(there), ours(invalid)
+	existing, invalid = ours(existing), ours(invalid)
 	wanted := map[string]bool{}
 	for _, x := range want {
 		wanted[x.name()] = true
 	}
 	var changes []indexChange
-	for _, name := range there {
+	for _, name := range existing {
 		switch {
 		case !wanted[name]:
 			changes = append(changes, indexChange{what: "remove index " + name, text: fmt.Sprintf(postgresDropIndex, name)})
@@ -60,7 +60,7 @@ func (*postgres) indexChanges(ctx context.Context, conn *sql.Conn, want []jsonIn
 	created := false
 	for _, x := range want {
 		name := x.name()
-		if slices.Contains(there, name) && !slices.Contains(invalid, name) {
+		if slices.Contains(existing, name) && !slices.Contains(invalid, name) {
 			continue
 		}
 		created = true

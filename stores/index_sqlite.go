@@ -29,23 +29,23 @@ const (
 )
 
 func (*sqlite) indexChanges(ctx context.Context, conn *sql.Conn, want []jsonIndex) ([]indexChange, error) {
-	there, err := names(ctx, conn, sqliteIndexes)
+	existing, err := names(ctx, conn, sqliteIndexes)
 	if err != nil {
 		return nil, err
 	}
-	there = ours(there)
+	existing = ours(existing)
 	wanted := map[string]bool{}
 	for _, x := range want {
 		wanted[x.name()] = true
 	}
 	var changes []indexChange
-	for _, name := range there {
+	for _, name := range existing {
 		if !wanted[name] {
 			changes = append(changes, indexChange{what: "remove index " + name, text: fmt.Sprintf(sqliteDropIndex, name)})
 		}
 	}
 	for _, x := range want {
-		if !slices.Contains(there, x.name()) {
+		if !slices.Contains(existing, x.name()) {
 			expression := fmt.Sprintf("json_extract(%s, %s)", x.column, quoteText(x.path.String()))
 			changes = append(changes, indexChange{what: "create index on " + x.String(), text: fmt.Sprintf(sqliteCreateIndex, x.name(), expression)})
 		}

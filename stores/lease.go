@@ -60,14 +60,14 @@ func (s *Store) TryLease(ctx context.Context, id string, seen Lease) (held bool,
 	err = s.attempt(ctx, func(t *transaction) error {
 		changed, err := t.exec(ctx, s.text.takeLease, id, now.Holder, now.Tick)
 		if err == nil && changed == 0 {
-			return errTookOver
+			return errLeaseTaken
 		}
 		if err == nil && s.prepared != nil { // otherwise the schema may have no epoch yet
 			taken.epoch, err = s.endEpoch(ctx, t)
 		}
 		return err
 	})
-	if errors.Is(err, errTookOver) {
+	if errors.Is(err, errLeaseTaken) {
 		now, err = s.readLease(ctx)
 		return false, now, err
 	}
@@ -76,7 +76,7 @@ func (s *Store) TryLease(ctx context.Context, id string, seen Lease) (held bool,
 		return false, now, s.readError(ctx, fmt.Errorf("take lease: %w", err))
 	}
 	s.mu.Lock()
-	s.lease, s.lost = taken, nil
+	s.lease, s.lossReason = taken, nil
 	s.mu.Unlock()
 	if l, ok := s.dialect.(locker); ok {
 		_ = l.lock() // again, if a lost lease released it meanwhile
@@ -194,7 +194,7 @@ func (s *Store) held() (lease, error) {
 	s.mu.RLock()
 	defer s.mu.RUnlock()
 	if s.lease.id == "" {
-		return lease{}, cmp.Or(s.lost, ErrFenced)
+		return lease{}, cmp.Or(s.lossReason, ErrFenced)
 	}
 	return s.lease, nil
 }
@@ -211,7 +211,7 @@ func (s *Store) dropLease(id string) {
 // loseLease gives up a lease that is worthless. Later calls return why.
 func (s *Store) loseLease(why error) {
 	s.mu.Lock()
-	s.lease, s.lost = lease{}, why
+	s.lease, s.lossReason = lease{}, why
 	s.mu.Unlock()
 	s.unlock()
 }

@@ -27,7 +27,7 @@ func (s *Store) Read(ctx context.Context, c *Channel, from, to uint64, maxMsgs, 
 	if from > to || from > maxSequence {
 		return nil, nil
 	}
-	limit := c.fitting(maxMsgs, maxBytes)
+	limit := c.rowLimit(maxMsgs, maxBytes)
 	messages := make([]Message, 0, min(uint64(limit), to-from+1))
 	size := 0
 	var block blocks
@@ -80,9 +80,9 @@ func (b *blocks) clone(value []byte) []byte {
 	return b.free[start:len(b.free):len(b.free)]
 }
 
-// fitting returns how many messages to ask for, at most maxMsgs. A database sends all requested rows, whether or not
+// rowLimit returns how many messages to ask for, at most maxMsgs. A database sends all requested rows, whether or not
 // they are read, so ask only for those that fit in maxBytes.
-func (c *Channel) fitting(maxMsgs, maxBytes int) int {
+func (c *Channel) rowLimit(maxMsgs, maxBytes int) int {
 	limit := max(1, maxMsgs)
 	if info := c.Info(); info.Msgs > 0 && info.Bytes > 0 {
 		limit = max(1, min(limit, maxBytes/int(info.Bytes/info.Msgs+1)+1))

@@ -101,7 +101,7 @@ func (*mysql) classify(err error) failure {
 	return failedUnavailable
 }
 
-func (*mysql) elsewhere(err error) bool {
+func (*mysql) refusesWrites(err error) bool {
 	var e *mysqldriver.MySQLError
 	// 1047: a Galera node outside the cluster. (The driver itself drops the connection to a read-only server.)
 	return errors.As(err, &e) && e.Number == 1047
@@ -192,7 +192,7 @@ func (m *mysql) writeBatch(ctx context.Context, to *single, lease lease, rows []
 		size += mysqlSize(r)
 	}
 	if len(rows) >= mysqlTextRows || len(advances) > mysqlKeys || size+512*(1+len(advances)) > m.packet {
-		return errLongWay
+		return errNeedsTransaction
 	}
 	args := append(make([]any, 0, 3+12*len(rows)+7*len(advances)), lease.id, lease.epoch)
 	for _, a := range advances {
@@ -219,7 +219,7 @@ func (m *mysql) writeBatch(ctx context.Context, to *single, lease lease, rows []
 		return err
 	}
 	if unclear {
-		return errUnclear
+		return errMaybeFenced
 	}
 	return err
 }

@@ -43,18 +43,18 @@ type stored struct {
 type plan struct {
 	rows       []*row
 	advances   []*advance // one for each channel with rows
-	settled    []settled
+	decided    []decided
 	duplicates []duplicate // of rows of this plan
 
-	byChannel map[*Channel]*advance
-	heads     map[aggregate]uint64 // as of the end of the plan
-	versions  map[versionKey]bool  // versions that rows use, if versions must only be unique
-	ids       map[eventKey]*row
-	late      *row // a row that took the time of the message before it because the clock is far behind
+	byChannel    map[*Channel]*advance
+	heads        map[aggregate]uint64 // as of the end of the plan
+	versions     map[versionKey]bool  // versions that rows use, if versions must only be unique
+	ids          map[eventKey]*row
+	aheadOfClock *row // a row that took the time of the message before it because the clock is far behind
 }
 
-// settled is an item whose result does not depend on the transaction.
-type settled struct {
+// decided is an item whose result does not depend on the transaction.
+type decided struct {
 	item   int
 	result Result
 }
@@ -115,7 +115,7 @@ func (b *batch) simulate(items []int) (*plan, *questions, error) {
 	ask := &questions{}
 	now := time.Now().UnixNano()
 	for len(items) > 0 {
-		n := b.unit(items)
+		n := b.unitLength(items)
 		var err error
 		if b.appends[items[0]].Group != nil {
 			err = p.group(b, items[:n], ask, now)
@@ -127,8 +127,8 @@ func (b *batch) simulate(items []int) (*plan, *questions, error) {
 		}
 		items = items[n:]
 	}
-	if p.late != nil {
-		b.s.warnOfClock(p.late, now)
+	if p.aheadOfClock != nil {
+		b.s.warnOfClock(p.aheadOfClock, now)
 	}
 	return p, ask, nil
 }
@@ -152,11 +152,11 @@ func (s *Store) warnOfClock(r *row, now int64) {
 
 // single plans an item that belongs to no group, or refuses it.
 func (p *plan) single(b *batch, item int, ask *questions, now int64) error {
-	if refused := p.enter(b.s, &b.appends[item]); refused != nil {
+	if refused := p.openChannels(b.s, &b.appends[item]); refused != nil {
 		p.refuse(item, refused)
 		return nil
 	}
-	if p.again(b, item) {
+	if p.resolveDuplicate(b, item) {
 		return nil
 	}
 	refused, err := p.put(b, item, ask, now)
@@ -169,7 +169,7 @@ func (p *plan) single(b *batch, item int, ask *questions, now int64) error {
 // put plans an item and its copies, unless it returns refused. err is a failure of the whole plan.
 func (p *plan) put(b *batch, item int, ask *questions, now int64) (refused, err error) {
 	a := &b.appends[item]
-	if refused := p.full(a); refused != nil {
+	if refused := p.checkRoom(a); refused != nil {
 		return refused, nil
 	}
 	r := &row{item: item, channel: a.Channel, payload: a.Payload, event: a.Event}
@@ -181,7 +181,7 @@ func (p *plan) put(b *batch, item int, ask *questions, now int64) (refused, err 
 		if r.version, refused = p.version(b, a, ask); refused != nil {
 			return refused, nil
 		}
-		r.before = p.take(b, a, r.version)
+		r.before = p.claimVersion(b, a, r.version)
 		if a.Event.Version == 0 {
 			r.payload = a.Mapping.AppendVersion(r.payload, r.version)
 		}
@@ -208,9 +208,9 @@ func (p *plan) put(b *batch, item int, ask *questions, now int64) (refused, err 
 	return nil, nil
 }
 
-// full refuses a message if its channel, or that of a copy, has used the highest possible sequence. Only a foreign
+// checkRoom refuses a message if its channel, or that of a copy, has used the highest possible sequence. Only a foreign
 // write gets there.
-func (p *plan) full(a *Append) error {
+func (p *plan) checkRoom(a *Append) error {
 	channels := []*Channel{a.Channel}
 	for _, c := range a.Copies {
 		channels = append(channels, c.Channel)
@@ -228,8 +228,8 @@ func (p *plan) place(r *row, reply string, now int64) error {
 	adv := p.byChannel[r.channel]
 	r.sequence = adv.last + 1
 	r.timestamp = max(now, adv.time) // if the clock goes back, timestamps do not
-	if r.timestamp-now > int64(clockTolerance) && p.late == nil {
-		p.late = r
+	if r.timestamp-now > int64(clockTolerance) && p.aheadOfClock == nil {
+		p.aheadOfClock = r
 	}
 	var err error
 	r.data, err = (&pb.MsgProto{
@@ -249,14 +249,14 @@ func (p *plan) place(r *row, reply string, now int64) error {
 	return nil
 }
 
-// enter opens the running state of the channels of a message and its copies. The error says why one of them is closed
+// openChannels opens the running state of the channels of a message and its copies. The error says why one of them is closed
 // to messages.
-func (p *plan) enter(s *Store, a *Append) error {
-	if err := p.advance(s, a.Channel); err != nil {
+func (p *plan) openChannels(s *Store, a *Append) error {
+	if err := p.openChannel(s, a.Channel); err != nil {
 		return err
 	}
 	for _, c := range a.Copies {
-		if err := p.advance(s, c.Channel); err != nil {
+		if err := p.openChannel(s, c.Channel); err != nil {
 			return err
 		}
 	}
@@ -274,8 +274,8 @@ func (p *plan) items() []int {
 	return items
 }
 
-// advance opens the running state of a channel. The error says that it is not the store's, or is out of service.
-func (p *plan) advance(s *Store, c *Channel) error {
+// openChannel opens the running state of a channel. The error says that it is not the store's, or is out of service.
+func (p *plan) openChannel(s *Store, c *Channel) error {
 	if p.byChannel[c] != nil {
 		return nil
 	}
@@ -289,8 +289,8 @@ func (p *plan) advance(s *Store, c *Channel) error {
 	return nil
 }
 
-// again finishes an event that this batch or, as far as is known, the database already holds.
-func (p *plan) again(b *batch, item int) bool {
+// resolveDuplicate finishes an event that this batch or, as far as is known, the database already holds.
+func (p *plan) resolveDuplicate(b *batch, item int) bool {
 	a := &b.appends[item]
 	payload, ok := p.earlier(b, a)
 	if !ok {
@@ -303,7 +303,7 @@ func (p *plan) again(b *batch, item int) bool {
 	case first != nil:
 		p.duplicates = append(p.duplicates, duplicate{item, first})
 	default:
-		p.settled = append(p.settled, settled{item, Result{Sequence: b.known[id].sequence, Version: payloadVersion(a.Mapping, payload), Duplicate: true}})
+		p.decided = append(p.decided, decided{item, Result{Sequence: b.known[id].sequence, Version: payloadVersion(a.Mapping, payload), Duplicate: true}})
 	}
 	return true
 }
@@ -337,7 +337,7 @@ func duplicateError(id eventKey) error {
 }
 
 func (p *plan) refuse(item int, err error) {
-	p.settled = append(p.settled, settled{item, Result{Err: err}})
+	p.decided = append(p.decided, decided{item, Result{Err: err}})
 }
 
 // fillHeads loads the last versions of the aggregates of items, with one query for those not in memory.
@@ -359,7 +359,7 @@ func (b *batch) fillHeads(ctx context.Context, items []int) error {
 			fill(a.aggregate())
 		}
 	}
-	b.expected(items, fill)
+	b.eachExpectation(items, fill)
 	if len(missing) == 0 {
 		return nil
 	}
@@ -369,7 +369,7 @@ func (b *batch) fillHeads(ctx context.Context, items []int) error {
 // readHeads reads the last versions of aggregates from the database.
 func (b *batch) readHeads(ctx context.Context, keys []aggregate) error {
 	heads := make([]uint64, len(keys)) // 0 means a new aggregate
-	err := b.s.persist(ctx, func() error {
+	err := b.s.retryRead(ctx, func() error {
 		return b.s.dialect.heads(ctx, b.s.own, keys, func(i int, version uint64) { heads[i] = version })
 	})
 	if err != nil {
@@ -385,10 +385,10 @@ func (b *batch) readHeads(ctx context.Context, keys []aggregate) error {
 	return nil
 }
 
-// lookUp finds out whether the database holds events.
-func (b *batch) lookUp(ctx context.Context, ids []eventKey) error {
+// readEvents finds out whether the database holds events.
+func (b *batch) readEvents(ctx context.Context, ids []eventKey) error {
 	found := make([]*stored, len(ids))
-	err := b.s.persist(ctx, func() error {
+	err := b.s.retryRead(ctx, func() error {
 		return b.s.dialect.eventsByID(ctx, b.s.own, ids, func(i int, sequence uint64, data []byte) {
 			var m pb.MsgProto
 			if m.Unmarshal(data) != nil {
@@ -406,8 +406,8 @@ func (b *batch) lookUp(ctx context.Context, ids []eventKey) error {
 	return nil
 }
 
-// persist retries a read until ctx ends.
-func (s *Store) persist(ctx context.Context, read func() error) error {
+// retryRead retries a read until ctx ends.
+func (s *Store) retryRead(ctx context.Context, read func() error) error {
 	var wait backoff
 	for {
 		err := read()

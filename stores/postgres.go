@@ -37,10 +37,10 @@ func (*postgres) check(ctx context.Context, db *sql.DB, log *slog.Logger) error 
 }
 
 func (*postgres) version(ctx context.Context, db *sql.DB) (int64, error) {
-	var there bool
+	var exists bool
 	err := db.QueryRowContext(ctx,
-		"SELECT EXISTS (SELECT 1 FROM pg_tables WHERE schemaname = current_schema() AND tablename = 'goose_db_version')").Scan(&there)
-	if err != nil || !there {
+		"SELECT EXISTS (SELECT 1 FROM pg_tables WHERE schemaname = current_schema() AND tablename = 'goose_db_version')").Scan(&exists)
+	if err != nil || !exists {
 		return 0, err
 	}
 	var version sql.NullInt64
@@ -71,7 +71,7 @@ func (*postgres) classify(err error) failure {
 	return failedUnavailable
 }
 
-func (*postgres) elsewhere(err error) bool {
+func (*postgres) refusesWrites(err error) bool {
 	var e *pq.Error
 	return errors.As(err, &e) && e.Code == "25006" // read_only_sql_transaction: a standby, or a primary that became one
 }
@@ -245,7 +245,7 @@ func (p *postgres) writeBatch(ctx context.Context, to *single, lease lease, rows
 		size += len(r.data)
 	}
 	if size > maxArrays {
-		return errLongWay
+		return errNeedsTransaction
 	}
 	text, args := postgresWriteOne, []any(nil)
 	if len(rows) == 1 {
@@ -260,13 +260,13 @@ func (p *postgres) writeBatch(ctx context.Context, to *single, lease lease, rows
 	var failed *pq.Error
 	switch {
 	case errors.As(err, &failed) && failed.Code == pqDivisionByZero:
-		return errLongWay
+		return errNeedsTransaction
 	case err != nil:
 		return err
 	case fences == 0:
 		return ErrFenced
 	case whole == 0:
-		return errLongWay
+		return errNeedsTransaction
 	}
 	return nil
 }

@@ -22,7 +22,7 @@ func (s *Store) Prune(ctx context.Context, c *Channel, upTo uint64) error {
 	if err := s.removeUpTo(ctx, c.id, c.Info().First, min(upTo, c.Info().Last)); err != nil {
 		return fmt.Errorf("prune channel %q: %w", c.name, err)
 	}
-	return s.persist(ctx, func() error { return s.reload(ctx, s.own, []*Channel{c}) })
+	return s.retryRead(ctx, func() error { return s.reload(ctx, s.own, []*Channel{c}) })
 }
 
 // removeUpTo removes message rows and subtracts them from the channel's counters.
@@ -60,7 +60,7 @@ func (s *Store) DeleteChannel(ctx context.Context, c *Channel) error {
 	s.creating.Lock()
 	defer s.creating.Unlock()
 	// A batch that is still on its way to the channel must not arrive later.
-	if err := s.settleDoubt(ctx); err != nil {
+	if err := s.resolveUnknown(ctx); err != nil {
 		return fmt.Errorf("delete channel %q: %w", c.name, err)
 	}
 	if !s.isKnown(c) {
@@ -82,7 +82,7 @@ func (s *Store) DeleteChannel(ctx context.Context, c *Channel) error {
 		return err
 	})
 	if errors.Is(err, ErrUnavailable) {
-		s.dying = append(s.dying, c)
+		s.maybeDeleted = append(s.maybeDeleted, c)
 	}
 	if err != nil {
 		return fmt.Errorf("delete channel %q: %w", c.name, err)

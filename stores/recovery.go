@@ -90,7 +90,7 @@ func (s *Store) Recover(ctx context.Context) (*State, error) {
 	}
 	s.progressed = map[uint64]struct{}{}
 	s.heads.clear()
-	s.doubt, s.dying = nil, nil
+	s.unresolved, s.maybeDeleted = nil, nil
 	return &r.state, nil
 }
 

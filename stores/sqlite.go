@@ -25,9 +25,9 @@ type sqlite struct {
 }
 
 var (
-	_ dialect   = (*sqlite)(nil)
-	_ beginner  = (*sqlite)(nil)
-	_ ownReader = (*sqlite)(nil)
+	_ dialect       = (*sqlite)(nil)
+	_ beginPreparer = (*sqlite)(nil)
+	_ ownReader     = (*sqlite)(nil)
 )
 
 func (d *sqlite) open(o Options) (write, read *sql.DB, err error) {
@@ -83,8 +83,8 @@ func (d *sqlite) beforeBegin(ctx context.Context, conn *sql.Conn) error {
 	return err
 }
 
-// beginAgain repeats a BEGIN that waited for sqliteBegin, unless its context has ended.
-func (d *sqlite) beginAgain(ctx context.Context, err error, took time.Duration) bool {
+// retryBegin repeats a BEGIN that waited for sqliteBegin, unless its context has ended.
+func (d *sqlite) retryBegin(ctx context.Context, err error, took time.Duration) bool {
 	_, bounded := ctx.Deadline()
 	return bounded && ctx.Err() == nil && took >= sqliteBegin/2 && d.classify(err) == failedConflict
 }
@@ -158,7 +158,7 @@ func (*sqlite) classify(err error) failure {
 }
 
 // A connection made while the file was read-only stays read-only. A new one may write.
-func (*sqlite) elsewhere(err error) bool {
+func (*sqlite) refusesWrites(err error) bool {
 	var e *sqlitedriver.Error
 	return errors.As(err, &e) && e.Code()&0xff == sqlite3.SQLITE_READONLY
 }

@@ -121,17 +121,17 @@ type Store struct {
 
 	batches *single // nil unless the dialect is a batchWriter
 
-	heads       *headCache // owned by the goroutine of Append
-	doubt       []*Channel // channels of commits with an unknown outcome; owned by the goroutine of Append
-	clockWarned time.Time  // last warning of warnOfClock; owned by the goroutine of Append
-	dying       []*Channel // channels whose deletion has an unknown outcome; owned by the goroutine of Append
+	heads        *headCache // owned by the goroutine of Append
+	unresolved   []*Channel // channels of commits with an unknown outcome; owned by the goroutine of Append
+	clockWarned  time.Time  // last warning of warnOfClock; owned by the goroutine of Append
+	maybeDeleted []*Channel // channels whose deletion has an unknown outcome; owned by the goroutine of Append
 
 	closed   atomic.Bool
 	creating sync.Mutex // held while a channel is created, so that each name is created once
 
 	mu         sync.RWMutex // guards the fields below
 	lease      lease        // zero while this store holds none
-	lost       error        // why the lease was lost, if not to another server
+	lossReason error        // why the lease was lost, if not to another server
 	provedAt   time.Time    // see LeaseAge
 	byName     map[string]*Channel
 	channelID  int64 // highest ID assigned

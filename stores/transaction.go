@@ -123,9 +123,9 @@ func (t *transaction) query(ctx context.Context, text string, scan func(*sql.Row
 	return each(rows, scan)
 }
 
-// once runs fn in one transaction, behind the fence. It returns nil after the commit; otherwise ErrFenced, a *txError,
+// writeOnce runs fn in one transaction, behind the fence. It returns nil after the commit; otherwise ErrFenced, a *txError,
 // or an error of fn that does not come from the database.
-func (s *Store) once(ctx context.Context, fn func(*transaction) error) error {
+func (s *Store) writeOnce(ctx context.Context, fn func(*transaction) error) error {
 	lease, err := s.held()
 	if err != nil {
 		return err
@@ -152,7 +152,7 @@ func (s *Store) attempt(ctx context.Context, fn func(*transaction) error) (err e
 	}
 	defer func() {
 		_ = conn.Close() // returns the connection to the pool, or it was lost
-		if s.dialect.elsewhere(err) {
+		if s.dialect.refusesWrites(err) {
 			// All connections lead to that server. Drop them: new ones go where writes are accepted.
 			for _, pool := range []*sql.DB{s.writer, s.reader.db} {
 				pool.SetMaxIdleConns(0)
@@ -179,7 +179,7 @@ func (s *Store) attempt(ctx context.Context, fn func(*transaction) error) (err e
 // way, so this context never ends. Each statement has its own deadline, and the connection has one for each answer,
 // including COMMIT's.
 func (s *Store) begin(ctx context.Context, conn *sql.Conn) (*sql.Tx, error) {
-	d, ok := s.dialect.(beginner)
+	d, ok := s.dialect.(beginPreparer)
 	for {
 		if ok {
 			if err := d.beforeBegin(ctx, conn); err != nil {
@@ -188,7 +188,7 @@ func (s *Store) begin(ctx context.Context, conn *sql.Conn) (*sql.Tx, error) {
 		}
 		began := time.Now()
 		tx, err := conn.BeginTx(sqlconn.WithoutCancel(ctx), nil)
-		if err == nil || !ok || !d.beginAgain(ctx, err, time.Since(began)) {
+		if err == nil || !ok || !d.retryBegin(ctx, err, time.Since(began)) {
 			return tx, err
 		}
 	}
@@ -228,7 +228,7 @@ func (s *Store) classify(err error) failure {
 
 // isOurs reports whether this package, not the database, made err.
 func isOurs(err error) bool {
-	for _, ours := range []error{ErrFenced, errLongWay, ErrClosed, ErrUnknownChannel, ErrRefused, ErrUnavailable, errCorrupt, errTookOver} {
+	for _, ours := range []error{ErrFenced, errNeedsTransaction, ErrClosed, ErrUnknownChannel, ErrRefused, ErrUnavailable, errCorrupt, errLeaseTaken} {
 		if errors.Is(err, ours) {
 			return true
 		}
@@ -239,15 +239,15 @@ func isOurs(err error) bool {
 // errCorrupt marks a row that neither this store nor NATS Streaming can have written.
 var errCorrupt = errors.New("unexpected content in the database")
 
-// errTookOver ends the transaction of TryLease if another server was faster.
-var errTookOver = errors.New("another server took the lease")
+// errLeaseTaken ends the transaction of TryLease if another server was faster.
+var errLeaseTaken = errors.New("another server took the lease")
 
 // write runs fn behind the fence until a transaction is known to be committed. It retries conflicts, lost connections
 // and unknown outcomes until ctx ends, so fn must be safe to run twice. A *txError means that the database refused it.
 func (s *Store) write(ctx context.Context, fn func(*transaction) error) error {
 	var wait backoff
 	for {
-		err := s.once(ctx, fn)
+		err := s.writeOnce(ctx, fn)
 		var failed *txError
 		if err == nil || !errors.As(err, &failed) {
 			return err

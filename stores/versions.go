@@ -105,8 +105,8 @@ func (p *plan) head(b *batch, key aggregate) uint64 {
 	return b.heads[key]
 }
 
-// take uses the version of a planned event, and returns the highest version of its aggregate before.
-func (p *plan) take(b *batch, a *Append, version uint64) uint64 {
+// claimVersion uses the version of a planned event, and returns the highest version of its aggregate before.
+func (p *plan) claimVersion(b *batch, a *Append, version uint64) uint64 {
 	key := a.aggregate()
 	before := p.head(b, key)
 	p.heads[key] = max(version, before) // versions that must only be unique can be lower
@@ -129,7 +129,7 @@ func (b *batch) answer(ctx context.Context, ask *questions) error {
 		}
 	}
 	if len(ask.events) > 0 {
-		return b.lookUp(ctx, ask.events)
+		return b.readEvents(ctx, ask.events)
 	}
 	return nil
 }
@@ -137,7 +137,7 @@ func (b *batch) answer(ctx context.Context, ask *questions) error {
 // readVersions finds out which versions of aggregates are in use.
 func (b *batch) readVersions(ctx context.Context, keys []versionKey) error {
 	found := make([]bool, len(keys))
-	err := b.s.persist(ctx, func() error {
+	err := b.s.retryRead(ctx, func() error {
 		return b.s.dialect.versions(ctx, b.s.own, keys, func(i int) { found[i] = true })
 	})
 	if err != nil {

@@ -28,12 +28,12 @@ func (c *check) scannedOf(of string, rows *sql.Rows, table string, to ...any) (b
 	for i := range raw {
 		pointers[i] = &raw[i]
 	}
-	if again := rows.Scan(pointers...); again != nil {
-		return false, errors.Join(err, again)
+	if rawErr := rows.Scan(pointers...); rawErr != nil {
+		return false, errors.Join(err, rawErr)
 	}
-	columns, again := rows.Columns()
-	if again != nil {
-		return false, errors.Join(err, again)
+	columns, rawErr := rows.Columns()
+	if rawErr != nil {
+		return false, errors.Join(err, rawErr)
 	}
 	var key []string
 	for i, name := range columns {
