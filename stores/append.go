@@ -1,9 +1,7 @@
 package stores
 
 import (
-	"bytes"
 	"context"
-	"database/sql"
 	"errors"
 	"fmt"
 	"slices"
@@ -82,20 +80,6 @@ func (s *Store) Append(ctx context.Context, messages []Append) ([]Result, error)
 	return b.results, err
 }
 
-func (s *Store) newBatch(messages []Append) *batch {
-	return &batch{
-		s:         s,
-		appends:   messages,
-		results:   make([]Result, len(messages)),
-		done:      make([]bool, len(messages)),
-		documents: make([][]byte, len(messages)),
-		heads:     map[aggregate]uint64{},
-		fresh:     map[aggregate]bool{},
-		versions:  map[versionKey]bool{},
-		known:     map[eventKey]*stored{},
-	}
-}
-
 // maxRefreshes bounds how often the store asks the database what a single message collides with. Someone who writes
 // past the server can change the answer in between.
 const maxRefreshes = 5
@@ -172,19 +156,6 @@ func (b *batch) refresh(ctx context.Context, p *plan, items []int) error {
 	return b.s.retryRead(ctx, func() error { return b.s.reload(ctx, b.s.own, p.channels()) })
 }
 
-func (b *batch) dropHeads(items []int) {
-	drop := func(key aggregate) {
-		delete(b.heads, key)
-		b.s.heads.drop(key)
-	}
-	for _, item := range items {
-		if a := &b.appends[item]; a.Event != nil && a.Channel != nil {
-			drop(a.aggregate())
-		}
-	}
-	b.eachExpectation(items, drop)
-}
-
 func (p *plan) channels() []*Channel {
 	channels := make([]*Channel, len(p.advances))
 	for i, adv := range p.advances {
@@ -212,7 +183,7 @@ func (b *batch) commit(ctx context.Context, p *plan) error {
 			return err
 		}
 		if failed.kind == failedUnique || failed.kind == failedRefused {
-			if unknown { // no attempt with a new epoch followed, so the lost one may still arrive
+			if unknown { // the epoch of the lost attempt has not ended: it may still arrive
 				b.s.unresolved = append(b.s.unresolved, p.channels()...)
 				if err := b.s.resolveUnknown(ctx); err != nil {
 					return b.markUnresolved(p, err)
@@ -230,15 +201,6 @@ func (b *batch) commit(ctx context.Context, p *plan) error {
 			return err
 		}
 	}
-}
-
-// markUnresolved makes the next batch find out the outcome of a plan. It adds ErrOutcomeUnknown to err.
-func (b *batch) markUnresolved(p *plan, err error) error {
-	b.s.unresolved = append(b.s.unresolved, p.channels()...)
-	for _, r := range p.rows {
-		b.dropHeads([]int{r.item})
-	}
-	return fmt.Errorf("%w: %w", err, ErrOutcomeUnknown)
 }
 
 // commitOnce makes one attempt. If unknown is set it first checks whether an earlier attempt was committed.
@@ -285,109 +247,4 @@ func (b *batch) commitOnce(ctx context.Context, p *plan, unknown bool) error {
 		b.s.beginEpoch(lease, epoch)
 	}
 	return err
-}
-
-// isStored compares the rows at the plan's sequences with the plan, byte by byte.
-func (b *batch) isStored(ctx context.Context, q querier, p *plan) (bool, error) {
-	want := make(map[*Channel][]*row, len(p.advances))
-	for _, r := range p.rows {
-		want[r.channel] = append(want[r.channel], r)
-	}
-	same, other := 0, 0
-	for _, adv := range p.advances {
-		rows := want[adv.channel]
-		err := q.query(ctx, b.s.text.read, func(found *sql.Rows) error {
-			var m Message
-			if err := found.Scan(&m.Sequence, &m.Timestamp, &m.Data); err != nil {
-				return err
-			}
-			if at := m.Sequence - adv.from; at < uint64(len(rows)) && bytes.Equal(rows[at].data, m.Data) {
-				same++
-			} else {
-				other++
-			}
-			return nil
-		}, adv.channel.id, adv.from, adv.last, len(rows)+1)
-		if err != nil {
-			return false, err
-		}
-	}
-	switch {
-	case same == len(p.rows) && other == 0:
-		return true, nil
-	case same == 0 && other == 0:
-		return false, nil
-	}
-	// Someone else wrote these rows past the lease: plan again above them.
-	return false, &txError{kind: failedUnique, err: fmt.Errorf("%d of %d sequences are already taken", same+other, len(p.rows))}
-}
-
-// advance applies committed rows to memory.
-func (b *batch) advance(p *plan) {
-	for _, adv := range p.advances {
-		adv.committed()
-	}
-	for key, version := range p.heads {
-		b.heads[key] = version
-		b.s.heads.put(key, version)
-	}
-	for at := range p.versions {
-		b.versions[at] = true
-	}
-	for id, r := range p.ids {
-		b.known[id] = &stored{r.sequence, r.payload}
-	}
-}
-
-// record sets the results of a committed plan.
-func (b *batch) record(p *plan) {
-	for _, r := range p.rows {
-		m := Message{r.sequence, r.timestamp, r.data}
-		if r.copied { // the row of its item came before, so its result exists
-			b.results[r.item].Copies = append(b.results[r.item].Copies, m)
-		} else {
-			b.finish(r.item, Result{Sequence: r.sequence, Version: r.carried(), Message: m})
-		}
-	}
-	for _, d := range p.duplicates {
-		b.finish(d.item, Result{Sequence: d.of.sequence, Version: d.of.carried(), Duplicate: true})
-	}
-	for _, d := range p.decided {
-		b.finish(d.item, d.result)
-	}
-}
-
-func (b *batch) finish(item int, result Result) {
-	b.results[item] = result
-	b.done[item] = true
-}
-
-// resolveUnknown reads the channels of batches with an unknown outcome again, behind the fence and in a new epoch. It
-// forgets channels whose deletion had an unknown outcome and succeeded.
-func (s *Store) resolveUnknown(ctx context.Context) error {
-	if len(s.unresolved) == 0 && len(s.maybeDeleted) == 0 {
-		return nil
-	}
-	lease, err := s.held()
-	if err != nil {
-		return err
-	}
-	var epoch uint64
-	var deleted []*Channel
-	err = s.write(ctx, func(t *transaction) (err error) {
-		if epoch, err = s.endEpoch(ctx, t); err != nil {
-			return err
-		}
-		if deleted, err = s.deleted(ctx, t, s.maybeDeleted); err != nil {
-			return err
-		}
-		return s.reload(ctx, t, s.unresolved)
-	})
-	if err != nil {
-		return fmt.Errorf("read the state after an unknown outcome: %w", err)
-	}
-	s.beginEpoch(lease, epoch)
-	s.unresolved, s.maybeDeleted = nil, nil
-	s.forget(deleted)
-	return nil
 }

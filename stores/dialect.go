@@ -24,7 +24,7 @@ const (
 	failedRefused
 )
 
-// dialect is what differs between databases. Each implementation is one file of complete statements.
+// dialect is what differs between databases. Its implementations consist of complete statements.
 type dialect interface {
 	indexer
 

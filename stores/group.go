@@ -196,8 +196,8 @@ func (b *batch) unknownEvents(items []int) []eventKey {
 	return keys
 }
 
-// checkExpectations returns an *ExpectationError if an aggregate is not as the group that begins with item expects. The error
-// is final if it adds no questions.
+// checkExpectations returns an *ExpectationError if an aggregate is not as the group that begins with item expects. The
+// error is final if it adds no questions.
 func (p *plan) checkExpectations(b *batch, item int, ask *questions) error {
 	a := &b.appends[item]
 	var first error

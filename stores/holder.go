@@ -11,8 +11,10 @@ import (
 )
 
 // A lease ID names the process that holds the lease. A server on the same host can then prove that it is dead, and need
-// not wait until the lease has stood still. An ID is a letter and, in base64, holderBytes: 8 bytes of the host's hash,
-// 4 of the process ID, 5 of the start time of the process, and 4 random ones.
+// not wait until the lease has stood still.
+//
+// An ID is a letter and, in base64, holderBytes: 8 bytes of the host's hash, 4 of the process ID, 5 of the process's
+// start time, and 4 random ones.
 const (
 	holderPrefix = "p"
 	holderBytes  = 8 + 4 + 5 + 4

@@ -10,7 +10,7 @@ import (
 )
 
 // hostNames returns what a process ID and a start time are relative to: the boot of the kernel, the namespaces of
-// processes and of clocks, and the host name, which distinguishes copies of a virtual machine.
+// processes and clocks, and the host name. The host name distinguishes copies of a virtual machine.
 func hostNames() ([][]byte, bool) {
 	// /proc may belong to another namespace.
 	if pid, err := os.Readlink("/proc/self"); err != nil || pid != strconv.Itoa(os.Getpid()) {

@@ -26,12 +26,12 @@ type lease struct {
 	epoch uint64
 }
 
-// TryLease takes the lease for id if it is released, already id's, or its holder is certainly dead: a process of this
-// host that has ended or, on SQLite, one that no longer holds the file's lock. held reports whether the lease is ours.
+// TryLease takes the lease for id if it is released, already id's, or its holder is certainly dead. A holder is dead if
+// its process on this host has ended or, on SQLite, if the file's lock is free. held reports whether the lease is ours.
 //
-// If another holds it, now is what TryLease saw. Each commit and each RenewLease advances Tick. A server that has seen
-// the same Lease for longer than a live holder can stay silent passes it as seen, and TryLease takes the lease over if
-// it has not changed. The zero Lease takes nothing over.
+// If another holds it, now is what TryLease saw. Each commit and each RenewLease advances Tick. A server that sees the
+// same Lease for longer than a live holder can stay silent passes it as seen. TryLease then takes the lease over if it
+// has not changed. The zero Lease takes nothing over.
 //
 // id must be unique to the running server, not to its configuration, and 1 to 30 bytes long. With an ID of NewLeaseID
 // others can tell that its holder is dead. On SQLite only the process that locks the file can hold the lease, and a

@@ -23,10 +23,7 @@ type mysql struct {
 	packet  int // max_allowed_packet
 }
 
-var (
-	_ dialect     = (*mysql)(nil)
-	_ batchWriter = (*mysql)(nil)
-)
+var _ dialect = (*mysql)(nil)
 
 func (*mysql) open(o Options) (write, read *sql.DB, err error) {
 	if write, err = sqlconn.MySQL(o.pool(), o.writes()-1, false); err != nil { // minus the batch connection
@@ -34,12 +31,6 @@ func (*mysql) open(o Options) (write, read *sql.DB, err error) {
 	}
 	read, err = sqlconn.MySQL(o.pool(), o.reads(), false)
 	return write, read, err
-}
-
-// openBatches returns a separate pool. Only its connections accept several statements in one text, and only writeBatch
-// sends such texts.
-func (*mysql) openBatches(o Options, _ *sql.DB) (*sql.DB, error) {
-	return sqlconn.MySQL(o.pool(), 1, true)
 }
 
 func (m *mysql) check(ctx context.Context, db *sql.DB, log *slog.Logger) error {
@@ -129,16 +120,6 @@ const (
 	mysqlLockChannels    = "SELECT id, maxseq FROM Channels WHERE id IN ("
 	mysqlLockChannelsEnd = ") FOR UPDATE"
 
-	// A batch in one text: mysqlBatchBegin, mysqlInsertMessages with its rows, mysqlBatchAdvance for each channel,
-	// mysqlBatchCommit. The server stops at the first statement that fails, so a failed check sets a column to a value
-	// that it does not accept. The lease row checks its holder, its epoch and that each channel has a row, since an
-	// update would skip a missing one. Each channel checks that the lease row exists and that its own sequence is as
-	// expected.
-	mysqlBatchBegin    = "START TRANSACTION; UPDATE StoreLock SET tick = IF(id = ? AND epoch = ? AND (SELECT COUNT(*) FROM Channels WHERE id IN ("
-	mysqlBatchChannels = ")) = ?, tick + 1, -1); "
-	mysqlBatchAdvance  = "; UPDATE Channels SET maxseq = IF((SELECT COUNT(*) FROM StoreLock WHERE id = ?) = 1 AND maxseq = ?, ?, -1), msgs = msgs + ?, bytes = bytes + ? WHERE id = ?"
-	mysqlBatchCommit   = "; COMMIT"
-
 	mysqlChannelIDs        = "SELECT id, name FROM Channels WHERE deleted = FALSE AND name IN ("
 	mysqlChannelIDsEnd     = ") ORDER BY id"
 	mysqlInsertChannels    = "INSERT INTO Channels (id, name) VALUES "
@@ -147,12 +128,6 @@ const (
 	mysqlSaveProgress    = "INSERT INTO SubsPending (subid, `row`, seq, lastsent, pending, acks) VALUES "
 	mysqlSaveProgressRow = "(?,0,0,?,?,NULL)"
 	mysqlSaveProgressEnd = " ON DUPLICATE KEY UPDATE seq = 0, lastsent = VALUES(lastsent), pending = VALUES(pending), acks = NULL"
-
-	// One look-up per key, each the end of an index range. With an IN list the server would read the whole ranges.
-	mysqlHead      = "(SELECT ? AS n, event_version FROM Messages WHERE aggregate_id = ? AND aggregate_type = ? AND id = ? AND event_version > 0 ORDER BY event_version DESC LIMIT 1)"
-	mysqlVersion   = "(SELECT ? AS n FROM Messages WHERE aggregate_id = ? AND aggregate_type = ? AND event_version = ? AND id = ?)"
-	mysqlEventByID = "(SELECT ? AS n, seq, data FROM Messages WHERE event_id = ? AND id = ?)"
-	mysqlAnd       = " UNION ALL "
 )
 
 var mysqlStatements = statements{
@@ -184,44 +159,6 @@ func mysqlSize(r *row) int {
 		size += 2 * (4*255 + len(r.event.Metadata))
 	}
 	return size
-}
-
-func (m *mysql) writeBatch(ctx context.Context, to *single, lease lease, rows []*row, advances []*advance) error {
-	size := 0
-	for _, r := range rows {
-		size += mysqlSize(r)
-	}
-	if len(rows) >= mysqlTextRows || len(advances) > mysqlKeys || size+512*(1+len(advances)) > m.packet {
-		return errNeedsTransaction
-	}
-	args := append(make([]any, 0, 3+12*len(rows)+7*len(advances)), lease.id, lease.epoch)
-	for _, a := range advances {
-		args = append(args, a.channel.id)
-	}
-	args = append(args, len(advances))
-	for _, r := range rows {
-		args = r.columns(args)
-	}
-	for _, a := range advances {
-		args = append(args, lease.id, a.before, a.last, a.msgs, a.bytes, a.channel.id)
-	}
-	text := mysqlBatchBegin + repeat("?", ",", len(advances)) + mysqlBatchChannels + mysqlInsertMessages + repeat(mysqlInsertMessagesRow, ",", len(rows)) + repeat(mysqlBatchAdvance, "", len(advances)) + mysqlBatchCommit
-	err := to.exec(ctx, text, args...)
-	var e *mysqldriver.MySQLError
-	// If max_allowed_packet was lowered, the driver may prepare the text, which fails for several statements (1064). A
-	// value out of range (1264) may come from the lease row or a channel's row: the transaction of several statements
-	// finds out.
-	unclear := errors.As(err, &e) && (e.Number == 1064 || e.Number == 1264)
-	if err == nil || sqlconn.Lost(err) || m.classify(err) == failedUnavailable && !unclear {
-		return err
-	}
-	if err := to.exec(ctx, "ROLLBACK"); err != nil {
-		return err
-	}
-	if unclear {
-		return errMaybeFenced
-	}
-	return err
 }
 
 func (m *mysql) insertMessages(ctx context.Context, tx *transaction, rows []*row) error {
@@ -361,69 +298,6 @@ func (m *mysql) saveProgress(ctx context.Context, tx *transaction, rows []progre
 			return err
 		}
 		rows = rows[n:]
-	}
-	return nil
-}
-
-func (*mysql) heads(ctx context.Context, q querier, keys []aggregate, found func(int, uint64)) error {
-	for from := 0; from < len(keys); from += mysqlKeys {
-		part := keys[from:min(from+mysqlKeys, len(keys))]
-		args := make([]any, 0, 4*len(part))
-		for i, key := range part {
-			args = append(args, from+i, key.id, key.typ, key.channel)
-		}
-		err := q.query(ctx, repeat(mysqlHead, mysqlAnd, len(part)), func(rows *sql.Rows) error {
-			var at int
-			var version uint64
-			err := rows.Scan(&at, &version)
-			found(at, version)
-			return err
-		}, args...)
-		if err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
-func (*mysql) versions(ctx context.Context, q querier, keys []versionKey, found func(int)) error {
-	for from := 0; from < len(keys); from += mysqlKeys {
-		part := keys[from:min(from+mysqlKeys, len(keys))]
-		args := make([]any, 0, 5*len(part))
-		for i, key := range part {
-			args = append(args, from+i, key.aggregate.id, key.aggregate.typ, key.version, key.aggregate.channel)
-		}
-		err := q.query(ctx, repeat(mysqlVersion, mysqlAnd, len(part)), func(rows *sql.Rows) error {
-			var at int
-			err := rows.Scan(&at)
-			found(at)
-			return err
-		}, args...)
-		if err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
-func (*mysql) eventsByID(ctx context.Context, q querier, keys []eventKey, found func(int, uint64, []byte)) error {
-	for from := 0; from < len(keys); from += mysqlKeys {
-		part := keys[from:min(from+mysqlKeys, len(keys))]
-		args := make([]any, 0, 3*len(part))
-		for i, key := range part {
-			args = append(args, from+i, key.id, key.channel)
-		}
-		err := q.query(ctx, repeat(mysqlEventByID, mysqlAnd, len(part)), func(rows *sql.Rows) error {
-			var at int
-			var sequence uint64
-			var data []byte
-			err := rows.Scan(&at, &sequence, &data)
-			found(at, sequence, data)
-			return err
-		}, args...)
-		if err != nil {
-			return err
-		}
 	}
 	return nil
 }

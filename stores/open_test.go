@@ -85,7 +85,7 @@ func TestOpenErrors(t *testing.T) {
 		t.Fatal(err)
 	}
 	file := filepath.Join(t.TempDir(), "file")
-	if err := os.WriteFile(file, []byte("this is no database, but it is long enough to have a header"), 0o600); err != nil {
+	if err := os.WriteFile(file, []byte("this is not a database, but it is long enough to have a header"), 0o600); err != nil {
 		t.Fatal(err)
 	}
 	for _, test := range []struct{ driver, source, want string }{
@@ -96,7 +96,7 @@ func TestOpenErrors(t *testing.T) {
 		{"postgres", "postgres://me:password@localhost/db?readTimeout=soon", "readTimeout=soon"},
 		{"postgres", "postgres://me:password@" + closed + "/db?sslmode=disable", "connect"},
 		{"postgres", "postgres://me:password@localhost/db?sslmode=maybe", "sslmode"},
-		{"mysql", "me:password@tcp(" + closed + ")/", "names no database"},
+		{"mysql", "me:password@tcp(" + closed + ")/", "does not name a database"},
 		{"mysql", "me:password@tcp(" + closed + ")/db", "connect"},
 		{"mysql", "me:password", "invalid source"},
 		{"mysql", "me:password@tcp(" + closed + ")/db?tls=unknown", "invalid source"},

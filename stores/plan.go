@@ -39,7 +39,7 @@ type stored struct {
 	payload  []byte // as published, perhaps plus a version that the store appended
 }
 
-// plan is a possible transaction: the rows for some items of a batch, and the items that get none.
+// plan is a possible transaction: the rows for some items of a batch, and the items without rows.
 type plan struct {
 	rows       []*row
 	advances   []*advance // one for each channel with rows
@@ -63,28 +63,6 @@ type decided struct {
 type duplicate struct {
 	item int
 	of   *row
-}
-
-// batch is one call of Append.
-type batch struct {
-	s         *Store
-	appends   []Append
-	results   []Result
-	done      []bool   // items that have their final result
-	documents [][]byte // event_data as JSON, by item, made on demand
-
-	heads    map[aggregate]uint64 // committed versions of the batch's aggregates
-	fresh    map[aggregate]bool   // heads that this batch read from the database
-	versions map[versionKey]bool  // looked-up versions: true if an event has it
-	known    map[eventKey]*stored // looked-up events: nil if the database does not hold it
-}
-
-// add appends an item to the batch.
-func (b *batch) add(a Append) {
-	b.appends = append(b.appends, a)
-	b.results = append(b.results, Result{})
-	b.done = append(b.done, false)
-	b.documents = append(b.documents, nil)
 }
 
 // plan assigns places to items, in order, on top of the committed state.
@@ -131,23 +109,6 @@ func (b *batch) simulate(items []int) (*plan, *questions, error) {
 		b.s.warnOfClock(p.aheadOfClock, now)
 	}
 	return p, ask, nil
-}
-
-const (
-	// clockTolerance is how far the clock may lag behind the last message of a channel without a warning.
-	clockTolerance = time.Minute
-	// clockInterval is the shortest time between two such warnings.
-	clockInterval = time.Hour
-)
-
-// warnOfClock warns that all messages of a channel get the same timestamp until the clock catches up.
-func (s *Store) warnOfClock(r *row, now int64) {
-	if !s.clockWarned.IsZero() && time.Since(s.clockWarned) < clockInterval {
-		return
-	}
-	s.clockWarned = time.Now()
-	s.log.Warn("the clock is behind the last message of a channel; new messages get the timestamp of that message until the clock catches up",
-		"channel", r.channel.name, "clock", time.Unix(0, now).UTC(), "last_message", time.Unix(0, r.timestamp).UTC())
 }
 
 // single plans an item that belongs to no group, or refuses it.
@@ -249,8 +210,8 @@ func (p *plan) place(r *row, reply string, now int64) error {
 	return nil
 }
 
-// openChannels opens the running state of the channels of a message and its copies. The error says why one of them is closed
-// to messages.
+// openChannels opens the running state of the channels of a message and its copies. The error says why one of them is
+// closed to messages.
 func (p *plan) openChannels(s *Store, a *Append) error {
 	if err := p.openChannel(s, a.Channel); err != nil {
 		return err
@@ -338,90 +299,4 @@ func duplicateError(id eventKey) error {
 
 func (p *plan) refuse(item int, err error) {
 	p.decided = append(p.decided, decided{item, Result{Err: err}})
-}
-
-// fillHeads loads the last versions of the aggregates of items, with one query for those not in memory.
-func (b *batch) fillHeads(ctx context.Context, items []int) error {
-	var missing []aggregate
-	fill := func(key aggregate) {
-		if _, ok := b.heads[key]; ok {
-			return
-		}
-		head, ok := b.s.heads.get(key)
-		if !ok {
-			missing = append(missing, key)
-			b.fresh[key] = true
-		}
-		b.heads[key] = head
-	}
-	for _, item := range items {
-		if a := &b.appends[item]; a.Event != nil && a.Channel != nil {
-			fill(a.aggregate())
-		}
-	}
-	b.eachExpectation(items, fill)
-	if len(missing) == 0 {
-		return nil
-	}
-	return b.readHeads(ctx, missing)
-}
-
-// readHeads reads the last versions of aggregates from the database.
-func (b *batch) readHeads(ctx context.Context, keys []aggregate) error {
-	heads := make([]uint64, len(keys)) // 0 means a new aggregate
-	err := b.s.retryRead(ctx, func() error {
-		return b.s.dialect.heads(ctx, b.s.own, keys, func(i int, version uint64) { heads[i] = version })
-	})
-	if err != nil {
-		for _, key := range keys {
-			delete(b.heads, key) // or they would pass for new aggregates
-		}
-		return fmt.Errorf("look up versions of %d aggregates: %w", len(keys), err)
-	}
-	for i, key := range keys {
-		b.heads[key] = heads[i]
-		b.s.heads.put(key, heads[i])
-	}
-	return nil
-}
-
-// readEvents finds out whether the database holds events.
-func (b *batch) readEvents(ctx context.Context, ids []eventKey) error {
-	found := make([]*stored, len(ids))
-	err := b.s.retryRead(ctx, func() error {
-		return b.s.dialect.eventsByID(ctx, b.s.own, ids, func(i int, sequence uint64, data []byte) {
-			var m pb.MsgProto
-			if m.Unmarshal(data) != nil {
-				m.Data = nil // another program wrote it: it equals no event
-			}
-			found[i] = &stored{sequence, m.Data}
-		})
-	})
-	if err != nil {
-		return fmt.Errorf("look up %d events: %w", len(ids), err)
-	}
-	for i, id := range ids {
-		b.known[id] = found[i]
-	}
-	return nil
-}
-
-// retryRead retries a read until ctx ends.
-func (s *Store) retryRead(ctx context.Context, read func() error) error {
-	var wait backoff
-	for {
-		err := read()
-		if err == nil {
-			return nil
-		}
-		if s.closed.Load() {
-			return ErrClosed
-		}
-		if isOurs(err) {
-			return err
-		}
-		if !wait.sleep(ctx) {
-			return unavailable(ctx, err)
-		}
-	}
 }

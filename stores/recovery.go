@@ -104,8 +104,8 @@ type recovery struct {
 	bySub      map[uint64][2]int // index in state.Channels, and in Subscriptions there
 	acked      map[uint64]map[uint64]struct{}
 
-	// The last sequences in the rows of a subscription: began is from its own row, as of when it started, resumed or
-	// was suspended; sent is from all other rows, which were written with the pending messages.
+	// The last sequences in the rows of a subscription. began is from its own row, as of when it started, resumed or
+	// was suspended. sent is from all other rows, which were written with the pending messages.
 	began, sent map[uint64]uint64
 	consumers   map[uint64]*consumerRows
 }
@@ -218,9 +218,9 @@ func (r *recovery) subscription(rows *sql.Rows) error {
 	return nil
 }
 
-// pending reads a row of SubsPending in any of its three forms: one sequence (seq > 0, NATS Streaming without caching),
-// lists of sequences sent and acknowledged since the row before (NATS Streaming with caching), or the whole progress
-// (row 0, this store).
+// pending reads a row of SubsPending in any of its three forms. NATS Streaming writes one sequence (seq > 0) or, with
+// caching, lists of the sequences sent and acknowledged since the row before. This store writes the whole progress (row
+// 0).
 func (r *recovery) pending(rows *sql.Rows) error {
 	var id, row uint64
 	var seq, lastSent number

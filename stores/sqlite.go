@@ -174,9 +174,6 @@ const (
 	sqliteChannelID      = "SELECT id, name FROM Channels WHERE name = ? AND deleted = FALSE"
 	sqliteInsertChannel  = "INSERT INTO Channels (id, name) VALUES (?, ?)"
 	sqliteSaveProgress   = `INSERT INTO SubsPending (subid, "row", seq, lastsent, pending, acks) VALUES (?, 0, 0, ?, ?, NULL) ON CONFLICT (subid, "row") DO UPDATE SET seq = 0, lastsent = excluded.lastsent, pending = excluded.pending, acks = NULL`
-	sqliteHead           = "SELECT event_version FROM Messages WHERE aggregate_id = ? AND aggregate_type = ? AND id = ? AND event_version > 0 ORDER BY event_version DESC LIMIT 1"
-	sqliteVersion        = "SELECT 1 FROM Messages WHERE aggregate_id = ? AND aggregate_type = ? AND event_version = ? AND id = ?"
-	sqliteEventByID      = "SELECT seq, data FROM Messages WHERE event_id = ? AND id = ?"
 )
 
 var sqliteStatements = statements{
@@ -227,48 +224,4 @@ func (*sqlite) saveProgress(ctx context.Context, tx *transaction, rows []progres
 	return tx.execEach(ctx, sqliteSaveProgress, len(rows), func(i int, args []any) []any {
 		return append(args, rows[i].subscription, rows[i].lastSent, nullBytes(rows[i].pending))
 	})
-}
-
-func (*sqlite) heads(ctx context.Context, q querier, keys []aggregate, found func(int, uint64)) error {
-	for i, key := range keys {
-		err := q.query(ctx, sqliteHead, func(rows *sql.Rows) error {
-			var version uint64
-			err := rows.Scan(&version)
-			found(i, version)
-			return err
-		}, key.id, key.typ, key.channel)
-		if err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
-func (*sqlite) versions(ctx context.Context, q querier, keys []versionKey, found func(int)) error {
-	for i, key := range keys {
-		err := q.query(ctx, sqliteVersion, func(*sql.Rows) error {
-			found(i)
-			return nil
-		}, key.aggregate.id, key.aggregate.typ, key.version, key.aggregate.channel)
-		if err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
-func (*sqlite) eventsByID(ctx context.Context, q querier, keys []eventKey, found func(int, uint64, []byte)) error {
-	for i, key := range keys {
-		err := q.query(ctx, sqliteEventByID, func(rows *sql.Rows) error {
-			var sequence uint64
-			var data []byte
-			err := rows.Scan(&sequence, &data)
-			found(i, sequence, data)
-			return err
-		}, key.id, key.channel)
-		if err != nil {
-			return err
-		}
-	}
-	return nil
 }

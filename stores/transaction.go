@@ -123,8 +123,8 @@ func (t *transaction) query(ctx context.Context, text string, scan func(*sql.Row
 	return each(rows, scan)
 }
 
-// writeOnce runs fn in one transaction, behind the fence. It returns nil after the commit; otherwise ErrFenced, a *txError,
-// or an error of fn that does not come from the database.
+// writeOnce runs fn in one transaction, behind the fence. It returns nil after the commit; otherwise ErrFenced, a
+// *txError, or an error of fn that does not come from the database.
 func (s *Store) writeOnce(ctx context.Context, fn func(*transaction) error) error {
 	lease, err := s.held()
 	if err != nil {
@@ -257,6 +257,26 @@ func (s *Store) write(ctx context.Context, fn func(*transaction) error) error {
 		}
 		if !wait.sleep(ctx) {
 			return unavailable(ctx, failed.err)
+		}
+	}
+}
+
+// retryRead retries a read until ctx ends.
+func (s *Store) retryRead(ctx context.Context, read func() error) error {
+	var wait backoff
+	for {
+		err := read()
+		if err == nil {
+			return nil
+		}
+		if s.closed.Load() {
+			return ErrClosed
+		}
+		if isOurs(err) {
+			return err
+		}
+		if !wait.sleep(ctx) {
+			return unavailable(ctx, err)
 		}
 	}
 }

@@ -1,7 +1,6 @@
 package stores
 
 import (
-	"context"
 	"fmt"
 	"math"
 	"strings"
@@ -43,15 +42,6 @@ type versionKey struct {
 	aggregate aggregate
 	version   uint64
 }
-
-// questions are what a plan must ask the database before it may refuse a message.
-type questions struct {
-	events   []eventKey
-	heads    []aggregate
-	versions []versionKey
-}
-
-func (q *questions) none() bool { return len(q.events)+len(q.heads)+len(q.versions) == 0 }
 
 // version returns the version that an event gets on top of the plan, or a *VersionError. The error is final if it adds
 // no questions.
@@ -114,37 +104,4 @@ func (p *plan) claimVersion(b *batch, a *Append, version uint64) uint64 {
 		p.versions[versionKey{key, version}] = true
 	}
 	return before
-}
-
-// answer asks the database.
-func (b *batch) answer(ctx context.Context, ask *questions) error {
-	if len(ask.heads) > 0 {
-		if err := b.readHeads(ctx, ask.heads); err != nil {
-			return err
-		}
-	}
-	if len(ask.versions) > 0 {
-		if err := b.readVersions(ctx, ask.versions); err != nil {
-			return err
-		}
-	}
-	if len(ask.events) > 0 {
-		return b.readEvents(ctx, ask.events)
-	}
-	return nil
-}
-
-// readVersions finds out which versions of aggregates are in use.
-func (b *batch) readVersions(ctx context.Context, keys []versionKey) error {
-	found := make([]bool, len(keys))
-	err := b.s.retryRead(ctx, func() error {
-		return b.s.dialect.versions(ctx, b.s.own, keys, func(i int) { found[i] = true })
-	})
-	if err != nil {
-		return fmt.Errorf("look up %d versions: %w", len(keys), err)
-	}
-	for i, key := range keys {
-		b.versions[key] = found[i]
-	}
-	return nil
 }

@@ -11,11 +11,12 @@ import (
 	"github.com/lib/pq"
 )
 
-// confirmed is a connection to PostgreSQL whose commits succeed only if the server gave no warning. If commits wait for
-// a synchronous standby and an administrator cancels the wait, the server reports a commit and warns that the standby
-// may not have it: a failover would lose it. Here the warning is an error that makes the outcome unknown. The store
-// then reads the outcome behind the fence, in a transaction whose own commit waits for the standby, which then has
-// both.
+// confirmed is a connection to PostgreSQL whose commits succeed only if the server gave no warning. An administrator
+// can cancel a commit's wait for a synchronous standby. The server then reports a commit and warns that the standby may
+// not have it: a failover would lose it.
+//
+// Here the warning is an error that makes the outcome unknown. The store reads the outcome behind the fence, in a
+// transaction whose own commit waits for the standby, which then has both.
 type confirmed struct {
 	pqConn
 	warning *pq.Error // the last one; owned by the user of the connection

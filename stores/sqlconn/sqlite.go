@@ -20,9 +20,9 @@ const (
 	sqliteReaderCache = "&_pragma=cache_size(-4096)"
 )
 
-// SQLite returns a pool of one connection that writes, in transactions that lock the file when they begin, and a pool
-// of up to readers connections that read at the same time. In memory both are the same. It creates the file's folder,
-// but does not connect yet.
+// SQLite returns two pools. One has a single connection that writes, in transactions that lock the file when they
+// begin. The other has up to readers connections that read at the same time. In memory both are the same. SQLite
+// creates the file's folder, but does not connect yet.
 func SQLite(o Options, readers int) (write, read *sql.DB, err error) {
 	if o.Source == ":memory:" {
 		connector, err := sqlitedriver.NewConnector("file::memory:?_txlock=immediate")

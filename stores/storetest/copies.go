@@ -34,7 +34,7 @@ func testCopies(t *testing.T, o stores.Options) {
 		event{id: "1", aggregate: "a"}.copied(t, c, envelopes, data),          // a duplicate
 		event{aggregate: "a", data: `"poison"`}.copied(t, c, envelopes, data), // the database refuses its copies
 		event{aggregate: "b", version: 1, data: `"2"`}.copied(t, c, envelopes, data),
-		stores.Append{Channel: data, Payload: []byte("of somebody else")},
+		stores.Append{Channel: data, Payload: []byte("of someone else")},
 		event{aggregate: "a", data: `"3"`}.on(t, c),
 	)
 	if len(results[0].Copies) != 2 || len(results[2].Copies)+len(results[3].Copies) != 0 || results[3].Err == nil {
@@ -72,7 +72,7 @@ func testCopies(t *testing.T, o stores.Options) {
 		}
 		want[i] = string(e.Data)
 	}
-	want = slices.Insert(want, 2, "of somebody else")
+	want = slices.Insert(want, 2, "of someone else")
 	if got := payloads(readAll(t, s, s.Channel("data"))); !slices.Equal(got, want) {
 		t.Errorf("data %q, want %q", got, want)
 	}

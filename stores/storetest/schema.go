@@ -356,7 +356,7 @@ func testMigrationOfStandby(t *testing.T, o stores.Options) {
 	if got := version(); got != "4" {
 		t.Errorf("the standby migrated the schema to version %s", got)
 	}
-	if strings.Count(log.String(), "once this server has the lease") != 1 {
+	if strings.Count(log.String(), "once it holds the lease") != 1 {
 		t.Errorf("log:\n%s", log.String())
 	}
 	expect(t, appendAll(t, active, event{aggregate: "a"}.on(t, c)), "1")

@@ -108,37 +108,37 @@ func testUnknownOutcomes(t *testing.T, o stores.Options) {
 	s, _ := lead(t, o)
 	for i, fault := range ways(o) {
 		name := func(what string) string { return fmt.Sprint(what, i) }
-		again := func(write func(ctx context.Context) error) {
+		writeTwice := func(write func(ctx context.Context) error) {
 			t.Helper()
 			inDoubt(t, &faults, fault, write)
 			if err := write(testContext(t)); err != nil {
 				t.Fatal(err)
 			}
 		}
-		again(func(ctx context.Context) error {
+		writeTwice(func(ctx context.Context) error {
 			return s.SetServerInfo(ctx, &spb.ServerInfo{ClusterID: name("cluster")})
 		})
-		again(func(ctx context.Context) error { return s.PutClient(ctx, &spb.ClientInfo{ID: name("gone")}) })
-		again(func(ctx context.Context) error { return s.PutClient(ctx, &spb.ClientInfo{ID: name("client")}) })
-		again(func(ctx context.Context) error { return s.DeleteClient(ctx, name("gone")) })
-		again(func(ctx context.Context) error { return s.SaveRelay(ctx, name("stream"), []byte("position")) })
-		again(s.RenewLease)
+		writeTwice(func(ctx context.Context) error { return s.PutClient(ctx, &spb.ClientInfo{ID: name("gone")}) })
+		writeTwice(func(ctx context.Context) error { return s.PutClient(ctx, &spb.ClientInfo{ID: name("client")}) })
+		writeTwice(func(ctx context.Context) error { return s.DeleteClient(ctx, name("gone")) })
+		writeTwice(func(ctx context.Context) error { return s.SaveRelay(ctx, name("stream"), []byte("position")) })
+		writeTwice(s.RenewLease)
 
 		c := channel(t, s, name("pruned"))
 		appendAll(t, s, stores.Append{Channel: c}, stores.Append{Channel: c}, stores.Append{Channel: c})
-		again(func(ctx context.Context) error { return s.Prune(ctx, c, 2) })
+		writeTwice(func(ctx context.Context) error { return s.Prune(ctx, c, 2) })
 		if info := c.Info(); info.First != 3 || info.Last != 3 || info.Msgs != 1 {
 			t.Errorf("pruned: %+v", info)
 		}
 
 		restored := channel(t, s, name("restored"))
 		messages := []*pb.MsgProto{{Sequence: 4, Timestamp: 1}, {Sequence: 6, Timestamp: 2}}
-		again(func(ctx context.Context) error { return s.Restore(ctx, restored, messages, 9) })
+		writeTwice(func(ctx context.Context) error { return s.Restore(ctx, restored, messages, 9) })
 		if info := restored.Info(); info.First != 4 || info.Last != 9 || info.Msgs != 2 {
 			t.Errorf("restored: %+v", info)
 		}
 		expect(t, appendAll(t, s, stores.Append{Channel: restored}), "10")
-		again(func(ctx context.Context) error { return s.DeleteSubscriptions(ctx, restored) })
+		writeTwice(func(ctx context.Context) error { return s.DeleteSubscriptions(ctx, restored) })
 
 		// A message that comes between the two is not stored in a channel that may be deleted.
 		deleted := channel(t, s, name("deleted"))
@@ -153,7 +153,7 @@ func testUnknownOutcomes(t *testing.T, o stores.Options) {
 		if err := s.DeleteChannel(testContext(t), s.Channel(name("deleted"))); err != nil {
 			t.Fatal(err)
 		}
-		again(s.PurgeDeleted)
+		writeTwice(s.PurgeDeleted)
 	}
 	s, state := restart(t, s, o)
 	n := len(ways(o))

@@ -17,8 +17,8 @@ const (
 // chain is the latest version of an aggregate on one channel.
 type chain struct{ version, sequence int64 }
 
-// chains checks that the versions of each aggregate follow the channel's rules: in the order of sequences without a gap
-// or, if they must only be unique, no two the same.
+// chains checks that the versions of each aggregate follow the channel's rules. They are in the order of sequences
+// without a gap or, if they must only be unique, all different.
 func (c *check) chains(ctx context.Context) error {
 	var id, typ sql.NullString // of the aggregate whose rows are read
 	heads := map[int64]chain{} // of that aggregate, by channel

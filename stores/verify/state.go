@@ -207,7 +207,7 @@ func (c *check) pending(ctx context.Context, known map[uint64]*subscriptionCheck
 		sub := known[uint64(id)]
 		switch {
 		case sub == nil && row != 0:
-			c.notes.add("pending", "SubsPending", key, "NATS Streaming left it over: there is no such subscription")
+			c.notes.add("pending", "SubsPending", key, "NATS Streaming left it behind: there is no such subscription")
 			return nil
 		case sub == nil:
 			bad("there is no subscription %d", id)
