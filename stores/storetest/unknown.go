@@ -12,16 +12,16 @@ import (
 	"github.com/nats-eventstore/nats-eventstore/stores"
 )
 
-// ways returns the COMMIT faults that a client of the database can meet.
-func ways(o stores.Options) []CommitFault {
+// commitFaults returns the COMMIT faults that a client of the database can meet.
+func commitFaults(o stores.Options) []CommitFault {
 	if o.Driver == "sqlite" {
 		return []CommitFault{LostBefore, LostAfter}
 	}
 	return []CommitFault{LostBefore, LostAfter, LateCommit}
 }
 
-// inDoubt runs a write whose COMMIT meets a fault, and whose context ends before the outcome is known.
-func inDoubt(t *testing.T, faults *Faults, fault CommitFault, write func(ctx context.Context) error) {
+// withUnknownOutcome runs a write whose COMMIT meets a fault, and whose context ends before the outcome is known.
+func withUnknownOutcome(t *testing.T, faults *Faults, fault CommitFault, write func(ctx context.Context) error) {
 	t.Helper()
 	ctx, cancel := context.WithCancel(testContext(t))
 	defer cancel()
@@ -41,10 +41,10 @@ func testUnknownChannels(t *testing.T, o stores.Options) {
 	t.Cleanup(faults.Wait)
 	s, _ := lead(t, o)
 	var names []string
-	for _, fault := range ways(o) {
+	for _, fault := range commitFaults(o) {
 		first, second, other := fmt.Sprint("first", fault), fmt.Sprint("second", fault), fmt.Sprint("other", fault)
 		names = append(names, first, second, other)
-		inDoubt(t, &faults, fault, func(ctx context.Context) error {
+		withUnknownOutcome(t, &faults, fault, func(ctx context.Context) error {
 			_, err := s.CreateChannels(ctx, []string{first, second})
 			return err
 		})
@@ -106,11 +106,11 @@ func testUnknownOutcomes(t *testing.T, o stores.Options) {
 	o.WrapConnector = faults.Wrap
 	t.Cleanup(faults.Wait)
 	s, _ := lead(t, o)
-	for i, fault := range ways(o) {
+	for i, fault := range commitFaults(o) {
 		name := func(what string) string { return fmt.Sprint(what, i) }
 		writeTwice := func(write func(ctx context.Context) error) {
 			t.Helper()
-			inDoubt(t, &faults, fault, write)
+			withUnknownOutcome(t, &faults, fault, write)
 			if err := write(testContext(t)); err != nil {
 				t.Fatal(err)
 			}
@@ -143,7 +143,7 @@ func testUnknownOutcomes(t *testing.T, o stores.Options) {
 		// A message that comes between the two is not stored in a channel that may be deleted.
 		deleted := channel(t, s, name("deleted"))
 		appendAll(t, s, stores.Append{Channel: deleted})
-		inDoubt(t, &faults, fault, func(ctx context.Context) error { return s.DeleteChannel(ctx, deleted) })
+		withUnknownOutcome(t, &faults, fault, func(ctx context.Context) error { return s.DeleteChannel(ctx, deleted) })
 		if r := appendAll(t, s, stores.Append{Channel: deleted})[0]; fault == LostBefore {
 			expect(t, []stores.Result{r}, "2")
 		} else {
@@ -156,7 +156,7 @@ func testUnknownOutcomes(t *testing.T, o stores.Options) {
 		writeTwice(s.PurgeDeleted)
 	}
 	s, state := restart(t, s, o)
-	n := len(ways(o))
+	n := len(commitFaults(o))
 	if len(state.Clients) != n || len(state.Channels) != 2*n || len(state.Damaged) > 0 || state.Server.ClusterID != fmt.Sprint("cluster", n-1) {
 		t.Errorf("recovered %+v", state)
 	}
@@ -177,7 +177,7 @@ func testDamagedInDoubt(t *testing.T, o stores.Options) {
 	o.WrapConnector = faults.Wrap
 	s, _ := lead(t, o)
 	c, gone, other := channel(t, s, "c"), channel(t, s, "gone"), channel(t, s, "other")
-	inDoubt(t, &faults, LostBefore, func(ctx context.Context) error {
+	withUnknownOutcome(t, &faults, LostBefore, func(ctx context.Context) error {
 		_, err := s.Append(ctx, []stores.Append{{Channel: c}, {Channel: gone}, {Channel: other}})
 		return err
 	})

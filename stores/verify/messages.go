@@ -125,7 +125,7 @@ func (ch *channelCheck) follow(r *row) {
 		c.findings.add("time", "Messages", ch.key(r.seq), "timestamp %d is earlier than that of sequence %d, %d", r.timestamp.Int64, ch.last, ch.time)
 	}
 	if r.seq <= 0 {
-		c.findings.add("message", "Messages", ch.key(r.seq), "sequences begin with 1")
+		c.findings.add("message", "Messages", ch.key(r.seq), "sequences begin at 1")
 	} else if ch.count > 0 || ch.rules.Events {
 		r.missing = r.seq - max(ch.last, 0) - 1
 	}
@@ -152,7 +152,7 @@ func (ch *channelCheck) finish() {
 	case ch.maxseq < ch.last:
 		bad("maxseq is %d, but a message has sequence %d", ch.maxseq, ch.last)
 	case ch.maxseq > ch.last && ch.rules.Events && ch.events:
-		ch.check.findings.add("gap", "Messages", ch.key(ch.last+1), "the messages from here to sequence %d, the last one given, are missing", ch.maxseq)
+		ch.check.findings.add("gap", "Messages", ch.key(ch.last+1), "the messages from here to sequence %d, the last one assigned, are missing", ch.maxseq)
 	}
 	if !ch.rules.Events && ch.events {
 		ch.check.notes.add("events", "Channels", fmt.Sprintf("id %d, name %q", ch.id, ch.name),
