@@ -12,53 +12,52 @@ import (
 	"github.com/nats-eventstore/nats-eventstore/proto"
 )
 
-// Backfill says how the messages that a channel held before it became an event channel are made events.
+// Backfill says how the messages that a channel held before it became an event channel become events.
 type Backfill struct {
-	Mapping  *proto.Mapping // how an event is read from a payload
+	Mapping  *proto.Mapping // reads an event from a payload
 	Versions Versions       // which event_version an event may carry
-	// Left is called for each message that stays without event columns: why is an error of Mapping.Extract, one that
-	// Append has for a new message, or a *RepeatedError.
+	// Left is called for each message that stays without event columns. why is an error of Mapping.Extract, one that
+	// Append returns for a new message, or a *RepeatedError.
 	Left func(sequence uint64, why error)
-	// Progress is called after each batch with the last sequence that was looked at. It may be nil.
+	// Progress is called after each batch with the last sequence examined. It may be nil.
 	Progress func(sequence uint64)
 }
 
-// RepeatedError says that a message is the same event as another one.
+// RepeatedError says that a message repeats an event.
 type RepeatedError struct {
 	ID       string // event_id
 	Sequence uint64 // of the message that is the event
 }
 
 func (e *RepeatedError) Error() string {
-	return fmt.Sprintf("event_id %q is that of sequence %d, with the same content", e.ID, e.Sequence)
+	return fmt.Sprintf("event_id %q already belongs to sequence %d, with the same content", e.ID, e.Sequence)
 }
 
-// errLaterEvents says that versions in the order of sequences are not possible any more.
-var errLaterEvents = errors.New("later events of its aggregate have versions already: no version in the order of the sequences is left")
+// errLaterEvents says that no version in the order of the sequences is left.
+var errLaterEvents = errors.New("later events of its aggregate already have versions: no version in the order of sequences is left")
 
 const (
-	// backfillSequences, backfillMessages and backfillBytes bound one batch: the sequences that it looks at, and the
+	// backfillSequences, backfillMessages and backfillBytes bound one batch: the sequences that it examines, and the
 	// messages that it changes in one transaction.
 	backfillSequences = 10_000
 	backfillMessages  = 1000
 	backfillBytes     = 4 << 20
 )
 
-// Backfill fills the event columns of a channel's messages that have none, in the order of their sequences, as Append
-// would have when they were published: an event without a version gets the next one of its aggregate. It returns how many
-// messages became events. What subscribers receive stays as it is, byte for byte, so that a version that was given here
-// is in the column only.
+// Backfill fills the event columns of a channel's messages without them, in the order of their sequences, as Append
+// would have done. An event without a version gets the next one of its aggregate, in the column only: what subscribers
+// receive stays the same, byte for byte. Backfill returns how many messages became events.
 //
-// It changes batch after batch, and tries again while the database is unavailable. When ctx ends, what was done stays; the
-// next call goes on there, and reports what was left once more.
+// It works in batches and retries while the database is unavailable. When ctx ends, finished batches stay; the next
+// call continues there and reports again what was left.
 //
-// Backfill is called by the goroutine of Append.
+// Only the goroutine that calls Append may call Backfill.
 func (s *Store) Backfill(ctx context.Context, c *Channel, f Backfill) (uint64, error) {
 	if !s.isKnown(c) {
 		return 0, ErrUnknownChannel
 	}
 	run := &backfill{Backfill: f, s: s, c: c, later: map[aggregate]uint64{}}
-	s.heads.clear() // so that each aggregate is looked up, and later finds out about it
+	s.heads.clear() // look up each aggregate, which also finds events behind these messages
 	info := c.Info()
 	if info.First > 0 {
 		for from := info.First; from <= info.Last; {
@@ -81,7 +80,7 @@ type backfill struct {
 	s      *Store
 	c      *Channel
 	filled uint64
-	// later holds the aggregates that had an event behind the messages of a batch when they were looked up first.
+	// later holds the aggregates that had an event behind the messages of a batch when they were first looked up.
 	later map[aggregate]uint64
 }
 
@@ -91,14 +90,14 @@ type plain struct {
 	data     []byte
 }
 
-// batch handles messages from a sequence on, and returns the sequence to go on with.
+// batch handles messages from a sequence on, and returns the sequence to continue with.
 func (f *backfill) batch(ctx context.Context, from, last uint64) (uint64, error) {
 	if err := ctx.Err(); err != nil {
 		return 0, context.Cause(ctx)
 	}
 	var messages []plain
 	var next uint64
-	err := f.s.persist(ctx, func() (err error) {
+	err := f.s.retryRead(ctx, func() (err error) {
 		messages, next, err = readPlain(ctx, f.s.reader, f.s.dialect.plainMessages(true), f.c.id, f.c.Info(), from, last)
 		return err
 	})
@@ -132,7 +131,7 @@ func extract(data []byte, mapping *proto.Mapping) ([]byte, proto.Event, error) {
 	return m.Data, ev, err
 }
 
-// fill gives versions to the events of a batch, exactly as it would if they were published now, and stores them.
+// fill assigns versions to the events of a batch, as if they were published now, and stores them.
 func (f *backfill) fill(ctx context.Context, b *batch, sequences []uint64) error {
 	items := make([]int, len(sequences))
 	var ids []eventKey
@@ -143,7 +142,7 @@ func (f *backfill) fill(ctx context.Context, b *batch, sequences []uint64) error
 		}
 	}
 	if len(ids) > 0 {
-		if err := b.lookUp(ctx, ids); err != nil {
+		if err := b.readEvents(ctx, ids); err != nil {
 			return err
 		}
 	}
@@ -166,7 +165,7 @@ func (f *backfill) fill(ctx context.Context, b *batch, sequences []uint64) error
 	items = slices.DeleteFunc(items, func(i int) bool {
 		a := &b.appends[i]
 		late := f.later[a.aggregate()] > sequences[i] && (a.Event.Version == 0 || f.Versions != VersionsUnique) &&
-			b.known[eventKey{f.c.id, a.Event.ID}] == nil // or it is a repeated one
+			b.known[eventKey{f.c.id, a.Event.ID}] == nil // otherwise it is a repeated one
 		if late {
 			f.Left(sequences[i], errLaterEvents)
 		}
@@ -176,7 +175,7 @@ func (f *backfill) fill(ctx context.Context, b *batch, sequences []uint64) error
 	if err != nil {
 		return err
 	}
-	for _, d := range p.settled {
+	for _, d := range p.decided {
 		why := d.result.Err
 		if d.result.Duplicate {
 			why = &RepeatedError{b.appends[d.item].Event.ID, d.result.Sequence}
@@ -195,7 +194,7 @@ func (f *backfill) fill(ctx context.Context, b *batch, sequences []uint64) error
 // lastEvent returns the sequence of the event with an aggregate's highest version.
 func (f *backfill) lastEvent(ctx context.Context, key aggregate) (uint64, error) {
 	var sequence uint64
-	err := f.s.persist(ctx, func() error {
+	err := f.s.retryRead(ctx, func() error {
 		return f.s.own.query(ctx, f.s.dialect.lastEvent(), func(rows *sql.Rows) error {
 			return rows.Scan(&sequence)
 		}, key.id, key.typ, key.channel)
@@ -206,7 +205,7 @@ func (f *backfill) lastEvent(ctx context.Context, key aggregate) (uint64, error)
 	return sequence, nil
 }
 
-// store writes the event columns of rows. Of those that the database refuses, each is found by halving.
+// store writes the event columns of rows. It finds each row that the database refuses by halving.
 func (f *backfill) store(ctx context.Context, rows []*row) error {
 	if len(rows) == 0 {
 		return nil
@@ -234,11 +233,11 @@ func (f *backfill) store(ctx context.Context, rows []*row) error {
 	return f.store(ctx, rows[len(rows)/2:])
 }
 
-// readPlain reads messages of one batch with a text of dialect.plainMessages, and returns the sequence after those that
-// it looked at.
+// readPlain reads the messages of one batch with a text of dialect.plainMessages. It returns the sequence after those
+// that it examined.
 func readPlain(ctx context.Context, q querier, text string, channel int64, info ChannelInfo, from, last uint64) ([]plain, uint64, error) {
 	to := min(last, from+backfillSequences-1)
-	// A database sends all rows that it was asked for, whether or not they are read: ask for those that will fit.
+	// A database sends all requested rows, whether or not they are read: ask only for those that fit.
 	limit := backfillMessages
 	if info.Msgs > 0 {
 		limit = max(1, min(limit, backfillBytes/int(info.Bytes/info.Msgs+1)))
@@ -266,8 +265,8 @@ func readPlain(ctx context.Context, q querier, text string, channel int64, info 
 	return messages, messages[len(messages)-1].sequence + 1, nil
 }
 
-// FirstPlain returns the sequence of a message without event columns, 0 if there is none among the first messages of the
-// channel. The error is ErrUnavailable; nothing is tried twice.
+// FirstPlain returns the sequence of a message without event columns, or 0 if the first messages of the channel all
+// have them. The error is ErrUnavailable. FirstPlain does not retry.
 func (s *Store) FirstPlain(ctx context.Context, c *Channel) (uint64, error) {
 	info := c.Info()
 	if info.First == 0 {
@@ -279,7 +278,7 @@ func (s *Store) FirstPlain(ctx context.Context, c *Channel) (uint64, error) {
 		return rows.Scan(&first, &data)
 	}, c.id, info.First, info.First+backfillMessages-1, 1)
 	if err != nil {
-		return 0, fmt.Errorf("look for messages of channel %q that are no events: %w", c.name, s.readError(ctx, err))
+		return 0, fmt.Errorf("look for messages of channel %q that are not events: %w", c.name, s.readError(ctx, err))
 	}
 	return first, nil
 }

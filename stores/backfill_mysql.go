@@ -11,7 +11,7 @@ const (
 	mysqlLastEvent = "SELECT seq FROM Messages WHERE aggregate_id = ? AND aggregate_type = ? AND id = ? ORDER BY event_version DESC LIMIT 1"
 	mysqlHasTable  = "SELECT 1 FROM information_schema.tables WHERE table_schema = DATABASE() AND lower(table_name) = lower(?)"
 
-	// One round trip for many rows; the join looks each one up by its key.
+	// One round trip for many rows; the join finds each one by its key.
 	mysqlFillEvents      = "UPDATE (SELECT ? AS id, ? AS seq, ? AS event_id, ? AS aggregate_type, ? AS aggregate_id, ? AS event_version, ? AS event_type, ? AS event_data, ? AS metadata"
 	mysqlFillEventsRow   = " UNION ALL SELECT ?,?,?,?,?,?,?,?,?"
 	mysqlFillEventsEnd   = ") AS r STRAIGHT_JOIN Messages AS m ON m.id = r.id AND m.seq = r.seq SET m.event_id = r.event_id, m.aggregate_type = r.aggregate_type, m.aggregate_id = r.aggregate_id, m.event_version = r.event_version, m.event_type = r.event_type, m.event_data = r.event_data, m.metadata = r.metadata WHERE m.event_type IS NULL"

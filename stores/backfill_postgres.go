@@ -41,7 +41,7 @@ func (*postgres) fillEvents(ctx context.Context, tx *transaction, rows []*row) e
 		size += len(r.document)
 	}
 	columns := messageArrays(rows, size)
-	// Without timestamp, size and data.
+	// Skip timestamp, size and data.
 	_, err := tx.exec(ctx, postgresFillEvents, append(columns[:2:2], columns[5:]...)...)
 	return err
 }

@@ -33,7 +33,7 @@ func (*sqlite) hasTable(ctx context.Context, q querier, name string) (found bool
 func (*sqlite) fillEvents(ctx context.Context, tx *transaction, rows []*row) error {
 	ctx, cancel := context.WithTimeout(ctx, tx.timeout)
 	defer cancel()
-	// Prepared here, since a server has no use for it.
+	// Prepared here, because a server does not use it.
 	stmt, err := tx.tx.PrepareContext(ctx, sqliteFillEvents)
 	if err != nil {
 		return err

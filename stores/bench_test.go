@@ -13,8 +13,8 @@ import (
 	"github.com/nats-eventstore/nats-eventstore/test/databases"
 )
 
-// each runs a benchmark on each database. The servers are private, and do not wait for their disks: what is measured is
-// the work.
+// each runs a benchmark on each database. The servers are private and do not wait for their disks: the benchmark
+// measures the work.
 func each(b *testing.B, run func(b *testing.B, s *stores.Store, c *stores.Channel)) {
 	for _, driver := range []string{"sqlite", "postgres", "mysql"} {
 		b.Run(driver, func(b *testing.B) {

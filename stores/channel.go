@@ -8,7 +8,8 @@ import (
 	"sync"
 )
 
-// Channel is a channel of the store. One value stands for it from CreateChannel or Recover until the next Recover.
+// Channel is a channel of the store. CreateChannel and Recover return one value per channel, which is valid until the
+// next Recover.
 type Channel struct {
 	name string
 	id   int64 // Channels.id and Messages.id
@@ -17,28 +18,28 @@ type Channel struct {
 	info channelState
 }
 
-// channelState is what memory knows of a channel.
+// channelState is what memory knows about a channel.
 type channelState struct {
 	ChannelInfo
-	// maxseq is what the channel's row says of Last, which recovery may have raised above it. Each batch asserts it.
+	// maxseq is the Last in the channel's row; recovery may raise the Last in memory above it. Each batch asserts it.
 	maxseq uint64
-	// damaged says why the channel is out of service since its row was reread; nil: it is in service.
+	// damaged says why the channel is out of service; nil if it is in service.
 	damaged error
 }
 
-// ChannelInfo is what a channel holds, as of its last commit.
+// ChannelInfo is the content of a channel, as of its last commit.
 type ChannelInfo struct {
-	First    uint64 // sequence of the first message, 0: it holds none
-	Last     uint64 // the highest sequence that was given, whether or not that message still is there
+	First    uint64 // sequence of the first message; 0 if the channel is empty
+	Last     uint64 // highest sequence assigned, even if that message is gone
 	Msgs     uint64
 	Bytes    uint64 // of the encoded messages
-	LastTime int64  // timestamp of the last message, ns since 1970; later messages have no earlier one
+	LastTime int64  // timestamp of the last message, ns since 1970; later messages never have an earlier one
 }
 
 // Name returns the channel's name.
 func (c *Channel) Name() string { return c.name }
 
-// ID returns the number of the channel's row. A channel created later has a higher one.
+// ID returns the ID of the channel's row. A channel created later has a higher one.
 func (c *Channel) ID() int64 { return c.id }
 
 // Info returns a consistent snapshot.
@@ -56,18 +57,18 @@ func (c *Channel) setState(info channelState) {
 	c.info = info
 }
 
-// advance is what a batch does to one channel.
+// advance is the effect of a batch on one channel.
 type advance struct {
 	channel *Channel
 	before  uint64 // channelState.maxseq
-	from    uint64 // first sequence that the batch gives
+	from    uint64 // first sequence that the batch assigns
 	last    uint64
 	msgs    uint64
 	bytes   uint64
 	time    int64 // timestamp of the last message
 }
 
-// committed takes the batch into the channel's state.
+// committed applies the committed advance to the channel's state.
 func (a *advance) committed() {
 	c := a.channel
 	c.mu.Lock()
@@ -81,13 +82,13 @@ func (a *advance) committed() {
 	c.info.LastTime = a.time
 }
 
-// newAdvance begins where a channel is.
+// newAdvance begins at a channel's current state.
 func newAdvance(c *Channel) *advance {
 	info := c.state()
 	return &advance{channel: c, before: info.maxseq, last: info.Last, time: info.LastTime}
 }
 
-// advanceChannels does what the dialect does, and finds out why it refused.
+// advanceChannels calls the dialect's method and finds out why it refused.
 func (s *Store) advanceChannels(ctx context.Context, t *transaction, advances []*advance) error {
 	err := s.dialect.advanceChannels(ctx, t, advances)
 	if !errors.Is(err, errNotAdvanced) {
@@ -110,33 +111,33 @@ func (s *Store) advanceChannels(ctx context.Context, t *transaction, advances []
 			return noChannelRow(a.channel)
 		case now.maxseq < a.before:
 			return s.rewound(a.channel, a.before, now.maxseq)
-		case now.maxseq != a.before && now.maxseq != a.last: // the latter was advanced just now
-			return &txError{kind: failedUnique, err: fmt.Errorf("channel %q was advanced beside this server", a.channel.name)}
+		case now.maxseq != a.before && now.maxseq != a.last: // a.last: this transaction has just advanced it
+			return &txError{kind: failedUnique, err: fmt.Errorf("channel %q was advanced by someone other than this server", a.channel.name)}
 		}
 	}
-	return &txError{kind: failedUnique, err: errNotAdvanced} // by now it is; plan again
+	return &txError{kind: failedUnique, err: errNotAdvanced} // by now it is where memory expects it; plan again
 }
 
-// rewound gives the lease up, with what memory knows, and returns the error that says why.
+// rewound gives up the lease, and with it what memory knows, and returns the reason.
 func (s *Store) rewound(c *Channel, before, now uint64) error {
-	err := fmt.Errorf("%w: channel %q is at sequence %d, and was at %d", ErrRewound, c.name, now, before)
+	err := fmt.Errorf("%w: channel %q is at sequence %d after %d", ErrRewound, c.name, now, before)
 	s.loseLease(err)
 	return err
 }
 
-// Channel returns the channel of a name, nil if there is none.
+// Channel returns the channel with a name, or nil.
 func (s *Store) Channel(name string) *Channel {
 	s.mu.RLock()
 	defer s.mu.RUnlock()
 	return s.byName[name]
 }
 
-// isKnown says whether a channel is one of this store and of its last Recover.
+// isKnown reports whether this store returned the channel since its last Recover.
 func (s *Store) isKnown(c *Channel) bool {
 	return c != nil && s.Channel(c.name) == c
 }
 
-// reload rereads the state of channels. One whose row is damaged is out of service then, and the others are not.
+// reload reads the state of channels again. A channel whose row is damaged goes out of service; the others do not.
 func (s *Store) reload(ctx context.Context, q querier, channels []*Channel) error {
 	for _, c := range channels {
 		found := false
@@ -151,7 +152,7 @@ func (s *Store) reload(ctx context.Context, q querier, channels []*Channel) erro
 			if info.maxseq < before.maxseq {
 				return s.rewound(c, before.maxseq, info.maxseq)
 			}
-			// Also what only subscriptions remember, or a message that is not there any more.
+			// Keep what only subscriptions remember, or a message that is gone.
 			info.Last, info.LastTime = max(info.Last, before.Last), max(info.LastTime, before.LastTime)
 			c.setState(info)
 			return nil
@@ -163,7 +164,7 @@ func (s *Store) reload(ctx context.Context, q querier, channels []*Channel) erro
 		switch {
 		case errors.As(err, &damaged):
 			damaged.Channel = c.name
-			s.log.Error("a channel is out of service", "channel", c.name, "error", damaged)
+			s.log.Error("channel is out of service", "channel", c.name, "error", damaged)
 			c.damage(damaged)
 		case err != nil:
 			return fmt.Errorf("reload channel %q: %w", c.name, err)
@@ -179,8 +180,8 @@ func (c *Channel) damage(err error) {
 	c.info.damaged = err
 }
 
-// scanChannel scans a row of statements.channels, or of statements.channel if name is nil. The error is a *DamagedError if the
-// counters are not numbers that a server writes; id and name are set then.
+// scanChannel scans a row of statements.channels, or of statements.channel if name is nil. It returns a *DamagedError
+// if no server can have written the counters; id and name are then set.
 func scanChannel(rows *sql.Rows, id *int64, name *string, info *channelState) error {
 	var maxseq, msgs, bytes, first, last, lastTime sql.NullInt64
 	to := []any{id, name, &maxseq, &msgs, &bytes, &first, &last, &lastTime}
@@ -193,7 +194,7 @@ func scanChannel(rows *sql.Rows, id *int64, name *string, info *channelState) er
 	} else if err != nil {
 		damaged.Reason = err.Error()
 	} else if !maxseq.Valid || !msgs.Valid || !bytes.Valid || min(maxseq.Int64, msgs.Int64, bytes.Int64, first.Int64, last.Int64) < 0 {
-		damaged.Reason = "maxseq, msgs or bytes is NULL or negative, or there is a message with a negative seq"
+		damaged.Reason = "maxseq, msgs or bytes is NULL or negative, or a message has a negative seq"
 	}
 	if damaged.Reason != "" {
 		damaged.Key = fmt.Sprintf("id %d", *id)

@@ -7,7 +7,7 @@ import (
 	"github.com/nats-io/nats-streaming-server/spb"
 )
 
-// PutClient adds a client, or replaces the one of the same ID. It tries until ctx ends.
+// PutClient adds a client, or replaces the one with the same ID. It retries until ctx ends.
 func (s *Store) PutClient(ctx context.Context, info *spb.ClientInfo) error {
 	data, err := info.Marshal()
 	if err != nil {
@@ -23,7 +23,7 @@ func (s *Store) PutClient(ctx context.Context, info *spb.ClientInfo) error {
 	return nil
 }
 
-// DeleteClient removes a client. It is no error if there is none. It tries until ctx ends.
+// DeleteClient removes a client, if it exists. It retries until ctx ends.
 func (s *Store) DeleteClient(ctx context.Context, id string) error {
 	err := s.write(ctx, func(t *transaction) error {
 		_, err := t.exec(ctx, s.text.deleteClient, id)
@@ -35,7 +35,7 @@ func (s *Store) DeleteClient(ctx context.Context, id string) error {
 	return nil
 }
 
-// SaveClients adds or replaces clients, and removes those of some IDs, in one transaction. It tries until ctx ends.
+// SaveClients adds or replaces clients, and removes others by ID, in one transaction. It retries until ctx ends.
 func (s *Store) SaveClients(ctx context.Context, put []*spb.ClientInfo, deleted []string) error {
 	rows := make([][]byte, len(put))
 	for i, info := range put {

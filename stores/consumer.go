@@ -11,18 +11,19 @@ import (
 	"github.com/nats-io/nats-streaming-server/spb"
 )
 
-// PartSize is the number of sequences whose unacknowledged messages are stored together: part n holds the sequences from
+// PartSize is the number of sequences whose unacknowledged messages share a row: part n holds the sequences from
 // n*PartSize up to, but not including, (n+1)*PartSize.
 const PartSize = 1024
 
-// ConsumerChanges is what became of groups of subscriptions. All of it is absolute, so that it can be saved again.
+// ConsumerChanges is a set of changes to groups of subscriptions. All values are absolute, so saving them again is
+// safe.
 type ConsumerChanges struct {
 	Put       []SubscriptionRow // new subscriptions, or new contents of existing ones
 	Delete    []SubscriptionKey
 	Positions []Position
-	Drop      []uint64 // consumers that ended, with all that was pending of them
-	// Converted are subscriptions whose rows in SubsPending, of NATS Streaming or an earlier release, are superseded by
-	// Positions.
+	Drop      []uint64 // consumers that ended, with all their pending messages
+	// Converted are subscriptions whose rows in SubsPending, by NATS Streaming or an earlier release, Positions
+	// supersedes.
 	Converted []uint64
 }
 
@@ -31,7 +32,7 @@ func (c *ConsumerChanges) Empty() bool {
 	return len(c.Put)+len(c.Delete)+len(c.Positions)+len(c.Drop)+len(c.Converted) == 0
 }
 
-// SubscriptionRow is a subscription to be saved. State.ID comes from NewSubscriptionID.
+// SubscriptionRow is a subscription to save. State.ID comes from NewSubscriptionID.
 type SubscriptionRow struct {
 	Channel *Channel
 	State   *spb.SubState
@@ -43,12 +44,12 @@ type SubscriptionKey struct {
 	ID      uint64
 }
 
-// Position is what changed of the position of a consumer.
+// Position holds the changes to the position of a consumer.
 type Position struct {
 	Channel  *Channel
 	Consumer uint64 // ID of the first subscription of the group
 	Row      *PositionRow
-	Parts    map[uint64][]Run // by number, each as a whole; one without runs is deleted
+	Parts    map[uint64][]Run // by number, each complete; a part without runs is deleted
 }
 
 // PositionRow is the row of a consumer.
@@ -57,7 +58,7 @@ type PositionRow struct {
 	Members  []uint64 // IDs of its subscriptions
 }
 
-// Run is consecutive messages that one subscription was sent and has not acknowledged. It lies in one part.
+// Run is a series of consecutive messages, within one part, that one subscription was sent and has not acknowledged.
 type Run struct {
 	Subscription uint64
 	First, Last  uint64
@@ -76,7 +77,7 @@ type partRow struct {
 	pending        string // "" deletes the row
 }
 
-// NewSubscriptionID returns the ID of a new subscription, which is unique over all channels.
+// NewSubscriptionID returns an ID for a new subscription, unique over all channels.
 func (s *Store) NewSubscriptionID() uint64 {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -84,8 +85,8 @@ func (s *Store) NewSubscriptionID() uint64 {
 	return s.subID
 }
 
-// SaveConsumers saves changes in one transaction. Changes to a channel that is unknown, since it was deleted, are left out.
-// It tries until ctx ends. After an error the changes may be stored or not: save them again, or later ones.
+// SaveConsumers saves changes in one transaction. It skips changes to a channel that was deleted. It retries until ctx
+// ends. After an error the changes may or may not be stored: save them again, or save later ones.
 func (s *Store) SaveConsumers(ctx context.Context, changes ConsumerChanges) error {
 	type put struct {
 		channel  int64
@@ -152,13 +153,13 @@ func (s *Store) SaveConsumers(ctx context.Context, changes ConsumerChanges) erro
 		return nil
 	})
 	if err != nil {
-		return fmt.Errorf("save the state of subscriptions: %w", err)
+		return fmt.Errorf("save subscriptions: %w", err)
 	}
 	return nil
 }
 
-// Parts returns the runs of a group's unacknowledged messages by part. seqs must be ascending; holder returns the ID of the
-// subscription that holds a message.
+// Parts returns the runs of a group's unacknowledged messages by part. seqs must be ascending. holder returns the ID of
+// the subscription that holds a message.
 func Parts(seqs []uint64, holder func(seq uint64) uint64) map[uint64][]Run {
 	parts := map[uint64][]Run{}
 	for _, seq := range seqs {
@@ -173,7 +174,7 @@ func Parts(seqs []uint64, holder func(seq uint64) uint64) map[uint64][]Run {
 	return parts
 }
 
-// encodeRuns returns [[subid,first,last],...], "" for none.
+// encodeRuns returns [[subid,first,last],...], or "" for no runs.
 func encodeRuns(runs []Run) string {
 	if len(runs) == 0 {
 		return ""
@@ -188,7 +189,7 @@ func encodeRuns(runs []Run) string {
 	return string(append(text, ']'))
 }
 
-// DecodeRuns returns an error unless the text is that of runs of the part, in ascending order.
+// DecodeRuns parses the runs of a part. It returns an error if they are out of order or belong to another part.
 func DecodeRuns(part uint64, text []byte) ([]Run, error) {
 	var all [][]uint64
 	if err := json.Unmarshal(text, &all); err != nil {
@@ -204,7 +205,7 @@ func DecodeRuns(part uint64, text []byte) ([]Run, error) {
 	return runs, nil
 }
 
-// splitParts tells the rows to write from those to delete, each in the order of the table.
+// splitParts separates the rows to write from those to delete, each in the order of the table.
 func splitParts(parts []partRow) (put, gone []partRow) {
 	slices.SortFunc(parts, func(a, b partRow) int {
 		return cmp.Or(cmp.Compare(a.consumer, b.consumer), cmp.Compare(a.part, b.part))

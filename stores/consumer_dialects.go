@@ -99,7 +99,7 @@ const (
 
 func (m *mysql) savePositions(ctx context.Context, tx *transaction, rows []positionRow, parts []partRow) error {
 	for len(rows) > 0 {
-		n := m.fitting(len(rows), mysqlRows, func(i int) int { return len(rows[i].members) })
+		n := m.rowsThatFit(len(rows), mysqlRows, func(i int) int { return len(rows[i].members) })
 		args := make([]any, 0, 4*n)
 		for _, r := range rows[:n] {
 			args = append(args, r.consumer, r.channel, r.lastSent, r.members)
@@ -111,7 +111,7 @@ func (m *mysql) savePositions(ctx context.Context, tx *transaction, rows []posit
 	}
 	put, gone := splitParts(parts)
 	for len(put) > 0 {
-		n := m.fitting(len(put), mysqlRows, func(i int) int { return len(put[i].pending) })
+		n := m.rowsThatFit(len(put), mysqlRows, func(i int) int { return len(put[i].pending) })
 		args := make([]any, 0, 3*n)
 		for _, p := range put[:n] {
 			args = append(args, p.consumer, p.part, p.pending)
@@ -122,7 +122,7 @@ func (m *mysql) savePositions(ctx context.Context, tx *transaction, rows []posit
 		put = put[n:]
 	}
 	for len(gone) > 0 {
-		n := m.fitting(len(gone), mysqlKeys, func(int) int { return 0 })
+		n := m.rowsThatFit(len(gone), mysqlKeys, func(int) int { return 0 })
 		args := make([]any, 0, 2*n)
 		for _, p := range gone[:n] {
 			args = append(args, p.consumer, p.part)
@@ -135,9 +135,9 @@ func (m *mysql) savePositions(ctx context.Context, tx *transaction, rows []posit
 	return nil
 }
 
-// fitting returns how many of n rows, at most limit, fit into one statement, at least one. size is the length of a row's
-// text.
-func (m *mysql) fitting(n, limit int, size func(i int) int) int {
+// rowsThatFit returns how many of n rows, at most limit and at least one, fit into one statement. size returns the length
+// of a row's text.
+func (m *mysql) rowsThatFit(n, limit int, size func(i int) int) int {
 	total := 0
 	for i := range min(n, limit) {
 		if total += 100 + size(i); i > 0 && total > m.packet {

@@ -11,23 +11,22 @@ import (
 	"github.com/nats-io/nats-streaming-server/spb"
 )
 
-// Consumer is a group of subscriptions that share one position: a queue group, or one subscription.
+// Consumer is a group of subscriptions that share one position: a queue group, or a single subscription.
 type Consumer struct {
 	ID       uint64          // that of its first subscription, which may have left since
 	LastSent uint64          // highest sequence sent
 	Members  []*spb.SubState // by ascending ID
-	// Unacked is what was sent and not acknowledged, ascending, by ID of the subscription that holds it, which may be one
-	// that is not among the members.
+	// Unacked lists, by subscription ID, the sequences sent and not acknowledged, ascending. A subscription that holds
+	// messages need not be among the members.
 	Unacked map[uint64][]uint64
-	// Stored reports whether the group has rows of its own. One of NATS Streaming, or of an earlier release, is to be saved
-	// as a whole, with its members as Converted.
+	// Stored reports whether the group has rows of its own. A group of NATS Streaming or an earlier release must be
+	// saved as a whole, with its members as Converted.
 	Stored bool
-	// Damaged, if not nil, says that it is not known what was sent or acknowledged: messages would be lost if the group
-	// went on.
+	// Damaged, if not nil, says that the group's progress is unknown. It would lose messages if it continued.
 	Damaged *DamagedError
 }
 
-// consumerRows is what the tables say of a consumer.
+// consumerRows is a consumer as its rows describe it.
 type consumerRows struct {
 	channel  number
 	lastSent uint64
@@ -89,11 +88,11 @@ func valueOf(n number) any {
 	return n.n
 }
 
-// finishConsumers makes groups of the subscriptions: those that have rows of their own, and those of NATS Streaming and
-// earlier releases.
+// finishConsumers groups the subscriptions: those that have rows of their own, and those of NATS Streaming and earlier
+// releases.
 func (r *recovery) finishConsumers() {
 	listed := map[uint64]bool{}
-	lost := map[int64]*DamagedError{} // channels with a group whose members are not known; -1: any channel
+	lost := map[int64]*DamagedError{} // channels with a group whose members are unknown; -1 is any channel
 	for _, id := range slices.Sorted(maps.Keys(r.consumers)) {
 		row := r.consumers[id]
 		at := -1
@@ -109,7 +108,7 @@ func (r *recovery) finishConsumers() {
 			lost[r.channelOf(row)] = row.damaged
 		}
 		if at < 0 {
-			continue // its channel was deleted or is out of service, or somebody deleted its subscriptions
+			continue // its channel was deleted or is out of service, or someone deleted its subscriptions
 		}
 		slices.SortFunc(c.Members, func(a, b *spb.SubState) int { return cmp.Compare(a.ID, b.ID) })
 		ch := &r.state.Channels[at]
@@ -130,7 +129,7 @@ func (r *recovery) channelOf(row *consumerRows) int64 {
 	return int64(row.channel.n)
 }
 
-// report gives the subscriptions of a stored group what its rows say.
+// report copies the state of a stored group to its subscriptions.
 func (r *recovery) report(ch *ChannelState, c *Consumer) {
 	for _, state := range c.Members {
 		sub := &ch.Subscriptions[r.bySub[state.ID][1]]
@@ -146,8 +145,8 @@ func (r *recovery) report(ch *ChannelState, c *Consumer) {
 	ch.Channel.raise(c.LastSent)
 }
 
-// groupName is what the subscriptions of one group have in common. The zero value is that of a subscription that is one by
-// itself.
+// groupName is what the subscriptions of one group have in common. The zero value belongs to a subscription without a
+// group.
 type groupName struct{ queue, client, durable string }
 
 func groupOf(state *spb.SubState) groupName {
@@ -160,11 +159,13 @@ func groupOf(state *spb.SubState) groupName {
 	return groupName{}
 }
 
-// convert makes groups of the subscriptions of a channel that no row of Consumers lists. What such a group was sent last is
-// the highest of what was written together with the unacknowledged messages: lastsent in Subscriptions (by NATS Streaming),
-// and SubsPending. The subscription itself also has a last sequence, that of the group when it joined, resumed or was
-// suspended; but the messages up to there may not have been written as unacknowledged yet when the server ended, so that it
-// counts only where nothing else was written, and then the lowest of the group. What is above is sent again.
+// convert groups the subscriptions of a channel that no row of Consumers lists. The group's last sequence sent is the
+// highest one written together with unacknowledged messages: lastsent in Subscriptions (by NATS Streaming), and
+// SubsPending.
+//
+// Each subscription also stores the group's last sequence from when it joined, resumed or was suspended. The messages
+// up to there may not have been written as unacknowledged before the server ended. That sequence counts only if nothing
+// else was written, and then the lowest of the group counts. Later messages are sent again.
 func (r *recovery) convert(ch *ChannelState, listed map[uint64]bool, lost *DamagedError) {
 	groups := map[groupName]*Consumer{}
 	for _, c := range ch.Consumers {
@@ -174,7 +175,7 @@ func (r *recovery) convert(ch *ChannelState, listed map[uint64]bool, lost *Damag
 			}
 		}
 	}
-	began := map[*Consumer]uint64{} // of those that are made here
+	began := map[*Consumer]uint64{} // of the consumers made here
 	held := map[*Consumer]map[uint64]struct{}{}
 	for i := range ch.Subscriptions {
 		sub := &ch.Subscriptions[i]
@@ -206,7 +207,7 @@ func (r *recovery) convert(ch *ChannelState, listed map[uint64]bool, lost *Damag
 				note(held[c], seqs)
 			}
 		}
-		// Of a message that two subscriptions hold, NATS Streaming was about to take it from one.
+		// If two subscriptions hold a message, NATS Streaming was about to move it from one to the other.
 		if added := note(held[c], sub.Unacked); len(added) > 0 {
 			c.Unacked[id] = added
 		}
@@ -218,7 +219,7 @@ func (r *recovery) convert(ch *ChannelState, listed map[uint64]bool, lost *Damag
 	}
 }
 
-// note adds sequences to a set, and returns those that were not in it.
+// note adds sequences to a set and returns the new ones.
 func note(set map[uint64]struct{}, seqs []uint64) []uint64 {
 	var added []uint64
 	for _, seq := range seqs {

@@ -1,8 +1,8 @@
 package stores
 
-// Copy is a message that is stored with an event, in the same transaction: if and only if the event is.
+// Copy is a message that is stored in the transaction of an event, if and only if the event is.
 type Copy struct {
-	Channel *Channel // which is no event channel: the copy has no event columns
+	Channel *Channel // must not hold events: the copy has no event columns
 	Kind    CopyKind
 }
 
@@ -10,8 +10,8 @@ type Copy struct {
 type CopyKind int
 
 const (
-	// CopyEnvelope is what is stored of the event: the publisher's payload, with the version that the event was given.
+	// CopyEnvelope copies the stored event: the publisher's payload with the version of the event.
 	CopyEnvelope CopyKind = iota
-	// CopyData is the event's event_data alone.
+	// CopyData copies only the event's event_data.
 	CopyData
 )

@@ -8,14 +8,14 @@ import (
 	"maps"
 )
 
-// CreateChannel creates a channel, or returns the one that has the name. It tries until ctx ends.
+// CreateChannel creates a channel, or returns the existing one of that name. It retries until ctx ends.
 func (s *Store) CreateChannel(ctx context.Context, name string) (*Channel, error) {
 	channels, err := s.CreateChannels(ctx, []string{name})
 	return channels[name], err
 }
 
-// CreateChannels does what CreateChannel does for several names, in one transaction. If the database refuses it, each is created
-// by itself, so that an error does not mean that there is none: it returns those that there are.
+// CreateChannels creates several channels in one transaction, as CreateChannel does. If the database refuses that, it
+// creates each by itself. Even with an error it returns the channels that exist.
 func (s *Store) CreateChannels(ctx context.Context, names []string) (map[string]*Channel, error) {
 	s.creating.Lock()
 	defer s.creating.Unlock()
@@ -44,12 +44,12 @@ func (s *Store) CreateChannels(ctx context.Context, names []string) (map[string]
 	return channels, err
 }
 
-// create creates channels that memory does not know. A *txError says that the database refuses one of them.
+// create creates channels that memory does not know. A *txError means that the database refused one of them.
 func (s *Store) create(ctx context.Context, names []string) error {
 	if len(names) == 0 {
 		return nil
 	}
-	// An ID is given once, whatever becomes of the transaction.
+	// An ID is used only once, whatever the outcome of the transaction.
 	s.mu.Lock()
 	first := s.channelID + 1
 	s.channelID += int64(len(names))
@@ -74,11 +74,11 @@ func (s *Store) create(ctx context.Context, names []string) error {
 	return nil
 }
 
-// findOrInsert looks by name first: a row is there if the outcome of an earlier attempt, or of an earlier call, was not known.
+// findOrInsert looks by name first: an earlier attempt or call with an unknown outcome may have inserted the row.
 func (s *Store) findOrInsert(ctx context.Context, t *transaction, names []string, first int64) ([]*Channel, error) {
 	byName := map[string]*Channel{}
 	err := s.dialect.channelIDs(ctx, t, names, func(id int64, name string) {
-		if byName[name] == nil { // the oldest, as Recover takes it
+		if byName[name] == nil { // the oldest, as in Recover
 			byName[name] = &Channel{name: name, id: id}
 		}
 	})
@@ -115,7 +115,7 @@ func scanChannelID(found func(id int64, name string)) func(*sql.Rows) error {
 	}
 }
 
-// load reads the state of a channel that memory did not know.
+// load reads the state of a channel that memory does not know.
 func (s *Store) load(ctx context.Context, t *transaction, c *Channel) error {
 	return t.query(ctx, s.text.channel, func(rows *sql.Rows) error {
 		var id int64

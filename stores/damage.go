@@ -7,14 +7,14 @@ import (
 	"google.golang.org/protobuf/encoding/protowire"
 )
 
-// DamagedError says that a row can not be what this store or NATS Streaming wrote. What depends on the row is out of
-// service, and nothing else.
+// DamagedError says that neither this store nor NATS Streaming can have written a row. Only what depends on the row is
+// out of service.
 type DamagedError struct {
 	Table  string // "Channels"
-	Key    string // of the row
+	Key    string // identifies the row
 	Reason string
 
-	// Channel is out of service because of the row; "": none is.
+	// Channel is out of service because of the row; "" if none is.
 	Channel string
 }
 
@@ -22,18 +22,18 @@ func (e *DamagedError) Error() string {
 	return fmt.Sprintf("the row of table %s with %s is damaged: %s", e.Table, e.Key, e.Reason)
 }
 
-// Is makes it one of this package's errors of content.
+// Is makes every DamagedError an errCorrupt.
 func (e *DamagedError) Is(target error) bool { return target == errCorrupt }
 
-// checkData returns an error unless data is a pb.MsgProto of the sequence and the channel. A client that is sent anything
-// else may not survive it. Its fields are in the order of their numbers, as NATS Streaming and this store write them.
+// checkData returns an error unless data is a pb.MsgProto of the sequence and the channel. Anything else could crash a
+// client. NATS Streaming and this store write its fields in the order of their numbers.
 func checkData(c *Channel, sequence uint64, data []byte) error {
 	reason := ""
 	switch at := headerLength(data, sequence, c.name); {
 	case at < 0:
 		reason = "data does not begin with its sequence and its channel"
 	case !fieldsDecode(data[at:]):
-		reason = "data is no MsgProto"
+		reason = "data is not a MsgProto"
 	default:
 		return nil
 	}
@@ -44,11 +44,11 @@ func damagedMessage(c *Channel, sequence uint64, reason string) error {
 	return &DamagedError{Table: "Messages", Key: fmt.Sprintf("id %d (channel %q), seq %d", c.id, c.name, sequence), Reason: reason}
 }
 
-// number is a column of numbers that are not negative. What else somebody wrote there does not end the query.
+// number scans a column of non-negative numbers. A foreign value does not end the query.
 type number struct {
 	n     uint64
 	wrong bool
-	value any // what the column holds if it is wrong
+	value any // what the column holds if wrong is set
 }
 
 // Scan implements sql.Scanner.
@@ -62,15 +62,15 @@ func (n *number) Scan(value any) error {
 	return nil
 }
 
-// problem says what is wrong with the column, "" if nothing is.
+// problem says what is wrong with the column, or returns "".
 func (n number) problem(column string) string {
 	if !n.wrong {
 		return ""
 	}
-	return fmt.Sprintf("%s is %v, which is no sequence", column, n.value)
+	return fmt.Sprintf("%s is %v, which is not a sequence", column, n.value)
 }
 
-// headerLength returns the length of the fields sequence (1) and subject (2), -1 if data does not begin with these.
+// headerLength returns the length of the fields sequence (1) and subject (2), or -1 if data does not begin with them.
 func headerLength(data []byte, sequence uint64, name string) int {
 	var header [2 + 2*10]byte
 	b := protowire.AppendTag(header[:0], 1, protowire.VarintType)
@@ -84,7 +84,7 @@ func headerLength(data []byte, sequence uint64, name string) int {
 	return n
 }
 
-// fieldsDecode says whether the rest of a MsgProto, whose strings nobody interprets, has the wire format.
+// fieldsDecode reports whether the rest of a MsgProto has a valid wire format. Nothing interprets its strings.
 func fieldsDecode(b []byte) bool {
 	for len(b) > 0 {
 		number, wire, n := protowire.ConsumeTag(b)

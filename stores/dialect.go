@@ -9,52 +9,51 @@ import (
 	"time"
 )
 
-// failure is what an error of the database means for the work that met it. A dialect decides by SQLSTATE or error
-// number, never by text.
+// failure classifies a database error by its consequence. A dialect decides by SQLSTATE or error number, never by text.
 type failure int
 
 const (
-	// failedUnavailable: the connection is lost, or the server can not work now. Whatever is not known otherwise is
-	// this, since it says nothing about the data.
+	// failedUnavailable: the connection is lost, or the server cannot work now. Unknown errors belong here, because
+	// they say nothing about the data.
 	failedUnavailable failure = iota
 	// failedConflict: a serialization failure, deadlock or lock timeout. The transaction did not happen; try it again.
 	failedConflict
 	// failedUnique: a unique index refused a row.
 	failedUnique
-	// failedRefused: the database does not take this data, whoever sends it.
+	// failedRefused: the database does not accept this data, no matter who sends it.
 	failedRefused
 )
 
-// dialect is what differs between databases. Each implementation is one file of complete statements.
+// dialect is what differs between databases. Its implementations consist of complete statements.
 type dialect interface {
 	indexer
 
-	// open connects nothing yet: it checks the source and returns the handle of writes and that of reads, which are the
-	// same for a database in memory. Errors do not contain the source's password.
+	// open checks the source and returns the pools for writes and for reads, which are the same for a database in
+	// memory. It does not connect yet. Its errors do not contain the password in the source.
 	open(o Options) (write, read *sql.DB, err error)
-	// check is run once per Open, on a connection: it learns about the server and warns about settings that lose data.
+	// check runs once per Open, on a connection. It inspects the server and warns about settings that can lose data.
 	check(ctx context.Context, db *sql.DB, log *slog.Logger) error
-	// version returns the schema's version, 0 if there is none, without changing anything.
+	// version returns the version of the schema, 0 if there is none. It changes nothing.
 	version(ctx context.Context, db *sql.DB) (int64, error)
-	// snapshot are the options of a transaction that sees one state of the whole database, and changes nothing.
+	// snapshot returns the options of a read-only transaction that sees one state of the whole database.
 	snapshot() *sql.TxOptions
-	// statements returns the statements with a fixed text; all are prepared.
+	// statements returns the statements whose text is fixed. The store prepares all of them.
 	statements() *statements
-	// classify says what an error of the driver means; sqlconn.Lost has looked at it before.
+	// classify says what an error of the driver means. The caller has already checked sqlconn.Lost.
 	classify(err error) failure
-	// elsewhere says whether an error means that this server does not take writes, so that another one may.
-	elsewhere(err error) bool
-	// valueLimit is the longest value of a column that the database takes, as check learned it.
+	// refusesWrites reports whether err means that this server does not accept writes, so that another one may.
+	refusesWrites(err error) bool
+	// valueLimit returns the longest value that a column accepts, as check found it.
 	valueLimit() ValueLimit
-	// jsonDepth is the deepest nesting of a JSON document that the database takes.
+	// jsonDepth returns the deepest nesting of a JSON document that the database accepts.
 	jsonDepth() int
 
 	// insertMessages inserts the rows of a batch.
 	insertMessages(ctx context.Context, tx *transaction, rows []*row) error
-	// advanceChannels sets the high-water sequence of channels and adds to their counters. The error is errNotAdvanced if
-	// a channel has no row, or its row another high-water sequence than advance.before.
+	// advanceChannels sets the high-water sequence of channels and adds to their counters. It returns errNotAdvanced if
+	// a channel has no row, or a high-water sequence other than advance.before.
 	advanceChannels(ctx context.Context, tx *transaction, advances []*advance) error
-	// channelIDs calls found with each channel that has one of the names and is not deleted, by ascending ID.
+	// channelIDs calls found for each channel that has one of the names and is not deleted, by ascending ID.
 	channelIDs(ctx context.Context, q querier, names []string, found func(id int64, name string)) error
 	// insertChannels inserts the rows of new channels.
 	insertChannels(ctx context.Context, tx *transaction, channels []*Channel) error
@@ -62,46 +61,47 @@ type dialect interface {
 	saveProgress(ctx context.Context, tx *transaction, rows []progressRow) error
 	// savePositions upserts rows of Consumers, and upserts or deletes rows of ConsumersPending.
 	savePositions(ctx context.Context, tx *transaction, rows []positionRow, parts []partRow) error
-	// heads calls found with the position and the highest version of each aggregate that has an event.
+	// heads calls found with the index in keys and the highest version of each aggregate that has events.
 	heads(ctx context.Context, q querier, keys []aggregate, found func(i int, version uint64)) error
-	// versions calls found with the position of each version that an event has.
+	// versions calls found with the index in keys of each version that an event has.
 	versions(ctx context.Context, q querier, keys []versionKey, found func(i int)) error
-	// plainMessages is the text (id, from, to, limit) → seq, data, by seq, of messages without event columns, or of all
-	// if the schema has no such columns yet.
+	// plainMessages returns the text (id, from, to, limit) → seq, data, by seq, for messages without event columns, or
+	// for all messages if the schema has no such columns yet.
 	plainMessages(columns bool) string
-	// lastEvent is the text (aggregate_id, aggregate_type, id) → seq of the event with the highest version.
+	// lastEvent returns the text (aggregate_id, aggregate_type, id) → seq of the event with the highest version.
 	lastEvent() string
-	// fillEvents writes the event columns of rows, but not of those that have them already.
+	// fillEvents writes the event columns of rows that do not have them yet.
 	fillEvents(ctx context.Context, tx *transaction, rows []*row) error
-	// hasTable says whether there is a table of that name, letter case aside.
+	// hasTable reports whether a table of that name exists, ignoring case.
 	hasTable(ctx context.Context, q querier, name string) (bool, error)
-	// eventsByID calls found with the position, the sequence and the encoded MsgProto of each event that is stored.
+	// eventsByID calls found with the index in keys, the sequence and the encoded MsgProto of each event that is
+	// stored.
 	eventsByID(ctx context.Context, q querier, keys []eventKey, found func(i int, sequence uint64, data []byte)) error
 }
 
-// ownReader is a dialect whose writer's pool is not for the reads that writing depends on.
+// ownReader is a dialect that needs a separate pool for the reads that writing depends on.
 type ownReader interface {
-	// openOwn returns the pool of these reads: writer, or one that the store closes.
+	// openOwn returns that pool: writer, or one that the store closes.
 	openOwn(o Options, writer *sql.DB) (*sql.DB, error)
 }
 
-// batchWriter is a dialect that writes a batch in one round trip, in a transaction that commits itself.
+// batchWriter is a dialect that writes a batch in one round trip, as a transaction that commits itself.
 type batchWriter interface {
-	// openBatches returns the pool of the connection for batches: writer, or one that the store closes.
+	// openBatches returns the pool for the batch connection: writer, or one that the store closes.
 	openBatches(o Options, writer *sql.DB) (*sql.DB, error)
-	// writeBatch does the fence, insertMessages, advanceChannels and COMMIT. It writes nothing in another epoch than the
-	// lease's, nor if a channel is not where memory has it. The error is ErrFenced if the lease row is not ours or its epoch another, and errLongWay, nothing being
-	// written, for a batch to write in a transaction of several statements.
+	// writeBatch does the work of the fence, insertMessages, advanceChannels and COMMIT. It writes nothing if the epoch
+	// has ended or a channel is not where memory has it. It returns ErrFenced if the lease row or its epoch is not
+	// ours, and errNeedsTransaction if the batch must go in a transaction of several statements.
 	writeBatch(ctx context.Context, to *single, lease lease, rows []*row, advances []*advance) error
 }
 
 var (
-	errLongWay = errors.New("not possible in one round trip")
-	// errUnclear is errLongWay where the lease, or its epoch, may be what stops the text.
-	errUnclear = fmt.Errorf("%w: refused for an unknown reason", errLongWay)
+	errNeedsTransaction = errors.New("not possible in one round trip")
+	// errMaybeFenced is errNeedsTransaction if the lease or its epoch may be the reason.
+	errMaybeFenced = fmt.Errorf("%w: refused for an unknown reason", errNeedsTransaction)
 )
 
-// querier reads: outside a transaction (reader) or in one (transaction).
+// querier reads, outside a transaction (handle) or inside one (transaction).
 type querier interface {
 	// query calls scan for each row. Texts of statements() run as prepared statements, others as they are.
 	query(ctx context.Context, text string, scan func(*sql.Rows) error, args ...any) error
@@ -131,7 +131,7 @@ func (r *row) columns(args []any) []any {
 		nullText(string(r.document)), nullText(string(r.event.Metadata)))
 }
 
-// nullText is NULL for the empty text: an event without event_id must not be the duplicate of another.
+// nullText maps the empty text to NULL: an event without event_id is never a duplicate.
 func nullText(text string) any {
 	if text == "" {
 		return nil
@@ -146,17 +146,17 @@ func nullBytes(data []byte) any {
 	return data
 }
 
-// errNotAdvanced is what advanceChannels found of a channel, the row of which was not what memory knows.
-var errNotAdvanced = errors.New("a channel has not the sequence that is known of it")
+// errNotAdvanced means that the row of a channel is not what memory expects.
+var errNotAdvanced = errors.New("a channel is not at the expected sequence")
 
-// noChannelRow refuses the rows of one channel; other channels go on.
+// noChannelRow refuses the rows of one channel; other channels continue.
 func noChannelRow(c *Channel) error {
-	return &txError{kind: failedRefused, err: fmt.Errorf("table Channels has no row with id %d, that of channel %q: %w", c.id, c.name, errCorrupt)}
+	return &txError{kind: failedRefused, err: fmt.Errorf("table Channels has no row with id %d for channel %q: %w", c.id, c.name, errCorrupt)}
 }
 
-// beginner is a dialect that has something to do before each BEGIN of a writer.
-type beginner interface {
+// beginPreparer is a dialect that must act before each BEGIN of a writer.
+type beginPreparer interface {
 	beforeBegin(ctx context.Context, conn *sql.Conn) error
-	// beginAgain reports whether a BEGIN that failed after some time has more time to wait for a lock.
-	beginAgain(ctx context.Context, err error, took time.Duration) bool
+	// retryBegin reports whether to repeat a BEGIN that failed after waiting for a lock.
+	retryBegin(ctx context.Context, err error, took time.Duration) bool
 }

@@ -16,8 +16,9 @@ import (
 	"github.com/nats-eventstore/nats-eventstore/test/databases"
 )
 
-// What CockroachDB, YugabyteDB, Galera and servers that are shut down or overloaded answer, at a statement or at COMMIT:
-// the store tries again, and each message is stored once, whether or not the answer came after the work was done.
+// TestAnswersOfEngines replays the errors that CockroachDB, YugabyteDB, Galera and servers in shutdown or overload
+// return at a statement or at COMMIT. The store retries and stores each message once, whether or not the work was done
+// before the answer.
 func TestAnswersOfEngines(t *testing.T) {
 	t.Parallel()
 	answers := map[string]map[string]error{"postgres": {}, "mysql": {}}
@@ -97,7 +98,7 @@ func TestAnswersOfEngines(t *testing.T) {
 	}
 }
 
-// ambiguous says whether the answer leaves open what was done.
+// ambiguous reports whether the answer leaves the outcome open.
 func ambiguous(err error) bool {
 	for _, code := range []string{"40001", "40P01", "55P03", "1213", "1205", "1020", "3101"} {
 		if strings.Contains(err.Error(), code) {
@@ -107,17 +108,17 @@ func ambiguous(err error) bool {
 	return true
 }
 
-// answering is a connector that has the database answer errors of its own to what writes the lease, which every writing
-// transaction does.
+// answering is a connector that answers with its own errors to writes of the lease, which every writing transaction
+// makes.
 type answering struct {
-	mu   sync.Mutex // guards what follows
+	mu   sync.Mutex // guards the fields below
 	left []answer
 }
 
 type answer struct {
 	err      error
-	atCommit bool // of a transaction, or after a text that commits itself; else in place of a statement
-	done     bool // committed, and then answered so
+	atCommit bool // at the end of a transaction or of a text that commits itself; otherwise in place of a statement
+	done     bool // the answer comes after the commit
 }
 
 // set returns how many answers were left.
@@ -129,7 +130,7 @@ func (f *answering) set(answers []answer) int {
 	return left
 }
 
-// next returns the answer to give, if it is one for that place.
+// next returns the answer for this place, if there is one.
 func (f *answering) next(commits, statement bool) (answer, bool) {
 	f.mu.Lock()
 	defer f.mu.Unlock()

@@ -7,56 +7,55 @@ import (
 )
 
 var (
-	// ErrFenced means that the lease of the database is not, or no longer, this store's: nothing was written, and
-	// another server may be writing. Take the lease again and Recover before writing.
+	// ErrFenced means that this store does not hold the lease, or no longer holds it. Nothing was written, and another
+	// server may be writing. Take the lease again and call Recover before writing.
 	ErrFenced = errors.New("the lease of the database is not held by this server")
 
-	// ErrRewound means that the database was set back under the running server, to a backup for instance: a channel has
-	// a lower sequence than this store has seen committed. It is an ErrFenced, too: nothing was written, and nothing will
-	// be before the lease was taken again, and Recover has read what is there now.
-	ErrRewound = fmt.Errorf("%w: the database was set back under the running server", ErrFenced)
+	// ErrRewound means that the database went back in time under the running server, for instance to a backup: a
+	// channel has a lower sequence than this store saw committed. It wraps ErrFenced: nothing is written until the
+	// lease is taken again and Recover has read the new state.
+	ErrRewound = fmt.Errorf("%w: the database went back in time under the running server", ErrFenced)
 
-	// ErrUnavailable means that the database could not be reached or could not do its work before the context ended.
-	// It is wrapped with the cause. Nothing is known to be stored; see also ErrOutcomeUnknown.
+	// ErrUnavailable means that the database could not be reached, or could not answer before the context ended. It
+	// wraps the cause. Nothing is known to be stored; see also ErrOutcomeUnknown.
 	ErrUnavailable = errors.New("the database is unavailable")
 
-	// ErrOutcomeUnknown accompanies ErrUnavailable when the connection was lost at COMMIT and the context ended before
-	// the store could reread what became of it: the batch is stored as a whole or not at all. The next Append finds out
-	// first.
+	// ErrOutcomeUnknown accompanies ErrUnavailable if the connection was lost at COMMIT and the context ended before
+	// the store could read the outcome. The batch is stored as a whole or not at all; the next Append finds out first.
 	ErrOutcomeUnknown = errors.New("the outcome of the commit is unknown")
 
-	// ErrDuplicateEvent means that another event with this event_id is stored on the channel already. Its text in an
-	// error goes on with the event_id.
+	// ErrDuplicateEvent means that the channel already has another event with this event_id. The text of the error
+	// begins with the event_id.
 	ErrDuplicateEvent = errors.New("already stored with different content")
 
-	// ErrPartlyStored means that some events of a group are stored already, and others are not: it is not the same group
-	// sent again.
+	// ErrPartlyStored means that only some events of a group are already stored, so this is not the same group sent
+	// again.
 	ErrPartlyStored = errors.New("some of the events are already stored, others are not")
 
-	// ErrRefused means that the database refuses the row of this one message; the wrapped cause says why.
+	// ErrRefused means that the database refused the row of this message. The wrapped cause says why.
 	ErrRefused = errors.New("the database refused the message")
 
-	// ErrTooNew means that the schema of the database is newer than this program knows.
+	// ErrTooNew means that the schema of the database is newer than this program.
 	ErrTooNew = errors.New("the schema of the database is newer than this server")
 
-	// ErrUnknownChannel means that the channel is not, or no longer, one of this store: it was made by another store,
-	// or before the last Recover.
+	// ErrUnknownChannel means that the channel does not belong to this store: another store returned it, or this one
+	// did before its last Recover.
 	ErrUnknownChannel = errors.New("unknown channel")
 
 	// ErrClosed means that the store is closed.
 	ErrClosed = errors.New("the store is closed")
 )
 
-// VersionError is the refusal of an event whose event_version its aggregate does not take.
+// VersionError means that the event_version of an event does not fit its aggregate.
 type VersionError struct {
 	Aggregate     string // aggregate_id
 	AggregateType string
-	Head          uint64 // highest version of the aggregate's stored events, 0: it has none
-	Version       uint64 // version that the event carries; 0: none, and there is no next one
-	Taken         bool   // versions need only be unique, and another event has this one
+	Head          uint64 // highest version stored for the aggregate; 0 if it has no events
+	Version       uint64 // version in the event; 0 if it has none and no higher version exists
+	Taken         bool   // versions must only be unique, and another event has this one
 }
 
-// Error returns the text that publishers test for; its words are a promise.
+// Error returns the text that publishers test for. It is a contract.
 func (e *VersionError) Error() string {
 	switch {
 	case e.Taken:
@@ -67,11 +66,11 @@ func (e *VersionError) Error() string {
 	return fmt.Sprintf("wrong expected version: aggregate %q is at version %d, event has version %d", e.Aggregate, e.Head, e.Version)
 }
 
-// SchemaError means that the schema of the database is behind, and that Open was told not to change it.
+// SchemaError means that the schema is out of date and that Open was told not to change it.
 type SchemaError struct {
-	Version int64    // version of the database's schema, 0: it has none
+	Version int64    // version of the schema; 0 if there is none
 	Needed  int64    // version that this program needs
-	Files   []string // migrations that an administrator must run, in order
+	Files   []string // migrations for an administrator to run, in order
 }
 
 func (e *SchemaError) Error() string {

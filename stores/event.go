@@ -18,10 +18,11 @@ type VersionedMessage struct {
 	Version uint64 // the column event_version
 }
 
-// ReadAggregate returns events of an aggregate in the order of their versions: forward those from version "from" on, backward
-// those from it down. It stops as Read does, and reads by the index of aggregates, whatever the size of the channel.
+// ReadAggregate returns events of an aggregate in the order of their versions: upwards from version "from", or
+// downwards if backward is set. It stops as Read does. It reads through the index of aggregates, whatever the size of
+// the channel.
 //
-// The error is ErrUnavailable; nothing is tried twice.
+// The error is ErrUnavailable. ReadAggregate does not retry.
 func (s *Store) ReadAggregate(ctx context.Context, a Aggregate, from uint64, backward bool, maxMsgs, maxBytes int) ([]VersionedMessage, error) {
 	if !s.isKnown(a.Channel) {
 		return nil, ErrUnknownChannel
@@ -34,7 +35,7 @@ func (s *Store) ReadAggregate(ctx context.Context, a Aggregate, from uint64, bac
 	if from > maxVersion {
 		return nil, nil
 	}
-	limit := a.Channel.fitting(maxMsgs, maxBytes)
+	limit := a.Channel.rowLimit(maxMsgs, maxBytes)
 	var messages []VersionedMessage
 	bytes := 0
 	err := s.reader.query(ctx, text, func(rows *sql.Rows) error {
@@ -57,7 +58,7 @@ func (s *Store) ReadAggregate(ctx context.Context, a Aggregate, from uint64, bac
 
 // AggregatesWithID returns the aggregates that have an ID, on all channels and of all types, by channel and type.
 //
-// The error is ErrUnavailable; nothing is tried twice.
+// The error is ErrUnavailable. AggregatesWithID does not retry.
 func (s *Store) AggregatesWithID(ctx context.Context, id string) ([]Aggregate, error) {
 	byID := s.channelsByID()
 	var all []Aggregate
@@ -78,15 +79,15 @@ func (s *Store) AggregatesWithID(ctx context.Context, id string) ([]Aggregate, e
 	return all, nil
 }
 
-// FoundEvent is an event that was looked for.
+// FoundEvent is an event with its channel.
 type FoundEvent struct {
 	Channel *Channel
 	Message
 }
 
-// EventsWithID returns the events that have an event_id, at most one of each channel, by channel.
+// EventsWithID returns the events that have an event_id, at most one per channel, by channel.
 //
-// The error is ErrUnavailable; nothing is tried twice.
+// The error is ErrUnavailable. EventsWithID does not retry.
 func (s *Store) EventsWithID(ctx context.Context, id string) ([]FoundEvent, error) {
 	byID := s.channelsByID()
 	var all []FoundEvent

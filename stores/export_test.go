@@ -9,7 +9,7 @@ import (
 	"testing"
 )
 
-// SessionSetting opens a store and asks a connection of its writer.
+// SessionSetting opens a store and queries a connection of its writer.
 func SessionSetting(t *testing.T, o Options, text string) string {
 	t.Helper()
 	s, err := Open(t.Context(), o)
@@ -74,13 +74,14 @@ func PostgresPlans(t *testing.T, o Options) map[string]string {
 // MySQLLookUps are the texts that look up aggregates and events.
 var MySQLLookUps = []string{mysqlHead, mysqlEventByID}
 
-// MySQLView is the view events that the indexes of no path need.
+// MySQLView returns the view events without columns for paths.
 func MySQLView() string { return fmt.Sprintf(mysqlView, "") }
 
-// IsDead says whether the holder of a lease is dead for certain.
+// IsDead reports whether the holder of a lease is certainly dead.
 var IsDead = isDead
 
-// LeaseIDOf returns a lease ID of a process that started some ticks after this one, on a host that differs in some bits from ours.
+// LeaseIDOf returns a lease ID of a process that started some ticks after this one, on a host whose hash differs from
+// ours in some bits.
 func LeaseIDOf(host byte, pid uint32, started int64) string {
 	p, _ := self()
 	p.host[0] ^= host
@@ -90,7 +91,7 @@ func LeaseIDOf(host byte, pid uint32, started int64) string {
 	return holderPrefix + base64.RawURLEncoding.EncodeToString(b)
 }
 
-// LimitWAL makes the sizes of SQLite's log at which the store does something about it smaller.
+// LimitWAL lowers the sizes at which the store acts on SQLite's log.
 func LimitWAL(s *Store, limit, warning int64) {
 	wal := &s.dialect.(*sqlite).wal
 	wal.limit, wal.warning, wal.pause = limit, warning, 0

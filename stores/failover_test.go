@@ -13,8 +13,8 @@ import (
 	"github.com/nats-eventstore/nats-eventstore/test/databases"
 )
 
-// A commit whose wait for the standby an administrator has cancelled is not acknowledged, though PostgreSQL says that it
-// is committed.
+// A commit is not acknowledged if an administrator cancelled its wait for the standby, although PostgreSQL reports it
+// as committed.
 func TestCommitWithoutStandby(t *testing.T) {
 	t.Parallel()
 	server := databases.Own(t, databases.KindPostgres)
@@ -40,7 +40,7 @@ func TestCommitWithoutStandby(t *testing.T) {
 	}()
 	n := 0
 	var err error
-	for n < 1000 { // the server takes the setting a moment later
+	for n < 1000 { // the server applies the setting a moment later
 		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
 		_, err = s.Append(ctx, []stores.Append{{Channel: c, Payload: []byte("n")}})
 		cancel()
@@ -68,7 +68,7 @@ func TestCommitWithoutStandby(t *testing.T) {
 	}
 }
 
-// A former primary that is started again takes writes, and lacks what was acknowledged since: the store has none of it.
+// A restarted former primary accepts writes, but lacks what was acknowledged since: the store does not use it.
 func TestFormerPrimary(t *testing.T) {
 	t.Parallel()
 	former, next := databases.Synchronous(t)
@@ -92,7 +92,7 @@ func TestFormerPrimary(t *testing.T) {
 	ok(next.Promote())
 	ok(add(t.Context(), 2))
 
-	// It would confirm commits, too: somebody has configured it so.
+	// Someone configured it so that it would even confirm commits.
 	ok(former.Restart())
 	ok(former.Synchronise(""))
 	lease := text(t, former, "SELECT id || tick FROM StoreLock")
@@ -104,10 +104,10 @@ func TestFormerPrimary(t *testing.T) {
 		if !errors.Is(err, stores.ErrUnavailable) {
 			t.Fatalf("append while only the former primary is there: %v", err)
 		}
-		if strings.Contains(err.Error(), "not the primary any more") {
+		if strings.Contains(err.Error(), "no longer the primary") {
 			break
 		}
-		if time.Now().After(deadline) { // sooner, on a busy machine, there may have been no time to ask it
+		if time.Now().After(deadline) { // on a busy machine, there may have been no time to ask it sooner
 			t.Fatalf("append while only the former primary is there: %v", err)
 		}
 	}

@@ -6,14 +6,14 @@ import (
 )
 
 var (
-	// errLocked: another process, or another store of this one, has the lock.
+	// errLocked: another process, or another store of this process, holds the lock.
 	errLocked = errors.New("locked by another process")
-	// errNoLocks: the file system has no locks.
-	errNoLocks = errors.New("no locks of files here")
+	// errNoLocks: the file system does not support locks.
+	errNoLocks = errors.New("file locks are not supported")
 )
 
-// lockFile makes a file if there is none, and locks it until it is closed, which it is at the latest when the process ends. The
-// file stays: whoever removes it removes a lock that somebody may be waiting for.
+// lockFile creates a file if it is missing and locks it until it is closed, at the latest when the process ends. The
+// file stays: removing it would remove a lock that someone may be waiting for.
 func lockFile(path string) (*os.File, error) {
 	for {
 		file, err := os.OpenFile(path, os.O_CREATE|os.O_RDWR, 0o600)
@@ -27,9 +27,9 @@ func lockFile(path string) (*os.File, error) {
 		if err != nil {
 			return nil, errors.Join(err, file.Close())
 		}
-		if there, err := os.Stat(path); err == nil && os.SameFile(held, there) {
+		if current, err := os.Stat(path); err == nil && os.SameFile(held, current) {
 			return file, nil
 		}
-		_ = file.Close() // removed since it was opened: it locks nothing
+		_ = file.Close() // removed after it was opened: it locks nothing
 	}
 }

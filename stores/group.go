@@ -5,35 +5,35 @@ import (
 	"fmt"
 )
 
-// Group makes messages of a batch stored all or none: those that have the same Group, which follow on each other in the
-// batch. If one of them is refused all are, with its error.
+// Group makes messages of a batch stored all or none. They share one Group and are neighbours in the batch. If one of
+// them is refused, all are, with its error.
 //
-// A group whose events all carry an event_id and are all stored already, with the same content, is a success whatever it
-// expects. If only some of them are stored the error is ErrPartlyStored.
+// A group succeeds, whatever it expects, if all its events carry an event_id and are already stored with the same
+// content. If only some of them are stored, the error is ErrPartlyStored.
 type Group struct {
-	// Expect is checked before anything of the group is stored, at most once for each aggregate. What is expected of an
-	// aggregate still holds at COMMIT: whoever else writes with the lease's rights is fenced. Somebody who writes beside
-	// the server with plain SQL meets the unique index of versions where the group writes the aggregate too; where it
-	// only checks it, memory may not know of that write yet.
+	// Expect is checked before the group is stored, at most once per aggregate. The expected state still holds at
+	// COMMIT, because the fence stops any other writer. Someone who writes past the server with plain SQL meets the
+	// unique index of versions if the group writes to the aggregate too. If the group only checks the aggregate, memory
+	// may not know that write yet.
 	Expect []Expectation
 }
 
-// Expectation is what a group expects of an aggregate of its first message's channel.
+// Expectation is what a group expects of an aggregate on the channel of its first message.
 type Expectation struct {
 	AggregateType, AggregateID string
 	State                      ExpectedState
 	Version                    uint64 // with ExpectVersion
 }
 
-// ExpectedState is what an aggregate is expected to be.
+// ExpectedState is the expected state of an aggregate.
 type ExpectedState int
 
 const (
-	// ExpectNone expects an aggregate without events.
+	// ExpectNone expects no events.
 	ExpectNone ExpectedState = iota
-	// ExpectExists expects one with at least one event.
+	// ExpectExists expects at least one event.
 	ExpectExists
-	// ExpectVersion expects that the highest version of its events is the Version.
+	// ExpectVersion expects Version as the highest version of its events.
 	ExpectVersion
 )
 
@@ -47,13 +47,13 @@ func (e Expectation) met(head uint64) bool {
 	return head == e.Version
 }
 
-// ExpectationError is the refusal of a group that expects another state of an aggregate.
+// ExpectationError refuses a group because an aggregate is in another state than expected.
 type ExpectationError struct {
 	Expectation
-	Head uint64 // highest version of the aggregate's stored events, 0: it has none
+	Head uint64 // highest version stored for the aggregate; 0 if it has no events
 }
 
-// Error begins as that of a VersionError does, which publishers test for.
+// Error begins like the text of a VersionError, which publishers test for.
 func (e *ExpectationError) Error() string {
 	expected := fmt.Sprintf("version %d is expected", e.Version)
 	switch e.State {
@@ -65,35 +65,35 @@ func (e *ExpectationError) Error() string {
 	return fmt.Sprintf("wrong expected version: aggregate %q is at version %d, %s", e.AggregateID, e.Head, expected)
 }
 
-// joined says whether two items are of one group.
-func (b *batch) joined(one, other int) bool {
+// sameGroup reports whether two items belong to one group.
+func (b *batch) sameGroup(one, other int) bool {
 	g := b.appends[one].Group
 	return g != nil && g == b.appends[other].Group
 }
 
-// unit returns how many items at the beginning stand or fall together.
-func (b *batch) unit(items []int) int {
+// unitLength returns how many items at the beginning stand or fall together.
+func (b *batch) unitLength(items []int) int {
 	n := 1
-	for n < len(items) && b.joined(items[0], items[n]) {
+	for n < len(items) && b.sameGroup(items[0], items[n]) {
 		n++
 	}
 	return n
 }
 
-// boundary returns where to divide items, of more than one unit, near a position.
-func (b *batch) boundary(items []int, middle int) int {
+// splitPoint returns where to split items, which are more than one unit, near a position.
+func (b *batch) splitPoint(items []int, middle int) int {
 	start := middle
-	for start > 0 && b.joined(items[start-1], items[middle]) {
+	for start > 0 && b.sameGroup(items[start-1], items[middle]) {
 		start--
 	}
 	if start > 0 {
 		return start
 	}
-	return b.unit(items)
+	return b.unitLength(items)
 }
 
-// expected calls f with the aggregates that the groups of items expect something of.
-func (b *batch) expected(items []int, f func(aggregate)) {
+// eachExpectation calls f for each aggregate that the groups of items expect something of.
+func (b *batch) eachExpectation(items []int, f func(aggregate)) {
 	var last *Group
 	for _, item := range items {
 		a := &b.appends[item]
@@ -107,33 +107,33 @@ func (b *batch) expected(items []int, f func(aggregate)) {
 	}
 }
 
-// group gives places to the items of a group, or refuses all of them.
+// group plans the items of a group, or refuses all of them.
 func (p *plan) group(b *batch, items []int, ask *questions, now int64) error {
 	for _, item := range items {
-		if refused := p.enter(b.s, &b.appends[item]); refused != nil {
+		if refused := p.openChannels(b.s, &b.appends[item]); refused != nil {
 			p.refuseAll(items, refused)
 			return nil
 		}
 	}
-	there, refused := p.there(b, items)
+	stored, refused := p.countStored(b, items)
 	switch {
 	case refused != nil:
 		p.refuseAll(items, refused)
 		return nil
-	case there == len(items):
+	case stored == len(items):
 		for _, item := range items {
-			p.again(b, item)
+			p.resolveDuplicate(b, item)
 		}
 		return nil
-	case there > 0:
-		p.refuseAll(items, fmt.Errorf("%w: %d of %d", ErrPartlyStored, there, len(items)))
-		ask.events = append(ask.events, b.unsure(items)...)
+	case stored > 0:
+		p.refuseAll(items, fmt.Errorf("%w: %d of %d", ErrPartlyStored, stored, len(items)))
+		ask.events = append(ask.events, b.unknownEvents(items)...)
 		return nil
 	}
 
-	refused = p.unexpected(b, items[0], ask)
+	refused = p.checkExpectations(b, items[0], ask)
 	from, asked := len(p.rows), len(ask.events)
-	for _, item := range items { // also after a refusal: what else must be looked up is asked for at once
+	for _, item := range items { // also after a refusal, to ask for everything else at once
 		no, err := p.put(b, item, ask, now)
 		if err != nil {
 			return err
@@ -151,13 +151,13 @@ func (p *plan) group(b *batch, items []int, ask *questions, now int64) error {
 		version.Head = p.head(b, aggregate{b.appends[items[0]].Channel.id, version.AggregateType, version.Aggregate})
 	}
 	p.refuseAll(items, refused)
-	ask.events = append(ask.events[:asked], b.unsure(items)...)
+	ask.events = append(ask.events[:asked], b.unknownEvents(items)...)
 	return nil
 }
 
-// there returns how many events of a group are stored, or planned by an earlier one, as far as is known. The error
+// countStored counts the events of a group that are stored, or planned by an earlier one, as far as is known. An error
 // refuses the group.
-func (p *plan) there(b *batch, items []int) (int, error) {
+func (p *plan) countStored(b *batch, items []int) (int, error) {
 	n := 0
 	for _, item := range items {
 		a := &b.appends[item]
@@ -173,9 +173,9 @@ func (p *plan) there(b *batch, items []int) (int, error) {
 	return n, nil
 }
 
-// unsure returns which events must be looked up before a group is refused: it may be one that is stored, sent again. The
+// unknownEvents returns the events to look up before a group is refused, because it may be a stored group sent again. The
 // first event tells, since a group is stored as a whole.
-func (b *batch) unsure(items []int) []eventKey {
+func (b *batch) unknownEvents(items []int) []eventKey {
 	var keys []eventKey
 	for i, item := range items {
 		a := &b.appends[item]
@@ -196,9 +196,9 @@ func (b *batch) unsure(items []int) []eventKey {
 	return keys
 }
 
-// unexpected returns an *ExpectationError if the group that begins with item finds an aggregate that is not as expected.
-// The error is final if it leaves no questions.
-func (p *plan) unexpected(b *batch, item int, ask *questions) error {
+// checkExpectations returns an *ExpectationError if an aggregate is not as the group that begins with item expects. The
+// error is final if it adds no questions.
+func (p *plan) checkExpectations(b *batch, item int, ask *questions) error {
 	a := &b.appends[item]
 	var first error
 	for _, e := range a.Group.Expect {
@@ -208,7 +208,7 @@ func (p *plan) unexpected(b *batch, item int, ask *questions) error {
 			continue
 		}
 		if !b.fresh[key] {
-			// Memory may be behind: somebody who wrote with plain SQL knows better.
+			// Memory may be behind a write by plain SQL.
 			b.fresh[key] = true
 			ask.heads = append(ask.heads, key)
 		}
@@ -234,7 +234,7 @@ func (p *plan) undo(from int) {
 		adv.msgs--
 		adv.bytes -= uint64(len(r.data))
 		if adv.msgs == 0 {
-			p.advances = p.advances[:len(p.advances)-1] // they are in the order of their first rows
+			p.advances = p.advances[:len(p.advances)-1] // advances are in the order of their first rows
 		}
 		if r.event == nil {
 			continue

@@ -18,13 +18,13 @@ type eventKey struct {
 	id      string
 }
 
-// headCache keeps the last committed version of the aggregates that were used last, bounded in bytes. It is not synchronised.
+// headCache keeps the last committed version of recently used aggregates, bounded in bytes. It is not synchronized.
 type headCache struct {
 	lru        *simplelru.LRU[aggregate, uint64]
 	bytes, max int64
 }
 
-// headOverhead is about what an entry takes beside its texts, in bytes.
+// headOverhead is the approximate size of an entry without its texts, in bytes.
 const headOverhead = 200
 
 func (a *aggregate) size() int64 { return headOverhead + int64(len(a.typ)+len(a.id)) }
@@ -34,7 +34,7 @@ func newHeadCache(bytes int64) *headCache {
 	var err error
 	h.lru, err = simplelru.NewLRU(math.MaxInt, func(key aggregate, _ uint64) { h.bytes -= key.size() })
 	if err != nil {
-		panic(err) // of a size that is not positive
+		panic(err) // only for a size below one
 	}
 	return h
 }

@@ -10,16 +10,18 @@ import (
 	"sync"
 )
 
-// A lease ID says which process holds the lease, so that a server on the same host can prove that it is dead, and need not wait
-// until the lease has stood still. It is a letter and, in base64, holderBytes: 8 of the host's hash, 4 of the process ID, 5 of
-// the time when the process started, 4 at random.
+// A lease ID names the process that holds the lease. A server on the same host can then prove that it is dead, and need
+// not wait until the lease has stood still.
+//
+// An ID is a letter and, in base64, holderBytes: 8 bytes of the host's hash, 4 of the process ID, 5 of the process's
+// start time, and 4 random ones.
 const (
 	holderPrefix = "p"
 	holderBytes  = 8 + 4 + 5 + 4
 	holderLength = len(holderPrefix) + (holderBytes*8+5)/6
 )
 
-// NewLeaseID returns an ID for TryLease, which is unique to the running server.
+// NewLeaseID returns an ID for TryLease that is unique to the running server.
 func NewLeaseID() string {
 	b := make([]byte, holderBytes)
 	if p, ok := self(); ok {
@@ -29,9 +31,9 @@ func NewLeaseID() string {
 	return holderPrefix + base64.RawURLEncoding.EncodeToString(b)
 }
 
-// process is a process of a host, for as long as the host runs.
+// process identifies a process of a host until the host restarts.
 type process struct {
-	host    [8]byte // hash of all that gives a process ID and a start time their meaning
+	host    [8]byte // hash of everything that a process ID and a start time are relative to
 	pid     uint32
 	started uint64 // clock ticks since the host started
 }
@@ -44,8 +46,8 @@ func (p process) put(b []byte) {
 	copy(b[12:17], started[3:])
 }
 
-// holder returns the process that a lease ID names, which is the zero process if nothing can be known of it. ok is false if
-// NewLeaseID did not make the ID.
+// holder returns the process that a lease ID names, or the zero process if it is unknown. ok is false if NewLeaseID did
+// not make the ID.
 func holder(id string) (p process, ok bool) {
 	if len(id) != holderLength || id[:1] != holderPrefix {
 		return process{}, false
@@ -62,7 +64,7 @@ func holder(id string) (p process, ok bool) {
 	return p, true
 }
 
-// isDead says that the holder of a lease is a process of this host that has ended. Where that is not certain it is false.
+// isDead reports whether the holder of a lease is certainly dead: a process of this host that has ended.
 func isDead(id string) bool {
 	p, ok := holder(id)
 	if !ok {
@@ -72,7 +74,7 @@ func isDead(id string) bool {
 	return ok && p.host == own.host && p.ended()
 }
 
-// self is this process. ok is false where processes can not be told apart for certain.
+// self is this process. ok is false if the platform cannot identify processes with certainty.
 var self = sync.OnceValues(func() (p process, ok bool) {
 	names, ok := hostNames()
 	if !ok {

@@ -9,10 +9,10 @@ import (
 	"github.com/prometheus/procfs"
 )
 
-// hostNames are what a process ID and a start time mean something within: the kernel since it was booted, the namespaces of
-// processes and of clocks, and the name of the host, which tells copies of a virtual machine apart.
+// hostNames returns what a process ID and a start time are relative to: the boot of the kernel, the namespaces of
+// processes and clocks, and the host name. The host name distinguishes copies of a virtual machine.
 func hostNames() ([][]byte, bool) {
-	// The process file system may be that of another namespace.
+	// /proc may belong to another namespace.
 	if pid, err := os.Readlink("/proc/self"); err != nil || pid != strconv.Itoa(os.Getpid()) {
 		return nil, false
 	}
@@ -48,8 +48,8 @@ func statOf(pid int) (procfs.ProcStat, error) {
 	return p.Stat()
 }
 
-// ended says whether a process of this host has ended: there is none of its ID, or another one, or what is left of it waits for
-// its parent to take notice.
+// ended reports whether a process of this host has ended: no process has its ID, another one has it, or only a zombie
+// is left.
 func (p process) ended() bool {
 	pid := int(p.pid)
 	if errors.Is(syscall.Kill(pid, 0), syscall.ESRCH) {

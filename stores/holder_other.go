@@ -2,7 +2,7 @@
 
 package stores
 
-// hostNames: nothing can be proved of another process here.
+// hostNames returns nothing: this platform cannot prove anything about another process.
 func hostNames() ([][]byte, bool) { return nil, false }
 
 func startOf(int) (uint64, bool) { return 0, false }

@@ -17,7 +17,7 @@ import (
 	"github.com/nats-eventstore/nats-eventstore/test/databases"
 )
 
-// holderSource makes the test binary a server that takes the lease of a database, and stands still.
+// holderSource makes the test binary a server that takes the lease of a database and then stalls.
 const holderSource = "STORES_TEST_HOLDER_SOURCE"
 
 func init() {
@@ -72,12 +72,12 @@ func hold(t *testing.T, driver, source string) *exec.Cmd {
 	return cmd
 }
 
-// The lease of a process that has ended is taken at once, also while its parent has not noticed; that of one that lives is not, whether
-// or not it goes on.
+// A server takes the lease of a dead process at once, even if the parent has not noticed the death. It does not take
+// the lease of a live one, whether or not that one is stalled.
 func TestDeadHolder(t *testing.T) {
 	t.Parallel()
 	if runtime.GOOS != "linux" {
-		t.Skip("nothing can be proved of a process here")
+		t.Skip("cannot prove that a process is dead on this system")
 	}
 	for driver, source := range map[string]func(testing.TB) string{"postgres": databases.Postgres, "mysql": databases.MySQL, "sqlite": databases.SQLite} {
 		t.Run(driver, func(t *testing.T) {
@@ -109,15 +109,15 @@ func TestDeadHolder(t *testing.T) {
 			if got := seen(); got != now {
 				t.Errorf("inspection says %+v, want %+v", got, now)
 			}
-			if driver == "sqlite" { // the lock says that it lives
+			if driver == "sqlite" { // the lock proves that it is alive
 				if held, _, err := s.TryLease(t.Context(), id, now); err != nil || held {
-					t.Fatalf("taken from a holder that stands still: %v", err)
+					t.Fatalf("took the lease from a stalled holder: %v", err)
 				}
 			}
 			if err := holder.Process.Kill(); err != nil {
 				t.Fatal(err)
 			}
-			for dead := false; !dead; { // all of its threads: it is a zombie, for nobody waits for it
+			for dead := false; !dead; { // all of its threads: it is a zombie, because nothing waits for it
 				process, err := procfs.NewProc(holder.Process.Pid)
 				if err != nil {
 					t.Fatal(err)
@@ -141,7 +141,7 @@ func TestDeadHolder(t *testing.T) {
 	}
 }
 
-// What an ID says of another host, another time, or of a process that lives, proves nothing.
+// An ID proves nothing about another host, another time, or a live process.
 func TestHolders(t *testing.T) {
 	t.Parallel()
 	id := stores.NewLeaseID()

@@ -12,20 +12,20 @@ import (
 	"github.com/nats-eventstore/nats-eventstore/stores/sqlconn"
 )
 
-// indexPrefix begins the names of the indexes that are made for Options.IndexEventData and IndexMetadata, and of no
-// others: one that no option asks for any more is removed.
+// indexPrefix begins the names of all indexes for Options.IndexEventData and IndexMetadata, and no others. An index
+// with this prefix that no option asks for is removed.
 const indexPrefix = "eventstore_idx_"
 
 // jsonIndex is one index that the options ask for.
 type jsonIndex struct {
 	column string   // "event_data" or "metadata"
-	path   jsonPath // nil: the whole document
+	path   jsonPath // nil for the whole document
 }
 
-// wholeDocument stands for an index on the document as a whole, in place of a path.
+// wholeDocument asks for an index on the whole document, in place of a path.
 const wholeDocument = "document"
 
-// option is the name of the option that asks for the index, as the configuration has it.
+// option returns the name of the option that asks for the index, as in the configuration.
 func (x jsonIndex) option() string { return "index_" + x.column }
 
 func (x jsonIndex) String() string {
@@ -35,7 +35,8 @@ func (x jsonIndex) String() string {
 	return x.column + " " + x.path.String()
 }
 
-// name of the index. It tells paths apart that differ in letter case or in characters that a name can not have.
+// name returns the name of the index. It distinguishes paths that differ in case or in characters that a name cannot
+// contain.
 func (x jsonIndex) name() string {
 	if x.path == nil {
 		return indexPrefix + x.column + "_" + wholeDocument
@@ -43,11 +44,11 @@ func (x jsonIndex) name() string {
 	return shorten(indexPrefix+x.column+"_"+strings.ToLower(x.path.slug()), maxIndexName-1-hashLength) + "_" + x.path.hash()
 }
 
-// maxIndexName is the length of an identifier on PostgreSQL; MySQL has one more.
+// maxIndexName is the length of an identifier on PostgreSQL; MySQL allows one more.
 const maxIndexName = 63
 
-// field is the name of the column that shows the value at the path, on databases that need one: two paths must not have
-// the same.
+// field returns the name of the column that shows the value at the path, on databases that need one. Two paths must not
+// share it.
 func (x jsonIndex) field() string {
 	if x.path == nil {
 		return x.column
@@ -60,7 +61,7 @@ func (x jsonIndex) field() string {
 
 func shorten(name string, length int) string { return name[:min(len(name), length)] }
 
-// indexes returns the indexes that the options ask for, or the error in one of them.
+// indexes returns the indexes that the options ask for, or the first invalid option.
 func (o Options) indexes() ([]jsonIndex, error) {
 	var all []jsonIndex
 	fields := map[string]jsonIndex{}
@@ -76,11 +77,11 @@ func (o Options) indexes() ([]jsonIndex, error) {
 					return nil, fmt.Errorf("%s: path %q: %w", x.option(), text, err)
 				}
 			} else if o.Driver != "postgres" {
-				return nil, fmt.Errorf("%s: %q: only PostgreSQL has an index for whole documents", x.option(), text)
+				return nil, fmt.Errorf("%s: %q: only PostgreSQL can index whole documents", x.option(), text)
 			}
 			field := strings.ToLower(x.field())
 			if other, ok := fields[field]; ok && other.String() != x.String() {
-				return nil, fmt.Errorf("%s: path %q: its column would have the name of that of %s", x.option(), text, other)
+				return nil, fmt.Errorf("%s: path %q: its column has the same name as that of %s", x.option(), text, other)
 			} else if !ok {
 				fields[field] = x
 				all = append(all, x)
@@ -90,44 +91,44 @@ func (o Options) indexes() ([]jsonIndex, error) {
 	return all, nil
 }
 
-// Validate says what is wrong with the options, as far as that can be said without the database.
+// Validate checks the options, as far as possible without the database.
 func (o Options) Validate() error {
 	_, err := o.indexes()
 	return err
 }
 
-// indexer is how a database makes indexes of JSON documents.
+// indexer is how a database indexes JSON documents.
 type indexer interface {
-	// indexChanges compares what is there with what is wanted, and returns what is to be done, in this order.
+	// indexChanges compares the existing indexes with the wanted ones, and returns the changes to make, in order.
 	indexChanges(ctx context.Context, conn *sql.Conn, want []jsonIndex) ([]indexChange, error)
-	// indexesBlock says that nothing else is written while an index is made.
+	// indexesBlock reports whether building an index blocks other writes.
 	indexesBlock() bool
-	// refusesDefinition says, of an error that classify knows nothing about, that a statement that defines something
-	// would meet it again: a missing privilege, a function that this version does not have.
+	// refusesDefinition reports whether a definition statement would fail again with err, which classify does not know:
+	// a missing privilege, or a function that this version lacks.
 	refusesDefinition(err error) bool
 }
 
-// indexChange is one statement that changes indexes. If it was done half-way, the next plan finds that.
+// indexChange is one statement that changes indexes. If it stops halfway, the next plan notices.
 type indexChange struct {
 	what string // for the log
 	text string
 	undo string // removes what a failure leaves behind
 }
 
-// IndexesBlock says whether ApplyIndexes keeps Append from its work while it makes an index, so that it should be called
-// before messages come. That is so on SQLite, which has one writer. Elsewhere messages are stored meanwhile.
+// IndexesBlock reports whether ApplyIndexes blocks Append while it builds an index, so that the server should call it
+// before messages arrive. That is so on SQLite, which has one writer. Other databases store messages meanwhile.
 func (s *Store) IndexesBlock() bool { return s.dialect.indexesBlock() }
 
-// indexTimeout is a statement's deadline: to build an index on a large table takes as long as it takes.
+// indexTimeout is the deadline of a statement. Building an index on a large table takes a long time.
 const indexTimeout = 7 * 24 * time.Hour
 
-// ApplyIndexes makes the indexes that Options.IndexEventData and IndexMetadata ask for, and removes those that it made
-// for former options. The lease must be held. What is there already costs one look at the catalog; an index that was
-// interrupted half-way is made anew. With Options.NoMigrate it changes nothing and warns with the statements that an
+// ApplyIndexes creates the indexes that Options.IndexEventData and IndexMetadata ask for, and removes those that it
+// created for former options. The store must hold the lease. An existing index costs one look at the catalog; an
+// interrupted one is built again. With Options.NoMigrate it changes nothing, and logs the statements that an
 // administrator must run.
 //
-// It tries again while the database is unavailable, until ctx ends, and returns ErrFenced when the lease is lost. Another
-// error names the index that the database refuses; those after it are missing too.
+// It retries while the database is unavailable, until ctx ends, and returns ErrFenced if the lease is lost. Any other
+// error names the index that the database refuses; the ones after it are missing too.
 func (s *Store) ApplyIndexes(ctx context.Context) error {
 	want, err := s.options.indexes()
 	if err != nil {
@@ -147,7 +148,7 @@ func (s *Store) ApplyIndexes(ctx context.Context) error {
 			return fmt.Errorf("the database refused it: %w", oneLine(err))
 		}
 		if text := oneLine(err).Error(); text != last && ctx.Err() == nil {
-			s.log.Warn("indexes are not made yet, retrying", "error", text)
+			s.log.Warn("failed to create the indexes, retrying", "error", text)
 			last = text
 		}
 		if !wait.sleep(ctx) {
@@ -156,7 +157,7 @@ func (s *Store) ApplyIndexes(ctx context.Context) error {
 	}
 }
 
-// definitionFailure is classify for statements that define something.
+// definitionFailure classifies errors of statements that define something.
 func (s *Store) definitionFailure(err error) failure {
 	var failed *txError
 	if errors.As(err, &failed) {
@@ -169,7 +170,7 @@ func (s *Store) definitionFailure(err error) failure {
 	return kind
 }
 
-// applyBeside makes indexes on a connection of its own, on which statements have no deadline, while others write.
+// applyBeside builds indexes while others write, on a separate connection whose statements have no deadline.
 func (s *Store) applyBeside(ctx context.Context, want []jsonIndex) error {
 	o := s.options
 	o.StatementTimeout, o.patient = indexTimeout, true
@@ -189,8 +190,8 @@ func (s *Store) applyBeside(ctx context.Context, want []jsonIndex) error {
 		return fmt.Errorf("read the indexes: %w", err)
 	}
 	return s.applyChanges(ctx, changes, func(change indexChange) error {
-		// The statement is a transaction of its own, or of several, in which nobody can prove the lease. So that is proved
-		// before and after: who lost it in between does nothing more.
+		// The statement is its own transaction, or several, in which nothing can prove the lease. The lease is proved
+		// before and after: a server that lost it in between does nothing more.
 		if err := s.RenewLease(ctx); err != nil {
 			return err
 		}
@@ -199,21 +200,21 @@ func (s *Store) applyBeside(ctx context.Context, want []jsonIndex) error {
 			return lost
 		}
 		if err != nil && change.undo != "" {
-			_, _ = conn.ExecContext(ctx, change.undo) // what it leaves, the next plan finds
+			_, _ = conn.ExecContext(ctx, change.undo) // the next plan finds what this leaves behind
 		}
 		return err
 	})
 }
 
-// applyInWriter makes indexes in transactions behind the fence, which tell a standby afterwards that we lived while it
-// could not look.
+// applyInWriter builds indexes in transactions behind the fence. Their commits tell a standby that this server is
+// alive.
 func (s *Store) applyInWriter(ctx context.Context, want []jsonIndex) error {
 	changes, err := s.planInWriter(ctx, want)
 	if err != nil {
 		return fmt.Errorf("read the indexes: %w", err)
 	}
 	return s.applyChanges(ctx, changes, func(change indexChange) error {
-		return s.once(ctx, func(t *transaction) error {
+		return s.writeOnce(ctx, func(t *transaction) error {
 			_, err := t.tx.ExecContext(ctx, change.text)
 			return err
 		})
@@ -232,7 +233,7 @@ func (s *Store) planInWriter(ctx context.Context, want []jsonIndex) ([]indexChan
 func (s *Store) applyChanges(ctx context.Context, changes []indexChange, apply func(indexChange) error) error {
 	for _, change := range changes {
 		if s.options.NoMigrate {
-			s.log.Warn("an administrator must run this for the indexes of the configuration", "change", change.what, "statement", change.text)
+			s.log.Warn("an administrator must run this statement to index what the configuration asks for", "change", change.what, "statement", change.text)
 			continue
 		}
 		s.log.Info("changing indexes", "change", change.what)
@@ -243,7 +244,7 @@ func (s *Store) applyChanges(ctx context.Context, changes []indexChange, apply f
 		s.log.Info("changed indexes", "change", change.what, "took", time.Since(start).Round(time.Millisecond))
 	}
 	if len(changes) > 0 && !s.options.NoMigrate {
-		s.log.Info("indexes are those of the configuration")
+		s.log.Info("the indexes match the configuration")
 	}
 	return nil
 }
@@ -263,10 +264,10 @@ func names(ctx context.Context, conn *sql.Conn, text string) (found []string, er
 	return found, err
 }
 
-// ours keeps the names that ApplyIndexes gave.
+// ours returns the names that ApplyIndexes gave.
 func ours(all []string) []string {
 	return slices.DeleteFunc(all, func(name string) bool { return !strings.HasPrefix(name, indexPrefix) })
 }
 
-// quoteText returns a string literal. Paths hold no backslash, whose meaning differs.
+// quoteText returns a string literal. Paths contain no backslash, whose meaning differs between databases.
 func quoteText(text string) string { return "'" + strings.ReplaceAll(text, "'", "''") + "'" }

@@ -11,18 +11,18 @@ import (
 	mysqldriver "github.com/go-sql-driver/mysql"
 )
 
-// indexesBlock: indexes are built in place, while others write.
+// indexesBlock is false: indexes are built in place, while others write.
 func (*mysql) indexesBlock() bool { return false }
 
-// The index of a path is one on a virtual column, since MariaDB has none on expressions. The column takes no room in the
-// table. Queries name it, as a further column of the view events: the optimizer of MariaDB does not recognise the
+// The index of a path covers a virtual column, because MariaDB cannot index expressions. The column takes no space in
+// the table. Queries name it as an extra column of the view events: MariaDB's optimizer does not recognize the
 // expression in a query.
 const (
-	// A longer value than an index takes is cut off there, not refused.
+	// A value longer than an index entry is cut off there, not refused.
 	mysqlAddColumn = "ALTER TABLE Messages ADD COLUMN %s VARCHAR(255) CHARACTER SET utf8mb4 /*!80017 COLLATE utf8mb4_0900_bin */ /*M! COLLATE utf8mb4_nopad_bin */ GENERATED ALWAYS AS (LEFT(JSON_VALUE(%s, %s), 255)) VIRTUAL COMMENT %s, ALGORITHM = INSTANT"
 	mysqlAddIndex  = "ALTER TABLE Messages ADD INDEX %s (%s), ALGORITHM = INPLACE, LOCK = NONE"
 	mysqlDropIndex = "ALTER TABLE Messages DROP INDEX %s, ALGORITHM = INPLACE, LOCK = NONE"
-	// Dropping a virtual column is a change of the dictionary.
+	// Dropping a virtual column only changes the dictionary.
 	mysqlDropColumn = "ALTER TABLE Messages DROP COLUMN %s"
 
 	// mysqlView is the view of the last migration, with room for the columns of paths.
@@ -43,13 +43,13 @@ LEFT JOIN Channels AS c FORCE INDEX (PRIMARY) ON c.id = m.id
 WHERE m.event_type IS NOT NULL`
 
 	mysqlIndexes = "SELECT DISTINCT index_name FROM information_schema.statistics WHERE table_schema = DATABASE() AND table_name = 'Messages'"
-	// A column of ours says in its comment what it holds.
+	// The comment of each of our columns says what it holds.
 	mysqlColumns     = "SELECT CONCAT(column_name, ' ', column_comment) FROM information_schema.columns WHERE table_schema = DATABASE() AND table_name = 'Messages' AND column_comment LIKE '" + mysqlComment + "%' ORDER BY ordinal_position"
 	mysqlViewColumns = "SELECT column_name FROM information_schema.columns WHERE table_schema = DATABASE() AND table_name = 'events' ORDER BY ordinal_position"
 	mysqlComment     = "nats-eventstore: "
-	mysqlViewWidth   = 10 // columns without those of paths
+	mysqlViewWidth   = 10 // columns besides those of paths
 
-	// A change of the table waits for its readers, and writers queue behind it: not for longer than this, in seconds.
+	// A change of the table waits for its readers, and writers queue behind it. This bounds the wait, in seconds.
 	mysqlSession = "SET SESSION lock_wait_timeout = 2"
 )
 
@@ -104,7 +104,7 @@ func (*mysql) indexChanges(ctx context.Context, conn *sql.Conn, want []jsonIndex
 	view = view[min(len(view), mysqlViewWidth):]
 	var changes []indexChange
 	if len(remove) > 0 && !slices.Equal(view, kept) {
-		changes = append(changes, mysqlViewChange(kept)) // first, so that the view never names what is not there
+		changes = append(changes, mysqlViewChange(kept)) // first, so that the view never names a missing column
 		view = kept
 	}
 	changes = append(append(changes, remove...), add...)
@@ -119,10 +119,10 @@ func mysqlViewChange(fields []string) indexChange {
 	for _, name := range fields {
 		columns.WriteString(",\n    m." + quoteName(name))
 	}
-	return indexChange{what: "columns of the view events", text: fmt.Sprintf(mysqlView, columns.String())}
+	return indexChange{what: "change columns of the view events", text: fmt.Sprintf(mysqlView, columns.String())}
 }
 
-// mysqlColumn is the column of the path with its comment.
+// mysqlColumn returns the column of the path with its comment.
 func (x jsonIndex) mysqlColumn() string { return x.field() + " " + mysqlComment + x.String() }
 
 func quoteName(name string) string { return "`" + name + "`" }
@@ -131,8 +131,8 @@ func (*mysql) refusesDefinition(err error) bool {
 	var e *mysqldriver.MySQLError
 	return errors.As(err, &e) && slices.Contains([]uint16{
 		1044, 1045, 1142, 1143, 1227, 1370, // privileges
-		1060, 1061, 1064, 1068, 1069, 1070, 1071, 1072, 1091, 1117, 1305, 1347, 1356, // definitions that can not be
-		1845, 1846, // not in place on this version
+		1060, 1061, 1064, 1068, 1069, 1070, 1071, 1072, 1091, 1117, 1305, 1347, 1356, // invalid definitions
+		1845, 1846, // not possible in place on this version
 		1901, 1906, 3102, 3105, 3106, 3758, // generated columns
 	}, e.Number)
 }

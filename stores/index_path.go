@@ -11,27 +11,27 @@ import (
 	"unicode/utf8"
 )
 
-// jsonPath names one value in a JSON document: the part of the path language of SQL that all databases understand, a $
-// followed by the names of members and the numbers of elements, such as $.order.lines[0]."unit price".
+// jsonPath names one value in a JSON document. It is the part of the SQL path language that all databases understand: a
+// $ followed by names of members and numbers of elements, such as $.order.lines[0]."unit price".
 type jsonPath []jsonStep
 
 // jsonStep is one step down: to a member of an object, or to an element of an array.
 type jsonStep struct {
-	name    string // "": element
+	name    string // "" for an element
 	element int
 }
 
 // maxJSONPath bounds a path in bytes.
 const maxJSONPath = 200
 
-// parseJSONPath reads a path. What it accepts holds no quotes, backslashes or control characters in a name.
+// parseJSONPath parses a path. Names in it cannot contain quotes, backslashes or control characters.
 func parseJSONPath(text string) (jsonPath, error) {
 	rest, ok := strings.CutPrefix(text, "$")
 	switch {
 	case !ok:
-		return nil, errors.New("does not begin with $")
+		return nil, errors.New("must begin with $")
 	case rest == "":
-		return nil, errors.New("names no member; a path is such as $.customer_id")
+		return nil, errors.New("names no member; write it like $.customer_id")
 	case len(text) > maxJSONPath:
 		return nil, fmt.Errorf("is longer than %d bytes", maxJSONPath)
 	case !utf8.ValidString(text):
@@ -49,7 +49,7 @@ func parseJSONPath(text string) (jsonPath, error) {
 		case rest[0] == '[':
 			step.element, rest, err = elementNumber(rest[1:])
 		default:
-			err = fmt.Errorf("has %q where a . or [ is due", rest)
+			err = fmt.Errorf("has %q where it needs a . or [", rest)
 		}
 		if err != nil {
 			return nil, err
@@ -63,11 +63,11 @@ func quotedName(text string) (name, rest string, err error) {
 	name, rest, ok := strings.Cut(text, `"`)
 	switch {
 	case !ok:
-		return "", "", errors.New("has a quote that does not end")
+		return "", "", errors.New("has an unclosed quote")
 	case name == "":
 		return "", "", errors.New("has an empty name")
 	case strings.ContainsFunc(name, func(r rune) bool { return r == '\\' || !unicode.IsPrint(r) }):
-		return "", "", fmt.Errorf("has a backslash or a character that can not be printed in the name %q", name)
+		return "", "", fmt.Errorf("has a backslash or an unprintable character in the name %q", name)
 	}
 	return name, rest, nil
 }
@@ -78,10 +78,10 @@ func plainName(text string) (name, rest string, err error) {
 		end++
 	}
 	if end == 0 {
-		return "", "", fmt.Errorf(`has no name before %q (a name of other characters than letters, digits and _ is written ."name")`, text)
+		return "", "", fmt.Errorf(`has no name before %q (quote a name with characters other than letters, digits and _, as in ."name")`, text)
 	}
 	if end < len(text) && text[end] != '.' && text[end] != '[' {
-		return "", "", fmt.Errorf(`has %q after a name (a name of other characters than letters, digits and _ is written ."name")`, text[end:])
+		return "", "", fmt.Errorf(`has %q after a name (quote a name with characters other than letters, digits and _, as in ."name")`, text[end:])
 	}
 	return text[:end], text[end:], nil
 }
@@ -94,12 +94,12 @@ func elementNumber(text string) (number int, rest string, err error) {
 	digits, rest, ok := strings.Cut(text, "]")
 	n, err := strconv.ParseUint(digits, 10, 16)
 	if !ok || err != nil || strconv.FormatUint(n, 10) != digits {
-		return 0, "", fmt.Errorf("has no number of an element, 0 to 65535, after [ in %q", "["+text)
+		return 0, "", fmt.Errorf("needs the number of an element, 0 to 65535, after [ in %q", "["+text)
 	}
 	return int(n), rest, nil
 }
 
-// String returns the path as MySQL, MariaDB and SQLite read it: names in quotes where they must be.
+// String returns the path as MySQL, MariaDB and SQLite read it, with quotes only around names that need them.
 func (p jsonPath) String() string {
 	text := "$"
 	for _, step := range p {
@@ -124,7 +124,7 @@ func (s jsonStep) isPlain() bool {
 	return true
 }
 
-// plain says that the path has nothing but plain names, so that its slug tells them.
+// plain reports whether all names are plain, so that the slug identifies the path.
 func (p jsonPath) plain() bool {
 	for _, step := range p {
 		if step.name == "" || !step.isPlain() {
@@ -134,7 +134,7 @@ func (p jsonPath) plain() bool {
 	return true
 }
 
-// slug is the path with letters, digits and _ only.
+// slug returns the path with letters, digits and _ only.
 func (p jsonPath) slug() string {
 	text := strings.Map(func(r rune) rune {
 		if r < utf8.RuneSelf && isPlain(byte(r), false) {
@@ -147,7 +147,7 @@ func (p jsonPath) slug() string {
 
 const hashLength = 8
 
-// hash tells paths with the same slug apart.
+// hash distinguishes paths with the same slug.
 func (p jsonPath) hash() string {
 	sum := sha256.Sum256([]byte(p.String()))
 	return hex.EncodeToString(sum[:])[:hashLength]

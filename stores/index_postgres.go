@@ -11,14 +11,14 @@ import (
 	"github.com/lib/pq"
 )
 
-// indexesBlock: CREATE INDEX CONCURRENTLY lets others write, and only waits for transactions that are open.
+// indexesBlock is false: CREATE INDEX CONCURRENTLY lets others write, and only waits for open transactions.
 func (*postgres) indexesBlock() bool { return false }
 
 const (
-	// The index of a path is an expression index. SP-GiST, since the entry of a B-tree is at most 2.7 KB long: an event
-	// with a longer value would be refused for the sake of an index. Events without the value are in it all the same,
-	// since the planner takes statistics of an expression from complete indexes only. Distributed databases that speak
-	// PostgreSQL's language have B-trees only, without that limit.
+	// The index of a path is an expression index. It is SP-GiST, because an entry of a B-tree is at most 2.7 KB long,
+	// and an event with a longer value would be refused. It also covers events without the value, because the planner
+	// takes statistics of an expression only from complete indexes. Distributed databases that speak PostgreSQL's
+	// protocol have only B-trees, without that limit.
 	postgresIndexMethod = "SELECT CASE WHEN EXISTS (SELECT 1 FROM pg_am WHERE amname = 'spgist') AND version() NOT LIKE '%-YB-%' THEN 'spgist' ELSE 'btree' END"
 
 	postgresCreateIndex   = "CREATE INDEX CONCURRENTLY %s ON Messages USING %s (%s)"
@@ -31,7 +31,7 @@ const (
 )
 
 func (*postgres) indexChanges(ctx context.Context, conn *sql.Conn, want []jsonIndex) ([]indexChange, error) {
-	there, err := names(ctx, conn, postgresIndexes)
+	existing, err := names(ctx, conn, postgresIndexes)
 	if err != nil {
 		return nil, err
 	}
@@ -43,13 +43,13 @@ func (*postgres) indexChanges(ctx context.Context, conn *sql.Conn, want []jsonIn
 	if err != nil {
 		return nil, err
 	}
-	there, invalid = ours(there), ours(invalid)
+	existing, invalid = ours(existing), ours(invalid)
 	wanted := map[string]bool{}
 	for _, x := range want {
 		wanted[x.name()] = true
 	}
 	var changes []indexChange
-	for _, name := range there {
+	for _, name := range existing {
 		switch {
 		case !wanted[name]:
 			changes = append(changes, indexChange{what: "remove index " + name, text: fmt.Sprintf(postgresDropIndex, name)})
@@ -60,7 +60,7 @@ func (*postgres) indexChanges(ctx context.Context, conn *sql.Conn, want []jsonIn
 	created := false
 	for _, x := range want {
 		name := x.name()
-		if slices.Contains(there, name) && !slices.Contains(invalid, name) {
+		if slices.Contains(existing, name) && !slices.Contains(invalid, name) {
 			continue
 		}
 		created = true
@@ -76,7 +76,8 @@ func (*postgres) indexChanges(ctx context.Context, conn *sql.Conn, want []jsonIn
 	return changes, nil
 }
 
-// postgresExpression is the value at the path as text, in the words that a query uses: event_data->'order'->>'total'.
+// postgresExpression returns the value at the path as text, in the words that a query uses:
+// event_data->'order'->>'total'.
 func (x jsonIndex) postgresExpression() string {
 	text := x.column
 	for i, step := range x.path {

@@ -11,17 +11,17 @@ import (
 	sqlite3 "modernc.org/sqlite/lib"
 )
 
-// indexesBlock: CREATE INDEX is a transaction like any other that writes, and there is one at a time.
+// indexesBlock is true: CREATE INDEX is a write transaction, and SQLite allows one at a time.
 func (*sqlite) indexesBlock() bool { return true }
 
 const (
-	// Without statistics SQLite takes each index for as good as the others, and finds a customer's order among all orders.
-	// It looks at the table when an index was made, and when the table has grown tenfold since; a sample of it suffices.
+	// Without statistics SQLite rates all indexes the same, and would look for a customer's order among all orders.
+	// Analyze after creating an index and each time the table has grown tenfold; a sample is enough.
 	sqliteGrown    = "SELECT COUNT(*) FROM (SELECT MAX(rowid) AS now FROM Messages) WHERE now > 10 * (SELECT COALESCE(MAX(CAST(stat AS INTEGER)), 0) FROM sqlite_stat1 WHERE tbl = 'Messages')"
 	sqliteAnalyzed = "SELECT name FROM sqlite_master WHERE name = 'sqlite_stat1'"
 
-	// The index of a path is an expression index; "json_extract(…) = ?" implies the condition, which keeps events
-	// without the value out.
+	// The index of a path is an expression index. "json_extract(…) = ?" implies its condition, which excludes events
+	// without the value.
 	sqliteCreateIndex = "CREATE INDEX %s ON Messages (%[2]s) WHERE %[2]s IS NOT NULL"
 	sqliteDropIndex   = "DROP INDEX %s"
 	sqliteAnalyze     = "PRAGMA analysis_limit = 1000; ANALYZE Messages"
@@ -29,23 +29,23 @@ const (
 )
 
 func (*sqlite) indexChanges(ctx context.Context, conn *sql.Conn, want []jsonIndex) ([]indexChange, error) {
-	there, err := names(ctx, conn, sqliteIndexes)
+	existing, err := names(ctx, conn, sqliteIndexes)
 	if err != nil {
 		return nil, err
 	}
-	there = ours(there)
+	existing = ours(existing)
 	wanted := map[string]bool{}
 	for _, x := range want {
 		wanted[x.name()] = true
 	}
 	var changes []indexChange
-	for _, name := range there {
+	for _, name := range existing {
 		if !wanted[name] {
 			changes = append(changes, indexChange{what: "remove index " + name, text: fmt.Sprintf(sqliteDropIndex, name)})
 		}
 	}
 	for _, x := range want {
-		if !slices.Contains(there, x.name()) {
+		if !slices.Contains(existing, x.name()) {
 			expression := fmt.Sprintf("json_extract(%s, %s)", x.column, quoteText(x.path.String()))
 			changes = append(changes, indexChange{what: "create index on " + x.String(), text: fmt.Sprintf(sqliteCreateIndex, x.name(), expression)})
 		}

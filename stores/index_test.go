@@ -22,10 +22,10 @@ func TestIndexPaths(t *testing.T) {
 		}
 	}
 	for path, want := range map[string]string{
-		"":                              "does not begin with $",
-		"customer_id":                   "does not begin with $",
+		"":                              "must begin with $",
+		"customer_id":                   "must begin with $",
 		"$":                             "names no member",
-		"$a":                            "where a . or [ is due",
+		"$a":                            "where it needs a . or [",
 		"$.":                            "no name",
 		"$..a":                          "no name",
 		"$.a.":                          "no name",
@@ -35,18 +35,18 @@ func TestIndexPaths(t *testing.T) {
 		"$.a b":                         "after a name",
 		"$.ä":                           "no name",
 		"$.a'":                          "after a name",
-		"$.a[":                          "no number",
-		"$.a[]":                         "no number",
-		"$.a[*]":                        "no number",
-		"$.a[-1]":                       "no number",
-		"$.a[01]":                       "no number",
-		"$.a[65536]":                    "no number",
-		"$.a[0]b":                       "is due",
-		`$."a`:                          "quote that does not end",
+		"$.a[":                          "needs the number",
+		"$.a[]":                         "needs the number",
+		"$.a[*]":                        "needs the number",
+		"$.a[-1]":                       "needs the number",
+		"$.a[01]":                       "needs the number",
+		"$.a[65536]":                    "needs the number",
+		"$.a[0]b":                       "where it needs",
+		`$."a`:                          "unclosed quote",
 		`$.""`:                          "empty name",
 		`$."a\"b"`:                      "backslash",
-		"$.\"a\nb\"":                    "can not be printed",
-		"$.\"a\x00b\"":                  "can not be printed",
+		"$.\"a\nb\"":                    "unprintable",
+		"$.\"a\x00b\"":                  "unprintable",
 		"$.\"\xff\"":                    "not UTF-8",
 		"$." + strings.Repeat("a", 200): "longer than",
 		"document":                      "only PostgreSQL",
@@ -60,7 +60,7 @@ func TestIndexPaths(t *testing.T) {
 		}
 	}
 	o := stores.Options{IndexEventData: []string{"$.a.b", "$.A_b"}}
-	if err := o.Validate(); err == nil || !strings.Contains(err.Error(), `path "$.A_b": its column would have the name of that of event_data $.a.b`) {
+	if err := o.Validate(); err == nil || !strings.Contains(err.Error(), `path "$.A_b": its column has the same name as that of event_data $.a.b`) {
 		t.Errorf("error %v", err)
 	}
 	o = stores.Options{IndexEventData: []string{"$.a", "$.a", `$."a-b"`, `$."a+b"`, "$.a_b"}, IndexMetadata: []string{"$.a"}}
@@ -69,7 +69,7 @@ func TestIndexPaths(t *testing.T) {
 	}
 }
 
-// TestMySQLView: the columns of indexed paths are added to the view as the last migration made it.
+// The columns of indexed paths are added to the view of the last migration.
 func TestMySQLView(t *testing.T) {
 	t.Parallel()
 	files, err := sql.Files("mysql")

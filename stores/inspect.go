@@ -11,32 +11,32 @@ import (
 	schema "github.com/nats-eventstore/nats-eventstore/sql"
 )
 
-// Inspection looks at a database without changing it, whatever the version of its schema.
+// Inspection looks at a database of any schema version without changing it.
 type Inspection struct {
-	Version int64    // of the schema; 0: a database of NATS Streaming, or none
+	Version int64    // of the schema; 0 for a database of NATS Streaming or an empty one
 	Needed  int64    // by this program
 	Files   []string // migrations that Open would run, in order
-	// Channels are those of the database, the first created first. Their Info has only First, Last and, where the
-	// schema counts them, Msgs and Bytes.
+	// Channels are those of the database, in the order of their creation. Their Info has only First and Last, plus Msgs
+	// and Bytes if the schema counts them.
 	Channels []*Channel
 
 	dialect       dialect
 	writer        *sql.DB
 	reader        *handle
-	tables        bool // there are tables of NATS Streaming
-	lease, events bool // there is a table StoreLock; Messages has event columns
+	tables        bool // the database has tables of NATS Streaming
+	lease, events bool // it has a table StoreLock; Messages has event columns
 }
 
 const (
-	// Both texts are those of every database and of every schema.
+	// Both texts work on every database and every schema version.
 	inspectChannels = "SELECT id, name, (SELECT MIN(seq) FROM Messages WHERE id = c.id), (SELECT MAX(seq) FROM Messages WHERE id = c.id) FROM Channels AS c WHERE deleted = FALSE ORDER BY id"
 	inspectCounters = "SELECT id, msgs, bytes FROM Channels"
-	// eventColumns is the version of the schema that has them.
+	// eventColumns is the first schema version that has them.
 	eventColumns = 2
 )
 
-// Inspect connects and reads what Inspection shows. Close ends it. The errors are those of Open, and fs.ErrNotExist for a
-// file of SQLite that is not there.
+// Inspect connects and fills an Inspection; Close ends it. The errors are those of Open, and fs.ErrNotExist for a
+// missing SQLite file.
 func Inspect(ctx context.Context, o Options) (*Inspection, error) {
 	o = o.withDefaults()
 	d, err := newDialect(o)
@@ -44,7 +44,7 @@ func Inspect(ctx context.Context, o Options) (*Inspection, error) {
 		return nil, err
 	}
 	if o.Driver == "sqlite" {
-		// SQLite would make it.
+		// SQLite would create it.
 		if _, err := os.Stat(o.Source); err != nil {
 			return nil, fmt.Errorf("open sqlite database: %w", err)
 		}
@@ -70,7 +70,7 @@ func (i *Inspection) look(ctx context.Context, o Options) error {
 		return fmt.Errorf("read schema version: %w", err)
 	}
 	if i.Version > i.Needed {
-		return fmt.Errorf("%w: it is at version %d, this server knows %d", ErrTooNew, i.Version, i.Needed)
+		return fmt.Errorf("%w: it is at version %d, this server knows version %d", ErrTooNew, i.Version, i.Needed)
 	}
 	for _, file := range files {
 		if file.Version > i.Version {
@@ -116,8 +116,8 @@ func (i *Inspection) channels(ctx context.Context) error {
 	})
 }
 
-// Lease returns who holds the lease of the database. The zero Lease says that nobody does, or nobody who lives: see
-// Store.TryLease.
+// Lease returns the holder of the database's lease. It returns the zero Lease if there is no holder or the holder is
+// dead; see Store.TryLease.
 func (i *Inspection) Lease(ctx context.Context) (Lease, error) {
 	if !i.lease {
 		return Lease{}, nil
@@ -138,7 +138,7 @@ func (i *Inspection) Lease(ctx context.Context) (Lease, error) {
 	return lease, nil
 }
 
-// unlocked says whether a holder would lock the database if it lived, and does not.
+// unlocked reports whether a live holder would lock the database and nothing does.
 func (i *Inspection) unlocked(id string) bool {
 	_, locks := holder(id)
 	l, ok := i.dialect.(locker)
@@ -149,9 +149,9 @@ func (i *Inspection) unlocked(id string) bool {
 	return true
 }
 
-// Events says what Store.Backfill would find: it calls each with the sequence of every message of the channel that has no
-// event columns, and the error if it holds no event. What only other messages decide, repeated event_ids and versions, is
-// not looked at.
+// Events predicts what Store.Backfill finds. It calls each for every message of the channel without event columns, with
+// its sequence and an error if it is not an event. It does not check what depends on other messages: repeated event_ids
+// and versions.
 func (i *Inspection) Events(ctx context.Context, c *Channel, mapping *proto.Mapping, each func(sequence uint64, err error)) error {
 	info := c.Info()
 	text := i.dialect.plainMessages(i.events)

@@ -12,33 +12,33 @@ import (
 // maxLeaseID is the width of StoreLock.id, in bytes.
 const maxLeaseID = 30
 
-// Lease is the row of StoreLock: who may write the database, and a counter that each of its writes advances.
+// Lease is the row of StoreLock: who may write to the database, and a counter that advances with each write.
 type Lease struct {
-	Holder string // "" when the last holder released it
+	Holder string // "" if the last holder released it
 	Tick   uint64
 }
 
-// lease is one that we hold.
+// lease is a lease that this store holds.
 type lease struct {
-	id string // ours in StoreLock
-	// epoch is part of what a batch that travels as one text asserts. It ends when such a text may still be on its way, so
-	// that it has no effect when it comes. Only a batchWriter has one.
+	id string // our ID in StoreLock
+	// epoch is part of what a batch sent as one text asserts. A new epoch begins while such a text may still be on its
+	// way, so that it has no effect when it arrives. Only a batchWriter has epochs.
 	epoch uint64
 }
 
-// TryLease takes the lease for id if it is free, that is released, or id's already, or if its holder is dead for certain: a
-// process of this host that has ended, or one that would have the lock of the file on SQLite. held says whether it is ours then.
+// TryLease takes the lease for id if it is released, already id's, or its holder is certainly dead. A holder is dead if
+// its process on this host has ended or, on SQLite, if the file's lock is free. held reports whether the lease is ours.
 //
-// If another holds it, now is what TryLease saw. A server that sees the same Lease for longer than a living holder
-// would let pass without a write (each commit and RenewLease advances Tick), passes it as seen: the lease is taken over
-// if it still is exactly that. With the zero Lease nothing is taken over.
+// If another holds it, now is what TryLease saw. Each commit and each RenewLease advances Tick. A server that sees the
+// same Lease for longer than a live holder can stay silent passes it as seen. TryLease then takes the lease over if it
+// has not changed. The zero Lease takes nothing over.
 //
-// id must be unique to the running server, not to its configuration, and 1 to 30 bytes long; with that of NewLeaseID others
-// can know that its holder is dead. On SQLite nobody has the lease who has not the lock of the file, which a living process
-// keeps however long it stands still. The error is ErrUnavailable; call it again.
+// id must be unique to the running server, not to its configuration, and 1 to 30 bytes long. With an ID of NewLeaseID
+// others can tell that its holder is dead. On SQLite only the process that locks the file can hold the lease, and a
+// live process keeps that lock however long it stalls. The error is ErrUnavailable; call TryLease again.
 func (s *Store) TryLease(ctx context.Context, id string, seen Lease) (held bool, now Lease, err error) {
 	if id == "" || len(id) > maxLeaseID {
-		return false, Lease{}, fmt.Errorf("lease id %q: its length is not 1 to %d bytes", id, maxLeaseID)
+		return false, Lease{}, fmt.Errorf("lease id %q: must be 1 to %d bytes long", id, maxLeaseID)
 	}
 	if s.closed.Load() {
 		return false, Lease{}, ErrClosed
@@ -56,18 +56,18 @@ func (s *Store) TryLease(ctx context.Context, id string, seen Lease) (held bool,
 		return false, now, nil
 	}
 	taken := lease{id: id}
-	// Two that want the row at once wait for each other here, and the second finds it changed.
+	// Two servers that want the row at once wait for each other here, and the second finds it changed.
 	err = s.attempt(ctx, func(t *transaction) error {
 		changed, err := t.exec(ctx, s.text.takeLease, id, now.Holder, now.Tick)
 		if err == nil && changed == 0 {
-			return errTookOver
+			return errLeaseTaken
 		}
-		if err == nil && s.prepared != nil { // else there may be no epoch yet
+		if err == nil && s.prepared != nil { // otherwise the schema may have no epoch yet
 			taken.epoch, err = s.endEpoch(ctx, t)
 		}
 		return err
 	})
-	if errors.Is(err, errTookOver) {
+	if errors.Is(err, errLeaseTaken) {
 		now, err = s.readLease(ctx)
 		return false, now, err
 	}
@@ -76,15 +76,16 @@ func (s *Store) TryLease(ctx context.Context, id string, seen Lease) (held bool,
 		return false, now, s.readError(ctx, fmt.Errorf("take lease: %w", err))
 	}
 	s.mu.Lock()
-	s.lease, s.lost = taken, nil
+	s.lease, s.lossReason = taken, nil
 	s.mu.Unlock()
 	if l, ok := s.dialect.(locker); ok {
-		_ = l.lock() // again, if it was given up meanwhile with a lease that was lost
+		_ = l.lock() // again, if a lost lease released it meanwhile
 	}
 	return true, Lease{Holder: id, Tick: now.Tick + 1}, nil
 }
 
-// isFree says whether id may take the lease. If the database can be locked it is then, though not only then.
+// isFree reports whether id may take the lease. If the database can be locked, it then locks it, even if the lease is
+// not free.
 func (s *Store) isFree(id string, now, seen Lease) (bool, error) {
 	free := now.Holder == "" || now.Holder == id || now == seen || isDead(now.Holder)
 	l, ok := s.dialect.(locker)
@@ -99,11 +100,11 @@ func (s *Store) isFree(id string, now, seen Lease) (bool, error) {
 	case err != nil:
 		return false, err
 	}
-	_, locks := holder(now.Holder) // if it lived it would have the lock
+	_, locks := holder(now.Holder) // a live holder would have the lock
 	return free || locks, nil
 }
 
-// unlock lets others have the database, unless the lease is held.
+// unlock lets others lock the database, unless this store holds the lease.
 func (s *Store) unlock() {
 	s.mu.RLock()
 	defer s.mu.RUnlock()
@@ -127,20 +128,20 @@ func (s *Store) readLease(ctx context.Context) (Lease, error) {
 	if err != nil {
 		return Lease{}, s.readError(ctx, fmt.Errorf("read lease: %w", err))
 	}
-	if found != 1 { // two servers could hold one each
+	if found != 1 { // with two rows, two servers could each hold one
 		return Lease{}, fmt.Errorf("read lease: %w: table StoreLock has %d rows, not 1", errCorrupt, found)
 	}
 	return lease, nil
 }
 
-// RenewLease shows others that the holder lives. Each commit does so too. It returns ErrFenced if the lease is no longer
-// ours, and tries until ctx ends otherwise.
+// RenewLease shows others that the holder is alive, as each commit does. It returns ErrFenced if the lease is no longer
+// ours; otherwise it retries until ctx ends.
 func (s *Store) RenewLease(ctx context.Context) error {
 	return s.write(ctx, func(*transaction) error { return nil })
 }
 
-// ReleaseLease gives the lease up after the last write, so that the next server need not wait. It is no error if the
-// lease is not ours. It tries until ctx ends.
+// ReleaseLease gives up the lease after the last write, so that the next server need not wait. It does nothing if the
+// lease is not ours. It retries until ctx ends.
 func (s *Store) ReleaseLease(ctx context.Context) error {
 	s.mu.Lock()
 	id := s.lease.id
@@ -154,7 +155,7 @@ func (s *Store) ReleaseLease(ctx context.Context) error {
 		return ErrClosed
 	}
 	var wait backoff
-	for { // connections that were idle may be broken
+	for { // idle connections may be broken
 		err := s.attempt(ctx, func(t *transaction) error {
 			_, err := t.exec(ctx, s.text.releaseLease, id)
 			return err
@@ -168,15 +169,15 @@ func (s *Store) ReleaseLease(ctx context.Context) error {
 	}
 }
 
-// LeaseAge is how long ago the last transaction began that proved the lease to be ours. Until a standby's patience is
-// over since then, nobody else can have taken it, if no clock stood still.
+// LeaseAge returns how long ago the last transaction that proved the lease ours began. No other server can take the
+// lease before a standby's patience has passed since then, unless a clock stood still.
 func (s *Store) LeaseAge() time.Duration {
 	s.mu.RLock()
 	defer s.mu.RUnlock()
 	return time.Since(s.provedAt)
 }
 
-// proved notes that a transaction which began then proved the lease to be ours.
+// proved notes that a transaction that began at that time proved the lease ours.
 func (s *Store) proved(began time.Time) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -185,7 +186,7 @@ func (s *Store) proved(began time.Time) {
 	}
 }
 
-// held returns the lease that we hold as far as memory knows, or why there is none.
+// held returns the lease that memory says we hold, or why there is none.
 func (s *Store) held() (lease, error) {
 	if s.closed.Load() {
 		return lease{}, ErrClosed
@@ -193,7 +194,7 @@ func (s *Store) held() (lease, error) {
 	s.mu.RLock()
 	defer s.mu.RUnlock()
 	if s.lease.id == "" {
-		return lease{}, cmp.Or(s.lost, ErrFenced)
+		return lease{}, cmp.Or(s.lossReason, ErrFenced)
 	}
 	return s.lease, nil
 }
@@ -207,16 +208,16 @@ func (s *Store) dropLease(id string) {
 	s.unlock()
 }
 
-// loseLease gives up a lease that is worth nothing: what is asked for later has the error why.
+// loseLease gives up a lease that is worthless. Later calls return why.
 func (s *Store) loseLease(why error) {
 	s.mu.Lock()
-	s.lease, s.lost = lease{}, why
+	s.lease, s.lossReason = lease{}, why
 	s.mu.Unlock()
 	s.unlock()
 }
 
-// endEpoch ends the epoch of the lease in a transaction that holds it, and returns the next, which begins for the database
-// when that is committed, and for this server with beginEpoch.
+// endEpoch ends the epoch of the lease in a transaction that holds it, and returns the next one. That epoch begins for
+// the database at the commit, and for this server with beginEpoch.
 func (s *Store) endEpoch(ctx context.Context, t *transaction) (next uint64, err error) {
 	if s.batches == nil {
 		return 0, nil
@@ -228,7 +229,7 @@ func (s *Store) endEpoch(ctx context.Context, t *transaction) (next uint64, err 
 	return next, err
 }
 
-// nextEpoch begins an epoch of the lease that is held.
+// nextEpoch begins a new epoch of the held lease.
 func (s *Store) nextEpoch(ctx context.Context) error {
 	lease, err := s.held()
 	if err != nil {
@@ -245,7 +246,7 @@ func (s *Store) nextEpoch(ctx context.Context) error {
 	return err
 }
 
-// beginEpoch is for the lease that was held before, unless it was lost since.
+// beginEpoch applies to the lease held before, unless it was lost since.
 func (s *Store) beginEpoch(was lease, next uint64) {
 	s.mu.Lock()
 	defer s.mu.Unlock()

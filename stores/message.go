@@ -11,14 +11,15 @@ import (
 type Message struct {
 	Sequence  uint64
 	Timestamp int64  // ns since 1970
-	Data      []byte // encoded pb.MsgProto, exactly what goes to a subscriber on first delivery; not to be changed
+	Data      []byte // encoded pb.MsgProto, exactly what a subscriber gets on first delivery; read-only
 }
 
-// Read returns messages of a channel with sequences from "from" to "to", both included, ascending. It stops before more
-// than maxMsgs messages or maxBytes bytes, but returns at least one if there is any; it may return fewer than would fit.
-// It returns committed messages only. There are none where the channel has a hole.
+// Read returns committed messages of a channel with sequences from "from" to "to", both included, ascending. It returns
+// at most maxMsgs messages and maxBytes bytes, but at least one message if there is one; it may return fewer than would
+// fit. Sequences in a hole of the channel have no message.
 //
-// The error is ErrUnavailable, or a *DamagedError if the first of these messages is no message; nothing is tried twice.
+// The error is ErrUnavailable, or a *DamagedError if the first of these rows is not a valid message. Read does not
+// retry.
 func (s *Store) Read(ctx context.Context, c *Channel, from, to uint64, maxMsgs, maxBytes int) ([]Message, error) {
 	if !s.isKnown(c) {
 		return nil, ErrUnknownChannel
@@ -26,11 +27,11 @@ func (s *Store) Read(ctx context.Context, c *Channel, from, to uint64, maxMsgs, 
 	if from > to || from > maxSequence {
 		return nil, nil
 	}
-	limit := c.fitting(maxMsgs, maxBytes)
+	limit := c.rowLimit(maxMsgs, maxBytes)
 	messages := make([]Message, 0, min(uint64(limit), to-from+1))
 	size := 0
 	var block blocks
-	var sequence, timestamp int64 // as drivers return them: other types are converted by way of text
+	var sequence, timestamp int64 // the types that drivers return; others are converted through text
 	var data sql.RawBytes
 	err := s.reader.query(ctx, s.text.read, func(rows *sql.Rows) error {
 		sequence = 0
@@ -62,7 +63,7 @@ func (s *Store) Read(ctx context.Context, c *Channel, from, to uint64, maxMsgs, 
 	return messages, nil
 }
 
-// blocks allocates the copies of many small values together. What holds one of them holds its whole block.
+// blocks allocates the copies of many small values together. Keeping one of them keeps its whole block.
 type blocks struct{ free []byte }
 
 const blockBytes = 32 << 10
@@ -79,9 +80,9 @@ func (b *blocks) clone(value []byte) []byte {
 	return b.free[start:len(b.free):len(b.free)]
 }
 
-// fitting returns how many messages to ask for, at most maxMsgs: a database sends all rows that it was asked for, whether or
-// not they are read, so those that will fit in maxBytes.
-func (c *Channel) fitting(maxMsgs, maxBytes int) int {
+// rowLimit returns how many messages to ask for, at most maxMsgs. A database sends all requested rows, whether or not
+// they are read, so ask only for those that fit in maxBytes.
+func (c *Channel) rowLimit(maxMsgs, maxBytes int) int {
 	limit := max(1, maxMsgs)
 	if info := c.Info(); info.Msgs > 0 && info.Bytes > 0 {
 		limit = max(1, min(limit, maxBytes/int(info.Bytes/info.Msgs+1)+1))
@@ -89,14 +90,14 @@ func (c *Channel) fitting(maxMsgs, maxBytes int) int {
 	return limit
 }
 
-// maxSequence is the highest that all databases can compare.
+// maxSequence is the highest sequence that all databases can compare.
 const maxSequence = 1<<63 - 1
 
-// SequenceAt returns the sequence of the first message with a timestamp (ns since 1970) of ns or later, 0 if there is
-// none. Timestamps never decrease along a channel, so that it is found by halving: some 25 look-ups by key in a hundred
-// million messages, where an index of timestamps would lead through those of all channels.
+// SequenceAt returns the sequence of the first message with a timestamp of ns (since 1970) or later, or 0. Timestamps
+// never decrease along a channel, so it uses binary search: about 25 look-ups by key in a hundred million messages. An
+// index on timestamps would walk through the messages of all channels.
 //
-// The error is ErrUnavailable; nothing is tried twice.
+// The error is ErrUnavailable. SequenceAt does not retry.
 func (s *Store) SequenceAt(ctx context.Context, c *Channel, ns int64) (uint64, error) {
 	if !s.isKnown(c) {
 		return 0, ErrUnknownChannel
@@ -105,7 +106,7 @@ func (s *Store) SequenceAt(ctx context.Context, c *Channel, ns int64) (uint64, e
 	if info.First == 0 || ns > info.LastTime {
 		return 0, nil
 	}
-	// Invariant: a message before low is too early, and found, if not 0, is late enough.
+	// Invariant: messages before low are too early; found, if not 0, is late enough.
 	low, high, found := info.First, info.Last+1, uint64(0)
 	for low < high {
 		middle := low + (high-low)/2
@@ -121,7 +122,7 @@ func (s *Store) SequenceAt(ctx context.Context, c *Channel, ns int64) (uint64, e
 		case seq == 0: // nothing from the middle on: a hole at the end
 			high = middle
 		case timestamp >= ns:
-			found, high = seq, middle // the row may lie after the middle; what lies before decides
+			found, high = seq, middle // the row may lie after the middle; go on with what lies before
 		default:
 			low = seq + 1
 		}

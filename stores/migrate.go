@@ -16,8 +16,8 @@ import (
 	"github.com/nats-eventstore/nats-eventstore/sql"
 )
 
-// schemaVersions returns the version of the schema, and that of this program, which is the same or higher. With
-// Options.NoMigrate it is the same.
+// schemaVersions returns the version of the schema and the version that this program needs, which is the same or
+// higher. With Options.NoMigrate it must be the same.
 func schemaVersions(ctx context.Context, d dialect, db *dbsql.DB, o Options) (version, needed int64, err error) {
 	files, err := sql.Files(o.Driver)
 	if err != nil {
@@ -29,7 +29,7 @@ func schemaVersions(ctx context.Context, d dialect, db *dbsql.DB, o Options) (ve
 	case err != nil:
 		return 0, 0, fmt.Errorf("read schema version: %w", err)
 	case version > needed:
-		return 0, 0, fmt.Errorf("%w: it is at version %d, this server knows %d", ErrTooNew, version, needed)
+		return 0, 0, fmt.Errorf("%w: it is at version %d, this server knows version %d", ErrTooNew, version, needed)
 	case version < needed && o.NoMigrate:
 		behind := &SchemaError{Version: version, Needed: needed}
 		for _, file := range files {
@@ -42,8 +42,8 @@ func schemaVersions(ctx context.Context, d dialect, db *dbsql.DB, o Options) (ve
 	return version, needed, nil
 }
 
-// migrateNew makes the schema of a database that has no lease yet, so that no server can be on it. Another one is migrated by
-// who holds its lease.
+// migrateNew creates the schema of a database without a lease, which no server can be using. The holder of the lease
+// migrates any other database.
 func (s *Store) migrateNew(ctx context.Context) error {
 	version, needed, err := schemaVersions(ctx, s.dialect, s.writer, s.options)
 	if err != nil {
@@ -55,7 +55,7 @@ func (s *Store) migrateNew(ctx context.Context) error {
 			return err
 		}
 		if leased {
-			s.log.Info("the schema of the database is older, and is migrated once this server has the lease", "version", version, "needed", needed)
+			s.log.Info("the schema of the database is out of date; this server migrates it once it holds the lease", "version", version, "needed", needed)
 			return nil
 		}
 		if err := migrate(ctx, s.dialect, s.writer, s.options, version, needed); err != nil {
@@ -65,7 +65,7 @@ func (s *Store) migrateNew(ctx context.Context) error {
 	return s.prepareAll(ctx)
 }
 
-// hasLease says whether there is a row of StoreLock.
+// hasLease reports whether StoreLock has a row.
 func (s *Store) hasLease(ctx context.Context) (bool, error) {
 	table, err := s.dialect.hasTable(ctx, s.own, "StoreLock")
 	if err != nil || !table {
@@ -79,7 +79,7 @@ func (s *Store) hasLease(ctx context.Context) (bool, error) {
 	return found, err
 }
 
-// migrateHeld brings the schema to the version of this program. The lease is held, and kept while that takes.
+// migrateHeld brings the schema up to date while holding, and renewing, the lease.
 func (s *Store) migrateHeld(ctx context.Context) error {
 	version, needed, err := schemaVersions(ctx, s.dialect, s.writer, s.options)
 	if err != nil {
@@ -103,7 +103,7 @@ func (s *Store) migrateHeld(ctx context.Context) error {
 	return s.nextEpoch(ctx)
 }
 
-// migrationError tells a database that is unavailable from one that refuses what a migration wants.
+// migrationError distinguishes a database that is unavailable from one that refuses a migration.
 func (s *Store) migrationError(ctx context.Context, err error) error {
 	var behind *SchemaError
 	if isOurs(err) || errors.Is(err, ErrTooNew) || errors.As(err, &behind) || s.definitionFailure(err) != failedUnavailable {
@@ -115,7 +115,7 @@ func (s *Store) migrationError(ctx context.Context, err error) error {
 // renewal is how often the lease is renewed while a migration runs.
 const renewal = time.Second
 
-// whileRenewing renews the lease until work is done, which ends when the lease is lost.
+// whileRenewing runs work and renews the lease meanwhile. It ends work if the lease is lost.
 func (s *Store) whileRenewing(ctx context.Context, work func(context.Context) error) error {
 	working, stop := context.WithCancelCause(ctx)
 	defer stop(nil)
@@ -144,7 +144,7 @@ func (s *Store) whileRenewing(ctx context.Context, work func(context.Context) er
 	return err
 }
 
-// migrate brings the schema from a version to that of this program.
+// migrate brings the schema from a version up to date.
 func migrate(ctx context.Context, d dialect, db *dbsql.DB, o Options, version, needed int64) error {
 	o.Logger.Info("migrating the database", "from", version, "to", needed)
 	start := time.Now()
@@ -157,7 +157,7 @@ func migrate(ctx context.Context, d dialect, db *dbsql.DB, o Options, version, n
 
 func runMigrations(ctx context.Context, d dialect, db *dbsql.DB, o Options) error {
 	if o.Driver != "sqlite" {
-		// Building an index on an old table takes as long as it takes.
+		// Building an index on a large table takes a long time.
 		o.StatementTimeout, o.patient = 7*24*time.Hour, true
 		o.MaxOpenConns = migrationConns
 		own, read, err := d.open(o)
@@ -179,7 +179,7 @@ func runMigrations(ctx context.Context, d dialect, db *dbsql.DB, o Options) erro
 	options := []goose.ProviderOption{
 		goose.WithStore(store), goose.WithDisableGlobalRegistry(true), goose.WithSlog(o.Logger),
 	}
-	if o.Driver != "sqlite" { // whose transactions exclude each other, so that each file is run once
+	if o.Driver != "sqlite" { // SQLite's transactions exclude each other, so each file runs once
 		locker, err := tableLocker(o.Driver, o.Logger)
 		if err != nil {
 			return err
@@ -194,7 +194,7 @@ func runMigrations(ctx context.Context, d dialect, db *dbsql.DB, o Options) erro
 		if _, err = provider.Up(ctx); err == nil || d.classify(err) != failedConflict {
 			return err
 		}
-		o.Logger.Warn("A migration did not get its lock, trying again", "error", oneLine(err))
+		o.Logger.Warn("failed to lock a table for a migration, retrying", "error", oneLine(err))
 		select {
 		case <-ctx.Done():
 			return err
@@ -203,14 +203,14 @@ func runMigrations(ctx context.Context, d dialect, db *dbsql.DB, o Options) erro
 	}
 }
 
-// migrationConns makes the writer's connections enough for the work of a migration, and for its lock.
+// migrationConns gives the writer enough connections for a migration and its lock.
 const migrationConns = 12
 
-// migratePause is the time that others have for their work between two attempts of a migration to lock their tables.
+// migratePause gives others time for their work between two attempts of a migration to lock their tables.
 const migratePause = 3 * time.Second
 
-// tableLocker returns a lock that is a row, since distributed databases have no advisory locks. It is taken from a
-// server that died after half a minute.
+// tableLocker returns a lock that is a row, because distributed databases have no advisory locks. Another server takes
+// it over half a minute after its holder died.
 func tableLocker(driver string, log *slog.Logger) (lock.Locker, error) {
 	options := []lock.TableLockerOption{
 		lock.WithTableName("eventstore_migration_lock"),
@@ -223,7 +223,7 @@ func tableLocker(driver string, log *slog.Logger) (lock.Locker, error) {
 	return lock.NewPostgresTableLocker(options...)
 }
 
-// selfRecording is a version store for files that record their versions themselves.
+// selfRecording is a version store for migrations that record their own versions.
 type selfRecording struct{ database.StoreExtender }
 
 func versionStore(driver string) (database.Store, error) {

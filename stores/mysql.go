@@ -14,31 +14,23 @@ import (
 	"github.com/nats-eventstore/nats-eventstore/stores/sqlconn"
 )
 
-// mysql is MySQL from 8.0.17 on, or MariaDB. Statements for many rows repeat a placeholder; the driver puts the values
-// into the text, so that they take one round trip and no prepared statement per number of rows. Only large batches of messages
-// have a prepared statement, for a fixed number: to read their text would take the server longer than the round trips.
+// mysql is MySQL from 8.0.17 on, or MariaDB. Statements for many rows repeat a placeholder. The driver puts the values
+// into the text, which takes one round trip and no prepared statement per number of rows. Only large batches of
+// messages use a prepared statement, for a fixed number of rows: parsing their text would take the server longer than
+// the round trips.
 type mysql struct {
 	mariaDB bool
-	packet  int // bytes that the server takes at once
+	packet  int // max_allowed_packet
 }
 
-var (
-	_ dialect     = (*mysql)(nil)
-	_ batchWriter = (*mysql)(nil)
-)
+var _ dialect = (*mysql)(nil)
 
 func (*mysql) open(o Options) (write, read *sql.DB, err error) {
-	if write, err = sqlconn.MySQL(o.pool(), o.writes()-1, false); err != nil { // and the one for batches
+	if write, err = sqlconn.MySQL(o.pool(), o.writes()-1, false); err != nil { // minus the batch connection
 		return nil, nil, err
 	}
 	read, err = sqlconn.MySQL(o.pool(), o.reads(), false)
 	return write, read, err
-}
-
-// openBatches returns a pool of its own: only there, where the only texts with several statements are writeBatch's, may
-// a text have several.
-func (*mysql) openBatches(o Options, _ *sql.DB) (*sql.DB, error) {
-	return sqlconn.MySQL(o.pool(), 1, true)
 }
 
 func (m *mysql) check(ctx context.Context, db *sql.DB, log *slog.Logger) error {
@@ -51,7 +43,7 @@ func (m *mysql) check(ctx context.Context, db *sql.DB, log *slog.Logger) error {
 	}
 	m.mariaDB = strings.Contains(version, "MariaDB")
 	if flush != 1 {
-		log.Warn("this server does not write each commit to disk: acknowledged messages are lost if its machine fails",
+		log.Warn("the database server does not write each commit to disk: acknowledged messages are lost if its machine fails",
 			"innodb_flush_log_at_trx_commit", flush)
 	}
 	return nil
@@ -92,7 +84,7 @@ func (*mysql) classify(err error) failure {
 	case 1020, 1205, 1213, 3101, 3572: // record changed, lock wait timeout, deadlock, certification, NOWAIT
 		return failedConflict
 	case 1048, 1118, 1153, 1264, 1265, 1292, 1300, 1301, 1366, 1367, 1406, 1411, 1416, 1452, 1644, 1690, // values
-		// 1649 is "unknown locale", by which our triggers refuse to change events.
+		// 1649 is "unknown locale", which our triggers raise to keep events immutable.
 		1649, 3140, 3141, 3143, 3144, 3145, 3146, 3147, 3148, 3149, 3150, 3151, 3156, 3157, 3158, // JSON
 		3819, 4025: // CHECK of MySQL and of MariaDB, also that of a JSON column
 		return failedRefused
@@ -100,13 +92,13 @@ func (*mysql) classify(err error) failure {
 	return failedUnavailable
 }
 
-func (*mysql) elsewhere(err error) bool {
+func (*mysql) refusesWrites(err error) bool {
 	var e *mysqldriver.MySQLError
-	// 1047: a Galera node that is no part of the cluster. (Of servers that are read only, the driver ends the connection.)
+	// 1047: a Galera node outside the cluster. (The driver itself drops the connection to a read-only server.)
 	return errors.As(err, &e) && e.Number == 1047
 }
 
-// snapshot: that of the first read (InnoDB).
+// InnoDB takes the snapshot at the first read.
 func (*mysql) snapshot() *sql.TxOptions {
 	return &sql.TxOptions{Isolation: sql.LevelRepeatableRead, ReadOnly: true}
 }
@@ -118,23 +110,15 @@ const (
 	mysqlInsertMessagesRow = "(?,?,?,?,?,?,?,?,?,?,?,?)"
 
 	mysqlAdvanceChannel = "UPDATE Channels SET maxseq = ?, msgs = msgs + ?, bytes = bytes + ? WHERE id = ? AND maxseq = ?"
-	// The name is that of no row: rows are there, and MySQL has no other way to change many in their own ways.
+	// The empty name belongs to no row. All rows exist, so the UPDATE always applies: MySQL has no other way to give
+	// many rows different values.
 	mysqlAdvanceChannels    = "INSERT INTO Channels (id, name, maxseq, msgs, bytes) VALUES "
 	mysqlAdvanceChannelsRow = "(?,'',?,?,?)"
 	mysqlAdvanceChannelsEnd = " ON DUPLICATE KEY UPDATE maxseq = VALUES(maxseq), msgs = msgs + VALUES(msgs), bytes = bytes + VALUES(bytes)"
 
-	// What the statement before would overwrite; nobody changes it in between.
+	// Lock and check what the statement above overwrites.
 	mysqlLockChannels    = "SELECT id, maxseq FROM Channels WHERE id IN ("
 	mysqlLockChannelsEnd = ") FOR UPDATE"
-
-	// A batch in one text: mysqlBatchBegin, mysqlInsertMessages with its rows, mysqlBatchAdvance for each channel,
-	// mysqlBatchCommit. The server stops at the first statement that fails. So that one does, a column is given a value that
-	// it does not take: that of the lease row unless it is ours, in its epoch, and each channel has a row, which no update
-	// would miss; that of a channel if there is no such lease row, or if the channel is not where it was.
-	mysqlBatchBegin    = "START TRANSACTION; UPDATE StoreLock SET tick = IF(id = ? AND epoch = ? AND (SELECT COUNT(*) FROM Channels WHERE id IN ("
-	mysqlBatchChannels = ")) = ?, tick + 1, -1); "
-	mysqlBatchAdvance  = "; UPDATE Channels SET maxseq = IF((SELECT COUNT(*) FROM StoreLock WHERE id = ?) = 1 AND maxseq = ?, ?, -1), msgs = msgs + ?, bytes = bytes + ? WHERE id = ?"
-	mysqlBatchCommit   = "; COMMIT"
 
 	mysqlChannelIDs        = "SELECT id, name FROM Channels WHERE deleted = FALSE AND name IN ("
 	mysqlChannelIDsEnd     = ") ORDER BY id"
@@ -144,12 +128,6 @@ const (
 	mysqlSaveProgress    = "INSERT INTO SubsPending (subid, `row`, seq, lastsent, pending, acks) VALUES "
 	mysqlSaveProgressRow = "(?,0,0,?,?,NULL)"
 	mysqlSaveProgressEnd = " ON DUPLICATE KEY UPDATE seq = 0, lastsent = VALUES(lastsent), pending = VALUES(pending), acks = NULL"
-
-	// One look-up per key, each the end of an index range: a list of keys in an IN would read the ranges.
-	mysqlHead      = "(SELECT ? AS n, event_version FROM Messages WHERE aggregate_id = ? AND aggregate_type = ? AND id = ? AND event_version > 0 ORDER BY event_version DESC LIMIT 1)"
-	mysqlVersion   = "(SELECT ? AS n FROM Messages WHERE aggregate_id = ? AND aggregate_type = ? AND event_version = ? AND id = ?)"
-	mysqlEventByID = "(SELECT ? AS n, seq, data FROM Messages WHERE event_id = ? AND id = ?)"
-	mysqlAnd       = " UNION ALL "
 )
 
 var mysqlStatements = statements{
@@ -166,15 +144,15 @@ var mysqlStatements = statements{
 var mysqlInsertChunk = mysqlInsertMessages + repeat(mysqlInsertMessagesRow, ",", mysqlChunk)
 
 const (
-	// mysqlRows bounds the rows of a statement, far below the 65535 parameters of one that the driver must prepare.
+	// mysqlRows bounds the rows of a statement, far below the 65535 parameters that a prepared statement may have.
 	mysqlRows = 2000
-	// mysqlChunk is the number of rows of the statement that is prepared. Batches of mysqlTextRows and more take it.
+	// mysqlChunk is the number of rows of the prepared statement. Batches of mysqlTextRows or more rows use it.
 	mysqlChunk, mysqlTextRows = 100, 256
 	// mysqlKeys bounds the SELECTs of a look-up.
 	mysqlKeys = 200
 )
 
-// mysqlSize is an upper bound of a row's length in a text. Each byte may need an escape.
+// mysqlSize returns an upper bound of a row's length in a text. Each byte may need an escape.
 func mysqlSize(r *row) int {
 	size := 512 + 2*(len(r.data)+len(r.document))
 	if r.event != nil {
@@ -183,48 +161,11 @@ func mysqlSize(r *row) int {
 	return size
 }
 
-func (m *mysql) writeBatch(ctx context.Context, to *single, lease lease, rows []*row, advances []*advance) error {
-	size := 0
-	for _, r := range rows {
-		size += mysqlSize(r)
-	}
-	if len(rows) >= mysqlTextRows || len(advances) > mysqlKeys || size+512*(1+len(advances)) > m.packet {
-		return errLongWay
-	}
-	args := append(make([]any, 0, 3+12*len(rows)+7*len(advances)), lease.id, lease.epoch)
-	for _, a := range advances {
-		args = append(args, a.channel.id)
-	}
-	args = append(args, len(advances))
-	for _, r := range rows {
-		args = r.columns(args)
-	}
-	for _, a := range advances {
-		args = append(args, lease.id, a.before, a.last, a.msgs, a.bytes, a.channel.id)
-	}
-	text := mysqlBatchBegin + repeat("?", ",", len(advances)) + mysqlBatchChannels + mysqlInsertMessages + repeat(mysqlInsertMessagesRow, ",", len(rows)) + repeat(mysqlBatchAdvance, "", len(advances)) + mysqlBatchCommit
-	err := to.exec(ctx, text, args...)
-	var e *mysqldriver.MySQLError
-	// Since max_allowed_packet was lowered, the driver may prepare the text, and several statements can not be (1064).
-	// A value out of range (1264) may be that of the lease or of a channel's row: the long way finds out.
-	unclear := errors.As(err, &e) && (e.Number == 1064 || e.Number == 1264)
-	if err == nil || sqlconn.Lost(err) || m.classify(err) == failedUnavailable && !unclear {
-		return err
-	}
-	if err := to.exec(ctx, "ROLLBACK"); err != nil {
-		return err
-	}
-	if unclear {
-		return errUnclear
-	}
-	return err
-}
-
 func (m *mysql) insertMessages(ctx context.Context, tx *transaction, rows []*row) error {
 	for _, r := range rows {
-		// The server's error for this, which comes at the end of a value in parts, is that of no special cause.
+		// The server reports this at the end of a long value, with an error that does not name the cause.
 		if n := max(len(r.data), len(r.document)); n > m.packet {
-			return &txError{kind: failedRefused, err: fmt.Errorf("a column has %d bytes, max_allowed_packet of the database is %d", n, m.packet)}
+			return &txError{kind: failedRefused, err: fmt.Errorf("a column has %d bytes, but max_allowed_packet of the database is %d", n, m.packet)}
 		}
 	}
 	for chunks := len(rows) >= mysqlTextRows; len(rows) > 0; {
@@ -241,7 +182,7 @@ func (m *mysql) insertMessages(ctx context.Context, tx *transaction, rows []*row
 		}
 		n, size := 0, 0
 		for n < len(rows) {
-			bytes := mysqlSize(rows[n]) // a row too long for a statement gets its own, which the driver prepares
+			bytes := mysqlSize(rows[n]) // a row too long for one text gets its own statement, which the driver prepares
 			if n > 0 && size+bytes > m.packet {
 				break
 			}
@@ -282,7 +223,7 @@ func (*mysql) advanceChannels(ctx context.Context, tx *transaction, advances []*
 		if err != nil {
 			return err
 		}
-		if changed != int64(2*n) { // a row changed counts for two, one inserted for one
+		if changed != int64(2*n) { // MySQL counts a changed row twice and an inserted one once
 			return errNotAdvanced
 		}
 		advances = advances[n:]
@@ -290,7 +231,7 @@ func (*mysql) advanceChannels(ctx context.Context, tx *transaction, advances []*
 	return nil
 }
 
-// mysqlCheckChannels locks the rows of channels, and compares them with what memory knows.
+// mysqlCheckChannels locks the rows of channels and compares them with memory.
 func mysqlCheckChannels(ctx context.Context, tx *transaction, advances []*advance) error {
 	known := make(map[int64]uint64, len(advances))
 	ids := make([]any, len(advances))
@@ -357,69 +298,6 @@ func (m *mysql) saveProgress(ctx context.Context, tx *transaction, rows []progre
 			return err
 		}
 		rows = rows[n:]
-	}
-	return nil
-}
-
-func (*mysql) heads(ctx context.Context, q querier, keys []aggregate, found func(int, uint64)) error {
-	for from := 0; from < len(keys); from += mysqlKeys {
-		part := keys[from:min(from+mysqlKeys, len(keys))]
-		args := make([]any, 0, 4*len(part))
-		for i, key := range part {
-			args = append(args, from+i, key.id, key.typ, key.channel)
-		}
-		err := q.query(ctx, repeat(mysqlHead, mysqlAnd, len(part)), func(rows *sql.Rows) error {
-			var at int
-			var version uint64
-			err := rows.Scan(&at, &version)
-			found(at, version)
-			return err
-		}, args...)
-		if err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
-func (*mysql) versions(ctx context.Context, q querier, keys []versionKey, found func(int)) error {
-	for from := 0; from < len(keys); from += mysqlKeys {
-		part := keys[from:min(from+mysqlKeys, len(keys))]
-		args := make([]any, 0, 5*len(part))
-		for i, key := range part {
-			args = append(args, from+i, key.aggregate.id, key.aggregate.typ, key.version, key.aggregate.channel)
-		}
-		err := q.query(ctx, repeat(mysqlVersion, mysqlAnd, len(part)), func(rows *sql.Rows) error {
-			var at int
-			err := rows.Scan(&at)
-			found(at)
-			return err
-		}, args...)
-		if err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
-func (*mysql) eventsByID(ctx context.Context, q querier, keys []eventKey, found func(int, uint64, []byte)) error {
-	for from := 0; from < len(keys); from += mysqlKeys {
-		part := keys[from:min(from+mysqlKeys, len(keys))]
-		args := make([]any, 0, 3*len(part))
-		for i, key := range part {
-			args = append(args, from+i, key.id, key.channel)
-		}
-		err := q.query(ctx, repeat(mysqlEventByID, mysqlAnd, len(part)), func(rows *sql.Rows) error {
-			var at int
-			var sequence uint64
-			var data []byte
-			err := rows.Scan(&at, &sequence, &data)
-			found(at, sequence, data)
-			return err
-		}, args...)
-		if err != nil {
-			return err
-		}
 	}
 	return nil
 }

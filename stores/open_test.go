@@ -17,7 +17,7 @@ import (
 	"github.com/nats-eventstore/nats-eventstore/test/databases"
 )
 
-// TestMigrationsByHand runs the files with the databases' own clients, twice, as an administrator does.
+// An administrator can run the migrations with the databases' own clients, even twice.
 func TestMigrationsByHand(t *testing.T) {
 	t.Parallel()
 	databases.Each(t, func(t *testing.T, driver, source string) {
@@ -85,7 +85,7 @@ func TestOpenErrors(t *testing.T) {
 		t.Fatal(err)
 	}
 	file := filepath.Join(t.TempDir(), "file")
-	if err := os.WriteFile(file, []byte("this is no database, but it is long enough to have a header"), 0o600); err != nil {
+	if err := os.WriteFile(file, []byte("this is not a database, but it is long enough to have a header"), 0o600); err != nil {
 		t.Fatal(err)
 	}
 	for _, test := range []struct{ driver, source, want string }{
@@ -96,7 +96,7 @@ func TestOpenErrors(t *testing.T) {
 		{"postgres", "postgres://me:password@localhost/db?readTimeout=soon", "readTimeout=soon"},
 		{"postgres", "postgres://me:password@" + closed + "/db?sslmode=disable", "connect"},
 		{"postgres", "postgres://me:password@localhost/db?sslmode=maybe", "sslmode"},
-		{"mysql", "me:password@tcp(" + closed + ")/", "names no database"},
+		{"mysql", "me:password@tcp(" + closed + ")/", "does not name a database"},
 		{"mysql", "me:password@tcp(" + closed + ")/db", "connect"},
 		{"mysql", "me:password", "invalid source"},
 		{"mysql", "me:password@tcp(" + closed + ")/db?tls=unknown", "invalid source"},
@@ -114,14 +114,14 @@ func TestOpenErrors(t *testing.T) {
 			continue
 		}
 		t.Log(err)
-		if text := err.Error(); !strings.Contains(text, test.want) || strings.Contains(text, "pass") && !strings.Contains(text, "(are special characters of the password escaped?)") ||
+		if text := err.Error(); !strings.Contains(text, test.want) || strings.Contains(text, "pass") && !strings.Contains(text, "(escape special characters in the password)") ||
 			strings.Contains(text, "word@") || strings.Contains(text, "\n") {
 			t.Errorf("%s %s: %v", test.driver, test.source, err)
 		}
 	}
 }
 
-// TestWrongUser: the servers' own errors are told, without the password.
+// The servers' own errors are reported, without the password.
 func TestWrongUser(t *testing.T) {
 	t.Parallel()
 	databases.Each(t, func(t *testing.T, driver, source string) {
@@ -130,7 +130,7 @@ func TestWrongUser(t *testing.T) {
 		}
 		_, err := stores.Open(t.Context(), stores.Options{Driver: driver, Source: strings.Replace(source, "eventstore:secret@", "stranger:wrong-secret@", 1)})
 		if err == nil {
-			t.Fatal("a stranger was let in")
+			t.Fatal("opened the database as an unknown user")
 		}
 		t.Log(err)
 		if text := err.Error(); strings.Contains(text, "secret") || strings.Contains(text, "\n") {
@@ -139,7 +139,7 @@ func TestWrongUser(t *testing.T) {
 	})
 }
 
-// TestSettings: what the database's defaults are, a session is durable and strict.
+// A session is durable and strict, whatever the database's defaults are.
 func TestSettings(t *testing.T) {
 	t.Parallel()
 	source := databases.Postgres(t)

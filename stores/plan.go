@@ -10,25 +10,25 @@ import (
 	"github.com/nats-eventstore/nats-eventstore/proto"
 )
 
-// row is a message with the place that it will have.
+// row is a message with its planned place.
 type row struct {
-	item      int // position in the batch of Append
+	item      int // index in the batch of Append
 	channel   *Channel
 	sequence  uint64
 	timestamp int64
-	payload   []byte       // the publisher's, with the version that we appended
+	payload   []byte       // as published, plus the version that the store appended
 	data      []byte       // encoded pb.MsgProto
-	event     *proto.Event // nil: no event
-	version   uint64       // of the event, given by the publisher or by us
-	before    uint64       // highest version of its aggregate without it
+	event     *proto.Event // nil if the message is not an event
+	version   uint64       // of the event, chosen by the publisher or the store
+	before    uint64       // highest version of its aggregate before this event
 	document  []byte       // event_data as JSON
-	copied    bool         // one of the item's copies
+	copied    bool         // a copy of the item
 }
 
 // carried returns the version that subscribers see.
 func (r *row) carried() uint64 {
 	if r.event != nil && r.event.Version != 0 {
-		return r.event.Version // not the column's, where versions are off
+		return r.event.Version // not the column's, if versions are off
 	}
 	return r.version
 }
@@ -36,58 +36,36 @@ func (r *row) carried() uint64 {
 // stored is an event that the database holds.
 type stored struct {
 	sequence uint64
-	payload  []byte // as the publisher sent it, perhaps with the version that we appended
+	payload  []byte // as published, perhaps plus a version that the store appended
 }
 
-// plan is what would become of some items of a batch: the rows of one transaction, and who gets none.
+// plan is a possible transaction: the rows for some items of a batch, and the items without rows.
 type plan struct {
 	rows       []*row
-	advances   []*advance // one for each channel of rows
-	settled    []settled
+	advances   []*advance // one for each channel with rows
+	decided    []decided
 	duplicates []duplicate // of rows of this plan
 
-	byChannel map[*Channel]*advance
-	heads     map[aggregate]uint64 // as they will be
-	versions  map[versionKey]bool  // that rows take, where versions need only be unique
-	ids       map[eventKey]*row
-	late      *row // given the time of the message before it, which the clock is far behind of
+	byChannel    map[*Channel]*advance
+	heads        map[aggregate]uint64 // as of the end of the plan
+	versions     map[versionKey]bool  // versions that rows use, if versions must only be unique
+	ids          map[eventKey]*row
+	aheadOfClock *row // a row that took the time of the message before it because the clock is far behind
 }
 
-// settled is an item whose result does not depend on the transaction.
-type settled struct {
+// decided is an item whose result does not depend on the transaction.
+type decided struct {
 	item   int
 	result Result
 }
 
-// duplicate is an item that is the same event as a row.
+// duplicate is an item that repeats the event of a row.
 type duplicate struct {
 	item int
 	of   *row
 }
 
-// batch is one call of Append.
-type batch struct {
-	s         *Store
-	appends   []Append
-	results   []Result
-	done      []bool   // items with a final result
-	documents [][]byte // event_data as JSON, by item, made when needed
-
-	heads    map[aggregate]uint64 // committed, of the batch's aggregates
-	fresh    map[aggregate]bool   // heads that the database was asked for on behalf of this batch
-	versions map[versionKey]bool  // that were looked up: whether an event has it
-	known    map[eventKey]*stored // events that were looked up: nil if the database does not hold it
-}
-
-// add adds an item.
-func (b *batch) add(a Append) {
-	b.appends = append(b.appends, a)
-	b.results = append(b.results, Result{})
-	b.done = append(b.done, false)
-	b.documents = append(b.documents, nil)
-}
-
-// plan gives places to items, in order, on top of what is committed.
+// plan assigns places to items, in order, on top of the committed state.
 func (b *batch) plan(ctx context.Context, items []int) (*plan, error) {
 	if err := b.fillHeads(ctx, items); err != nil {
 		return nil, err
@@ -103,7 +81,7 @@ func (b *batch) plan(ctx context.Context, items []int) (*plan, error) {
 	}
 }
 
-// simulate plans with what is known, and returns what must be looked up before its answer is final.
+// simulate plans with what is known. It also returns what to look up before the plan is final.
 func (b *batch) simulate(items []int) (*plan, *questions, error) {
 	p := &plan{
 		rows:      make([]*row, 0, len(items)),
@@ -115,7 +93,7 @@ func (b *batch) simulate(items []int) (*plan, *questions, error) {
 	ask := &questions{}
 	now := time.Now().UnixNano()
 	for len(items) > 0 {
-		n := b.unit(items)
+		n := b.unitLength(items)
 		var err error
 		if b.appends[items[0]].Group != nil {
 			err = p.group(b, items[:n], ask, now)
@@ -127,36 +105,19 @@ func (b *batch) simulate(items []int) (*plan, *questions, error) {
 		}
 		items = items[n:]
 	}
-	if p.late != nil {
-		b.s.warnOfClock(p.late, now)
+	if p.aheadOfClock != nil {
+		b.s.warnOfClock(p.aheadOfClock, now)
 	}
 	return p, ask, nil
 }
 
-const (
-	// clockTolerance is how far the clock may be behind the last message of a channel without a warning.
-	clockTolerance = time.Minute
-	// clockInterval is the least time between two such warnings.
-	clockInterval = time.Hour
-)
-
-// warnOfClock says that the messages of a channel have all the same time until the clock comes to it.
-func (s *Store) warnOfClock(r *row, now int64) {
-	if !s.clockWarned.IsZero() && time.Since(s.clockWarned) < clockInterval {
-		return
-	}
-	s.clockWarned = time.Now()
-	s.log.Warn("the clock is behind the last message of a channel: the messages that follow have the time of that one until the clock comes to it",
-		"channel", r.channel.name, "clock", time.Unix(0, now).UTC(), "last_message", time.Unix(0, r.timestamp).UTC())
-}
-
-// single gives a place to an item of no group, or refuses it.
+// single plans an item that belongs to no group, or refuses it.
 func (p *plan) single(b *batch, item int, ask *questions, now int64) error {
-	if refused := p.enter(b.s, &b.appends[item]); refused != nil {
+	if refused := p.openChannels(b.s, &b.appends[item]); refused != nil {
 		p.refuse(item, refused)
 		return nil
 	}
-	if p.again(b, item) {
+	if p.resolveDuplicate(b, item) {
 		return nil
 	}
 	refused, err := p.put(b, item, ask, now)
@@ -166,22 +127,22 @@ func (p *plan) single(b *batch, item int, ask *questions, now int64) error {
 	return err
 }
 
-// put gives a place to an item and its copies, unless it is refused. The second error is none of the item's.
+// put plans an item and its copies, unless it returns refused. err is a failure of the whole plan.
 func (p *plan) put(b *batch, item int, ask *questions, now int64) (refused, err error) {
 	a := &b.appends[item]
-	if refused := p.full(a); refused != nil {
+	if refused := p.checkRoom(a); refused != nil {
 		return refused, nil
 	}
 	r := &row{item: item, channel: a.Channel, payload: a.Payload, event: a.Event}
 	if a.Event != nil {
 		key := a.eventKey()
 		if a.Event.ID != "" && p.ids[key] != nil {
-			return duplicateError(key), nil // within a group
+			return duplicateError(key), nil // twice in one group
 		}
 		if r.version, refused = p.version(b, a, ask); refused != nil {
 			return refused, nil
 		}
-		r.before = p.take(b, a, r.version)
+		r.before = p.claimVersion(b, a, r.version)
 		if a.Event.Version == 0 {
 			r.payload = a.Mapping.AppendVersion(r.payload, r.version)
 		}
@@ -208,8 +169,9 @@ func (p *plan) put(b *batch, item int, ask *questions, now int64) (refused, err 
 	return nil, nil
 }
 
-// full refuses a message if its channel, or that of a copy, has given the highest sequence there is: somebody wrote it.
-func (p *plan) full(a *Append) error {
+// checkRoom refuses a message if its channel, or that of a copy, has used the highest possible sequence. Only a foreign
+// write gets there.
+func (p *plan) checkRoom(a *Append) error {
 	channels := []*Channel{a.Channel}
 	for _, c := range a.Copies {
 		channels = append(channels, c.Channel)
@@ -222,13 +184,13 @@ func (p *plan) full(a *Append) error {
 	return nil
 }
 
-// place gives a row the next sequence of its channel.
+// place assigns the next sequence of its channel to a row.
 func (p *plan) place(r *row, reply string, now int64) error {
 	adv := p.byChannel[r.channel]
 	r.sequence = adv.last + 1
-	r.timestamp = max(now, adv.time) // a clock that is set back does not turn time back
-	if r.timestamp-now > int64(clockTolerance) && p.late == nil {
-		p.late = r
+	r.timestamp = max(now, adv.time) // if the clock goes back, timestamps do not
+	if r.timestamp-now > int64(clockTolerance) && p.aheadOfClock == nil {
+		p.aheadOfClock = r
 	}
 	var err error
 	r.data, err = (&pb.MsgProto{
@@ -248,13 +210,14 @@ func (p *plan) place(r *row, reply string, now int64) error {
 	return nil
 }
 
-// enter makes the running state of the channels of a message and of its copies, or says why one of them takes none.
-func (p *plan) enter(s *Store, a *Append) error {
-	if err := p.advance(s, a.Channel); err != nil {
+// openChannels opens the running state of the channels of a message and its copies. The error says why one of them is
+// closed to messages.
+func (p *plan) openChannels(s *Store, a *Append) error {
+	if err := p.openChannel(s, a.Channel); err != nil {
 		return err
 	}
 	for _, c := range a.Copies {
-		if err := p.advance(s, c.Channel); err != nil {
+		if err := p.openChannel(s, c.Channel); err != nil {
 			return err
 		}
 	}
@@ -272,8 +235,8 @@ func (p *plan) items() []int {
 	return items
 }
 
-// advance makes the running state of a channel. The error says that it is not one of the store's, or is out of service.
-func (p *plan) advance(s *Store, c *Channel) error {
+// openChannel opens the running state of a channel. The error says that it is not the store's, or is out of service.
+func (p *plan) openChannel(s *Store, c *Channel) error {
 	if p.byChannel[c] != nil {
 		return nil
 	}
@@ -287,8 +250,8 @@ func (p *plan) advance(s *Store, c *Channel) error {
 	return nil
 }
 
-// again settles an event that is in this batch or, as far as is known, in the database already.
-func (p *plan) again(b *batch, item int) bool {
+// resolveDuplicate finishes an event that this batch or, as far as is known, the database already holds.
+func (p *plan) resolveDuplicate(b *batch, item int) bool {
 	a := &b.appends[item]
 	payload, ok := p.earlier(b, a)
 	if !ok {
@@ -301,12 +264,12 @@ func (p *plan) again(b *batch, item int) bool {
 	case first != nil:
 		p.duplicates = append(p.duplicates, duplicate{item, first})
 	default:
-		p.settled = append(p.settled, settled{item, Result{Sequence: b.known[id].sequence, Version: payloadVersion(a.Mapping, payload), Duplicate: true}})
+		p.decided = append(p.decided, decided{item, Result{Sequence: b.known[id].sequence, Version: payloadVersion(a.Mapping, payload), Duplicate: true}})
 	}
 	return true
 }
 
-// earlier returns the payload of the event that has the event_id of a message, if there is one.
+// earlier returns the payload of the event that has the same event_id, if there is one.
 func (p *plan) earlier(b *batch, a *Append) ([]byte, bool) {
 	if a.Event == nil || a.Event.ID == "" {
 		return nil, false
@@ -325,7 +288,7 @@ func (p *plan) earlier(b *batch, a *Append) ([]byte, bool) {
 func payloadVersion(mapping *proto.Mapping, payload []byte) uint64 {
 	event, err := mapping.Extract(payload)
 	if err != nil {
-		return 0 // somebody else wrote it
+		return 0 // another program wrote it
 	}
 	return event.Version
 }
@@ -335,91 +298,5 @@ func duplicateError(id eventKey) error {
 }
 
 func (p *plan) refuse(item int, err error) {
-	p.settled = append(p.settled, settled{item, Result{Err: err}})
-}
-
-// fillHeads makes the last versions of all aggregates of items known, by one query for those not in memory.
-func (b *batch) fillHeads(ctx context.Context, items []int) error {
-	var missing []aggregate
-	fill := func(key aggregate) {
-		if _, ok := b.heads[key]; ok {
-			return
-		}
-		head, ok := b.s.heads.get(key)
-		if !ok {
-			missing = append(missing, key)
-			b.fresh[key] = true
-		}
-		b.heads[key] = head
-	}
-	for _, item := range items {
-		if a := &b.appends[item]; a.Event != nil && a.Channel != nil {
-			fill(a.aggregate())
-		}
-	}
-	b.expected(items, fill)
-	if len(missing) == 0 {
-		return nil
-	}
-	return b.readHeads(ctx, missing)
-}
-
-// readHeads makes the last versions of aggregates known as the database has them.
-func (b *batch) readHeads(ctx context.Context, keys []aggregate) error {
-	heads := make([]uint64, len(keys)) // 0: a new aggregate
-	err := b.s.persist(ctx, func() error {
-		return b.s.dialect.heads(ctx, b.s.own, keys, func(i int, version uint64) { heads[i] = version })
-	})
-	if err != nil {
-		for _, key := range keys {
-			delete(b.heads, key) // not to be taken for new aggregates
-		}
-		return fmt.Errorf("look up versions of %d aggregates: %w", len(keys), err)
-	}
-	for i, key := range keys {
-		b.heads[key] = heads[i]
-		b.s.heads.put(key, heads[i])
-	}
-	return nil
-}
-
-// lookUp makes known whether the database holds events.
-func (b *batch) lookUp(ctx context.Context, ids []eventKey) error {
-	found := make([]*stored, len(ids))
-	err := b.s.persist(ctx, func() error {
-		return b.s.dialect.eventsByID(ctx, b.s.own, ids, func(i int, sequence uint64, data []byte) {
-			var m pb.MsgProto
-			if m.Unmarshal(data) != nil {
-				m.Data = nil // somebody else wrote it: no event is the same
-			}
-			found[i] = &stored{sequence, m.Data}
-		})
-	})
-	if err != nil {
-		return fmt.Errorf("look up %d events: %w", len(ids), err)
-	}
-	for i, id := range ids {
-		b.known[id] = found[i]
-	}
-	return nil
-}
-
-// persist tries a read until ctx ends.
-func (s *Store) persist(ctx context.Context, read func() error) error {
-	var wait backoff
-	for {
-		err := read()
-		if err == nil {
-			return nil
-		}
-		if s.closed.Load() {
-			return ErrClosed
-		}
-		if isOurs(err) {
-			return err
-		}
-		if !wait.sleep(ctx) {
-			return unavailable(ctx, err)
-		}
-	}
+	p.decided = append(p.decided, decided{item, Result{Err: err}})
 }

@@ -10,7 +10,7 @@ import (
 	"github.com/nats-eventstore/nats-eventstore/test/databases"
 )
 
-// TestPostgresPlans: no statement scans Messages, not even as planned for a table that is still empty.
+// No statement scans Messages, even when it is planned for an empty table.
 func TestPostgresPlans(t *testing.T) {
 	t.Parallel()
 	found := 0
@@ -27,7 +27,7 @@ func TestPostgresPlans(t *testing.T) {
 	}
 }
 
-// TestMySQLPlans: a look-up reads one row of an index, however long the stream of its aggregate is.
+// A look-up reads one row of an index, however long the stream of its aggregate is.
 func TestMySQLPlans(t *testing.T) {
 	t.Parallel()
 	source := databases.MySQL(t)
@@ -93,7 +93,7 @@ func TestMySQLPlans(t *testing.T) {
 		if err := conn.QueryRowContext(t.Context(), text, args...).Scan(&found); err != nil {
 			t.Fatal(err)
 		}
-		if n := reads() - before; found != 1 || n > 60 { // some are of the status query itself
+		if n := reads() - before; found != 1 || n > 60 { // the status query itself adds some
 			t.Errorf("%s finds %d rows and reads %d", stores.MySQLLookUps[i], found, n)
 		}
 	}

@@ -12,15 +12,11 @@ import (
 	"github.com/nats-eventstore/nats-eventstore/stores/sqlconn"
 )
 
-// postgres is PostgreSQL, and what speaks its language. A batch is one INSERT of one row set, which is sent as an array
-// for each column: the text of the statement does not depend on the number of rows, so that it is parsed once, and
-// there is no limit of parameters to respect.
+// postgres is PostgreSQL or a compatible database. A batch is one INSERT of one row set, sent as one array per column.
+// The text does not depend on the number of rows: the server parses it once, and no limit of parameters applies.
 type postgres struct{}
 
-var (
-	_ dialect     = (*postgres)(nil)
-	_ batchWriter = (*postgres)(nil)
-)
+var _ dialect = (*postgres)(nil)
 
 func (*postgres) open(o Options) (write, read *sql.DB, err error) {
 	return sqlconn.Postgres(o.pool(), o.writes(), o.reads())
@@ -38,10 +34,10 @@ func (*postgres) check(ctx context.Context, db *sql.DB, log *slog.Logger) error 
 }
 
 func (*postgres) version(ctx context.Context, db *sql.DB) (int64, error) {
-	var there bool
+	var exists bool
 	err := db.QueryRowContext(ctx,
-		"SELECT EXISTS (SELECT 1 FROM pg_tables WHERE schemaname = current_schema() AND tablename = 'goose_db_version')").Scan(&there)
-	if err != nil || !there {
+		"SELECT EXISTS (SELECT 1 FROM pg_tables WHERE schemaname = current_schema() AND tablename = 'goose_db_version')").Scan(&exists)
+	if err != nil || !exists {
 		return 0, err
 	}
 	var version sql.NullInt64
@@ -49,7 +45,7 @@ func (*postgres) version(ctx context.Context, db *sql.DB) (int64, error) {
 	return version.Int64, err
 }
 
-// valueLimit: bytea has more room than jsonb.
+// bytea holds more than jsonb.
 func (*postgres) valueLimit() ValueLimit { return ValueLimit{"the limit of jsonb", 1<<28 - 1} }
 
 func (*postgres) jsonDepth() int { return 1000 }
@@ -72,9 +68,9 @@ func (*postgres) classify(err error) failure {
 	return failedUnavailable
 }
 
-func (*postgres) elsewhere(err error) bool {
+func (*postgres) refusesWrites(err error) bool {
 	var e *pq.Error
-	return errors.As(err, &e) && e.Code == "25006" // read_only_sql_transaction: a standby, or what became one
+	return errors.As(err, &e) && e.Code == "25006" // read_only_sql_transaction: a standby, or a primary that became one
 }
 
 func (*postgres) snapshot() *sql.TxOptions {
@@ -93,60 +89,12 @@ AS r (id, seq, timestamp, size, data, event_id, aggregate_type, aggregate_id, ev
 FROM unnest($1::integer[], $2::bigint[], $3::bigint[], $4::bigint[], $5::bigint[]) AS a (id, before, maxseq, msgs, bytes)
 WHERE Channels.id = a.id AND Channels.maxseq = a.before`
 
-	// The three steps of a batch at once, and as a transaction of its own. Nothing is inserted unless the lease row was
-	// ours when it was locked; the steps see each other's outcome by RETURNING only, and that is all they need. A channel
-	// that has no row, or is not where it was, is a division by zero, which undoes the rest.
-	postgresWriteBatch = `WITH fence AS (
-    UPDATE StoreLock SET tick = tick + 1 WHERE id = $1 AND epoch = $2 RETURNING id
-), inserted AS (
-    INSERT INTO Messages (id, seq, timestamp, size, data, event_id, aggregate_type, aggregate_id, event_version, event_type, event_data, metadata)
-    SELECT id, seq, timestamp, size, data, event_id, aggregate_type, aggregate_id, event_version, event_type, event_data::jsonb, metadata::jsonb
-    FROM unnest($3::integer[], $4::bigint[], $5::bigint[], $6::integer[], $7::bytea[], $8::text[], $9::text[], $10::text[], $11::bigint[], $12::text[], $13::text[], $14::text[])
-    AS r (id, seq, timestamp, size, data, event_id, aggregate_type, aggregate_id, event_version, event_type, event_data, metadata)
-    WHERE EXISTS (SELECT 1 FROM fence)
-), advanced AS (
-    UPDATE Channels SET maxseq = a.maxseq, msgs = Channels.msgs + a.msgs, bytes = Channels.bytes + a.bytes
-    FROM unnest($15::integer[], $16::bigint[], $17::bigint[], $18::bigint[], $19::bigint[]) AS a (id, before, maxseq, msgs, bytes)
-    WHERE Channels.id = a.id AND Channels.maxseq = a.before AND EXISTS (SELECT 1 FROM fence)
-    RETURNING Channels.id
-)
-SELECT (SELECT COUNT(*) FROM fence), 1 / (CASE WHEN NOT EXISTS (SELECT 1 FROM fence) OR (SELECT COUNT(*) FROM advanced) = cardinality($15::integer[]) THEN 1 ELSE 0 END)`
-
-	// A batch of one row: arrays of one would take half as long again. The columns are those of row.columns.
-	postgresWriteOne = `WITH fence AS (
-    UPDATE StoreLock SET tick = tick + 1 WHERE id = $13 AND epoch = $14 RETURNING id
-), advanced AS (
-    UPDATE Channels SET maxseq = $2, msgs = msgs + 1, bytes = bytes + $15::bigint
-    WHERE id = $1 AND maxseq = $16::bigint AND EXISTS (SELECT 1 FROM fence)
-    RETURNING id
-), inserted AS (
-    INSERT INTO Messages (id, seq, timestamp, size, data, event_id, aggregate_type, aggregate_id, event_version, event_type, event_data, metadata)
-    SELECT id, $2::bigint, $3, $4, $5, $6, $7, $8, $9, $10, $11::text::jsonb, $12::text::jsonb FROM advanced
-)
-SELECT (SELECT COUNT(*) FROM fence), (SELECT COUNT(*) FROM advanced)`
-
 	postgresChannelIDs     = "SELECT id, name FROM Channels WHERE name = ANY($1::text[]) AND deleted = FALSE ORDER BY id"
 	postgresInsertChannels = "INSERT INTO Channels (id, name) SELECT id, name FROM unnest($1::integer[], $2::text[]) AS c (id, name)"
 
 	postgresSaveProgress = `INSERT INTO SubsPending (subid, "row", seq, lastsent, pending, acks)
 SELECT subid, 0, 0, lastsent, pending, NULL FROM unnest($1::bigint[], $2::bigint[], $3::bytea[]) AS p (subid, lastsent, pending)
 ON CONFLICT (subid, "row") DO UPDATE SET seq = 0, lastsent = excluded.lastsent, pending = excluded.pending, acks = NULL`
-
-	postgresHeads = `SELECT k.n, m.event_version
-FROM unnest($1::text[], $2::text[], $3::integer[]) WITH ORDINALITY AS k (aggregate_id, aggregate_type, id, n)
-CROSS JOIN LATERAL (SELECT event_version FROM Messages
-    WHERE aggregate_id = k.aggregate_id AND aggregate_type = k.aggregate_type AND id = k.id AND event_version > 0
-    ORDER BY event_version DESC LIMIT 1) AS m`
-
-	postgresVersions = `SELECT k.n
-FROM unnest($1::text[], $2::text[], $3::bigint[], $4::integer[]) WITH ORDINALITY AS k (aggregate_id, aggregate_type, event_version, id, n)
-CROSS JOIN LATERAL (SELECT 1 FROM Messages
-    WHERE aggregate_id = k.aggregate_id AND aggregate_type = k.aggregate_type AND event_version = k.event_version AND id = k.id
-    LIMIT 1) AS m`
-
-	postgresEventsByID = `SELECT k.n, m.seq, m.data
-FROM unnest($1::text[], $2::integer[]) WITH ORDINALITY AS k (event_id, id, n)
-CROSS JOIN LATERAL (SELECT seq, data FROM Messages WHERE event_id = k.event_id AND id = k.id LIMIT 1) AS m`
 )
 
 var postgresStatements = statements{
@@ -160,7 +108,7 @@ var postgresStatements = statements{
 	more: []string{postgresInsertMessages, postgresAdvanceChannels, postgresWriteBatch, postgresWriteOne, postgresChannelIDs, postgresInsertChannels, postgresSaveProgress, postgresHeads, postgresVersions, postgresEventsByID, postgresPutConsumers, postgresPutParts, postgresDeleteParts},
 }
 
-// maxArrays is the most that one statement carries, in bytes of messages: the server's limit is 1 GB for a value.
+// maxArrays bounds the message bytes in one statement. The server limits a value to 1 GB.
 const maxArrays = 256 << 20
 
 func (*postgres) insertMessages(ctx context.Context, tx *transaction, rows []*row) error {
@@ -238,43 +186,6 @@ func advanceArrays(advances []*advance) []any {
 	return []any{id.buf, before.buf, last.buf, msgs.buf, bytes.buf}
 }
 
-func (*postgres) openBatches(_ Options, writer *sql.DB) (*sql.DB, error) { return writer, nil }
-
-func (p *postgres) writeBatch(ctx context.Context, to *single, lease lease, rows []*row, advances []*advance) error {
-	size := 0
-	for _, r := range rows {
-		size += len(r.data)
-	}
-	if size > maxArrays {
-		return errLongWay
-	}
-	text, args := postgresWriteOne, []any(nil)
-	if len(rows) == 1 {
-		args = append(rows[0].columns(make([]any, 0, 16)), lease.id, lease.epoch, advances[0].bytes, advances[0].before)
-	} else {
-		text = postgresWriteBatch
-		args = append([]any{lease.id, lease.epoch}, messageArrays(rows, size)...)
-		args = append(args, advanceArrays(advances)...)
-	}
-	fences, whole := 0, 0
-	err := to.query(ctx, text, func(rows *sql.Rows) error { return rows.Scan(&fences, &whole) }, args...)
-	var failed *pq.Error
-	switch {
-	case errors.As(err, &failed) && failed.Code == pqDivisionByZero:
-		return errLongWay
-	case err != nil:
-		return err
-	case fences == 0:
-		return ErrFenced
-	case whole == 0:
-		return errLongWay
-	}
-	return nil
-}
-
-// pqDivisionByZero is the SQLSTATE of postgresWriteBatch for a channel that is not advanced.
-const pqDivisionByZero = "22012"
-
 func (*postgres) channelIDs(ctx context.Context, q querier, names []string, found func(int64, string)) error {
 	wanted := newArray(oidText, len(names), 32*len(names))
 	for _, name := range names {
@@ -304,56 +215,4 @@ func (*postgres) saveProgress(ctx context.Context, tx *transaction, rows []progr
 	}
 	_, err := tx.exec(ctx, postgresSaveProgress, subscription.buf, last.buf, pending.buf)
 	return err
-}
-
-func (*postgres) heads(ctx context.Context, q querier, keys []aggregate, found func(int, uint64)) error {
-	n := len(keys)
-	id, typ, channel := newArray(oidText, n, 36*n), newArray(oidText, n, 16*n), newArray(oidInt4, n, 4*n)
-	for _, key := range keys {
-		id.text(key.id)
-		typ.text(key.typ)
-		channel.int4(int32(key.channel))
-	}
-	return q.query(ctx, postgresHeads, func(rows *sql.Rows) error {
-		var at int
-		var version uint64
-		err := rows.Scan(&at, &version)
-		found(at-1, version)
-		return err
-	}, id.buf, typ.buf, channel.buf)
-}
-
-func (*postgres) versions(ctx context.Context, q querier, keys []versionKey, found func(int)) error {
-	n := len(keys)
-	id, typ := newArray(oidText, n, 36*n), newArray(oidText, n, 16*n)
-	version, channel := newArray(oidInt8, n, 8*n), newArray(oidInt4, n, 4*n)
-	for _, key := range keys {
-		id.text(key.aggregate.id)
-		typ.text(key.aggregate.typ)
-		version.int8(int64(key.version))
-		channel.int4(int32(key.aggregate.channel))
-	}
-	return q.query(ctx, postgresVersions, func(rows *sql.Rows) error {
-		var at int
-		err := rows.Scan(&at)
-		found(at - 1)
-		return err
-	}, id.buf, typ.buf, version.buf, channel.buf)
-}
-
-func (*postgres) eventsByID(ctx context.Context, q querier, keys []eventKey, found func(int, uint64, []byte)) error {
-	n := len(keys)
-	id, channel := newArray(oidText, n, 36*n), newArray(oidInt4, n, 4*n)
-	for _, key := range keys {
-		id.text(key.id)
-		channel.int4(int32(key.channel))
-	}
-	return q.query(ctx, postgresEventsByID, func(rows *sql.Rows) error {
-		var at int
-		var sequence uint64
-		var data []byte
-		err := rows.Scan(&at, &sequence, &data)
-		found(at-1, sequence, data)
-		return err
-	}, id.buf, channel.buf)
 }

@@ -2,7 +2,7 @@ package stores
 
 import "encoding/binary"
 
-// Object identifiers of types, from pg_type.dat of PostgreSQL.
+// Object identifiers of types, from PostgreSQL's pg_type.dat.
 const (
 	oidBytea = 17
 	oidInt8  = 20
@@ -10,8 +10,8 @@ const (
 	oidText  = 25
 )
 
-// array is a one-dimensional array in PostgreSQL's binary format (array_recv in its source): dimensions, whether there
-// are NULLs, type, length, lower bound; then the length and the bytes of each element.
+// array is a one-dimensional array in PostgreSQL's binary format (array_recv in its source). It begins with dimensions,
+// whether there are NULLs, type, length and lower bound. The length and the bytes of each element follow.
 type array struct{ buf []byte }
 
 const arrayHasNulls = 7 // the low byte of the second field

@@ -8,13 +8,13 @@ import (
 	"slices"
 )
 
-// pruneRows is how many sequences one transaction of a removal covers, so that none holds the lease row for long.
+// pruneRows is how many sequences one transaction removes at most, so that none holds the lease row for long.
 const pruneRows = 10_000
 
-// Prune removes the messages of a channel up to a sequence, that one included; it leaves Info().Last as it is. The
-// database refuses it on messages that are events. It tries until ctx ends; what was removed before stays removed.
+// Prune removes the messages of a channel up to and including a sequence. It leaves Info().Last as it is. The database
+// refuses to remove events. Prune retries until ctx ends; what it has removed stays removed.
 //
-// Prune is called by the goroutine of Append.
+// Only the goroutine that calls Append may call Prune.
 func (s *Store) Prune(ctx context.Context, c *Channel, upTo uint64) error {
 	if !s.isKnown(c) {
 		return ErrUnknownChannel
@@ -22,10 +22,10 @@ func (s *Store) Prune(ctx context.Context, c *Channel, upTo uint64) error {
 	if err := s.removeUpTo(ctx, c.id, c.Info().First, min(upTo, c.Info().Last)); err != nil {
 		return fmt.Errorf("prune channel %q: %w", c.name, err)
 	}
-	return s.persist(ctx, func() error { return s.reload(ctx, s.own, []*Channel{c}) })
+	return s.retryRead(ctx, func() error { return s.reload(ctx, s.own, []*Channel{c}) })
 }
 
-// removeUpTo removes rows of messages and reduces the channel's counters with them.
+// removeUpTo removes message rows and subtracts them from the channel's counters.
 func (s *Store) removeUpTo(ctx context.Context, id int64, first, last uint64) error {
 	for to := first + pruneRows - 1; first <= last; first, to = to+1, to+pruneRows {
 		to = min(to, last)
@@ -48,23 +48,23 @@ func (s *Store) removeUpTo(ctx context.Context, id int64, first, last uint64) er
 	return nil
 }
 
-// DeleteChannel removes a channel: a channel created later under its name starts at sequence 1. Its messages and
-// subscriptions stay in the database until PurgeDeleted. A channel that holds events is not deleted: ErrRefused. It
-// tries until ctx ends.
+// DeleteChannel removes a channel: a later channel of the same name starts at sequence 1. Its messages and
+// subscriptions stay in the database until PurgeDeleted. A channel that holds events is not deleted; the error is
+// ErrRefused. DeleteChannel retries until ctx ends.
 //
-// DeleteChannel is called by the goroutine of Append.
+// Only the goroutine that calls Append may call DeleteChannel.
 func (s *Store) DeleteChannel(ctx context.Context, c *Channel) error {
 	if !s.isKnown(c) {
 		return ErrUnknownChannel
 	}
 	s.creating.Lock()
 	defer s.creating.Unlock()
-	// What is still on its way to the channel must not come after this.
-	if err := s.settleDoubt(ctx); err != nil {
+	// A batch that is still on its way to the channel must not arrive later.
+	if err := s.resolveUnknown(ctx); err != nil {
 		return fmt.Errorf("delete channel %q: %w", c.name, err)
 	}
 	if !s.isKnown(c) {
-		return nil // an earlier call has done it
+		return nil // an earlier call deleted it
 	}
 	err := s.write(ctx, func(t *transaction) error {
 		holds := false
@@ -76,13 +76,13 @@ func (s *Store) DeleteChannel(ctx context.Context, c *Channel) error {
 			return err
 		}
 		if holds {
-			return fmt.Errorf("%w: it holds events, which are immutable", ErrRefused)
+			return fmt.Errorf("%w: the channel holds events, which are immutable", ErrRefused)
 		}
 		_, err = t.exec(ctx, s.text.markDeleted, c.id)
 		return err
 	})
 	if errors.Is(err, ErrUnavailable) {
-		s.dying = append(s.dying, c)
+		s.maybeDeleted = append(s.maybeDeleted, c)
 	}
 	if err != nil {
 		return fmt.Errorf("delete channel %q: %w", c.name, err)
@@ -91,7 +91,7 @@ func (s *Store) DeleteChannel(ctx context.Context, c *Channel) error {
 	return nil
 }
 
-// forget removes channels that were deleted from what memory knows.
+// forget removes deleted channels from memory.
 func (s *Store) forget(channels []*Channel) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -100,7 +100,7 @@ func (s *Store) forget(channels []*Channel) {
 	}
 }
 
-// deleted returns those of channels that have no row any more, or one that is marked.
+// deleted returns the channels whose row is gone or marked as deleted.
 func (s *Store) deleted(ctx context.Context, q querier, channels []*Channel) ([]*Channel, error) {
 	live := map[int64]bool{}
 	names := make([]string, len(channels))
@@ -111,7 +111,7 @@ func (s *Store) deleted(ctx context.Context, q querier, channels []*Channel) ([]
 	return slices.DeleteFunc(slices.Clone(channels), func(c *Channel) bool { return live[c.id] }), err
 }
 
-// PurgeDeleted removes what is left of deleted channels. It tries until ctx ends, and can be called again.
+// PurgeDeleted removes what is left of deleted channels. It retries until ctx ends, and can be called again.
 func (s *Store) PurgeDeleted(ctx context.Context) error {
 	var ids []int64
 	err := s.own.query(ctx, s.text.deletedChannels, func(rows *sql.Rows) error {

@@ -14,13 +14,13 @@ import (
 
 // State is what a server finds in the database when it takes the lease.
 type State struct {
-	Server    *spb.ServerInfo // nil: a new database
-	Importing *spb.ServerInfo // of another store whose import was begun and not finished; Server is nil then
+	Server    *spb.ServerInfo // nil for a new database
+	Importing *spb.ServerInfo // of another store, whose import began and did not finish; Server is then nil
 	Clients   []*spb.ClientInfo
-	Channels  []ChannelState // by ascending age: the first created is the first
+	Channels  []ChannelState // in the order of their creation
 
-	// Damaged are rows that can not be read. What depends on them is not in Channels: a channel, a subscription, or what
-	// a subscription has not acknowledged, see Subscription.Damaged.
+	// Damaged are the rows that cannot be read. Channels omits what depends on them: a channel, a subscription, or what
+	// a subscription has not acknowledged (see Subscription.Damaged).
 	Damaged []*DamagedError
 }
 
@@ -28,29 +28,28 @@ type State struct {
 type ChannelState struct {
 	Channel       *Channel
 	Subscriptions []Subscription // by ascending ID
-	Consumers     []*Consumer    // the groups of these, by ascending ID
+	Consumers     []*Consumer    // the groups of Subscriptions, by ascending ID
 }
 
-// Subscription is a subscription as it was saved last.
+// Subscription is a subscription as it was last saved.
 type Subscription struct {
 	State   *spb.SubState // LastSent is the highest sequence known to have been sent
-	Unacked []uint64      // ascending: sent, and not acknowledged
-	// Damaged, if not nil, says that it is not known what was sent or acknowledged: messages would be lost if the
-	// subscription went on.
+	Unacked []uint64      // sent and not acknowledged, ascending
+	// Damaged, if not nil, says that the subscription's progress is unknown. It would lose messages if it continued.
 	Damaged *DamagedError
 }
 
 // ServerInfoVersion is the version of the stored formats, NATS Streaming's own.
 const ServerInfoVersion = 1
 
-// Recover migrates the schema if it is behind, reads the state of the database, and makes it the store's own. Call it when the lease was taken, and while
-// nothing else uses the store; channels known before are not valid any more. It reads a row per channel, client and
-// subscription, not the messages.
+// Recover migrates an outdated schema, reads the state of the database and makes it the store's own. Call it after
+// taking the lease, while nothing else uses the store; channels from before are no longer valid. It reads one row per
+// channel, client and subscription, but not the messages.
 func (s *Store) Recover(ctx context.Context) (*State, error) {
 	if s.closed.Load() {
 		return nil, ErrClosed
 	}
-	// The fence waits for what a predecessor still has in flight, so that nothing is read before its end.
+	// The fence waits for what a predecessor still has in flight, so that nothing is read before that ends.
 	if err := s.RenewLease(ctx); err != nil {
 		return nil, fmt.Errorf("recover: %w", err)
 	}
@@ -91,7 +90,7 @@ func (s *Store) Recover(ctx context.Context) (*State, error) {
 	}
 	s.progressed = map[uint64]struct{}{}
 	s.heads.clear()
-	s.doubt, s.dying = nil, nil
+	s.unresolved, s.maybeDeleted = nil, nil
 	return &r.state, nil
 }
 
@@ -100,18 +99,18 @@ type recovery struct {
 	state      State
 	maxChannel int64
 	maxSub     uint64
-	byID       map[int64]int // position in state.Channels
+	byID       map[int64]int // index in state.Channels
 	byName     map[string]int64
-	bySub      map[uint64][2]int // position in state.Channels, and there in Subscriptions
+	bySub      map[uint64][2]int // index in state.Channels, and in Subscriptions there
 	acked      map[uint64]map[uint64]struct{}
 
-	// What the rows of a subscription say of its position: its own row as of when it began, resumed or was suspended,
-	// and all others, which were written together with what was pending.
+	// The last sequences in the rows of a subscription. began is from its own row, as of when it started, resumed or
+	// was suspended. sent is from all other rows, which were written with the pending messages.
 	began, sent map[uint64]uint64
 	consumers   map[uint64]*consumerRows
 }
 
-// damaged notes a row that can not be read.
+// damaged notes a row that cannot be read.
 func (r *recovery) damaged(table, key, reason string) *DamagedError {
 	err := &DamagedError{Table: table, Key: key, Reason: reason}
 	r.state.Damaged = append(r.state.Damaged, err)
@@ -126,17 +125,17 @@ func (r *recovery) server(rows *sql.Rows) error {
 		return err
 	}
 	if r.state.Server != nil || r.state.Importing != nil {
-		return fmt.Errorf("table ServerInfo has several rows: %w", errCorrupt)
+		return fmt.Errorf("table ServerInfo has more than one row: %w", errCorrupt)
 	}
 	if version != ServerInfoVersion && version != ImportVersion {
-		return fmt.Errorf("table ServerInfo: version %d of the stored formats is not %d: %w", version, ServerInfoVersion, errCorrupt)
+		return fmt.Errorf("table ServerInfo: format version %d, want %d: %w", version, ServerInfoVersion, errCorrupt)
 	}
 	info := &spb.ServerInfo{}
 	if err := info.Unmarshal(data); err != nil {
-		return fmt.Errorf("table ServerInfo: proto is no ServerInfo: %w: %w", errCorrupt, err)
+		return fmt.Errorf("table ServerInfo: proto is not a ServerInfo: %w: %w", errCorrupt, err)
 	}
 	if info.ClusterID != id {
-		return fmt.Errorf("table ServerInfo: server info of cluster %q in the row of %q: %w", info.ClusterID, id, errCorrupt)
+		return fmt.Errorf("table ServerInfo: the row of cluster %q holds the server info of %q: %w", info.ClusterID, id, errCorrupt)
 	}
 	if version == ImportVersion {
 		r.state.Importing = info
@@ -153,10 +152,10 @@ func (r *recovery) client(rows *sql.Rows) error {
 	if err := rows.Scan(&id, &inbox, &data); err != nil {
 		return err
 	}
-	info := &spb.ClientInfo{ID: id, HbInbox: inbox.String} // all that there was before NATS Streaming 0.10
+	info := &spb.ClientInfo{ID: id, HbInbox: inbox.String} // all that NATS Streaming stored before 0.10
 	if len(data) > 0 {
 		if err := info.Unmarshal(data); err != nil || info.ID != id {
-			_ = r.damaged("Clients", fmt.Sprintf("id %q", id), "proto is no ClientInfo of it, the client goes on with the columns alone")
+			_ = r.damaged("Clients", fmt.Sprintf("id %q", id), "proto is not its ClientInfo; only the other columns of the client are used")
 			info = &spb.ClientInfo{ID: id, HbInbox: inbox.String}
 		}
 	}
@@ -174,8 +173,8 @@ func (r *recovery) channel(rows *sql.Rows) error {
 		return nil
 	case err != nil:
 		return err
-	case twice: // only where an administrator dropped the index, or on MySQL
-		damaged = r.damaged("Channels", fmt.Sprintf("id %d", c.id), fmt.Sprintf("channel %d has the name %q, too", other, c.name))
+	case twice: // only after an administrator dropped the index, or on MySQL
+		damaged = r.damaged("Channels", fmt.Sprintf("id %d", c.id), fmt.Sprintf("channel %d also has the name %q", other, c.name))
 		damaged.Channel = c.name
 		return nil
 	}
@@ -195,7 +194,7 @@ func (r *recovery) subscription(rows *sql.Rows) error {
 	}
 	at, ok := r.byID[channel]
 	if !ok {
-		return nil // of a channel that was deleted, or is out of service
+		return nil // its channel was deleted, or is out of service
 	}
 	c := &r.state.Channels[at]
 	key := fmt.Sprintf("id %d (channel %q), subid %d", channel, c.Channel.name, id)
@@ -209,7 +208,7 @@ func (r *recovery) subscription(rows *sql.Rows) error {
 	}
 	state := &spb.SubState{}
 	if err := state.Unmarshal(data); err != nil || state.ID != id {
-		_ = r.damaged("Subscriptions", key, "proto is no SubState of it")
+		_ = r.damaged("Subscriptions", key, "proto is not its SubState")
 		return nil
 	}
 	r.began[id], r.sent[id] = state.LastSent, lastSent.n
@@ -219,8 +218,9 @@ func (r *recovery) subscription(rows *sql.Rows) error {
 	return nil
 }
 
-// pending takes a row of SubsPending in any of its three forms: one sequence (seq > 0, NATS Streaming without caching),
-// lists of sequences sent and acknowledged since the row before (NATS Streaming with caching), or the whole (row 0, ours).
+// pending reads a row of SubsPending in any of its three forms. NATS Streaming writes one sequence (seq > 0) or, with
+// caching, lists of the sequences sent and acknowledged since the row before. This store writes the whole progress (row
+// 0).
 func (r *recovery) pending(rows *sql.Rows) error {
 	var id, row uint64
 	var seq, lastSent number
@@ -230,7 +230,7 @@ func (r *recovery) pending(rows *sql.Rows) error {
 	}
 	at, ok := r.bySub[id]
 	if !ok {
-		return nil // left over by a subscription that was deleted
+		return nil // a deleted subscription left it behind
 	}
 	sub := &r.state.Channels[at[0]].Subscriptions[at[1]]
 	key := fmt.Sprintf("subid %d, row %d", id, row)
@@ -247,7 +247,7 @@ func (r *recovery) pending(rows *sql.Rows) error {
 	sent, err := DecodeSequences(pending)
 	acked, ackErr := DecodeSequences(acks)
 	if err = errors.Join(err, ackErr); err != nil {
-		sub.Damaged = r.damaged("SubsPending", key, "pending or acks is no list of sequences")
+		sub.Damaged = r.damaged("SubsPending", key, "pending or acks is not a list of sequences")
 		return nil
 	}
 	sub.Unacked = append(sub.Unacked, sent...)
@@ -266,8 +266,8 @@ func (r *recovery) pending(rows *sql.Rows) error {
 	return nil
 }
 
-// finish subtracts acknowledged messages, whatever the order of the rows was, and puts sequences in order. A channel's
-// last sequence is not below what a subscriber was sent: a message that expired was the last one at its time.
+// finish removes acknowledged messages, whatever the order of the rows, and sorts the sequences. It also raises each
+// channel's last sequence to what a subscriber was sent, in case that message has expired.
 func (r *recovery) finish() {
 	for i := range r.state.Channels {
 		c := &r.state.Channels[i]
@@ -295,14 +295,14 @@ func (c *Channel) raise(last uint64) {
 	c.info.Last = max(c.info.Last, last)
 }
 
-// Sequences are a JSON array, as NATS Streaming writes them.
+// encodeSequences returns a JSON array, as NATS Streaming writes it.
 func encodeSequences(sequences []uint64) []byte {
 	if len(sequences) == 0 {
 		return nil
 	}
 	text, err := json.Marshal(sequences)
 	if err != nil {
-		panic(err) // numbers always have a text
+		panic(err) // numbers always encode
 	}
 	return text
 }
@@ -317,7 +317,7 @@ func DecodeSequences(text []byte) ([]uint64, error) {
 	return sequences, err
 }
 
-// SetServerInfo saves the identity of the server, which Recover returns. It tries until ctx ends.
+// SetServerInfo saves the identity of the server, which Recover returns. It retries until ctx ends.
 func (s *Store) SetServerInfo(ctx context.Context, info *spb.ServerInfo) error {
 	return s.putServerInfo(ctx, info, ServerInfoVersion)
 }

@@ -9,21 +9,21 @@ import (
 	"github.com/nats-io/stan.go/pb"
 )
 
-// ImportVersion stands in the place of ServerInfoVersion while another store is being imported.
+// ImportVersion replaces ServerInfoVersion while another store is being imported.
 const ImportVersion = -1
 
-// BeginImport marks the database as one that holds part of another store, until SetServerInfo. Recover returns info as
-// State.Importing meanwhile. It tries until ctx ends.
+// BeginImport marks the database as an incomplete import of another store until SetServerInfo. Until then Recover
+// returns info as State.Importing. BeginImport retries until ctx ends.
 func (s *Store) BeginImport(ctx context.Context, info *spb.ServerInfo) error {
 	return s.putServerInfo(ctx, info, ImportVersion)
 }
 
-// Restore stores messages of another store with the sequences and timestamps that they have. They are in ascending order,
-// above Info().Last, and may leave holes. last is the sequence from which the channel counts on: that of the last message,
-// or a higher one if later messages are gone. It is one transaction, tried until ctx ends; event columns stay empty, see
-// Backfill.
+// Restore stores messages of another store with their own sequences and timestamps. The messages are in ascending
+// order, above Info().Last, and may leave holes. The channel continues after last: the sequence of the last message, or
+// a higher one if later messages are gone. Restore uses one transaction and retries until ctx ends. Event columns stay
+// empty; see Backfill.
 //
-// Restore is called by the goroutine of Append.
+// Only the goroutine that calls Append may call Restore.
 func (s *Store) Restore(ctx context.Context, c *Channel, messages []*pb.MsgProto, last uint64) error {
 	if !s.isKnown(c) {
 		return ErrUnknownChannel
@@ -80,7 +80,7 @@ func (s *Store) Restore(ctx context.Context, c *Channel, messages []*pb.MsgProto
 	return nil
 }
 
-// DeleteSubscriptions removes all subscriptions of a channel and their progress. It tries until ctx ends.
+// DeleteSubscriptions removes all subscriptions of a channel and their progress. It retries until ctx ends.
 func (s *Store) DeleteSubscriptions(ctx context.Context, c *Channel) error {
 	if !s.isKnown(c) {
 		return ErrUnknownChannel

@@ -9,26 +9,26 @@ import (
 	"time"
 )
 
-// single is the connection on which batches go in one round trip each, as texts that commit themselves. It is kept from
-// batch to batch: a pool would prepare such a statement anew each time or, given one that is prepared for all of its
-// connections, send it twice when a connection breaks, though the first may have been committed.
+// single is the connection that sends each batch in one round trip, as a text that commits itself. It stays open from
+// batch to batch. A pool would prepare such a statement anew each time. With a statement prepared for the whole pool,
+// it would send the text twice when a connection breaks, although the first may have committed.
 type single struct {
-	db       *sql.DB       // where the connection comes from
-	lifetime time.Duration // age at which it is replaced
+	db       *sql.DB       // the source of the connection
+	lifetime time.Duration // age at which the connection is replaced
 	timeout  time.Duration // of a text
 
-	mu         sync.Mutex // guards what follows, and is held while a text runs
+	mu         sync.Mutex // guards the fields below; held while a text runs
 	closed     bool
-	conn       *sql.Conn // nil: none is open
+	conn       *sql.Conn // nil if none is open
 	prepared   map[string]*sql.Stmt
 	made, used time.Time
 }
 
-// singleIdle is the pause after which the connection is replaced, unused ones being what servers and networks end.
+// singleIdle is the pause after which the connection is replaced, because servers and networks cut idle ones.
 const singleIdle = 30 * time.Second
 
-// run calls fn, which sends texts through query or exec, behind the fence. The error has unknown if fn's may have come after
-// the commit.
+// run calls fn, which sends texts through query or exec, behind the fence. The error is marked unknown if it may have
+// come after the commit.
 func (s *single) run(ctx context.Context, store *Store, fn func(ctx context.Context) error) error {
 	ctx, cancel := context.WithTimeout(ctx, s.timeout)
 	defer cancel()
@@ -70,8 +70,8 @@ func (s *single) connect(ctx context.Context) error {
 	return nil
 }
 
-// drop ends the connection, and with it a transaction that is open on it. It does not go back to its pool, which would
-// not know of its statements.
+// drop ends the connection, and with it any open transaction. The connection does not go back to its pool, which does
+// not track its statements.
 func (s *single) drop() {
 	if s.conn != nil {
 		_ = s.conn.Raw(func(any) error { return driver.ErrBadConn })
@@ -79,7 +79,7 @@ func (s *single) drop() {
 	}
 }
 
-// close ends the connection for good, after a text that is running.
+// close ends the connection for good, after a running text.
 func (s *single) close() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -87,7 +87,7 @@ func (s *single) close() {
 	s.closed = true
 }
 
-// query calls scan for each row of a text that is prepared when it is used first.
+// query calls scan for each row of a text, which it prepares on first use.
 func (s *single) query(ctx context.Context, text string, scan func(*sql.Rows) error, args ...any) error {
 	stmt := s.prepared[text]
 	if stmt == nil {

@@ -10,24 +10,24 @@ import (
 	schema "github.com/nats-eventstore/nats-eventstore/sql"
 )
 
-// Snapshot is one state of the whole database, which stays the same while a server goes on.
+// Snapshot is one state of the whole database, which does not change while a server continues to write.
 type Snapshot struct {
-	Driver    string // that of Options
-	Schema    int64  // version of the schema, which is the one that this program knows
-	JSONDepth int    // the deepest nesting of a JSON document that the database takes
+	Driver    string // as in Options
+	Schema    int64  // version of the schema, always the one this program knows
+	JSONDepth int    // deepest nesting of a JSON document that the database accepts
 
 	tx       *sql.Tx
 	prepared map[string]*sql.Stmt
 }
 
-// snapshotTimeout bounds a statement of a snapshot: one that reads all events takes as long as it takes.
+// snapshotTimeout bounds a statement of a snapshot. It is long, because one statement may read all events.
 const snapshotTimeout = 7 * 24 * time.Hour
 
-// ReadSnapshot calls read with one state of the database. It takes no lease and writes nothing. An error of read means that
-// the database could not be read, unless ctx has ended.
+// ReadSnapshot calls read with one state of the database. It takes no lease and writes nothing. It treats an error of
+// read as a failure to read the database, unless ctx has ended.
 //
-// The error is ErrUnavailable, ErrTooNew, a *SchemaError, fs.ErrNotExist for a file of SQLite that is not there, or that of
-// ctx.
+// The error is ErrUnavailable, ErrTooNew, a *SchemaError, fs.ErrNotExist for a missing SQLite file, or the cause of
+// ctx's end.
 func ReadSnapshot(ctx context.Context, o Options, read func(context.Context, *Snapshot) error) error {
 	o = o.withDefaults()
 	o.StatementTimeout, o.patient = snapshotTimeout, true
@@ -36,7 +36,7 @@ func ReadSnapshot(ctx context.Context, o Options, read func(context.Context, *Sn
 		return err
 	}
 	if o.Driver == "sqlite" {
-		// SQLite would make it.
+		// SQLite would create it.
 		if _, err := os.Stat(o.Source); err != nil {
 			return fmt.Errorf("open sqlite database: %w", err)
 		}
@@ -69,7 +69,7 @@ func ReadSnapshot(ctx context.Context, o Options, read func(context.Context, *Sn
 	return unavailable(ctx, err)
 }
 
-// knownSchema returns the version of the schema, which is the one that this program knows.
+// knownSchema returns the version of the schema, or an error unless it is the one this program knows.
 func knownSchema(ctx context.Context, d dialect, db *sql.DB, driver string) (int64, error) {
 	files, err := schema.Files(driver)
 	if err != nil {
@@ -81,7 +81,7 @@ func knownSchema(ctx context.Context, d dialect, db *sql.DB, driver string) (int
 	case err != nil:
 		return 0, unavailable(ctx, fmt.Errorf("read schema version: %w", err))
 	case version > needed:
-		return 0, fmt.Errorf("%w: it is at version %d, this server knows %d", ErrTooNew, version, needed)
+		return 0, fmt.Errorf("%w: it is at version %d, this server knows version %d", ErrTooNew, version, needed)
 	case version < needed:
 		behind := &SchemaError{Version: version, Needed: needed}
 		for _, file := range files {
@@ -94,8 +94,8 @@ func knownSchema(ctx context.Context, d dialect, db *sql.DB, driver string) (int
 	return version, nil
 }
 
-// Query calls scan for each row, and returns its error. What has parameters is asked again and again, and so prepared,
-// without which PostgreSQL would also send bytes as hexadecimal digits.
+// Query calls scan for each row, and returns its error. A text with parameters usually runs many times, so Query
+// prepares it; PostgreSQL would otherwise also send bytes as hexadecimal digits.
 func (s *Snapshot) Query(ctx context.Context, text string, scan func(*sql.Rows) error, args ...any) error {
 	if len(args) > 0 && s.prepared[text] == nil {
 		stmt, err := s.tx.PrepareContext(ctx, text) //nolint:sqlclosecheck // closed with its transaction

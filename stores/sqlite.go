@@ -15,19 +15,19 @@ import (
 	"github.com/nats-eventstore/nats-eventstore/stores/sqlconn"
 )
 
-// sqlite is the embedded database. One connection writes, in transactions that take the file's lock when they begin;
-// a pool of others reads beside it (WAL).
+// sqlite is the embedded database. One connection writes, in transactions that lock the file when they begin. A pool of
+// other connections reads at the same time (WAL).
 type sqlite struct {
-	path   string         // of the file, "" in memory
-	files  [3]os.FileInfo // sqliteFiles as they were when first seen; used by whoever has the writer's connection
+	path   string         // of the file; "" for a database in memory
+	files  [3]os.FileInfo // sqliteFiles when first seen; owned by the user of the writer's connection
 	wal    sqliteWAL
 	leader sqliteLock // held while the store holds the lease
 }
 
 var (
-	_ dialect   = (*sqlite)(nil)
-	_ beginner  = (*sqlite)(nil)
-	_ ownReader = (*sqlite)(nil)
+	_ dialect       = (*sqlite)(nil)
+	_ beginPreparer = (*sqlite)(nil)
+	_ ownReader     = (*sqlite)(nil)
 )
 
 func (d *sqlite) open(o Options) (write, read *sql.DB, err error) {
@@ -37,8 +37,8 @@ func (d *sqlite) open(o Options) (write, read *sql.DB, err error) {
 	return write, read, err
 }
 
-// openOwn returns the pool of one connection that is never closed while the store is open, so that SQLite does not remove the
-// files of the log, and make others, when the last of the other connections is replaced.
+// openOwn returns a pool of one connection that stays open as long as the store. SQLite removes the log files when the
+// last connection closes, which would happen whenever the others are replaced.
 func (d *sqlite) openOwn(o Options, writer *sql.DB) (*sql.DB, error) {
 	if d.path == "" {
 		return writer, nil
@@ -62,14 +62,14 @@ func (d *sqlite) check(ctx context.Context, db *sql.DB, log *slog.Logger) error 
 	return nil
 }
 
-// sqliteWait is how long a statement waits for a lock unless its context ends before: that of a migration, and of a reader
-// while the log is cleaned up.
+// sqliteWait is how long a statement waits for a lock, for instance a migration, or a reader while the log is being
+// cleaned up. The context can end the wait earlier.
 const sqliteWait = 10 * time.Second
 
-// sqliteBegin is how long one BEGIN waits for the file's lock: it does not notice that its context ends.
+// sqliteBegin is how long one BEGIN waits for the file's lock, because it does not notice the end of its context.
 const sqliteBegin = time.Second
 
-// beforeBegin has BEGIN wait for the file's lock, but not beyond the deadline of ctx.
+// beforeBegin makes BEGIN wait for the file's lock, but not beyond the deadline of ctx.
 func (d *sqlite) beforeBegin(ctx context.Context, conn *sql.Conn) error {
 	if err := d.checkFiles(); err != nil {
 		return err
@@ -83,22 +83,22 @@ func (d *sqlite) beforeBegin(ctx context.Context, conn *sql.Conn) error {
 	return err
 }
 
-// beginAgain: a BEGIN that waited for sqliteBegin waits again unless its context has ended.
-func (d *sqlite) beginAgain(ctx context.Context, err error, took time.Duration) bool {
+// retryBegin repeats a BEGIN that waited for sqliteBegin, unless its context has ended.
+func (d *sqlite) retryBegin(ctx context.Context, err error, took time.Duration) bool {
 	_, bounded := ctx.Deadline()
 	return bounded && ctx.Err() == nil && took >= sqliteBegin/2 && d.classify(err) == failedConflict
 }
 
-// sqliteFiles are the suffixes of the files that a connection has open, and what it means that one is not there any more.
+// sqliteFiles are the suffixes of the files that a connection keeps open, and what to do if one is lost.
 var sqliteFiles = []struct{ suffix, lost string }{
-	{"", "bring it back, and start the server again"},
-	{sqliteWALSuffix, "what it held may be lost, start the server again"},
-	{"-shm", "others do not see this server's locks, start the server again"},
+	{"", "put it back and restart the server"},
+	{sqliteWALSuffix, "its contents may be lost; restart the server"},
+	{"-shm", "others do not see this server's locks; restart the server"},
 }
 
-// checkFiles fails if the database, its log, or the index of that, is not the file any more that a connection has open: somebody
-// removed or replaced it. What is written then is gone when the last connection is closed, and another process could write
-// what is there.
+// checkFiles fails if the database, its log or the log's index is no longer the file that the connections have open:
+// someone removed or replaced it. Writes to the old file vanish when the last connection closes, and another process
+// could write to the new one.
 func (d *sqlite) checkFiles() error {
 	if d.path == "" {
 		return nil
@@ -130,9 +130,9 @@ func (*sqlite) version(ctx context.Context, db *sql.DB) (int64, error) {
 	return version.Int64, err
 }
 
-// valueLimit: a row as a whole has at most 1e9 bytes, of which data and event_data are almost all.
+// A whole row has at most 1e9 bytes; data and event_data are nearly all of it.
 func (*sqlite) valueLimit() ValueLimit {
-	return ValueLimit{"half of SQLite's limit of a row", 500_000_000}
+	return ValueLimit{"half of SQLite's row limit", 500_000_000}
 }
 
 func (*sqlite) jsonDepth() int { return 999 }
@@ -144,7 +144,7 @@ func (*sqlite) classify(err error) failure {
 	}
 	switch e.Code() {
 	case sqlite3.SQLITE_CONSTRAINT_UNIQUE, sqlite3.SQLITE_CONSTRAINT_PRIMARYKEY, sqlite3.SQLITE_CONSTRAINT_ROWID,
-		// An administrator's trigger that guards against INSERT OR REPLACE speaks before the unique index.
+		// An administrator's trigger against INSERT OR REPLACE fires before the unique index is checked.
 		sqlite3.SQLITE_CONSTRAINT_TRIGGER:
 		return failedUnique
 	}
@@ -157,13 +157,13 @@ func (*sqlite) classify(err error) failure {
 	return failedUnavailable
 }
 
-// elsewhere: a connection made while the file was read only remains so. One made later may write.
-func (*sqlite) elsewhere(err error) bool {
+// A connection made while the file was read-only stays read-only. A new one may write.
+func (*sqlite) refusesWrites(err error) bool {
 	var e *sqlitedriver.Error
 	return errors.As(err, &e) && e.Code()&0xff == sqlite3.SQLITE_READONLY
 }
 
-// snapshot: the state at the first read, for as long as the transaction lasts (WAL).
+// A transaction sees the state at its first read for as long as it lasts (WAL).
 func (*sqlite) snapshot() *sql.TxOptions { return &sql.TxOptions{ReadOnly: true} }
 
 func (*sqlite) statements() *statements { return &sqliteStatements }
@@ -174,9 +174,6 @@ const (
 	sqliteChannelID      = "SELECT id, name FROM Channels WHERE name = ? AND deleted = FALSE"
 	sqliteInsertChannel  = "INSERT INTO Channels (id, name) VALUES (?, ?)"
 	sqliteSaveProgress   = `INSERT INTO SubsPending (subid, "row", seq, lastsent, pending, acks) VALUES (?, 0, 0, ?, ?, NULL) ON CONFLICT (subid, "row") DO UPDATE SET seq = 0, lastsent = excluded.lastsent, pending = excluded.pending, acks = NULL`
-	sqliteHead           = "SELECT event_version FROM Messages WHERE aggregate_id = ? AND aggregate_type = ? AND id = ? AND event_version > 0 ORDER BY event_version DESC LIMIT 1"
-	sqliteVersion        = "SELECT 1 FROM Messages WHERE aggregate_id = ? AND aggregate_type = ? AND event_version = ? AND id = ?"
-	sqliteEventByID      = "SELECT seq, data FROM Messages WHERE event_id = ? AND id = ?"
 )
 
 var sqliteStatements = statements{
@@ -191,7 +188,7 @@ var sqliteStatements = statements{
 }
 
 func (*sqlite) insertMessages(ctx context.Context, tx *transaction, rows []*row) error {
-	// Rows go to a library, not over a wire: one statement for each costs no round trip.
+	// SQLite runs in this process: one statement per row costs no round trip.
 	return tx.execEach(ctx, sqliteInsertMessage, len(rows), func(i int, args []any) []any { return rows[i].columns(args) })
 }
 
@@ -227,48 +224,4 @@ func (*sqlite) saveProgress(ctx context.Context, tx *transaction, rows []progres
 	return tx.execEach(ctx, sqliteSaveProgress, len(rows), func(i int, args []any) []any {
 		return append(args, rows[i].subscription, rows[i].lastSent, nullBytes(rows[i].pending))
 	})
-}
-
-func (*sqlite) heads(ctx context.Context, q querier, keys []aggregate, found func(int, uint64)) error {
-	for i, key := range keys {
-		err := q.query(ctx, sqliteHead, func(rows *sql.Rows) error {
-			var version uint64
-			err := rows.Scan(&version)
-			found(i, version)
-			return err
-		}, key.id, key.typ, key.channel)
-		if err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
-func (*sqlite) versions(ctx context.Context, q querier, keys []versionKey, found func(int)) error {
-	for i, key := range keys {
-		err := q.query(ctx, sqliteVersion, func(*sql.Rows) error {
-			found(i)
-			return nil
-		}, key.aggregate.id, key.aggregate.typ, key.version, key.aggregate.channel)
-		if err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
-func (*sqlite) eventsByID(ctx context.Context, q querier, keys []eventKey, found func(int, uint64, []byte)) error {
-	for i, key := range keys {
-		err := q.query(ctx, sqliteEventByID, func(rows *sql.Rows) error {
-			var sequence uint64
-			var data []byte
-			err := rows.Scan(&sequence, &data)
-			found(i, sequence, data)
-			return err
-		}, key.id, key.channel)
-		if err != nil {
-			return err
-		}
-	}
-	return nil
 }

@@ -8,18 +8,18 @@ import (
 	"sync"
 )
 
-// locker is a dialect whose database the holder of the lease locks with the operating system, so that nobody else has to wait
-// for its lease to stand still when it is dead.
+// locker is a dialect whose database the holder of the lease locks through the operating system. Others can then take
+// over from a dead holder at once.
 type locker interface {
-	// lock is errLocked while another process holds the lock, and errNoLocks where there is none to be had. It can be held
-	// already.
+	// lock returns errLocked while another process holds the lock, and errNoLocks if locks are not supported. Locking
+	// twice is fine.
 	lock() error
 	unlock()
 }
 
 var _ locker = (*sqlite)(nil)
 
-// sqliteLock is the lock of a file: another file beside it, since SQLite has locks of its own on it, which it would lose.
+// sqliteLock locks a second file next to the database: SQLite would lose its own locks if we locked the same file.
 type sqliteLock struct {
 	mu   sync.Mutex // guards file
 	file *os.File

@@ -20,14 +20,14 @@ import (
 	"github.com/nats-eventstore/nats-eventstore/test/databases"
 )
 
-// A connection that was made while the file was read only is left: the store writes as soon as the file is writable.
+// The store drops a connection made while the file was read-only, and writes as soon as the file is writable.
 func TestSQLiteWritableAgain(t *testing.T) {
 	t.Parallel()
 	source := databases.SQLite(t)
 	o := stores.Options{Driver: "sqlite", Source: source}
 	var readOnly atomic.Bool
 	o.WrapConnector = func(c driver.Connector) driver.Connector {
-		unwritable, err := sqlitedriver.NewConnector("file:" + source + "?_query_only=1&_txlock=immediate") // the error is that of such a file
+		unwritable, err := sqlitedriver.NewConnector("file:" + source + "?_query_only=1&_txlock=immediate") // a read-only file gives the same error
 		if err != nil {
 			t.Error(err)
 		}
@@ -45,15 +45,15 @@ func TestSQLiteWritableAgain(t *testing.T) {
 	}
 	defer s.Close()
 	if err := takeLease(t, s); err == nil {
-		t.Fatal("wrote through a connection that is read only")
+		t.Fatal("wrote through a read-only connection")
 	}
 	readOnly.Store(false)
 	if err := takeLease(t, s); err != nil {
-		t.Errorf("after the file is writable: %v", err)
+		t.Errorf("after the file became writable: %v", err)
 	}
 }
 
-// What is written to a file that was removed or replaced, or whose log was, is not acknowledged.
+// A write to a file that was removed or replaced, or whose log was, is not acknowledged.
 func TestSQLiteFileRemoved(t *testing.T) {
 	t.Parallel()
 	for name, remove := range map[string]func(source string) error{
@@ -94,7 +94,7 @@ func TestSQLiteFileRemoved(t *testing.T) {
 	}
 }
 
-// The log grows while somebody reads what was there before, which is told, and shrinks when nobody does any more.
+// The log grows while an old reader is open, which the server logs, and shrinks after the last one closes.
 func TestSQLiteLog(t *testing.T) {
 	t.Parallel()
 	source := databases.SQLite(t)
@@ -149,7 +149,7 @@ func TestSQLiteLog(t *testing.T) {
 	}
 }
 
-// Pages that are none are a finding, and what can be read beside them is verified.
+// Malformed pages are a finding, and the readable rest is verified.
 func TestSQLiteCorruptFile(t *testing.T) {
 	t.Parallel()
 	source := databases.SQLite(t)
@@ -182,7 +182,7 @@ func TestSQLiteCorruptFile(t *testing.T) {
 	}
 }
 
-// leading returns a store of a file that leads, and a channel of it.
+// leading returns a store on a file that leads, and a channel of it.
 func leading(t *testing.T, source string) (*stores.Store, *stores.Channel) {
 	t.Helper()
 	s, err := stores.Open(t.Context(), stores.Options{Driver: "sqlite", Source: source})

@@ -8,21 +8,21 @@ import (
 	"time"
 )
 
-// The log of SQLite begins again from its start when all of it is in the database and nobody reads it any more. A reader that is open for
-// long, or one after the other, prevents that. So the writer asks readers to let go when the log is large, for a moment each time.
+// SQLite's log starts over when all of it is in the database and no reader uses it. A long reader, or readers that
+// overlap, prevent that. When the log is large, the writer therefore keeps readers out, for a moment each time.
 const (
-	// walLimit is the size that the file of the log is cut down to when it begins again: four times of what is moved into the
-	// database at a time.
+	// walLimit is the size to which the log file is cut when it starts over: four times what one checkpoint moves into
+	// the database.
 	walLimit = 64 << 20
-	// walWarning is the size of which the log of the server tells, once an hour.
+	// walWarning is the size from which the server logs a warning, once an hour.
 	walWarning = 512 << 20
-	// walWait is how long the writer waits for readers, and walPause how long it leaves them alone after that.
+	// walWait is how long the writer waits for readers, and walPause how long it then leaves them alone.
 	walWait, walPause = 50 * time.Millisecond, 5 * time.Second
 )
 
 const sqliteWALSuffix = "-wal"
 
-// sqliteWAL is what the writer knows of the log; used by whoever has the writer's connection.
+// sqliteWAL is what the writer knows about the log. It belongs to the user of the writer's connection.
 type sqliteWAL struct {
 	log            *slog.Logger
 	limit, warning int64 // walLimit, walWarning
@@ -31,8 +31,8 @@ type sqliteWAL struct {
 	tried, warned  time.Time
 }
 
-// shrink moves a large log into the database, and cuts it, unless somebody reads it. What keeps it from that is no reason not to
-// write.
+// shrink moves a large log into the database and truncates it, unless a reader is in the way. Failing at that never
+// stops a write.
 func (w *sqliteWAL) shrink(ctx context.Context, conn *sql.Conn) {
 	if w.size <= w.limit || time.Since(w.tried) < w.pause {
 		return
@@ -47,6 +47,6 @@ func (w *sqliteWAL) shrink(ctx context.Context, conn *sql.Conn) {
 		return
 	}
 	w.warned = time.Now()
-	w.log.Warn("SQLite's write-ahead log is large, and grows until a reader that has been open for long is closed",
+	w.log.Warn("SQLite's write-ahead log is large, and grows until a long-running reader ends",
 		"megabytes", w.size>>20, "pages", pages, "pages_in_database", moved, "error", err)
 }

@@ -5,17 +5,17 @@ import (
 	"strings"
 )
 
-// statements are the complete texts of a database's statements that take and return the same on each database.
+// statements are the texts of a database's statements whose parameters and results are the same on each database.
 type statements struct {
 	sharedStatements
 
-	// Upserts, which the databases spell in their own ways.
+	// Upserts, which each database spells in its own way.
 	putServerInfo   string // (id, proto, version)
 	putClient       string // (id, hbinbox, proto)
 	putRelay        string // (stream, position)
 	putSubscription string // (id, subid, proto)
 
-	more []string // further texts of the dialect that are prepared with the others
+	more []string // further texts of the dialect to prepare
 }
 
 // sharedStatements are the texts that are the same on each database.
@@ -70,8 +70,8 @@ type sharedStatements struct {
 	deleteChannel    string // (id)
 }
 
-// newSharedStatements returns the texts. text writes the placeholders, ? here, as the database takes them; why so:
-// docs/decisions/2026-11-25-one-sql-table.md.
+// newSharedStatements returns the shared texts. text converts the ? placeholders to the database's own;
+// docs/decisions/2026-11-25-one-sql-table.md says why.
 func newSharedStatements(text func(string) string) sharedStatements {
 	return sharedStatements{
 		readLease:    "SELECT id, tick FROM StoreLock",
@@ -93,7 +93,7 @@ func newSharedStatements(text func(string) string) sharedStatements {
 		maxSubscriptionID:  "SELECT COALESCE(MAX(subid), 0) FROM (SELECT MAX(subid) AS subid FROM Subscriptions UNION ALL SELECT MAX(subid) AS subid FROM SubsPending UNION ALL SELECT MAX(consumer) AS subid FROM Consumers) AS ids",
 		subscriptions:      "SELECT id, subid, lastsent, proto FROM Subscriptions WHERE deleted = FALSE ORDER BY subid",
 		deleteSubscription: text("DELETE FROM Subscriptions WHERE id = ? AND subid = ?"),
-		// "row" is a reserved word, which a qualified name may be without the quotes that differ between databases.
+		// "row" is a reserved word, and each database quotes it differently; a qualified name needs no quotes.
 		pendings:         "SELECT subid, p.row, seq, lastsent, pending, acks FROM SubsPending AS p",
 		deletePending:    text("DELETE FROM SubsPending WHERE subid = ?"),
 		deleteOldPending: text("DELETE FROM SubsPending WHERE subid = ? AND SubsPending.row <> 0"),
@@ -125,10 +125,10 @@ func newSharedStatements(text func(string) string) sharedStatements {
 	}
 }
 
-// asWritten leaves the placeholders of MySQL and SQLite.
+// asWritten keeps the placeholders, as MySQL and SQLite take them.
 func asWritten(text string) string { return text }
 
-// numbered turns each ? into $1, $2 and so on, the placeholders of PostgreSQL. The text has no ? that is not one.
+// numbered turns each ? into $1, $2 and so on, the placeholders of PostgreSQL. The text must have no other ?.
 func numbered(text string) string {
 	var out strings.Builder
 	for n, part := range strings.Split(text, "?") {

@@ -8,7 +8,7 @@ import (
 	"testing"
 )
 
-// The complete texts that PostgreSQL is sent can be read, and searched for, in testdata/postgres.sql.
+// testdata/postgres.sql shows the complete texts sent to PostgreSQL, to read and to search.
 func TestStatementsOfPostgreSQL(t *testing.T) {
 	t.Parallel()
 	want, err := os.ReadFile("testdata/postgres.sql")
@@ -22,7 +22,7 @@ func TestStatementsOfPostgreSQL(t *testing.T) {
 	}
 }
 
-// Each text is there once, and takes the same parameters on each database, in the same order.
+// Each text occurs once, and takes the same parameters on each database, in the same order.
 func TestStatements(t *testing.T) {
 	t.Parallel()
 	numbers := regexp.MustCompile(`\$[0-9]+`)

@@ -1,11 +1,12 @@
-// Package stores keeps channels, their messages and subscriptions in a SQL database. It is the event store.
+// Package stores is the event store: it keeps channels, their messages and their subscriptions in a SQL database.
 //
-// One server at a time writes a database: it holds the lease, and each transaction that writes first advances the lease
-// row where it is still ours. The store therefore knows the last sequence of each channel and the last version of
-// recently used aggregates without asking, and the database's unique indexes are the guard behind that knowledge.
+// One server at a time writes to a database. That server holds the lease, and each transaction first advances the lease
+// row, which fails once another server holds it. The store therefore knows the last sequence of each channel and the
+// last version of recently used aggregates without asking. The unique indexes of the database guard that knowledge.
 //
-// Messages reach the database in batches, each one transaction; see Append for what can happen to one. What is in memory
-// advances after COMMIT only, and what became of a COMMIT whose answer was lost is reread, never guessed.
+// Messages reach the database in batches, each in one transaction; see Append for how one can fail. Memory advances
+// only after COMMIT. If the answer to a COMMIT is lost, the store reads the outcome from the database and never guesses
+// it.
 package stores
 
 import (
@@ -30,36 +31,36 @@ const (
 	DefaultHeadBytes        = 32 << 20
 )
 
-// Options say which database, and how to use it. Zero values mean the defaults.
+// Options select a database and say how to use it. Zero values mean the defaults.
 type Options struct {
 	// Driver is "postgres", "mysql" (also MariaDB) or "sqlite".
 	Driver string
-	// Source is the DSN as the driver takes it. For postgres also with readTimeout= and writeTimeout=, the longest
-	// waits for the network, as durations ("5s"). For sqlite the path of a file, or ":memory:" for a database that ends
-	// with the store.
+	// Source is the data source name in the driver's syntax. On postgres it also takes readTimeout= and writeTimeout=,
+	// the longest waits for the network, as durations ("5s"). On sqlite it is the path of a file, or ":memory:" for a
+	// database that ends with the store.
 	Source string
-	// MaxOpenConns bounds the connections: a third of them, at least two and at most four, are the writer's, so that no
-	// reader keeps the lease or a commit waiting; the others are those of reads. On SQLite it bounds those of reads, and
-	// the writer has two more.
+	// MaxOpenConns bounds the connections. A third of them, at least two and at most four, belong to the writer, so
+	// that readers cannot delay a commit or the lease; the rest serve reads. On SQLite it bounds the connections that
+	// read, and the writer has two more.
 	MaxOpenConns int
 	// ConnMaxLifetime is the age at which a connection is replaced.
 	ConnMaxLifetime time.Duration
 	// StatementTimeout is the deadline of each statement.
 	StatementTimeout time.Duration
-	// NoMigrate leaves the schema as it is: Open returns a *SchemaError if it is behind.
+	// NoMigrate leaves the schema as it is: Open returns a *SchemaError if it is out of date.
 	NoMigrate bool
-	// IndexEventData and IndexMetadata are the JSON paths, such as $.customer_id, whose values ApplyIndexes gives an
-	// index, in event_data and in metadata. On PostgreSQL "document" stands for the whole document.
+	// IndexEventData and IndexMetadata are JSON paths, such as $.customer_id, in event_data and metadata. ApplyIndexes
+	// creates an index on the values of each path. On PostgreSQL "document" stands for the whole document.
 	IndexEventData, IndexMetadata []string
-	// HeadBytes bounds the memory for the last version of aggregates, some 250 bytes each.
+	// HeadBytes bounds the memory for the last versions of aggregates, about 250 bytes each.
 	HeadBytes int64
-	// Logger gets warnings about the database's settings, and retries. nil: none.
+	// Logger receives retries and warnings about the database's settings. nil discards them.
 	Logger *slog.Logger
-	// WrapConnector, if set, is given the connector of each pool of connections, and returns the one to use: for
-	// tracing, metrics and tests of faults.
+	// WrapConnector, if set, receives the connector of each connection pool and returns the one to use. It serves
+	// tracing, metrics and fault injection.
 	WrapConnector func(driver.Connector) driver.Connector
 
-	// patient: deadlines that the source sets do not count. They are those of statements that serve clients.
+	// patient ignores the deadlines in Source, which are meant for statements that serve clients.
 	patient bool
 }
 
@@ -67,7 +68,7 @@ func (o Options) withDefaults() Options {
 	if o.MaxOpenConns <= 0 {
 		o.MaxOpenConns = DefaultMaxOpenConns
 	}
-	o.MaxOpenConns = max(o.MaxOpenConns, 3) // of a writer, of its batches, and of a reader
+	o.MaxOpenConns = max(o.MaxOpenConns, 3) // one each for the writer, its batches and a reader
 	if o.ConnMaxLifetime <= 0 {
 		o.ConnMaxLifetime = DefaultConnMaxLifetime
 	}
@@ -83,16 +84,16 @@ func (o Options) withDefaults() Options {
 	return o
 }
 
-// Connections returns the bound of the connections.
+// Connections returns the maximum number of connections.
 func (o Options) Connections() int { return o.withDefaults().MaxOpenConns }
 
-// writes is how many connections are the writer's. Writers wait for each other in the database, at the lease's row.
+// writes returns the writer's share of the connections. A few suffice: writers queue at the lease row anyway.
 func (o Options) writes() int { return min(max(2, o.MaxOpenConns/3), 4) }
 
-// reads is how many connections are those of reads.
+// reads returns the number of connections that serve reads.
 func (o Options) reads() int { return o.MaxOpenConns - o.writes() }
 
-// pool says how each pool of connections is opened.
+// pool returns the options that each connection pool is opened with.
 func (o Options) pool() sqlconn.Options {
 	return sqlconn.Options{
 		Source:           o.Source,
@@ -103,7 +104,7 @@ func (o Options) pool() sqlconn.Options {
 	}
 }
 
-// Store is an open database. Append is called by one goroutine, the other methods by any.
+// Store is an open database. Only one goroutine may call Append; the other methods are safe for concurrent use.
 type Store struct {
 	dialect dialect
 	text    *statements
@@ -113,32 +114,34 @@ type Store struct {
 
 	writer *sql.DB
 	reader *handle
-	own    *handle // of what writing depends on: no reader takes its connections
-	// prepared statements of writer, by text; nil until the schema is that of this program; not changed after Recover
+	own    *handle // for the writer's own reads: no other reader takes its connections
+	// prepared holds the writer's prepared statements by text. It is nil until the schema is current, and fixed after
+	// Recover.
 	prepared map[string]*sql.Stmt
 
-	batches *single // of a dialect that is a batchWriter
+	batches *single // nil unless the dialect is a batchWriter
 
-	heads       *headCache // used by the goroutine of Append
-	doubt       []*Channel // of commits with an unknown outcome; used by the goroutine of Append
-	clockWarned time.Time  // of warnOfClock; used by the goroutine of Append
-	dying       []*Channel // whose deletion has one; used by the goroutine of Append
+	heads        *headCache // owned by the goroutine of Append
+	unresolved   []*Channel // channels of commits with an unknown outcome; owned by the goroutine of Append
+	clockWarned  time.Time  // last warning of warnOfClock; owned by the goroutine of Append
+	maybeDeleted []*Channel // channels whose deletion has an unknown outcome; owned by the goroutine of Append
 
 	closed   atomic.Bool
-	creating sync.Mutex // held while a channel is created, so that a name is created once
+	creating sync.Mutex // held while a channel is created, so that each name is created once
 
-	mu         sync.RWMutex // guards what follows
-	lease      lease        // zero while we hold none
-	lost       error        // why there is none, if it is not known to be another's
+	mu         sync.RWMutex // guards the fields below
+	lease      lease        // zero while this store holds none
+	lossReason error        // why the lease was lost, if not to another server
 	provedAt   time.Time    // see LeaseAge
 	byName     map[string]*Channel
-	channelID  int64 // highest that was given
+	channelID  int64 // highest ID assigned
 	subID      uint64
-	progressed map[uint64]struct{} // subscriptions of which SubsPending holds row 0 only
+	progressed map[uint64]struct{} // subscriptions that have only row 0 in SubsPending
 }
 
-// Open connects, and makes the schema of a new database. An older schema is left to the holder of the lease, see Recover, or is
-// an error with NoMigrate. It does not take the lease: call TryLease, then Recover. The errors are one line and do not contain the password of the source.
+// Open connects to the database and creates the schema if the database is new. It leaves an older schema to the holder
+// of the lease (see Recover), or returns a *SchemaError with NoMigrate. Open does not take the lease: call TryLease,
+// then Recover. Its errors are one line and never contain the password in Source.
 func Open(ctx context.Context, o Options) (*Store, error) {
 	o = o.withDefaults()
 	d, err := newDialect(o)
@@ -176,7 +179,7 @@ func Open(ctx context.Context, o Options) (*Store, error) {
 	return s, nil
 }
 
-// openWriters opens the pools that a dialect has beside the writer's.
+// openWriters opens the pools that the dialect needs besides the writer's and the reader's.
 func (s *Store) openWriters(o Options) error {
 	if d, ok := s.dialect.(ownReader); ok {
 		db, err := d.openOwn(o, s.writer)
@@ -206,7 +209,7 @@ func newDialect(o Options) (dialect, error) {
 	case "sqlite":
 		return &sqlite{}, nil
 	}
-	return nil, fmt.Errorf("unknown SQL driver %q: it is none of postgres, mysql, sqlite", o.Driver)
+	return nil, fmt.Errorf("unknown SQL driver %q: must be one of postgres, mysql, sqlite", o.Driver)
 }
 
 func (s *Store) start(ctx context.Context) error {
@@ -224,7 +227,7 @@ func (s *Store) start(ctx context.Context) error {
 	return s.migrateNew(ctx)
 }
 
-// prepareAll prepares the statements of all pools, which needs the schema of this program.
+// prepareAll prepares the statements of all pools. The schema must be current.
 func (s *Store) prepareAll(ctx context.Context) (err error) {
 	if s.prepared, err = prepare(ctx, s.writer, s.text.all()); err != nil {
 		return err
@@ -252,8 +255,8 @@ func prepare(ctx context.Context, db *sql.DB, texts []string) (map[string]*sql.S
 	return prepared, nil
 }
 
-// Close ends the connections. It does not release the lease. Methods called later return ErrClosed. That a connection does
-// not end well, such as one that is broken already, is logged: whatever was stored is committed.
+// Close closes the connections. It does not release the lease. Later calls return ErrClosed. Close only logs the error
+// of a connection that is already broken: everything stored is committed.
 func (s *Store) Close() {
 	if s.closed.Swap(true) {
 		return
@@ -263,15 +266,15 @@ func (s *Store) Close() {
 		s.batches.close()
 		pools = append(pools, s.batches.db)
 	}
-	for _, pool := range pools { // some may be the same, and closing one again does nothing
+	for _, pool := range pools { // some may be the same; closing one twice is harmless
 		if err := pool.Close(); err != nil {
-			s.log.Warn("closing a database connection", "error", err)
+			s.log.Warn("failed to close a database connection", "error", err)
 		}
 	}
 	s.unlock()
 }
 
-// oneLine returns err, with a text that has no line breaks.
+// oneLine returns err with a text without line breaks.
 func oneLine(err error) error {
 	if !strings.ContainsAny(err.Error(), "\r\n") {
 		return err

@@ -8,11 +8,11 @@ import (
 	"github.com/nats-io/nats-streaming-server/spb"
 )
 
-// Progress is how far a subscription came.
+// Progress is how far a subscription has come.
 type Progress struct {
 	Subscription uint64   // spb.SubState.ID
 	LastSent     uint64   // highest sequence sent
-	Unacked      []uint64 // sequences sent and not acknowledged, all of them
+	Unacked      []uint64 // all sequences sent and not acknowledged
 }
 
 // progressRow is Progress as SubsPending holds it.
@@ -21,8 +21,8 @@ type progressRow struct {
 	pending                []byte
 }
 
-// CreateSubscription saves a new subscription of a channel and sets st.ID, which is unique over all channels. It tries
-// until ctx ends.
+// CreateSubscription saves a new subscription of a channel and sets st.ID, which is unique over all channels. It
+// retries until ctx ends.
 func (s *Store) CreateSubscription(ctx context.Context, c *Channel, st *spb.SubState) error {
 	s.mu.Lock()
 	s.subID++
@@ -40,7 +40,7 @@ func (s *Store) CreateSubscription(ctx context.Context, c *Channel, st *spb.SubS
 	return nil
 }
 
-// UpdateSubscription saves what became of a subscription. It tries until ctx ends.
+// UpdateSubscription saves the new state of a subscription. It retries until ctx ends.
 func (s *Store) UpdateSubscription(ctx context.Context, c *Channel, st *spb.SubState) error {
 	if !s.isKnown(c) {
 		return ErrUnknownChannel
@@ -59,7 +59,7 @@ func (s *Store) UpdateSubscription(ctx context.Context, c *Channel, st *spb.SubS
 	return nil
 }
 
-// DeleteSubscription removes a subscription and its progress. It is no error if there is none. It tries until ctx ends.
+// DeleteSubscription removes a subscription, if it exists, and its progress. It retries until ctx ends.
 func (s *Store) DeleteSubscription(ctx context.Context, c *Channel, id uint64) error {
 	if !s.isKnown(c) {
 		return ErrUnknownChannel
@@ -80,8 +80,9 @@ func (s *Store) DeleteSubscription(ctx context.Context, c *Channel, id uint64) e
 	return nil
 }
 
-// SaveProgress saves how far subscriptions came, in one transaction. Of a subscription that occurs more than once the
-// last counts. Do not save that of a subscription that was deleted: the row would stay. It tries until ctx ends.
+// SaveProgress saves the progress of subscriptions in one transaction. If a subscription occurs more than once, the
+// last counts. Do not save the progress of a deleted subscription: its row would stay. SaveProgress retries until ctx
+// ends.
 func (s *Store) SaveProgress(ctx context.Context, progress []Progress) error {
 	if len(progress) == 0 {
 		return nil
@@ -95,7 +96,7 @@ func (s *Store) SaveProgress(ctx context.Context, progress []Progress) error {
 		seen[p.Subscription] = struct{}{}
 		rows = append(rows, progressRow{p.Subscription, p.LastSent, encodeSequences(p.Unacked)})
 	}
-	var old []uint64 // those that may have rows of NATS Streaming beside ours
+	var old []uint64 // may have rows of NATS Streaming besides ours
 	s.mu.RLock()
 	for _, row := range rows {
 		if _, ok := s.progressed[row.subscription]; !ok {

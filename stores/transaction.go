@@ -35,15 +35,15 @@ func (h *handle) query(ctx context.Context, text string, scan func(*sql.Rows) er
 	return each(rows, scan)
 }
 
-var errStop = errors.New("no more rows wanted")
+var errStop = errors.New("stop reading rows")
 
-// isWrongType says of an error of Rows.Scan, which has no type, whether a column holds what its variable does not take. Otherwise
-// it is the connection's, of which Rows.Err knows, too.
+// isWrongType reports whether an error of Rows.Scan means that the value does not fit its variable. Such errors have no
+// type of their own; any other error is the connection's, which Rows.Err returns, too.
 func isWrongType(rows *sql.Rows, err error) bool {
 	return rows.Err() == nil && !isOurs(err) && !sqlconn.Lost(err)
 }
 
-// each scans rows to their end, or until scan returns errStop, and closes them.
+// each scans rows to the end, or until scan returns errStop, and closes them.
 func each(rows *sql.Rows, scan func(*sql.Rows) error) error {
 	defer rows.Close()
 	for rows.Next() {
@@ -63,7 +63,7 @@ func each(rows *sql.Rows, scan func(*sql.Rows) error) error {
 	return rows.Close()
 }
 
-// transaction is one that writes, after its fence.
+// transaction is a writing transaction, past its fence.
 type transaction struct {
 	tx       *sql.Tx
 	prepared map[string]*sql.Stmt
@@ -89,7 +89,7 @@ func (t *transaction) exec(ctx context.Context, text string, args ...any) (int64
 	return result.RowsAffected()
 }
 
-// execEach executes a prepared statement n times, under one deadline. args fills the slice that it is given.
+// execEach executes a prepared statement n times, under one deadline. args fills the slice that it receives.
 func (t *transaction) execEach(ctx context.Context, text string, n int, args func(i int, to []any) []any) error {
 	ctx, cancel := context.WithTimeout(ctx, t.timeout)
 	defer cancel()
@@ -123,9 +123,9 @@ func (t *transaction) query(ctx context.Context, text string, scan func(*sql.Row
 	return each(rows, scan)
 }
 
-// once runs fn in one transaction, behind the fence. The error is nil when it is committed, ErrFenced, a *txError, or
-// an error of fn that is not the database's.
-func (s *Store) once(ctx context.Context, fn func(*transaction) error) error {
+// writeOnce runs fn in one transaction, behind the fence. It returns nil after the commit; otherwise ErrFenced, a
+// *txError, or an error of fn that does not come from the database.
+func (s *Store) writeOnce(ctx context.Context, fn func(*transaction) error) error {
 	lease, err := s.held()
 	if err != nil {
 		return err
@@ -143,7 +143,7 @@ func (s *Store) once(ctx context.Context, fn func(*transaction) error) error {
 	})
 }
 
-// attempt runs fn in one transaction, without a fence; fn takes the lease, proves that it is ours, or gives it up.
+// attempt runs fn in one transaction, without a fence. fn takes the lease, proves that it is ours, or gives it up.
 func (s *Store) attempt(ctx context.Context, fn func(*transaction) error) (err error) {
 	began := time.Now()
 	conn, err := s.connection(ctx)
@@ -151,9 +151,9 @@ func (s *Store) attempt(ctx context.Context, fn func(*transaction) error) (err e
 		return s.txError(err, false)
 	}
 	defer func() {
-		_ = conn.Close() // the connection goes back to the pool, or was lost
-		if s.dialect.elsewhere(err) {
-			// All connections lead to that server. Those made next go where writes are taken.
+		_ = conn.Close() // returns the connection to the pool, or it was lost
+		if s.dialect.refusesWrites(err) {
+			// All connections lead to that server. Drop them: new ones go where writes are accepted.
 			for _, pool := range []*sql.DB{s.writer, s.reader.db} {
 				pool.SetMaxIdleConns(0)
 				pool.SetMaxIdleConns(s.options.MaxOpenConns)
@@ -165,7 +165,7 @@ func (s *Store) attempt(ctx context.Context, fn func(*transaction) error) (err e
 		return s.txError(err, false)
 	}
 	if err := fn(&transaction{tx: tx, prepared: s.prepared, timeout: s.timeout}); err != nil {
-		_ = tx.Rollback() // the connection is lost if this fails, and the transaction with it
+		_ = tx.Rollback() // if this fails, the connection is lost and the transaction with it
 		return s.txError(err, false)
 	}
 	if err := tx.Commit(); err != nil {
@@ -175,10 +175,11 @@ func (s *Store) attempt(ctx context.Context, fn func(*transaction) error) (err e
 	return nil
 }
 
-// begin begins a transaction. The context of one rolls it back when it ends, also while COMMIT is on its way. Ours does not
-// end: the statements have deadlines of their own, and the connection has one for each answer, that of COMMIT included.
+// begin begins a transaction. database/sql rolls a transaction back when its context ends, even while COMMIT is on its
+// way, so this context never ends. Each statement has its own deadline, and the connection has one for each answer,
+// including COMMIT's.
 func (s *Store) begin(ctx context.Context, conn *sql.Conn) (*sql.Tx, error) {
-	d, ok := s.dialect.(beginner)
+	d, ok := s.dialect.(beginPreparer)
 	for {
 		if ok {
 			if err := d.beforeBegin(ctx, conn); err != nil {
@@ -187,7 +188,7 @@ func (s *Store) begin(ctx context.Context, conn *sql.Conn) (*sql.Tx, error) {
 		}
 		began := time.Now()
 		tx, err := conn.BeginTx(sqlconn.WithoutCancel(ctx), nil)
-		if err == nil || !ok || !d.beginAgain(ctx, err, time.Since(began)) {
+		if err == nil || !ok || !d.retryBegin(ctx, err, time.Since(began)) {
 			return tx, err
 		}
 	}
@@ -199,7 +200,7 @@ func (s *Store) connection(ctx context.Context) (*sql.Conn, error) {
 	return s.writer.Conn(ctx)
 }
 
-// txError is a transaction that is not known to be committed.
+// txError is the failure of a transaction that is not known to be committed.
 type txError struct {
 	err     error
 	kind    failure
@@ -225,9 +226,9 @@ func (s *Store) classify(err error) failure {
 	return s.dialect.classify(err)
 }
 
-// isOurs says whether err was made by this package, not by the database.
+// isOurs reports whether this package, not the database, made err.
 func isOurs(err error) bool {
-	for _, ours := range []error{ErrFenced, errLongWay, ErrClosed, ErrUnknownChannel, ErrRefused, ErrUnavailable, errCorrupt, errTookOver} {
+	for _, ours := range []error{ErrFenced, errNeedsTransaction, ErrClosed, ErrUnknownChannel, ErrRefused, ErrUnavailable, errCorrupt, errLeaseTaken} {
 		if errors.Is(err, ours) {
 			return true
 		}
@@ -235,19 +236,18 @@ func isOurs(err error) bool {
 	return false
 }
 
-// errCorrupt marks a row that can not be what this store or NATS Streaming wrote.
-var errCorrupt = errors.New("unexpected content of the database")
+// errCorrupt marks a row that neither this store nor NATS Streaming can have written.
+var errCorrupt = errors.New("unexpected content in the database")
 
-// errTookOver ends the transaction of TryLease that another server was faster than.
-var errTookOver = errors.New("another server took the lease")
+// errLeaseTaken ends the transaction of TryLease if another server was faster.
+var errLeaseTaken = errors.New("another server took the lease")
 
-// write runs fn behind the fence until a transaction is known to be committed: on conflicts, lost connections and
-// unknown outcomes again, until ctx ends. fn must therefore be one that can be run twice. A *txError says that the database
-// refused it.
+// write runs fn behind the fence until a transaction is known to be committed. It retries conflicts, lost connections
+// and unknown outcomes until ctx ends, so fn must be safe to run twice. A *txError means that the database refused it.
 func (s *Store) write(ctx context.Context, fn func(*transaction) error) error {
 	var wait backoff
 	for {
-		err := s.once(ctx, fn)
+		err := s.writeOnce(ctx, fn)
 		var failed *txError
 		if err == nil || !errors.As(err, &failed) {
 			return err
@@ -261,7 +261,27 @@ func (s *Store) write(ctx context.Context, fn func(*transaction) error) error {
 	}
 }
 
-// readError wraps an error that is not tried again.
+// retryRead retries a read until ctx ends.
+func (s *Store) retryRead(ctx context.Context, read func() error) error {
+	var wait backoff
+	for {
+		err := read()
+		if err == nil {
+			return nil
+		}
+		if s.closed.Load() {
+			return ErrClosed
+		}
+		if isOurs(err) {
+			return err
+		}
+		if !wait.sleep(ctx) {
+			return unavailable(ctx, err)
+		}
+	}
+}
+
+// readError wraps an error that is not retried.
 func (s *Store) readError(ctx context.Context, err error) error {
 	if s.closed.Load() {
 		return ErrClosed
@@ -272,7 +292,7 @@ func (s *Store) readError(ctx context.Context, err error) error {
 	return unavailable(ctx, err)
 }
 
-// unavailable wraps the last error met, and the reason why ctx ended if it did.
+// unavailable wraps the last error and, if ctx ended, the reason.
 func unavailable(ctx context.Context, err error) error {
 	if ended := context.Cause(ctx); ended != nil && !errors.Is(err, ended) {
 		return fmt.Errorf("%w: %w (%w)", ErrUnavailable, oneLine(err), ended)
@@ -280,11 +300,11 @@ func unavailable(ctx context.Context, err error) error {
 	return fmt.Errorf("%w: %w", ErrUnavailable, oneLine(err))
 }
 
-// backoff waits between attempts: 5 ms doubling to 1 s, each with a random half taken off, so that two servers do not
-// meet again and again.
+// backoff waits between attempts: 5 ms doubling to 1 s, each shortened by a random part of up to half, so that two
+// servers do not keep colliding.
 type backoff struct{ next time.Duration }
 
-// sleep says whether there was time left in ctx.
+// sleep reports whether ctx still had time left.
 func (b *backoff) sleep(ctx context.Context) bool {
 	if b.next == 0 {
 		b.next = 5 * time.Millisecond

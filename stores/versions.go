@@ -1,60 +1,50 @@
 package stores
 
 import (
-	"context"
 	"fmt"
 	"math"
 	"strings"
 )
 
-// Versions says which event_version an event may carry. One that carries none gets the next of its aggregate in any case.
+// Versions says which event_version an event may carry. An event without one always gets the next of its aggregate.
 type Versions int
 
 const (
-	// VersionsStrict accepts the next version of the aggregate only. It is the zero value.
+	// VersionsStrict accepts only the next version of the aggregate. It is the zero value.
 	VersionsStrict Versions = iota
 	// VersionsUnique accepts any version that no event of the aggregate has yet.
 	VersionsUnique
-	// VersionsOff refuses none. The column event_version counts the aggregate's events in the order in which they are
-	// stored; what the publisher gave stays in the payload, and subscribers see it.
+	// VersionsOff accepts any version. The column event_version counts the aggregate's events in the order of storage.
+	// The payload keeps the publisher's version, and subscribers see that one.
 	VersionsOff
 )
 
 var versionsNames = [...]string{VersionsStrict: "strict", VersionsUnique: "unique", VersionsOff: "off"}
 
-// String returns the name that ParseVersions takes.
+// String returns the name that ParseVersions accepts.
 func (v Versions) String() string { return versionsNames[v] }
 
-// ParseVersions returns the Versions of a name: "strict", "unique" or "off".
+// ParseVersions returns the Versions with a name: "strict", "unique" or "off".
 func ParseVersions(name string) (Versions, error) {
 	for v, n := range versionsNames {
 		if n == name {
 			return Versions(v), nil
 		}
 	}
-	return 0, fmt.Errorf("versions %q: it is none of %s", name, strings.Join(versionsNames[:], ", "))
+	return 0, fmt.Errorf("versions %q: must be one of %s", name, strings.Join(versionsNames[:], ", "))
 }
 
-// maxVersion is the highest event_version that a database holds.
+// maxVersion is the highest event_version that a database can hold.
 const maxVersion = math.MaxInt64
 
-// versionKey identifies the place of an event in its aggregate.
+// versionKey identifies an event by its place in its aggregate.
 type versionKey struct {
 	aggregate aggregate
 	version   uint64
 }
 
-// questions are what a plan must know of the database before it refuses somebody.
-type questions struct {
-	events   []eventKey
-	heads    []aggregate
-	versions []versionKey
-}
-
-func (q *questions) none() bool { return len(q.events)+len(q.heads)+len(q.versions) == 0 }
-
-// version returns the version that an event gets on top of the plan, or a *VersionError. The error is final if it
-// leaves no questions.
+// version returns the version that an event gets on top of the plan, or a *VersionError. The error is final if it adds
+// no questions.
 func (p *plan) version(b *batch, a *Append, ask *questions) (uint64, error) {
 	key := a.aggregate()
 	head := p.head(b, key)
@@ -83,11 +73,11 @@ func (p *plan) version(b *batch, a *Append, ask *questions) (uint64, error) {
 		}
 		refused.Taken = true
 	case given > head+1 && !b.fresh[key]:
-		// Memory may be behind: somebody who wrote with plain SQL knows better.
+		// Memory may be behind a write by plain SQL.
 		b.fresh[key] = true
 		ask.heads = append(ask.heads, key)
 	}
-	// It may be a stored event that is sent again.
+	// It may be a stored event sent again.
 	if a.Event.ID != "" {
 		id := eventKey{a.Channel.id, a.Event.ID}
 		if _, looked := b.known[id]; !looked {
@@ -105,46 +95,13 @@ func (p *plan) head(b *batch, key aggregate) uint64 {
 	return b.heads[key]
 }
 
-// take takes the version of a planned event, and returns the highest of its aggregate before.
-func (p *plan) take(b *batch, a *Append, version uint64) uint64 {
+// claimVersion uses the version of a planned event, and returns the highest version of its aggregate before.
+func (p *plan) claimVersion(b *batch, a *Append, version uint64) uint64 {
 	key := a.aggregate()
 	before := p.head(b, key)
-	p.heads[key] = max(version, before) // not lower, where versions need only be unique
+	p.heads[key] = max(version, before) // versions that must only be unique can be lower
 	if a.Versions == VersionsUnique {
 		p.versions[versionKey{key, version}] = true
 	}
 	return before
-}
-
-// answer asks the database.
-func (b *batch) answer(ctx context.Context, ask *questions) error {
-	if len(ask.heads) > 0 {
-		if err := b.readHeads(ctx, ask.heads); err != nil {
-			return err
-		}
-	}
-	if len(ask.versions) > 0 {
-		if err := b.readVersions(ctx, ask.versions); err != nil {
-			return err
-		}
-	}
-	if len(ask.events) > 0 {
-		return b.lookUp(ctx, ask.events)
-	}
-	return nil
-}
-
-// readVersions makes known which versions of aggregates are taken.
-func (b *batch) readVersions(ctx context.Context, keys []versionKey) error {
-	found := make([]bool, len(keys))
-	err := b.s.persist(ctx, func() error {
-		return b.s.dialect.versions(ctx, b.s.own, keys, func(i int) { found[i] = true })
-	})
-	if err != nil {
-		return fmt.Errorf("look up %d versions: %w", len(keys), err)
-	}
-	for i, key := range keys {
-		b.versions[key] = found[i]
-	}
-	return nil
 }

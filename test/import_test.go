@@ -183,10 +183,10 @@ func TestImportRefusals(t *testing.T) {
 		want string
 	}{
 		"no directory":        {[]string{"import"}, "-from_dir is missing"},
-		"no store":            {[]string{"import", "-from_dir", t.TempDir()}, "holds no FILE store"},
+		"no store":            {[]string{"import", "-from_dir", t.TempDir()}, "does not hold a FILE store"},
 		"memory":              {[]string{"import", "-from_dir", clone(t, dir), "-store", "MEMORY"}, "-store MEMORY keeps nothing"},
 		"nested":              {[]string{"import", "-from_dir", filepath.Dir(nested), "-dir", nested}, "is inside of -from_dir"},
-		"other directories":   {[]string{"import", "-from_dir", strange}, "lost+found is no channel"},
+		"other directories":   {[]string{"import", "-from_dir", strange}, "lost+found is not a channel"},
 		"torn":                {[]string{"import", "-from_dir", torn}, "unexpected EOF"},
 		"without checksums":   {[]string{"import", "-from_dir", clone(t, dir), "-file_crc_poly", "3988292385"}, "corrupted"},
 		"encrypt without key": {[]string{"import", "-from_dir", clone(t, dir), "-encrypt"}, "needs the key"},

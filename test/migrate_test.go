@@ -71,7 +71,7 @@ func TestMigrateBackfills(t *testing.T) {
 		}
 		left := []string{
 			`channel "old" sequence 2: invalid event: `,
-			`channel "old" sequence 4: event_id "e1" is that of sequence 3, with the same content`,
+			`channel "old" sequence 4: event_id "e1" already belongs to sequence 3, with the same content`,
 			`channel "old" sequence 5: event_id "e1" already stored with different content`,
 			`channel "old" sequence 7: wrong expected version: aggregate "A" is at version 3, event has version 9`,
 		}

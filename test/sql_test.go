@@ -420,7 +420,7 @@ func TestQueries(t *testing.T) {
 		}
 		s.Binary = cmp.Or(plain, harness.Binary())
 		s.Launch()
-		publishUntil(t, s, "indexes are those of the configuration")
+		publishUntil(t, s, "the indexes match the configuration")
 
 		for _, statement := range page.statements {
 			if len(statement.drivers) > 0 && !slices.Contains(statement.drivers, driver) {

@@ -1,7 +1,8 @@
-// Package filestore reads the FILE store of NATS Streaming 0.25.6, by its own code, so that its content can be imported.
+// Package filestore reads the FILE store of NATS Streaming 0.25.6, with NATS Streaming's own code, so that its content
+// can be imported.
 //
-// Nothing of it is changed but what NATS Streaming changes when it starts: it rebuilds index files that do not fit, and
-// removes a record at the end of a file that was never written in full, the latter with Options.TruncateBadEOF only.
+// It changes only what NATS Streaming changes when it starts. It rebuilds index files that do not fit and, with
+// Options.TruncateBadEOF, removes an incomplete record at the end of a file.
 package filestore
 
 import (
@@ -20,17 +21,17 @@ import (
 	"github.com/nats-io/stan.go/pb"
 )
 
-// Options are those of NATS Streaming that say how the files were written.
+// Options are the options of NATS Streaming with which the files were written.
 type Options struct {
 	NoCRC   bool  // -file_crc=false: records have no checksums
-	CRCPoly int64 // -file_crc_poly; 0: the default
+	CRCPoly int64 // -file_crc_poly; 0 means the default
 	// TruncateBadEOF removes an incomplete record at the end of a file, which is otherwise an error.
 	TruncateBadEOF bool
-	// Cipher and Key are those of -encryption_cipher and -encryption_key; without a key the store is not encrypted.
-	// Open overwrites Key.
+	// Cipher and Key are -encryption_cipher and -encryption_key. Without a key the store is not encrypted. Open
+	// overwrites Key.
 	Cipher string
 	Key    []byte
-	// Logger gets what the store says. It must not be nil.
+	// Logger receives what the store logs. It must not be nil.
 	Logger *slog.Logger
 }
 
@@ -46,26 +47,26 @@ type Store struct {
 // Channel is a channel of the store.
 type Channel struct {
 	Name          string
-	Subscriptions []Subscription // by their IDs
+	Subscriptions []Subscription // by ID
 	First, Last   uint64         // sequences of the messages in the files, 0 if there are none
 
 	messages former.MsgStore
 }
 
-// Subscription is a subscription, with the sequences that it was sent and has not acknowledged, ascending.
+// Subscription is a subscription with the sequences that it was sent and has not acknowledged, ascending.
 type Subscription struct {
 	State   *spb.SubState
 	Unacked []uint64
 }
 
-// The files by which a FILE store is known.
+// The files that identify a FILE store.
 const (
 	serverFile  = "server.dat"
 	clientsFile = "clients.dat"
 	subsFile    = "subs.dat" // in the directory of each channel
 )
 
-// Exists reports whether the directory holds a FILE store, or what is left of one.
+// Exists reports whether the directory holds a FILE store, or the remains of one.
 func Exists(dir string) bool {
 	for _, name := range []string{serverFile, clientsFile} {
 		if _, err := os.Stat(filepath.Join(dir, name)); err == nil {
@@ -79,10 +80,10 @@ func Exists(dir string) bool {
 	})
 }
 
-// Open reads the state of the store in a directory: all but the messages. A server that uses it must have been stopped.
+// Open reads the state of the store in a directory, but not the messages. No server may be using it.
 func Open(dir string, o Options) (*Store, error) {
 	if _, err := os.Stat(filepath.Join(dir, serverFile)); err != nil {
-		return nil, fmt.Errorf("directory %s holds no FILE store of NATS Streaming: %w", dir, err)
+		return nil, fmt.Errorf("directory %s does not hold a FILE store of NATS Streaming: %w", dir, err)
 	}
 	if err := onlyChannels(dir); err != nil {
 		return nil, err
@@ -93,7 +94,7 @@ func Open(dir string, o Options) (*Store, error) {
 	if o.CRCPoly != 0 {
 		options = append(options, former.CRCPolynomial(o.CRCPoly))
 	}
-	// Without limits: to apply them, it would remove files.
+	// Without limits: applying them would remove files.
 	files, err := former.NewFileStore(logger{o.Logger}, dir, &former.StoreLimits{}, options...)
 	if err != nil {
 		return nil, fmt.Errorf("open FILE store %s: %w", dir, err)
@@ -110,7 +111,7 @@ func Open(dir string, o Options) (*Store, error) {
 	return s, nil
 }
 
-// onlyChannels refuses other directories beside those of channels, which the store would take for channels.
+// onlyChannels refuses a directory that does not belong to a channel; the store would take it for one.
 func onlyChannels(dir string) error {
 	entries, err := os.ReadDir(dir)
 	if err != nil {
@@ -121,7 +122,7 @@ func onlyChannels(dir string) error {
 			continue
 		}
 		if _, err := os.Stat(filepath.Join(dir, entry.Name(), subsFile)); err != nil {
-			return fmt.Errorf("directory %s is no channel of the FILE store: move it elsewhere", filepath.Join(dir, entry.Name()))
+			return fmt.Errorf("directory %s is not a channel of the FILE store: move it elsewhere", filepath.Join(dir, entry.Name()))
 		}
 	}
 	return nil
@@ -130,7 +131,7 @@ func onlyChannels(dir string) error {
 func (s *Store) recover() error {
 	// An active server of an FT group holds the lock.
 	if locked, err := s.store.GetExclusiveLock(); err != nil || !locked {
-		return errors.Join(errors.New("another process uses it: stop that first"), err)
+		return errors.Join(errors.New("another process is using it: stop that process first"), err)
 	}
 	state, err := s.store.Recover()
 	if err != nil {
@@ -163,7 +164,7 @@ func (s *Store) recover() error {
 	return nil
 }
 
-// Message returns a message of the channel, nil if there is none with the sequence.
+// Message returns a message of the channel, or nil if none has the sequence.
 func (c *Channel) Message(sequence uint64) (*pb.MsgProto, error) {
 	m, err := c.messages.Lookup(sequence)
 	if err != nil {
@@ -175,7 +176,7 @@ func (c *Channel) Message(sequence uint64) (*pb.MsgProto, error) {
 // Close closes the files.
 func (s *Store) Close() error { return s.store.Close() }
 
-// logger is what the code of NATS Streaming logs to.
+// logger receives the log of NATS Streaming's code.
 type logger struct{ log *slog.Logger }
 
 func (l logger) Noticef(format string, args ...any) { l.log.Info(fmt.Sprintf(format, args...)) }

@@ -10,22 +10,22 @@ import (
 	"time"
 )
 
-// A driver asks the database to cancel a statement whose context ends, and waits for its answer; for that of COMMIT it
-// waits without a context. A database or network that is silent, which ends no connection, answers neither. So the
-// connection itself knows until when the caller waits.
+// When a statement's context ends, a driver asks the database to cancel it and waits for the answer. For COMMIT it
+// waits without a context. A silent database or network never answers, and nothing ends the connection. The connection
+// therefore keeps the caller's deadline itself.
 
-// answerGrace is how much longer than a context the connection waits: for what the database says about a statement that
-// was cancelled, or about a COMMIT that was sent in time. Then it is lost.
+// answerGrace is how much longer than a context the connection waits for the answer to a cancelled statement, or to a
+// COMMIT sent in time. After that it is lost.
 const answerGrace = time.Second
 
-// lineConn is a connection to a database whose reads and writes end.
+// lineConn is a network connection whose reads and writes have deadlines.
 type lineConn struct {
 	net.Conn
-	read, write time.Duration             // for one call, if the driver sets none; 0: no limit
-	until       atomic.Pointer[time.Time] // of what runs now; nil: no limit
+	read, write time.Duration             // for one call, if the driver sets none; 0 means no limit
+	until       atomic.Pointer[time.Time] // deadline of what runs now; nil means no limit
 }
 
-// dialLine dials within the context's deadline, which is that of the driver's greetings, too.
+// dialLine dials within the deadline of ctx, which also covers the driver's handshake.
 func dialLine(ctx context.Context, network, address string, read, write time.Duration) (net.Conn, error) {
 	to, ok := ctx.Value(dialledKey{}).(*dialled)
 	if !ok {
@@ -69,10 +69,10 @@ func after(d time.Duration) time.Time {
 	return time.Now().Add(d)
 }
 
-// SetReadDeadline sets the earlier of t, which may be zero, and the end of what runs now.
+// SetReadDeadline sets the earlier of t, which may be zero, and the deadline of what runs now.
 func (c *lineConn) SetReadDeadline(t time.Time) error { return c.Conn.SetReadDeadline(c.earlier(t)) }
 
-// SetWriteDeadline does what SetReadDeadline does.
+// SetWriteDeadline works like SetReadDeadline.
 func (c *lineConn) SetWriteDeadline(t time.Time) error { return c.Conn.SetWriteDeadline(c.earlier(t)) }
 
 func (c *lineConn) earlier(t time.Time) time.Time {
@@ -82,7 +82,7 @@ func (c *lineConn) earlier(t time.Time) time.Time {
 	return t
 }
 
-// SyscallConn lets a driver look whether the other side has closed the connection.
+// SyscallConn lets a driver check whether the other side has closed the connection.
 func (c *lineConn) SyscallConn() (syscall.RawConn, error) {
 	conn, ok := c.Conn.(syscall.Conn)
 	if !ok {
@@ -91,16 +91,16 @@ func (c *lineConn) SyscallConn() (syscall.RawConn, error) {
 	return conn.SyscallConn()
 }
 
-// dialled is where a connector learns which line its driver has dialled.
+// dialled tells a connector which line its driver has dialled.
 type dialled struct{ line *lineConn }
 
 type dialledKey struct{}
 
-// answerKey is the key of the deadline of a context that has none of its own, since its transaction must not be rolled
-// back while COMMIT is on its way.
+// answerKey is the key of a deadline in a context that has none itself, because its transaction must not be rolled back
+// while COMMIT is on its way.
 type answerKey struct{}
 
-// WithoutCancel returns a context that does not end, for a transaction whose BEGIN is answered by the deadline of ctx.
+// WithoutCancel returns a context that does not end, for a transaction. The deadline of ctx bounds the answer to BEGIN.
 func WithoutCancel(ctx context.Context) context.Context {
 	endless := context.WithoutCancel(ctx)
 	if deadline, ok := ctx.Deadline(); ok {
@@ -109,8 +109,8 @@ func WithoutCancel(ctx context.Context) context.Context {
 	return endless
 }
 
-// boundedConn tells its line until when each caller waits. COMMIT and ROLLBACK are answered by the deadline of the
-// statement before them.
+// boundedConn tells its line each caller's deadline. COMMIT and ROLLBACK share the deadline of the statement before
+// them.
 type boundedConn struct {
 	driver.Conn
 	line *lineConn
@@ -133,7 +133,7 @@ func (c *boundedConn) boundBy(deadline time.Time) {
 	c.line.until.Store(&deadline)
 }
 
-// Close says good-bye to the database.
+// Close says goodbye to the database.
 func (c *boundedConn) Close() error {
 	c.boundBy(time.Now())
 	return c.Conn.Close()

@@ -7,12 +7,13 @@ import (
 	"sync"
 )
 
-// hosts connects to one of several servers with the same database: that which connected last, or else the next that does.
+// hosts connects to one of several servers with the same database: the last that accepted a connection, or else the
+// next that does.
 type hosts struct {
 	driver.Connector // of the first
 	all              []driver.Connector
 
-	mu   sync.Mutex // guards what follows
+	mu   sync.Mutex // guards the fields below
 	last int
 }
 

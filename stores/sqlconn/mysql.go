@@ -13,32 +13,32 @@ import (
 	mysqldriver "github.com/go-sql-driver/mysql"
 )
 
-// mysqlIdle is after how long the server ends an idle session; ours are closed before. A migration's is idle for as
-// long as it waits for another server's.
+// mysqlIdle is how long the server keeps an idle session; the pool closes its own earlier. A migration's session is
+// idle while it waits for another server's migration.
 const mysqlIdle = time.Minute
 
-// MySQL returns a pool of up to size connections to MySQL or MariaDB, or to the nodes of a cluster. It connects nothing yet.
-// With multiStatements a text may have several statements.
+// MySQL returns a pool of up to size connections to MySQL or MariaDB, or to the nodes of a cluster. It does not connect
+// yet. With multiStatements a text may hold several statements.
 func MySQL(o Options, size int, multiStatements bool) (*sql.DB, error) {
 	cfg, err := mysqldriver.ParseDSN(o.Source)
 	if err != nil {
 		if strings.HasPrefix(err.Error(), "invalid") {
 			return nil, fmt.Errorf("invalid source: %w", err)
 		}
-		// Other errors repeat what stands where the network should, which can be the password.
-		return nil, errors.New("invalid source: it is not user:password@tcp(host:port)/database")
+		// Other errors repeat what stands in place of the network, which can be the password.
+		return nil, errors.New("invalid source: want user:password@tcp(host:port)/database")
 	}
 	if cfg.DBName == "" {
-		return nil, errors.New("invalid source: it names no database")
+		return nil, errors.New("invalid source: it does not name a database")
 	}
 	cfg.InterpolateParams = true // safe: the connection is utf8mb4, and the driver heeds NO_BACKSLASH_ESCAPES
 	cfg.Collation = ""
 	cfg.MultiStatements = multiStatements
 	cfg.ClientFoundRows = false
-	cfg.ParseTime = true // for the lock of the migrations
+	cfg.ParseTime = true // the lock of the migrations needs it
 	cfg.MaxAllowedPacket = 0
 	cfg.Logger = &mysqldriver.NopLogger{}
-	cfg.RejectReadOnly = true // a server that became read-only is left, not asked again
+	cfg.RejectReadOnly = true // drop the connection to a server that became read-only
 	if err := cfg.Apply(mysqldriver.Charset("utf8mb4", "")); err != nil {
 		return nil, fmt.Errorf("invalid source: %w", err)
 	}
@@ -54,13 +54,13 @@ func MySQL(o Options, size int, multiStatements bool) (*sql.DB, error) {
 	cfg.DialFunc = func(ctx context.Context, network, address string) (net.Conn, error) {
 		return dialLine(ctx, network, address, cfg.ReadTimeout, cfg.WriteTimeout)
 	}
-	nodes, err := mysqlHosts(cfg, []string{"DO 0", fmt.Sprintf( // a Galera node that is no part of the cluster refuses the first, and would take the second
-		// Strict: a value that does not fit is an error, never cut off. The wait for a lock ends before the client's.
-		// The locks of a vanished client end soon, also if its statement failed, so that its transaction has written
-		// nothing; MySQL knows no limit for transactions only.
+	nodes, err := mysqlHosts(cfg, []string{"DO 0", fmt.Sprintf( // a Galera node outside the cluster refuses the first, and would accept the second
+		// Strict: a value that does not fit is an error and is never cut off. The wait for a lock ends before the
+		// client's. The locks of a vanished client end soon, even if its statement failed and its transaction wrote
+		// nothing; MySQL has no limit for transactions only.
 		"SET SESSION sql_mode = 'STRICT_TRANS_TABLES,NO_ENGINE_SUBSTITUTION', SESSION innodb_lock_wait_timeout = %d, SESSION wait_timeout = %d /*M! , SESSION idle_transaction_timeout = %d */",
 		max(1, int(math.Floor(min(o.StatementTimeout.Seconds(), 1<<20)))), int(mysqlIdle.Seconds()), int(idleInTransaction.Seconds()))},
-		// On Galera, a node that is asked has applied what others have committed. Servers built without it lack the setting.
+		// On Galera, a node that answers has applied what others committed. Servers built without it lack the setting.
 		[]string{"SET SESSION wsrep_sync_wait = 1"})
 	if err != nil {
 		return nil, fmt.Errorf("invalid source: %w", err)

@@ -11,7 +11,7 @@ import (
 const mysqlPort = "3306"
 
 // mysqlHosts connects to one of the nodes that a source names, as in user:password@tcp(a:3306,b:3306)/database. Each
-// connection runs setup first, which a node that can not work refuses, so that the next is tried.
+// connection first runs setup. A node that cannot work refuses it, and the next node is tried.
 func mysqlHosts(cfg *mysqldriver.Config, setup, try []string) (*hosts, error) {
 	var all []driver.Connector
 	for _, address := range mysqlAddresses(cfg) {

@@ -1,8 +1,8 @@
-// Package sqlconn opens pools of connections to the three databases. A connection has the session that a store needs, and
-// ends when its caller no longer waits, whatever the driver or the network does. A pool leads to a server that takes
-// writes, of those that its source names.
+// Package sqlconn opens connection pools to the three databases. A connection has the session settings that a store
+// needs, and ends when its caller's deadline has passed, whatever the driver or the network does. If a source names
+// several servers, the pool leads to one that accepts writes.
 //
-// The package knows nothing of what is sent through its connections.
+// The package does not know what is sent through its connections.
 package sqlconn
 
 import (
@@ -17,24 +17,24 @@ import (
 
 const (
 	defaultConnectTimeout = 10 * time.Second
-	// networkGrace is how much longer than StatementTimeout the client waits for an answer, that of COMMIT included.
+	// networkGrace is how much longer than StatementTimeout the client waits for an answer, including COMMIT's.
 	networkGrace = 5 * time.Second
-	// idleInTransaction is after how long the server ends the transaction of a client that has vanished, and with it the
-	// locks that keep others from taking over. Ours are never idle for longer than it takes to send the next statement.
+	// idleInTransaction is how long the server keeps the transaction of a vanished client, whose locks keep others from
+	// taking over. A live client is idle only until it sends the next statement.
 	idleInTransaction = 3 * time.Second
 )
 
-// Options say how a pool connects. A pool needs all but Patient and WrapConnector.
+// Options say how a pool connects. All fields except Patient and WrapConnector are required.
 type Options struct {
-	Source           string        // as the driver takes it
+	Source           string        // in the driver's syntax
 	ConnMaxLifetime  time.Duration // age at which a connection is replaced
 	StatementTimeout time.Duration // deadline of each statement
-	Patient          bool          // deadlines that the source sets do not count
-	// WrapConnector, if set, is given the connector of the pool, and returns the one to use.
+	Patient          bool          // ignore the deadlines in Source
+	// WrapConnector, if set, receives the pool's connector and returns the one to use.
 	WrapConnector func(driver.Connector) driver.Connector
 }
 
-// open makes the pool of a connector, with a bound of its connections.
+// open returns a pool of up to size connections.
 func (o Options) open(c driver.Connector, size int) *sql.DB {
 	if o.WrapConnector != nil {
 		c = o.WrapConnector(c)
@@ -46,7 +46,7 @@ func (o Options) open(c driver.Connector, size int) *sql.DB {
 	return db
 }
 
-// Lost reports whether an error means, on every database, that a connection was lost, cannot be made, or was given up at a
+// Lost reports whether err means, on any database, that a connection was lost, cannot be made, or was given up at a
 // deadline.
 func Lost(err error) bool {
 	var network net.Error

@@ -12,16 +12,17 @@ import (
 	"github.com/lib/pq"
 )
 
-// Postgres returns two pools of connections to PostgreSQL, of up to so many writers and readers. It connects nothing yet.
+// Postgres returns two connection pools to PostgreSQL, of at most writers and readers connections. It does not connect
+// yet.
 func Postgres(o Options, writers, readers int) (write, read *sql.DB, err error) {
 	cfg, err := pq.NewConfig(o.Source)
 	if err != nil {
-		// The text of an error about a source that can not be read repeats parts of it, such as a password with a
-		// character that should have been escaped.
+		// The error about an unreadable source repeats parts of it, for instance a password with a character that
+		// needed escaping.
 		if text := err.Error(); strings.HasPrefix(text, "pq: ") && (cfg.Password == "" || !strings.Contains(text, cfg.Password)) {
 			return nil, nil, fmt.Errorf("invalid source: %w", err)
 		}
-		return nil, nil, errors.New("invalid source: it is neither a postgres:// URL nor a list of key=value (are special characters of the password escaped?)")
+		return nil, nil, errors.New("invalid source: want a postgres:// URL or a list of key=value (escape special characters in the password)")
 	}
 	timeouts := deadlines{read: o.StatementTimeout + networkGrace, write: o.StatementTimeout + networkGrace}
 	for key, value := range cfg.Runtime {
@@ -35,7 +36,7 @@ func Postgres(o Options, writers, readers int) (write, read *sql.DB, err error) 
 			continue
 		}
 		if *to, err = time.ParseDuration(value); err != nil || *to < 0 {
-			return nil, nil, fmt.Errorf("invalid source: %s=%s is no duration such as 5s", key, value)
+			return nil, nil, fmt.Errorf("invalid source: %s=%s is not a duration, such as 5s", key, value)
 		}
 		delete(cfg.Runtime, key)
 	}
@@ -49,14 +50,14 @@ func Postgres(o Options, writers, readers int) (write, read *sql.DB, err error) 
 	if cfg.ApplicationName == "" {
 		cfg.ApplicationName = "nats-streaming-server"
 	}
-	cfg.BinaryParameters = true // bytes go as they are, not as hexadecimal text
+	cfg.BinaryParameters = true // send bytes as they are, not as hexadecimal text
 	connector, err := postgresHosts(cfg, timeouts)
 	if err != nil {
 		return nil, nil, err
 	}
 
 	settings := []string{
-		// Acknowledged means committed. Where a standby confirms commits, that is stricter yet, and stays.
+		// Acknowledged means committed. Keep a stricter setting, in which a standby confirms commits.
 		"set_config('synchronous_commit', CASE WHEN current_setting('synchronous_commit') IN ('off', 'local') THEN 'on' ELSE current_setting('synchronous_commit') END, false)",
 		fmt.Sprintf("set_config('idle_in_transaction_session_timeout', '%d', false)", idleInTransaction.Milliseconds()),
 	}
@@ -65,14 +66,14 @@ func Postgres(o Options, writers, readers int) (write, read *sql.DB, err error) 
 	}
 	all := &session{Connector: connector, setup: []string{
 		"SELECT " + strings.Join(settings, ", "),
-		// Our statements have one good plan each. Arrays look expensive without their values, so that the server would
-		// plan anew each time, which costs more than to execute. (Setting it where it exists: from version 12 on.)
+		// Each of our statements has one good plan. Without their values arrays look expensive, and the server would
+		// plan each execution anew, which costs more than executing it. (The setting exists from version 12 on.)
 		"SELECT set_config('plan_cache_mode', 'force_generic_plan', false) FROM pg_settings WHERE name = 'plan_cache_mode'",
 	}}
 	return o.open(all, writers), o.open(all, readers), nil
 }
 
-// deadlines is a dialer of connections whose reads and writes end. 0 means that they do not.
+// deadlines is a dialer whose connections bound each read and write. 0 means no bound.
 type deadlines struct{ read, write time.Duration }
 
 func (d deadlines) Dial(network, address string) (net.Conn, error) {
@@ -85,7 +86,7 @@ func (d deadlines) DialTimeout(network, address string, timeout time.Duration) (
 	return d.DialContext(ctx, network, address)
 }
 
-// DialContext is what the driver calls.
+// DialContext is the method that the driver calls.
 func (d deadlines) DialContext(ctx context.Context, network, address string) (net.Conn, error) {
 	return dialLine(ctx, network, address, d.read, d.write)
 }

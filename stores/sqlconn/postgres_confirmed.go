@@ -11,17 +11,18 @@ import (
 	"github.com/lib/pq"
 )
 
-// confirmed is a connection to PostgreSQL whose commits succeed only if the server had nothing to warn about. Where
-// commits wait for a synchronous standby, and an administrator cancels the wait, the server says that the transaction is
-// committed, and warns that the standby may not have it: a failover would lose it. The warning is returned as an error,
-// which makes the outcome unknown: it is reread behind the fence, in a transaction whose own commit waits for the
-// standby, which then has both.
+// confirmed is a connection to PostgreSQL whose commits succeed only if the server gave no warning. An administrator
+// can cancel a commit's wait for a synchronous standby. The server then reports a commit and warns that the standby may
+// not have it: a failover would lose it.
+//
+// Here the warning is an error that makes the outcome unknown. The store reads the outcome behind the fence, in a
+// transaction whose own commit waits for the standby, which then has both.
 type confirmed struct {
 	pqConn
-	warning *pq.Error // the last one; used by whoever uses the connection
+	warning *pq.Error // the last one; owned by the user of the connection
 }
 
-// pqConn is what lib/pq's connections can do.
+// pqConn lists the methods of lib/pq's connections.
 type pqConn interface {
 	driver.Conn
 	driver.ConnBeginTx
@@ -41,7 +42,7 @@ func confirm(bare driver.Conn) (*confirmed, error) {
 	}
 	c := &confirmed{pqConn: conn}
 	pq.SetNoticeHandler(bare, func(notice *pq.Error) {
-		if notice.Code.Class() != "00" { // a mere notice
+		if notice.Code.Class() != "00" { // only a notice
 			c.warning = notice
 		}
 	})
@@ -62,7 +63,7 @@ type confirmedTx struct {
 	conn *confirmed
 }
 
-// Commit fails also if the server warns.
+// Commit also fails if the server warns.
 func (t *confirmedTx) Commit() error {
 	t.conn.warning = nil
 	if err := t.Tx.Commit(); err != nil {
@@ -78,7 +79,7 @@ func (c *confirmed) warned() error {
 	return fmt.Errorf("the commit is not confirmed: %w", c.warning)
 }
 
-// PrepareContext prepares a statement; one that may write and commit itself is watched as COMMIT is.
+// PrepareContext prepares a statement. One that may write and commit itself is watched like COMMIT.
 func (c *confirmed) PrepareContext(ctx context.Context, text string) (driver.Stmt, error) {
 	stmt, err := c.pqConn.PrepareContext(ctx, text)
 	if err != nil || !strings.HasPrefix(text, "WITH ") {
@@ -92,7 +93,7 @@ func (c *confirmed) PrepareContext(ctx context.Context, text string) (driver.Stm
 	return &confirmedStmt{able, c}, nil
 }
 
-// pqStmt is what lib/pq's statements can do.
+// pqStmt lists the methods of lib/pq's statements.
 type pqStmt interface {
 	driver.Stmt
 	driver.StmtExecContext
@@ -104,7 +105,7 @@ type confirmedStmt struct {
 	conn *confirmed
 }
 
-// ExecContext fails also if the server warns.
+// ExecContext also fails if the server warns.
 func (s *confirmedStmt) ExecContext(ctx context.Context, args []driver.NamedValue) (driver.Result, error) {
 	s.conn.warning = nil
 	result, err := s.pqStmt.ExecContext(ctx, args)
@@ -114,7 +115,7 @@ func (s *confirmedStmt) ExecContext(ctx context.Context, args []driver.NamedValu
 	return result, err
 }
 
-// QueryContext returns rows whose end is an error if the server warns.
+// QueryContext returns rows that end with an error if the server warns.
 func (s *confirmedStmt) QueryContext(ctx context.Context, args []driver.NamedValue) (driver.Rows, error) {
 	s.conn.warning = nil
 	rows, err := s.pqStmt.QueryContext(ctx, args)
@@ -129,7 +130,7 @@ type confirmedRows struct {
 	conn *confirmed
 }
 
-// Next comes to the end after the commit.
+// Next reaches the end after the commit.
 func (r *confirmedRows) Next(to []driver.Value) error {
 	err := r.Rows.Next(to)
 	if errors.Is(err, io.EOF) {

@@ -12,15 +12,15 @@ import (
 	"github.com/lib/pq"
 )
 
-// timelines refuse connections to servers that a failover has left behind: a former primary that was started again, or
-// a standby, does not have what was acknowledged since. Promotion gives a server the next timeline, so that the one with
-// the highest is the primary.
+// timelines refuses connections to servers that a failover left behind: a restarted former primary or a standby lacks
+// what was acknowledged since. Promotion gives a server the next timeline, so the primary is the server with the
+// highest.
 type timelines struct {
-	mu      sync.Mutex // guards what follows
-	highest uint64     // that was seen
+	mu      sync.Mutex // guards the fields below
+	highest uint64     // highest timeline seen
 }
 
-// postgresHosts connects to the first of the source's hosts that takes writes.
+// postgresHosts connects to the first of the source's hosts that accepts writes.
 func postgresHosts(cfg pq.Config, dialer pq.Dialer) (*hosts, error) {
 	others := cfg.Multi
 	cfg.Multi = nil
@@ -70,19 +70,19 @@ func (t *timelines) admit(timeline uint64) error {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	if timeline < t.highest {
-		return fmt.Errorf("this PostgreSQL server is not the primary any more: its timeline is %d, there was %d already", timeline, t.highest)
+		return fmt.Errorf("this PostgreSQL server is no longer the primary: its timeline is %d, another server had %d", timeline, t.highest)
 	}
 	t.highest = timeline
 	return nil
 }
 
-// readTimeline returns 0 for a server that has no timeline to say: a standby, and what is not PostgreSQL.
+// readTimeline returns 0 for a server without a timeline: a standby, or a server that is not PostgreSQL.
 func readTimeline(ctx context.Context, conn driver.QueryerContext) uint64 {
 	rows, err := conn.QueryContext(ctx, "SELECT pg_walfile_name(pg_current_wal_lsn())", nil)
 	if err != nil {
 		return 0
 	}
-	defer func() { _ = rows.Close() }() // all were read, or the connection is given up
+	defer func() { _ = rows.Close() }() // all rows were read, or the connection is dropped
 	name := make([]driver.Value, 1)
 	if err := rows.Next(name); err != nil {
 		return 0
@@ -90,7 +90,7 @@ func readTimeline(ctx context.Context, conn driver.QueryerContext) uint64 {
 	// The name begins with the timeline, as eight hexadecimal digits.
 	timeline := uint64(0)
 	if text := fmt.Sprintf("%s", name[0]); len(text) >= 8 {
-		timeline, _ = strconv.ParseUint(text[:8], 16, 32) // 0: not PostgreSQL's
+		timeline, _ = strconv.ParseUint(text[:8], 16, 32) // 0: not PostgreSQL
 	}
 	for err == nil {
 		err = rows.Next(name)

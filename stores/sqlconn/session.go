@@ -6,12 +6,12 @@ import (
 	"fmt"
 )
 
-// session is a connector that runs statements on each new connection, before anything else uses it. Its driver dials with
-// dialLine.
+// session is a connector that runs statements on each new connection before anything else uses it. Its driver dials
+// with dialLine.
 type session struct {
 	driver.Connector
 	setup []string
-	try   []string // may be unknown to the server, which then needs none of it
+	try   []string // statements that a server may not know, and then does not need
 }
 
 func (s *session) Connect(ctx context.Context) (driver.Conn, error) {

@@ -11,17 +11,18 @@ import (
 	sqlitedriver "modernc.org/sqlite"
 )
 
-// settings of a connection. FULL makes COMMIT return after the log is on disk, which is moved into the database after 4,000
-// pages, 16 MB; the caches, in KiB, hold the upper levels of the indexes of a large store. A reader's is small: there are many
-// readers, and a replay sees each page once. Figures: docs/decisions/2026-11-21-sqlite-settings.md.
+// settings of a connection. FULL makes COMMIT return after the log is on disk. The log moves into the database after
+// 4,000 pages, 16 MB. The caches, in KiB, hold the upper levels of a large store's indexes. A reader's cache is small:
+// there are many readers, and a replay sees each page once. Figures: docs/decisions/2026-11-21-sqlite-settings.md.
 const (
 	sqliteSettings    = "_pragma=busy_timeout(10000)&_pragma=journal_mode(WAL)&_pragma=synchronous(FULL)&_pragma=wal_autocheckpoint(4000)"
 	sqliteWriterMore  = "&_pragma=cache_size(-16384)&_pragma=journal_size_limit(67108864)" // of the log, which a store keeps below that
 	sqliteReaderCache = "&_pragma=cache_size(-4096)"
 )
 
-// SQLite returns a pool of one connection that writes, in transactions that take the file's lock when they begin, and one of
-// up to so many that read beside it; in memory they are the same. It makes the file's folder, and connects nothing yet.
+// SQLite returns two pools. One has a single connection that writes, in transactions that lock the file when they
+// begin. The other has up to readers connections that read at the same time. In memory both are the same. SQLite
+// creates the file's folder, but does not connect yet.
 func SQLite(o Options, readers int) (write, read *sql.DB, err error) {
 	if o.Source == ":memory:" {
 		connector, err := sqlitedriver.NewConnector("file::memory:?_txlock=immediate")
@@ -29,7 +30,7 @@ func SQLite(o Options, readers int) (write, read *sql.DB, err error) {
 			return nil, nil, err
 		}
 		db := o.open(connector, 1)
-		// The database is the connection.
+		// The database exists as long as the connection.
 		db.SetConnMaxLifetime(0)
 		return db, db, nil
 	}
@@ -49,7 +50,7 @@ func SQLite(o Options, readers int) (write, read *sql.DB, err error) {
 	return o.open(writer, 1), read, nil
 }
 
-// SQLiteReader returns a pool of up to size connections to a file that only read.
+// SQLiteReader returns a pool of up to size read-only connections to a file.
 func SQLiteReader(o Options, size int) (*sql.DB, error) {
 	connector, err := sqlitedriver.NewConnector(sqliteURI(o.Source) + "?_query_only=1&" + sqliteSettings + sqliteReaderCache)
 	if err != nil {

@@ -189,7 +189,7 @@ func testRefusedRows(t *testing.T, o stores.Options) {
 		before := c.Info()
 		var batch []stores.Append
 		for i := range 10 {
-			e := event{aggregate: fmt.Sprint("a", i%2)} // what is refused takes no version, too
+			e := event{aggregate: fmt.Sprint("a", i%2)} // a refused event uses no version either
 			if bad[i] {
 				e.typ = "Forbidden"
 			}
@@ -210,7 +210,7 @@ func testRefusedRows(t *testing.T, o stores.Options) {
 			}
 		}
 	}
-	// An event that is refused does not stand in for the same one after it, nor for its aggregate's next.
+	// A refused event does not stand in for its repetition, nor take its aggregate's next version.
 	forbidden := event{id: "x", aggregate: "b", typ: "Forbidden"}
 	results := appendAll(t, s, forbidden.on(t, c), forbidden.on(t, c), event{aggregate: "b", version: 1}.on(t, c))
 	expectError(t, results[0].Err, stores.ErrRefused)
@@ -218,7 +218,7 @@ func testRefusedRows(t *testing.T, o stores.Options) {
 	if results[2].Err != nil {
 		t.Fatal(results[2].Err)
 	}
-	// Nor does the halving forget which version the first of two got: the second is another event.
+	// Halving the batch does not forget the version of the first of two either: the second is another event.
 	results = appendAll(t, s, event{id: "y", aggregate: "c"}.on(t, c), forbidden.on(t, c), event{id: "y", aggregate: "c", version: 9}.on(t, c))
 	expectError(t, results[1].Err, stores.ErrRefused)
 	if results[0].Err != nil {
@@ -276,7 +276,7 @@ func testDuplicateVersions(t *testing.T, o stores.Options) {
 		event{id: "2", aggregate: "a"}.on(t, c),
 		event{id: "1", aggregate: "a", version: 1, typ: "Other"}.on(t, c),
 	), "dup 1", "dup 2", wrong, wrong, "3", "dup 3", "dup 2", `event_id "1" already stored with different content`)
-	// The server gave the version: sent again, the event has none again, or the one that the server gave.
+	// The server assigned the version. Sent again, the event has no version, or the assigned one.
 	given := event{id: "5", aggregate: "a"}
 	expect(t, appendAll(t, s, given.on(t, c)), "4")
 	expect(t, appendAll(t, s, given.on(t, c)), "dup 4")
@@ -294,7 +294,7 @@ func testVersions(t *testing.T, o stores.Options) {
 	}
 	expect(t, appendAll(t, s, at(2), at(1), at(1), at(0), at(3), at(3), at(5)),
 		wrong(0, 2), "1", wrong(1, 1), "2", "3", wrong(3, 3), wrong(3, 5))
-	// Another type, or another channel, is another aggregate.
+	// Another type or another channel means another aggregate.
 	expect(t, appendAll(t, s,
 		event{aggregate: "A", aggregateType: "T", version: 1}.on(t, c),
 		event{aggregate: "A", version: 1}.on(t, other),
@@ -308,7 +308,7 @@ func testVersions(t *testing.T, o stores.Options) {
 	if !errors.As(results[0].Err, &refused) || refused.Head != 3 || refused.Version != 3 || refused.Aggregate != "A" {
 		t.Fatalf("error %#v", results[0].Err)
 	}
-	// Subscribers see the version that the server gave.
+	// Subscribers see the version that the server assigned.
 	for i, m := range readAll(t, s, c) {
 		want := []uint64{1, 2, 3, 1, 4, 5}[i]
 		if got := extract(t, m.Data).Version; got != want {
@@ -325,7 +325,7 @@ func testVersionsBeyondTheCache(t *testing.T, o stores.Options) {
 	o.HeadBytes = 700 // three of them
 	s, _ := lead(t, o)
 	c := channel(t, s, "eventstore.c")
-	const aggregates = 450 // more than one look-up of any database takes
+	const aggregates = 450 // more than one look-up takes on any database
 	for round := range 3 {
 		var batch []stores.Append
 		for i := range aggregates {

@@ -14,13 +14,13 @@ import (
 	"github.com/nats-eventstore/nats-eventstore/stores"
 )
 
-// asPlain returns an event as a message of a channel that is no event channel.
+// asPlain returns an event as a message for a channel that does not hold events.
 func asPlain(a stores.Append) stores.Append {
 	a.Event = nil
 	return a
 }
 
-// fill backfills a channel and returns what was left, a line for each message.
+// fill backfills a channel. It returns one line for each message that it left.
 func fill(t *testing.T, s *stores.Store, c *stores.Channel, mode stores.Versions) (filled uint64, left []string) {
 	t.Helper()
 	filled, err := s.Backfill(testContext(t), c, stores.Backfill{Versions: mode, Left: func(sequence uint64, why error) {
@@ -33,7 +33,7 @@ func fill(t *testing.T, s *stores.Store, c *stores.Channel, mode stores.Versions
 	return filled, left
 }
 
-// The event columns of old messages are what they would be if the messages were published now, one after the other.
+// testBackfill: old messages get the event columns that they would get if they were published now, one after the other.
 func testBackfill(t *testing.T, o stores.Options) {
 	s, _ := lead(t, o)
 	old, published := channel(t, s, "old"), channel(t, s, "published")
@@ -59,14 +59,14 @@ func testBackfill(t *testing.T, o stores.Options) {
 	filled, left := fill(t, s, old, stores.VersionsStrict)
 	want := []string{
 		"12 invalid event: not an eventstore.v1.Event: truncated at byte 1", "13 invalid event: aggregate_id is missing",
-		`3 event_id "1" is that of sequence 2, with the same content`, `4 event_id "1" already stored with different content`,
+		`3 event_id "1" already belongs to sequence 2, with the same content`, `4 event_id "1" already stored with different content`,
 		"6 " + wrong("A", 2, 9),
 	}
 	if filled != 8 || len(left) != len(want) {
 		t.Fatalf("filled %d, left\n%s", filled, strings.Join(left, "\n"))
 	}
 	for i, line := range want {
-		if line != left[i] && i != 0 { // how far a text can be read as an event is proto's to say
+		if line != left[i] && i != 0 { // proto decides how far a text can be read as an event
 			t.Errorf("left %q, want %q", left[i], line)
 		}
 	}
@@ -87,9 +87,9 @@ func testBackfill(t *testing.T, o stores.Options) {
 		t.Errorf("%d were filled, %d were published", filled, stored)
 	}
 
-	// It changes nothing twice, but with a mode that takes more; and what is published next goes on from there.
+	// It changes nothing twice, except in a mode that accepts more, and later events continue from there.
 	if filled, again := fill(t, s, old, stores.VersionsStrict); filled != 0 || len(again) != len(left) || !slices.Equal(again[:4], left[:4]) {
-		t.Errorf("again: filled %d, left\n%s", filled, strings.Join(again, "\n"))
+		t.Errorf("second run: filled %d, left\n%s", filled, strings.Join(again, "\n"))
 	}
 	expect(t, appendAll(t, s, event{aggregate: "A", version: 4}.on(t, old), event{aggregate: "A", version: 5}.on(t, old), event{aggregate: "B", id: "2"}.on(t, old)),
 		wrong("A", 4, 4), "14", `event_id "2" already stored with different content`)
@@ -102,7 +102,8 @@ func testBackfill(t *testing.T, o stores.Options) {
 	expect(t, appendAll(t, s, event{aggregate: "A", version: 10}.on(t, old)), "16")
 }
 
-// An aggregate whose later events have versions already gets none for earlier ones: their order would be wrong.
+// testBackfillTooLate: an aggregate whose later events have versions gets none for earlier ones, because their order
+// would be wrong.
 func testBackfillTooLate(t *testing.T, o stores.Options) {
 	s, _ := lead(t, o)
 	c := channel(t, s, "c")
@@ -111,7 +112,7 @@ func testBackfillTooLate(t *testing.T, o stores.Options) {
 	}
 	appendAll(t, s, event{aggregate: "A"}.on(t, c))
 	s, _ = restart(t, s, o)
-	const late = "later events of its aggregate have versions already: no version in the order of the sequences is left"
+	const late = "later events of its aggregate already have versions: no version in the order of sequences is left"
 	for _, want := range []uint64{1, 0} {
 		if filled, left := fill(t, s, s.Channel("c"), stores.VersionsStrict); filled != want || !slices.Equal(left, []string{"1 " + late, "3 " + late}) {
 			t.Errorf("filled %d, left %q", filled, left)
@@ -122,7 +123,7 @@ func testBackfillTooLate(t *testing.T, o stores.Options) {
 	}
 }
 
-// A backfill that was interrupted, by its user or by the database, goes on where it was.
+// testBackfillInterrupted: a backfill that its user or the database interrupts continues where it stopped.
 func testBackfillInterrupted(t *testing.T, o stores.Options) {
 	faults := &Faults{}
 	o.WrapConnector = faults.Wrap
@@ -154,7 +155,8 @@ func testBackfillInterrupted(t *testing.T, o stores.Options) {
 	}
 }
 
-// Messages of another store keep their sequences and times, and the state of the database says that they are not all.
+// testRestore: messages of another store keep their sequences and times, and the database says that the import is
+// incomplete.
 func testRestore(t *testing.T, o stores.Options) {
 	faults := &Faults{}
 	o.WrapConnector = faults.Wrap
@@ -183,7 +185,7 @@ func testRestore(t *testing.T, o stores.Options) {
 		t.Fatal(err)
 	}
 	if err := restore(8, 8); err == nil {
-		t.Error("a sequence was restored that the channel had passed")
+		t.Error("restored a sequence that the channel had already passed")
 	}
 	if err := restore(10); err != nil {
 		t.Fatal(err)
@@ -213,7 +215,7 @@ func testRestore(t *testing.T, o stores.Options) {
 	}
 }
 
-// A look at a database changes nothing, whatever its version.
+// testInspect: an inspection changes nothing, whatever the version of the schema.
 func testInspect(t *testing.T, o stores.Options) {
 	look := func() *stores.Inspection {
 		t.Helper()
@@ -224,12 +226,12 @@ func testInspect(t *testing.T, o stores.Options) {
 		t.Cleanup(func() { _ = i.Close() })
 		return i
 	}
-	if o.Driver != "sqlite" { // of which there is no empty database
+	if o.Driver != "sqlite" { // an empty file is not a SQLite database
 		if i := look(); i.Version != 0 || len(i.Files) != int(i.Needed) || len(i.Channels) != 0 {
 			t.Errorf("empty database: %+v", i)
 		}
 		if again := look(); again.Version != 0 {
-			t.Error("a look has migrated")
+			t.Error("the inspection migrated the schema")
 		}
 	}
 	s, _ := lead(t, o)

@@ -19,7 +19,7 @@ func (e event) copied(t *testing.T, c, envelopes, data *stores.Channel) stores.A
 	return a
 }
 
-// testCopies: copies are there if and only if the event is, in its order, and hold what was stored of it.
+// testCopies: copies exist if and only if the event does, in its order, and hold what was stored of it.
 func testCopies(t *testing.T, o stores.Options) {
 	var faults Faults
 	o.WrapConnector = faults.Wrap
@@ -32,9 +32,9 @@ func testCopies(t *testing.T, o stores.Options) {
 		event{id: "1", aggregate: "a"}.copied(t, c, envelopes, data),
 		event{aggregate: "a", version: 7}.copied(t, c, envelopes, data),       // refused by its version
 		event{id: "1", aggregate: "a"}.copied(t, c, envelopes, data),          // a duplicate
-		event{aggregate: "a", data: `"poison"`}.copied(t, c, envelopes, data), // its copies are refused by the database
+		event{aggregate: "a", data: `"poison"`}.copied(t, c, envelopes, data), // the database refuses its copies
 		event{aggregate: "b", version: 1, data: `"2"`}.copied(t, c, envelopes, data),
-		stores.Append{Channel: data, Payload: []byte("of somebody else")},
+		stores.Append{Channel: data, Payload: []byte("of someone else")},
 		event{aggregate: "a", data: `"3"`}.on(t, c),
 	)
 	if len(results[0].Copies) != 2 || len(results[2].Copies)+len(results[3].Copies) != 0 || results[3].Err == nil {
@@ -47,7 +47,7 @@ func testCopies(t *testing.T, o stores.Options) {
 		}
 	}
 
-	// Whatever becomes of a COMMIT.
+	// Whatever the fate of a COMMIT.
 	for i, fault := range []CommitFault{LostBefore, LostAfter, LateCommit} {
 		if o.Driver == "sqlite" && fault == LateCommit {
 			fault = LostAfter
@@ -72,13 +72,13 @@ func testCopies(t *testing.T, o stores.Options) {
 		}
 		want[i] = string(e.Data)
 	}
-	want = slices.Insert(want, 2, "of somebody else")
+	want = slices.Insert(want, 2, "of someone else")
 	if got := payloads(readAll(t, s, s.Channel("data"))); !slices.Equal(got, want) {
 		t.Errorf("data %q, want %q", got, want)
 	}
 }
 
-// testCopiesToUnknownChannels: an event whose copy cannot be stored is not stored.
+// testCopiesToUnknownChannels: an event is not stored if its copy cannot be stored.
 func testCopiesToUnknownChannels(t *testing.T, o stores.Options) {
 	s, _ := lead(t, o)
 	c, gone := channel(t, s, "eventstore.c"), channel(t, s, "gone")

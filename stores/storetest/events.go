@@ -19,8 +19,8 @@ func extract(t *testing.T, payload []byte) proto.Event {
 	return e
 }
 
-// testIdentifiers: identifiers that some collation takes for one are different ones, in the unique indexes, in memory
-// and in queries.
+// testIdentifiers: identifiers that some collation considers equal are different in the unique indexes, in memory and
+// in queries.
 func testIdentifiers(t *testing.T, o stores.Options) {
 	s, _ := lead(t, o)
 	c := channel(t, s, "eventstore.c")
@@ -69,8 +69,8 @@ func testIdentifiers(t *testing.T, o stores.Options) {
 	}
 }
 
-// testDocuments: event_data is the JSON that was sent where the database can hold it, else a JSON string of base64; no
-// payload harms those around it.
+// testDocuments: event_data is the published JSON if the database can hold it, and otherwise a JSON string of base64.
+// No payload harms its neighbours.
 func testDocuments(t *testing.T, o stores.Options) {
 	s, _ := lead(t, o)
 	c := channel(t, s, "eventstore.c")
@@ -95,7 +95,7 @@ func testDocuments(t *testing.T, o stores.Options) {
 	for i, document := range documents {
 		got := queryText(t, db, fmt.Sprintf("SELECT event_data FROM events WHERE sequence = %d", i+1))
 		if !json.Valid([]byte(got)) {
-			t.Errorf("%.40q: event_data is no JSON: %.40q", document, got)
+			t.Errorf("%.40q: event_data is not JSON: %.40q", document, got)
 		}
 	}
 	if got := queryText(t, db, "SELECT event_data FROM events WHERE sequence = 15"); got != `"/wA="` {

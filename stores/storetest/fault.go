@@ -10,45 +10,45 @@ import (
 	"time"
 )
 
-// Faults makes connections fail, in the ways that networks and servers do. Set Options.WrapConnector to its method Wrap.
+// Faults makes connections fail as networks and servers do. Set Options.WrapConnector to its method Wrap.
 type Faults struct {
 	mu     sync.Mutex
 	commit []CommitFault
 	begin  []error
 	gone   func() // becomes refuse when a commit is lost
-	refuse func() // not nil: all transactions fail to begin, and it is called when one does
+	refuse func() // if set, all transactions fail to begin, and each calls it
 	late   sync.WaitGroup
-	first  func(text string) // of Before
-	held   chan struct{}     // of the next text that commits itself late; nil: it comes after a moment
+	first  func(text string) // argument of Before
+	held   chan struct{}     // of the next late text that commits itself; nil: it arrives after a moment
 }
 
-// CommitFault is what happens to a COMMIT, or to a text that commits itself.
+// CommitFault is a fault of a COMMIT, or of a text that commits itself.
 type CommitFault int
 
-// The ways in which a COMMIT is lost.
+// The ways to lose a COMMIT.
 const (
 	noFault    CommitFault = iota - 1
-	LostBefore             // the connection ends before the server sees it, which rolls back
+	LostBefore             // the connection ends before the server sees it; the server rolls back
 	LostAfter              // the server commits, and the connection ends before its answer
-	LateCommit             // as LostAfter, but the server commits while the client goes on. Not for SQLite, whose client is the server
+	LateCommit             // like LostAfter, but the server commits while the client continues. Not on SQLite, which has no server
 )
 
-// Commits lets the next commits meet faults, in order.
+// Commits makes the next commits meet faults, in order.
 func (f *Faults) Commits(faults ...CommitFault) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	f.commit = append(f.commit, faults...)
 }
 
-// Begins lets the next transactions fail to begin.
+// Begins makes the next transactions fail to begin.
 func (f *Faults) Begins(errors ...error) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	f.begin = append(f.begin, errors...)
 }
 
-// GoneAfterCommit makes the database unreachable from the next commit that meets a fault until Clear: transactions fail to
-// begin, and each that does calls refused.
+// GoneAfterCommit makes the database unreachable from the next faulty commit until Clear: transactions fail to begin,
+// and each failure calls refused.
 func (f *Faults) GoneAfterCommit(refused func()) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -80,7 +80,7 @@ func (f *Faults) nextCommit() CommitFault {
 	return fault
 }
 
-// HoldLate has the next LateCommit of a text that commits itself wait for the function that it returns.
+// HoldLate delays the next LateCommit of a text that commits itself until release is called.
 func (f *Faults) HoldLate() (release func()) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -89,7 +89,7 @@ func (f *Faults) HoldLate() (release func()) {
 	return sync.OnceFunc(func() { close(held) })
 }
 
-// HoldQueries has the queries that name a table wait for the function release, each of which calls waiting.
+// HoldQueries delays the queries that name a table until release is called. Each of them calls waiting.
 func (f *Faults) HoldQueries(table string, waiting func()) (release func()) {
 	held := make(chan struct{})
 	f.Before(func(text string) {
@@ -101,7 +101,7 @@ func (f *Faults) HoldQueries(table string, waiting func()) (release func()) {
 	return sync.OnceFunc(func() { close(held) })
 }
 
-// Before has do called before each statement outside transactions, and before each query.
+// Before calls do before each statement outside transactions, and before each query.
 func (f *Faults) Before(do func(text string)) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -125,7 +125,7 @@ func (f *Faults) nextHeld() <-chan struct{} {
 	return held
 }
 
-// Left is the number of faults that did not happen yet.
+// Left returns the number of faults that have not happened yet.
 func (f *Faults) Left() int {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -135,7 +135,7 @@ func (f *Faults) Left() int {
 // Wait waits for late commits.
 func (f *Faults) Wait() { f.late.Wait() }
 
-// Clear forgets faults that did not happen yet.
+// Clear removes the faults that have not happened yet.
 func (f *Faults) Clear() {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -161,8 +161,8 @@ func (c *connector) Connect(ctx context.Context) (driver.Conn, error) {
 type conn struct {
 	driver.Conn
 	faults *Faults
-	broken bool // the client has lost it
-	late   bool // the server has not, yet: it is left to a goroutine
+	broken bool // the client has lost the connection
+	late   bool // the server still has it: a goroutine finishes the work
 }
 
 func (c *conn) PrepareContext(ctx context.Context, text string) (driver.Stmt, error) {
@@ -195,13 +195,13 @@ func (s *stmt) QueryContext(ctx context.Context, args []driver.NamedValue) (driv
 		}
 		rows, err := query(ctx, args)
 		if err == nil && lost {
-			err = rows.Close() // after it ran to its end
+			err = rows.Close() // after running to its end
 		}
 		return rows, err
 	})
 }
 
-// commitsItself says whether a text is a batch that is its own transaction.
+// commitsItself reports whether a text is a batch that is its own transaction.
 func commitsItself(text string) bool {
 	return strings.HasPrefix(text, "WITH fence") || strings.HasPrefix(text, "START TRANSACTION;")
 }
@@ -224,7 +224,7 @@ func alone[R any](c *conn, run func(lost bool) (R, error)) (R, error) {
 		}
 		return none, io.ErrUnexpectedEOF
 	case LateCommit:
-		// Not even the locks are taken before the client goes on.
+		// The client continues before the server even takes the locks.
 		c.late = true
 		held := c.faults.nextHeld()
 		c.faults.late.Go(func() {
@@ -335,7 +335,7 @@ func (t *tx) Commit() error {
 		t.conn.broken = true
 		return io.ErrUnexpectedEOF
 	case LateCommit:
-		// The client goes on at once; the server, which holds the locks of the transaction, is slower.
+		// The client continues at once; the server, which holds the locks of the transaction, is slower.
 		t.conn.broken, t.conn.late = true, true
 		f.late.Go(func() {
 			time.Sleep(20 * time.Millisecond)

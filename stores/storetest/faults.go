@@ -16,7 +16,7 @@ import (
 	"github.com/nats-eventstore/nats-eventstore/stores"
 )
 
-// testCommitLost: whatever became of a COMMIT whose answer was lost, each message is stored once.
+// testCommitLost: whatever the fate of a COMMIT without an answer, each message is stored once.
 func testCommitLost(t *testing.T, o stores.Options) {
 	var faults Faults
 	o.WrapConnector = faults.Wrap
@@ -45,7 +45,7 @@ func testCommitLost(t *testing.T, o stores.Options) {
 	if n := len(readAll(t, s, c)); n != stored {
 		t.Fatalf("%d events, want %d", n, stored)
 	}
-	// The other writes, too.
+	// So are the other writes.
 	ctx := testContext(t)
 	for i, fault := range []CommitFault{LostBefore, LostAfter, LateCommit} {
 		if o.Driver == "sqlite" && fault == LateCommit {
@@ -82,172 +82,7 @@ func testCommitLost(t *testing.T, o stores.Options) {
 	readAll(t, s, s.Channel("plain"))
 }
 
-// testLateBatch: a text that reaches the server after all else has no effect, not even where the rows that would collide
-// with its own are gone.
-func testLateBatch(t *testing.T, o stores.Options) {
-	if o.Driver == "sqlite" {
-		return // no network loses its texts
-	}
-	var faults Faults
-	o.WrapConnector = faults.Wrap
-	s, _ := lead(t, o)
-	c, other := channel(t, s, "c"), channel(t, s, "other")
-	release := faults.HoldLate()
-	t.Cleanup(faults.Wait)
-	t.Cleanup(release)
-	faults.Commits(LateCommit)
-	expect(t, appendAll(t, s, stores.Append{Channel: c, Payload: []byte("x")}, stores.Append{Channel: other, Payload: []byte("y")}), "1", "1")
-	if err := s.Prune(testContext(t), c, 1); err != nil {
-		t.Fatal(err)
-	}
-	if err := s.Prune(testContext(t), other, 1); err != nil {
-		t.Fatal(err)
-	}
-	release()
-	faults.Wait()
-	db := raw(t, o)
-	if n := queryText(t, db, "SELECT COUNT(*) FROM Messages"); n != "0" {
-		t.Errorf("%s messages came back", n)
-	}
-	if n := queryText(t, db, "SELECT SUM(maxseq) FROM Channels"); n != "2" {
-		t.Errorf("the sequences of the channels add up to %s", n)
-	}
-	expect(t, appendAll(t, s, stores.Append{Channel: c, Payload: []byte("z")}), "2")
-}
-
-// testLateAfterReread: a text that reaches the server after a later batch has reread its channels has no effect on any.
-func testLateAfterReread(t *testing.T, o stores.Options) {
-	if o.Driver == "sqlite" {
-		return // no network loses its texts
-	}
-	var faults Faults
-	o.WrapConnector = faults.Wrap
-	s, _ := lead(t, o)
-	c, other, third := channel(t, s, "c"), channel(t, s, "other"), channel(t, s, "third")
-	for _, lost := range [][]stores.Append{
-		{{Channel: c, Payload: []byte("one")}},
-		{{Channel: c, Payload: []byte("x")}, {Channel: other, Payload: []byte("y")}},
-	} {
-		release := faults.HoldLate()
-		t.Cleanup(faults.Wait)
-		t.Cleanup(release)
-		ctx, cancel := context.WithCancel(testContext(t))
-		faults.Commits(LateCommit)
-		faults.GoneAfterCommit(cancel)
-		_, err := s.Append(ctx, lost)
-		expectError(t, err, stores.ErrOutcomeUnknown)
-		faults.Clear()
-		appendAll(t, s, stores.Append{Channel: third, Payload: []byte("z")})
-		release()
-		faults.Wait()
-		for _, ch := range []*stores.Channel{c, other, third} {
-			readAll(t, s, ch)
-		}
-	}
-	db := raw(t, o)
-	if n := queryText(t, db, "SELECT COUNT(*) FROM Messages"); n != "2" {
-		t.Errorf("%s messages are stored", n)
-	}
-	if n := queryText(t, db, "SELECT SUM(msgs) FROM Channels"); n != "2" {
-		t.Errorf("the channels count %s messages", n)
-	}
-}
-
-// testLateOfDeleted: a text that reaches the server after one of its channels was deleted leaves nothing behind.
-func testLateOfDeleted(t *testing.T, o stores.Options) {
-	if o.Driver == "sqlite" {
-		return // no network loses its texts
-	}
-	var faults Faults
-	o.WrapConnector = faults.Wrap
-	s, _ := lead(t, o)
-	c, other := channel(t, s, "c"), channel(t, s, "other")
-	release := faults.HoldLate()
-	t.Cleanup(faults.Wait)
-	t.Cleanup(release)
-	ctx, cancel := context.WithCancel(testContext(t))
-	faults.Commits(LateCommit)
-	faults.GoneAfterCommit(cancel)
-	_, err := s.Append(ctx, []stores.Append{{Channel: c, Payload: []byte("x")}, {Channel: other, Payload: []byte("y")}})
-	expectError(t, err, stores.ErrOutcomeUnknown)
-	faults.Clear()
-	if err := s.DeleteChannel(testContext(t), c); err != nil {
-		t.Fatal(err)
-	}
-	release()
-	faults.Wait()
-	if err := s.PurgeDeleted(testContext(t)); err != nil {
-		t.Fatal(err)
-	}
-	expect(t, appendAll(t, s, stores.Append{Channel: other, Payload: []byte("z")}), "1")
-	db := raw(t, o)
-	if n := queryText(t, db, "SELECT COUNT(*) FROM Channels"); n != "1" {
-		t.Errorf("%s channels are left", n)
-	}
-	if n := queryText(t, db, "SELECT COUNT(*) FROM Messages"); n != "1" {
-		t.Errorf("%s messages are stored", n)
-	}
-}
-
-// testLateRefused: a text that reaches the server late has no effect either if what was sent again was refused, and would
-// not be any more.
-func testLateRefused(t *testing.T, o stores.Options) {
-	if o.Driver == "sqlite" {
-		return
-	}
-	var faults Faults
-	o.WrapConnector = faults.Wrap
-	s, _ := lead(t, o)
-	c := channel(t, s, "eventstore.c")
-	refuse(t, o)
-	release := faults.HoldLate()
-	t.Cleanup(faults.Wait)
-	t.Cleanup(release)
-	faults.Commits(LateCommit)
-	if r := appendAll(t, s, event{aggregate: "a", typ: "Forbidden"}.on(t, c))[0]; !errors.Is(r.Err, stores.ErrRefused) {
-		t.Fatalf("%+v", r)
-	}
-	exec(t, raw(t, o), "ALTER TABLE Messages DROP CONSTRAINT forbidden")
-	release()
-	faults.Wait()
-	readAll(t, s, c)
-	expect(t, appendAll(t, s, event{aggregate: "a"}.on(t, c)), "1")
-}
-
-// testOtherEpoch: a server whose epoch is not the database's, such as that of a replica that was promoted, does not go on so.
-func testOtherEpoch(t *testing.T, o stores.Options) {
-	if o.Driver == "sqlite" {
-		return
-	}
-	s, _ := lead(t, o)
-	c := channel(t, s, "c")
-	expect(t, appendAll(t, s, stores.Append{Channel: c, Payload: []byte("x")}), "1")
-	epoch := func() string { return queryText(t, raw(t, o), "SELECT epoch FROM StoreLock") }
-	exec(t, raw(t, o), "UPDATE StoreLock SET epoch = epoch + 7")
-	other := epoch()
-	next := uint64(2)
-	_, err := s.Append(testContext(t), []stores.Append{{Channel: c, Payload: []byte("y")}})
-	switch {
-	case errors.Is(err, stores.ErrFenced):
-		s, _ = restart(t, s, o)
-		c = s.Channel("c")
-	case err != nil:
-		t.Fatal(err)
-	default:
-		next++
-	}
-	begun := epoch()
-	if begun == other {
-		t.Error("the server has begun no epoch of its own")
-	}
-	expect(t, appendAll(t, s, stores.Append{Channel: c, Payload: []byte("z")}), fmt.Sprint(next))
-	if now := epoch(); now != begun {
-		t.Errorf("epoch %s ended though it was known", begun)
-	}
-	readAll(t, s, c)
-}
-
-// testOutcomeUnknown: when there is no time to find out, the caller is told, and the next Append finds out.
+// testOutcomeUnknown: if there is no time to find out, the caller learns that, and the next Append finds out.
 func testOutcomeUnknown(t *testing.T, o stores.Options) {
 	var faults Faults
 	o.WrapConnector = faults.Wrap
@@ -261,7 +96,7 @@ func testOutcomeUnknown(t *testing.T, o stores.Options) {
 		}
 		ctx, cancel := context.WithCancel(testContext(t))
 		faults.Commits(fault)
-		faults.GoneAfterCommit(cancel) // there is no time left when the database is found to be gone
+		faults.GoneAfterCommit(cancel) // no time is left when the database turns out to be gone
 		e := event{id: fmt.Sprint(i), aggregate: "a"}
 		results, err := s.Append(ctx, []stores.Append{e.on(t, c), {Channel: other}})
 		cancel()
@@ -271,9 +106,9 @@ func testOutcomeUnknown(t *testing.T, o stores.Options) {
 		faults.Clear()
 		faults.Wait()
 		if info := c.Info(); info.Last != uint64(next) {
-			t.Fatalf("unknown, but in memory: %+v", info)
+			t.Fatalf("outcome unknown, but memory advanced: %+v", info)
 		}
-		// Sent again: stored once, in either case.
+		// Sent again, the batch is stored once in either case.
 		results = appendAll(t, s, e.on(t, c), event{aggregate: "a"}.on(t, c))
 		if fault == LostBefore {
 			expect(t, results, fmt.Sprint(next+1), fmt.Sprint(next+2))
@@ -289,7 +124,7 @@ func testOutcomeUnknown(t *testing.T, o stores.Options) {
 	readAll(t, s, s.Channel("eventstore.other"))
 }
 
-// testConnectionLost: connections that end are replaced, and a database that does not answer is an error in time.
+// testConnectionLost: lost connections are replaced, and a database that does not answer is an error in time.
 func testConnectionLost(t *testing.T, o stores.Options) {
 	var faults Faults
 	o.WrapConnector = faults.Wrap
@@ -313,7 +148,7 @@ func testConnectionLost(t *testing.T, o stores.Options) {
 	before := c.Info()
 	_, err := s.Append(ctx, []stores.Append{event{aggregate: "a"}.on(t, c)})
 	expectError(t, err, stores.ErrUnavailable)
-	if o.Driver == "sqlite" && errors.Is(err, stores.ErrOutcomeUnknown) { // the others lost a text that commits itself
+	if o.Driver == "sqlite" && errors.Is(err, stores.ErrOutcomeUnknown) { // on the others a text that commits itself was lost
 		t.Error("the outcome is known: no COMMIT was sent")
 	}
 	expectError(t, err, context.DeadlineExceeded)
@@ -325,7 +160,8 @@ func testConnectionLost(t *testing.T, o stores.Options) {
 	expect(t, appendAll(t, s, event{aggregate: "a"}.on(t, c)), fmt.Sprint(before.Last+1))
 }
 
-// testLocked: while somebody else holds the lock that all writers need, a writer waits as long as its context, and not longer.
+// testLocked: while someone else holds the lock that all writers need, a writer waits for its context's deadline and no
+// longer.
 func testLocked(t *testing.T, o stores.Options) {
 	s, _ := lead(t, o)
 	c := channel(t, s, "eventstore.c")
@@ -355,7 +191,7 @@ func testLocked(t *testing.T, o stores.Options) {
 	if _, err := rival.ExecContext(testContext(t), "ROLLBACK"); err != nil {
 		t.Fatal(err)
 	}
-	// The database may have gone on waiting, and stored it.
+	// The database may have kept waiting, and stored it.
 	if again := appendAll(t, s, e.on(t, c))[0]; again.Err != nil || again.Sequence != 1 {
 		t.Errorf("published again: %+v", again)
 	}

@@ -19,7 +19,7 @@ func grouped(expect []stores.Expectation, messages ...stores.Append) []stores.Ap
 	return messages
 }
 
-// testGroups: all of a group is stored or none, what it expects holds, and its neighbours do not notice.
+// testGroups: a group is stored as a whole or not at all, what it expects holds, and its neighbours are unaffected.
 func testGroups(t *testing.T, o stores.Options) {
 	s, _ := lead(t, o)
 	c := channel(t, s, "eventstore.c")
@@ -44,7 +44,7 @@ func testGroups(t *testing.T, o stores.Options) {
 		[]stores.Append{at("A", 0), at("C", 1)},
 	)...), "1", "2", "3", "4", "5", "6", wrong("A", 5, 5), wrong("A", 5, 5), wrong("A", 5, 5), "7", "8")
 
-	// Expectations that fail, of aggregates written and of others, and of a group beside it that was refused.
+	// Expectations that fail: of aggregates written, of others, and of a group beside it that was refused.
 	for _, test := range []struct {
 		expectation stores.Expectation
 		want        string
@@ -61,7 +61,7 @@ func testGroups(t *testing.T, o stores.Options) {
 		}
 	}
 
-	// Sent again, alone and in the batch of the first: the first answer, whatever it expects.
+	// Sent again, alone and in the batch of the first, a group gets the first answer, whatever it expects.
 	first := func() []stores.Append {
 		return grouped([]stores.Expectation{is("A", 6), none("E")}, on(event{id: "1", aggregate: "A"}), on(event{id: "2", aggregate: "E"}))
 	}
@@ -71,7 +71,7 @@ func testGroups(t *testing.T, o stores.Options) {
 	if again[0].Version != 7 || again[1].Version != 1 {
 		t.Fatalf("versions %d and %d of duplicates", again[0].Version, again[1].Version)
 	}
-	s, _ = restart(t, s, o) // memory does not help
+	s, _ = restart(t, s, o) // memory is empty
 	c = s.Channel("eventstore.c")
 	expect(t, appendAll(t, s, first()...), "dup 9", "dup 10")
 	partly := "some of the events are already stored, others are not: 1 of 2"
@@ -82,7 +82,7 @@ func testGroups(t *testing.T, o stores.Options) {
 	twice := `event_id "3" already stored with different content`
 	expect(t, appendAll(t, s, grouped(nil, on(event{id: "3", aggregate: "E"}), on(event{id: "3", aggregate: "E"}))...), twice, twice)
 
-	// Somebody wrote A and E with plain SQL, which memory does not know.
+	// Someone wrote A and E with plain SQL, unknown to memory.
 	db := raw(t, o)
 	insertBeside(t, o, db, c, 11, event{aggregate: "A", version: 8}, 8)
 	insertBeside(t, o, db, c, 12, event{aggregate: "E", version: 2}, 2)
@@ -93,7 +93,8 @@ func testGroups(t *testing.T, o stores.Options) {
 	readAll(t, s, c)
 }
 
-// testGroupsRefused: a group of which the database refuses a row is refused as a whole, wherever the batch is halved.
+// testGroupsRefused: if the database refuses a row of a group, it refuses the whole group, wherever the batch is
+// halved.
 func testGroupsRefused(t *testing.T, o stores.Options) {
 	s, _ := lead(t, o)
 	c := channel(t, s, "eventstore.c")
@@ -103,7 +104,7 @@ func testGroupsRefused(t *testing.T, o stores.Options) {
 	random := rand.New(rand.NewPCG(seed, 0))
 	for range 12 {
 		var batch []stores.Append
-		var bad []bool // of each message: whether its group holds what the database refuses
+		var bad []bool // by message: its group contains a row that the database refuses
 		for len(batch) < 20 {
 			size, refused := 1+random.IntN(6), random.IntN(3) == 0
 			messages := make([]stores.Append, size)
@@ -143,7 +144,7 @@ func testGroupsRefused(t *testing.T, o stores.Options) {
 	}
 }
 
-// testGroupCommitLost: whatever became of a COMMIT, a group is there once and as a whole.
+// testGroupCommitLost: whatever the fate of a COMMIT, a group exists once and as a whole.
 func testGroupCommitLost(t *testing.T, o stores.Options) {
 	var faults Faults
 	o.WrapConnector = faults.Wrap

@@ -11,10 +11,10 @@ import (
 	"github.com/nats-eventstore/nats-eventstore/stores"
 )
 
-// hostilePath is one whose text must not end a literal or a name.
+// hostilePath is a path whose text must not end a literal or a name.
 const hostilePath = `$."it's; DROP TABLE Messages; -- $1 ? %s"`
 
-// indexed is a field of the view events, as a query on each database names it, so that its index is used.
+// indexed returns a field of the view events as a query on each database must name it to use its index.
 func indexed(o stores.Options, column, path string) string {
 	names := strings.Split(strings.TrimPrefix(path, "$."), ".")
 	switch o.Driver {
@@ -31,14 +31,14 @@ func indexed(o stores.Options, column, path string) string {
 	return fmt.Sprintf("json_extract(%s, '%s')", column, path)
 }
 
-// queryPlan returns how a query is executed, after the database has looked at its tables.
+// queryPlan returns the plan of a query, after the database has analyzed its tables.
 func queryPlan(t *testing.T, o stores.Options, text string) string {
 	t.Helper()
 	exec(t, raw(t, o), map[string]string{"sqlite": "ANALYZE", "postgres": "ANALYZE", "mysql": "ANALYZE TABLE Messages"}[o.Driver])
 	return rowsText(t, o, map[string]string{"sqlite": "EXPLAIN QUERY PLAN ", "postgres": "EXPLAIN ", "mysql": "EXPLAIN "}[o.Driver]+text)
 }
 
-// ourIndexes returns the names of the indexes that options made, in order.
+// ourIndexes returns the names of the indexes that options created, in order.
 func ourIndexes(t *testing.T, o stores.Options) []string {
 	t.Helper()
 	text := map[string]string{
@@ -56,7 +56,7 @@ func apply(t *testing.T, s *stores.Store) {
 	}
 }
 
-// withIndexes opens the store again with other paths, and a log of its own.
+// withIndexes opens the store again with other paths and a separate log.
 func withIndexes(t *testing.T, s *stores.Store, o stores.Options, log *bytes.Buffer, data, metadata []string) *stores.Store {
 	t.Helper()
 	log.Reset()
@@ -88,7 +88,7 @@ func testIndexedFields(t *testing.T, o stores.Options) {
 	events(0, 2000)
 	before := ourIndexes(t, o)
 	if len(before) > 0 {
-		t.Fatalf("indexes that nobody asked for: %v", before)
+		t.Fatalf("unexpected indexes: %v", before)
 	}
 	var log bytes.Buffer
 	paths := []string{"$.customer_id", "$.order.no", hostilePath}
@@ -117,7 +117,7 @@ func testIndexedFields(t *testing.T, o stores.Options) {
 		}
 	}
 
-	// The same again changes nothing.
+	// The same options again change nothing.
 	log.Reset()
 	apply(t, s)
 	s = withIndexes(t, s, o, &log, paths, []string{"$.correlation_id"})
@@ -125,7 +125,7 @@ func testIndexedFields(t *testing.T, o stores.Options) {
 		t.Errorf("log: %s", got)
 	}
 
-	// Values that no index entry holds, and documents that have no such value, are stored all the same.
+	// Values too long for an index entry, and documents without the value, are stored all the same.
 	c = s.Channel("eventstore.c")
 	var long strings.Builder
 	for i := range 20_000 {
@@ -147,7 +147,7 @@ func testIndexedFields(t *testing.T, o stores.Options) {
 			t.Errorf("%s is not refused", text)
 		}
 	}
-	// What another made is not ours.
+	// Indexes that someone else created are not ours.
 	exec(t, db, "CREATE INDEX event_data_mine ON Messages (size)")
 	s = withIndexes(t, s, o, &log, []string{"$.customer_id"}, nil)
 	if got := ourIndexes(t, o); len(got) != 1 || !strings.HasPrefix(got[0], "eventstore_idx_event_data_customer_id_") {
@@ -163,11 +163,11 @@ func testIndexedFields(t *testing.T, o stores.Options) {
 	}
 	if o.Driver == "mysql" {
 		if got := queryText(t, db, "SELECT COUNT(*) FROM information_schema.columns WHERE table_schema = DATABASE() AND table_name IN ('Messages', 'events') AND column_name LIKE '%data\\_%'"); got != "0" {
-			t.Errorf("%s columns are left", got)
+			t.Errorf("%s columns remain", got)
 		}
 	}
 
-	// An administrator makes them where the server must not change the schema.
+	// If the server must not change the schema, an administrator creates them.
 	o.NoMigrate = true
 	s = withIndexes(t, s, o, &log, []string{"$.customer_id"}, nil)
 	if got := ourIndexes(t, o); len(got) != 0 || !strings.Contains(log.String(), "an administrator must run this") {
@@ -175,7 +175,7 @@ func testIndexedFields(t *testing.T, o stores.Options) {
 	}
 }
 
-// testIndexesWhileAppending: messages are stored while indexes are made, and the lease guards their change.
+// testIndexesWhileAppending: messages are stored while indexes are built, and the lease guards the change.
 func testIndexesWhileAppending(t *testing.T, o stores.Options) {
 	o.IndexEventData = []string{"$.a", "$.b.c", "$.d[0]"}
 	s, _ := lead(t, o)
@@ -215,11 +215,11 @@ func testIndexesWhileAppending(t *testing.T, o stores.Options) {
 	second := open(t, o)
 	expectError(t, second.ApplyIndexes(testContext(t)), stores.ErrFenced)
 	if got := ourIndexes(t, o); len(got) != 3 {
-		t.Errorf("a server without lease changed indexes: %v", got)
+		t.Errorf("a server without the lease changed indexes: %v", got)
 	}
 }
 
-// testIndexInterrupted: what an interrupted change left is completed.
+// testIndexInterrupted: the store completes what an interrupted change left.
 func testIndexInterrupted(t *testing.T, o stores.Options) {
 	o.IndexEventData = []string{"$.a"}
 	s, _ := lead(t, o)
@@ -230,20 +230,20 @@ func testIndexInterrupted(t *testing.T, o stores.Options) {
 	appendAll(t, s, event{aggregate: "a", data: `{"a":"x"}`}.on(t, c))
 	switch o.Driver {
 	case "postgres":
-		// As an interrupted CREATE INDEX CONCURRENTLY leaves it: a unique index can not be built on equal values.
+		// An interrupted CREATE INDEX CONCURRENTLY leaves this: a unique index cannot be built on equal values.
 		appendAll(t, s, event{aggregate: "a", data: `{"a":"x"}`}.on(t, c))
 		exec(t, db, "DROP INDEX "+index)
 		if _, err := db.ExecContext(testContext(t), "CREATE UNIQUE INDEX CONCURRENTLY "+index+" ON Messages ((event_data->>'a'))"); err == nil {
-			t.Fatal("built on equal values")
+			t.Fatal("built a unique index on equal values")
 		}
 		apply(t, s)
 		if got := queryText(t, db, "SELECT indisvalid AND NOT indisunique FROM pg_index WHERE indexrelid = '"+index+"'::regclass"); got != "true" {
 			t.Errorf("valid: %s", got)
 		}
 	case "mysql":
-		exec(t, db, "ALTER TABLE Messages DROP INDEX "+index) // the column is there, the index not yet
+		exec(t, db, "ALTER TABLE Messages DROP INDEX "+index) // the column exists, the index does not yet
 		apply(t, s)
-		// The same name for another path, which a change of the configuration can bring.
+		// The same name for another path, as after a change of the configuration.
 		o.IndexEventData = []string{"$.b.c"}
 		s, _ = restart(t, s, o)
 		apply(t, s)
@@ -260,11 +260,11 @@ func testIndexInterrupted(t *testing.T, o stores.Options) {
 	}
 }
 
-// testIndexFenced: a server that loses its lease while the last index is made says so.
+// testIndexFenced: a server that loses its lease while it builds the last index reports it.
 func testIndexFenced(t *testing.T, o stores.Options) {
 	last := map[string]string{"postgres": "ANALYZE Messages", "mysql": "CREATE OR REPLACE"}[o.Driver]
 	if last == "" {
-		return // SQLite's are made in transactions behind the fence
+		return // SQLite builds indexes in transactions behind the fence
 	}
 	var faults Faults
 	o.WrapConnector = faults.Wrap
@@ -280,7 +280,7 @@ func testIndexFenced(t *testing.T, o stores.Options) {
 	expectError(t, s.RenewLease(testContext(t)), stores.ErrFenced)
 }
 
-// testDocumentIndex: PostgreSQL alone has an index on whole documents.
+// testDocumentIndex: only PostgreSQL can index whole documents.
 func testDocumentIndex(t *testing.T, o stores.Options) {
 	o.IndexEventData, o.IndexMetadata = []string{"document", "$.a"}, []string{"document"}
 	if o.Driver != "postgres" {

@@ -23,32 +23,32 @@ func testLease(t *testing.T, o stores.Options) {
 		return held, now
 	}
 	if held, now := try(one, "one", stores.Lease{}); !held || now.Holder != "one" {
-		t.Fatal("a new database has a holder:", now)
+		t.Fatal("a new database has a lease holder:", now)
 	}
 	if held, _ := try(one, "one", stores.Lease{}); !held {
-		t.Fatal("the holder can not take its own lease")
+		t.Fatal("the holder cannot take its own lease")
 	}
 	held, seen := try(two, "two", stores.Lease{})
 	if held || seen.Holder != "one" {
 		t.Fatal("two holders:", seen)
 	}
-	// It lives.
+	// It is alive.
 	if err := one.RenewLease(testContext(t)); err != nil {
 		t.Fatal(err)
 	}
 	held, now := try(two, "two", seen)
 	if held || now == seen {
-		t.Fatal("taken from a living holder")
+		t.Fatal("took the lease from a live holder")
 	}
-	// It does not.
+	// It is dead.
 	withoutLock(t, o)
 	if held, _ := try(two, "two", now); !held {
-		t.Fatal("not taken from a dead holder")
+		t.Fatal("did not take the lease from a dead holder")
 	}
 	expectError(t, one.RenewLease(testContext(t)), stores.ErrFenced)
 	withoutLock(t, o)
 	if held, _ := try(one, "one", stores.Lease{}); held {
-		t.Fatal("taken back")
+		t.Fatal("the old holder took the lease back")
 	}
 	// A clean stop.
 	if err := two.ReleaseLease(testContext(t)); err != nil {
@@ -56,7 +56,7 @@ func testLease(t *testing.T, o stores.Options) {
 	}
 	expectError(t, two.RenewLease(testContext(t)), stores.ErrFenced)
 	if held, _ := try(one, "one", stores.Lease{}); !held {
-		t.Fatal("not taken after release")
+		t.Fatal("did not take the lease after its release")
 	}
 	for _, id := range []string{"", "0123456789012345678901234567890"} {
 		if _, _, err := one.TryLease(testContext(t), id, stores.Lease{}); err == nil {
@@ -65,7 +65,7 @@ func testLease(t *testing.T, o stores.Options) {
 	}
 	// "One" is not "one".
 	if held, _ := try(two, "ONE", stores.Lease{}); held {
-		t.Error("an id of another case is the same")
+		t.Error("IDs that differ in case are the same")
 	}
 }
 
@@ -74,7 +74,7 @@ func testLeaseIsTakenOnce(t *testing.T, o stores.Options) {
 	all := make([]*stores.Store, servers)
 	var ready sync.WaitGroup
 	for i := range all {
-		ready.Go(func() { // also that several migrate at once
+		ready.Go(func() { // several may migrate at once
 			s, err := stores.Open(testContext(t), o)
 			if err != nil {
 				t.Error(err)
@@ -113,8 +113,8 @@ func testLeaseIsTakenOnce(t *testing.T, o stores.Options) {
 	}
 }
 
-// withoutLock has SQLite's holder of the lease lose its lock, as where a file system has none: others are told apart from it by
-// the lease alone.
+// withoutLock makes SQLite's lease holder lose its lock, as on a file system without locks, so that only the lease
+// identifies it.
 func withoutLock(t *testing.T, o stores.Options) {
 	t.Helper()
 	if o.Driver != "sqlite" {
@@ -153,7 +153,7 @@ func testFencing(t *testing.T, o stores.Options) {
 	for _, r := range results {
 		expectError(t, r.Err, stores.ErrFenced)
 	}
-	// Nothing is stored, but the refusal comes from a memory that is not current any more.
+	// Nothing is stored, but the refusal comes from memory that is out of date.
 	_, err = old.Append(ctx, []stores.Append{event{aggregate: "a", version: 7}.on(t, c)})
 	expectError(t, err, stores.ErrFenced)
 	sub := &spb.SubState{ClientID: "me"}
@@ -167,7 +167,7 @@ func testFencing(t *testing.T, o stores.Options) {
 	expectError(t, old.DeleteClient(ctx, "me"), stores.ErrFenced)
 	expectError(t, old.SetServerInfo(ctx, &spb.ServerInfo{}), stores.ErrFenced)
 	if _, err := old.Read(ctx, c, 1, 1, 1, 1); err != nil {
-		t.Errorf("reading is not writing: %v", err)
+		t.Errorf("reading needs the lease: %v", err)
 	}
 	if old.Channel("new") != nil || sub.ID != 0 {
 		t.Error("a refused write is in memory")

@@ -10,7 +10,7 @@ import (
 	"github.com/nats-eventstore/nats-eventstore/stores"
 )
 
-// testReadersBlock: readers that have all of their connections keep neither the lease nor a commit waiting.
+// testReadersBlock: readers that use all their connections delay neither the lease nor a commit.
 func testReadersBlock(t *testing.T, o stores.Options) {
 	var faults Faults
 	o.WrapConnector = faults.Wrap
@@ -31,7 +31,7 @@ func testReadersBlock(t *testing.T, o stores.Options) {
 			}
 		})
 	}
-	<-waiting // one has its connection, and the others take those that are left before or while what follows happens
+	<-waiting // one has its connection; the others take the rest before or during what follows
 	for version := uint64(1); version <= 20; version++ {
 		if err := s.RenewLease(testContext(t)); err != nil {
 			t.Fatal(err)

@@ -80,7 +80,7 @@ func testDeleteChannel(t *testing.T, o stores.Options) {
 		t.Error("a channel that holds events is gone")
 	}
 
-	// Another one takes its name at once, and is not touched by the removal, even after a restart in between.
+	// Another channel takes its name at once. The removal does not touch it, even after a restart in between.
 	again := channel(t, s, "c")
 	expect(t, appendAll(t, s, stores.Append{Channel: again, Payload: []byte("new")}), "1")
 	s, state := restart(t, s, o)

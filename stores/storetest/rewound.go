@@ -9,7 +9,8 @@ import (
 	"github.com/nats-eventstore/nats-eventstore/stores"
 )
 
-// rewinding sets the database back to what it is now, as an administrator who loads a dump under the running server.
+// rewinding saves the database's present state. rewind restores it, like an administrator who loads a dump under the
+// running server.
 func rewinding(t *testing.T, o stores.Options) (rewind func()) {
 	t.Helper()
 	db := raw(t, o)
@@ -37,8 +38,8 @@ func rewinding(t *testing.T, o stores.Options) (rewind func()) {
 	}
 }
 
-// testRewound: a server whose database is set back acknowledges nothing on top of what it remembers, and goes on with what
-// is there once it has read that.
+// testRewound: a server whose database goes back in time acknowledges nothing on top of what it remembers. It reads the
+// new state and continues from there.
 func testRewound(t *testing.T, o stores.Options) {
 	s, _ := lead(t, o)
 	names := []string{"eventstore.a", "eventstore.b"}
@@ -69,7 +70,7 @@ func testRewound(t *testing.T, o stores.Options) {
 			expectError(t, r.Err, stores.ErrRewound)
 			expectError(t, r.Err, stores.ErrFenced)
 		}
-		// Nothing else is written either.
+		// It writes nothing else either.
 		expectError(t, s.RenewLease(testContext(t)), stores.ErrRewound)
 		_, err = s.Append(testContext(t), []stores.Append{{Channel: created(1)}})
 		expectError(t, err, stores.ErrRewound)
@@ -82,7 +83,7 @@ func testRewound(t *testing.T, o stores.Options) {
 			t.Fatal(err)
 		}
 		if s.Channel("gone "+test.name) != nil {
-			t.Errorf("%s: a channel that is not there is still known", test.name)
+			t.Errorf("%s: a missing channel is still known", test.name)
 		}
 		if got := created(0).Info(); got != kept || got.Last != before.Last+1 {
 			t.Errorf("%s: recovered %+v, want %+v", test.name, got, kept)
@@ -95,7 +96,7 @@ func testRewound(t *testing.T, o stores.Options) {
 	}
 }
 
-// testRewoundInDoubt: a batch with an unknown outcome does not hide that the database was set back meanwhile.
+// testRewoundInDoubt: a batch with an unknown outcome does not hide that the database went back in time.
 func testRewoundInDoubt(t *testing.T, o stores.Options) {
 	var faults Faults
 	o.WrapConnector = faults.Wrap

@@ -17,7 +17,7 @@ import (
 	"github.com/nats-eventstore/nats-eventstore/stores"
 )
 
-// natsStreaming creates the tables as NATS Streaming 0.25.6 has them.
+// natsStreaming creates the tables of NATS Streaming 0.25.6.
 var natsStreaming = map[string][]string{
 	"postgres": {
 		"CREATE TABLE ServerInfo (uniquerow INTEGER DEFAULT 1, id VARCHAR(1024), proto BYTEA, version INTEGER, PRIMARY KEY (uniquerow))",
@@ -44,11 +44,11 @@ var natsStreaming = map[string][]string{
 	},
 }
 
-// testDatabaseOfNATSStreaming opens what NATS Streaming 0.25.6 left.
+// testDatabaseOfNATSStreaming opens a database that NATS Streaming 0.25.6 left.
 func testDatabaseOfNATSStreaming(t *testing.T, o stores.Options) {
 	tables := natsStreaming[o.Driver]
 	if tables == nil {
-		return // NATS Streaming had no store on this database
+		return // NATS Streaming does not support this database
 	}
 	db := raw(t, o)
 	for _, text := range tables {
@@ -131,9 +131,9 @@ func testDatabaseOfNATSStreaming(t *testing.T, o stores.Options) {
 		event{aggregate: "a"}.on(t, s.Channel("full")),
 	), "5", "108", "6", "1", "6")
 	if c := channel(t, s, "deleted"); c.Info() != (stores.ChannelInfo{}) {
-		t.Errorf("a deleted channel lives: %+v", c.Info())
+		t.Errorf("a deleted channel is back: %+v", c.Info())
 	}
-	// A name of any script fits, whatever the default character set was.
+	// A name in any script fits, whatever the default character set was.
 	channel(t, s, "заказы.注文")
 	s, _ = restart(t, s, o)
 	if s.Channel("заказы.注文") == nil {
@@ -242,14 +242,13 @@ func testNoMigrate(t *testing.T, o stores.Options) {
 	for _, o.NoMigrate = range []bool{true, false} {
 		_, err = stores.Open(ctx, o)
 		expectError(t, err, stores.ErrTooNew)
-		if !strings.Contains(err.Error(), fmt.Sprintf("version 99, this server knows %d", files[len(files)-1].Version)) {
+		if !strings.Contains(err.Error(), fmt.Sprintf("version 99, this server knows version %d", files[len(files)-1].Version)) {
 			t.Error(err)
 		}
 	}
 }
 
-// testMigrationsRunAgain: a migration that stopped after its changes and before its version is run again, and changes
-// nothing.
+// testMigrationsRunAgain: a migration that stopped between its changes and its version runs again and changes nothing.
 func testMigrationsRunAgain(t *testing.T, o stores.Options) {
 	s, _ := lead(t, o)
 	c := channel(t, s, "eventstore.c")
@@ -274,7 +273,7 @@ func testMigrationsRunAgain(t *testing.T, o stores.Options) {
 	}
 }
 
-// testMigrationWaits: a migration that waits for a reader of the lease renews the lease meanwhile.
+// testMigrationWaits: a migration that waits for a reader of the lease keeps renewing the lease.
 func testMigrationWaits(t *testing.T, o stores.Options) {
 	if o.Driver == "sqlite" {
 		return // its lease has no such migration
@@ -338,8 +337,8 @@ func testMigrationWaits(t *testing.T, o stores.Options) {
 	}
 }
 
-// testMigrationOfStandby: a server with a newer schema leaves that of the server that holds the lease as it is, and migrates when it
-// has the lease itself.
+// testMigrationOfStandby: a newer standby leaves the schema of an older leader alone, and migrates it once it holds the
+// lease.
 func testMigrationOfStandby(t *testing.T, o stores.Options) {
 	active, _ := lead(t, o)
 	c := channel(t, active, "eventstore.c")
@@ -355,9 +354,9 @@ func testMigrationOfStandby(t *testing.T, o stores.Options) {
 		t.Fatalf("held %v, error %v", held, err)
 	}
 	if got := version(); got != "4" {
-		t.Errorf("the standby has made it version %s", got)
+		t.Errorf("the standby migrated the schema to version %s", got)
 	}
-	if strings.Count(log.String(), "once this server has the lease") != 1 {
+	if strings.Count(log.String(), "once it holds the lease") != 1 {
 		t.Errorf("log:\n%s", log.String())
 	}
 	expect(t, appendAll(t, active, event{aggregate: "a"}.on(t, c)), "1")
@@ -374,7 +373,7 @@ func testMigrationOfStandby(t *testing.T, o stores.Options) {
 		t.Fatal(err)
 	}
 	if got := version(); got == "4" {
-		t.Error("not migrated")
+		t.Error("the schema is not migrated")
 	}
 	c = standby.Channel("eventstore.c")
 	expect(t, appendAll(t, standby, event{aggregate: "a"}.on(t, c)), "2")
@@ -384,7 +383,7 @@ func testMigrationOfStandby(t *testing.T, o stores.Options) {
 	}
 	readAll(t, standby, c)
 
-	// One that is older finds out, too.
+	// An older server finds out, too.
 	exec(t, db, "INSERT INTO goose_db_version (version_id, is_applied) VALUES (1000, TRUE)")
 	_, err = standby.Recover(testContext(t))
 	expectError(t, err, stores.ErrTooNew)

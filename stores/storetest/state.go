@@ -68,7 +68,7 @@ func testChannels(t *testing.T, o stores.Options) {
 	ctx := testContext(t)
 	a, b := channel(t, s, "a"), channel(t, s, "A")
 	if a == b || channel(t, s, "a") != a || s.Channel("a") != a || s.Channel("b") != nil {
-		t.Fatal("channels are not told apart")
+		t.Fatal("channels are mixed up")
 	}
 	if _, err := s.CreateChannel(ctx, strings.Repeat("x", 2000)); err == nil && o.Driver != "sqlite" {
 		t.Error("no error for a name that is too long")
@@ -85,7 +85,7 @@ func testChannels(t *testing.T, o stores.Options) {
 	}
 	for range cap(made) {
 		if c := <-made; c != s.Channel("concurrent") {
-			t.Error("a name is created twice")
+			t.Error("a name was created twice")
 		}
 	}
 	results := appendAll(t, s, stores.Append{Channel: a}, stores.Append{}, stores.Append{Channel: b})

@@ -1,4 +1,4 @@
-// Package storetest is the contract of an event store, as tests that run on each database.
+// Package storetest tests the contract of an event store, on each database.
 package storetest
 
 import (
@@ -11,7 +11,7 @@ import (
 	"testing"
 	"time"
 
-	_ "github.com/go-sql-driver/mysql" // drivers of raw
+	_ "github.com/go-sql-driver/mysql" // drivers for raw
 	_ "github.com/lib/pq"
 	_ "modernc.org/sqlite"
 
@@ -23,8 +23,8 @@ import (
 	"github.com/nats-eventstore/nats-eventstore/stores"
 )
 
-// Run runs the contract. open returns the options of a store on a fresh, empty database of its own, which lasts until
-// the end of the test that it is given.
+// Run runs the contract. open returns the options of a store on a fresh, empty database, which must last until its test
+// ends.
 func Run(t *testing.T, open func(t *testing.T) stores.Options) {
 	for _, test := range []struct {
 		name string
@@ -111,7 +111,7 @@ func Run(t *testing.T, open func(t *testing.T) stores.Options) {
 	}
 }
 
-// context returns a context that ends before the test binary is ended.
+// testContext returns a context that ends before the test binary times out.
 func testContext(t *testing.T) context.Context {
 	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
 	t.Cleanup(cancel)
@@ -144,7 +144,7 @@ func lead(t *testing.T, o stores.Options) (*stores.Store, *stores.State) {
 	return s, state
 }
 
-// restart closes a store, and opens it again.
+// restart closes a store and opens it again.
 func restart(t *testing.T, s *stores.Store, o stores.Options) (*stores.Store, *stores.State) {
 	t.Helper()
 	s.Close()
@@ -194,7 +194,7 @@ func queryText(t *testing.T, db *sql.DB, text string) string {
 	return value.String
 }
 
-// blob is a literal of bytes.
+// blob returns a literal of bytes.
 func blob(o stores.Options, data []byte) string {
 	if o.Driver == "postgres" {
 		return `'\x` + hex.EncodeToString(data) + `'`
@@ -202,7 +202,7 @@ func blob(o stores.Options, data []byte) string {
 	return "x'" + hex.EncodeToString(data) + "'"
 }
 
-// event is an event to be published.
+// event is an event to publish.
 type event struct {
 	id, typ, aggregate, aggregateType string
 	version                           uint64
@@ -210,7 +210,7 @@ type event struct {
 	correlation                       string // correlation_id of the metadata
 }
 
-// message returns an event as a message to be stored.
+// on returns an event as a message to store.
 func (e event) on(t *testing.T, c *stores.Channel) stores.Append {
 	t.Helper()
 	if e.typ == "" {
@@ -249,7 +249,7 @@ func appendAll(t *testing.T, s *stores.Store, batch ...stores.Append) []stores.R
 	return results
 }
 
-// outcome tells results in short: "1", "dup 1", or the error.
+// outcome shortens a result to "1", "dup 1", or the error.
 func outcome(r stores.Result) string {
 	switch {
 	case r.Err != nil:
@@ -278,7 +278,7 @@ func expectError(t *testing.T, err, want error) {
 	}
 }
 
-// readAll returns all messages of a channel, decoded, and checks that their sequences are contiguous from 1 on.
+// readAll returns all messages of a channel, decoded. It checks that their sequences are contiguous from 1 on.
 func readAll(t *testing.T, s *stores.Store, c *stores.Channel) []*pb.MsgProto {
 	t.Helper()
 	var all []*pb.MsgProto

@@ -24,7 +24,7 @@ func testTimestamps(t *testing.T, o stores.Options) {
 		}
 	}
 	if results[1].Message.Timestamp < results[0].Message.Timestamp {
-		t.Error("time steps back")
+		t.Error("timestamps go back")
 	}
 	// The view shows microseconds, in UTC.
 	want := time.Unix(0, results[0].Message.Timestamp).UTC().Format("2006-01-02T15:04:05.000000")
@@ -42,7 +42,7 @@ func testTimestamps(t *testing.T, o stores.Options) {
 	s, _ = restart(t, s, o)
 	plain = s.Channel("plain")
 	if r := appendAll(t, s, stores.Append{Channel: plain})[0]; r.Message.Timestamp < ahead {
-		t.Error("time steps back after a restart")
+		t.Error("timestamps go back after a restart")
 	}
 }
 
@@ -80,11 +80,11 @@ func testSequenceAt(t *testing.T, o stores.Options) {
 		}
 	}
 	if expectSequence := appendAll(t, s, stores.Append{Channel: c})[0].Sequence; expectSequence != 21 {
-		t.Errorf("sequence %d was given twice", expectSequence)
+		t.Errorf("sequence %d was assigned twice", expectSequence)
 	}
 }
 
-// testClockBehind: time stands still where a channel's last message has a later one than the clock, and the log says so, once.
+// testClockBehind: timestamps stand still if the clock is behind a channel's last message, and the log says so, once.
 func testClockBehind(t *testing.T, o stores.Options) {
 	var log bytes.Buffer
 	o.Logger = slog.New(slog.NewTextHandler(&log, nil))
@@ -96,7 +96,7 @@ func testClockBehind(t *testing.T, o stores.Options) {
 	}
 	expect(t, appendAll(t, s, stores.Append{Channel: other}), "1")
 	if strings.Contains(log.String(), "clock") {
-		t.Errorf("a warning before there is a reason:\n%s", log.String())
+		t.Errorf("a warning without a reason:\n%s", log.String())
 	}
 	for range 2 {
 		if r := appendAll(t, s, stores.Append{Channel: other}, stores.Append{Channel: c}, stores.Append{Channel: c})[2]; r.Message.Timestamp != late {

@@ -12,16 +12,16 @@ import (
 	"github.com/nats-eventstore/nats-eventstore/stores"
 )
 
-// ways are the faults of a COMMIT that a database's client meets.
-func ways(o stores.Options) []CommitFault {
+// commitFaults returns the COMMIT faults that a client of the database can meet.
+func commitFaults(o stores.Options) []CommitFault {
 	if o.Driver == "sqlite" {
 		return []CommitFault{LostBefore, LostAfter}
 	}
 	return []CommitFault{LostBefore, LostAfter, LateCommit}
 }
 
-// inDoubt runs a write whose COMMIT meets a fault, and whose context ends before it is known what became of it.
-func inDoubt(t *testing.T, faults *Faults, fault CommitFault, write func(ctx context.Context) error) {
+// withUnknownOutcome runs a write whose COMMIT meets a fault, and whose context ends before the outcome is known.
+func withUnknownOutcome(t *testing.T, faults *Faults, fault CommitFault, write func(ctx context.Context) error) {
 	t.Helper()
 	ctx, cancel := context.WithCancel(testContext(t))
 	defer cancel()
@@ -34,22 +34,22 @@ func inDoubt(t *testing.T, faults *Faults, fault CommitFault, write func(ctx con
 	faults.Clear()
 }
 
-// testUnknownChannels: whatever became of the creation of a channel, there is one of its name, and none other has its ID.
+// testUnknownChannels: whatever the fate of its creation, a channel exists once, and no other has its ID.
 func testUnknownChannels(t *testing.T, o stores.Options) {
 	var faults Faults
 	o.WrapConnector = faults.Wrap
 	t.Cleanup(faults.Wait)
 	s, _ := lead(t, o)
 	var names []string
-	for _, fault := range ways(o) {
+	for _, fault := range commitFaults(o) {
 		first, second, other := fmt.Sprint("first", fault), fmt.Sprint("second", fault), fmt.Sprint("other", fault)
 		names = append(names, first, second, other)
-		inDoubt(t, &faults, fault, func(ctx context.Context) error {
+		withUnknownOutcome(t, &faults, fault, func(ctx context.Context) error {
 			_, err := s.CreateChannels(ctx, []string{first, second})
 			return err
 		})
 		if s.Channel(first) != nil {
-			t.Fatal("unknown, but in memory")
+			t.Fatal("outcome unknown, but in memory")
 		}
 		channels, err := s.CreateChannels(testContext(t), []string{other, second, first, second})
 		if err != nil || len(channels) != 3 {
@@ -75,7 +75,7 @@ func testUnknownChannels(t *testing.T, o stores.Options) {
 	}
 }
 
-// testCreateChannels: several at once, some of which are there, and one that the database refuses.
+// testCreateChannels creates several at once. Some exist already, and the database refuses one.
 func testCreateChannels(t *testing.T, o stores.Options) {
 	s, _ := lead(t, o)
 	old := channel(t, s, "old")
@@ -84,7 +84,7 @@ func testCreateChannels(t *testing.T, o stores.Options) {
 		long[i] = 'x'
 	}
 	names := []string{"a", "old", "b", "a"}
-	if o.Driver != "sqlite" { // which knows no longest text
+	if o.Driver != "sqlite" { // SQLite has no limit on a text
 		names = append(names, string(long))
 	}
 	channels, err := s.CreateChannels(testContext(t), names)
@@ -95,55 +95,55 @@ func testCreateChannels(t *testing.T, o stores.Options) {
 		t.Fatalf("%v", channels)
 	}
 	expect(t, appendAll(t, s, stores.Append{Channel: channels["a"]}, stores.Append{Channel: channels["b"]}), "1", "1")
-	// What somebody else has inserted under a name is found.
+	// A channel that someone else inserted is found by name.
 	exec(t, raw(t, o), "INSERT INTO Channels (id, name, maxseq) VALUES (1000, 'beside', 7)")
 	expect(t, appendAll(t, s, stores.Append{Channel: channel(t, s, "beside")}), "8")
 }
 
-// testUnknownOutcomes: each write can be sent again after an outcome that nobody learnt, and its effect is there once.
+// testUnknownOutcomes: each write can be repeated after an unknown outcome, and takes effect once.
 func testUnknownOutcomes(t *testing.T, o stores.Options) {
 	var faults Faults
 	o.WrapConnector = faults.Wrap
 	t.Cleanup(faults.Wait)
 	s, _ := lead(t, o)
-	for i, fault := range ways(o) {
+	for i, fault := range commitFaults(o) {
 		name := func(what string) string { return fmt.Sprint(what, i) }
-		again := func(write func(ctx context.Context) error) {
+		writeTwice := func(write func(ctx context.Context) error) {
 			t.Helper()
-			inDoubt(t, &faults, fault, write)
+			withUnknownOutcome(t, &faults, fault, write)
 			if err := write(testContext(t)); err != nil {
 				t.Fatal(err)
 			}
 		}
-		again(func(ctx context.Context) error {
+		writeTwice(func(ctx context.Context) error {
 			return s.SetServerInfo(ctx, &spb.ServerInfo{ClusterID: name("cluster")})
 		})
-		again(func(ctx context.Context) error { return s.PutClient(ctx, &spb.ClientInfo{ID: name("gone")}) })
-		again(func(ctx context.Context) error { return s.PutClient(ctx, &spb.ClientInfo{ID: name("client")}) })
-		again(func(ctx context.Context) error { return s.DeleteClient(ctx, name("gone")) })
-		again(func(ctx context.Context) error { return s.SaveRelay(ctx, name("stream"), []byte("position")) })
-		again(s.RenewLease)
+		writeTwice(func(ctx context.Context) error { return s.PutClient(ctx, &spb.ClientInfo{ID: name("gone")}) })
+		writeTwice(func(ctx context.Context) error { return s.PutClient(ctx, &spb.ClientInfo{ID: name("client")}) })
+		writeTwice(func(ctx context.Context) error { return s.DeleteClient(ctx, name("gone")) })
+		writeTwice(func(ctx context.Context) error { return s.SaveRelay(ctx, name("stream"), []byte("position")) })
+		writeTwice(s.RenewLease)
 
 		c := channel(t, s, name("pruned"))
 		appendAll(t, s, stores.Append{Channel: c}, stores.Append{Channel: c}, stores.Append{Channel: c})
-		again(func(ctx context.Context) error { return s.Prune(ctx, c, 2) })
+		writeTwice(func(ctx context.Context) error { return s.Prune(ctx, c, 2) })
 		if info := c.Info(); info.First != 3 || info.Last != 3 || info.Msgs != 1 {
 			t.Errorf("pruned: %+v", info)
 		}
 
 		restored := channel(t, s, name("restored"))
 		messages := []*pb.MsgProto{{Sequence: 4, Timestamp: 1}, {Sequence: 6, Timestamp: 2}}
-		again(func(ctx context.Context) error { return s.Restore(ctx, restored, messages, 9) })
+		writeTwice(func(ctx context.Context) error { return s.Restore(ctx, restored, messages, 9) })
 		if info := restored.Info(); info.First != 4 || info.Last != 9 || info.Msgs != 2 {
 			t.Errorf("restored: %+v", info)
 		}
 		expect(t, appendAll(t, s, stores.Append{Channel: restored}), "10")
-		again(func(ctx context.Context) error { return s.DeleteSubscriptions(ctx, restored) })
+		writeTwice(func(ctx context.Context) error { return s.DeleteSubscriptions(ctx, restored) })
 
 		// A message that comes between the two is not stored in a channel that may be deleted.
 		deleted := channel(t, s, name("deleted"))
 		appendAll(t, s, stores.Append{Channel: deleted})
-		inDoubt(t, &faults, fault, func(ctx context.Context) error { return s.DeleteChannel(ctx, deleted) })
+		withUnknownOutcome(t, &faults, fault, func(ctx context.Context) error { return s.DeleteChannel(ctx, deleted) })
 		if r := appendAll(t, s, stores.Append{Channel: deleted})[0]; fault == LostBefore {
 			expect(t, []stores.Result{r}, "2")
 		} else {
@@ -153,10 +153,10 @@ func testUnknownOutcomes(t *testing.T, o stores.Options) {
 		if err := s.DeleteChannel(testContext(t), s.Channel(name("deleted"))); err != nil {
 			t.Fatal(err)
 		}
-		again(s.PurgeDeleted)
+		writeTwice(s.PurgeDeleted)
 	}
 	s, state := restart(t, s, o)
-	n := len(ways(o))
+	n := len(commitFaults(o))
 	if len(state.Clients) != n || len(state.Channels) != 2*n || len(state.Damaged) > 0 || state.Server.ClusterID != fmt.Sprint("cluster", n-1) {
 		t.Errorf("recovered %+v", state)
 	}
@@ -171,19 +171,19 @@ func testUnknownOutcomes(t *testing.T, o stores.Options) {
 	}
 }
 
-// testDamagedInDoubt: a channel whose row is damaged while an outcome is unknown is out of service, and no other is.
+// testDamagedInDoubt: if a channel's row is damaged while an outcome is unknown, only that channel goes out of service.
 func testDamagedInDoubt(t *testing.T, o stores.Options) {
 	var faults Faults
 	o.WrapConnector = faults.Wrap
 	s, _ := lead(t, o)
 	c, gone, other := channel(t, s, "c"), channel(t, s, "gone"), channel(t, s, "other")
-	inDoubt(t, &faults, LostBefore, func(ctx context.Context) error {
+	withUnknownOutcome(t, &faults, LostBefore, func(ctx context.Context) error {
 		_, err := s.Append(ctx, []stores.Append{{Channel: c}, {Channel: gone}, {Channel: other}})
 		return err
 	})
 	db := raw(t, o)
 	wrong := "-1"
-	if o.Driver == "mysql" { // which takes no negative number there
+	if o.Driver == "mysql" { // the column does not accept negative numbers
 		wrong = "NULL"
 	}
 	exec(t, db, fmt.Sprintf("UPDATE Channels SET maxseq = %s WHERE id = %d", wrong, c.ID()))

@@ -24,22 +24,22 @@ func with(mode stores.Versions, a stores.Append) stores.Append {
 	return a
 }
 
-// wrong is the error of a version that is not the next one.
+// wrong is the error for a version that is not the next one.
 func wrong(aggregate string, head, version uint64) string {
 	return fmt.Sprintf("wrong expected version: aggregate %q is at version %d, event has version %d", aggregate, head, version)
 }
 
-// taken is the error of a version that another event has.
+// taken is the error for a version that another event has.
 func taken(aggregate string, version uint64) string {
 	return fmt.Sprintf("wrong expected version: aggregate %q has an event with version %d", aggregate, version)
 }
 
-// full is the error of an aggregate with the highest version that there is.
+// full is the error for an aggregate at the highest possible version.
 func full(aggregate string) string {
 	return fmt.Sprintf("wrong expected version: aggregate %q is at version %d, there is no higher one", aggregate, uint64(math.MaxInt64))
 }
 
-// columns returns the versions of an aggregate as SQL sees them, in the order in which they were stored.
+// columns returns the versions of an aggregate as SQL sees them, in the order of storage.
 func columns(t *testing.T, o stores.Options, aggregate string) string {
 	t.Helper()
 	return strings.Join(strings.Fields(rowsText(t, o, "SELECT event_version FROM events WHERE aggregate_id = '"+aggregate+"' ORDER BY sequence")), " ")
@@ -62,7 +62,7 @@ func testUniqueVersions(t *testing.T, o stores.Options) {
 	if got, want := columns(t, o, "A"), "5 2 6 7 1 4 8 3 9223372036854775807 9"; got != want {
 		t.Errorf("versions %s, want %s", got, want)
 	}
-	// A version that fills a hole is not the highest, in later batches either.
+	// A version that fills a gap is not the highest, in later batches either.
 	for _, version := range []uint64{10, 3, 0, 5, 0} {
 		appendAll(t, s, with(stores.VersionsUnique, event{aggregate: "holes", version: version}.on(t, c)))
 	}
@@ -94,7 +94,7 @@ func testVersionsOff(t *testing.T, o stores.Options) {
 	}
 }
 
-// insertBeside stores an event as an administrator would, with plain SQL while the server runs, and counts it.
+// insertBeside stores and counts an event with plain SQL while the server runs, as an administrator might.
 func insertBeside(t *testing.T, o stores.Options, db *sql.DB, c *stores.Channel, seq uint64, e event, version int64) {
 	t.Helper()
 	message := &pb.MsgProto{Sequence: seq, Subject: c.Name(), Data: e.on(t, c).Payload, Timestamp: time.Now().UnixNano()}
@@ -112,7 +112,7 @@ func insertBeside(t *testing.T, o stores.Options, db *sql.DB, c *stores.Channel,
 	exec(t, db, fmt.Sprintf("UPDATE Channels SET maxseq = %d, msgs = msgs + 1, bytes = bytes + %d WHERE id = %d", seq, len(data), c.ID()))
 }
 
-// testPlainSQL: rows that somebody writes beside the server are found, whatever memory says.
+// testPlainSQL: the store finds rows that someone writes with plain SQL, whatever memory says.
 func testPlainSQL(t *testing.T, o stores.Options) {
 	s, _ := lead(t, o)
 	c := channel(t, s, "eventstore.c")
@@ -120,13 +120,13 @@ func testPlainSQL(t *testing.T, o stores.Options) {
 	at := func(version uint64) stores.Append { return event{aggregate: "A", version: version}.on(t, c) }
 	good := func() stores.Append { return event{aggregate: "good"}.on(t, c) }
 
-	// The sequence and the version that memory would give are taken.
+	// The sequence and the version that memory would assign are in use.
 	expect(t, appendAll(t, s, at(1)), "1")
 	insertBeside(t, o, db, c, 2, event{aggregate: "A", version: 2}, 2)
 	expect(t, appendAll(t, s, good(), at(0), good()), "3", "4", "5") // version 3
 	insertBeside(t, o, db, c, 6, event{aggregate: "A", version: 4}, 4)
 	expect(t, appendAll(t, s, good(), at(4), good()), "7", wrong("A", 4, 4), "8")
-	// A version that memory takes for too high is the next one by now.
+	// A version that memory considers too high has become the next one.
 	insertBeside(t, o, db, c, 9, event{aggregate: "A", version: 5}, 5)
 	expect(t, appendAll(t, s, at(7), at(6), at(8)), wrong("A", 5, 7), "10", wrong("A", 6, 8))
 	insertBeside(t, o, db, c, 11, event{aggregate: "A", version: 7}, 7)
@@ -138,7 +138,7 @@ func testPlainSQL(t *testing.T, o stores.Options) {
 	insertBeside(t, o, db, c, 15, event{aggregate: "B", id: "same", version: 1}, 1)
 	expect(t, appendAll(t, s, good(), event{aggregate: "B", id: "same"}.on(t, c), event{aggregate: "B", id: "same", typ: "Other"}.on(t, c)),
 		"16", "dup 15", `event_id "same" already stored with different content`)
-	// Rows that no server wrote harm nobody but their own aggregate.
+	// Rows that no server wrote harm only their own aggregate.
 	insertBeside(t, o, db, c, 17, event{aggregate: "null"}, 0)
 	insertBeside(t, o, db, c, 18, event{aggregate: "negative"}, -5)
 	insertBeside(t, o, db, c, 19, event{aggregate: "last"}, math.MaxInt64)
@@ -162,8 +162,8 @@ func testPlainSQL(t *testing.T, o stores.Options) {
 	}
 }
 
-// testVersionsModel compares random batches with a model: all modes, identifiers that repeat, aggregates that the cache
-// forgets, restarts, and rows that are written with plain SQL beside the store.
+// testVersionsModel compares random batches with a model: all modes, repeated identifiers, aggregates that the cache
+// dropped, restarts, and rows written with plain SQL.
 func testVersionsModel(t *testing.T, o stores.Options) {
 	o.HeadBytes = 700 // three of them
 	for mode := stores.VersionsStrict; mode <= stores.VersionsOff; mode++ {
@@ -214,7 +214,7 @@ func testVersionsModel(t *testing.T, o stores.Options) {
 	}
 }
 
-// model says what becomes of events.
+// model predicts the outcome of events.
 type model struct {
 	mode  stores.Versions
 	seq   uint64
@@ -236,8 +236,8 @@ func newModel(mode stores.Versions) *model {
 
 var atVersion = regexp.MustCompile(`is at version (\d+), event has version (\d+)$`)
 
-// known leaves out of errors the version of an aggregate that has one at least as high as the event: the store does not ask
-// the database for it again, so that it does not count what was written beside.
+// known removes the aggregate's version from an error if it is at least as high as the event's. The store does not ask
+// the database for it again, and so ignores what plain SQL wrote.
 func (m *model) known(outcomes []string) []string {
 	known := slices.Clone(outcomes)
 	for i, text := range known {
@@ -252,7 +252,7 @@ func (m *model) known(outcomes []string) []string {
 	return known
 }
 
-// random returns an event of one of few aggregates. Half of them have an identifier, which may be one that was used.
+// random returns an event of one of few aggregates. Half of the events have an identifier, perhaps a used one.
 func (m *model) random(r *rand.Rand) event {
 	e := event{aggregate: fmt.Sprint("a", r.IntN(5)), typ: fmt.Sprint("T", r.IntN(2))}
 	if r.IntN(2) == 0 {
@@ -273,7 +273,7 @@ func (m *model) random(r *rand.Rand) event {
 	return e
 }
 
-// outcome stores an event, or not, and tells the result as outcome does.
+// outcome stores an event, or not, and describes the result like the function outcome.
 func (m *model) outcome(e event) string {
 	if old, ok := m.byID[e.id]; ok && e.id != "" {
 		stored := old.event
@@ -304,7 +304,7 @@ func (m *model) outcome(e event) string {
 	m.seq++
 	if e.id != "" {
 		if e.version == 0 {
-			e.version = version // subscribers, and whoever publishes it again, see it
+			e.version = version // as subscribers, and publishers who send it again, see it
 		}
 		m.byID[e.id] = modelEvent{e, m.seq}
 	}

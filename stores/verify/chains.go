@@ -14,11 +14,11 @@ const (
 	eventIDsText = "SELECT event_id, id, COUNT(*), MIN(seq), MAX(seq) FROM Messages WHERE event_id IS NOT NULL GROUP BY event_id, id HAVING COUNT(*) > 1"
 )
 
-// chain is the place that the versions of an aggregate have come to, on one channel.
+// chain is the latest version of an aggregate on one channel.
 type chain struct{ version, sequence int64 }
 
-// chains checks that the versions of each aggregate are those that the channel's rules give: without a hole and in the
-// order of sequences, or, where they need only be unique, no two the same.
+// chains checks that the versions of each aggregate follow the channel's rules. They are in the order of sequences
+// without a gap or, if they must only be unique, all different.
 func (c *check) chains(ctx context.Context) error {
 	var id, typ sql.NullString // of the aggregate whose rows are read
 	heads := map[int64]chain{} // of that aggregate, by channel
@@ -45,7 +45,7 @@ func (c *check) chains(ctx context.Context) error {
 		heads[channel] = chain{version.Int64, sequence}
 		ch := c.channels[channel]
 		if ch == nil || ch.deleted || !ch.rules.Events || !version.Valid || version.Int64 < 1 {
-			return nil // another check says so
+			return nil // another check reports it
 		}
 		bad := func(format string, args ...any) {
 			c.findings.add("versions", "Messages", fmt.Sprintf("channel %q (id %d), aggregate_type %q, aggregate_id %q, event_version %d",
@@ -58,7 +58,7 @@ func (c *check) chains(ctx context.Context) error {
 		case version.Int64 != head.version+1:
 			bad("versions from %d to %d are missing before sequence %d", head.version+1, version.Int64-1, sequence)
 		case sequence < head.sequence:
-			bad("it is at sequence %d, but the version before it at sequence %d", sequence, head.sequence)
+			bad("it is at sequence %d, but the version before it is at sequence %d", sequence, head.sequence)
 		}
 		return nil
 	})

@@ -11,12 +11,12 @@ import (
 
 // consumerCheck is what the rows of ConsumersPending are compared with.
 type consumerCheck struct {
-	channel  *channelCheck // nil: there is none
+	channel  *channelCheck // nil if it does not exist
 	lastSent uint64
 	members  map[uint64]bool
 }
 
-// consumers checks the positions of groups and what is pending of them.
+// consumers checks the positions of groups and their pending messages.
 func (c *check) consumers(ctx context.Context, subscriptions map[uint64]*subscriptionCheck) error {
 	known := map[uint64]*consumerCheck{}
 	of := map[uint64]uint64{} // the consumer of each subscription
@@ -55,10 +55,10 @@ func (c *check) consumers(ctx context.Context, subscriptions map[uint64]*subscri
 			case sub == nil:
 				bad("there is no subscription %d", member)
 			case sub.channel != consumer.channel:
-				bad("subscription %d is that of another channel", member)
+				bad("subscription %d belongs to another channel", member)
 			}
 			if other, twice := of[member]; twice {
-				bad("subscription %d is that of consumer %d, too", member, other)
+				bad("subscription %d also belongs to consumer %d", member, other)
 			}
 			of[member] = uint64(id)
 		}
@@ -97,7 +97,7 @@ func (c *check) consumers(ctx context.Context, subscriptions map[uint64]*subscri
 				break
 			}
 			if !consumer.members[run.Subscription] {
-				bad("pending sequence %d is that of subscription %d, which is not a member", run.First, run.Subscription)
+				bad("pending sequence %d belongs to subscription %d, which is not a member", run.First, run.Subscription)
 				break
 			}
 		}

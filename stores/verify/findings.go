@@ -7,19 +7,19 @@ import (
 	"sync"
 )
 
-// Finding is one thing that Run has to say about a row, or about the schema.
+// Finding is one fault in a row or in the schema.
 type Finding struct {
 	Kind  string `json:"kind"`  // one of a few words, such as "gap"; docs/operations.md lists them
 	Table string `json:"table"` // "Messages"
 	Key   string `json:"key"`   // of the row, for a person and for a WHERE
-	Text  string `json:"text"`  // what is wrong with it
+	Text  string `json:"text"`  // the fault
 }
 
-// findings collects findings, those of a kind up to a limit. Several goroutines may add.
+// findings collects findings, up to a limit for each kind. It is safe for concurrent use.
 type findings struct {
 	limit int
 
-	mu     sync.Mutex // guards what follows
+	mu     sync.Mutex // guards the fields below
 	counts map[string]int
 	list   []Finding
 }
@@ -34,7 +34,7 @@ func (f *findings) add(kind, table, key, format string, args ...any) {
 	}
 }
 
-// sorted returns the findings in an order that does not depend on who came first.
+// sorted returns the findings in an order that does not depend on timing.
 func (f *findings) sorted() []Finding {
 	slices.SortStableFunc(f.list, func(a, b Finding) int {
 		return cmp.Or(cmp.Compare(a.Kind, b.Kind), cmp.Compare(a.Table, b.Table))

@@ -8,8 +8,8 @@ import (
 	"math/big"
 )
 
-// sameJSON says whether two documents mean the same: PostgreSQL and MySQL give another text back than they were given. No text
-// is NULL.
+// sameJSON reports whether two documents mean the same, because PostgreSQL and MySQL do not keep the text they were
+// given. An empty text is NULL.
 func sameJSON(a, b []byte) bool {
 	if bytes.Equal(a, b) {
 		return true
@@ -24,7 +24,7 @@ func sameJSON(a, b []byte) bool {
 
 func decodeJSON(text []byte) (value any, err error) {
 	d := json.NewDecoder(bytes.NewReader(text))
-	d.UseNumber() // a sum of money is no double
+	d.UseNumber() // an amount of money is not a double
 	if err := d.Decode(&value); err != nil {
 		return nil, err
 	}
@@ -66,7 +66,7 @@ func sameValue(a, b any) bool {
 	return a == b
 }
 
-// sameNumber: PostgreSQL keeps each digit. MySQL makes doubles of what has a fraction or is large.
+// sameNumber compares two numbers. PostgreSQL keeps each digit; MySQL turns fractions and large numbers into doubles.
 func sameNumber(a, b json.Number) bool {
 	if a == b {
 		return true

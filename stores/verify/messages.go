@@ -20,9 +20,9 @@ const (
 )
 
 // errEnough ends a step before its last row.
-var errEnough = errors.New("no more rows wanted")
+var errEnough = errors.New("stop reading rows")
 
-// channelCheck is a row of Channels, and what is known of its messages. The reader owns it.
+// channelCheck is a row of Channels and what is known about its messages. The reader owns it.
 type channelCheck struct {
 	check               *check
 	id                  int64
@@ -32,7 +32,7 @@ type channelCheck struct {
 	rules               Rules
 
 	count, size int64 // of the rows read
-	last, time  int64 // of the last of them
+	last, time  int64 // of the last row read
 	events      bool  // one of them was an event
 }
 
@@ -48,7 +48,7 @@ type row struct {
 	id, typ                  sql.NullString
 	aggregateType, aggregate sql.NullString
 	document, metadata       []byte
-	missing                  int64 // sequences that are not there, between the row before and this one
+	missing                  int64 // sequences missing between the row before and this one
 }
 
 // messages reads all messages of all channels. One goroutine reads, others compare rows with their payloads.
@@ -85,10 +85,10 @@ func (c *check) messages(ctx context.Context) error {
 	return ctx.Err()
 }
 
-// read reads some rows, and returns the sequence to go on with, if there is more.
+// read reads some rows. It returns the sequence to continue with, and whether there is more.
 func (ch *channelCheck) read(ctx context.Context, from int64) (list []*row, next int64, more bool, err error) {
 	c := ch.check
-	// A database sends all rows that it was asked for, whether or not they are read: ask for those that will fit.
+	// A database sends all requested rows, whether or not they are read: ask only for those that fit.
 	limit := stepRows
 	if ch.msgs > 0 && ch.bytes > 0 {
 		limit = int(max(1, min(int64(limit), stepBytes/(ch.bytes/ch.msgs+1))))
@@ -106,7 +106,7 @@ func (ch *channelCheck) read(ctx context.Context, from int64) (list []*row, next
 		ch.follow(r)
 		list = append(list, r)
 		if bytes += len(r.data); bytes >= stepBytes {
-			asked = limit // there is more to come
+			asked = limit // there is more to read
 			return errEnough
 		}
 		return nil
@@ -122,10 +122,10 @@ func (ch *channelCheck) read(ctx context.Context, from int64) (list []*row, next
 func (ch *channelCheck) follow(r *row) {
 	c := ch.check
 	if ch.count > 0 && r.timestamp.Int64 < ch.time {
-		c.findings.add("time", "Messages", ch.key(r.seq), "timestamp %d is before that of sequence %d, %d", r.timestamp.Int64, ch.last, ch.time)
+		c.findings.add("time", "Messages", ch.key(r.seq), "timestamp %d is earlier than that of sequence %d, %d", r.timestamp.Int64, ch.last, ch.time)
 	}
 	if r.seq <= 0 {
-		c.findings.add("message", "Messages", ch.key(r.seq), "sequences begin with 1")
+		c.findings.add("message", "Messages", ch.key(r.seq), "sequences begin at 1")
 	} else if ch.count > 0 || ch.rules.Events {
 		r.missing = r.seq - max(ch.last, 0) - 1
 	}
@@ -150,17 +150,17 @@ func (ch *channelCheck) finish() {
 	}
 	switch {
 	case ch.maxseq < ch.last:
-		bad("maxseq is %d, but there is a message with sequence %d", ch.maxseq, ch.last)
+		bad("maxseq is %d, but a message has sequence %d", ch.maxseq, ch.last)
 	case ch.maxseq > ch.last && ch.rules.Events && ch.events:
-		ch.check.findings.add("gap", "Messages", ch.key(ch.last+1), "the messages from here to sequence %d, the last one given, are missing", ch.maxseq)
+		ch.check.findings.add("gap", "Messages", ch.key(ch.last+1), "the messages from here to sequence %d, the last one assigned, are missing", ch.maxseq)
 	}
 	if !ch.rules.Events && ch.events {
 		ch.check.notes.add("events", "Channels", fmt.Sprintf("id %d, name %q", ch.id, ch.name),
-			"it holds events, but is no event channel by this configuration: their columns were not compared with the payloads")
+			"it holds events but is not an event channel in this configuration: their columns were not compared with the payloads")
 	}
 }
 
-// compare compares a row with the message in it. Several goroutines call it.
+// compare compares a row with the message in it. It is safe for concurrent use.
 func (ch *channelCheck) compare(r *row) {
 	c := ch.check
 	key := ch.key(r.seq)
@@ -171,15 +171,15 @@ func (ch *channelCheck) compare(r *row) {
 	err := m.Unmarshal(r.data)
 	switch {
 	case err != nil:
-		c.findings.add("message", "Messages", key, "data is no MsgProto: %v", err)
+		c.findings.add("message", "Messages", key, "data is not a MsgProto: %v", err)
 	case m.Sequence != uint64(r.seq):
 		c.findings.add("message", "Messages", key, "data has sequence %d", m.Sequence)
 	case m.Subject != ch.name:
-		c.findings.add("message", "Messages", key, "data is of channel %q", m.Subject)
+		c.findings.add("message", "Messages", key, "data belongs to channel %q", m.Subject)
 	case m.Timestamp != r.timestamp.Int64 || !r.timestamp.Valid:
 		c.findings.add("message", "Messages", key, "timestamp is %d, data says %d", r.timestamp.Int64, m.Timestamp)
 	}
-	historic := true // it was stored before its channel became an event channel
+	historic := true // stored before its channel became an event channel
 	switch {
 	case err != nil:
 		historic = false
@@ -188,7 +188,7 @@ func (ch *channelCheck) compare(r *row) {
 			c.findings.add("columns", "Messages", key, "event_type is NULL, other columns of an event are not")
 			historic = false
 		} else if ch.rules.Events {
-			c.notes.add("no event", "Messages", key, "it has no event columns: nats-streaming-server migrate fills them, or says why not")
+			c.notes.add("no event", "Messages", key, "it has no event columns: nats-streaming-server migrate fills them or says why it cannot")
 		}
 	case ch.rules.Events:
 		historic = ch.compareEvent(r, m.Data, key)
@@ -203,21 +203,21 @@ func (ch *channelCheck) compare(r *row) {
 	to.add("gap", "Messages", ch.key(r.seq-r.missing), "the messages from here to sequence %d are missing", r.seq-1)
 }
 
-// compareEvent compares the event columns with what the payload says, and reports whether the event was a message before it
-// became one: it has no version of its own.
+// compareEvent compares the event columns with the payload. It reports whether the event was a message before it became
+// an event: it has no version of its own.
 func (ch *channelCheck) compareEvent(r *row, payload []byte, key string) (historic bool) {
 	c := ch.check
 	bad := func(format string, args ...any) { c.findings.add("columns", "Messages", key, format, args...) }
 	ev, err := ch.rules.Mapping.Extract(payload)
 	if err != nil {
-		bad("it has event columns, but the payload is none: %v", err)
+		bad("it has event columns, but the payload is not an event: %v", err)
 		return false
 	}
 	for _, column := range []struct {
 		name   string
 		stored sql.NullString
 		want   string
-		null   bool // the empty text is NULL
+		null   bool // an empty text is NULL
 	}{
 		{"event_id", r.id, ev.ID, true},
 		{"event_type", r.typ, ev.Type, false},
@@ -235,10 +235,10 @@ func (ch *channelCheck) compareEvent(r *row, payload []byte, key string) (histor
 		bad("event_version is %d, the payload says %d", r.version.Int64, ev.Version)
 	}
 	if want := ev.Document(c.snapshot.JSONDepth); !sameJSON(r.document, want) {
-		bad("event_data is not what the payload says: %s, not %s", shownJSON(r.document), shownJSON(want))
+		bad("event_data differs from the payload: %s, not %s", shownJSON(r.document), shownJSON(want))
 	}
 	if !sameJSON(r.metadata, ev.Metadata) {
-		bad("metadata is not what the payload says: %s, not %s", shownJSON(r.metadata), shownJSON(ev.Metadata))
+		bad("metadata differs from the payload: %s, not %s", shownJSON(r.metadata), shownJSON(ev.Metadata))
 	}
 	return ev.Version == 0 && len(ch.rules.Mapping.AppendVersion(payload, 1)) > len(payload)
 }

@@ -1,7 +1,7 @@
 package verify
 
-// Report is what Run found. Findings contradict what this server or NATS Streaming writes; notes are worth knowing, such
-// as sequences that were missing before a channel became an event channel.
+// Report is what Run found. Findings contradict what this server or NATS Streaming writes. Notes are worth knowing,
+// such as sequences that were missing before a channel became an event channel.
 type Report struct {
 	Driver        string `json:"database"`
 	Schema        int64  `json:"schema"`
@@ -14,7 +14,7 @@ type Report struct {
 	Clients       int    `json:"clients"`
 
 	Findings     []Finding      `json:"findings"`
-	FindingCount map[string]int `json:"finding_counts"` // by kind, those included that Findings leaves out
+	FindingCount map[string]int `json:"finding_counts"` // by kind, including those that Findings leaves out
 	Notes        []Finding      `json:"notes"`
 	NoteCount    map[string]int `json:"note_counts"`
 }

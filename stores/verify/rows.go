@@ -11,13 +11,13 @@ import (
 // keyColumns name a row, each in its table.
 var keyColumns = []string{"id", "seq", "subid", "row", "uniquerow", "consumer", "part"}
 
-// scanned scans a row; one whose values have types that its columns should not hold is a finding, and reported as false.
-// Such a row can exist on SQLite, and where somebody changed a column's type.
+// scanned scans a row. A row with values of the wrong type is a finding, and scanned returns false. Such rows can exist
+// on SQLite, and if someone changed a column's type.
 func (c *check) scanned(rows *sql.Rows, table string, to ...any) (bool, error) {
 	return c.scannedOf("", rows, table, to...)
 }
 
-// scannedOf is scanned of rows whose keys begin with what they were selected by.
+// scannedOf is scanned for rows whose keys begin with what they were selected by.
 func (c *check) scannedOf(of string, rows *sql.Rows, table string, to ...any) (bool, error) {
 	err := rows.Scan(to...)
 	if err == nil {
@@ -28,12 +28,12 @@ func (c *check) scannedOf(of string, rows *sql.Rows, table string, to ...any) (b
 	for i := range raw {
 		pointers[i] = &raw[i]
 	}
-	if again := rows.Scan(pointers...); again != nil {
-		return false, errors.Join(err, again)
+	if rawErr := rows.Scan(pointers...); rawErr != nil {
+		return false, errors.Join(err, rawErr)
 	}
-	columns, again := rows.Columns()
-	if again != nil {
-		return false, errors.Join(err, again)
+	columns, rawErr := rows.Columns()
+	if rawErr != nil {
+		return false, errors.Join(err, rawErr)
 	}
 	var key []string
 	for i, name := range columns {
@@ -44,6 +44,6 @@ func (c *check) scannedOf(of string, rows *sql.Rows, table string, to ...any) (b
 			key = append(key, fmt.Sprintf("%s %.100q", name, fmt.Sprint(raw[i])))
 		}
 	}
-	c.findings.add("foreign row", table, of+strings.Join(key, ", "), "a column holds what it should not: %v", err)
+	c.findings.add("foreign row", table, of+strings.Join(key, ", "), "a column holds an unexpected value: %v", err)
 	return false, nil
 }

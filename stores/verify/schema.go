@@ -6,7 +6,7 @@ import (
 	"fmt"
 )
 
-// schema looks for the indexes that guard uniqueness, the triggers that guard events, and the view.
+// schema checks the indexes that guard uniqueness, the triggers that guard events, and the view.
 func (c *check) schema(ctx context.Context) error {
 	found := map[string]bool{}
 	err := c.snapshot.Query(ctx, c.texts.objects, func(rows *sql.Rows) error {
@@ -20,13 +20,13 @@ func (c *check) schema(ctx context.Context) error {
 	}
 	for _, object := range c.texts.wanted {
 		if !found[object] {
-			c.findings.add("schema", "catalog", object, "it is missing or disabled, or this user may not see it")
+			c.findings.add("schema", "catalog", object, "it is missing, disabled or hidden from this user")
 		}
 	}
 	return nil
 }
 
-// integrity asks the database about its own file, where it has a statement for that.
+// integrity asks the database to check its own file, if it can.
 func (c *check) integrity(ctx context.Context) error {
 	if c.texts.integrity == "" {
 		return nil
@@ -44,7 +44,7 @@ func (c *check) integrity(ctx context.Context) error {
 	})
 }
 
-// lease looks at StoreLock.
+// lease checks StoreLock.
 func (c *check) lease(ctx context.Context) error {
 	count := 0
 	err := c.snapshot.Query(ctx, "SELECT id, tick FROM StoreLock", func(rows *sql.Rows) error {

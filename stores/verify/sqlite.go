@@ -7,7 +7,7 @@ import (
 	sqlite3 "modernc.org/sqlite/lib"
 )
 
-// corruptFile says whether an error is that of a page of SQLite's file that is not one.
+// corruptFile reports whether err means that a page of SQLite's file is malformed.
 func corruptFile(err error) bool {
 	var e *sqlitedriver.Error
 	return errors.As(err, &e) && e.Code()&0xff == sqlite3.SQLITE_CORRUPT

@@ -11,7 +11,7 @@ import (
 	"github.com/nats-eventstore/nats-eventstore/stores"
 )
 
-// server looks at ServerInfo.
+// server checks ServerInfo.
 func (c *check) server(ctx context.Context) error {
 	found := false
 	err := c.snapshot.Query(ctx, "SELECT uniquerow, id, proto, version FROM ServerInfo", func(rows *sql.Rows) error {
@@ -28,15 +28,15 @@ func (c *check) server(ctx context.Context) error {
 		info := &spb.ServerInfo{}
 		switch err := info.Unmarshal(data); {
 		case row.Int64 != 1:
-			bad("there is one row, uniquerow 1")
+			bad("the only row must have uniquerow 1")
 		case err != nil:
-			bad("proto is no ServerInfo: %v", err)
+			bad("proto is not a ServerInfo: %v", err)
 		case info.ClusterID != id.String:
 			bad("id is %q, proto says %q", id.String, info.ClusterID)
 		case version.Int64 == stores.ImportVersion:
-			bad("an import was not finished")
+			bad("an import did not finish")
 		case version.Int64 != stores.ServerInfoVersion:
-			bad("version %d of the stored formats is not %d", version.Int64, stores.ServerInfoVersion)
+			bad("the format version is %d, not %d", version.Int64, stores.ServerInfoVersion)
 		}
 		return nil
 	})
@@ -48,12 +48,12 @@ func (c *check) server(ctx context.Context) error {
 		if err := rows.Scan(&channels); err != nil || channels == 0 {
 			return err // a new database
 		}
-		c.findings.add("server", "ServerInfo", "uniquerow 1", "there is no such row, but there are channels")
+		c.findings.add("server", "ServerInfo", "uniquerow 1", "it is missing, but there are channels")
 		return nil
 	})
 }
 
-// readChannels reads the rows of Channels, deleted ones included.
+// readChannels reads the rows of Channels, including deleted ones.
 func (c *check) readChannels(ctx context.Context) error {
 	names, lower := map[string]int64{}, map[string]string{}
 	return c.snapshot.Query(ctx, "SELECT id, name, maxseq, msgs, bytes, deleted FROM Channels ORDER BY id", func(rows *sql.Rows) error {
@@ -88,14 +88,14 @@ func (c *check) readChannels(ctx context.Context) error {
 		case names[ch.name] != 0:
 			bad("channel %d has the same name", names[ch.name])
 		case ok:
-			bad("channel %q differs by letter case alone", other)
+			bad("channel %q differs only in case", other)
 		}
 		names[ch.name], lower[strings.ToLower(ch.name)] = ch.id, ch.name
 		return nil
 	})
 }
 
-// state checks clients, subscriptions and what is pending of these.
+// state checks clients, subscriptions and their pending messages.
 func (c *check) state(ctx context.Context) error {
 	clients := map[string]bool{}
 	err := c.snapshot.Query(ctx, "SELECT id, hbinbox, proto FROM Clients ORDER BY id", func(rows *sql.Rows) error {
@@ -109,9 +109,9 @@ func (c *check) state(ctx context.Context) error {
 		c.report.Clients++
 		info := &spb.ClientInfo{ID: id.String}
 		if err := info.Unmarshal(data); err != nil {
-			c.findings.add("client", "Clients", fmt.Sprintf("id %q", id.String), "proto is no ClientInfo: %v", err)
+			c.findings.add("client", "Clients", fmt.Sprintf("id %q", id.String), "proto is not a ClientInfo: %v", err)
 		} else if info.ID != id.String {
-			c.findings.add("client", "Clients", fmt.Sprintf("id %q", id.String), "proto is that of client %q", info.ID)
+			c.findings.add("client", "Clients", fmt.Sprintf("id %q", id.String), "proto belongs to client %q", info.ID)
 		}
 		return nil
 	})
@@ -130,7 +130,7 @@ func (c *check) state(ctx context.Context) error {
 
 // subscriptionCheck is what the rows of SubsPending are compared with.
 type subscriptionCheck struct {
-	channel  *channelCheck // nil: there is none
+	channel  *channelCheck // nil if it does not exist
 	lastSent uint64
 }
 
@@ -156,19 +156,19 @@ func (c *check) subscriptions(ctx context.Context, clients map[string]bool, know
 		case ch == nil:
 			bad("there is no channel %d", channel)
 			return nil
-		case deleted.Bool, ch.deleted, data == nil: // data: NATS Streaming had the row before the subscription
+		case deleted.Bool, ch.deleted, data == nil: // NATS Streaming writes such a row before the subscription
 			return nil
 		case twice:
-			bad("the subid is that of another subscription, too")
+			bad("another subscription has the same subid")
 		}
 		c.report.Subscriptions++
 		state := &spb.SubState{}
 		if err := state.Unmarshal(data); err != nil {
-			bad("proto is no SubState: %v", err)
+			bad("proto is not a SubState: %v", err)
 			return nil
 		}
 		if state.ID != uint64(id) {
-			bad("proto is that of subscription %d", state.ID)
+			bad("proto belongs to subscription %d", state.ID)
 		}
 		if !lastSent.Valid || lastSent.Int64 < 0 {
 			bad("lastsent is NULL or negative")
@@ -184,7 +184,7 @@ func (c *check) subscriptions(ctx context.Context, clients map[string]bool, know
 	})
 }
 
-// sent compares what a subscription was sent with what the channel has given.
+// sent compares the last sequence sent to a subscription with the last sequence of the channel.
 func (ch *channelCheck) sent(last uint64, bad func(format string, args ...any)) {
 	if last > uint64(max(ch.maxseq, 0)) {
 		bad("sequence %d was sent, but the last one of channel %q is %d", last, ch.name, ch.maxseq)
@@ -192,7 +192,7 @@ func (ch *channelCheck) sent(last uint64, bad func(format string, args ...any)) 
 }
 
 func (c *check) pending(ctx context.Context, known map[uint64]*subscriptionCheck) error {
-	// "row" is a reserved word, which a qualified name may be, without the quotes that differ between databases.
+	// "row" is a reserved word, and each database quotes it differently; a qualified name needs no quotes.
 	const text = "SELECT subid, p.row, seq, lastsent, pending, acks FROM SubsPending AS p"
 	return c.snapshot.Query(ctx, text, func(rows *sql.Rows) error {
 		var id, row int64
@@ -207,7 +207,7 @@ func (c *check) pending(ctx context.Context, known map[uint64]*subscriptionCheck
 		sub := known[uint64(id)]
 		switch {
 		case sub == nil && row != 0:
-			c.notes.add("pending", "SubsPending", key, "NATS Streaming left it over: there is no such subscription")
+			c.notes.add("pending", "SubsPending", key, "NATS Streaming left it behind: there is no such subscription")
 			return nil
 		case sub == nil:
 			bad("there is no subscription %d", id)
@@ -217,11 +217,11 @@ func (c *check) pending(ctx context.Context, known map[uint64]*subscriptionCheck
 		}
 		sent, err := stores.DecodeSequences(pending)
 		if err != nil {
-			bad("pending is no list of sequences: %v", err)
+			bad("pending is not a list of sequences: %v", err)
 			return nil
 		}
 		if _, err := stores.DecodeSequences(acks); err != nil {
-			bad("acks is no list of sequences: %v", err)
+			bad("acks is not a list of sequences: %v", err)
 			return nil
 		}
 		if !seq.Valid || !lastSent.Valid || min(seq.Int64, lastSent.Int64) < 0 {

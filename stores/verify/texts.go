@@ -7,8 +7,8 @@ type texts struct {
 	countMessage string // (id) → number of messages, lowest and highest sequence
 	hasEvents    string // (id) → a row if the channel holds an event
 	objects      string // () → kind and name of indexes, triggers and views, in lower case
-	integrity    string // () → lines that the database says of its file, "ok" if all is well; "" if it has no such statement
+	integrity    string // () → the result of the database checking its own file, "ok" if it is sound; "" where it cannot
 
 	lowest int64    // no seq is below it
-	wanted []string // what objects must contain
+	wanted []string // required parts of the schema
 }

@@ -1,7 +1,8 @@
-// Package verify compares a database with itself, with the payloads of its messages and with the rules of the configuration.
+// Package verify compares a database with itself, with the payloads of its messages and with the rules of the
+// configuration.
 //
 // One goroutine reads the tables in one state of the database; others decode messages and compare their columns. What
-// contradicts what this server or NATS Streaming writes becomes a Finding, and never an error.
+// contradicts what this server or NATS Streaming writes becomes a Finding, never an error.
 package verify
 
 import (
@@ -13,27 +14,27 @@ import (
 	"github.com/nats-eventstore/nats-eventstore/stores"
 )
 
-// Rules are what the configuration asks of a channel.
+// Rules are what the configuration says about a channel.
 type Rules struct {
 	Valid    bool            // the server accepts the channel's name
 	Events   bool            // it is an event channel
-	Mapping  *proto.Mapping  // how an event is read from a payload
+	Mapping  *proto.Mapping  // reads an event from a payload
 	Versions stores.Versions // which event_version an event may carry
 }
 
-// Options say what Run compares the database with, and what it reports on the way.
+// Options say what Run compares the database with and how it reports.
 type Options struct {
 	Rules func(channel string) Rules
-	Limit int // how many findings of a kind are kept; all are counted
+	Limit int // how many findings of a kind to keep; all are counted
 	// Progress is called after each step of some thousand rows. It may be nil.
 	Progress func(phase string, done, total uint64)
 }
 
 // Run reads the whole database and compares it with itself, with the payloads and with the rules. It takes no lease and
-// writes nothing, and sees one state of the database while a server goes on. Its memory does not grow with the number of
-// messages.
+// writes nothing. It sees one state of the database while a server continues to write. Its memory does not grow with
+// the number of messages.
 //
-// An error means that the database could not be verified: it is one of stores.ReadSnapshot, or that of ctx.
+// An error means that the database could not be verified: it comes from stores.ReadSnapshot or ctx.
 func Run(ctx context.Context, database stores.Options, o Options) (*Report, error) {
 	var report *Report
 	err := stores.ReadSnapshot(ctx, database, func(ctx context.Context, s *stores.Snapshot) error {
@@ -72,9 +73,9 @@ type check struct {
 
 	report          *Report
 	findings, notes *findings
-	channels        map[int64]*channelCheck // by Channels.id, deleted ones included
+	channels        map[int64]*channelCheck // by Channels.id, including deleted ones
 	order           []*channelCheck         // by id
-	total           uint64                  // messages, as the counters have it
+	total           uint64                  // messages, according to the counters
 }
 
 func (c *check) run(ctx context.Context) error {

@@ -1,0 +1,56 @@
+package stores
+
+import (
+	"context"
+	"database/sql"
+)
+
+const (
+	sqliteHead      = "SELECT event_version FROM Messages WHERE aggregate_id = ? AND aggregate_type = ? AND id = ? AND event_version > 0 ORDER BY event_version DESC LIMIT 1"
+	sqliteVersion   = "SELECT 1 FROM Messages WHERE aggregate_id = ? AND aggregate_type = ? AND event_version = ? AND id = ?"
+	sqliteEventByID = "SELECT seq, data FROM Messages WHERE event_id = ? AND id = ?"
+)
+
+func (*sqlite) heads(ctx context.Context, q querier, keys []aggregate, found func(int, uint64)) error {
+	for i, key := range keys {
+		err := q.query(ctx, sqliteHead, func(rows *sql.Rows) error {
+			var version uint64
+			err := rows.Scan(&version)
+			found(i, version)
+			return err
+		}, key.id, key.typ, key.channel)
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (*sqlite) versions(ctx context.Context, q querier, keys []versionKey, found func(int)) error {
+	for i, key := range keys {
+		err := q.query(ctx, sqliteVersion, func(*sql.Rows) error {
+			found(i)
+			return nil
+		}, key.aggregate.id, key.aggregate.typ, key.version, key.aggregate.channel)
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (*sqlite) eventsByID(ctx context.Context, q querier, keys []eventKey, found func(int, uint64, []byte)) error {
+	for i, key := range keys {
+		err := q.query(ctx, sqliteEventByID, func(rows *sql.Rows) error {
+			var sequence uint64
+			var data []byte
+			err := rows.Scan(&sequence, &data)
+			found(i, sequence, data)
+			return err
+		}, key.id, key.channel)
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
