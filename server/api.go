@@ -117,13 +117,17 @@ func (l apiLog) Append(ctx context.Context, to api.Channel, events []api.Encoded
 		l.monitor.Metrics().PublishReceived(len(events[i].Payload))
 	}
 	answered := make(chan []stores.Result, 1)
+	release := api.Retain(ctx)
 	l.eventlog.Submit(eventlog.Submission{
 		Channel:  ch.Name(),
 		From:     peer(ctx),
 		Received: time.Now(),
 		Decode:   func(*eventlog.Channel) ([]eventlog.Message, error) { return messages, nil },
 		Group:    &stores.Group{Expect: expect},
-		Answer:   func(results []stores.Result) { answered <- results },
+		Answer: func(results []stores.Result) {
+			release()
+			answered <- results
+		},
 	})
 	select {
 	case results := <-answered:

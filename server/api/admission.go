@@ -8,6 +8,7 @@ import (
 	"io"
 	"net/http"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"connectrpc.com/connect"
@@ -42,7 +43,9 @@ func (s *Server) requireMemory(log func() Log, next http.Handler) http.Handler {
 			next.ServeHTTP(w, r)
 			return
 		}
-		release, err := s.admit(r, log())
+		// A client that sends slowly must not keep the memory; where there is no such deadline, there is no slow client.
+		_ = http.NewResponseController(w).SetReadDeadline(time.Now().Add(bodyTimeout))
+		held, err := s.admit(r, log())
 		if err != nil {
 			if refuse.IsSupported(r) {
 				_ = refuse.Write(w, r, status(err)) // an error means that the client has gone
@@ -51,13 +54,39 @@ func (s *Server) requireMemory(log func() Log, next http.Handler) http.Handler {
 			http.Error(w, err.Error(), http.StatusServiceUnavailable)
 			return
 		}
-		defer release()
-		next.ServeHTTP(w, r)
+		defer held.release()
+		next.ServeHTTP(w, r.WithContext(context.WithValue(r.Context(), holdKey{}, held)))
 	})
 }
 
+// hold is the memory of a request. It is given back when the handler has ended and nobody else needs the request.
+type hold struct {
+	admission Admission
+	bytes     int
+	users     atomic.Int32
+}
+
+type holdKey struct{}
+
+func (h *hold) release() {
+	if h.users.Add(-1) == 0 {
+		h.admission.Release(h.bytes)
+	}
+}
+
+// Retain keeps the memory of the request of ctx until release is called: its events may be on their way to the database after
+// the client has gone.
+func Retain(ctx context.Context) (release func()) {
+	h, ok := ctx.Value(holdKey{}).(*hold)
+	if !ok {
+		return func() {}
+	}
+	h.users.Add(1)
+	return h.release
+}
+
 // admit waits until there is memory for a request.
-func (s *Server) admit(r *http.Request, log Log) (release func(), err error) {
+func (s *Server) admit(r *http.Request, log Log) (*hold, error) {
 	if log == nil {
 		return nil, ErrStandby
 	}
@@ -65,17 +94,22 @@ func (s *Server) admit(r *http.Request, log Log) (release func(), err error) {
 	if err != nil {
 		return nil, connect.NewError(connect.CodeInvalidArgument, err)
 	}
-	held := decodedFactor * min(size, s.options.MaxMessage)
+	h := &hold{admission: log.Admission(), bytes: decodedFactor * min(size, s.options.MaxMessage)}
+	h.users.Store(1)
 	ctx, cancel := context.WithTimeout(r.Context(), admissionTimeout)
 	defer cancel()
-	if err := log.Admission().Acquire(ctx, held); err != nil {
+	if err := h.admission.Acquire(ctx, h.bytes); err != nil {
 		return nil, err
 	}
-	return func() { log.Admission().Release(held) }, nil
+	return h, nil
 }
 
-// admissionTimeout is how long a request waits for memory.
-const admissionTimeout = 5 * time.Second
+const (
+	// admissionTimeout is how long a request waits for memory.
+	admissionTimeout = 5 * time.Second
+	// bodyTimeout is how long a client may take to send a request that is to hold memory, the wait for that included.
+	bodyTimeout = 30 * time.Second
+)
 
 // requestSize returns the size of a request's message in bytes, or the largest possible size if the header does not
 // tell. It reads only the message header.

@@ -42,7 +42,8 @@ type positions struct {
 	waiters map[*Group][]*waiter
 	refused map[*Group]time.Time // time of the last refusal
 	lastErr error                // of the last write, nil if it succeeded
-	stopped bool
+	stopped bool                 // no write begins any more but the last one
+	ended   bool                 // the last one has ended
 }
 
 // waiter is a request that waits until changes are stored.
@@ -74,8 +75,9 @@ func (p *positions) wait(ctx context.Context, g *Group) error {
 	w := &waiter{done: make(chan error, 1)}
 	p.mu.Lock()
 	if _, pending := p.dirty[g]; p.stopped {
+		written := p.ended && !pending
 		p.mu.Unlock()
-		if !pending {
+		if written {
 			return nil // the last write contained it
 		}
 		return errStopped
@@ -129,6 +131,7 @@ func (p *positions) run(ctx context.Context) {
 	p.write(context.WithoutCancel(ctx), timeout)
 	p.mu.Lock()
 	defer p.mu.Unlock()
+	p.ended = true
 	for _, all := range p.waiters {
 		for _, w := range all {
 			w.done <- errStopped

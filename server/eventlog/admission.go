@@ -10,8 +10,7 @@ import (
 // Admission bounds the bytes of unanswered messages, over all doors. A message larger than the bound is admitted when
 // nothing else is held.
 type Admission struct {
-	max   int
-	freed chan struct{}
+	max int
 
 	mu      sync.Mutex // guards held and waiting
 	held    int
@@ -25,7 +24,7 @@ type waiter struct {
 
 // NewAdmission returns an Admission of up to max bytes.
 func NewAdmission(max int) *Admission {
-	return &Admission{max: max, freed: make(chan struct{}, 1)}
+	return &Admission{max: max}
 }
 
 // fits reports whether there is room for more bytes. The caller holds a.mu.
@@ -80,10 +79,7 @@ func (a *Admission) Release(bytes int) {
 	defer a.mu.Unlock()
 	a.held -= bytes
 	a.grant()
-	select {
-	case a.freed <- struct{}{}:
-	default:
-	}
+
 }
 
 // grant admits waiters in order while there is room. The caller holds a.mu.
@@ -98,9 +94,6 @@ func (a *Admission) grant() {
 		close(w.granted)
 	}
 }
-
-// Freed receives a value after a Release. It has one slot.
-func (a *Admission) Freed() <-chan struct{} { return a.freed }
 
 // Held returns the bytes held.
 func (a *Admission) Held() int {
