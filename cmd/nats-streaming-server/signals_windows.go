@@ -1,6 +1,6 @@
 package main
 
-import "github.com/nats-eventstore/nats-eventstore/server"
+import "github.com/nats-eventstore/nats-eventstore/server/config"
 
 // nameProcess does nothing: services have names of their own.
 func nameProcess() {}
