@@ -13,7 +13,7 @@ import (
 
 const acme = "../../proto/testdata/acme.binpb"
 
-// configureWith runs configure with a configuration file of that text.
+// configureWith runs configure with a configuration file that contains text.
 func configureWith(t *testing.T, text string, args ...string) (config.Options, string, error) {
 	t.Helper()
 	file := filepath.Join(t.TempDir(), "server.conf")
