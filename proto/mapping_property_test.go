@@ -191,8 +191,8 @@ func agree(t *testing.T, m *Mapping, payload []byte) bool {
 			t.Fatalf("%x: document %s: %v", payload, document, err)
 		}
 		content, err := base64.StdEncoding.DecodeString(text)
-		again := dynamicpb.NewMessage(binary.Descriptor())
-		if err != nil || unmarshalOptions.Unmarshal(content, again) != nil || !proto.Equal(again, binary.Interface()) {
+		decoded := dynamicpb.NewMessage(binary.Descriptor())
+		if err != nil || unmarshalOptions.Unmarshal(content, decoded) != nil || !proto.Equal(decoded, binary.Interface()) {
 			t.Fatalf("%x: document %s is not the base64 of %v", payload, document, binary)
 		}
 		document = ""
