@@ -6,28 +6,28 @@ import (
 	"net/http"
 )
 
-// answers tells answers that broke off from those that are wrong: HTTP says only in words that a connection is lost.
-type answers struct{ http.RoundTripper }
+// transport marks read errors of response bodies as *brokenError: net/http reports a lost connection only in its text.
+type transport struct{ http.RoundTripper }
 
-func (a answers) RoundTrip(request *http.Request) (*http.Response, error) {
-	response, err := a.RoundTripper.RoundTrip(request)
+func (t transport) RoundTrip(request *http.Request) (*http.Response, error) {
+	response, err := t.RoundTripper.RoundTrip(request)
 	if err == nil {
-		response.Body = answer{response.Body}
+		response.Body = body{response.Body}
 	}
 	return response, err
 }
 
-type answer struct{ io.ReadCloser }
+type body struct{ io.ReadCloser }
 
-func (a answer) Read(p []byte) (int, error) {
-	n, err := a.ReadCloser.Read(p)
+func (b body) Read(p []byte) (int, error) {
+	n, err := b.ReadCloser.Read(p)
 	if err != nil && !errors.Is(err, io.EOF) {
 		err = &brokenError{err}
 	}
 	return n, err
 }
 
-// brokenError says that an answer broke off.
+// brokenError means that the connection was lost while a response was read.
 type brokenError struct{ error }
 
 func (e *brokenError) Unwrap() error { return e.error }

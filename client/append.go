@@ -12,18 +12,18 @@ import (
 	"github.com/nats-eventstore/nats-eventstore/proto/eventstore/v1/eventstorev1connect"
 )
 
-// NewEvent is an event to be appended. Registry.New makes one of a registered type.
+// NewEvent is an event to append. Registry.New creates one from a value of a registered type.
 type NewEvent struct {
-	ID                         string // "": Append makes one, a UUID
+	ID                         string // event_id; Append generates a UUID if it is empty
 	Type                       string
 	AggregateType, AggregateID string
 	Payload                    []byte // event_data
 	ContentType                string
 	Metadata                   map[string]string
-	OccurredAt                 time.Time // zero: not said
+	OccurredAt                 time.Time // not sent if zero
 }
 
-// Expectation is what must be true of an aggregate before anything of an append is stored.
+// Expectation is a condition on an aggregate. An append stores its events only if all its expectations hold.
 type Expectation struct{ expectation *eventstorev1.Expectation }
 
 // NoEvents expects that the aggregate has no events.
@@ -36,7 +36,7 @@ func Exists(aggregateType, aggregateID string) Expectation {
 	return expect(aggregateType, aggregateID, eventstorev1.Expectation_STATE_EXISTS, 0)
 }
 
-// AtVersion expects that the version is that of the aggregate's last event; 0 is NoEvents.
+// AtVersion expects that the aggregate's last event has this version. Version 0 means NoEvents.
 func AtVersion(aggregateType, aggregateID string, version uint64) Expectation {
 	if version == 0 {
 		return NoEvents(aggregateType, aggregateID)
@@ -54,16 +54,17 @@ type Position struct {
 	Version  uint64 // in its aggregate
 }
 
-// Append stores 1 to 1,000 events on an event channel, of any aggregates: all of them, or none. Expectations name each
-// aggregate at most once, those of the events or others. When it returns without an error the events are durable.
+// Append stores 1 to 1,000 events on an event channel: all of them, or none. The events may belong to any aggregates.
+// Each aggregate may have at most one expectation, whether or not it has events in this append. When Append returns nil,
+// the events are durable.
 //
-// The errors are *ConflictError if an aggregate is not as expected, ErrDuplicate, the server's refusal, or the reason
-// why ctx ended: then the events may be stored. The same events with the same IDs can always be appended again.
+// The error is *ConflictError if an expectation does not hold, ErrDuplicate, the server's error, or the reason why ctx
+// ended. In the last case the events may be stored; it is always safe to append them again with the same IDs.
 func (c *Client) Append(ctx context.Context, channel string, events []NewEvent, expectations ...Expectation) ([]Position, error) {
 	request := &eventstorev1.AppendRequest{Channel: channel}
 	for _, e := range events {
 		if e.ID == "" {
-			e.ID = uuid.NewString() // the call may be made twice
+			e.ID = uuid.NewString() // makes a repeated call idempotent
 		}
 		request.Events = append(request.Events, e.message())
 	}

@@ -6,11 +6,11 @@ import (
 	"time"
 )
 
-// backoff waits between attempts: at most 10 ms at first, doubling to at most 2 s, of which a random half is taken off,
-// so that those who lost a race do not meet again.
+// backoff waits between attempts: 10 ms at first, doubling up to 2 s. It subtracts up to half at random, so that clients
+// that conflicted once do not conflict again.
 type backoff struct{ next time.Duration }
 
-// wait returns the reason why ctx ended, if it did.
+// wait returns nil after the pause, or the cause if ctx ends first.
 func (b *backoff) wait(ctx context.Context) error {
 	if b.next == 0 {
 		b.next = 10 * time.Millisecond

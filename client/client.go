@@ -16,67 +16,67 @@ import (
 	"github.com/nats-eventstore/nats-eventstore/proto/eventstore/v1/eventstorev1connect"
 )
 
-// Options say how to reach the servers.
+// Options configure a Client.
 type Options struct {
-	// URLs of the servers' APIs, such as http://127.0.0.1:50051, or https:// where they have TLS. Of several servers one
-	// is active: a call that another one does not answer goes to the next.
+	// URLs are the base URLs of the servers' APIs: http://127.0.0.1:50051, or https:// for servers with TLS. Only one
+	// server is active at a time; if a server does not answer, the client tries the next.
 	URLs []string
-	// Token is sent as bearer token with each call, if it is not empty.
+	// Token, if not empty, is sent as a bearer token with each call.
 	Token string
-	// TLS is the configuration of https URLs, with a certificate where the servers ask for one. nil: the system's roots.
+	// TLS configures connections to https URLs, including the client certificate if the servers require one. nil uses
+	// the system's root certificates.
 	TLS *tls.Config
 }
 
-// Client calls the API of the event store. It is safe for concurrent use. Its calls are made again, with back-off, as long
-// as no server is available, until their context ends: give them a deadline.
+// Client calls the API of the event store. It is safe for concurrent use. It retries calls with backoff while no server
+// is available, until the call's context ends. Pass a context with a deadline.
 type Client struct {
 	transport *http.Transport
 	servers   []eventstorev1connect.EventStoreClient
-	current   atomic.Uint32 // index of the server that answered last, modulo their number
+	current   atomic.Uint32 // index of the server to call, modulo len(servers)
 }
 
-// New returns a client. It does not connect yet.
+// New returns a client. It connects on the first call.
 func New(o Options) (*Client, error) {
 	if len(o.URLs) == 0 {
-		return nil, errors.New("eventstore: no URL of a server")
+		return nil, errors.New("eventstore: Options.URLs is empty")
 	}
-	transport := &http.Transport{TLSClientConfig: o.TLS, ForceAttemptHTTP2: true, IdleConnTimeout: time.Minute}
-	transport.Protocols = new(http.Protocols)
-	transport.Protocols.SetHTTP2(true)
-	transport.Protocols.SetUnencryptedHTTP2(true)
-	// A connection whose server vanished without a word is noticed, and calls go to another server.
-	transport.HTTP2 = &http.HTTP2Config{SendPingTimeout: 10 * time.Second, PingTimeout: 5 * time.Second}
-	c := &Client{transport: transport}
+	c := &Client{transport: &http.Transport{TLSClientConfig: o.TLS, ForceAttemptHTTP2: true, IdleConnTimeout: time.Minute}}
+	c.transport.Protocols = new(http.Protocols)
+	c.transport.Protocols.SetHTTP2(true)
+	c.transport.Protocols.SetUnencryptedHTTP2(true)
+	// Pings detect a server that disappeared without closing the connection.
+	c.transport.HTTP2 = &http.HTTP2Config{SendPingTimeout: 10 * time.Second, PingTimeout: 5 * time.Second}
 	for _, url := range o.URLs {
 		c.servers = append(c.servers, eventstorev1connect.NewEventStoreClient(
-			&http.Client{Transport: answers{transport}}, strings.TrimRight(url, "/"), connect.WithInterceptors(bearer(o.Token))))
+			&http.Client{Transport: transport{c.transport}}, strings.TrimRight(url, "/"), connect.WithInterceptors(bearer(o.Token))))
 	}
 	return c, nil
 }
 
-// Close ends the connections that no call uses.
+// Close closes idle connections.
 func (c *Client) Close() { c.transport.CloseIdleConnections() }
 
-// do calls one server after the other until one answers, or ctx ends.
+// do tries the servers in turn until one answers or ctx ends.
 func (c *Client) do(ctx context.Context, what string, call func(eventstorev1connect.EventStoreClient) error) error {
 	var pause backoff
 	for {
-		at := c.current.Load()
-		err := call(c.servers[int(at)%len(c.servers)])
+		current := c.current.Load()
+		err := call(c.servers[int(current)%len(c.servers)])
 		switch {
 		case err == nil:
 			return nil
-		case !transient(ctx, err):
+		case !isTransient(ctx, err):
 			return fmt.Errorf("%s: %w", what, clientError(err))
 		}
-		c.current.CompareAndSwap(at, at+1)
+		c.current.CompareAndSwap(current, current+1)
 		if ended := pause.wait(ctx); ended != nil {
 			return fmt.Errorf("%s: %w, last error: %w", what, ended, err)
 		}
 	}
 }
 
-// Get returns the event with the ID, of the channel; ErrNotFound if it holds none.
+// Get returns the event with this ID in the channel, or ErrNotFound.
 func (c *Client) Get(ctx context.Context, channel, eventID string) (*Event, error) {
 	var event *Event
 	err := c.do(ctx, fmt.Sprintf("get event %q of channel %q", eventID, channel), func(server eventstorev1connect.EventStoreClient) error {
@@ -84,14 +84,14 @@ func (c *Client) Get(ctx context.Context, channel, eventID string) (*Event, erro
 			Channel: channel, Key: &eventstorev1.GetEventRequest_EventId{EventId: eventID},
 		})
 		if err == nil {
-			event = received(response.GetEvent())
+			event = fromRecorded(response.GetEvent())
 		}
 		return err
 	})
 	return event, err
 }
 
-// Load returns the events of an aggregate from a version on, in order; none if it has none.
+// Load returns the events of an aggregate in order, starting at fromVersion. The result is empty if there are none.
 func (c *Client) Load(ctx context.Context, channel, aggregateType, aggregateID string, fromVersion uint64) ([]*Event, error) {
 	var events []*Event
 	what := fmt.Sprintf("load aggregate %q of channel %q", aggregateID, channel)
@@ -103,16 +103,16 @@ func (c *Client) Load(ctx context.Context, channel, aggregateType, aggregateID s
 		if err != nil {
 			return err
 		}
-		defer func() { _ = stream.Close() }() // its error is stream.Err
+		defer func() { _ = stream.Close() }() // stream.Err returns the error
 		for stream.Receive() {
 			for _, e := range stream.Msg().GetEvents() {
-				events = append(events, received(e))
+				events = append(events, fromRecorded(e))
 			}
 		}
 		return stream.Err()
 	})
 	switch {
-	case errors.Is(err, ErrNotFound): // the channel is created by its first event
+	case errors.Is(err, ErrNotFound): // the first append creates the channel
 		return nil, nil
 	case err != nil:
 		return nil, err
@@ -120,13 +120,13 @@ func (c *Client) Load(ctx context.Context, channel, aggregateType, aggregateID s
 	return events, nil
 }
 
-// last returns the last sequence of a channel, 0 if there is no such channel.
-func (c *Client) last(ctx context.Context, channel string) (uint64, error) {
+// lastSequence returns the last sequence of a channel, 0 if the channel does not exist.
+func (c *Client) lastSequence(ctx context.Context, channel string) (uint64, error) {
 	var sequence uint64
 	err := c.do(ctx, fmt.Sprintf("find channel %q", channel), func(server eventstorev1connect.EventStoreClient) error {
 		response, err := server.ListChannels(ctx, &eventstorev1.ListChannelsRequest{Prefix: channel, PageSize: 1})
 		if err == nil {
-			// The name itself is the first of all that begin with it.
+			// Names are sorted, so an exact match comes first.
 			if found := response.GetChannels(); len(found) > 0 && found[0].GetName() == channel {
 				sequence = found[0].GetLastSequence()
 			}
@@ -136,7 +136,7 @@ func (c *Client) last(ctx context.Context, channel string) (uint64, error) {
 	return sequence, err
 }
 
-// bearer adds a token to each call.
+// bearer is an interceptor that sends a token with each call.
 type bearer string
 
 func (b bearer) WrapUnary(next connect.UnaryFunc) connect.UnaryFunc {

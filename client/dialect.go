@@ -6,11 +6,11 @@ import (
 	"fmt"
 )
 
-// Dialect is the kind of database that holds a projection, its checkpoint, or snapshots. It need not be that of the event
-// store.
+// Dialect is the SQL dialect of a database that holds a projection, checkpoints or snapshots. It may differ from the
+// event store's.
 type Dialect int
 
-// The dialects.
+// Supported dialects.
 const (
 	PostgreSQL Dialect = iota + 1
 	MySQL              // also MariaDB
@@ -27,21 +27,21 @@ func ParseDialect(driver string) (Dialect, error) {
 	case "sqlite", "sqlite3":
 		return SQLite, nil
 	}
-	return 0, fmt.Errorf("eventstore: no dialect of the driver %q", driver)
+	return 0, fmt.Errorf("eventstore: unknown driver %q: must be postgres, pgx, mysql, sqlite or sqlite3", driver)
 }
 
-// texts are the statements of a dialect.
+// texts are the statements of a dialect: (parameters) → result.
 type texts struct {
 	createCheckpoints string
 	checkpoint        string // (name) → sequence
-	newCheckpoint     string // (name): with sequence 0, if there is none
+	newCheckpoint     string // (name): sequence 0, unless it exists
 	moveCheckpoint    string // (sequence, name, sequence before)
 	dropCheckpoint    string // (name)
 
 	createReactions string
 	reaction        string // (reactor, channel, sequence) → 1
 	putReaction     string // (reactor, channel, sequence)
-	forgetReactions string // (reactor, channel, sequence): those below it
+	forgetReactions string // (reactor, channel, sequence): those below the sequence
 
 	createSnapshots string
 	snapshot        string // (channel, type, id, schema) → version, state
@@ -57,7 +57,7 @@ func (d Dialect) texts() *texts {
 	case SQLite:
 		return &sqliteTexts
 	}
-	panic("eventstore: the Dialect is not set")
+	panic("eventstore: Dialect is not set")
 }
 
 var postgresTexts = texts{
@@ -77,7 +77,7 @@ var postgresTexts = texts{
 	putSnapshot:     "INSERT INTO eventstore_snapshots (channel, aggregate_type, aggregate_id, schema_name, version, state) VALUES ($1, $2, $3, $4, $5, $6) ON CONFLICT (channel, aggregate_type, aggregate_id, schema_name) DO UPDATE SET version = excluded.version, state = excluded.state WHERE eventstore_snapshots.version < excluded.version",
 }
 
-// Names compare by their bytes, as the server's do.
+// VARBINARY columns compare names byte by byte, as the server does.
 var mysqlTexts = texts{
 	createCheckpoints: "CREATE TABLE IF NOT EXISTS eventstore_checkpoints (name VARBINARY(255) PRIMARY KEY, sequence BIGINT NOT NULL)",
 	checkpoint:        "SELECT sequence FROM eventstore_checkpoints WHERE name = ?",
@@ -112,11 +112,11 @@ var sqliteTexts = texts{
 	putSnapshot:     "INSERT INTO eventstore_snapshots (channel, aggregate_type, aggregate_id, schema_name, version, state) VALUES (?, ?, ?, ?, ?, ?) ON CONFLICT (channel, aggregate_type, aggregate_id, schema_name) DO UPDATE SET version = excluded.version, state = excluded.state WHERE version < excluded.version",
 }
 
-// create makes a table if there is none.
-func create(ctx context.Context, db *sql.DB, text string) error {
+// createTable creates a table unless it exists.
+func createTable(ctx context.Context, db *sql.DB, text string) error {
 	_, err := db.ExecContext(ctx, text)
 	if err != nil {
-		// Of two programs that create it at once one may fail on PostgreSQL, and finds it now.
+		// On PostgreSQL, CREATE TABLE IF NOT EXISTS can fail while another program creates the same table.
 		_, err = db.ExecContext(ctx, text)
 	}
 	return err

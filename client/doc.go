@@ -1,9 +1,8 @@
-// Package eventstore is a client of the event store for applications that keep their state as events: commands decide on
-// aggregates, projectors keep read models, reactors do work that events ask for.
+// Package eventstore is a client library for event-sourced applications: a Repository executes commands on aggregates, a
+// Projector maintains a read model, and a Reactor does the work that events trigger.
 //
-// A Client speaks the server's API (docs/api.md). What is written through it and what NATS Streaming clients publish is
-// one log, so that projectors and reactors can read it either way: Client.Source by the API, StreamingSource by NATS
-// Streaming.
+// A Client calls the server's API (docs/api.md). The API and NATS Streaming clients share one log, so projectors and
+// reactors can read it either way: Client.Source uses the API, StreamingSource uses NATS Streaming.
 //
 //	registry := eventstore.NewRegistry()
 //	eventstore.Register[Opened](registry, "AccountOpened")

@@ -13,30 +13,31 @@ import (
 )
 
 var (
-	// ErrNotFound is returned for an event that the store does not hold.
+	// ErrNotFound means that the store does not hold the event.
 	ErrNotFound = errors.New("event not found")
-	// ErrDuplicate is returned by Append if some of the events' IDs are stored already, with other content or as part of
+	// ErrDuplicate means that some of the IDs of an append are already stored, with different content or as part of
 	// another append.
 	ErrDuplicate = errors.New("event_id is already stored")
-	// ErrUnknownType is returned for an event whose type, or whose data's Go type, the Registry does not know.
+	// ErrUnknownType means that the event type, or the Go type of the data, is not in the Registry.
 	ErrUnknownType = errors.New("unknown event type")
-	// ErrGap is returned by a Projector or Reactor whose source leaves out events, or whose checkpoint somebody changed.
-	ErrGap = errors.New("events do not follow on the checkpoint")
-	// ErrStop ends a replay without an error, when the function that the replay calls returns it.
+	// ErrGap means that a source of a Projector, Reactor or replay skipped events, or that another program changed the
+	// checkpoint.
+	ErrGap = errors.New("gap in the events after the checkpoint")
+	// ErrStop ends a replay without an error: return it from the replay's handle function.
 	ErrStop = errors.New("stop")
 )
 
-// ConflictError says that an aggregate is not at the version that an append expected. Nothing was stored.
+// ConflictError means that an aggregate was not in the state that an append expected. Nothing was stored.
 type ConflictError struct {
 	Channel, AggregateType, AggregateID string
 	Current                             uint64 // version of its last event, 0 if it has none
 }
 
 func (e *ConflictError) Error() string {
-	return fmt.Sprintf("aggregate %q of channel %q is at version %d, which is not what was expected", e.AggregateID, e.Channel, e.Current)
+	return fmt.Sprintf("conflict on aggregate %q of channel %q: it is at version %d", e.AggregateID, e.Channel, e.Current)
 }
 
-// clientError makes an error of the API one of this package, where it has one.
+// clientError converts an API error to an error of this package, if there is one for it.
 func clientError(err error) error {
 	var failed *connect.Error
 	if !errors.As(err, &failed) {
@@ -60,9 +61,8 @@ func clientError(err error) error {
 	return err
 }
 
-// transient says whether a call may succeed when it is made again, perhaps to another server. It may have succeeded
-// already.
-func transient(ctx context.Context, err error) bool {
+// isTransient reports whether a retry may succeed, perhaps on another server. The failed call may have taken effect.
+func isTransient(ctx context.Context, err error) bool {
 	if ctx.Err() != nil {
 		return false
 	}
@@ -75,8 +75,8 @@ func transient(ctx context.Context, err error) bool {
 	return errors.Is(err, io.ErrUnexpectedEOF) || errors.As(err, &network) || errors.As(err, &broken)
 }
 
-// stopped returns nil for ErrStop.
-func stopped(err error) error {
+// ignoreStop returns nil for ErrStop.
+func ignoreStop(err error) error {
 	if errors.Is(err, ErrStop) {
 		return nil
 	}

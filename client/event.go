@@ -6,35 +6,35 @@ import (
 	eventstorev1 "github.com/nats-eventstore/nats-eventstore/proto/eventstore/v1"
 )
 
-// Event is an event of the log.
+// Event is a stored event.
 type Event struct {
-	ID                         string // event_id, "" if it has none
+	ID                         string // event_id; may be empty
 	Type                       string
 	AggregateType, AggregateID string
-	Version                    uint64 // place in its aggregate, 1 for the first
-	Payload                    []byte // event_data, in the encoding of ContentType
-	ContentType                string // as its publisher says, often ""
+	Version                    uint64 // position in the aggregate, starting at 1
+	Payload                    []byte // event_data, encoded as ContentType
+	ContentType                string // set by the publisher; may be empty
 	Metadata                   map[string]string
-	OccurredAt                 time.Time // by the publisher's clock; zero if it does not say
+	OccurredAt                 time.Time // by the publisher's clock; zero if not given
 
 	Channel    string
-	Sequence   uint64    // place in its channel, 1 for the first
-	RecordedAt time.Time // when the server stored it
+	Sequence   uint64    // position in the channel, starting at 1
+	RecordedAt time.Time // when the server stored the event
 
-	// Data is Payload decoded by a Registry and brought up to date by its upcasters: the value of a registered type. nil
-	// before, and if the type is unknown and that is accepted.
+	// Data is the Payload after Registry.Decode: a value of a registered type, upcast to its latest form. It is nil if
+	// the event was not decoded.
 	Data any
 }
 
-// received is an event as the API tells it.
-func received(r *eventstorev1.RecordedEvent) *Event {
-	e := decoded(r.GetEvent())
+// fromRecorded converts an event that the API returned.
+func fromRecorded(r *eventstorev1.RecordedEvent) *Event {
+	e := fromMessage(r.GetEvent())
 	e.Channel, e.Sequence, e.RecordedAt = r.GetChannel(), r.GetSequence(), r.GetRecordedAt().AsTime()
 	return e
 }
 
-// decoded is an event without its place.
-func decoded(e *eventstorev1.Event) *Event {
+// fromMessage converts an event and leaves its place in the log unset.
+func fromMessage(e *eventstorev1.Event) *Event {
 	event := &Event{
 		ID:            e.GetEventId(),
 		Type:          e.GetEventType(),

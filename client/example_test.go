@@ -23,7 +23,7 @@ import (
 
 func TestMain(m *testing.M) { harness.Main(m) }
 
-// The events of an account, and what they add up to.
+// The events of an account, and the state that they build.
 type (
 	AccountOpened struct{ Owner string }
 	Deposited     struct{ Cents int64 }
@@ -35,7 +35,7 @@ type (
 	}
 )
 
-var errTooPoor = errors.New("the balance is too low")
+var errInsufficientFunds = errors.New("the balance is too low")
 
 func accountEvents() *eventstore.Registry {
 	registry := eventstore.NewRegistry()
@@ -62,7 +62,7 @@ func accounts(client *eventstore.Client) *eventstore.Repository[Account] {
 	}
 }
 
-// Commands decide on fresh state, and their events are stored only if it still was that.
+// A command decides on current state. Its events are stored only if nobody changed the aggregate meanwhile.
 func ExampleRepository_Execute() {
 	ctx, client, stop := connect()
 	defer stop()
@@ -73,12 +73,12 @@ func ExampleRepository_Execute() {
 	withdraw := func(cents int64) func(Account, uint64) ([]any, error) {
 		return func(a Account, _ uint64) ([]any, error) {
 			if a.Balance < cents {
-				return nil, errTooPoor
+				return nil, errInsufficientFunds
 			}
 			return []any{Withdrawn{Cents: cents}}, nil
 		}
 	}
-	// A request that comes twice is stored once: its events carry the command's identifier.
+	// A repeated request is stored once, because its events carry the command's ID.
 	for range 2 {
 		state, err := accounts.Execute(ctx, "account-1", open, eventstore.Command("request-1"))
 		fmt.Println(state.Owner, state.Balance, err)
@@ -94,7 +94,7 @@ func ExampleRepository_Execute() {
 	// the balance is too low
 }
 
-// Events of several aggregates are stored together, if all of them are as expected.
+// Append stores events of several aggregates together, if all expectations hold.
 func ExampleClient_Append() {
 	ctx, client, stop := connect()
 	defer stop()
@@ -115,7 +115,7 @@ func ExampleClient_Append() {
 	// [{2 2} {3 1}] <nil>
 }
 
-// A projection's effects and its checkpoint are in one transaction.
+// A Projector commits its changes and its checkpoint in one transaction.
 func ExampleProjector() {
 	ctx, client, stop := connect()
 	defer stop()
@@ -127,7 +127,7 @@ func ExampleProjector() {
 		log.Fatal(err)
 	}
 	defer db.Close()
-	db.SetMaxOpenConns(1) // a database in memory is that of its connection
+	db.SetMaxOpenConns(1) // each connection to :memory: opens a database of its own
 	if _, err := db.ExecContext(ctx, "CREATE TABLE balances (account TEXT PRIMARY KEY, cents INTEGER NOT NULL)"); err != nil {
 		log.Fatal(err)
 	}
@@ -140,7 +140,7 @@ func ExampleProjector() {
 				event.AggregateID, event.Data.(Deposited).Cents)
 			return err
 		},
-		CaughtUp: caughtUp, // a service would go on
+		CaughtUp: caughtUp, // a service would keep running
 	}
 	fmt.Println(projector.Run(running))
 	for _, account := range []string{"account-1", "account-2"} {
@@ -154,7 +154,7 @@ func ExampleProjector() {
 	// account-2 50 <nil>
 }
 
-// Work that fails is done again, and remembered when it is done.
+// A Reactor retries failed work and remembers finished work.
 func ExampleReactor() {
 	ctx, client, stop := connect()
 	defer stop()
@@ -190,7 +190,7 @@ func ExampleReactor() {
 	// 3 attempts: context canceled
 }
 
-// A replay hands over everything from a place on, and then what comes.
+// A replay delivers stored events from its start, then new events as they are stored.
 func ExampleClient_Replay() {
 	ctx, client, stop := connect()
 	defer stop()
@@ -219,7 +219,8 @@ func deposit(ctx context.Context, client *eventstore.Client, account string, cen
 	}
 }
 
-// connect starts a server and returns a client of it, which waits until it serves, and a context with a deadline.
+// connect starts a server and returns its client and a context with a deadline. The client's calls wait until the server
+// is ready.
 func connect() (context.Context, *eventstore.Client, func()) {
 	port, err := databases.FreePort()
 	if err != nil {
@@ -243,7 +244,7 @@ func connect() (context.Context, *eventstore.Client, func()) {
 	return ctx, client, func() {
 		cancel()
 		client.Close()
-		_ = server.Kill() // nothing of it is wanted any more
+		_ = server.Kill()
 		_ = os.RemoveAll(dir)
 	}
 }

@@ -7,29 +7,30 @@ import (
 	"fmt"
 )
 
-// Projector keeps a read model in a SQL database up to date: it applies the events of a source in order, each exactly
-// once, because its checkpoint is saved in the transaction of their effects. Of several that run under one name, one makes
-// progress and the others fail with ErrGap or wait for it; run one.
+// Projector keeps a read model in a SQL database up to date. It applies the events of a source in order, each exactly
+// once, because it commits its checkpoint together with the changes. Run one projector per name: if several run, one
+// makes progress and the others wait for it or fail with ErrGap.
 //
-// To change a read model, run a second projector with another name and table beside the first, wait until it has
-// caught up, have readers use its table, and stop the first.
+// To change a read model, run a second projector with another name and table beside the first. Once it has caught up,
+// switch readers to its table and stop the first.
 type Projector struct {
-	Name    string // of the projection, at most 255 bytes: the key of its checkpoint
+	Name    string // key of the checkpoint, at most 255 bytes
 	DB      *sql.DB
 	Dialect Dialect // of DB
 	Source  Source
-	// Registry decodes events, if it is not nil. An event of an unknown type is an error, or with SkipUnknown is not applied.
+	// Registry, if not nil, decodes events. An unknown event type is an error, unless SkipUnknown is set: then the event
+	// is skipped.
 	Registry    *Registry
 	SkipUnknown bool
-	// Apply changes the read model. It must not end the transaction, and its other effects are not undone if the transaction
-	// fails. An error ends Run.
+	// Apply changes the read model. It must not commit or roll back the transaction. If the transaction fails, only
+	// changes made in it are undone. An error ends Run.
 	Apply func(ctx context.Context, tx *sql.Tx, event *Event) error
-	// CaughtUp, if not nil, is called each time that the projection holds all events that the source has at that time.
+	// CaughtUp, if not nil, is called each time that the projection has applied all events stored at that time.
 	CaughtUp func()
 }
 
-// Run makes the table eventstore_checkpoints if there is none, and applies what follows on the checkpoint until ctx ends or
-// something fails, which it returns. Run again, it goes on from the checkpoint.
+// Run creates the table eventstore_checkpoints unless it exists, then applies the events after the checkpoint. It runs
+// until ctx ends or something fails, and returns the reason. The next Run continues from the checkpoint.
 func (p *Projector) Run(ctx context.Context) error {
 	checkpoint, err := p.begin(ctx)
 	if err != nil {
@@ -54,7 +55,7 @@ func (p *Projector) Run(ctx context.Context) error {
 }
 
 func (p *Projector) begin(ctx context.Context) (uint64, error) {
-	if err := create(ctx, p.DB, p.Dialect.texts().createCheckpoints); err != nil {
+	if err := createTable(ctx, p.DB, p.Dialect.texts().createCheckpoints); err != nil {
 		return 0, err
 	}
 	if _, err := p.DB.ExecContext(ctx, p.Dialect.texts().newCheckpoint, p.Name); err != nil {
@@ -65,21 +66,21 @@ func (p *Projector) begin(ctx context.Context) (uint64, error) {
 
 // project applies a batch and moves the checkpoint, in one transaction.
 func (p *Projector) project(ctx context.Context, checkpoint uint64, batch Batch) error {
-	if err := batch.follows(checkpoint); err != nil {
+	if err := batch.checkFollows(checkpoint); err != nil {
 		return err
 	}
 	tx, err := p.DB.BeginTx(ctx, nil)
 	if err != nil {
 		return err
 	}
-	defer tx.Rollback() //nolint:errcheck // after Commit it has nothing to do, after an error that one counts
-	// The row is locked from here on: another projector of the name waits, and finds that it moved.
+	defer tx.Rollback() //nolint:errcheck // a no-op after Commit; otherwise the first error is the one to return
+	// This update locks the row: a second projector with the same name waits here, then finds that the checkpoint moved.
 	moved, err := tx.ExecContext(ctx, p.Dialect.texts().moveCheckpoint, batch.Checkpoint, p.Name, checkpoint)
 	if err != nil {
 		return err
 	}
 	if n, err := moved.RowsAffected(); err != nil || n != 1 {
-		return errors.Join(err, fmt.Errorf("%w: it is no longer at %d", ErrGap, checkpoint))
+		return errors.Join(err, fmt.Errorf("%w: the checkpoint is no longer at %d", ErrGap, checkpoint))
 	}
 	for _, event := range batch.Events {
 		if p.Registry != nil {
@@ -98,25 +99,25 @@ func (p *Projector) project(ctx context.Context, checkpoint uint64, batch Batch)
 	return tx.Commit()
 }
 
-// follows returns ErrGap if an event is missing between a checkpoint and the batch, or in it.
-func (b Batch) follows(checkpoint uint64) error {
+// checkFollows returns ErrGap if an event is missing between the checkpoint and the batch, or within the batch.
+func (b Batch) checkFollows(checkpoint uint64) error {
 	if !b.Complete {
 		return nil
 	}
 	next := checkpoint + 1
 	for _, e := range b.Events {
 		if e.Sequence != next {
-			return fmt.Errorf("%w: sequence %d comes where %d should", ErrGap, e.Sequence, next)
+			return fmt.Errorf("%w: got sequence %d, want %d", ErrGap, e.Sequence, next)
 		}
 		next++
 	}
 	if b.Checkpoint != next-1 {
-		return fmt.Errorf("%w: nothing between %d and %d", ErrGap, next-1, b.Checkpoint)
+		return fmt.Errorf("%w: the batch ends at sequence %d, its checkpoint is %d", ErrGap, next-1, b.Checkpoint)
 	}
 	return nil
 }
 
-// Checkpoint returns the sequence of the last event that was applied, 0 if there is none.
+// Checkpoint returns the sequence of the last applied event, 0 if there is none.
 func (p *Projector) Checkpoint(ctx context.Context) (uint64, error) {
 	return checkpoint(ctx, p.DB, p.Dialect, p.Name)
 }
@@ -132,14 +133,14 @@ func checkpoint(ctx context.Context, db *sql.DB, dialect Dialect, name string) (
 	return sequence, nil
 }
 
-// Reset has the projection begin anew: clear, which empties the read model, and the removal of the checkpoint are one
-// transaction. The projector must not run.
+// Reset makes the projection start over. It deletes the checkpoint and calls clear, which empties the read model, in one
+// transaction. The projector must not be running.
 func (p *Projector) Reset(ctx context.Context, clear func(ctx context.Context, tx *sql.Tx) error) error {
 	tx, err := p.DB.BeginTx(ctx, nil)
 	if err != nil {
 		return fmt.Errorf("reset projection %q: %w", p.Name, err)
 	}
-	defer tx.Rollback() //nolint:errcheck // after Commit it has nothing to do, after an error that one counts
+	defer tx.Rollback() //nolint:errcheck // a no-op after Commit; otherwise the first error is the one to return
 	if _, err = tx.ExecContext(ctx, p.Dialect.texts().dropCheckpoint, p.Name); err == nil {
 		err = clear(ctx, tx)
 	}

@@ -10,77 +10,78 @@ import (
 	"github.com/nats-io/stan.go"
 )
 
-// Reactor does what events ask for outside its database: sends a message, calls a service, executes a command. Each event
-// is handled at least once, and again only if the program ended, or the database failed, between Handle and the note that it
-// was handled. Where even that must not be, give what Handle calls a key, such as the event's ID.
+// Reactor does the work that events trigger outside its database: it sends a message, calls a service or executes a
+// command. It handles each event at least once. It repeats an event only if the program or the database fails between
+// Handle and the commit of the checkpoint. To rule out that case too, pass an idempotency key, such as the event's ID, to
+// what Handle calls.
 type Reactor struct {
-	Name    string // at most 255 bytes: the key of what it remembers
+	Name    string // key of the reactor's progress, at most 255 bytes
 	DB      *sql.DB
 	Dialect Dialect // of DB
-	// Registry decodes events, if it is not nil. An event of an unknown type is an error, or with SkipUnknown is not handled.
+	// Registry, if not nil, decodes events. An unknown event type is an error, unless SkipUnknown is set: then the event
+	// is skipped.
 	Registry    *Registry
 	SkipUnknown bool
-	// Handle does the work. If it fails it is called again, with back-off, Attempts times in all; 0 means that it is called
-	// until ctx ends.
+	// Handle does the work. After an error it is retried with backoff, up to Attempts calls in total; 0 means no limit.
 	Handle   func(ctx context.Context, event *Event) error
 	Attempts int
-	// Park, if not nil, is told of an event that Handle failed on Attempts times, or that cannot be decoded; if it returns
-	// nil the event counts as handled. Without it Run ends with the error.
+	// Park, if not nil, receives events that Handle failed on Attempts times, and events that cannot be decoded. If it
+	// returns nil, the event counts as handled. Without Park, such an event ends Run or Work with an error.
 	Park func(ctx context.Context, event *Event, reason error) error
 }
 
-// Run handles the events of a source, in order, until ctx ends or something fails, which it returns. Run again, it goes on
-// after the last event that was handled. It makes the table eventstore_checkpoints if there is none.
+// Run handles the events of a source in order until ctx ends or something fails, and returns the reason. The next Run
+// continues after the last handled event. Run creates the table eventstore_checkpoints unless it exists.
 func (r *Reactor) Run(ctx context.Context, source Source) error {
 	p := &Projector{Name: r.Name, DB: r.DB, Dialect: r.Dialect}
-	at, err := p.begin(ctx)
+	checkpoint, err := p.begin(ctx)
 	if err != nil {
 		return fmt.Errorf("begin reactor %q: %w", r.Name, err)
 	}
-	move := func(to uint64) error {
-		if to <= at {
+	advance := func(to uint64) error {
+		if to <= checkpoint {
 			return nil
 		}
-		note, cancel := noting(ctx)
+		save, cancel := saveContext(ctx)
 		defer cancel()
-		moved, err := r.DB.ExecContext(note, r.Dialect.texts().moveCheckpoint, to, r.Name, at)
+		moved, err := r.DB.ExecContext(save, r.Dialect.texts().moveCheckpoint, to, r.Name, checkpoint)
 		if err != nil {
 			return err
 		}
 		if n, err := moved.RowsAffected(); err != nil || n != 1 {
-			return errors.Join(err, fmt.Errorf("%w: it is no longer at %d", ErrGap, at))
+			return errors.Join(err, fmt.Errorf("%w: the checkpoint is no longer at %d", ErrGap, checkpoint))
 		}
-		at = to
+		checkpoint = to
 		return nil
 	}
-	err = source.Receive(ctx, at, func(batch Batch) error {
-		if batch.Checkpoint > at {
-			if err := batch.follows(at); err != nil {
+	err = source.Receive(ctx, checkpoint, func(batch Batch) error {
+		if batch.Checkpoint > checkpoint {
+			if err := batch.checkFollows(checkpoint); err != nil {
 				return err
 			}
 		}
 		for _, event := range batch.Events {
-			if err := r.react(ctx, event); err != nil {
+			if err := r.handle(ctx, event); err != nil {
 				return err
 			}
-			if err := move(event.Sequence); err != nil {
+			if err := advance(event.Sequence); err != nil {
 				return err
 			}
 		}
-		return move(batch.Checkpoint)
+		return advance(batch.Checkpoint)
 	})
 	if ctx.Err() != nil {
 		return context.Cause(ctx)
 	}
-	return fmt.Errorf("reactor %q after sequence %d: %w", r.Name, at, err)
+	return fmt.Errorf("reactor %q after sequence %d: %w", r.Name, checkpoint, err)
 }
 
-// Work handles the events of a channel as a member of a durable queue group of NATS Streaming, named after the reactor: of
-// all that run, one gets each event, in any order. It remembers what was handled in the table eventstore_reactions, which it
-// makes if there is none; see Forget. An event is sent to another member if it was not handled within ackWait. ackWait is
-// at least a second.
+// Work handles the events of a channel as a member of a durable queue group of NATS Streaming, named after the reactor.
+// Each event goes to one member of the group, in any order. If that member does not handle it within ackWait, at least a
+// second, the server sends it to another. Work records handled events in the table eventstore_reactions, which it creates
+// unless it exists; Forget removes old records.
 func (r *Reactor) Work(ctx context.Context, sc stan.Conn, channel string, ackWait time.Duration) error {
-	if err := create(ctx, r.DB, r.Dialect.texts().createReactions); err != nil {
+	if err := createTable(ctx, r.DB, r.Dialect.texts().createReactions); err != nil {
 		return fmt.Errorf("begin reactor %q: %w", r.Name, err)
 	}
 	messages, stop, err := receive(sc, channel, r.Name, stan.DurableName(r.Name), stan.DeliverAllAvailable(),
@@ -94,7 +95,7 @@ func (r *Reactor) Work(ctx context.Context, sc stan.Conn, channel string, ackWai
 		case <-ctx.Done():
 			return context.Cause(ctx)
 		case m := <-messages:
-			if err := r.once(ctx, channel, m); err != nil {
+			if err := r.handleMessage(ctx, channel, m); err != nil {
 				if ctx.Err() != nil {
 					return context.Cause(ctx)
 				}
@@ -107,41 +108,41 @@ func (r *Reactor) Work(ctx context.Context, sc stan.Conn, channel string, ackWai
 	}
 }
 
-// once handles a message unless that was done before.
-func (r *Reactor) once(ctx context.Context, channel string, m *stan.Msg) error {
+// handleMessage handles a message unless a record says that it was handled before.
+func (r *Reactor) handleMessage(ctx context.Context, channel string, m *stan.Msg) error {
 	var one int
 	err := r.DB.QueryRowContext(ctx, r.Dialect.texts().reaction, r.Name, channel, m.Sequence).Scan(&one)
 	if !errors.Is(err, sql.ErrNoRows) {
-		return err // nil: done
+		return err // nil: handled before
 	}
-	event, err := published(channel, m)
+	event, err := fromStreaming(channel, m)
 	if err != nil {
 		return err
 	}
-	if err := r.react(ctx, event); err != nil {
+	if err := r.handle(ctx, event); err != nil {
 		return err
 	}
-	note, cancel := noting(ctx)
+	save, cancel := saveContext(ctx)
 	defer cancel()
-	_, err = r.DB.ExecContext(note, r.Dialect.texts().putReaction, r.Name, channel, m.Sequence)
+	_, err = r.DB.ExecContext(save, r.Dialect.texts().putReaction, r.Name, channel, m.Sequence)
 	return err
 }
 
-// noting returns the context in which it is noted that an event was handled: also if ctx ended meanwhile.
-func noting(ctx context.Context) (context.Context, context.CancelFunc) {
+// saveContext returns a context that outlives ctx by a few seconds, so that handled work is recorded even if ctx ends.
+func saveContext(ctx context.Context) (context.Context, context.CancelFunc) {
 	return context.WithTimeout(context.WithoutCancel(ctx), 5*time.Second)
 }
 
-// Forget removes what Work remembers of a channel's events before a sequence. None of them may be unacknowledged.
+// Forget removes Work's records of a channel's events before a sequence. All these events must be acknowledged.
 func (r *Reactor) Forget(ctx context.Context, channel string, before uint64) error {
 	if _, err := r.DB.ExecContext(ctx, r.Dialect.texts().forgetReactions, r.Name, channel, before); err != nil {
-		return fmt.Errorf("forget what reactor %q handled: %w", r.Name, err)
+		return fmt.Errorf("forget records of reactor %q before sequence %d of channel %q: %w", r.Name, before, channel, err)
 	}
 	return nil
 }
 
-// react handles an event, or parks it.
-func (r *Reactor) react(ctx context.Context, event *Event) error {
+// handle handles an event, or parks it.
+func (r *Reactor) handle(ctx context.Context, event *Event) error {
 	if r.Registry != nil {
 		err := r.Registry.Decode(event)
 		if r.SkipUnknown && errors.Is(err, ErrUnknownType) {

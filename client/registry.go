@@ -9,15 +9,15 @@ import (
 	"google.golang.org/protobuf/proto"
 )
 
-// Media types that a Registry writes.
+// Content types that a Registry sets.
 const (
 	ContentTypeJSON     = "application/json"
 	ContentTypeProtobuf = "application/protobuf"
 )
 
-// Registry knows the Go types of events. Register all types before it is used; then it is safe for concurrent use.
+// Registry maps event types to Go types. It is safe for concurrent use once all types are registered.
 type Registry struct {
-	mu      sync.RWMutex // guards what follows
+	mu      sync.RWMutex // guards the maps below
 	names   map[reflect.Type]string
 	decode  map[string]func([]byte) (any, error)
 	upcasts map[reflect.Type]func(any) (any, error)
@@ -32,9 +32,8 @@ func NewRegistry() *Registry {
 	}
 }
 
-// Register makes T the Go type of an event_type. If T is a pointer to a generated protobuf message, the event's data is
-// its wire format; any other T is kept as JSON. A type or name that is registered twice is a bug of the program, and
-// panics.
+// Register makes T the Go type of an event_type. If T is a pointer to a generated protobuf message, event_data is
+// protobuf; otherwise it is JSON. Register panics if the type or the name is already registered.
 func Register[T any](r *Registry, eventType string) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -57,19 +56,20 @@ func Register[T any](r *Registry, eventType string) {
 	}
 }
 
-// Upcast has events of the registered type From, an old one, arrive as To, which may have an upcaster of its own. What is
-// stored does not change.
+// Upcast makes Decode convert events of the old type From to type To, which may have an upcaster of its own. Stored events
+// do not change. Upcast panics if From already has an upcaster.
 func Upcast[From, To any](r *Registry, upcast func(From) (To, error)) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	from := reflect.TypeFor[From]()
 	if _, twice := r.upcasts[from]; twice || from == reflect.TypeFor[To]() {
-		panic(fmt.Sprintf("eventstore: %v has two upcasters, or one to itself", from))
+		panic(fmt.Sprintf("eventstore: %v already has an upcaster, or is upcast to itself", from))
 	}
 	r.upcasts[from] = func(data any) (any, error) { return upcast(data.(From)) }
 }
 
-// New returns an event of an aggregate from a value of a registered type. The error is ErrUnknownType if it is none.
+// New returns an event of an aggregate with data, a value of a registered type. The error is ErrUnknownType if the type is
+// not registered.
 func (r *Registry) New(aggregateType, aggregateID string, data any) (NewEvent, error) {
 	r.mu.RLock()
 	name, known := r.names[reflect.TypeOf(data)]
@@ -92,8 +92,8 @@ func (r *Registry) New(aggregateType, aggregateID string, data any) (NewEvent, e
 	return event, nil
 }
 
-// Decode sets e.Data. The error is ErrUnknownType if nobody registered e.Type, and wraps that of the decoder or an
-// upcaster.
+// Decode sets e.Data. The error is ErrUnknownType if e.Type is not registered; otherwise it wraps the error of the decoder
+// or of an upcaster.
 func (r *Registry) Decode(e *Event) error {
 	r.mu.RLock()
 	defer r.mu.RUnlock()
@@ -111,7 +111,7 @@ func (r *Registry) Decode(e *Event) error {
 			break
 		}
 		if steps == len(r.upcasts) {
-			return fmt.Errorf("decode %s: its upcasters go in a circle at %T", e.Type, data)
+			return fmt.Errorf("decode %s: its upcasters form a cycle at %T", e.Type, data)
 		}
 		if data, err = upcast(data); err != nil {
 			return fmt.Errorf("upcast %s, sequence %d of channel %q: %w", e.Type, e.Sequence, e.Channel, err)

@@ -37,7 +37,7 @@ func registry() *eventstore.Registry {
 	return r
 }
 
-// Old events arrive as the latest type, over as many steps as it takes.
+// Upcasters chain: old events arrive as the latest type.
 func TestUpcast(t *testing.T) {
 	t.Parallel()
 	r := registry()
@@ -51,28 +51,28 @@ func TestUpcast(t *testing.T) {
 			t.Fatalf("%s: %v", kind, err)
 		}
 		if want := (deposited{1234, "EUR"}); e.Data != want {
-			t.Errorf("%s is decoded as %#v, want %#v", kind, e.Data, want)
+			t.Errorf("decoded %s as %#v, want %#v", kind, e.Data, want)
 		}
 	}
 	if err := r.Decode(&eventstore.Event{Type: "Deposited", Payload: []byte(`{"Amount": -1}`)}); err == nil {
-		t.Error("an upcaster's error is lost")
+		t.Error("Decode dropped an upcaster's error")
 	}
 	if err := r.Decode(&eventstore.Event{Type: "Deposited", Payload: []byte(`{`)}); err == nil {
-		t.Error("data that is no JSON is decoded")
+		t.Error("Decode accepted data that is not JSON")
 	}
 	if err := r.Decode(&eventstore.Event{Type: "Withdrawn"}); !errors.Is(err, eventstore.ErrUnknownType) {
-		t.Errorf("an unknown type: %v", err)
+		t.Errorf("unknown type: error %v, want ErrUnknownType", err)
 	}
 }
 
-func TestUpcastInCircle(t *testing.T) {
+func TestUpcastCycle(t *testing.T) {
 	t.Parallel()
 	r := eventstore.NewRegistry()
 	eventstore.Register[depositedFloat](r, "Deposited")
 	eventstore.Upcast(r, func(d depositedFloat) (depositedCents, error) { return depositedCents{}, nil })
 	eventstore.Upcast(r, func(d depositedCents) (depositedFloat, error) { return depositedFloat{}, nil })
 	if err := r.Decode(&eventstore.Event{Type: "Deposited", Payload: []byte(`{}`)}); err == nil {
-		t.Error("a circle of upcasters ends without an error")
+		t.Error("Decode accepted a cycle of upcasters")
 	}
 }
 
@@ -97,7 +97,7 @@ func TestRegistryEncodes(t *testing.T) {
 			t.Fatal(err)
 		}
 		if event.Type != it.kind || event.ContentType != it.contentType || !bytes.Equal(event.Payload, it.payload) {
-			t.Errorf("%#v is encoded as %+v", it.data, event)
+			t.Errorf("encoded %#v as %+v", it.data, event)
 		}
 		e := &eventstore.Event{Type: event.Type, Payload: event.Payload}
 		if err := r.Decode(e); err != nil {
@@ -105,20 +105,20 @@ func TestRegistryEncodes(t *testing.T) {
 		}
 		if decoded, ok := e.Data.(proto.Message); ok {
 			if !proto.Equal(decoded, message) {
-				t.Errorf("decoded as %v", e.Data)
+				t.Errorf("decoded as %v, want %v", e.Data, message)
 			}
 		} else if e.Data != it.data {
-			t.Errorf("decoded as %#v", e.Data)
+			t.Errorf("decoded as %#v, want %#v", e.Data, it.data)
 		}
 	}
 	if _, err := r.New("Account", "a", struct{}{}); !errors.Is(err, eventstore.ErrUnknownType) {
-		t.Errorf("an unknown type: %v", err)
+		t.Errorf("unknown type: error %v, want ErrUnknownType", err)
 	}
 }
 
 func TestRegisterTwice(t *testing.T) {
 	t.Parallel()
-	for name, again := range map[string]func(*eventstore.Registry){
+	for name, registerTwice := range map[string]func(*eventstore.Registry){
 		"name": func(r *eventstore.Registry) { eventstore.Register[struct{}](r, "Deposited") },
 		"type": func(r *eventstore.Registry) { eventstore.Register[deposited](r, "Other") },
 		"upcaster": func(r *eventstore.Registry) {
@@ -132,7 +132,7 @@ func TestRegisterTwice(t *testing.T) {
 					t.Error("no panic")
 				}
 			}()
-			again(registry())
+			registerTwice(registry())
 		})
 	}
 }

@@ -23,14 +23,14 @@ type Start struct {
 // FromBeginning starts with the first event.
 func FromBeginning() Start { return Start{} }
 
-// FromSequence starts with the event of that sequence.
+// FromSequence starts with the event at this sequence.
 func FromSequence(sequence uint64) Start { return Start{sequence: sequence} }
 
-// FromTime starts with the first event that was recorded then or later. NATS Streaming is told how long ago that is, so that
-// by it the replay starts later by the time that the request takes, and with the next event if the time is still to come.
+// FromTime starts with the first event recorded at this time or later. Through NATS Streaming, which sends a time span, the
+// start shifts by the time that the request takes, and a time in the future means the next event.
 func FromTime(t time.Time) Start { return Start{time: t} }
 
-// FromTimeAgo starts with the first event that was recorded since then.
+// FromTimeAgo starts with the first event recorded within the last ago.
 func FromTimeAgo(ago time.Duration) Start { return Start{time: time.Now().Add(-ago)} }
 
 // FromLast starts with the last event.
@@ -66,17 +66,17 @@ func (s Start) request(channel string, filter Filter) *eventstorev1.SubscribeReq
 	return request
 }
 
-// Replay hands events from a start on to handle, in order, each once, until handle returns an error or ctx ends, and returns
-// why. Return ErrStop from handle to end it without an error.
+// Replay calls handle with each event from the start on, in order, each once. It runs until handle returns an error or ctx
+// ends, and returns the reason. Return ErrStop from handle to end the replay without an error.
 func (c *Client) Replay(ctx context.Context, channel string, start Start, filter Filter, handle func(*Event) error) error {
 	if start.last {
-		last, err := c.last(ctx, channel)
+		last, err := c.lastSequence(ctx, channel)
 		if err != nil {
 			return err
 		}
 		start = FromSequence(max(last, 1))
 	}
-	return stopped(c.subscribe(ctx, start, channel, filter, func(batch Batch) error {
+	return ignoreStop(c.subscribe(ctx, start, channel, filter, func(batch Batch) error {
 		for _, event := range batch.Events {
 			if err := handle(event); err != nil {
 				return err
@@ -86,8 +86,8 @@ func (c *Client) Replay(ctx context.Context, channel string, start Start, filter
 	}))
 }
 
-// ReplayStreaming is Client.Replay through NATS Streaming. It connects under a client ID of its own, which begins with the
-// prefix, so that it disturbs no other subscription. options are those of the connection, such as stan.NatsURL.
+// ReplayStreaming is Client.Replay through NATS Streaming. It connects with a unique client ID that begins with
+// clientIDPrefix, so it does not affect other subscriptions. Options configure the connection, for example stan.NatsURL.
 func ReplayStreaming(ctx context.Context, cluster, clientIDPrefix, channel string, start Start, handle func(*Event) error, options ...stan.Option) error {
 	ctx, lost := context.WithCancelCause(ctx)
 	defer lost(nil)
@@ -96,7 +96,7 @@ func ReplayStreaming(ctx context.Context, cluster, clientIDPrefix, channel strin
 	if err != nil {
 		return fmt.Errorf("connect to replay channel %q: %w", channel, err)
 	}
-	defer func() { _ = sc.Close() }() // all that is wanted was received
+	defer func() { _ = sc.Close() }() // a failed close loses no events
 	messages, stop, err := receive(sc, channel, "", start.option())
 	if err != nil {
 		return err
@@ -109,16 +109,16 @@ func ReplayStreaming(ctx context.Context, cluster, clientIDPrefix, channel strin
 		case m := <-messages:
 			switch {
 			case m.Sequence <= previous:
-				continue // sent again, because its acknowledgement was late
+				continue // redelivered because its acknowledgement was late
 			case previous > 0 && m.Sequence != previous+1:
-				return fmt.Errorf("%w: sequence %d of channel %q follows on %d", ErrGap, m.Sequence, channel, previous)
+				return fmt.Errorf("%w: got sequence %d of channel %q, want %d", ErrGap, m.Sequence, channel, previous+1)
 			}
-			event, err := published(channel, m)
+			event, err := fromStreaming(channel, m)
 			if err == nil {
 				err = handle(event)
 			}
 			if err != nil {
-				return stopped(err)
+				return ignoreStop(err)
 			}
 			previous = m.Sequence
 		}

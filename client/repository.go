@@ -8,29 +8,29 @@ import (
 	"strconv"
 )
 
-// Repository loads aggregates of one kind, and executes commands on them. S is what the events of one add up to; its zero
-// value is an aggregate without events. It is safe for concurrent use if Apply is.
+// Repository loads aggregates of one type and executes commands on them. S is the state of an aggregate; its zero value is
+// the state before the first event. A Repository is safe for concurrent use if Apply is.
 type Repository[S any] struct {
 	Client        *Client
 	Channel       string // event channel
 	AggregateType string // may be empty
 	Registry      *Registry
-	// Apply returns the state after one more event. It must not fail, and must do nothing but compute: it is called for
-	// each event at each load. If S refers to maps or slices it may change them.
+	// Apply returns the state after one more event. It must not have side effects: every load calls it for each event. It
+	// may modify maps and slices in S.
 	Apply func(S, *Event) S
 
-	// Snapshots, if not nil, keep the state of aggregates that have many events. A snapshot is a cache: one that is
-	// missing, out of reach, or written with another SnapshotSchema, costs time and nothing else.
+	// Snapshots, if not nil, stores the state of aggregates that have many events. Snapshots are a cache: if one is
+	// missing, unavailable or has another SnapshotSchema, loading only takes longer.
 	Snapshots Snapshots
-	// SnapshotFailed, if not nil, is told why a snapshot could not be loaded or saved.
+	// SnapshotFailed, if not nil, is called with errors of loading and saving snapshots.
 	SnapshotFailed func(error)
-	// SnapshotEvery is how many events are folded before the state is saved; 0 means 100.
+	// SnapshotEvery is the number of events after which the state is saved; 0 means 100.
 	SnapshotEvery uint64
-	// SnapshotSchema names the form of S. Change it whenever S or Apply changes: older snapshots are not used then.
+	// SnapshotSchema is the version of S. Change it whenever S or Apply changes, so that older snapshots are ignored.
 	SnapshotSchema string
 }
 
-// maxConflicts is how often Execute decides again after it lost a race.
+// maxConflicts is how often Execute tries before it returns a conflict.
 const maxConflicts = 100
 
 // Load returns the state of an aggregate and its version, 0 if it has no events.
@@ -43,7 +43,7 @@ func (r *Repository[S]) Load(ctx context.Context, id string) (state S, version u
 	}
 	for _, e := range events {
 		if e.Version <= version {
-			return state, 0, fmt.Errorf("load aggregate %q of channel %q: version %d follows on %d", id, r.Channel, e.Version, version)
+			return state, 0, fmt.Errorf("load aggregate %q of channel %q: version %d comes after version %d", id, r.Channel, e.Version, version)
 		}
 		if err := r.Registry.Decode(e); err != nil {
 			return state, 0, err
@@ -56,7 +56,7 @@ func (r *Repository[S]) Load(ctx context.Context, id string) (state S, version u
 	return state, version, nil
 }
 
-// ExecuteOption changes what Execute does.
+// ExecuteOption configures one call of Execute.
 type ExecuteOption func(*execution)
 
 type execution struct {
@@ -64,22 +64,21 @@ type execution struct {
 	metadata map[string]string
 }
 
-// Command makes a command idempotent: however often Execute is called with its ID, on any aggregate of the channel, at the
-// same time or later, the events of one decision are stored once, and other calls store nothing. Their IDs are made of it,
-// id/1, id/2, ….
+// Command makes a command idempotent. However often Execute is called with this ID, on any aggregate of the channel, at the
+// same time or later, one call stores its events and the others store nothing. The event IDs are id/1, id/2, ….
 func Command(id string) ExecuteOption { return func(e *execution) { e.command = id } }
 
-// Metadata is stored with each event.
+// Metadata sets the metadata of each event.
 func Metadata(metadata map[string]string) ExecuteOption {
 	return func(e *execution) { e.metadata = metadata }
 }
 
-// Execute loads an aggregate, has decide look at it, and appends the events that decide returns, values of registered types,
-// if nobody else was faster; else it starts over, after a pause. decide may be called several times, and must do nothing
-// but decide. If it returns no events nothing is stored. Execute returns the state after the events.
+// Execute loads an aggregate, passes its state to decide, and appends the events that decide returns: values of registered
+// types. If the aggregate changed meanwhile, Execute pauses and starts over. So decide may be called several times and must
+// not have side effects. If it returns no events, nothing is stored. Execute returns the state after the new events.
 //
-// The errors are decide's, as it is, those of Append, and *ConflictError, or ErrDuplicate of a Command, if it lost the race
-// 100 times.
+// Execute returns errors of decide unwrapped, errors of Append, and after 100 conflicts *ConflictError, or ErrDuplicate for
+// a Command.
 func (r *Repository[S]) Execute(ctx context.Context, id string, decide func(state S, version uint64) ([]any, error), options ...ExecuteOption) (S, error) {
 	var e execution
 	for _, option := range options {
@@ -89,8 +88,9 @@ func (r *Repository[S]) Execute(ctx context.Context, id string, decide func(stat
 	for attempt := 1; ; attempt++ {
 		state, err := r.attempt(ctx, id, decide, &e)
 		var conflict *ConflictError
-		lost := errors.As(err, &conflict) || e.command != "" && errors.Is(err, ErrDuplicate) // to another call of the command
-		if !lost || attempt == maxConflicts {
+		// ErrDuplicate: another call with this command ID was faster.
+		retry := errors.As(err, &conflict) || e.command != "" && errors.Is(err, ErrDuplicate)
+		if !retry || attempt == maxConflicts {
 			return state, err
 		}
 		if ended := pause.wait(ctx); ended != nil {
@@ -104,8 +104,8 @@ func (r *Repository[S]) attempt(ctx context.Context, id string, decide func(S, u
 	if e.command != "" {
 		_, err := r.Client.Get(ctx, r.Channel, eventID(e.command, 1))
 		if executed = err == nil; err != nil && !errors.Is(err, ErrNotFound) {
-			var none S
-			return none, err
+			var zero S
+			return zero, err
 		}
 	}
 	state, version, err := r.Load(ctx, id)
@@ -131,7 +131,7 @@ func (r *Repository[S]) attempt(ctx context.Context, id string, decide func(S, u
 		return state, err
 	}
 	for i, event := range events {
-		stored := decoded(event.message())
+		stored := fromMessage(event.message())
 		stored.Channel, stored.Sequence, stored.Version = r.Channel, positions[i].Sequence, positions[i].Version
 		if err := r.Registry.Decode(stored); err != nil {
 			return state, err

@@ -8,32 +8,32 @@ import (
 	"fmt"
 )
 
-// Snapshots keep the state of aggregates. SQLSnapshots are some.
+// Snapshots stores the state of aggregates. SQLSnapshots implements it.
 type Snapshots interface {
-	// LoadSnapshot returns the latest snapshot of an aggregate in a schema; version 0 if there is none.
+	// LoadSnapshot returns the latest snapshot with this key, or version 0 if there is none.
 	LoadSnapshot(ctx context.Context, key SnapshotKey) (version uint64, state []byte, err error)
-	// SaveSnapshot replaces the snapshot.
+	// SaveSnapshot replaces the snapshot with this key.
 	SaveSnapshot(ctx context.Context, key SnapshotKey, version uint64, state []byte) error
 }
 
-// SnapshotKey names a snapshot.
+// SnapshotKey identifies a snapshot.
 type SnapshotKey struct{ Channel, AggregateType, AggregateID, Schema string }
 
 const defaultSnapshotEvery = 100
 
-// restore returns the snapshot of an aggregate. One that cannot be loaded or decoded is none.
+// restore returns the snapshot of an aggregate, or version 0 if it is missing or cannot be loaded or decoded.
 func (r *Repository[S]) restore(ctx context.Context, id string) (uint64, S) {
-	var state, none S
+	var state, zero S
 	if r.Snapshots == nil {
-		return 0, none
+		return 0, zero
 	}
 	version, encoded, err := r.Snapshots.LoadSnapshot(ctx, r.snapshotKey(id))
 	if err == nil && version > 0 {
 		err = json.Unmarshal(encoded, &state)
 	}
 	if err != nil {
-		r.snapshotFailed("load the snapshot", id, err)
-		return 0, none
+		r.snapshotFailed("load snapshot", id, err)
+		return 0, zero
 	}
 	return version, state
 }
@@ -44,7 +44,7 @@ func (r *Repository[S]) save(ctx context.Context, id string, version uint64, sta
 		err = r.Snapshots.SaveSnapshot(ctx, r.snapshotKey(id), version, encoded)
 	}
 	if err != nil {
-		r.snapshotFailed("save a snapshot", id, err)
+		r.snapshotFailed("save snapshot", id, err)
 	}
 }
 
@@ -58,7 +58,7 @@ func (r *Repository[S]) snapshotKey(id string) SnapshotKey {
 	return SnapshotKey{r.Channel, r.AggregateType, id, r.SnapshotSchema}
 }
 
-// SQLSnapshots keep snapshots in a table of a SQL database, which CreateTable makes.
+// SQLSnapshots stores snapshots in a table of a SQL database. CreateTable creates the table.
 type SQLSnapshots struct {
 	DB      *sql.DB
 	Dialect Dialect
@@ -66,10 +66,10 @@ type SQLSnapshots struct {
 
 var _ Snapshots = (*SQLSnapshots)(nil)
 
-// CreateTable makes the table eventstore_snapshots if there is none.
+// CreateTable creates the table eventstore_snapshots unless it exists.
 func (s *SQLSnapshots) CreateTable(ctx context.Context) error {
-	if err := create(ctx, s.DB, s.Dialect.texts().createSnapshots); err != nil {
-		return fmt.Errorf("create the table of snapshots: %w", err)
+	if err := createTable(ctx, s.DB, s.Dialect.texts().createSnapshots); err != nil {
+		return fmt.Errorf("create table eventstore_snapshots: %w", err)
 	}
 	return nil
 }

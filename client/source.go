@@ -12,21 +12,21 @@ import (
 	"github.com/nats-eventstore/nats-eventstore/proto/eventstore/v1/eventstorev1connect"
 )
 
-// Source is where a Projector or Reactor gets the events of a channel from, in order.
+// Source delivers the events of a channel, in order, to a Projector or Reactor.
 type Source interface {
-	// Receive hands what follows on the sequence after to handle, until handle or the source fails, or ctx ends, and
-	// returns why. Through handle's errors the caller sees its own.
+	// Receive calls handle with the events after a sequence until handle or the source fails, or ctx ends. It returns the
+	// reason, which for handle is its error.
 	Receive(ctx context.Context, after uint64, handle func(Batch) error) error
 }
 
-// Batch is what a Source hands over at a time.
+// Batch is what a Source delivers in one call.
 type Batch struct {
 	Events []*Event // by sequence; may be empty
-	// Checkpoint is the sequence up to which a source has handed over all that it is to deliver.
+	// Checkpoint is the sequence up to which the source has delivered everything.
 	Checkpoint uint64
-	// CaughtUp says that there was nothing after Checkpoint at that time. A StreamingSource cannot tell.
+	// CaughtUp means that Checkpoint was the last sequence of the channel. A StreamingSource never sets it.
 	CaughtUp bool
-	// Complete says that Events are all those up to Checkpoint, without a filter: one that is missing is an error.
+	// Complete means that the source has no filter, so a missing event is an error.
 	Complete bool
 }
 
@@ -45,8 +45,8 @@ func (f Filter) empty() bool {
 	return len(f.EventTypes) == 0 && f.AggregateType == "" && f.AggregateIDPrefix == ""
 }
 
-// Source returns the events of a channel, or those that match the filter, through the API. It outlives interruptions: it goes
-// on where it was, at another server if need be.
+// Source returns a source that reads the events of a channel that match the filter, through the API. After an interruption
+// it continues where it stopped, on another server if necessary.
 func (c *Client) Source(channel string, filter Filter) Source { return &apiSource{c, channel, filter} }
 
 type apiSource struct {
@@ -59,10 +59,10 @@ func (s *apiSource) Receive(ctx context.Context, after uint64, handle func(Batch
 	return s.client.subscribe(ctx, Start{sequence: after + 1}, s.channel, s.filter, handle)
 }
 
-// subscribe receives from a start on, and after an interruption from the last checkpoint on.
+// subscribe receives events from the start on. After an interruption it subscribes again from the last checkpoint.
 func (c *Client) subscribe(ctx context.Context, start Start, channel string, filter Filter, handle func(Batch) error) error {
 	ctx, cancel := context.WithCancel(ctx)
-	defer cancel() // or the stream stays open at the server
+	defer cancel() // closes the stream on the server
 	var handled error
 	for {
 		err := c.do(ctx, fmt.Sprintf("subscribe to channel %q", channel), func(server eventstorev1connect.EventStoreClient) error {
@@ -70,17 +70,18 @@ func (c *Client) subscribe(ctx context.Context, start Start, channel string, fil
 			if err != nil {
 				return err
 			}
-			defer func() { _ = stream.Close() }() // its error is stream.Err
+			defer func() { _ = stream.Close() }() // stream.Err returns the error
 			for stream.Receive() {
 				response := stream.Msg()
 				batch := Batch{Checkpoint: response.GetCheckpoint(), CaughtUp: response.GetCaughtUp(), Complete: filter.empty()}
 				for _, e := range response.GetEvents() {
-					batch.Events = append(batch.Events, received(e))
+					batch.Events = append(batch.Events, fromRecorded(e))
 				}
 				if handled = handle(batch); handled != nil {
 					return nil
 				}
-				if start.time.IsZero() || len(batch.Events) > 0 { // else a time that is still to come counts
+				// A start time in the future stays in force until the first event.
+				if start.time.IsZero() || len(batch.Events) > 0 {
 					start = Start{sequence: batch.Checkpoint + 1}
 				}
 			}
@@ -94,7 +95,7 @@ func (c *Client) subscribe(ctx context.Context, start Start, channel string, fil
 		case err != nil:
 			return err
 		}
-		// The server ended the stream: it stops, or another one is active now.
+		// The server ended the stream: it stopped, or another server became active.
 		var pause backoff
 		if err := pause.wait(ctx); err != nil {
 			return err
@@ -102,13 +103,13 @@ func (c *Client) subscribe(ctx context.Context, start Start, channel string, fil
 	}
 }
 
-// StreamingSource is the events of a channel as NATS Streaming delivers them, one after the other: the next one is sent when
-// this one was handled. Receive ends with an error if the connection is lost; the caller of stan.Connect is told by its
-// ConnectionLostHandler, and should end Receive's context.
+// StreamingSource reads the events of a channel through NATS Streaming, one at a time. Cancel Receive's context in the
+// ConnectionLostHandler of Conn: Receive does not notice a lost connection until it acknowledges an event.
 type StreamingSource struct {
 	Conn    stan.Conn
 	Channel string
-	// AckWait is the time after which the server sends an event again that is not handled yet, which does no harm. 0: 30 s.
+	// AckWait is the time after which the server redelivers an event that is not handled yet; Receive ignores the copy.
+	// 0 means 30 s.
 	AckWait time.Duration
 }
 
@@ -129,8 +130,8 @@ func (s *StreamingSource) Receive(ctx context.Context, after uint64, handle func
 		case <-ctx.Done():
 			return context.Cause(ctx)
 		case m := <-messages:
-			if m.Sequence > after { // else it is sent again
-				event, err := published(s.Channel, m)
+			if m.Sequence > after { // otherwise it is a redelivery
+				event, err := fromStreaming(s.Channel, m)
 				if err != nil {
 					return err
 				}
@@ -146,8 +147,8 @@ func (s *StreamingSource) Receive(ctx context.Context, after uint64, handle func
 	}
 }
 
-// receive subscribes, in a queue group or with the empty name in none, and hands over one message after the other. The caller
-// stops it.
+// receive subscribes, as a member of the queue group unless its name is empty, and returns the messages one at a time. The
+// caller must call stop.
 func receive(sc stan.Conn, channel, group string, options ...stan.SubscriptionOption) (messages <-chan *stan.Msg, stop func(), err error) {
 	in, stopped := make(chan *stan.Msg), make(chan struct{})
 	sub, err := sc.QueueSubscribe(channel, group, func(m *stan.Msg) {
@@ -161,17 +162,17 @@ func receive(sc stan.Conn, channel, group string, options ...stan.SubscriptionOp
 	}
 	return in, func() {
 		close(stopped)
-		_ = sub.Close() // if the connection is lost, the server closes it
+		_ = sub.Close() // if the connection is lost, the server closes the subscription
 	}, nil
 }
 
-// published is an event as NATS Streaming delivers it.
-func published(channel string, m *stan.Msg) (*Event, error) {
+// fromStreaming converts a message that NATS Streaming delivered.
+func fromStreaming(channel string, m *stan.Msg) (*Event, error) {
 	var message eventstorev1.Event
 	if err := proto.Unmarshal(m.Data, &message); err != nil {
 		return nil, fmt.Errorf("decode sequence %d of channel %q: %w", m.Sequence, channel, err)
 	}
-	event := decoded(&message)
+	event := fromMessage(&message)
 	event.Channel, event.Sequence, event.RecordedAt = channel, m.Sequence, time.Unix(0, m.Timestamp).UTC()
 	return event, nil
 }

@@ -5,30 +5,30 @@ import (
 	"strconv"
 )
 
-// ErrInvalid matches, with errors.Is, every error that Extract returns.
+// ErrInvalid matches every InvalidError with errors.Is.
 var ErrInvalid = errors.New("invalid event")
 
-// The reasons that a publisher's code may want to tell apart. All are *InvalidError.
+// Reasons to refuse an event that publishers may want to distinguish. All are of type *InvalidError.
 var (
-	// ErrNoAggregateID: the event names no aggregate.
+	// ErrNoAggregateID: aggregate_id is empty.
 	ErrNoAggregateID = &InvalidError{Field: "aggregate_id", Reason: "is missing"}
-	// ErrNoEventType: the event does not say what happened.
+	// ErrNoEventType: event_type is empty.
 	ErrNoEventType = &InvalidError{Field: "event_type", Reason: "is missing"}
-	// ErrVersionRange: event_version exceeds math.MaxInt64, which no SQL column holds.
+	// ErrVersionRange: event_version exceeds math.MaxInt64, the limit of the SQL column.
 	ErrVersionRange = &InvalidError{Field: "event_version", Reason: "is out of range"}
-	// ErrOccurredRange: occurred_at is no google.protobuf.Timestamp: not within the years 1 to 9999, or with nanoseconds of
-	// more than a second. It could not be shown as JSON.
+	// ErrOccurredRange: occurred_at is not within the years 1 to 9999, or its nanoseconds are not within a second. Such a
+	// google.protobuf.Timestamp has no JSON form.
 	ErrOccurredRange = &InvalidError{Field: "occurred_at", Reason: "is out of range"}
-	// ErrMetadataEntries: a new event has more than MaxMetadata entries of metadata, those that have the same key included.
+	// ErrMetadataEntries: a new event has more than MaxMetadata entries of metadata, counting repeated keys.
 	ErrMetadataEntries = &InvalidError{Field: "metadata", Reason: "has more than " + strconv.Itoa(MaxMetadata) + " entries"}
 )
 
-// InvalidError says why a payload is no event that can be stored. Its text is
-// "invalid event: ", the field and the reason; it is meant for the publisher.
+// InvalidError is the reason why a payload is not a valid event. Its text, meant for
+// the publisher, is "invalid event: " followed by the field and the reason.
 type InvalidError struct {
 	// Field is the field's name in event.proto, empty if the payload does not decode.
 	Field string
-	// Reason continues a sentence that begins with the field.
+	// Reason completes a sentence that starts with the field.
 	Reason string
 }
 

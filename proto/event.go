@@ -1,7 +1,7 @@
 // Package proto maps the payload of a published message to the columns of an
-// event. The payload is an eventstore.v1.Event, specified in
-// eventstore/v1/event.proto, whose generated code is package eventstorev1, or a
-// message of the application's own type, which a Mapping reads.
+// event. The payload is an eventstore.v1.Event or, with a Mapping, a message of the
+// application's own type. Package eventstorev1 is generated from
+// eventstore/v1/event.proto, which specifies eventstore.v1.Event.
 package proto
 
 import (
@@ -16,25 +16,25 @@ import (
 	"google.golang.org/protobuf/types/known/timestamppb"
 )
 
-// MaxIdentifier is the longest event_id, event_type, aggregate_id and
-// aggregate_type, in bytes.
+// MaxIdentifier is the maximum length of event_id, event_type, aggregate_id and
+// aggregate_type in bytes.
 const MaxIdentifier = 255
 
-// MaxMetadata is the most entries of metadata that a new event may have. In memory, and as JSON, one takes many times what it
-// takes in the payload.
+// MaxMetadata is the maximum number of metadata entries of a new event. An entry takes many times more space in memory and as
+// JSON than in the payload.
 const MaxMetadata = 10_000
 
-// Event holds what the event columns of a message are filled from.
+// Event holds the values of the event columns of a message.
 type Event struct {
-	ID            string // event_id, empty if the publisher gave none
+	ID            string // event_id; empty if the publisher gave none
 	Type          string // event_type, never empty
 	AggregateID   string // never empty
 	AggregateType string // may be empty
-	Version       uint64 // event_version, 0 if it is left to the server; at most math.MaxInt64
-	Data          []byte // event_data as published, part of the payload, or as JSON if a Mapping made it that
-	Metadata      []byte // JSON object of strings, keys sorted by their bytes; nil if there is none; of a Mapping also another object
+	Version       uint64 // event_version, at most math.MaxInt64; 0 lets the server assign it
+	Data          []byte // event_data: a slice of the payload, or JSON that a Mapping created
+	Metadata      []byte // JSON object of strings with sorted keys, nil if there is none; a Mapping may create any object
 
-	// binary is the message that a Mapping made the JSON in Data of, nil if it did not.
+	// binary is the message from which a Mapping created the JSON in Data, otherwise nil.
 	binary []byte
 }
 
@@ -58,17 +58,20 @@ const (
 	fieldNanos   protowire.Number = 2
 )
 
-// Extract reads the event in payload. It walks the wire format once instead of
+// Extract reads the event in payload. It scans the wire format once instead of
 // building the message, and accepts exactly what proto.Unmarshal accepts.
 //
-// The error is an *InvalidError: the payload does not decode, aggregate_id or
-// event_type is missing, an identifier is longer than MaxIdentifier, an
-// identifier or metadata contains a NUL byte (which SQL text and JSON cannot
-// hold), a metadata key is longer than MaxJSONKey, event_version exceeds
-// math.MaxInt64, or occurred_at is no time that a Timestamp has.
+// The error is an *InvalidError for one of these reasons:
+//   - the payload does not decode;
+//   - aggregate_id or event_type is missing;
+//   - an identifier is longer than MaxIdentifier, or a metadata key than MaxJSONKey;
+//   - an identifier or metadata contains a NUL byte, which SQL text and JSON cannot
+//     hold;
+//   - event_version exceeds math.MaxInt64;
+//   - occurred_at is not a valid Timestamp.
 func Extract(payload []byte) (Event, error) { return extract(payload, math.MaxInt) }
 
-// ExtractNew is Extract of a payload that is about to be stored. The error can also be ErrMetadataEntries.
+// ExtractNew is Extract for a payload that is not stored yet. The error can also be ErrMetadataEntries.
 func ExtractNew(payload []byte) (Event, error) { return extract(payload, MaxMetadata) }
 
 func extract(payload []byte, maxMetadata int) (Event, error) {
@@ -76,8 +79,8 @@ func extract(payload []byte, maxMetadata int) (Event, error) {
 		id, typ, aggregateID, aggregateType []byte
 		ev                                  Event
 		occurred                            timestamppb.Timestamp
-		room                                [8]entry // most events fit, so that the list stays on the stack
-		metadata                            = room[:0]
+		buffer                              [8]entry // keeps short lists of metadata on the stack
+		metadata                            = buffer[:0]
 	)
 	for b := payload; len(b) > 0; {
 		num, wire, n := protowire.ConsumeTag(b)
@@ -85,7 +88,7 @@ func extract(payload []byte, maxMetadata int) (Event, error) {
 			return Event{}, errMalformed("", payload, b, n)
 		}
 		b = b[n:]
-		name := "" // set for the fields that are strings on the wire
+		name := "" // set for string fields
 		switch num {
 		case fieldEventID:
 			name = "event_id"
@@ -112,7 +115,7 @@ func extract(payload []byte, maxMetadata int) (Event, error) {
 		}
 		known := name != "" || num == fieldEventData || num == fieldMetadata || num == fieldOccurredAt
 		if wire != protowire.BytesType || !known {
-			// A known field of another wire type is an unknown field too.
+			// A known field with the wrong wire type counts as unknown.
 			n := protowire.ConsumeFieldValue(num, wire, b)
 			if n < 0 {
 				return Event{}, errMalformed("field "+strconv.Itoa(int(num)), payload, b, n)
@@ -124,7 +127,7 @@ func extract(payload []byte, maxMetadata int) (Event, error) {
 		if n < 0 {
 			return Event{}, errMalformed("field "+strconv.Itoa(int(num)), payload, b, n)
 		}
-		// Every occurrence must be valid, also one that a later one replaces.
+		// Every occurrence must be valid, even if a later one replaces it.
 		if name != "" && !utf8.Valid(v) {
 			return Event{}, errNotUTF8(name)
 		}
@@ -138,7 +141,7 @@ func extract(payload []byte, maxMetadata int) (Event, error) {
 		case fieldAggregateType:
 			aggregateType = v
 		case fieldEventData:
-			ev.Data = v[:len(v):len(v)] // an append must not write into the payload
+			ev.Data = v[:len(v):len(v)] // keeps an append from writing into the payload
 		case fieldMetadata:
 			e, err := consumeEntry(v, payload)
 			if err != nil {
@@ -185,8 +188,8 @@ func extract(payload []byte, maxMetadata int) (Event, error) {
 	return ev, nil
 }
 
-// AppendVersion returns a copy of payload whose event_version is version:
-// concatenated protobuf messages merge, so the field is appended.
+// AppendVersion returns a copy of payload with this event_version. It appends the
+// field: in protobuf, the last occurrence of a scalar field counts.
 func AppendVersion(payload []byte, version uint64) []byte {
 	b := make([]byte, 0, len(payload)+protowire.SizeTag(fieldEventVersion)+protowire.SizeVarint(version))
 	b = append(b, payload...)
@@ -204,8 +207,8 @@ func identifier(field string, v []byte) (string, error) {
 	return string(v), nil
 }
 
-// mergeTimestamp reads an encoded google.protobuf.Timestamp into t, as Unmarshal
-// merges the occurrences of a nested message.
+// mergeTimestamp merges an encoded google.protobuf.Timestamp into t, as Unmarshal
+// does with repeated occurrences of a nested message.
 func mergeTimestamp(t *timestamppb.Timestamp, b, payload []byte) error {
 	for len(b) > 0 {
 		num, wire, n := protowire.ConsumeTag(b)
@@ -214,7 +217,7 @@ func mergeTimestamp(t *timestamppb.Timestamp, b, payload []byte) error {
 		}
 		b = b[n:]
 		if wire == protowire.VarintType {
-			v, _ := protowire.ConsumeVarint(b) // one that is cut off is met below
+			v, _ := protowire.ConsumeVarint(b) // ConsumeFieldValue reports an error below
 			switch num {
 			case fieldSeconds:
 				t.Seconds = int64(v)
@@ -230,8 +233,8 @@ func mergeTimestamp(t *timestamppb.Timestamp, b, payload []byte) error {
 	return nil
 }
 
-// errMalformed describes protowire's error code n, met at rest, which is a part
-// of payload: their capacities tell where.
+// errMalformed describes protowire's error code n at the start of rest, a suffix of
+// payload. The difference of their capacities is the position.
 func errMalformed(where string, payload, rest []byte, n int) error {
 	why := "malformed"
 	if n < 0 && errors.Is(protowire.ParseError(n), io.ErrUnexpectedEOF) {

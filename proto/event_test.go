@@ -43,14 +43,14 @@ func bytesField(num protowire.Number, v string) []byte {
 	return protowire.AppendString(protowire.AppendTag(nil, num, protowire.BytesType), v)
 }
 
-// occurred is an occurred_at.
+// occurred returns an encoded occurred_at.
 func occurred(seconds int64, nanos int32) []byte {
 	v := protowire.AppendVarint(protowire.AppendTag(nil, 1, protowire.VarintType), uint64(seconds))
 	v = protowire.AppendVarint(protowire.AppendTag(v, 2, protowire.VarintType), uint64(int64(nanos)))
 	return bytesField(9, string(v))
 }
 
-// required is the smallest event.
+// required returns an event with only the required fields.
 func required() []byte {
 	return append(bytesField(2, "OrderCreated"), bytesField(3, "order-1")...)
 }
@@ -147,7 +147,7 @@ func TestExtractErrors(t *testing.T) {
 	}
 }
 
-// extractSlowly is what Extract promises, by way of the message.
+// extractSlowly implements Extract with proto.Unmarshal.
 func extractSlowly(payload []byte) (Event, map[string]string, bool) {
 	var m eventstorev1.Event
 	if proto.Unmarshal(payload, &m) != nil {
@@ -191,10 +191,10 @@ func FuzzExtract(f *testing.F) {
 		got, err := Extract(payload)
 		want, metadata, ok := extractSlowly(payload)
 		if (err == nil) != ok {
-			t.Fatalf("error %v, want one: %v", err, !ok)
+			t.Fatalf("error %v, want an error: %v", err, !ok)
 		}
 		if !bytes.Equal(payload, before) {
-			t.Fatal("payload changed")
+			t.Fatal("Extract changed the payload")
 		}
 		if !ok {
 			return
@@ -207,7 +207,7 @@ func FuzzExtract(f *testing.F) {
 	})
 }
 
-// checkObject holds a JSON object equal to want, its keys sorted and once each.
+// checkObject checks that a JSON object equals want and that its keys are sorted and unique.
 func checkObject(t *testing.T, object []byte, want map[string]string) {
 	t.Helper()
 	if len(want) == 0 {
@@ -256,7 +256,7 @@ func FuzzAppendVersion(f *testing.F) {
 		room := append(bytes.Clone(payload), "unchanged"...)
 		got := AppendVersion(room[:len(payload)], version)
 		if !bytes.Equal(room, append(bytes.Clone(payload), "unchanged"...)) {
-			t.Fatal("wrote behind the payload")
+			t.Fatal("AppendVersion wrote past the end of the payload")
 		}
 		var before, after eventstorev1.Event
 		if proto.Unmarshal(payload, &before) != nil {

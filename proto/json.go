@@ -6,32 +6,35 @@ import (
 	"unicode/utf8"
 )
 
-// MaxJSONKey is the longest key of a JSON object that every database takes, in
-// bytes as written (MySQL holds the length in 16 bits).
+// MaxJSONKey is the maximum length of a key in a JSON object, in bytes as written.
+// MySQL stores the length in 16 bits.
 const MaxJSONKey = 65535
 
-// A number of JSON text is at most this long, in bytes. PostgreSQL's numeric
-// holds more; a double does not, and nobody means more.
+// Limits of a JSON number, as written. PostgreSQL's numeric holds longer numbers, but a
+// double does not.
 const (
-	maxNumber         = 300
+	maxNumber         = 300 // bytes
 	maxExponentDigits = 3
 )
 
 // JSON returns the JSON text that is stored for event_data:
 //
 //   - nil for empty data (SQL NULL);
-//   - data itself, not a copy, if it is JSON (RFC 8259) that every database takes;
+//   - data itself, not a copy, if it is JSON (RFC 8259) that every database accepts;
 //   - otherwise a JSON string of the data's standard base64 with padding
 //     (RFC 4648 section 4): protobuf, Avro, text, or JSON that a database refuses.
 //
-// JSON that some database refuses is: invalid UTF-8, an escaped NUL (\u0000), half
-// of a surrogate pair, arrays and objects nested deeper than maxDepth (a scalar
-// has depth 0, [] depth 1), a key longer than MaxJSONKey, a number of more than
-// 300 bytes, with more than three digits of exponent, or beyond the range of a
-// double, at either end.
+// Some databases refuse:
 //
-// An event's base64 string and a JSON string published as such look alike here;
-// the payload itself, column data, is unchanged and tells them apart.
+//   - invalid UTF-8, an escaped NUL (\u0000), and half of a surrogate pair;
+//   - arrays and objects nested deeper than maxDepth (a scalar has depth 0, []
+//     depth 1);
+//   - keys longer than MaxJSONKey;
+//   - numbers of more than 300 bytes, with more than three digits of exponent, or
+//     out of the range of a double.
+//
+// A base64 string looks like a JSON string that was published as such. The column
+// data distinguishes them: it holds the unchanged payload.
 func JSON(data []byte, maxDepth int) []byte {
 	if len(data) == 0 {
 		return nil
@@ -49,15 +52,16 @@ func base64JSON(data []byte) []byte {
 	return append(out, '"')
 }
 
-// storable scans data once, for every event published. encoding/json takes twice
-// as long and does not see what databases refuse; it is the oracle in tests.
+// storable reports whether every database accepts data as JSON. It runs for every
+// published event: encoding/json takes twice as long and does not detect what
+// databases refuse. Tests compare the two.
 func storable(data []byte, maxDepth int) bool {
 	i := scanValue(data, skipSpace(data, 0), maxDepth)
 	return i >= 0 && skipSpace(data, i) == len(data)
 }
 
-// The scan functions take the index at which something begins and return the
-// index after it, or -1 if it is refused.
+// Each scan function takes the index of the first byte of an element and returns the
+// index after its last byte, or -1 if the element is not storable.
 
 func skipSpace(b []byte, i int) int {
 	for i < len(b) && (b[i] == ' ' || b[i] == '\n' || b[i] == '\t' || b[i] == '\r') {
@@ -157,7 +161,7 @@ func scanArray(b []byte, i, depth int) int {
 	}
 }
 
-// scanString begins after the opening quote.
+// scanString starts after the opening quote.
 func scanString(b []byte, i int) int {
 	for i < len(b) {
 		switch c := b[i]; {
@@ -182,7 +186,7 @@ func scanString(b []byte, i int) int {
 	return -1
 }
 
-// scanEscape begins after the backslash.
+// scanEscape starts after the backslash.
 func scanEscape(b []byte, i int) int {
 	if i >= len(b) {
 		return -1
@@ -264,15 +268,14 @@ func scanNumber(b []byte, i int) int {
 			return -1
 		}
 	}
-	// Without an exponent the length alone keeps a number within a double.
+	// Without an exponent, the length limit keeps a number in the range of a double.
 	if i-start > maxNumber {
 		return -1
 	}
 	return i
 }
 
-// isDouble reports whether number is within the range of a double and is zero
-// only if its mantissa is.
+// isDouble reports whether number neither overflows a double nor rounds to zero.
 func isDouble(number, mantissa []byte) bool {
 	f, err := strconv.ParseFloat(string(number), 64)
 	if err != nil || f != 0 {

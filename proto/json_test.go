@@ -30,7 +30,7 @@ func TestJSON(t *testing.T) {
 		}
 	}
 	encoded := []string{
-		// No JSON.
+		// Not JSON.
 		` `, `{`, `}`, `[`, `[1,]`, `{"a"}`, `{"a":}`, `{"a":1,}`, `{a:1}`, `{"a":1`, `{"a":1 "b":2}`, `[1 2]`, `"`, `"a`, `"\`, `"\x"`, `"\u12"`, `"\u12g4"`,
 		"\"\n\"", "\"\x00\"", `01`, `-`, `+1`, `.5`, `1.`, `1e`, `1e+`, `0x1`, `NaN`, `Infinity`, `tru`, `nul`, `nulll`, `1 2`, `[] []`, `'a'`, `/**/1`, "\ufeff{}", "\x0a\x03abc", "plain text",
 		// JSON that a database refuses.
@@ -59,18 +59,18 @@ func TestJSON(t *testing.T) {
 
 var (
 	exponent = regexp.MustCompile(`[eE][+-]?(\d+)$`)
-	// escape matches what is no half of a pair: whole pairs, and escaped backslashes,
-	// which would make the next "u" look like an escape.
+	// escape matches surrogate pairs, and escaped backslashes: otherwise a "u" after
+	// one would look like an escape.
 	escape = regexp.MustCompile(`\\\\|(?i)\\u(d[89ab][0-9a-f]{2})\\u(d[c-f][0-9a-f]{2})`)
 	half   = regexp.MustCompile(`(?i)\\u(d[89a-f][0-9a-f]{2})`)
 )
 
-// storableSlowly is what JSON promises, by way of encoding/json.
+// storableSlowly implements storable with encoding/json.
 func storableSlowly(data []byte, maxDepth int) bool {
 	if !json.Valid(data) || !utf8.Valid(data) {
 		return false
 	}
-	// encoding/json puts U+FFFD for half a pair, so pairs are matched here.
+	// encoding/json decodes half a pair as U+FFFD, so the pairs are checked here.
 	text := escape.ReplaceAllString(string(data), " ")
 	if half.MatchString(text) {
 		return false

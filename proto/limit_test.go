@@ -9,7 +9,7 @@ import (
 	"google.golang.org/protobuf/encoding/protowire"
 )
 
-// A new event has no more entries of metadata than the limit, whatever their keys. What is stored already is read.
+// The limit on metadata entries applies to new events, counting repeated keys. Stored events can exceed it.
 func TestMetadataEntriesAreLimited(t *testing.T) {
 	t.Parallel()
 	mapping := orders(t)

@@ -10,9 +10,8 @@ import (
 	"google.golang.org/protobuf/types/dynamicpb"
 )
 
-// MappingConfig says where a message of the application's own type holds what the columns of an event need.
-// DescriptorSet and Message name the type; all others are sources, and a column whose source is empty stays
-// empty.
+// MappingConfig configures where a message of the application's own type holds the values of the event columns.
+// DescriptorSet and Message name the type. All other fields are sources. A column with an empty source stays empty.
 //
 // A source is one of
 //
@@ -20,20 +19,20 @@ import (
 //	= OrderPlaced         the text after the sign, for all events
 //	$message              the message itself: for EventData its content, otherwise its name without the package
 //	oneof:payload         the member of a oneof that is set: for EventData its content, otherwise its name
-//	oneof_type:payload    the name, without the package, of the message type of that member
+//	oneof_type:payload    the name of that member's message type without the package
 //
 // docs/events.md specifies the text form of identifiers and the JSON form of messages.
 type MappingConfig struct {
-	DescriptorSet string // file name of a google.protobuf.FileDescriptorSet, imports included
-	Message       string // full name of the message type of payloads
+	DescriptorSet string // name of a file with a google.protobuf.FileDescriptorSet, including imports
+	Message       string // full name of the payload's message type
 
 	AggregateID   string // a field or a text; required
 	EventType     string // any source; required
 	AggregateType string // any source
 	EventID       string // a field
-	EventVersion  string // a field that is an integer
-	EventData     string // $message, or a field or oneof: that is a message, bytes or string
-	Metadata      string // a field that is a message, or a map of scalars
+	EventVersion  string // an integer field
+	EventData     string // $message, or a field or oneof: of type message, bytes or string
+	Metadata      string // a field that is a message or a map of scalars
 }
 
 // column is a column that a mapping fills.
@@ -60,19 +59,19 @@ var columnNames = [columns]string{
 	columnMetadata:      "metadata",
 }
 
-// Mapping reads events from payloads of one message type. The nil *Mapping is that of eventstore.v1.Event. A
-// Mapping may be used by several goroutines at once.
+// Mapping reads events from payloads of one message type. The nil *Mapping reads eventstore.v1.Event. A Mapping is
+// safe for concurrent use.
 type Mapping struct {
 	message protoreflect.MessageDescriptor
 	types   *dynamicpb.Types
 	sources [columns]source
 	root    *step // nil if no source reads a field
 
-	hasRequired bool // a required field (proto2) is within reach of the message
-	hasAny      bool // and so is a google.protobuf.Any
+	hasRequired bool // the message can contain a required field (proto2)
+	hasAny      bool // the message can contain a google.protobuf.Any
 }
 
-// NewMapping compiles a mapping. Its error names the setting that is wrong.
+// NewMapping compiles a mapping. Its error names the invalid setting.
 func NewMapping(cfg MappingConfig) (*Mapping, error) {
 	message, types, err := findMessage(cfg.DescriptorSet, cfg.Message)
 	if err != nil {
@@ -81,14 +80,14 @@ func NewMapping(cfg MappingConfig) (*Mapping, error) {
 	return compile(message, types, cfg)
 }
 
-// Extract reads the event in payload. Of an eventstore.v1.Event it is the function Extract. Of another message it
-// reads the wire format along the sources, and accepts what proto.Unmarshal accepts, within bounds: messages
-// nested 100 deep, and maxFields. Event data that is a message becomes JSON.
+// Extract reads the event in payload. For eventstore.v1.Event it is the function Extract. For another message type it
+// scans the wire format for the sources. It accepts what proto.Unmarshal accepts, up to a nesting depth of 100 and
+// maxFields fields. Event data that is a message becomes JSON.
 //
-// The error is an *InvalidError, for the reasons of the function Extract, or because metadata has no JSON form.
+// The error is an *InvalidError, for the same reasons as in the function Extract, or because metadata has no JSON form.
 func (m *Mapping) Extract(payload []byte) (Event, error) { return m.extract(payload, math.MaxInt) }
 
-// ExtractNew is Extract of a payload that is about to be stored. The error can also be ErrMetadataEntries.
+// ExtractNew is Extract for a payload that is not stored yet. The error can also be ErrMetadataEntries.
 func (m *Mapping) ExtractNew(payload []byte) (Event, error) { return m.extract(payload, MaxMetadata) }
 
 func (m *Mapping) extract(payload []byte, maxMetadata int) (Event, error) {
@@ -140,9 +139,9 @@ func (m *Mapping) extract(payload []byte, maxMetadata int) (Event, error) {
 	return ev, nil
 }
 
-// AppendVersion returns a copy of payload that carries the version that the server assigned, as the function
-// AppendVersion does. It returns payload itself where that is not possible: if event_version has no source, is
-// a field of a nested message or of a oneof, or is too small for the version.
+// AppendVersion returns a copy of payload with the version that the server assigned, as the function AppendVersion
+// does. It returns payload itself if the version cannot be appended: event_version has no source, is in a nested
+// message or a oneof, or its type is too small.
 func (m *Mapping) AppendVersion(payload []byte, version uint64) []byte {
 	if m == nil {
 		return AppendVersion(payload, version)
@@ -160,8 +159,8 @@ func (m *Mapping) AppendVersion(payload []byte, version uint64) []byte {
 	return out
 }
 
-// SameEvent reports whether two payloads are the same event, as the function SameEvent does: equal in every field,
-// but for an event_version that one of them leaves to the server.
+// SameEvent reports whether two payloads are the same event, as the function SameEvent does: all fields are equal,
+// except for an event_version that one of them leaves to the server.
 func (m *Mapping) SameEvent(a, b []byte) bool {
 	switch {
 	case m == nil:
@@ -174,7 +173,7 @@ func (m *Mapping) SameEvent(a, b []byte) bool {
 		payload []byte
 		to      *dynamicpb.Message
 	}{{a, x}, {b, y}} {
-		// One of them comes from the database, where anybody may have written.
+		// The bounds apply to both payloads: other programs can write to the database.
 		s := scanner{payload: p.payload, name: m.message.FullName(), left: maxFields, maxEntries: math.MaxInt}
 		if s.message(p.payload, m.message, nil, 1) != nil || unmarshalOptions.Unmarshal(p.payload, p.to) != nil {
 			return false
@@ -227,6 +226,6 @@ func inOneof(fd protoreflect.FieldDescriptor) bool {
 	return o != nil && !o.IsSynthetic()
 }
 
-// unmarshalOptions are those of all messages that are built here, after a scanner bounded them. Extensions (proto2)
-// stay unknown fields, as they are to the scanner.
+// unmarshalOptions apply to all messages that this package builds, after a scanner has checked their bounds. The empty
+// Resolver keeps extensions (proto2) unknown, as in the scanner.
 var unmarshalOptions = proto.UnmarshalOptions{AllowPartial: true, RecursionLimit: maxDepth, Resolver: new(protoregistry.Types)}

@@ -21,7 +21,7 @@ import (
 	"google.golang.org/protobuf/types/known/wrapperspb"
 )
 
-// wellKnown are the files of the message types that have a JSON form of their own.
+// wellKnown are the files of the well-known types, which have special JSON forms.
 var wellKnown = []protoreflect.FileDescriptor{
 	anypb.File_google_protobuf_any_proto,
 	durationpb.File_google_protobuf_duration_proto,
@@ -35,13 +35,13 @@ var wellKnown = []protoreflect.FileDescriptor{
 // anyName is the type that holds a message of any other type.
 const anyName protoreflect.FullName = "google.protobuf.Any"
 
-// findMessage returns a message type of a descriptor set, and all types of it.
+// findMessage returns a message type of a descriptor set, and all types of the set.
 func findMessage(file, name string) (protoreflect.MessageDescriptor, *dynamicpb.Types, error) {
 	switch {
 	case file == "":
-		return nil, nil, errors.New("descriptor_set: is missing")
+		return nil, nil, errors.New("descriptor_set is missing")
 	case name == "":
-		return nil, nil, errors.New("message: is missing")
+		return nil, nil, errors.New("message is missing")
 	}
 	content, err := os.ReadFile(file)
 	if err != nil {
@@ -49,7 +49,7 @@ func findMessage(file, name string) (protoreflect.MessageDescriptor, *dynamicpb.
 	}
 	var set descriptorpb.FileDescriptorSet
 	if err := proto.Unmarshal(content, &set); err != nil {
-		return nil, nil, fmt.Errorf("descriptor_set: %q is no google.protobuf.FileDescriptorSet", file)
+		return nil, nil, fmt.Errorf("descriptor_set: %q is not a google.protobuf.FileDescriptorSet", file)
 	}
 	present := make(map[string]bool, len(set.GetFile()))
 	for _, fd := range set.GetFile() {
@@ -58,7 +58,7 @@ func findMessage(file, name string) (protoreflect.MessageDescriptor, *dynamicpb.
 	for _, fd := range set.GetFile() {
 		for _, dep := range fd.GetDependency() {
 			if !present[dep] {
-				return nil, nil, fmt.Errorf("descriptor_set: %q has %s, but not %s that it imports: make it with buf build, or protoc --include_imports",
+				return nil, nil, fmt.Errorf("descriptor_set: %q contains %s but not its import %s: create it with buf build or protoc --include_imports",
 					file, fd.GetName(), dep)
 			}
 		}
@@ -73,12 +73,13 @@ func findMessage(file, name string) (protoreflect.MessageDescriptor, *dynamicpb.
 	d, err := files.FindDescriptorByName(protoreflect.FullName(name))
 	message, ok := d.(protoreflect.MessageDescriptor)
 	if err != nil || !ok || message.IsMapEntry() {
-		return nil, nil, fmt.Errorf("message: %q is no message type of %q", name, file)
+		return nil, nil, fmt.Errorf("message: %q is not a message type in %q", name, file)
 	}
 	return message, dynamicpb.NewTypes(files), nil
 }
 
-// checkWellKnown refuses other types under the names of well-known ones, whose JSON form depends on their fields.
+// checkWellKnown refuses types that have the name but not the fields of a well-known type, because protojson relies on the
+// fields.
 func checkWellKnown(files *protoregistry.Files) error {
 	for _, file := range wellKnown {
 		for i := range file.Messages().Len() {
@@ -88,14 +89,14 @@ func checkWellKnown(files *protoregistry.Files) error {
 				continue // not in the set
 			}
 			if md, ok := d.(protoreflect.MessageDescriptor); !ok || !sameFields(md, want) {
-				return fmt.Errorf("%s is not the type that is known under this name", want.FullName())
+				return fmt.Errorf("%s does not have the fields of the well-known type", want.FullName())
 			}
 		}
 	}
 	return nil
 }
 
-// sameFields reports whether all fields of want are in md, and of the same type.
+// sameFields reports whether md has all fields of want with the same types.
 func sameFields(md, want protoreflect.MessageDescriptor) bool {
 	for i := range want.Fields().Len() {
 		w := want.Fields().Get(i)
@@ -107,7 +108,7 @@ func sameFields(md, want protoreflect.MessageDescriptor) bool {
 	return true
 }
 
-// reachable returns a message type and those of its fields, and so on.
+// reachable yields a message type and, recursively, the message types of its fields.
 func reachable(md protoreflect.MessageDescriptor) iter.Seq[protoreflect.MessageDescriptor] {
 	return func(yield func(protoreflect.MessageDescriptor) bool) {
 		seen := map[protoreflect.FullName]bool{md.FullName(): true}

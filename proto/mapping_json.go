@@ -9,16 +9,15 @@ import (
 	"google.golang.org/protobuf/types/dynamicpb"
 )
 
-// maxDocument is how long the JSON form of a message may be in bytes, beside twice the message: names of fields and
-// enums can make it many times longer than what was published.
+// maxDocument bounds the JSON form of a message, in bytes, on top of twice the size of the message. Names of fields and
+// enums can make it many times larger than the message.
 const maxDocument = 8 << 20
 
-// metadataDepth is how deep a document every database takes: MariaDB the least.
+// metadataDepth is the maximum nesting that every database accepts. MariaDB has the lowest limit.
 const metadataDepth = 31
 
-// Document returns the JSON text that is stored for event_data, nil for SQL NULL. It is what JSON returns for Data, but
-// if a Mapping made JSON of a message that the database refuses, or that has no JSON form, it is a JSON string of
-// the base64 of that message.
+// Document returns the JSON text that is stored for event_data, nil for SQL NULL. It is the result of JSON for Data, with
+// one exception: if a Mapping created JSON that the database refuses, it is a JSON string of the message's base64.
 func (e *Event) Document(maxDepth int) []byte {
 	if e.binary != nil && !storable(e.Data, maxDepth) {
 		return base64JSON(e.binary)
@@ -26,7 +25,7 @@ func (e *Event) Document(maxDepth int) []byte {
 	return JSON(e.Data, maxDepth)
 }
 
-// data fills in event_data.
+// data sets the event data.
 func (m *Mapping) data(s *scanner, ev *Event) {
 	md, content := m.message, s.payload
 	switch slot := &s.slots[columnData]; {
@@ -58,15 +57,15 @@ func (m *Mapping) metadata(s *scanner) ([]byte, error) {
 	doc, ok := m.document(slot.field.Message(), slot.value.bytes)
 	switch {
 	case !ok || !storable(doc, metadataDepth):
-		return nil, &InvalidError{Field: "metadata", Reason: "has no JSON form that every database takes"}
+		return nil, &InvalidError{Field: "metadata", Reason: "has no JSON form that every database accepts"}
 	case string(doc) == "{}":
 		return nil, nil
 	}
 	return doc, nil
 }
 
-// document returns the JSON form of a message that was scanned, false if it has none: an Any whose type is not in the
-// descriptor set, a Timestamp out of range, text that is not UTF-8.
+// document returns the JSON form of a scanned message, or false if it has none. Reasons are an Any whose type is not in
+// the descriptor set, a Timestamp out of range, and text that is not UTF-8.
 func (m *Mapping) document(md protoreflect.MessageDescriptor, content []byte) ([]byte, bool) {
 	msg := dynamicpb.NewMessage(md)
 	if unmarshalOptions.Unmarshal(content, msg) != nil {
@@ -82,8 +81,7 @@ func (m *Mapping) document(md protoreflect.MessageDescriptor, content []byte) ([
 	if err != nil || len(doc) > maxDocument+2*len(content) {
 		return nil, false
 	}
-	// protojson adds white space that depends on the binary, so that nobody relies on its bytes. SQL text should not
-	// differ between two servers.
+	// protojson adds white space that differs between binaries. Stored text must not differ between servers.
 	var out bytes.Buffer
 	out.Grow(len(doc))
 	if json.Compact(&out, doc) != nil {
@@ -92,14 +90,14 @@ func (m *Mapping) document(md protoreflect.MessageDescriptor, content []byte) ([
 	return out.Bytes(), true
 }
 
-// anyWalk holds what is packed in google.protobuf.Any to the bounds of a payload: the scan of a payload takes it for
-// bytes, and protojson, which unpacks it, has no bounds.
+// anyWalk applies the bounds of a payload to the contents of google.protobuf.Any. The scanner sees only bytes there, and
+// protojson unpacks them without bounds.
 type anyWalk struct {
 	m    *Mapping
 	left int
 }
 
-// message reports whether each Any within msg, which is at a depth, can be unpacked within bounds.
+// message reports whether each Any in msg, which is nested at depth, can be unpacked within the bounds.
 func (w *anyWalk) message(msg protoreflect.Message, depth int) bool {
 	if msg.Descriptor().FullName() == anyName {
 		return w.unpack(msg, depth)

@@ -49,7 +49,7 @@ func TestMappingFallsBackToBase64(t *testing.T) {
 	for range 70 {
 		nested = anyOf("x/acme.orders.v1.Everything", nested)
 	}
-	deep := "" // for MariaDB
+	deep := "" // too deep for MariaDB
 	for range 40 {
 		deep = string(bytesField(19, deep))
 	}
@@ -122,7 +122,7 @@ func TestMappingMetadata(t *testing.T) {
 		"empty":        {"leaf", `{"leaf": {}}`, ``, ""},
 		"struct":       {"struct", `{"struct": {"a": 1}}`, `{"a":1}`, ""},
 		"NUL in a map": {"words", `{"words": {"1": "\u0000"}}`, ``, "invalid event: metadata contains a NUL byte"},
-		"NUL":          {"leaf", `{"leaf": {"name": "\u0000"}}`, ``, "invalid event: metadata has no JSON form that every database takes"},
+		"NUL":          {"leaf", `{"leaf": {"name": "\u0000"}}`, ``, "invalid event: metadata has no JSON form that every database accepts"},
 	}
 	for name, tt := range tests {
 		t.Run(name, func(t *testing.T) {

@@ -22,7 +22,7 @@ import (
 	"google.golang.org/protobuf/types/dynamicpb"
 )
 
-// everything are mappings that together read each kind of field in each way.
+// everything returns mappings that together use each kind of field as each kind of source.
 func everything(t testing.TB) []*Mapping {
 	t.Helper()
 	const message = "acme.orders.v1.Everything"
@@ -90,7 +90,7 @@ func randomWire(r *rand.Rand, md protoreflect.MessageDescriptor, st *step, depth
 
 func appendRandom(r *rand.Rand, out []byte, fd protoreflect.FieldDescriptor, st *step, depth int) []byte {
 	var below *step
-	if w := st.of(fd.Number()); w != nil {
+	if w := st.get(fd.Number()); w != nil {
 		below = w.below
 	}
 	number := uint64(r.IntN(3))
@@ -139,7 +139,7 @@ func TestMappingAgreesWithUnmarshal(t *testing.T) {
 	}
 	for i := range mappings {
 		if accepted[i] < 50 || refused[i] < 50 {
-			t.Errorf("mapping %d accepted %d payloads and refused %d: this shows little", i, accepted[i], refused[i])
+			t.Errorf("mapping %d accepted %d payloads and refused %d: too few of one kind to prove anything", i, accepted[i], refused[i])
 		}
 	}
 }
@@ -159,23 +159,23 @@ func FuzzMapping(f *testing.F) {
 		if !m.SameEvent(payload, m.AppendVersion(payload, 7)) {
 			ev, err := m.Extract(payload)
 			if err != nil || ev.Version == 0 {
-				t.Error("an assigned version makes it another event")
+				t.Error("SameEvent is false after AppendVersion")
 			}
 		}
 	})
 }
 
-// agree compares Extract with a message that proto.Unmarshal built, field by field, and reports whether there is an event.
+// agree compares the result of Extract with a message that proto.Unmarshal built. It reports whether the payload is an event.
 func agree(t *testing.T, m *Mapping, payload []byte) bool {
 	t.Helper()
 	before := bytes.Clone(payload)
 	got, err := m.Extract(payload)
 	if !bytes.Equal(payload, before) {
-		t.Fatal("the payload changed")
+		t.Fatal("Extract changed the payload")
 	}
 	want, binary, ok := m.extractSlowly(payload)
 	if (err == nil) != ok {
-		t.Fatalf("%x: error %v, want one: %v", payload, err, !ok)
+		t.Fatalf("%x: error %v, want an error: %v", payload, err, !ok)
 	}
 	if !ok {
 		if !strings.HasPrefix(err.Error(), "invalid event: ") || !utf8.ValidString(err.Error()) {
@@ -191,8 +191,8 @@ func agree(t *testing.T, m *Mapping, payload []byte) bool {
 			t.Fatalf("%x: document %s: %v", payload, document, err)
 		}
 		content, err := base64.StdEncoding.DecodeString(text)
-		again := dynamicpb.NewMessage(binary.Descriptor())
-		if err != nil || unmarshalOptions.Unmarshal(content, again) != nil || !proto.Equal(again, binary.Interface()) {
+		decoded := dynamicpb.NewMessage(binary.Descriptor())
+		if err != nil || unmarshalOptions.Unmarshal(content, decoded) != nil || !proto.Equal(decoded, binary.Interface()) {
 			t.Fatalf("%x: document %s is not the base64 of %v", payload, document, binary)
 		}
 		document = ""
@@ -204,8 +204,8 @@ func agree(t *testing.T, m *Mapping, payload []byte) bool {
 	return true
 }
 
-// extractSlowly is what Extract promises, by way of the whole message. Data is the document, or a message of which it
-// must be the base64 is returned.
+// extractSlowly implements Extract with proto.Unmarshal. Data is the document, unless it must be base64: then the message to
+// encode is returned.
 func (m *Mapping) extractSlowly(payload []byte) (Event, protoreflect.Message, bool) {
 	msg := dynamicpb.NewMessage(m.message)
 	if !slowUnmarshal(payload, msg) {
@@ -275,8 +275,8 @@ func (m *Mapping) extractSlowly(payload []byte) (Event, protoreflect.Message, bo
 	return ev, binary, ok
 }
 
-// slowUnmarshal takes it for an error that proto.Unmarshal panics where a map entry has a key, and another one of a wrong
-// wire type.
+// slowUnmarshal treats a panic of proto.Unmarshal as an error: it panics on a map entry with a second key of the wrong wire
+// type.
 func slowUnmarshal(payload []byte, msg *dynamicpb.Message) (ok bool) {
 	defer func() {
 		if recover() != nil {
@@ -353,7 +353,7 @@ func slowObject(object map[string]string) []byte {
 	var out bytes.Buffer
 	enc := json.NewEncoder(&out)
 	enc.SetEscapeHTML(false)
-	_ = enc.Encode(object) // strings that were checked
+	_ = enc.Encode(object) // encoding a map of strings cannot fail
 	return bytes.TrimSpace(out.Bytes())
 }
 

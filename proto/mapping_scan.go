@@ -11,42 +11,42 @@ import (
 	"google.golang.org/protobuf/reflect/protoreflect"
 )
 
-// Bounds of a mapped payload, which may come from anybody: what is built of it takes much more memory than its bytes.
+// Bounds of a mapped payload. Payloads are not trusted, and decoding takes many times their size in memory.
 const (
-	// maxDepth is how deeply messages may be nested, the payload being the first. It is the bound that protobuf has in
-	// most languages.
+	// maxDepth is the maximum nesting of messages, counting the payload as 1. Protobuf has the same limit in most
+	// languages.
 	maxDepth = 100
-	// maxFields is how many fields and elements a payload may have; a message counts as messageFields of them.
+	// maxFields is the maximum number of fields and elements in a payload; a message counts as messageFields.
 	maxFields     = 1 << 20
 	messageFields = 8
 )
 
-// value is a scalar as it is on the wire, or the content of a message.
+// value is a scalar as encoded on the wire, or the content of a message.
 type value struct {
 	bits  uint64
 	bytes []byte
 }
 
-// slot is what was read for a column.
+// slot holds the value read for a column.
 type slot struct {
-	field protoreflect.FieldDescriptor // nil: nothing
+	field protoreflect.FieldDescriptor // nil if there is no value
 	value value
-	own   bool // value.bytes is no part of the payload
+	own   bool // value.bytes is a copy, not a slice of the payload
 }
 
-// scanner reads one payload. It walks the wire format as proto.Unmarshal does, of the same mind about what is valid,
-// which occurrence counts, and what is merged; see step for what it keeps.
+// scanner reads one payload. It treats the wire format as proto.Unmarshal does: the same input is valid, the same
+// occurrence of a field counts, and the same messages merge. A step lists the values to keep.
 type scanner struct {
 	payload []byte
-	name    protoreflect.FullName // of its type
-	left    int                   // of maxFields
+	name    protoreflect.FullName // of the payload's type
+	left    int                   // remaining number of maxFields
 	slots   [columns]slot
 	entries []entry // of metadata, if it is a map
 
 	maxEntries int
 }
 
-// message scans the content of a message at a depth.
+// message scans the content of a message that is nested at depth.
 func (s *scanner) message(b []byte, md protoreflect.MessageDescriptor, st *step, depth int) error {
 	if depth > maxDepth {
 		return s.tooDeep()
@@ -67,17 +67,17 @@ func (s *scanner) message(b []byte, md protoreflect.MessageDescriptor, st *step,
 		case fd == nil:
 			n = 0
 		case fd.IsMap():
-			n, err = s.mapField(b, fd, wire, st.of(num), depth)
+			n, err = s.mapField(b, fd, wire, st.get(num), depth)
 		case fd.IsList():
 			n, err = s.listField(b, fd, wire, depth)
 		default:
-			n, err = s.singular(b, fd, wire, st.of(num), depth)
+			n, err = s.singular(b, fd, wire, st.get(num), depth)
 		}
 		if err != nil {
 			return err
 		}
 		if n == 0 {
-			// Unknown, or known and of another wire type.
+			// An unknown field, or a known one with the wrong wire type.
 			if n = protowire.ConsumeFieldValue(num, wire, b); n < 0 {
 				return s.malformed("field "+strconv.Itoa(int(num)), b, n)
 			}
@@ -87,14 +87,7 @@ func (s *scanner) message(b []byte, md protoreflect.MessageDescriptor, st *step,
 	return nil
 }
 
-func (st *step) of(num protowire.Number) *want {
-	if st == nil {
-		return nil
-	}
-	return st.fields[num]
-}
-
-// The functions below return how many bytes a field's value takes, 0 if it is not of that wire type.
+// singular, listField and mapField return the length of a field's value, 0 if it has the wrong wire type.
 
 func (s *scanner) singular(b []byte, fd protoreflect.FieldDescriptor, wire protowire.Type, w *want, depth int) (int, error) {
 	v, n, err := s.consume(b, fd, wire)
@@ -140,7 +133,8 @@ func (s *scanner) listField(b []byte, fd protoreflect.FieldDescriptor, wire prot
 	return n, s.nested(v.bytes, fd, nil, depth)
 }
 
-// mapField reads one entry of a map: a message of a key (1) and a value (2), each zero if absent, the last one counting.
+// mapField reads one entry of a map: a message with a key (1) and a value (2). A missing one is zero; of several, the last
+// counts.
 func (s *scanner) mapField(b []byte, fd protoreflect.FieldDescriptor, wire protowire.Type, w *want, depth int) (int, error) {
 	if depth == maxDepth {
 		return 0, s.tooDeep()
@@ -156,7 +150,7 @@ func (s *scanner) mapField(b []byte, fd protoreflect.FieldDescriptor, wire proto
 		return 0, err
 	}
 	var key, val value
-	var keyed, lost bool // a key was read; after it one of another wire type
+	var hasKey, wrongKey bool // wrongKey: a key of the wrong wire type follows
 	for len(content) > 0 {
 		num, wire, n := protowire.ConsumeTag(content)
 		if n < 0 || num > protowire.MaxValidNumber {
@@ -169,9 +163,9 @@ func (s *scanner) mapField(b []byte, fd protoreflect.FieldDescriptor, wire proto
 		case 1:
 			v, n, err = s.consume(content, fd.MapKey(), wire)
 			if n > 0 {
-				key, keyed, lost = v, true, false
+				key, hasKey, wrongKey = v, true, false
 			} else {
-				lost = keyed
+				wrongKey = hasKey
 			}
 		case 2:
 			if v, n, err = s.consume(content, fd.MapValue(), wire); n > 0 {
@@ -193,9 +187,9 @@ func (s *scanner) mapField(b []byte, fd protoreflect.FieldDescriptor, wire proto
 		}
 		content = content[n:]
 	}
-	if lost {
-		// Others take it for an unknown field, but to unmarshal a dynamic message panics (google.golang.org/protobuf
-		// 1.36). No encoder writes it.
+	if wrongKey {
+		// Other decoders treat it as an unknown field, but google.golang.org/protobuf 1.36 panics when it unmarshals a
+		// dynamic message. No encoder writes it.
 		return 0, s.malformed(string(fd.Name()), b, 0)
 	}
 	if w != nil && len(w.columns) > 0 {
@@ -208,7 +202,7 @@ func (s *scanner) mapField(b []byte, fd protoreflect.FieldDescriptor, wire proto
 	return size, nil
 }
 
-// nested scans the message in a field.
+// nested scans the message in field fd.
 func (s *scanner) nested(b []byte, fd protoreflect.FieldDescriptor, st *step, depth int) error {
 	if err := s.count(messageFields); err != nil {
 		return err
@@ -216,7 +210,7 @@ func (s *scanner) nested(b []byte, fd protoreflect.FieldDescriptor, st *step, de
 	return s.message(b, fd.Message(), st, depth+1)
 }
 
-// consume reads one value of a field, or one element.
+// consume reads one value of a field or one element of a list.
 func (s *scanner) consume(b []byte, fd protoreflect.FieldDescriptor, wire protowire.Type) (value, int, error) {
 	if wire != wireType(fd.Kind()) {
 		return value{}, 0, nil
@@ -246,7 +240,8 @@ func (s *scanner) consume(b []byte, fd protoreflect.FieldDescriptor, wire protow
 	return v, n, nil
 }
 
-// keep notes a value for the columns that want it. Occurrences of a message merge, which is what concatenation does.
+// keep stores a value for the columns that use it. Repeated occurrences of a message merge: protobuf defines merging as
+// concatenation.
 func (s *scanner) keep(w *want, fd protoreflect.FieldDescriptor, v value) {
 	for _, c := range w.clears {
 		s.slots[c] = slot{}
@@ -284,7 +279,7 @@ func (s *scanner) invalid(reason string) error {
 	return &InvalidError{Reason: "not a valid " + string(s.name) + ": " + reason}
 }
 
-// malformed describes protowire's error code n, met at rest, which is a part of the payload.
+// malformed describes protowire's error code n at the start of rest, a suffix of the payload.
 func (s *scanner) malformed(where string, rest []byte, n int) error {
 	why := "malformed"
 	if n < 0 && errors.Is(protowire.ParseError(n), io.ErrUnexpectedEOF) {
@@ -297,7 +292,7 @@ func (s *scanner) malformed(where string, rest []byte, n int) error {
 	return s.invalid(why)
 }
 
-// wireType returns how a kind is written outside of packed fields.
+// wireType returns the wire type of a kind, outside of packed fields.
 func wireType(k protoreflect.Kind) protowire.Type {
 	switch k {
 	case protoreflect.StringKind, protoreflect.BytesKind, protoreflect.MessageKind:
@@ -318,8 +313,8 @@ func isPackable(k protoreflect.Kind) bool {
 	return t != protowire.BytesType && t != protowire.StartGroupType
 }
 
-// enforcesUTF8 reports whether proto.Unmarshal refuses a string of the field that is not valid UTF-8: in proto3, and
-// as the edition's feature says.
+// enforcesUTF8 reports whether proto.Unmarshal refuses invalid UTF-8 in the field: in proto3, and in editions depending on a
+// feature.
 func enforcesUTF8(fd protoreflect.FieldDescriptor) bool {
 	if fd.Syntax() == protoreflect.Editions {
 		if f, ok := fd.(interface{ EnforceUTF8() bool }); ok {

@@ -10,11 +10,11 @@ import (
 	"google.golang.org/protobuf/types/dynamicpb"
 )
 
-// source is where a column comes from.
+// source is where a column gets its value.
 type source struct {
 	kind  sourceKind
-	text  string                         // sourceText: the column's value
-	path  []protoreflect.FieldDescriptor // to the field; for a oneof, to the message that has it
+	text  string                         // for sourceText: the column's value
+	path  []protoreflect.FieldDescriptor // to the field; for a oneof, to the message that contains it
 	oneof protoreflect.OneofDescriptor
 }
 
@@ -22,14 +22,14 @@ type sourceKind int
 
 const (
 	sourceNone      sourceKind = iota
-	sourceText                 // the same for all events
+	sourceText                 // a constant
 	sourceMessage              // the whole payload
 	sourceField                // a field
-	sourceOneof                // the member that is set
-	sourceOneofType            // its message type
+	sourceOneof                // the set member of a oneof
+	sourceOneofType            // the message type of that member
 )
 
-// compile reads the sources of a configuration.
+// compile parses the sources of a configuration.
 func compile(message protoreflect.MessageDescriptor, types *dynamicpb.Types, cfg MappingConfig) (*Mapping, error) {
 	m := &Mapping{message: message, types: types}
 	for c, text := range map[column]string{
@@ -43,21 +43,21 @@ func compile(message protoreflect.MessageDescriptor, types *dynamicpb.Types, cfg
 		text := m.sources[c].text
 		if text == "" {
 			if c == columnAggregateID || c == columnType {
-				return nil, fmt.Errorf("%s: is missing", columnNames[c])
+				return nil, fmt.Errorf("%s is missing", columnNames[c])
 			}
 			continue
 		}
 		src, err := parseSource(message, text)
 		if err == nil {
-			err = src.suits(c)
+			err = src.check(c)
 		}
 		if err != nil {
 			return nil, fmt.Errorf("%s: %q: %w", columnNames[c], text, err)
 		}
 		m.sources[c] = src
-		m.want(c, src)
+		m.addSource(c, src)
 	}
-	m.root.exclude()
+	m.root.addClears()
 	for md := range reachable(message) {
 		m.hasAny = m.hasAny || md.FullName() == anyName
 		m.hasRequired = m.hasRequired || md.RequiredNumbers().Len() > 0
@@ -65,15 +65,15 @@ func compile(message protoreflect.MessageDescriptor, types *dynamicpb.Types, cfg
 	return m, nil
 }
 
-// parseSource returns the source that text names in messages of a type.
+// parseSource parses a source in messages of a type.
 func parseSource(message protoreflect.MessageDescriptor, text string) (source, error) {
 	if constant, ok := strings.CutPrefix(text, "="); ok {
 		constant = strings.TrimSpace(constant)
 		switch {
 		case constant == "":
-			return source{}, errors.New("there is no text after the sign")
+			return source{}, errors.New("the text after = is missing")
 		case !utf8.ValidString(constant) || strings.ContainsRune(constant, 0):
-			return source{}, errors.New("the text is not valid UTF-8 without NUL")
+			return source{}, errors.New("the text must be valid UTF-8 without NUL bytes")
 		case len(constant) > MaxIdentifier:
 			return source{}, fmt.Errorf("the text is longer than %d bytes", MaxIdentifier)
 		}
@@ -92,7 +92,7 @@ func parseSource(message protoreflect.MessageDescriptor, text string) (source, e
 	case prefix == "oneof_type":
 		src.kind = sourceOneofType
 	default:
-		return source{}, fmt.Errorf("prefix %q is neither oneof nor oneof_type", prefix)
+		return source{}, fmt.Errorf("prefix %q must be oneof or oneof_type", prefix)
 	}
 	path := strings.Split(strings.TrimSpace(names), ".")
 	last := len(path) - 1
@@ -109,9 +109,9 @@ func parseSource(message protoreflect.MessageDescriptor, text string) (source, e
 		case fd == nil:
 			return source{}, fmt.Errorf("%s has no field %q", message.FullName(), name)
 		case i < last && fd.Message() == nil:
-			return source{}, fmt.Errorf("%s is no message: it has no field %q", fd.FullName(), path[i+1])
+			return source{}, fmt.Errorf("%s is not a message: it has no field %q", fd.FullName(), path[i+1])
 		case i < last && fd.Cardinality() == protoreflect.Repeated:
-			return source{}, fmt.Errorf("%s is repeated: which one is meant?", fd.FullName())
+			return source{}, fmt.Errorf("%s is repeated: a source must have a single value", fd.FullName())
 		}
 		src.path = append(src.path, fd)
 		message = fd.Message()
@@ -119,31 +119,31 @@ func parseSource(message protoreflect.MessageDescriptor, text string) (source, e
 	return src, nil
 }
 
-// suits reports why the source cannot fill the column.
-func (src source) suits(c column) error {
+// check returns an error if the source cannot fill the column.
+func (src source) check(c column) error {
 	var fd protoreflect.FieldDescriptor
 	if src.kind == sourceField {
 		fd = src.path[len(src.path)-1]
 		if fd.IsList() || fd.IsMap() && c != columnMetadata {
-			return fmt.Errorf("%s is repeated: which one is meant?", fd.FullName())
+			return fmt.Errorf("%s is repeated: a source must have a single value", fd.FullName())
 		}
 	}
 	if src.kind == sourceOneofType {
 		for i := range src.oneof.Fields().Len() {
 			if member := src.oneof.Fields().Get(i); member.Message() == nil {
-				return fmt.Errorf("%s is no message: it has no type name", member.FullName())
+				return fmt.Errorf("%s is not a message: it has no type name", member.FullName())
 			}
 		}
 	}
 	switch c {
 	case columnType, columnAggregateType:
 		if fd != nil {
-			return isIdentifier(fd)
+			return checkIdentifier(fd)
 		}
 	case columnAggregateID:
 		switch {
 		case fd != nil:
-			return isIdentifier(fd)
+			return checkIdentifier(fd)
 		case src.kind != sourceText:
 			return errors.New("must be a field or a text")
 		}
@@ -151,7 +151,7 @@ func (src source) suits(c column) error {
 		if fd == nil {
 			return errors.New("must be a field")
 		}
-		return isIdentifier(fd)
+		return checkIdentifier(fd)
 	case columnVersion:
 		switch {
 		case fd == nil:
@@ -163,10 +163,10 @@ func (src source) suits(c column) error {
 		switch src.kind {
 		case sourceMessage:
 		case sourceField:
-			return isData(fd)
+			return checkData(fd)
 		case sourceOneof:
 			for i := range src.oneof.Fields().Len() {
-				if err := isData(src.oneof.Fields().Get(i)); err != nil {
+				if err := checkData(src.oneof.Fields().Get(i)); err != nil {
 					return err
 				}
 			}
@@ -186,7 +186,7 @@ func (src source) suits(c column) error {
 	return nil
 }
 
-func isIdentifier(fd protoreflect.FieldDescriptor) error {
+func checkIdentifier(fd protoreflect.FieldDescriptor) error {
 	switch {
 	case fd.Message() != nil:
 		return fmt.Errorf("%s is of type %s: name one of its fields", fd.FullName(), typeName(fd))
@@ -196,7 +196,7 @@ func isIdentifier(fd protoreflect.FieldDescriptor) error {
 	return fmt.Errorf("%s is of type %s: it must be a string, bytes, an integer or an enum", fd.FullName(), typeName(fd))
 }
 
-func isData(fd protoreflect.FieldDescriptor) error {
+func checkData(fd protoreflect.FieldDescriptor) error {
 	if fd.Message() == nil && fd.Kind() != protoreflect.BytesKind && fd.Kind() != protoreflect.StringKind {
 		return fmt.Errorf("%s is of type %s: it must be a message, bytes or a string", fd.FullName(), typeName(fd))
 	}

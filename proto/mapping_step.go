@@ -5,22 +5,22 @@ import (
 	"google.golang.org/protobuf/reflect/protoreflect"
 )
 
-// step is what is wanted of one message on the way to the sources.
+// step lists the fields of one message type to read on the way to the sources.
 type step struct {
 	fields map[protowire.Number]*want
 }
 
-// want is what is wanted of one field.
+// want is a field to read.
 type want struct {
 	field   protoreflect.FieldDescriptor
-	columns []column // that it is a source of
-	oneofs  []column // whose source is its oneof
-	below   *step    // of the message in the field
-	clears  []column // lost when it is set: those of other members of its oneof
+	columns []column // columns whose source is this field
+	oneofs  []column // columns whose source is this field's oneof
+	below   *step    // fields to read in this field's message
+	clears  []column // columns that lose their value when this field is set, because another member of its oneof is unset
 }
 
-// want enters a source in the steps that lead to it.
-func (m *Mapping) want(c column, src source) {
+// addSource adds a column's source to the steps that lead to it.
+func (m *Mapping) addSource(c column, src source) {
 	if len(src.path) == 0 && src.oneof == nil {
 		return
 	}
@@ -47,6 +47,15 @@ func (m *Mapping) want(c column, src source) {
 
 func newStep() *step { return &step{fields: map[protowire.Number]*want{}} }
 
+// get returns the want for a field number, nil if the field is not read.
+func (st *step) get(num protowire.Number) *want {
+	if st == nil {
+		return nil
+	}
+	return st.fields[num]
+}
+
+// at returns the want for a field, and adds one if needed.
 func (st *step) at(fd protoreflect.FieldDescriptor) *want {
 	w := st.fields[fd.Number()]
 	if w == nil {
@@ -56,17 +65,17 @@ func (st *step) at(fd protoreflect.FieldDescriptor) *want {
 	return w
 }
 
-// exclude enters what each member of a oneof clears, members that nobody wants included.
-func (st *step) exclude() {
+// addClears sets clears in all members of oneofs, including members that are not a source.
+func (st *step) addClears() {
 	if st == nil {
 		return
 	}
-	lost := map[*want][]column{}
+	cleared := map[*want][]column{}
 	for _, w := range st.fields {
-		w.below.exclude()
-		lost[w] = w.all()
+		w.below.addClears()
+		cleared[w] = w.all()
 	}
-	for w, all := range lost {
+	for w, all := range cleared {
 		if len(all) == 0 || !inOneof(w.field) {
 			continue
 		}
@@ -80,7 +89,7 @@ func (st *step) exclude() {
 	}
 }
 
-// all returns the columns that come from the field or from below it.
+// all returns the columns whose source is the field or below it.
 func (w *want) all() []column {
 	all := append([]column(nil), w.columns...)
 	if w.below == nil {

@@ -18,7 +18,7 @@ import (
 	"google.golang.org/protobuf/types/dynamicpb"
 )
 
-// acme is the descriptor set of the .proto files below it, made by make generate.
+// acme is the descriptor set of the .proto files in testdata/acme; make generate creates it.
 const acme = "testdata/acme.binpb"
 
 func newMapping(t testing.TB, cfg MappingConfig) *Mapping {
@@ -30,7 +30,7 @@ func newMapping(t testing.TB, cfg MappingConfig) *Mapping {
 	return m
 }
 
-// encode encodes a message of the mapping's type that is given as JSON.
+// encode converts JSON to an encoded message of the mapping's type.
 func encode(t testing.TB, m *Mapping, json string) []byte {
 	t.Helper()
 	msg := dynamicpb.NewMessage(m.message)
@@ -44,7 +44,7 @@ func encode(t testing.TB, m *Mapping, json string) []byte {
 	return b
 }
 
-// orders maps acme.orders.v1.OrderEvent in the way of docs/events.md.
+// orders maps acme.orders.v1.OrderEvent as docs/events.md shows.
 func orders(t testing.TB) *Mapping {
 	return newMapping(t, MappingConfig{
 		DescriptorSet: acme, Message: "acme.orders.v1.OrderEvent",
@@ -81,7 +81,7 @@ func TestMappingExtract(t *testing.T) {
 	}
 }
 
-func TestNilMappingIsThatOfTheEnvelope(t *testing.T) {
+func TestNilMappingReadsTheEnvelope(t *testing.T) {
 	t.Parallel()
 	var m *Mapping
 	payload := required()
@@ -92,7 +92,7 @@ func TestNilMappingIsThatOfTheEnvelope(t *testing.T) {
 		t.Errorf("appended %x", got)
 	}
 	if !m.SameEvent(payload, AppendVersion(payload, 4)) || m.SameEvent(payload, with(bytesField(1, "x"))) {
-		t.Error("other idea of the same event")
+		t.Error("SameEvent differs from the function SameEvent")
 	}
 }
 
@@ -101,47 +101,47 @@ func TestMappingErrors(t *testing.T) {
 	valid := MappingConfig{DescriptorSet: acme, Message: "acme.orders.v1.Everything", AggregateID: "s", EventType: "$message"}
 	tests := map[string]struct {
 		change func(*MappingConfig)
-		want   string // the error's beginning; empty: none
+		want   string // prefix of the error; empty for no error
 	}{
-		"valid":                    {func(*MappingConfig) {}, ""},
-		"no set":                   {func(c *MappingConfig) { c.DescriptorSet = "" }, "descriptor_set: is missing"},
-		"absent set":               {func(c *MappingConfig) { c.DescriptorSet = "testdata/none" }, "descriptor_set: open testdata/none: "},
-		"no descriptor set":        {func(c *MappingConfig) { c.DescriptorSet = "mapping.go" }, `descriptor_set: "mapping.go" is no google.protobuf.FileDescriptorSet`},
-		"no message":               {func(c *MappingConfig) { c.Message = "" }, "message: is missing"},
-		"unknown message":          {func(c *MappingConfig) { c.Message = "acme.None" }, `message: "acme.None" is no message type of "testdata/acme.binpb"`},
-		"an enum":                  {func(c *MappingConfig) { c.Message = "acme.orders.v1.Kind" }, `message: "acme.orders.v1.Kind" is no message type`},
-		"a map entry":              {func(c *MappingConfig) { c.Message += ".WordsEntry" }, "message: "},
-		"no aggregate":             {func(c *MappingConfig) { c.AggregateID = " " }, "aggregate_id: is missing"},
-		"no type":                  {func(c *MappingConfig) { c.EventType = "" }, "event_type: is missing"},
-		"unknown field":            {func(c *MappingConfig) { c.AggregateID = "id" }, `aggregate_id: "id": acme.orders.v1.Everything has no field "id"`},
-		"unknown nested field":     {func(c *MappingConfig) { c.EventID = "child.leaf.id" }, `event_id: "child.leaf.id": acme.orders.v1.Leaf has no field "id"`},
-		"JSON name":                {func(c *MappingConfig) { c.EventID = "choiceText" }, `event_id: "choiceText": acme.orders.v1.Everything has no field "choiceText"`},
-		"empty element":            {func(c *MappingConfig) { c.EventID = "child." }, `event_id: "child.": acme.orders.v1.Everything has no field ""`},
-		"field of a scalar":        {func(c *MappingConfig) { c.EventID = "s.id" }, `event_id: "s.id": acme.orders.v1.Everything.s is no message: it has no field "id"`},
-		"field of a list":          {func(c *MappingConfig) { c.EventID = "children.s" }, `event_id: "children.s": acme.orders.v1.Everything.children is repeated`},
-		"field of a map":           {func(c *MappingConfig) { c.EventID = "words.key" }, `event_id: "words.key": acme.orders.v1.Everything.words is repeated`},
-		"list":                     {func(c *MappingConfig) { c.AggregateID = "strings" }, `aggregate_id: "strings": acme.orders.v1.Everything.strings is repeated`},
-		"message as identifier":    {func(c *MappingConfig) { c.AggregateID = "any" }, `aggregate_id: "any": acme.orders.v1.Everything.any is of type google.protobuf.Any: name one of its fields`},
-		"float as identifier":      {func(c *MappingConfig) { c.AggregateID = "d" }, `aggregate_id: "d": acme.orders.v1.Everything.d is of type double: it must be`},
-		"bool as identifier":       {func(c *MappingConfig) { c.EventType = "flag" }, `event_type: "flag": acme.orders.v1.Everything.flag is of type bool: it must be`},
-		"aggregate from a oneof":   {func(c *MappingConfig) { c.AggregateID = "oneof:choice" }, `aggregate_id: "oneof:choice": must be a field or a text`},
-		"constant event_id":        {func(c *MappingConfig) { c.EventID = "= 1" }, `event_id: "= 1": must be a field`},
-		"empty constant":           {func(c *MappingConfig) { c.EventType = "=" }, `event_type: "=": there is no text after the sign`},
-		"NUL in constant":          {func(c *MappingConfig) { c.EventType = "= a\x00" }, `event_type: "= a\x00": the text is not valid`},
-		"long constant":            {func(c *MappingConfig) { c.EventType = "=" + strings.Repeat("x", 256) }, `event_type: "=xxx`},
-		"unknown prefix":           {func(c *MappingConfig) { c.EventType = "one_of:choice" }, `event_type: "one_of:choice": prefix "one_of" is neither oneof nor oneof_type`},
-		"unknown oneof":            {func(c *MappingConfig) { c.EventType = "oneof:s" }, `event_type: "oneof:s": acme.orders.v1.Everything has no oneof "s"`},
-		"oneof of optional":        {func(c *MappingConfig) { c.EventType = "oneof:_os" }, `event_type: "oneof:_os": acme.orders.v1.Everything has no oneof "_os"`},
-		"type of a scalar":         {func(c *MappingConfig) { c.EventType = "oneof_type:choice" }, `event_type: "oneof_type:choice": acme.orders.v1.Everything.choice_text is no message`},
-		"string as version":        {func(c *MappingConfig) { c.EventVersion = "s" }, `event_version: "s": acme.orders.v1.Everything.s is of type string: it must be an integer`},
-		"enum as version":          {func(c *MappingConfig) { c.EventVersion = "color" }, `event_version: "color": acme.orders.v1.Everything.color is of type enum: it must be an integer`},
-		"constant version":         {func(c *MappingConfig) { c.EventVersion = "= 1" }, `event_version: "= 1": must be a field`},
-		"number as data":           {func(c *MappingConfig) { c.EventData = "i64" }, `event_data: "i64": acme.orders.v1.Everything.i64 is of type int64: it must be a message, bytes or a string`},
-		"oneof with number, data":  {func(c *MappingConfig) { c.EventData = "oneof:choice" }, `event_data: "oneof:choice": acme.orders.v1.Everything.choice_number is of type uint64`},
-		"constant data":            {func(c *MappingConfig) { c.EventData = "= {}" }, `event_data: "= {}": must be $message, a field or a oneof`},
-		"string as metadata":       {func(c *MappingConfig) { c.Metadata = "s" }, `metadata: "s": acme.orders.v1.Everything.s is of type string: it must be a message or a map of scalars`},
-		"map of messages":          {func(c *MappingConfig) { c.Metadata = "by_name" }, `metadata: "by_name": acme.orders.v1.Everything.by_name is a map of messages`},
-		"metadata that is no JSON": {func(c *MappingConfig) { c.Metadata = "value" }, `metadata: "value": acme.orders.v1.Everything.value is of type google.protobuf.Value`},
+		"valid":                     {func(*MappingConfig) {}, ""},
+		"no set":                    {func(c *MappingConfig) { c.DescriptorSet = "" }, "descriptor_set is missing"},
+		"absent set":                {func(c *MappingConfig) { c.DescriptorSet = "testdata/none" }, "descriptor_set: open testdata/none: "},
+		"no descriptor set":         {func(c *MappingConfig) { c.DescriptorSet = "mapping.go" }, `descriptor_set: "mapping.go" is not a google.protobuf.FileDescriptorSet`},
+		"no message":                {func(c *MappingConfig) { c.Message = "" }, "message is missing"},
+		"unknown message":           {func(c *MappingConfig) { c.Message = "acme.None" }, `message: "acme.None" is not a message type in "testdata/acme.binpb"`},
+		"an enum":                   {func(c *MappingConfig) { c.Message = "acme.orders.v1.Kind" }, `message: "acme.orders.v1.Kind" is not a message type`},
+		"a map entry":               {func(c *MappingConfig) { c.Message += ".WordsEntry" }, "message: "},
+		"no aggregate":              {func(c *MappingConfig) { c.AggregateID = " " }, "aggregate_id is missing"},
+		"no type":                   {func(c *MappingConfig) { c.EventType = "" }, "event_type is missing"},
+		"unknown field":             {func(c *MappingConfig) { c.AggregateID = "id" }, `aggregate_id: "id": acme.orders.v1.Everything has no field "id"`},
+		"unknown nested field":      {func(c *MappingConfig) { c.EventID = "child.leaf.id" }, `event_id: "child.leaf.id": acme.orders.v1.Leaf has no field "id"`},
+		"JSON name":                 {func(c *MappingConfig) { c.EventID = "choiceText" }, `event_id: "choiceText": acme.orders.v1.Everything has no field "choiceText"`},
+		"empty element":             {func(c *MappingConfig) { c.EventID = "child." }, `event_id: "child.": acme.orders.v1.Everything has no field ""`},
+		"field of a scalar":         {func(c *MappingConfig) { c.EventID = "s.id" }, `event_id: "s.id": acme.orders.v1.Everything.s is not a message: it has no field "id"`},
+		"field of a list":           {func(c *MappingConfig) { c.EventID = "children.s" }, `event_id: "children.s": acme.orders.v1.Everything.children is repeated`},
+		"field of a map":            {func(c *MappingConfig) { c.EventID = "words.key" }, `event_id: "words.key": acme.orders.v1.Everything.words is repeated`},
+		"list":                      {func(c *MappingConfig) { c.AggregateID = "strings" }, `aggregate_id: "strings": acme.orders.v1.Everything.strings is repeated`},
+		"message as identifier":     {func(c *MappingConfig) { c.AggregateID = "any" }, `aggregate_id: "any": acme.orders.v1.Everything.any is of type google.protobuf.Any: name one of its fields`},
+		"float as identifier":       {func(c *MappingConfig) { c.AggregateID = "d" }, `aggregate_id: "d": acme.orders.v1.Everything.d is of type double: it must be`},
+		"bool as identifier":        {func(c *MappingConfig) { c.EventType = "flag" }, `event_type: "flag": acme.orders.v1.Everything.flag is of type bool: it must be`},
+		"aggregate from a oneof":    {func(c *MappingConfig) { c.AggregateID = "oneof:choice" }, `aggregate_id: "oneof:choice": must be a field or a text`},
+		"constant event_id":         {func(c *MappingConfig) { c.EventID = "= 1" }, `event_id: "= 1": must be a field`},
+		"empty constant":            {func(c *MappingConfig) { c.EventType = "=" }, `event_type: "=": the text after = is missing`},
+		"NUL in constant":           {func(c *MappingConfig) { c.EventType = "= a\x00" }, `event_type: "= a\x00": the text must be valid UTF-8`},
+		"long constant":             {func(c *MappingConfig) { c.EventType = "=" + strings.Repeat("x", 256) }, `event_type: "=xxx`},
+		"unknown prefix":            {func(c *MappingConfig) { c.EventType = "one_of:choice" }, `event_type: "one_of:choice": prefix "one_of" must be oneof or oneof_type`},
+		"unknown oneof":             {func(c *MappingConfig) { c.EventType = "oneof:s" }, `event_type: "oneof:s": acme.orders.v1.Everything has no oneof "s"`},
+		"oneof of optional":         {func(c *MappingConfig) { c.EventType = "oneof:_os" }, `event_type: "oneof:_os": acme.orders.v1.Everything has no oneof "_os"`},
+		"type of a scalar":          {func(c *MappingConfig) { c.EventType = "oneof_type:choice" }, `event_type: "oneof_type:choice": acme.orders.v1.Everything.choice_text is not a message`},
+		"string as version":         {func(c *MappingConfig) { c.EventVersion = "s" }, `event_version: "s": acme.orders.v1.Everything.s is of type string: it must be an integer`},
+		"enum as version":           {func(c *MappingConfig) { c.EventVersion = "color" }, `event_version: "color": acme.orders.v1.Everything.color is of type enum: it must be an integer`},
+		"constant version":          {func(c *MappingConfig) { c.EventVersion = "= 1" }, `event_version: "= 1": must be a field`},
+		"number as data":            {func(c *MappingConfig) { c.EventData = "i64" }, `event_data: "i64": acme.orders.v1.Everything.i64 is of type int64: it must be a message, bytes or a string`},
+		"oneof with number, data":   {func(c *MappingConfig) { c.EventData = "oneof:choice" }, `event_data: "oneof:choice": acme.orders.v1.Everything.choice_number is of type uint64`},
+		"constant data":             {func(c *MappingConfig) { c.EventData = "= {}" }, `event_data: "= {}": must be $message, a field or a oneof`},
+		"string as metadata":        {func(c *MappingConfig) { c.Metadata = "s" }, `metadata: "s": acme.orders.v1.Everything.s is of type string: it must be a message or a map of scalars`},
+		"map of messages":           {func(c *MappingConfig) { c.Metadata = "by_name" }, `metadata: "by_name": acme.orders.v1.Everything.by_name is a map of messages`},
+		"metadata is not an object": {func(c *MappingConfig) { c.Metadata = "value" }, `metadata: "value": acme.orders.v1.Everything.value is of type google.protobuf.Value`},
 	}
 	for name, tt := range tests {
 		t.Run(name, func(t *testing.T) {
@@ -158,7 +158,7 @@ func TestMappingErrors(t *testing.T) {
 	}
 }
 
-// writeSet writes a descriptor set of acme's files that keep chooses, changed.
+// writeSet writes a descriptor set with the files of acme for which keep returns true. keep may modify them.
 func writeSet(t *testing.T, keep func(*descriptorpb.FileDescriptorProto) bool) string {
 	t.Helper()
 	content, err := os.ReadFile(acme)
@@ -180,11 +180,11 @@ func writeSet(t *testing.T, keep func(*descriptorpb.FileDescriptorProto) bool) s
 	return name
 }
 
-func TestDescriptorSetThatDoesNotDo(t *testing.T) {
+func TestDescriptorSetErrors(t *testing.T) {
 	t.Parallel()
 	cfg := MappingConfig{Message: "acme.orders.v1.OrderEvent", AggregateID: "header.order_id", EventType: "$message"}
 	cfg.DescriptorSet = writeSet(t, func(fd *descriptorpb.FileDescriptorProto) bool { return !strings.HasSuffix(fd.GetName(), "any.proto") })
-	if _, err := NewMapping(cfg); err == nil || !strings.Contains(err.Error(), "but not google/protobuf/any.proto that it imports") {
+	if _, err := NewMapping(cfg); err == nil || !strings.Contains(err.Error(), "but not its import google/protobuf/any.proto") {
 		t.Errorf("without an import: error %v", err)
 	}
 	cfg.DescriptorSet = writeSet(t, func(fd *descriptorpb.FileDescriptorProto) bool {
@@ -193,7 +193,7 @@ func TestDescriptorSetThatDoesNotDo(t *testing.T) {
 		}
 		return true
 	})
-	if _, err := NewMapping(cfg); err == nil || !strings.Contains(err.Error(), "google.protobuf.Timestamp is not the type that is known under this name") {
+	if _, err := NewMapping(cfg); err == nil || !strings.Contains(err.Error(), "google.protobuf.Timestamp does not have the fields of the well-known type") {
 		t.Errorf("with another Timestamp: error %v", err)
 	}
 	cfg.DescriptorSet = writeSet(t, func(fd *descriptorpb.FileDescriptorProto) bool {
@@ -227,9 +227,9 @@ func TestMappingTextForms(t *testing.T) {
 		{"color", `-2`, "GREEN"},
 		{"color", `17`, "17"},
 		{"color", `"BLUE"`, "BLUE"}, // the zero value, which is not on the wire
-		{"oi", `"0"`, "0"},          // told from absent
+		{"oi", `"0"`, "0"},          // has presence
 		{"oi", `null`, ""},
-		{"i64", `"0"`, ""}, // not told
+		{"i64", `"0"`, ""}, // has no presence
 		{"s", `""`, ""},
 		{"b", `""`, ""},
 	}
@@ -280,7 +280,7 @@ func TestMappingVersions(t *testing.T) {
 	tests := []struct {
 		source    string
 		version   uint64
-		assigned  bool // the payload gets the field
+		assigned  bool // AppendVersion sets the field
 		wrongSign bool // -1 is out of range
 	}{
 		{"i32", 7, true, true}, {"s32", 7, true, true}, {"sf32", 7, true, true}, {"u32", 7, true, false}, {"f32", 7, true, false},
@@ -300,13 +300,13 @@ func TestMappingVersions(t *testing.T) {
 				t.Errorf("version %d, payload %x, error %v", ev.Version, stored, err)
 			}
 			if !m.SameEvent(payload, stored) || !m.SameEvent(stored, payload) {
-				t.Error("an assigned version makes it another event")
+				t.Error("SameEvent is false after AppendVersion")
 			}
 			if m.SameEvent(stored, append(bytesField(17, "other"), payload...)) {
-				t.Error("another event is the same")
+				t.Error("SameEvent is true for another event")
 			}
 			if tt.assigned && m.SameEvent(stored, m.AppendVersion(payload, tt.version-1)) {
-				t.Error("another version is the same event")
+				t.Error("SameEvent is true for another version")
 			}
 			if len(m.sources[columnVersion].path) != 1 {
 				return
@@ -328,7 +328,7 @@ func TestMappingVersions(t *testing.T) {
 	}
 }
 
-func TestMappedPayloadsThatAreRefused(t *testing.T) {
+func TestMappingRefusedPayloads(t *testing.T) {
 	t.Parallel()
 	id := bytesField(1, "id")
 	with := func(parts ...[]byte) []byte { return slices.Concat(append([][]byte{id}, parts...)...) }
@@ -394,9 +394,9 @@ func TestMappedPayloadsThatAreRefused(t *testing.T) {
 			case !errors.Is(err, ErrInvalid):
 				t.Errorf("%T is not ErrInvalid", err)
 			}
-			// What the database holds may be anything: here both are compared with what is harmless.
+			// SameEvent must also cope with refused payloads: other programs can write to the database.
 			if m.SameEvent(tt.payload, append(id, 0x18, 1)) {
-				t.Error("the same as another event")
+				t.Error("SameEvent is true for another event")
 			}
 		})
 	}

@@ -11,7 +11,7 @@ import (
 	"google.golang.org/protobuf/reflect/protoreflect"
 )
 
-// identifier returns the text of a column that identifies, empty if the payload has none.
+// identifier returns the text of an identifier column, empty if the payload has none.
 func (m *Mapping) identifier(s *scanner, c column) (string, error) {
 	src, slot := &m.sources[c], &s.slots[c]
 	text := ""
@@ -35,7 +35,7 @@ func (m *Mapping) identifier(s *scanner, c column) (string, error) {
 	}
 	switch {
 	case !utf8.ValidString(text):
-		return "", errNotUTF8(columnNames[c]) // proto2 lets it pass
+		return "", errNotUTF8(columnNames[c]) // proto2 does not check UTF-8
 	case len(text) > MaxIdentifier:
 		return "", errTooLong(columnNames[c], MaxIdentifier)
 	case strings.IndexByte(text, 0) >= 0:
@@ -44,9 +44,8 @@ func (m *Mapping) identifier(s *scanner, c column) (string, error) {
 	return text, nil
 }
 
-// isMissing reports whether the payload gives no value for an identifier: the field is absent or, where the schema does
-// not tell, zero. The zero of an enum is missing only if its name ends with UNSPECIFIED, as the style guide of
-// protobuf has it; otherwise it is a value like others, and never on the wire.
+// isMissing reports whether the payload has no value for an identifier. A field without presence is missing if it is zero.
+// The zero value of an enum is missing only if its name ends with UNSPECIFIED, the convention of protobuf's style guide.
 func isMissing(fd protoreflect.FieldDescriptor, s *slot) bool {
 	if s.field == nil && fd.HasPresence() {
 		return true
@@ -65,9 +64,11 @@ func isMissing(fd protoreflect.FieldDescriptor, s *slot) bool {
 	}
 }
 
-// scalarText returns the text form of a scalar: a string as it is; integers in decimal; true and false; floating point
-// numbers in the shortest form that reads back the same; the name of an enum's value, or its number in decimal if it has
-// none; 16 bytes as a UUID (RFC 9562), other bytes in hexadecimal, lower case.
+// scalarText returns the text form of a scalar:
+//   - strings unchanged, integers in decimal, booleans as true or false;
+//   - floating-point numbers in the shortest form that parses to the same value;
+//   - enum values by name, or by number if unknown;
+//   - 16 bytes as a UUID (RFC 9562), other bytes in lower-case hexadecimal.
 func scalarText(fd protoreflect.FieldDescriptor, v value) string {
 	switch kind := fd.Kind(); kind {
 	case protoreflect.StringKind:
@@ -98,7 +99,7 @@ func scalarText(fd protoreflect.FieldDescriptor, v value) string {
 	}
 }
 
-// version returns event_version, 0 if it is left to the server.
+// version returns event_version, 0 if the server assigns it.
 func (m *Mapping) version(s *scanner) (uint64, error) {
 	slot := &s.slots[columnVersion]
 	if slot.field == nil {
@@ -107,15 +108,13 @@ func (m *Mapping) version(s *scanner) (uint64, error) {
 	kind := slot.field.Kind()
 	version := unsigned(kind, slot.value.bits)
 	if n, ok := signed(kind, slot.value.bits); ok {
-		version = uint64(n) // negative ones are beyond the range
+		version = uint64(n) // a negative number is out of range below
 	}
 	if version > math.MaxInt64 {
 		return 0, ErrVersionRange
 	}
 	return version, nil
 }
-
-// The functions below know the integers of protobuf by their bits on the wire.
 
 func isInteger(k protoreflect.Kind) bool {
 	switch k {
@@ -126,7 +125,7 @@ func isInteger(k protoreflect.Kind) bool {
 	return ok
 }
 
-// signed returns the value of a signed integer, false of another kind.
+// signed returns the value of a signed integer from its bits on the wire, false for other kinds.
 func signed(k protoreflect.Kind, bits uint64) (int64, bool) {
 	switch k {
 	case protoreflect.Int32Kind, protoreflect.Sfixed32Kind:
@@ -141,7 +140,7 @@ func signed(k protoreflect.Kind, bits uint64) (int64, bool) {
 	return 0, false
 }
 
-// unsigned returns the value of an unsigned integer.
+// unsigned returns the value of an unsigned integer from its bits on the wire.
 func unsigned(k protoreflect.Kind, bits uint64) uint64 {
 	if k == protoreflect.Uint32Kind || k == protoreflect.Fixed32Kind {
 		return uint64(uint32(bits))
@@ -156,10 +155,10 @@ func isZero(k protoreflect.Kind, bits uint64) bool {
 	return unsigned(k, bits) == 0
 }
 
-// integerField is the longest that appendInteger appends: a tag and a varint.
+// integerField is the most bytes that appendInteger appends: a tag and a varint.
 const integerField = 5 + 10
 
-// appendInteger appends an integer field, and reports false, nothing appended, if its type does not hold the number.
+// appendInteger appends an integer field. If the field's type is too small for n, it appends nothing and returns false.
 func appendInteger(b []byte, fd protoreflect.FieldDescriptor, n uint64) ([]byte, bool) {
 	kind := fd.Kind()
 	limit := uint64(math.MaxUint64)

@@ -9,11 +9,12 @@ import (
 	"google.golang.org/protobuf/encoding/protowire"
 )
 
-// entry is one entry of the map field metadata; both parts belong to the payload.
+// entry is one entry of the map field metadata. Of an eventstore.v1.Event, key and
+// value are slices of the payload.
 type entry struct{ key, value []byte }
 
-// consumeEntry reads a map entry: a message of a key (1) and a value (2), each
-// empty if absent, the last one counting.
+// consumeEntry reads a map entry: a message with a key (1) and a value (2). A missing
+// one is empty; of several, the last counts.
 func consumeEntry(b, payload []byte) (entry, error) {
 	var e entry
 	for len(b) > 0 {
@@ -46,8 +47,8 @@ func consumeEntry(b, payload []byte) (entry, error) {
 	return e, nil
 }
 
-// object encodes the entries as a JSON object with sorted keys. Of several
-// entries with one key the last counts.
+// object encodes the entries as a JSON object with sorted keys. Of several entries
+// with the same key, the last counts.
 func object(entries []entry) ([]byte, error) {
 	if len(entries) == 0 {
 		return nil, nil
@@ -63,7 +64,7 @@ func object(entries []entry) ([]byte, error) {
 			continue
 		}
 		switch {
-		case !utf8.Valid(e.key) || !utf8.Valid(e.value): // of a mapped proto2 message
+		case !utf8.Valid(e.key) || !utf8.Valid(e.value): // possible in a mapped proto2 message
 			return nil, errNotUTF8("metadata")
 		case bytes.IndexByte(e.key, 0) >= 0 || bytes.IndexByte(e.value, 0) >= 0:
 			return nil, errNUL("metadata")
@@ -80,8 +81,8 @@ func object(entries []entry) ([]byte, error) {
 	return append(out, '}'), nil
 }
 
-// appendString appends valid UTF-8 as a JSON string, escaping only what RFC 8259
-// section 7 demands.
+// appendString appends valid UTF-8 as a JSON string. It escapes only what RFC 8259
+// section 7 requires.
 func appendString(out, s []byte) []byte {
 	const hex = "0123456789abcdef"
 	out = append(out, '"')

@@ -8,10 +8,10 @@ import (
 	eventstorev1 "github.com/nats-eventstore/nats-eventstore/proto/eventstore/v1"
 )
 
-// SameEvent reports whether two payloads are the same event: equal in every
-// field, those unknown to this server included, whatever the order of fields and
-// of map entries. An event_version that one of them leaves to the server (0)
-// matches any. A payload that does not decode is the same only as its equal bytes.
+// SameEvent reports whether two payloads are the same event: all fields are equal,
+// including unknown ones. The order of fields and map entries does not matter. An
+// event_version of 0, which the server assigns, matches any other. A payload that
+// does not decode is the same event only as an identical payload.
 func SameEvent(a, b []byte) bool {
 	if bytes.Equal(a, b) {
 		return true

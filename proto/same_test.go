@@ -10,7 +10,7 @@ import (
 	eventstorev1 "github.com/nats-eventstore/nats-eventstore/proto/eventstore/v1"
 )
 
-// fields cuts a valid payload into its fields.
+// fields splits a valid payload into its fields.
 func fields(t *testing.T, payload []byte) [][]byte {
 	t.Helper()
 	var parts [][]byte
@@ -25,7 +25,7 @@ func fields(t *testing.T, payload []byte) [][]byte {
 	return parts
 }
 
-// shuffled reorders the fields of a payload in which each scalar occurs once.
+// shuffled returns a payload with its fields in random order. Each scalar must occur once.
 func shuffled(t *testing.T, r *rand.Rand, payload []byte) []byte {
 	t.Helper()
 	parts := fields(t, payload)
@@ -43,13 +43,13 @@ func TestSameEventIgnoresOrderAndAnUnsetVersion(t *testing.T) {
 	unversioned.EventVersion = 0
 	published := append(marshal(t, unversioned), bytesField(99, "a field of a later version")...)
 	for range 200 {
-		again := shuffled(t, r, published)
+		republished := shuffled(t, r, published)
 		version := r.Uint64N(1000) + 1
 		stored := AppendVersion(shuffled(t, r, published), version)
-		same(t, published, again, true)
-		same(t, again, stored, true)
-		same(t, stored, AppendVersion(again, version), true)
-		same(t, stored, AppendVersion(again, version+1), false)
+		same(t, published, republished, true)
+		same(t, republished, stored, true)
+		same(t, stored, AppendVersion(republished, version), true)
+		same(t, stored, AppendVersion(republished, version+1), false)
 	}
 }
 

@@ -15,11 +15,10 @@ import (
 	"github.com/nats-eventstore/nats-eventstore/server/offline"
 )
 
-// command is something else to do than to serve: the first argument names it. It takes flags of its own, and those of
-// the server.
+// command is a subcommand, named by the first argument. It takes its own flags and those of the server.
 type command struct {
 	usage  string
-	failed int // the exit status after an error; 0 stands for 1
+	failed int // exit status after an error; 0 means 1
 	run    func(ctx context.Context, name string, args []string) error
 }
 
@@ -40,7 +39,7 @@ func runCommand(name string, args []string) int {
 		fmt.Print(commands[name].usage)
 		return 0
 	case errors.Is(err, offline.ErrFindings):
-		return 1 // the report says it
+		return 1 // the report on stdout lists the findings
 	case err != nil:
 		fmt.Fprintf(os.Stderr, "nats-streaming-server %s: %s\n", name, strings.TrimSpace(err.Error()))
 		return max(commands[name].failed, 1)
@@ -48,7 +47,7 @@ func runCommand(name string, args []string) int {
 	return 0
 }
 
-// split takes the flags of a command out of the arguments, and returns those of the server.
+// split sets the command's flags from the arguments and returns the other arguments, which are the server's.
 func split(fs *flag.FlagSet, args []string) (rest []string, err error) {
 	fs.SetOutput(io.Discard)
 	for i := 0; i < len(args); i++ {
@@ -80,14 +79,14 @@ func split(fs *flag.FlagSet, args []string) (rest []string, err error) {
 	return rest, nil
 }
 
-// database returns the options of the server whose database the command works on.
+// database returns the server options that name the command's database.
 func database(args []string) (options, error) {
 	o, err := load(args)
 	if err != nil {
 		return o, err
 	}
 	if o.store == storeMemory {
-		return o, errors.New("-store MEMORY keeps nothing: name the database with -store, -dir, -sql_driver and -sql_source, or -c")
+		return o, errors.New("-store MEMORY keeps nothing on disk: name the database with -store, -dir, -sql_driver and -sql_source, or -c")
 	}
 	o.Store.Logger = slog.New(slog.NewTextHandler(os.Stderr, nil))
 	return o, nil

@@ -8,7 +8,7 @@ import (
 	"testing"
 )
 
-var update = flag.Bool("update", false, "write the table of options into docs/compatibility.md")
+var update = flag.Bool("update", false, "rewrite the options table in docs/compatibility.md")
 
 const (
 	compatibilityPage = "../../docs/compatibility.md"
@@ -16,7 +16,7 @@ const (
 	tableEnd          = "<!-- end of options -->\n"
 )
 
-// docs/compatibility.md lists exactly the options of the table in code.
+// docs/compatibility.md lists exactly the options that the code defines.
 func TestCompatibilityPage(t *testing.T) {
 	page, err := os.ReadFile(compatibilityPage)
 	if err != nil {
@@ -25,7 +25,7 @@ func TestCompatibilityPage(t *testing.T) {
 	before, rest, ok := strings.Cut(string(page), tableBegin)
 	table, after, ok2 := strings.Cut(rest, tableEnd)
 	if !ok || !ok2 {
-		t.Fatalf("%s has no table of options", compatibilityPage)
+		t.Fatalf("%s has no options table", compatibilityPage)
 	}
 	want := optionsTable()
 	if *update {
@@ -35,11 +35,11 @@ func TestCompatibilityPage(t *testing.T) {
 		return
 	}
 	if table != want {
-		t.Errorf("%s is not what the code says, run this test with -update; want\n%s", compatibilityPage, want)
+		t.Errorf("%s is out of date: run this test with -update; want\n%s", compatibilityPage, want)
 	}
 }
 
-// optionsTable is the table of options in Markdown. Of blocks with several names it shows the first.
+// optionsTable returns the options table in Markdown. For a block with several names it shows the first.
 func optionsTable() string {
 	var b strings.Builder
 	for _, g := range groups {
@@ -65,8 +65,8 @@ func optionsTable() string {
 	return b.String()
 }
 
-// isAlias reports whether the key is in a block under another than the block's first name. Limits of single channels
-// are those of limits once more.
+// isAlias reports whether the table leaves out the key: it uses an alias of its block's name, or it is a limit of a single
+// channel, which repeats a key of limits.
 func isAlias(key string) bool {
 	for _, names := range [][]string{limitBlocks, channelBlocks, sqlBlocks, fileBlocks} {
 		for _, n := range names[1:] {

@@ -12,15 +12,15 @@ import (
 	"github.com/nats-io/nats-server/v2/conf"
 )
 
-// token is a value of a parsed configuration file that knows where it stands.
+// token is a value of a parsed configuration file with its position.
 type token interface {
 	Value() any
 	Line() int
 	SourceFile() string
 }
 
-// readFile applies the streaming part of a configuration file: its streaming block, in which an unknown key
-// is an error, or, in a file without one, every key at the top that is ours.
+// readFile applies the streaming part of a configuration file: the streaming block, where an unknown key is an error. If the
+// file has no such block, readFile applies the top-level keys that it knows.
 func (o *options) readFile(name string) error {
 	file, err := conf.ParseFileWithChecks(name)
 	if err != nil {
@@ -38,21 +38,21 @@ func (o *options) readFile(name string) error {
 	return o.applyBlock(blockOf{file: name}, file)
 }
 
-// blockOf says where a block stands.
+// blockOf is the context of a block.
 type blockOf struct {
 	file    string
-	prefix  string // of the keys in it, ending with a dot
-	channel string // in the limits of one channel: its name
-	strict  bool   // an unknown key is an error
+	prefix  string // prefix of its keys, ending with a dot
+	channel string // channel name, within the limits of one channel
+	strict  bool   // unknown keys are errors
 }
 
-// applyBlock sets the options of one block, in the order of their names, so that the first error is always the same one.
+// applyBlock sets the options of one block. It sorts the keys, so that the first error is deterministic.
 func (o *options) applyBlock(b blockOf, content map[string]any) error {
 	for _, name := range slices.Sorted(maps.Keys(content)) {
 		err := o.applyKey(b, name, content[name])
 		var inner *placedError
 		switch {
-		case errors.As(err, &inner): // in a nested block
+		case errors.As(err, &inner): // from a nested block
 			return err
 		case err != nil:
 			return &placedError{place(b.file, content[name]), err}
@@ -61,7 +61,7 @@ func (o *options) applyBlock(b blockOf, content map[string]any) error {
 	return nil
 }
 
-// placedError says in which file and line an error is.
+// placedError is an error with its file and line.
 type placedError struct {
 	place string
 	err   error
@@ -87,7 +87,7 @@ func (o *options) applyKey(b blockOf, name string, tk any) error {
 	case key == routesKey:
 		return o.applyRoutes(b, name, tk)
 	case isBlock && isBlockKey:
-		// A file without streaming block may have blocks of NATS with the same name: their keys tell.
+		// Without a streaming block, this may be a block of NATS with the same name: the keys in it decide.
 		if it != nil && it.state == refused && b.strict {
 			return fmt.Errorf("key %q: %w", key, it.apply(o, key, "", ""))
 		}
@@ -109,7 +109,7 @@ func (o *options) applyKey(b blockOf, name string, tk any) error {
 	return nil
 }
 
-// hasKeysBelow reports whether there are keys in a block of that name.
+// hasKeysBelow reports whether key names a block that has keys.
 func hasKeysBelow(key string) bool {
 	for k := range settingsByKey {
 		if strings.HasPrefix(k, key+".") {
@@ -119,7 +119,7 @@ func hasKeysBelow(key string) bool {
 	return false
 }
 
-// configType is the type of the kind's values in the file, in NATS Streaming's words; "" is any.
+// configType returns the type that NATS Streaming's errors name for the kind; "" is any.
 func (k kind) configType() string {
 	switch k {
 	case text, duration:
@@ -147,7 +147,7 @@ func wrongType(name, want string, tk any) error {
 	return fmt.Errorf("parameter %q value is expected to be %s, got %s", name, want, typeName(tk))
 }
 
-// value returns what a token holds; a value that is no token stands for itself.
+// value returns the value of a token; any other value is returned as is.
 func value(v any) any {
 	if tk, ok := v.(token); ok {
 		return tk.Value()
@@ -155,7 +155,7 @@ func value(v any) any {
 	return v
 }
 
-// asFlag returns a value as a flag would give it; a list is separated by commas.
+// asFlag formats a value as on the command line; lists are separated by commas.
 func asFlag(v any) string {
 	elements, ok := value(v).([]any)
 	if !ok {
@@ -168,7 +168,7 @@ func asFlag(v any) string {
 	return strings.Join(out, ",")
 }
 
-// place returns file and line of a token.
+// place returns the file and line of a token.
 func place(file string, v any) string {
 	if tk, ok := v.(token); ok {
 		if src := tk.SourceFile(); src != "" {

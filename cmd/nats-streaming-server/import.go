@@ -15,17 +15,17 @@ import (
 var importCommand = command{
 	usage: `Usage: nats-streaming-server import -from_dir <directory> [options of the server]
 
-Brings the FILE store of NATS Streaming 0.25.6 in a directory into the database that the options of the
-server name: by default -store FILE in ./data, which may be the same directory. No server may run on
-either. It can be interrupted, and run again.
+Imports a FILE store of NATS Streaming 0.25.6 into the database that the options of the server name: by
+default -store FILE in ./data, which may be the same directory. Stop the servers on both first. You can
+interrupt the import and run it again.
 
-    -from_dir <directory>                        The FILE store
-    -file_crc=false                              Its records have no checksums
-    -file_crc_poly <n>                           Polynomial of its checksums
-    -file_truncate_bad_eof                       Remove a record that was never written in full
-    -encrypt, -encryption_key <key>              It is encrypted; the key is better given in NATS_STREAMING_ENCRYPTION_KEY
+    -from_dir <directory>                        Directory of the FILE store
+    -file_crc=false                              The records have no checksums
+    -file_crc_poly <n>                           Polynomial of the checksums
+    -file_truncate_bad_eof                       Remove an incomplete record at the end of a file
+    -encrypt, -encryption_key <key>              The FILE store is encrypted; prefer NATS_STREAMING_ENCRYPTION_KEY for the key
     -encryption_cipher <cipher>                  AES or CHACHA
-    -report <n>                                  How many messages that are no valid events are named, per channel (default 10)
+    -report <n>                                  How many invalid events to list per channel (default 10)
 `,
 	run: func(ctx context.Context, name string, args []string) error {
 		m := offline.ImportOptions{Out: os.Stdout}
@@ -43,17 +43,17 @@ either. It can be interrupted, and run again.
 			return err
 		}
 		if m.Dir == "" {
-			return errors.New("-from_dir is missing: the directory of the FILE store")
+			return errors.New("-from_dir is missing: name the directory of the FILE store")
 		}
 		if v := os.Getenv(encryptionKeyVariable); v != "" {
 			*key = v
-			// To the server the variable is a mistake.
+			// load refuses the variable, because the server does not support encryption.
 			if err := os.Unsetenv(encryptionKeyVariable); err != nil {
 				return err
 			}
 		}
 		if *encrypted && *key == "" {
-			return errors.New("-encrypt needs the key, in " + encryptionKeyVariable + " or -encryption_key")
+			return errors.New("-encrypt needs the key: set " + encryptionKeyVariable + " or -encryption_key")
 		}
 		m.Files.NoCRC, m.Files.Key = !*crc, []byte(*key)
 		o, err := database(rest)
@@ -64,8 +64,7 @@ either. It can be interrupted, and run again.
 	},
 }
 
-// importing is added to the name of the database of a FILE store while it is imported: the server takes a database in the
-// directory of a former store for a complete one.
+// importing is a suffix of the database file during an import. The server treats a database without it as complete.
 const importing = ".importing"
 
 func importInto(ctx context.Context, o options, m offline.ImportOptions) error {
@@ -73,11 +72,11 @@ func importInto(ctx context.Context, o options, m offline.ImportOptions) error {
 		return offline.Import(ctx, o.Options, m)
 	}
 	if inside(m.Dir, o.dir) {
-		return fmt.Errorf("-dir %s: is inside of -from_dir %s, whose directories are channels: name that itself, or another one", o.dir, m.Dir)
+		return fmt.Errorf("-dir %s is inside of -from_dir %s, whose directories are channels: use -from_dir itself or a directory outside of it", o.dir, m.Dir)
 	}
 	final := o.Store.Source
 	if exists(final) {
-		return fmt.Errorf("there is a database in %s already: import into an empty directory", o.dir)
+		return fmt.Errorf("-dir %s already contains a database: import into an empty directory", o.dir)
 	}
 	if err := os.MkdirAll(o.dir, 0o750); err != nil {
 		return fmt.Errorf("data directory: %w", err)
@@ -89,13 +88,13 @@ func importInto(ctx context.Context, o options, m offline.ImportOptions) error {
 	return os.Rename(o.Store.Source, final)
 }
 
-// inside reports whether dir is a directory below another one.
-func inside(other, dir string) bool {
-	a, errA := filepath.Abs(other)
+// inside reports whether dir is a directory below parent.
+func inside(parent, dir string) bool {
+	a, errA := filepath.Abs(parent)
 	b, errB := filepath.Abs(dir)
 	if errA != nil || errB != nil {
 		return false
 	}
-	way, err := filepath.Rel(a, b)
-	return err == nil && way != "." && way != ".." && !strings.HasPrefix(way, ".."+string(filepath.Separator))
+	rel, err := filepath.Rel(a, b)
+	return err == nil && rel != "." && rel != ".." && !strings.HasPrefix(rel, ".."+string(filepath.Separator))
 }

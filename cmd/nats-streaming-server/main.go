@@ -1,5 +1,5 @@
-// Command nats-streaming-server is the event store: a NATS Streaming server that commits every message to a
-// SQL database before it acknowledges.
+// Command nats-streaming-server is the event store: a NATS Streaming server that commits every message to a SQL database
+// before it acknowledges it.
 package main
 
 import (
@@ -20,7 +20,7 @@ func main() {
 	os.Exit(run(os.Args[1:]))
 }
 
-// exitTerminated is the exit status after SIGTERM, that of a process which the signal ends.
+// exitTerminated is the exit status after SIGTERM, the same as of a process without a signal handler.
 const exitTerminated = 128 + int(syscall.SIGTERM)
 
 func run(args []string) int {
@@ -64,7 +64,7 @@ func run(args []string) int {
 	}
 }
 
-// notify returns a channel of the signals, which no longer end the process.
+// notify returns a channel that receives the signals. They no longer end the process.
 func notify(signals ...os.Signal) <-chan os.Signal {
 	c := make(chan os.Signal, 2)
 	signal.Notify(c, signals...)

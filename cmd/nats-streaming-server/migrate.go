@@ -9,21 +9,20 @@ import (
 	"github.com/nats-eventstore/nats-eventstore/server/offline"
 )
 
-// defaultReport is how many messages that are no valid events are named, per channel.
+// defaultReport is the default of -report.
 const defaultReport = 10
 
 var migrateCommand = command{
 	usage: `Usage: nats-streaming-server migrate [-dry_run] [-report <n>] [options of the server]
 
-Brings the database of a server that is not running up to date: its schema, the event columns of
-messages that were stored before their channels became event channels, the indexes of event data.
-It can be interrupted, and run again.
+Updates the database of a stopped server: its schema, the event columns of messages that are older than
+their event channel, and the indexes on event data. You can interrupt the migration and run it again.
 
-    -dry_run                                     Show what would change, and change nothing
-    -report <n>                                  How many messages that are no valid events are named, per channel (default 10)
+    -dry_run                                     Show the changes without making them
+    -report <n>                                  How many invalid events to list per channel (default 10)
 
 The options name the database (-store, -dir, -sql_driver, -sql_source) and the event channels
-(-event_channels, -event_versions), or the configuration file that does (-c).
+(-event_channels, -event_versions), or the configuration file with these settings (-c).
 `,
 	run: func(ctx context.Context, name string, args []string) error {
 		m := offline.MigrateOptions{Out: os.Stdout}
@@ -39,7 +38,7 @@ The options name the database (-store, -dir, -sql_driver, -sql_source) and the e
 			return err
 		}
 		if o.store == storeFile && offline.HoldsFileStore(o.dir) && !exists(o.Store.Source) {
-			return o.prepareStore() // names the command that is meant
+			return o.prepareStore() // its error recommends the import command
 		}
 		if o.store == storeFile && !exists(o.Store.Source) {
 			return fmt.Errorf("there is no database in %s", o.dir)

@@ -19,26 +19,26 @@ import (
 	"github.com/nats-eventstore/nats-eventstore/server/offline"
 )
 
-// options are what the command line and the configuration file say. Both go through the same table of
-// settings; flags win.
+// options are the settings of the command line and the configuration file. Both go through the same table of settings;
+// flags take precedence.
 type options struct {
 	config.Options
 	store         string // MEMORY, FILE or SQL; "" if not given
 	dir           string
-	streamingFile string // of -sc
+	streamingFile string // from -sc
 
-	block *eventlog.EventBlock // one of Events, while the configuration file's is read; nil when flags are
-	route *config.Route        // one of Routes, while the configuration file is read
+	block *eventlog.EventBlock // the element of Events that the configuration file sets; nil for flags
+	route *config.Route        // the element of Routes that the configuration file sets
 }
 
 // databaseFile is the name of the SQLite database in the directory of a FILE store.
 const databaseFile = "eventstore.db"
 
-// errChecked says that the configuration is right, and that no more was asked for.
+// errChecked ends a run with -t whose configuration is valid.
 var errChecked = errors.New("the configuration is valid")
 
-// configure turns the command line, and the files that it names, into options. flag.ErrHelp says that
-// help or the version was asked for and printed.
+// configure returns the options of the command line and of the files that it names. It returns flag.ErrHelp after it
+// printed the help or the version.
 func configure(args []string) (config.Options, error) {
 	o, err := load(args)
 	if err != nil {
@@ -47,13 +47,13 @@ func configure(args []string) (config.Options, error) {
 	return o.Options, o.prepareStore()
 }
 
-// load is configure without anything done to the store.
+// load is configure without preparing the store.
 func load(args []string) (options, error) {
 	o := options{Options: config.DefaultOptions(), dir: "data"}
 	line, err := parse(args)
 	streamingFile := line.given[streamingFileFlag].value
 	if streamingFile != "" && line.natsFile == "" && !line.printed {
-		// One file serves both parts.
+		// Without -c, the file of -sc also configures NATS.
 		line, err = parse(append([]string{"-c", streamingFile}, args...))
 	}
 	switch {
@@ -85,7 +85,7 @@ func load(args []string) (options, error) {
 		return o, fmt.Errorf("environment variable %s: not supported: %s", encryptionKeyVariable, noEncryption)
 	}
 	if o.NATSURL == "" && o.Login.TLS != (natsconn.LoginTLS{}) {
-		o.Notices = append(o.Notices, "secure and tls have no effect: the connections to the embedded NATS server are made in the process")
+		o.Notices = append(o.Notices, "secure and tls have no effect: connections to the embedded NATS server are in-process")
 	}
 	if err := o.resolveStore(); err != nil {
 		return o, err
@@ -103,12 +103,12 @@ func load(args []string) (options, error) {
 // commandLine is a parsed command line.
 type commandLine struct {
 	nats     *natsd.Options       // NATS' own options and those of its configuration file
-	natsFile string               // the latter's name
-	given    map[string]givenFlag // our flags, by the first of their names
-	printed  bool                 // help or version was asked for
+	natsFile string               // name of that file
+	given    map[string]givenFlag // our flags, by their first names
+	printed  bool                 // help or version was printed
 }
 
-// givenFlag is a flag on the command line; of several with the same meaning the last one counts.
+// givenFlag is a flag on the command line. If one is repeated, also under an alias, the last one counts.
 type givenFlag struct{ name, value string }
 
 // streamingFileFlag is the first name of the flag that names the configuration file of the streaming part.
@@ -117,35 +117,35 @@ const streamingFileFlag = "sc"
 func parse(args []string) (commandLine, error) {
 	c := commandLine{given: make(map[string]givenFlag)}
 	fs := flag.NewFlagSet("nats-streaming-server", flag.ContinueOnError)
-	fs.SetOutput(io.Discard) // an error is one line, which the caller prints
+	fs.SetOutput(io.Discard) // the caller prints errors, on one line
 	for _, it := range settings {
 		for _, name := range it.flags {
-			note := func(v string) error {
+			record := func(v string) error {
 				c.given[it.flags[0]] = givenFlag{name, v}
 				return nil
 			}
 			if it.kind == toggle {
-				fs.BoolFunc(hidden(name), it.usage, note)
+				fs.BoolFunc(hidden(name), it.usage, record)
 			} else {
-				fs.Func(hidden(name), it.usage, note)
+				fs.Func(hidden(name), it.usage, record)
 			}
 		}
 	}
-	print := func(f func()) func() {
+	printing := func(f func()) func() {
 		return func() {
 			f()
 			c.printed = true
 		}
 	}
-	natsd.NoErrOnUnknownFields(true) // the configuration file is shared: what NATS does not know is ours
+	natsd.NoErrOnUnknownFields(true) // NATS shares the configuration file with the streaming part
 	var err error
 	c.nats, err = natsd.ConfigureOptions(fs, hideFlags(args),
-		print(func() { printVersion(os.Stdout) }), print(func() { printUsage(os.Stdout, fs) }), natsd.PrintTLSHelpAndDie)
+		printing(func() { printVersion(os.Stdout) }), printing(func() { printUsage(os.Stdout, fs) }), natsd.PrintTLSHelpAndDie)
 	if f := fs.Lookup("c"); f != nil {
 		c.natsFile = f.Value.String()
 	}
 	if err != nil && c.natsFile != "" {
-		// What is wrong with the syntax comes without the name of the file.
+		// NATS' syntax errors do not name the file.
 		if _, syntax := conf.ParseFile(c.natsFile); syntax != nil && syntax.Error() == err.Error() {
 			err = fmt.Errorf("%s: %w", c.natsFile, err)
 		}
@@ -153,8 +153,8 @@ func parse(args []string) (commandLine, error) {
 	return c, err
 }
 
-// hidden returns the name under which NATS sees one of our flags. It takes each that starts with tls for one of its
-// server's, and refuses those of the client without them.
+// hidden returns the name under which NATS sees one of our flags. NATS treats every flag that starts with tls as its own, and
+// refuses tls_client_* unless the server's TLS flags are set.
 func hidden(name string) string {
 	if strings.HasPrefix(name, "tls") {
 		return "streaming_" + name
@@ -162,7 +162,7 @@ func hidden(name string) string {
 	return name
 }
 
-// hideFlags returns the arguments with hidden names of flags.
+// hideFlags returns the arguments with the tls_client_* flags renamed to their hidden names.
 func hideFlags(args []string) []string {
 	out := slices.Clone(args)
 	for i, arg := range out {
@@ -178,8 +178,7 @@ func hideFlags(args []string) []string {
 	return out
 }
 
-// resolveStore turns the kind of store into a driver and its source. Without any setting the store is SQLite
-// in ./data.
+// resolveStore sets the driver and the data source from the kind of store. The default is SQLite in ./data.
 func (o *options) resolveStore() error {
 	sql := o.Store.Driver != "" || o.Store.Source != ""
 	kind := strings.ToUpper(o.store)
@@ -210,13 +209,13 @@ func (o *options) resolveStore() error {
 	return nil
 }
 
-// resolveJetStream keeps the streams of an embedded JetStream beside the data of a FILE store, unless the configuration says
-// where. NATS would keep them in a temporary directory.
+// resolveJetStream places the streams of the embedded JetStream in -dir unless the configuration says where. NATS' default
+// is a temporary directory.
 func (o *options) resolveJetStream() {
 	switch {
 	case !o.NATS.JetStream:
 	case o.NATSURL != "":
-		o.Notices = append(o.Notices, "jetstream has no effect: with external NATS servers it is theirs")
+		o.Notices = append(o.Notices, "jetstream has no effect: enable it on the external NATS servers")
 	case o.NATS.StoreDir == "":
 		o.NATS.StoreDir = o.dir
 	}
@@ -234,7 +233,7 @@ func (o *options) prepareStore() error {
 		return nil
 	}
 	if offline.HoldsFileStore(o.dir) && !exists(o.Store.Source) {
-		return fmt.Errorf("-dir %s: holds a NATS Streaming FILE store: bring it over with nats-streaming-server import -from_dir %s -dir %s, or name another directory",
+		return fmt.Errorf("-dir %s holds a NATS Streaming FILE store: import it with nats-streaming-server import -from_dir %s -dir %s, or name another directory",
 			o.dir, o.dir, o.dir)
 	}
 	if exists(o.Store.Source+importing) && !exists(o.Store.Source) {

@@ -11,29 +11,29 @@ import (
 	"github.com/nats-io/nats-server/v2/conf"
 )
 
-// setting is one option: its flags, its keys in the configuration file, and what its value does.
+// setting is one option: its flags, its keys in the configuration file, and a function that sets its value.
 type setting struct {
 	flags []string
-	// keys are those of the streaming block, with dots for nested ones. The element * stands for the name of
-	// a channel, which set gets as its second argument.
+	// keys are the keys in the streaming block; a dot separates nested ones. An element * stands for a channel name, which
+	// set receives as channel.
 	keys  []string
 	kind  kind
-	value string // what the usage calls the value; "": as its kind
+	value string // placeholder in the usage; "" is the kind's
 	usage string
 	set   func(o *options, v, channel string) error
 	state state
-	note  string // why it has no effect, or what replaces it
+	note  string // what is better, why it has no effect, or what replaces it
 }
 
-// state says how an option compares with NATS Streaming's of the same name.
+// state compares an option with NATS Streaming's option of the same name.
 type state int
 
 const (
 	same     state = iota
-	better         // note says how
+	better         // note says what is better
 	added          // NATS Streaming does not have it
-	noEffect       // accepted, and logged with the note
-	refused        // stops the start with the note, unless its value is false
+	noEffect       // accepted; the note is logged
+	refused        // an error with the note, unless the value is false
 )
 
 func (s state) String() string {
@@ -51,7 +51,7 @@ const (
 	duration // as Go writes it: 1h30m
 	list     // an array, or a string separated by commas
 	block    // a block as a whole
-	anything // a value that is not looked at
+	anything // any value
 )
 
 // group is a section of the usage.
@@ -60,18 +60,17 @@ type group struct {
 	settings []setting
 }
 
-// groups are all options of the streaming part, in the order of the usage. Names and aliases are NATS
-// Streaming's.
+// groups are all options of the streaming part, in the order of the usage. Names and aliases are those of NATS Streaming.
 var groups = []group{
 	{"Streaming options", streamingSettings},
 	{"Event channels", eventSettings},
-	{"Routes of events", routeSettings},
+	{"Routes", routeSettings},
 	{"Store options", storeSettings},
-	{"Limits (by default nothing is limited)", limitSettings},
+	{"Limits (default: unlimited)", limitSettings},
 	{"API for gRPC and HTTP (docs/api.md)", grpcSettings},
 	{"Connection to NATS", natsSettings},
-	{"Accepted options of NATS Streaming that have no effect", formerSettings},
-	{"Options of NATS Streaming that are refused", refusedSettings},
+	{"NATS Streaming options that are accepted without effect", formerSettings},
+	{"NATS Streaming options that are refused", refusedSettings},
 }
 
 var settings = func() []*setting {
@@ -84,7 +83,7 @@ var settings = func() []*setting {
 	return all
 }()
 
-// settingsByKey finds an option by its key in the configuration file.
+// settingsByKey maps keys of the configuration file to options.
 var settingsByKey = make(map[string]*setting)
 
 func init() {
@@ -95,7 +94,7 @@ func init() {
 	}
 }
 
-// apply sets the option that was given as name.
+// apply sets the option. name is the flag or key that was used.
 func (it *setting) apply(o *options, name, v, channel string) error {
 	if err := it.kind.check(v); err != nil {
 		return err
@@ -121,7 +120,7 @@ func (k kind) check(v string) error {
 	switch k {
 	case toggle:
 		if _, err = strconv.ParseBool(v); err != nil {
-			err = fmt.Errorf("%q is neither true nor false", v)
+			err = fmt.Errorf("%q must be true or false", v)
 		}
 	case count:
 		if _, err = strconv.ParseInt(v, 10, 64); err != nil {
@@ -137,7 +136,7 @@ func (k kind) check(v string) error {
 	return err
 }
 
-// parseSize returns a number of bytes; units are those of NATS' configuration.
+// parseSize returns a number of bytes. It accepts the units of NATS' configuration.
 func parseSize(v string) (int64, error) {
 	m, err := conf.Parse("size: " + v)
 	if n, ok := m["size"].(int64); err == nil && ok {
@@ -163,7 +162,7 @@ func setBool(fields ...func(*options) *bool) func(*options, string, string) erro
 	}
 }
 
-// setCount sets a number that must not be negative.
+// setCount sets a non-negative number.
 func setCount(field func(*options) *int) func(*options, string, string) error {
 	return func(o *options, v, _ string) error {
 		n, err := strconv.Atoi(v)
@@ -190,7 +189,7 @@ func setDuration(field func(*options) *time.Duration) func(*options, string, str
 	}
 }
 
-// splitList returns the elements of a list that is separated by commas.
+// splitList returns the elements of a comma-separated list.
 func splitList(v string) []string {
 	var out []string
 	for s := range strings.SplitSeq(v, ",") {
@@ -201,7 +200,7 @@ func splitList(v string) []string {
 	return out
 }
 
-// under returns the keys below each of the blocks.
+// under returns the keys prefixed with each of the blocks.
 func under(blocks []string, keys ...string) []string {
 	var out []string
 	for _, b := range blocks {

@@ -8,15 +8,15 @@ import (
 	"github.com/nats-eventstore/nats-eventstore/server/eventlog"
 )
 
-// eventsKey is the key of a block, or a list of blocks, that declares event channels. The settings below, as keys, are
-// those of one block.
+// eventsKey is the key of a block, or a list of blocks, that declares event channels. The keys of one block are the settings
+// below.
 const eventsKey = "events"
 
 // eventSettings declare event channels.
 var eventSettings = []setting{
 	{
 		flags: []string{"event_channels"}, keys: under(events, "channels"), kind: list, value: "<patterns>",
-		usage: "Channels whose messages must be events, comma separated (default " + config.DefaultEventChannels + ")",
+		usage: "Channels whose messages must be events, comma-separated (default " + config.DefaultEventChannels + ")",
 		state: added,
 		set: func(o *options, v, _ string) error {
 			switch {
@@ -34,7 +34,7 @@ var eventSettings = []setting{
 	},
 	{
 		flags: []string{"event_versions"}, keys: under(events, "versions"), kind: list, value: "<pattern=mode>",
-		usage: "Which event_version event channels accept: strict, unique or off (default strict)",
+		usage: "How event channels check event_version: strict, unique or off (default strict)",
 		state: added,
 		set: func(o *options, v, _ string) error {
 			var all []eventlog.ChannelVersions
@@ -53,29 +53,29 @@ var eventSettings = []setting{
 			return nil
 		},
 	},
-	mapping("descriptor_set", "File of the FileDescriptorSet of the message type of payloads (default eventstore.v1.Event)",
+	mapping("descriptor_set", "File with the FileDescriptorSet of the payload's message type (default eventstore.v1.Event)",
 		func(b *eventlog.EventBlock) *string { return &b.Payload.DescriptorSet }),
 	mapping("message", "Full name of that message type",
 		func(b *eventlog.EventBlock) *string { return &b.Payload.Message }),
-	mapping("aggregate_id", "Field of aggregate_id, such as order.id, or a text, such as \"= all\"",
+	mapping("aggregate_id", "Source of aggregate_id: a field, such as order.id, or a text, such as \"= all\"",
 		func(b *eventlog.EventBlock) *string { return &b.Payload.AggregateID }),
-	mapping("aggregate_type", "Field or text of aggregate_type, $message, oneof:name or oneof_type:name",
+	mapping("aggregate_type", "Source of aggregate_type: a field, a text, $message, oneof:name or oneof_type:name",
 		func(b *eventlog.EventBlock) *string { return &b.Payload.AggregateType }),
-	mapping("event_type", "The same of event_type",
+	mapping("event_type", "Source of event_type: a field, a text, $message, oneof:name or oneof_type:name",
 		func(b *eventlog.EventBlock) *string { return &b.Payload.EventType }),
-	mapping("event_id", "Field of event_id",
+	mapping("event_id", "Source of event_id: a field",
 		func(b *eventlog.EventBlock) *string { return &b.Payload.EventID }),
-	mapping("event_version", "Field of event_version, an integer",
+	mapping("event_version", "Source of event_version: an integer field",
 		func(b *eventlog.EventBlock) *string { return &b.Payload.EventVersion }),
-	mapping("event_data", "Field of event_data, oneof:name or $message",
+	mapping("event_data", "Source of event_data: a field, oneof:name or $message",
 		func(b *eventlog.EventBlock) *string { return &b.Payload.EventData }),
-	mapping("metadata", "Field of metadata, a message or a map",
+	mapping("metadata", "Source of metadata: a field that is a message or a map",
 		func(b *eventlog.EventBlock) *string { return &b.Payload.Metadata }),
 }
 
 var events = []string{eventsKey}
 
-// mapping returns the option of one part of a mapping, which is a key of a block only.
+// mapping returns the option for one source of a mapping. It has a key but no flag.
 func mapping(key, usage string, field func(*eventlog.EventBlock) *string) setting {
 	return setting{
 		keys: under(events, key), usage: usage, state: added,
@@ -86,8 +86,8 @@ func mapping(key, usage string, field func(*eventlog.EventBlock) *string) settin
 	}
 }
 
-// applyEvents sets the options of a block of events, or of a list of blocks, which replaces the default. A single one
-// may leave the channels at their default. The indexes are those of all blocks together.
+// applyEvents sets the options of an events block, or of a list of blocks, and replaces the default. A single block may omit
+// channels. The indexes are the union over all blocks.
 func (o *options) applyEvents(b blockOf, name string, tk any) error {
 	blocks, several := value(tk).([]any)
 	if !several {

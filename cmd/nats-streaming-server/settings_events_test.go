@@ -13,7 +13,7 @@ import (
 
 const acme = "../../proto/testdata/acme.binpb"
 
-// configureWith runs configure with a configuration file of that text.
+// configureWith runs configure with a configuration file that contains text.
 func configureWith(t *testing.T, text string, args ...string) (config.Options, string, error) {
 	t.Helper()
 	file := filepath.Join(t.TempDir(), "server.conf")
@@ -105,7 +105,7 @@ func TestEventBlockErrors(t *testing.T) {
 }`
 	for line, want := range map[string]string{
 		`aggregate_id: "header.id"`: `events block of channels orders.>, returns: aggregate_id: "header.id": acme.orders.v1.Header has no field "id"`,
-		`event_type: ""`:            `events block of channels orders.>, returns: event_type: is missing`,
+		`event_type: ""`:            `events block of channels orders.>, returns: event_type is missing`,
 		`descriptor_set: "none"`:    `events block of channels orders.>, returns: descriptor_set: open none: `,
 		`channels: "a..b"`:          `event channel pattern "a..b" is not valid`,
 		`aggregate: "x"`:            `:5: unknown key "events.aggregate"`,
@@ -120,7 +120,7 @@ func TestEventBlockErrors(t *testing.T) {
 		`events: 5`:                   `:1: parameter "events" value is expected to be map, got int64`,
 		`events: ["a"]`:               `:1: parameter "events" value is expected to be map, got string`,
 		`events: [{versions: "off"}]`: `events block 1: channels are missing`,
-		`events {message: "acme.E"}`:  `events block of channels eventstore.>: descriptor_set: is missing`,
+		`events {message: "acme.E"}`:  `events block of channels eventstore.>: descriptor_set is missing`,
 		`limits {channels {"orders.new" {mm: 1}}}, events: [{channels: "a"}, {channels: "orders.*"}]`: `would remove events of "orders.*"`,
 	} {
 		if _, _, err := configureWith(t, text); err == nil || !strings.Contains(err.Error(), want) {

@@ -1,15 +1,15 @@
 package main
 
 const (
-	noFiles    = "the FILE store is an SQLite database, which needs no tuning of files; every commit is synchronised to disk"
-	noArchive  = "no file slices are removed; query or dump the database to archive messages"
-	noBatching = "what waits for a commit is committed together, at once and without a timer"
-	noRaft     = "nothing is replicated by Raft; further servers on the same database stand by for the active one"
+	noFiles    = "the FILE store is an SQLite database, which needs no file tuning; every commit is synced to disk"
+	noArchive  = "there are no file slices; query or dump the database to archive messages"
+	noBatching = "all messages that wait for a commit are committed together, without a timer"
+	noRaft     = "there is no Raft replication; additional servers on the same database are standbys"
 )
 
 var fileBlocks = []string{"file", "file_options"}
 
-// formerSettings are options of NATS Streaming that have nothing to act on any more.
+// formerSettings are options of NATS Streaming for mechanisms that this server does not have.
 var formerSettings = []setting{
 	former(count, noBatching, []string{"io_batch_size"}, nil),
 	former(count, noBatching, []string{"io_sleep_time"}, nil),
@@ -58,12 +58,12 @@ func former(k kind, why string, flags, keys []string) setting {
 }
 
 const (
-	noClustering   = "start several servers with -store SQL on one database instead: one serves, the others stand by for it"
+	noClustering   = "start several servers with -store SQL on one database instead: one is active, the others are standbys"
 	noPartitioning = "start a server with a cluster ID and a database of its own for each set of channels instead"
-	noEncryption   = "messages are columns that SQL reads; encrypt the disk, or the database with its own means, instead"
+	noEncryption   = "messages are columns that SQL reads; encrypt the disk or use the database's own encryption instead"
 )
 
-// refusedSettings would change safety or topology in a way that this server does not have.
+// refusedSettings are options that would silently lose safety or topology guarantees if they were ignored.
 var refusedSettings = []setting{
 	unsupported(toggle, noClustering, []string{"clustered"}, nil),
 	unsupported(block, noClustering, nil, []string{"cluster"}),
@@ -82,5 +82,5 @@ func unsupported(k kind, instead string, flags, keys []string) setting {
 	return setting{flags: flags, keys: keys, kind: k, state: refused, note: instead}
 }
 
-// encryptionKeyVariable gave NATS Streaming its key. Starting without encryption where it is set would be a surprise.
+// encryptionKeyVariable is NATS Streaming's variable for the key. The server refuses to start unencrypted where it is set.
 const encryptionKeyVariable = "NATS_STREAMING_ENCRYPTION_KEY"

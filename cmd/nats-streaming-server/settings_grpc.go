@@ -4,11 +4,11 @@ import "strconv"
 
 var grpcBlock = []string{"grpc"}
 
-// grpcSettings say how the API is served.
+// grpcSettings configure the API.
 var grpcSettings = []setting{
 	{
 		flags: []string{"grpc_port"}, keys: under(grpcBlock, "port"), kind: count, value: "<port>",
-		usage: "Serve the API by gRPC, gRPC-Web and HTTP with JSON on this port, -1: a free one (default: not served)",
+		usage: "Port of the API for gRPC, gRPC-Web and HTTP with JSON; -1 picks a free one (default: no API)",
 		state: added,
 		set: func(o *options, v, _ string) (err error) {
 			o.API.Port, err = strconv.Atoi(v)
@@ -17,37 +17,37 @@ var grpcSettings = []setting{
 	},
 	{
 		flags: []string{"grpc_host"}, keys: under(grpcBlock, "host"), value: "<host>",
-		usage: "Address that the API listens on (default: all)",
+		usage: "Listen address of the API (default: all)",
 		state: added,
 		set:   setString(func(o *options) *string { return &o.API.Host }),
 	},
 	{
 		flags: []string{"grpc_token"}, keys: under(grpcBlock, "token"), value: "<token>",
-		usage: "Token that requests to the API must carry, as Authorization: Bearer <token>",
+		usage: "Token that API requests must send, as Authorization: Bearer <token>",
 		state: added,
 		set:   setString(func(o *options) *string { return &o.API.Token }),
 	},
 	{
 		flags: []string{"grpc_cert"}, keys: under(grpcBlock, "cert"), value: "<file>",
-		usage: "Certificate of the API; all connections use TLS then",
+		usage: "TLS certificate of the API; enables TLS on all its connections",
 		state: added,
 		set:   setString(func(o *options) *string { return &o.API.CertFile }),
 	},
 	{
 		flags: []string{"grpc_key"}, keys: under(grpcBlock, "key"), value: "<file>",
-		usage: "Key of the certificate",
+		usage: "Private key of that certificate",
 		state: added,
 		set:   setString(func(o *options) *string { return &o.API.KeyFile }),
 	},
 	{
 		flags: []string{"grpc_client_ca"}, keys: under(grpcBlock, "client_ca"), value: "<file>",
-		usage: "Certificate authority that the certificates of the API's clients must be of",
+		usage: "Certificate authority that must have signed the certificates of API clients",
 		state: added,
 		set:   setString(func(o *options) *string { return &o.API.ClientCAFile }),
 	},
 	{
 		flags: []string{"grpc_origins"}, keys: under(grpcBlock, "origins"), kind: list, value: "<origin,...>",
-		usage: "Origins of web pages that may call the API, such as https://shop.example, *: any (default: none)",
+		usage: "Origins of web pages that may call the API, such as https://shop.example; * allows any (default: none)",
 		state: added,
 		set: func(o *options, v, _ string) error {
 			o.API.Origins = splitList(v)
@@ -56,13 +56,13 @@ var grpcSettings = []setting{
 	},
 	{
 		flags: []string{"grpc_default_channel"}, keys: under(grpcBlock, "default_channel"), value: "<channel>",
-		usage: "Event channel of events that eventstore.EventStore and pb.EventStore give no channel (default eventstore.events)",
+		usage: "Event channel for requests to eventstore.EventStore and pb.EventStore that name none (default eventstore.events)",
 		state: added,
 		set:   setString(func(o *options) *string { return &o.API.DefaultChannel }),
 	},
 	{
 		flags: []string{"grpc_max_message"}, keys: under(grpcBlock, "max_message"), kind: size, value: "<bytes>",
-		usage: "Largest request, and largest answer that is not a stream (default 4MB)",
+		usage: "Maximum size of a request and of a non-streaming response (default 4MB)",
 		state: added,
 		set: func(o *options, v, _ string) error {
 			n, err := parseSize(v)

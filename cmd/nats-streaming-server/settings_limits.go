@@ -14,8 +14,8 @@ var (
 	channelBlocks = under(limitBlocks, "channels", "channels_limits", "channelslimits", "per_channel", "per_channel_limits")
 )
 
-// limitSettings bound channels. Those of one channel have the same keys below its name; there 0 means unlimited, and
-// a limit that is absent is that of the next wider entry.
+// limitSettings are the limits of channels. The limits of a single channel have the same keys, below its name. There, 0 means
+// unlimited, and a missing limit is inherited from the next wider entry.
 var limitSettings = []setting{
 	{
 		flags: []string{"mc", "max_channels"}, keys: under(limitBlocks, "mc", "max_channels", "maxchannels"), kind: count,
@@ -23,30 +23,30 @@ var limitSettings = []setting{
 		state: better, note: "unlimited by default",
 		set: setCount(func(o *options) *int { return &o.Limits.MaxChannels }),
 	},
-	limit(count, "Maximum number of subscriptions per channel", []string{"msu", "max_subs"}, []string{"max_subscriptions", "maxsubscriptions"},
+	limit(count, "Maximum number of subscriptions of a channel", []string{"msu", "max_subs"}, []string{"max_subscriptions", "maxsubscriptions"},
 		func(l *eventlog.ChannelLimits, n int64) { l.MaxSubscriptions = int(n) }),
-	limit(count, "Maximum number of messages per channel", []string{"mm", "max_msgs"}, []string{"maxmsgs", "max_count", "maxcount"},
+	limit(count, "Maximum number of messages of a channel", []string{"mm", "max_msgs"}, []string{"maxmsgs", "max_count", "maxcount"},
 		func(l *eventlog.ChannelLimits, n int64) { l.MaxMsgs = int(n) }),
-	limit(size, "Maximum size of all messages of a channel", []string{"mb", "max_bytes"}, []string{"maxbytes"},
+	limit(size, "Maximum total size of a channel's messages", []string{"mb", "max_bytes"}, []string{"maxbytes"},
 		func(l *eventlog.ChannelLimits, n int64) { l.MaxBytes = n }),
 	limit(duration, "Maximum age of messages", []string{"ma", "max_age"}, []string{"maxage"},
 		func(l *eventlog.ChannelLimits, n int64) { l.MaxAge = time.Duration(n) }),
-	limit(duration, "A channel without subscription and publish for that long is deleted", []string{"mi", "max_inactivity"}, []string{"maxinactivity"},
+	limit(duration, "Delete a channel after this time without subscriptions and new messages", []string{"mi", "max_inactivity"}, []string{"maxinactivity"},
 		func(l *eventlog.ChannelLimits, n int64) { l.MaxInactivity = time.Duration(n) }),
 	{
 		flags: []string{"max_inflight"}, keys: under(limitBlocks, "max_inflight"), kind: count,
-		usage: "Maximum number of messages that one subscription holds unacknowledged; one that asks for more gets this many (default 262144)",
+		usage: "Maximum number of unacknowledged messages of a subscription; a larger MaxInflight is reduced to it (default 262144)",
 		state: added,
 		set:   setCount(func(o *options) *int { return &o.MaxInflight }),
 	},
 	{
 		keys: channelBlocks, kind: block,
-		usage: "Limits of single channels or patterns: the keys above below its name",
+		usage: "Limits of single channels or patterns: for each name, a block with the keys above",
 		set:   func(*options, string, string) error { return nil },
 	},
 }
 
-// limit returns the option of one limit of channels, with the keys of all channels and of a single one.
+// limit returns the option for one limit, with its keys for all channels and for a single channel.
 func limit(k kind, usage string, flags, more []string, set func(*eventlog.ChannelLimits, int64)) setting {
 	names := slices.Concat(flags, more)
 	return setting{

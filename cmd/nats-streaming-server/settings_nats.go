@@ -1,10 +1,10 @@
 package main
 
-// natsSettings say which NATS servers are used, and how the streaming part logs in to them.
+// natsSettings configure the connection of the streaming part to NATS.
 var natsSettings = []setting{
 	{
 		flags: []string{"ns", "nats_server"}, keys: []string{"ns", "nats_server", "nats_server_url"}, value: "<url>",
-		usage: "Use these NATS servers, comma separated, instead of the embedded one",
+		usage: "Use these NATS servers, comma-separated, instead of the embedded one",
 		set:   setString(func(o *options) *string { return &o.NATSURL }),
 	},
 	{
@@ -34,7 +34,7 @@ var natsSettings = []setting{
 	},
 	{
 		keys: []string{"account"}, value: "<name>",
-		usage: "Account of the embedded NATS server in which streaming clients are, where several have users",
+		usage: "Account of the streaming clients, if the embedded NATS server has several accounts with users",
 		state: added,
 		set:   setString(func(o *options) *string { return &o.Login.Account }),
 	},
@@ -55,12 +55,12 @@ var natsSettings = []setting{
 	},
 	{
 		flags: []string{"tls_client_cacert"}, keys: []string{"tls.client_ca", "tls.client_cacert"}, value: "<file>",
-		usage: "Certificate authority that the server's certificate must be of",
+		usage: "Certificate authority that must have signed the server's certificate",
 		set:   setString(func(o *options) *string { return &o.Login.TLS.CAFile }),
 	},
 	{
 		keys: []string{"tls.server_name", "tls.server_hostname"}, value: "<name>",
-		usage: "Name that the server's certificate must be for",
+		usage: "Host name that the server's certificate must match",
 		set:   setString(func(o *options) *string { return &o.Login.TLS.ServerName }),
 	},
 	{

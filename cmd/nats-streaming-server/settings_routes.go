@@ -7,33 +7,32 @@ import (
 	"github.com/nats-eventstore/nats-eventstore/server/relay"
 )
 
-// routesKey is the key of a block, or a list of blocks, each of which is a route. The settings below, as keys, are those of
-// one block.
+// routesKey is the key of a block, or a list of blocks, that declares routes. The keys of one block are the settings below.
 const routesKey = "routes"
 
 var routes = []string{routesKey}
 
-// routeSettings send events on to other channels and to streams. They are keys of a block only.
+// routeSettings forward events to other channels and to streams. They have keys but no flags.
 var routeSettings = []setting{
-	routeSetting("from", list, "Event channels whose events are routed, patterns (default all)",
+	routeSetting("from", list, "Patterns of the event channels to forward (default all)",
 		func(r *config.Route, v string) error { r.From = splitList(v); return nil }),
-	routeSetting("types", list, "Types of events that are routed, patterns such as OrderPaid, Order* or orders.> (default all)",
+	routeSetting("types", list, "Patterns of the event types to forward, such as OrderPaid, Order* or orders.> (default all)",
 		func(r *config.Route, v string) error { r.Types = splitList(v); return nil }),
 	routeSetting("channel", text, "Channel that gets a copy of each event, in the event's own transaction",
 		func(r *config.Route, v string) error { r.Channel = v; return nil }),
-	routeSetting("payload", text, "What is sent: envelope, the whole message (default), or data, event_data alone",
+	routeSetting("payload", text, "What to forward: envelope, the whole message (default), or data, only event_data",
 		func(r *config.Route, v string) error {
 			if v != "envelope" && v != "data" {
-				return fmt.Errorf("%q is neither envelope nor data", v)
+				return fmt.Errorf("%q must be envelope or data", v)
 			}
 			r.DataOnly = v == "data"
 			return nil
 		}),
-	routeSetting("stream", text, "JetStream stream where each event is published",
+	routeSetting("stream", text, "JetStream stream that gets a copy of each event",
 		func(r *config.Route, v string) error { r.Stream = v; return nil }),
-	routeSetting("subject", text, "Its subject there, such as ORDERS.{event_type}; also {aggregate_type}, {aggregate_id}, {channel}",
+	routeSetting("subject", text, "Subject in the stream, such as ORDERS.{event_type}; also {aggregate_type}, {aggregate_id}, {channel}",
 		func(r *config.Route, v string) error { r.Subject = v; return nil }),
-	routeSetting("headers", text, "Names of the headers there: nats (default) or cloudevents",
+	routeSetting("headers", text, "Header names in the stream: nats (default) or cloudevents",
 		func(r *config.Route, v string) (err error) { r.Headers, err = relay.ParseHeaders(v); return err }),
 }
 
@@ -44,7 +43,7 @@ func routeSetting(key string, k kind, usage string, set func(*config.Route, stri
 	}
 }
 
-// applyRoutes sets the options of a route, or of a list of them.
+// applyRoutes sets the options of one route, or of a list of routes.
 func (o *options) applyRoutes(b blockOf, name string, tk any) error {
 	blocks, several := value(tk).([]any)
 	if !several {

@@ -26,14 +26,14 @@ func TestRoutes(t *testing.T) {
 		{At: file + ":3", Types: []string{"OrderPaid", "Order*"}, Channel: "paid", DataOnly: true},
 		{At: file + ":4", From: []string{"eventstore.orders"}, Stream: "ORDERS", Subject: "ORDERS.{event_type}", Headers: relay.HeadersCloudEvents},
 	}
-	for i := range o.Routes { // where a block begins is the parser's choice of line
+	for i := range o.Routes { // the parser may report any line of a block
 		if !strings.HasPrefix(o.Routes[i].At, file+":") {
 			t.Errorf("route %d is at %q", i, o.Routes[i].At)
 		}
 		want[i].At = o.Routes[i].At
 	}
 	if o.NATS.StoreDir == "" {
-		t.Error("streams are in a temporary directory")
+		t.Error("StoreDir is empty: JetStream would use a temporary directory")
 	}
 	if !reflect.DeepEqual(o.Routes, want) {
 		t.Errorf("routes %+v\nwant %+v", o.Routes, want)
@@ -55,7 +55,7 @@ func TestWrongRoutes(t *testing.T) {
 		`[{ stream: A, subject: "e.{event_type}", types: "A" }, { stream: B, subject: "e.{event_type}", types: "*" }]`: `streams "A" and "B" have overlapping subjects`,
 		`{ from: "a..b", channel: a }`:                           `from: "a..b" is not a pattern of channels`,
 		`{ types: "a.*b", channel: a }`:                          `types: "a.*b" is not a pattern of event types`,
-		`{ channel: a, payload: json }`:                          `"json" is neither envelope nor data`,
+		`{ channel: a, payload: json }`:                          `"json" must be envelope or data`,
 		`{ channel: a, subject: b }`:                             `subject and headers apply only to a route to a stream`,
 		`{ stream: "A.B", subject: "{event_type}", types: "A" }`: `stream: "A.B" is not a valid stream name`,
 		`{ stream: A, subject: "A.{type}" }`:                     `{type} must be one of {event_type}`,

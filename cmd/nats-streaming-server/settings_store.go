@@ -4,7 +4,7 @@ import "time"
 
 var sqlBlocks = []string{"sql", "sql_options"}
 
-// storeSettings say where messages are kept.
+// storeSettings configure the store.
 var storeSettings = []setting{
 	{
 		flags: []string{"st", "store"}, keys: []string{"st", "store", "store_type", "storetype"}, value: "<type>",
@@ -15,13 +15,13 @@ var storeSettings = []setting{
 	{
 		flags: []string{"dir"}, keys: []string{"dir", "datastore"}, value: "<directory>",
 		usage: "Directory of the FILE store (default ./data)",
-		state: better, note: "has a default; a directory that holds a file store of NATS Streaming is refused, never ignored",
+		state: better, note: "has a default; a directory with a FILE store of NATS Streaming is refused, not ignored",
 		set: setString(func(o *options) *string { return &o.dir }),
 	},
 	{
 		flags: []string{"sql_driver"}, keys: under(sqlBlocks, "driver"), value: "<driver>",
 		usage: "Database of the SQL store: postgres, mysql or sqlite",
-		state: better, note: "sqlite too",
+		state: better, note: "also supports sqlite",
 		set: setString(func(o *options) *string { return &o.Store.Driver }),
 	},
 	{
@@ -37,13 +37,13 @@ var storeSettings = []setting{
 	},
 	{
 		flags: []string{"sql_no_migrate"}, keys: under(sqlBlocks, "no_migrate"), kind: toggle,
-		usage: "Do not change the database's schema; stop if it is behind",
+		usage: "Do not migrate the database's schema; stop if it is out of date",
 		state: added,
 		set:   setBool(func(o *options) *bool { return &o.Store.NoMigrate }),
 	},
 	{
 		flags: []string{"index_event_data"}, keys: []string{"events.index_event_data"}, kind: list, value: "<paths>",
-		usage: "JSON paths such as $.customer_id that queries find events by, comma separated; document on PostgreSQL",
+		usage: "JSON paths to index for queries, comma-separated, such as $.customer_id; on PostgreSQL also document",
 		state: added,
 		set: func(o *options, v, _ string) error {
 			o.Store.IndexEventData = splitList(v)
@@ -52,7 +52,7 @@ var storeSettings = []setting{
 	},
 	{
 		flags: []string{"index_metadata"}, keys: []string{"events.index_metadata"}, kind: list, value: "<paths>",
-		usage: "The same for metadata, such as $.correlation_id",
+		usage: "JSON paths of metadata to index, comma-separated, such as $.correlation_id",
 		state: added,
 		set: func(o *options, v, _ string) error {
 			o.Store.IndexMetadata = splitList(v)
@@ -67,31 +67,31 @@ var storeSettings = []setting{
 	},
 	{
 		flags: []string{"tail_bytes"}, keys: []string{"tail_bytes"}, kind: size,
-		usage: "Memory for the last messages of all channels, which live subscribers get (default 64MB)",
+		usage: "Memory for the latest messages of all channels, which live subscribers read (default 64MB)",
 		state: added,
 		set:   setSize(func(o *options) *int64 { return &o.TailBytes }),
 	},
 	{
 		flags: []string{"read_ahead_bytes"}, keys: []string{"read_ahead_bytes"}, kind: size,
-		usage: "Memory for stored messages read ahead of all subscribers (default 64MB)",
+		usage: "Memory for stored messages that are read ahead for subscribers (default 64MB)",
 		state: added,
 		set:   setSize(func(o *options) *int64 { return &o.ReadAheadBytes }),
 	},
 	{
 		flags: []string{"aggregate_cache"}, keys: []string{"aggregate_cache"}, kind: size,
-		usage: "Memory for the last versions of the aggregates used last (default 32MB)",
+		usage: "Memory for the versions of recently used aggregates (default 32MB)",
 		state: added,
 		set:   setSize(func(o *options) *int64 { return &o.Store.HeadBytes }),
 	},
 	{
 		flags: []string{"publish_memory"}, keys: []string{"publish_memory"}, kind: size,
-		usage: "Messages in memory that the database has not taken yet; more wait in files, requests of the API wait (default 64MB)",
+		usage: "Memory for uncommitted messages; beyond it, messages wait in files and API requests wait (default 64MB)",
 		state: added,
 		set:   setSize(func(o *options) *int64 { return &o.PublishMemory }),
 	},
 	{
 		flags: []string{"publish_dir"}, keys: []string{"publish_dir"}, value: "<directory>",
-		usage: "Directory of those files (default: that of temporary files)",
+		usage: "Directory of those files (default: the system's temporary directory)",
 		state: added,
 		set:   setString(func(o *options) *string { return &o.PublishDir }),
 	},

@@ -14,27 +14,27 @@ var streamingSettings = []setting{
 	{
 		flags: []string{"discover_prefix"}, keys: []string{"discover_prefix"}, value: "<subject>",
 		usage: "Subject prefix of connect requests (default _STAN.discover)",
-		state: better, note: "a flag too",
+		state: better, note: "also a flag",
 		set: setString(func(o *options) *string { return &o.DiscoverPrefix }),
 	},
 	{
 		flags: []string{"sc", "stan_config"}, value: "<file>",
-		usage: "Configuration file of the streaming part; alone, also that of NATS (see -c)",
+		usage: "Configuration file of the streaming part; without -c, also of NATS",
 		set:   setString(func(o *options) *string { return &o.streamingFile }),
 	},
 	{
 		flags: []string{"hbi", "hb_interval"}, keys: []string{"hbi", "hb_interval", "server_to_client_hb_interval"}, kind: duration,
-		usage: "Interval of heartbeats to clients (default 30s)",
+		usage: "Interval between heartbeats to clients (default 30s)",
 		set:   setDuration(func(o *options) *time.Duration { return &o.HeartbeatInterval }),
 	},
 	{
 		flags: []string{"hbt", "hb_timeout"}, keys: []string{"hbt", "hb_timeout", "server_to_client_hb_timeout"}, kind: duration,
-		usage: "How long a heartbeat waits for its reply (default 10s)",
+		usage: "How long to wait for a client's reply to a heartbeat (default 10s)",
 		set:   setDuration(func(o *options) *time.Duration { return &o.HeartbeatTimeout }),
 	},
 	{
 		flags: []string{"hbf", "hb_fail_count"}, keys: []string{"hbf", "hb_fail_count", "server_to_client_hb_fail_count"}, kind: count,
-		usage: "Failed heartbeats that a client survives (default 10)",
+		usage: "Number of failed heartbeats before a client's connection is closed (default 10)",
 		set:   setCount(func(o *options) *int { return &o.HeartbeatFailures }),
 	},
 	{
@@ -45,11 +45,11 @@ var streamingSettings = []setting{
 	},
 	{
 		flags: []string{"ft_group"}, keys: []string{"ft_group", "ft_group_name"}, value: "<name>",
-		usage: "Not needed for a standby; monitoring then reports FT_ACTIVE and FT_STANDBY",
-		state: better, note: "every further server on the same database is a standby, with any store and without a group",
+		usage: "Group name; makes monitoring report FT_ACTIVE and FT_STANDBY (standbys do not need it)",
+		state: better, note: "every additional server on the same database is a standby, with any store and without a group",
 		set: func(o *options, v, _ string) error {
 			o.FTGroup = v
-			o.Notices = append(o.Notices, "ft_group is not needed: a standby needs no group, every further server on the same database is one")
+			o.Notices = append(o.Notices, "ft_group is not needed: every additional server on the same database is a standby")
 			return nil
 		},
 	},

@@ -12,7 +12,7 @@ import (
 	"github.com/nats-eventstore/nats-eventstore/server/eventlog"
 )
 
-// referenceFlags are the flags of NATS Streaming 0.25.6 with a value that it takes.
+// referenceFlags are the flags of NATS Streaming 0.25.6, each with a valid value.
 const referenceFlags = `cluster_id=c cid=c store=MEMORY st=MEMORY dir=d max_channels=1 mc=1 max_subs=1 msu=1 max_msgs=1 mm=1
 max_bytes=1KB mb=1KB max_age=1s ma=1s max_inactivity=1s mi=1s hb_interval=1s hbi=1s hb_timeout=1s hbt=1s hb_fail_count=1
 hbf=1 stan_debug=true SD=true stan_trace=true SV=true SDV=true secure=true tls_client_cert=f tls_client_key=f
@@ -26,7 +26,7 @@ file_read_buffer_size=1MB file_crc=true file_crc_poly=1 file_sync=true file_slic
 file_slice_max_age=1s file_slice_archive_script=s file_fds_limit=1 file_parallel_recovery=1 file_truncate_bad_eof=true
 file_auto_sync=1s`
 
-// natsFlags are those that NATS Streaming took for the embedded server.
+// natsFlags are the flags of NATS Streaming 0.25.6 for the embedded server.
 const natsFlags = `a=h addr=h p=1 port=1 P=f pid=f m=1 http_port=1 ms=1 https_port=1 l=f log=f T=false logtime=false s=true
 syslog=true r=u remote_syslog=u D=true debug=true V=true trace=true DV=true user=u pass=p auth=t cluster=nats://h:1
 no_advertise=true tls=false log_size_limit=1`
@@ -50,7 +50,7 @@ func TestFlagsOfTheReference(t *testing.T) {
 		"-ma=10":                  `flag -ma: "10" is not a duration`,
 		"-hbf=-1":                 "must not be negative",
 		"-file_buffer_size=large": "is not a size",
-		"-SD=perhaps":             "neither true nor false",
+		"-SD=perhaps":             "must be true or false",
 	} {
 		if _, err := configureIn(t, "-store=MEMORY", f); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%s: error %v, want %q", f, err, want)
@@ -58,14 +58,14 @@ func TestFlagsOfTheReference(t *testing.T) {
 	}
 }
 
-// configureIn runs configure with an empty directory for data. Tests that use it are not parallel: NATS' flags are
-// read into a global variable.
+// configureIn runs configure with an empty data directory. Tests that use it must not be parallel, because NATS parses its
+// flags into a global variable.
 func configureIn(t *testing.T, args ...string) (config.Options, error) {
 	t.Helper()
 	return configure(append([]string{"-dir", t.TempDir()}, args...))
 }
 
-// referenceKeys are the keys of NATS Streaming 0.25.6 with a value that it takes; aliases are separated by |.
+// referenceKeys are the keys of NATS Streaming 0.25.6, each with a valid value; | separates aliases.
 const referenceKeys = `
 id|cid|cluster_id: "c"
 discover_prefix: "d"
@@ -126,7 +126,7 @@ nkey_seed_file: "f"
 replace_durable|replace_durables|replace_duplicate_durable|replace_duplicate_durables: true
 `
 
-// eachAlias calls f with the line once for each name in the first list of names.
+// eachAlias calls f once for each combination of aliases in the line.
 func eachAlias(line string, f func(string)) {
 	before, after, _ := strings.Cut(line, "|")
 	i := strings.LastIndexAny(before, " {") + 1
@@ -193,7 +193,7 @@ func TestKeysOfTheReference(t *testing.T) {
 	}
 }
 
-// In a file without streaming block, a block cluster may be that of NATS' routes; its keys tell.
+// Without a streaming block, a cluster block may belong to NATS or to NATS Streaming: its keys decide.
 func TestFlatFile(t *testing.T) {
 	t.Parallel()
 	for text, want := range map[string]string{
@@ -248,7 +248,7 @@ func TestLimits(t *testing.T) {
 	}
 }
 
-// A name must not be that of two options.
+// No two options share a flag or a key.
 func TestNamesAreUnique(t *testing.T) {
 	t.Parallel()
 	seen := make(map[string]bool)

@@ -10,10 +10,10 @@ import (
 	"github.com/nats-eventstore/nats-eventstore/server/config"
 )
 
-// nameProcess says what -sl looks for: the name of the binary, as far as Linux keeps names of processes.
+// nameProcess sets the process name that -sl looks for. Linux truncates process names to 15 bytes.
 func nameProcess() { natsd.SetProcessName("nats-streaming-") }
 
-// notifyControl sets the signals that control a running server.
+// notifyControl sets up the signals that control a running server.
 func notifyControl(o *config.Options) {
 	o.Reopen = notify(syscall.SIGUSR1)
 	o.Reload = notify(syscall.SIGHUP)

@@ -2,7 +2,7 @@ package main
 
 import "github.com/nats-eventstore/nats-eventstore/server/config"
 
-// nameProcess does nothing: services have names of their own.
+// nameProcess does nothing: Windows services have their own names.
 func nameProcess() {}
 
 // notifyControl does nothing: Windows has no signals that control a server.

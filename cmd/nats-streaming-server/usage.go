@@ -17,13 +17,13 @@ func printVersion(w io.Writer) {
 	fmt.Fprintf(w, "nats-streaming-server version %s, nats-server: v%s\n", config.Version, natsd.VERSION)
 }
 
-// printUsage lists all options of the flag set: ours by group, and below them NATS' own.
+// printUsage lists all options: ours by group, then NATS' own.
 func printUsage(w io.Writer, fs *flag.FlagSet) {
-	fmt.Fprint(w, "Usage: nats-streaming-server [options]\n       nats-streaming-server migrate [options], for an older database (-h says more)\n       nats-streaming-server import -from_dir <directory> [options], for a FILE store of NATS Streaming\n       nats-streaming-server verify [options], to check a database\n\nWithout options: embedded SQLite in ./data, NATS on port 4222.\n")
+	fmt.Fprint(w, "Usage: nats-streaming-server [options]\n       nats-streaming-server migrate [options], for an older database (-h for details)\n       nats-streaming-server import -from_dir <directory> [options], for a FILE store of NATS Streaming\n       nats-streaming-server verify [options], to check a database\n\nWithout options: embedded SQLite in ./data, NATS on port 4222.\n")
 	ours := make(map[string]bool)
 	for _, g := range groups {
 		fmt.Fprintf(w, "\n%s:\n", g.title)
-		former := make(map[string][]string) // those without a usage of their own, by what is said about them
+		former := make(map[string][]string) // options without a usage line, by note
 		for _, it := range g.settings {
 			name := "-" + strings.Join(it.flags, ", -")
 			if len(it.flags) == 0 && len(it.keys) > 0 {
@@ -46,7 +46,7 @@ func printUsage(w io.Writer, fs *flag.FlagSet) {
 		}
 	}
 	fmt.Fprint(w, "\nOptions of NATS and of the log:\n")
-	// NATS has a flag of its own for each alias, with the same words.
+	// NATS defines each alias as a separate flag with the same usage line.
 	names := make(map[string][]string)
 	fs.VisitAll(func(f *flag.Flag) {
 		if !ours[f.Name] {
@@ -69,7 +69,7 @@ func printOption(w io.Writer, names, value, usage string) {
 	fmt.Fprintf(w, "    %-44s %s\n", strings.TrimSpace(names+" "+value), usage)
 }
 
-// printFormer prints names in lines, below what is said about all of them.
+// printFormer prints a note and, below it, the names that it applies to.
 func printFormer(w io.Writer, note string, names []string) {
 	fmt.Fprintf(w, "    %s:\n", note)
 	line := ""
@@ -83,7 +83,7 @@ func printFormer(w io.Writer, note string, names []string) {
 	fmt.Fprintf(w, "       %s\n", line)
 }
 
-// valueName is what the usage calls the value.
+// valueName returns the placeholder for the value in the usage.
 func (it *setting) valueName() string {
 	if it.value != "" {
 		return it.value

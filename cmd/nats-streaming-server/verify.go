@@ -11,17 +11,17 @@ import (
 var verifyCommand = command{
 	usage: `Usage: nats-streaming-server verify [-json] [-report <n>] [options of the server]
 
-Reads a database, also that of a running server, and checks it: sequences without a hole, versions of
-aggregates, event columns against payloads, counters, state of clients and subscriptions, indexes and
-triggers. It writes nothing. The report goes to stdout, progress to stderr.
+Checks a database without writing to it; the server may be running. It checks that sequences have no gaps,
+versions of aggregates, event columns against payloads, counters, state of clients and subscriptions,
+indexes and triggers. The report goes to stdout, progress to stderr.
 
-    -json                                        The report is JSON
-    -report <n>                                  How many findings of a kind are named (default 10)
+    -json                                        Write the report as JSON
+    -report <n>                                  How many findings of each kind to list (default 10)
 
 The options name the database (-store, -dir, -sql_driver, -sql_source) and the event channels
-(-event_channels, -event_versions), or the configuration file that does (-c).
+(-event_channels, -event_versions), or the configuration file with these settings (-c).
 
-Exit status: 0 nothing is wrong, 1 something is, 2 the database could not be verified.
+Exit status: 0 no findings, 1 findings, 2 the database could not be verified.
 `,
 	failed: 2,
 	run: func(ctx context.Context, name string, args []string) error {

@@ -1,5 +1,5 @@
-// Command compat calls the two services that clients of other event stores know, with the stubs that protoc-gen-go-grpc
-// generates for them: it stores an event by each, and finds it again.
+// Command compat calls the two compatible gRPC services, eventstore.EventStore and pb.EventStore, with stubs that
+// protoc-gen-go-grpc generated. It stores an event through each and reads it back.
 //
 //	nats-streaming-server -grpc_port 4280
 //	go run ./examples/compat localhost:4280

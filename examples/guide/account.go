@@ -1,4 +1,4 @@
-// Package guide is the code of docs/guide.md: a bank whose accounts are aggregates. It is meant to be copied from.
+// Package guide is the code of docs/guide.md: a bank whose accounts are aggregates. Copy from it.
 package guide
 
 import (
@@ -11,23 +11,23 @@ import (
 	eventstorev1 "github.com/nats-eventstore/nats-eventstore/proto/eventstore/v1"
 )
 
-// Channel holds the events of all accounts. Its name makes it an event channel: it matches the server's default
-// pattern eventstore.>.
+// Channel holds the events of all accounts. It is an event channel because its name matches the server's default pattern
+// eventstore.>.
 const Channel = "eventstore.accounts"
 
-// The rules of an account.
+// The reasons to reject a command.
 var (
-	ErrExists            = errors.New("the account exists")
-	ErrNoAccount         = errors.New("there is no such account")
+	ErrExists            = errors.New("the account already exists")
+	ErrNoAccount         = errors.New("the account does not exist")
 	ErrInsufficientFunds = errors.New("insufficient funds")
 )
 
-// Account is what the events of one account add up to.
+// Account is the state of an account, built from its events.
 type Account struct {
 	ID       string
-	Version  uint64 // event_version of its last event; 0: there is no account
+	Version  uint64 // event_version of its last event; 0 if the account does not exist
 	Cents    int64
-	executed map[string]bool // the commands that its events come from
+	executed map[string]bool // IDs of the commands that produced its events
 }
 
 // Amount is the event_data of Deposited and Withdrawn.
@@ -35,7 +35,7 @@ type Amount struct {
 	Cents int64 `json:"cents"`
 }
 
-// Open decides on a new account. As all decisions it changes nothing, and returns the event or why there is none.
+// Open decides whether to open the account. Like all decisions, it changes no state: it returns an event or an error.
 func (a *Account) Open() (*eventstorev1.Event, error) {
 	if a.Version > 0 {
 		return nil, ErrExists
@@ -64,7 +64,7 @@ func amountEvent(kind string, cents int64) (*eventstorev1.Event, error) {
 	return &eventstorev1.Event{EventType: kind, EventData: data}, err
 }
 
-// Load reads the history of an account, and applies it.
+// Load reads the events of an account and applies them.
 func Load(ctx context.Context, db *sql.DB, id string) (*Account, error) {
 	rows, err := db.QueryContext(ctx, `
 		SELECT event_version, COALESCE(event_id, ''), event_type, event_data
@@ -93,7 +93,7 @@ func Load(ctx context.Context, db *sql.DB, id string) (*Account, error) {
 	return a, nil
 }
 
-// apply changes the state by one event.
+// apply applies one event to the state.
 func (a *Account) apply(kind string, data []byte) error {
 	if kind == "AccountOpened" {
 		return nil
@@ -108,7 +108,7 @@ func (a *Account) apply(kind string, data []byte) error {
 	case "Withdrawn":
 		a.Cents -= amount.Cents
 	default:
-		return fmt.Errorf("%s is unknown: this program is too old to decide", kind)
+		return fmt.Errorf("unknown event type %s: update this program", kind)
 	}
 	return nil
 }

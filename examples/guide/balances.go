@@ -9,7 +9,7 @@ import (
 	eventstorev1 "github.com/nats-eventstore/nats-eventstore/proto/eventstore/v1"
 )
 
-// BalancesTable is the table of the projection Balances.
+// BalancesTable creates the table of the projection Balances.
 const BalancesTable = `CREATE TABLE IF NOT EXISTS balances (
 	account VARCHAR(255) PRIMARY KEY,
 	cents BIGINT NOT NULL
@@ -30,14 +30,14 @@ func Balances(ctx context.Context, tx *sql.Tx, event *eventstorev1.Event) error 
 	return err
 }
 
-// Balances2Table is the table of the projection Balances2.
+// Balances2Table creates the table of the projection Balances2.
 const Balances2Table = `CREATE TABLE IF NOT EXISTS balances_2 (
 	account VARCHAR(255) PRIMARY KEY,
 	cents BIGINT NOT NULL,
 	movements BIGINT NOT NULL
 )`
 
-// Balances2 is to replace Balances: it counts the movements of each account as well.
+// Balances2 replaces Balances. It also counts the movements of each account.
 func Balances2(ctx context.Context, tx *sql.Tx, event *eventstorev1.Event) error {
 	var err error
 	switch event.EventType {
@@ -52,7 +52,7 @@ func Balances2(ctx context.Context, tx *sql.Tx, event *eventstorev1.Event) error
 	return err
 }
 
-// change returns what an event adds to its account.
+// change returns the amount that an event adds to its account.
 func change(event *eventstorev1.Event) (int64, error) {
 	var amount Amount
 	if err := json.Unmarshal(event.EventData, &amount); err != nil {

@@ -19,9 +19,9 @@ type Bank struct {
 	Conn stan.Conn // to the server
 }
 
-// Execute loads an account, has decide look at it, and publishes the event that decide returns. If another event of
-// the account was faster, it starts over. A command is executed once, however often Execute is called with its ID:
-// nil means that its event is stored.
+// Execute loads an account, passes it to decide, and publishes the event that decide returns. If the account changed
+// meanwhile, Execute starts over. A command is executed once, however often Execute is called with its ID. nil means that
+// its event is stored.
 func (b *Bank) Execute(ctx context.Context, command, account string, decide func(*Account) (*eventstorev1.Event, error)) error {
 	for attempt := 0; ; attempt++ {
 		a, err := Load(ctx, b.DB, account)
@@ -39,7 +39,7 @@ func (b *Bank) Execute(ctx context.Context, command, account string, decide func
 		event.AggregateId, event.AggregateType = account, "Account"
 		event.EventVersion = a.Version + 1
 		err = Publish(ctx, b.Conn, event)
-		if err == nil || !isOvertaken(err) {
+		if err == nil || !isConflict(err) {
 			return err
 		}
 		if err := pause(ctx, attempt); err != nil {
@@ -48,21 +48,21 @@ func (b *Bank) Execute(ctx context.Context, command, account string, decide func
 	}
 }
 
-// isOvertaken reports whether the account has other events than were loaded, be it that somebody executed this very
-// command. Errors of the server reach stan.go as text.
-func isOvertaken(err error) bool {
+// isConflict reports whether another command, or another call of this command, stored its event first. stan.go returns
+// server errors as text only.
+func isConflict(err error) bool {
 	return strings.Contains(err.Error(), "stan: wrong expected version") ||
 		strings.Contains(err.Error(), "already stored with different content")
 }
 
-// pause waits before the next attempt: at most 10 ms at first, at most 2 s in the end, and a random part of it, so that
-// those who lost a race do not meet again.
+// pause waits before the next attempt, for a random time. The limit starts at 10 ms and doubles up to 2 s, so that commands
+// that conflicted once do not conflict again.
 func pause(ctx context.Context, attempt int) error {
-	longest := min(10*time.Millisecond<<min(attempt, 10), 2*time.Second)
+	limit := min(10*time.Millisecond<<min(attempt, 10), 2*time.Second)
 	select {
 	case <-ctx.Done():
 		return context.Cause(ctx)
-	case <-time.After(rand.N(longest)):
+	case <-time.After(rand.N(limit)):
 		return nil
 	}
 }

@@ -7,11 +7,11 @@ import (
 	"github.com/nats-io/stan.go"
 )
 
-// Connect connects to the server. The context that it returns ends when the connection is lost for good, or with ctx.
+// Connect connects to the server. The returned context ends with ctx, or when the connection is lost for good.
 func Connect(ctx context.Context, url, clientID string) (context.Context, stan.Conn, error) {
 	ctx, cancel := context.WithCancelCause(ctx)
 	sc, err := stan.Connect("test-cluster", clientID, stan.NatsURL(url),
-		stan.Pings(5, 12), // a minute without an answer is a lost connection; a restart or a failover is shorter
+		stan.Pings(5, 12), // give up after a minute without an answer; restarts and failovers take less
 		stan.SetConnectionLostHandler(func(_ stan.Conn, err error) {
 			cancel(fmt.Errorf("connection lost: %w", err))
 		}))
@@ -22,8 +22,8 @@ func Connect(ctx context.Context, url, clientID string) (context.Context, stan.C
 	return ctx, sc, nil
 }
 
-// receive subscribes, in a queue group or with the empty name in none, and hands over one message after the other.
-// The caller stops it when it is done.
+// receive subscribes, as a member of the queue group unless its name is empty, and returns the messages one at a time. The
+// caller must call stop.
 func receive(sc stan.Conn, group string, options ...stan.SubscriptionOption) (messages <-chan *stan.Msg, stop func(), err error) {
 	in, stopped := make(chan *stan.Msg), make(chan struct{})
 	sub, err := sc.QueueSubscribe(Channel, group, func(m *stan.Msg) {
@@ -37,6 +37,6 @@ func receive(sc stan.Conn, group string, options ...stan.SubscriptionOption) (me
 	}
 	return in, func() {
 		close(stopped)
-		_ = sub.Close() // if the connection is lost, the server closes it
+		_ = sub.Close() // if the connection is lost, the server closes the subscription
 	}, nil
 }

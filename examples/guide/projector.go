@@ -13,7 +13,7 @@ import (
 	eventstorev1 "github.com/nats-eventstore/nats-eventstore/proto/eventstore/v1"
 )
 
-// Checkpoints is the table of the last sequence that each projection has processed.
+// Checkpoints creates the table with the last sequence that each projection has processed.
 const Checkpoints = `CREATE TABLE IF NOT EXISTS checkpoints (
 	projection VARCHAR(255) PRIMARY KEY,
 	sequence BIGINT NOT NULL
@@ -21,13 +21,13 @@ const Checkpoints = `CREATE TABLE IF NOT EXISTS checkpoints (
 
 // Projector keeps a projection up to date.
 type Projector struct {
-	Name  string  // of the projection, the key of its checkpoint
-	DB    *sql.DB // holds the projection and its checkpoint; it need not be that of the event store
+	Name  string  // key of the checkpoint
+	DB    *sql.DB // holds the projection and its checkpoint; need not be the event store's database
 	Apply func(ctx context.Context, tx *sql.Tx, event *eventstorev1.Event) error
 }
 
-// Run applies the events after the checkpoint, in order, each exactly once, until ctx ends or something fails. Run
-// again, it goes on from the checkpoint.
+// Run applies the events after the checkpoint, in order, each exactly once, until ctx ends or something fails. The next Run
+// continues from the checkpoint.
 func (p *Projector) Run(ctx context.Context, sc stan.Conn) error {
 	last, err := p.begin(ctx) // the checkpoint, or 0
 	if err != nil {
@@ -35,8 +35,8 @@ func (p *Projector) Run(ctx context.Context, sc stan.Conn) error {
 	}
 	messages, stop, err := receive(sc, "",
 		stan.StartAtSequence(last+1),
-		stan.MaxInflight(1),     // the next event is sent when this one is acknowledged,
-		stan.SetManualAckMode(), // which is when it is committed
+		stan.MaxInflight(1),     // the server sends the next event after the acknowledgement,
+		stan.SetManualAckMode(), // which follows the commit
 		stan.AckWait(30*time.Second))
 	if err != nil {
 		return err
@@ -78,7 +78,7 @@ func (p *Projector) project(ctx context.Context, m *stan.Msg) error {
 	case err != nil:
 		return err
 	case n == 0:
-		return p.processed(ctx, tx, m.Sequence)
+		return p.checkProcessed(ctx, tx, m.Sequence)
 	}
 	if err := p.Apply(ctx, tx, &event); err != nil {
 		return err
@@ -86,8 +86,8 @@ func (p *Projector) project(ctx context.Context, m *stan.Msg) error {
 	return tx.Commit()
 }
 
-// processed returns nil if an event that does not follow on the checkpoint was processed before.
-func (p *Projector) processed(ctx context.Context, tx *sql.Tx, sequence uint64) error {
+// checkProcessed returns nil if the checkpoint has already reached the event.
+func (p *Projector) checkProcessed(ctx context.Context, tx *sql.Tx, sequence uint64) error {
 	var last uint64
 	err := tx.QueryRowContext(ctx, "SELECT sequence FROM checkpoints WHERE projection = $1", p.Name).Scan(&last)
 	if err == nil && last < sequence {
@@ -96,7 +96,7 @@ func (p *Projector) processed(ctx context.Context, tx *sql.Tx, sequence uint64) 
 	return err
 }
 
-// begin returns the checkpoint. A new projection gets one, of 0.
+// begin returns the checkpoint, and creates one at 0 for a new projection.
 func (p *Projector) begin(ctx context.Context) (uint64, error) {
 	last, err := p.Checkpoint(ctx)
 	if !errors.Is(err, sql.ErrNoRows) {
@@ -108,7 +108,7 @@ func (p *Projector) begin(ctx context.Context) (uint64, error) {
 	return 0, nil
 }
 
-// Checkpoint returns the last sequence that was processed. The error is sql.ErrNoRows if the projection never ran.
+// Checkpoint returns the last processed sequence. The error is sql.ErrNoRows if the projection never ran.
 func (p *Projector) Checkpoint(ctx context.Context) (last uint64, err error) {
 	err = p.DB.QueryRowContext(ctx, "SELECT sequence FROM checkpoints WHERE projection = $1", p.Name).Scan(&last)
 	if err != nil {

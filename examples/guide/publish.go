@@ -13,8 +13,8 @@ import (
 	eventstorev1 "github.com/nats-eventstore/nats-eventstore/proto/eventstore/v1"
 )
 
-// Publish returns nil when the event is committed, and another error than that of ctx when it is refused. The event
-// needs an event_id: while it is unknown whether the event is stored, Publish publishes it again.
+// Publish returns nil once the event is committed. It retries while the outcome is unknown, which is safe because the event
+// has an event_id. Any error other than that of ctx means that the server refused the event.
 func Publish(ctx context.Context, sc stan.Conn, event *eventstorev1.Event) error {
 	payload, err := proto.Marshal(event)
 	if err != nil {
@@ -34,9 +34,9 @@ func Publish(ctx context.Context, sc stan.Conn, event *eventstorev1.Event) error
 	}
 }
 
-// isTransient reports whether the event may be stored by now, or could be in a moment.
+// isTransient reports whether the event may be stored despite the error, or a retry may succeed.
 func isTransient(err error) bool {
 	return errors.Is(err, stan.ErrTimeout) || // no answer: the event or its acknowledgement was lost
-		errors.Is(err, nats.ErrReconnectBufExceeded) || // the server is away
+		errors.Is(err, nats.ErrReconnectBufExceeded) || // the server is not reachable
 		strings.Contains(err.Error(), "the database is unavailable")
 }

@@ -12,8 +12,8 @@ import (
 	eventstorev1 "github.com/nats-eventstore/nats-eventstore/proto/eventstore/v1"
 )
 
-// Replay hands the events from a start position up to the sequence last to handle, in order, each once. If there are
-// none, it waits for the next event.
+// Replay calls handle with the events from a start position up to the sequence last, in order, each once. If there are none
+// yet, it waits for the next event.
 func Replay(ctx context.Context, url string, start stan.SubscriptionOption, last uint64, handle func(sequence uint64, event *eventstorev1.Event) error) error {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
@@ -21,7 +21,7 @@ func Replay(ctx context.Context, url string, start stan.SubscriptionOption, last
 	if err != nil {
 		return err
 	}
-	defer func() { _ = sc.Close() }() // everything is read
+	defer func() { _ = sc.Close() }() // a failed close loses no events
 	messages, stop, err := receive(sc, "", start)
 	if err != nil {
 		return err
@@ -34,9 +34,9 @@ func Replay(ctx context.Context, url string, start stan.SubscriptionOption, last
 		case m := <-messages:
 			switch {
 			case m.Sequence <= previous:
-				continue // sent again, because its acknowledgement was late
+				continue // redelivered because its acknowledgement was late
 			case previous > 0 && m.Sequence != previous+1:
-				return fmt.Errorf("sequence %d follows on %d", m.Sequence, previous)
+				return fmt.Errorf("got sequence %d, want %d", m.Sequence, previous+1)
 			case m.Sequence > last:
 				return nil
 			}
@@ -57,7 +57,7 @@ func Replay(ctx context.Context, url string, start stan.SubscriptionOption, last
 func LastSequence(ctx context.Context, db *sql.DB) (last uint64, err error) {
 	err = db.QueryRowContext(ctx, "SELECT COALESCE(MAX(maxseq), 0) FROM Channels WHERE name = $1", Channel).Scan(&last)
 	if err != nil {
-		return 0, fmt.Errorf("last sequence of %s: %w", Channel, err)
+		return 0, fmt.Errorf("read last sequence of channel %s: %w", Channel, err)
 	}
 	return last, nil
 }

@@ -12,14 +12,14 @@ import (
 	eventstorev1 "github.com/nats-eventstore/nats-eventstore/proto/eventstore/v1"
 )
 
-// Work is a member of a group of workers: of all that run, one gets each event. An event is done at least once, so that
-// do must bear to see an event_id again.
+// Work runs one member of a group of workers. Each event goes to one member and is processed at least once, so do must handle
+// a repeated event_id.
 func Work(ctx context.Context, sc stan.Conn, group string, do func(context.Context, *eventstorev1.Event) error) error {
 	messages, stop, err := receive(sc, group,
 		stan.DurableName(group),      // the group keeps its position while no worker runs
-		stan.DeliverAllAvailable(),   // a new group begins with the first event
-		stan.MaxInflight(1),          // a worker gets its next event when it has acknowledged this one
-		stan.SetManualAckMode(),      // when it is done
+		stan.DeliverAllAvailable(),   // a new group starts with the first event
+		stan.MaxInflight(1),          // a worker gets its next event after the acknowledgement,
+		stan.SetManualAckMode(),      // which follows the work
 		stan.AckWait(30*time.Second)) // longer than do takes
 	if err != nil {
 		return err
@@ -35,7 +35,7 @@ func Work(ctx context.Context, sc stan.Conn, group string, do func(context.Conte
 				return fmt.Errorf("decode sequence %d: %w", m.Sequence, err)
 			}
 			if err := do(ctx, &event); err != nil {
-				// Not acknowledged, it is sent again after AckWait, to any worker.
+				// Without an acknowledgement, the server redelivers the event to any worker after AckWait.
 				slog.Warn("work failed", "group", group, "sequence", m.Sequence, "redeliveries", m.RedeliveryCount, "error", err)
 				continue
 			}

@@ -1,4 +1,4 @@
-// Command orders-jetstream is an order system whose services read a stream of JetStream, and which tells its own story: see
+// Command orders-jetstream runs an order system whose services read a JetStream stream, and prints what happens. See
 // README.md.
 package main
 
@@ -14,10 +14,10 @@ import (
 	"github.com/nats-eventstore/nats-eventstore/examples/stage"
 )
 
-// stream has the events of orders, each on the subject ORDERS.<event type>.
+// stream holds the events of orders, each on the subject ORDERS.<event type>.
 const stream = "ORDERS"
 
-// configuration of the server: it relays the events to the stream, which it creates on ORDERS.*.
+// configuration makes the server create the stream on ORDERS.* and relay the events to it.
 const configuration = `streaming {
 	routes: [{ from: "eventstore.orders", types: "Order*", stream: ORDERS, subject: "ORDERS.{event_type}" }]
 }
@@ -29,7 +29,6 @@ func run(ctx context.Context, binary string, out io.Writer) error {
 	return stage.Play(ctx, binary, out, configuration, tell, "-js")
 }
 
-// tell is the story.
 func tell(story *stage.Story, server *stage.Server, client *eventstore.Client) error {
 	ctx := story.Context()
 	orders := newOrders(client)
@@ -51,7 +50,7 @@ func tell(story *stage.Story, server *stage.Server, client *eventstore.Client) e
 	watching := &monitor{url: server.NATS, story: story}
 	story.Start("monitor", watching.run)
 
-	story.Chapter("A reviewer pulls orders. He decides on one, and crashes before he acknowledges it.")
+	story.Chapter("A reviewer pulls orders. It decides on one, and crashes before it acknowledges the message.")
 	dropped := make(chan string)
 	first := &reviewer{url: server.NATS, name: "reviewer 1", orders: orders, story: story, drop: dropped}
 	crash := story.Start(first.name, first.run)
@@ -62,7 +61,7 @@ func tell(story *stage.Story, server *stage.Server, client *eventstore.Client) e
 	}
 	crash()
 
-	story.Chapter("Another one goes on where the consumer REVIEW is.")
+	story.Chapter("Another reviewer continues with the same consumer, REVIEW.")
 	second := &reviewer{url: server.NATS, name: "reviewer 2", orders: orders, story: story}
 	story.Start(second.name, second.run)
 	if err := story.Wait("the monitor has seen a decision on each order", func(context.Context) (bool, error) {
@@ -71,7 +70,7 @@ func tell(story *stage.Story, server *stage.Server, client *eventstore.Client) e
 		return err
 	}
 
-	story.Chapter("The stream has what the table has.")
+	story.Chapter("The stream and the table hold the same events.")
 	var stored []string
 	for _, id := range ids {
 		events, err := client.Load(ctx, channel, "Order", id, 1)
@@ -79,7 +78,7 @@ func tell(story *stage.Story, server *stage.Server, client *eventstore.Client) e
 			return err
 		}
 		if len(events) != 2 {
-			return fmt.Errorf("order %s has %d events", id, len(events))
+			return fmt.Errorf("order %s has %d events, want 2", id, len(events))
 		}
 		for _, e := range events {
 			stored = append(stored, e.ID)
@@ -90,7 +89,7 @@ func tell(story *stage.Story, server *stage.Server, client *eventstore.Client) e
 	slices.Sort(seen)
 	slices.Sort(stored)
 	if !slices.Equal(seen, stored) {
-		return fmt.Errorf("the monitor has seen %v, stored is %v", seen, stored)
+		return fmt.Errorf("the monitor has seen events %v, the event store holds %v", seen, stored)
 	}
 	story.Chapter("Every order was reviewed once, and the monitor has seen every event.")
 	return nil

@@ -11,13 +11,13 @@ import (
 	"github.com/nats-eventstore/nats-eventstore/examples/stage"
 )
 
-// monitor is pushed everything that happens to orders, by a wildcard.
+// monitor is a push consumer of all events of orders, by a wildcard.
 type monitor struct {
 	url   string
 	story *stage.Story
 
 	mu   sync.Mutex // guards seen
-	seen []string   // Event-Id by the order in which they came
+	seen []string   // IDs of the events, in order of arrival
 }
 
 func (m *monitor) run(ctx context.Context) error {
@@ -36,22 +36,22 @@ func (m *monitor) run(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("create consumer MONITOR: %w", err)
 	}
-	pushed, err := consumer.Consume(m.note)
+	consuming, err := consumer.Consume(m.record)
 	if err != nil {
 		return fmt.Errorf("consume as MONITOR: %w", err)
 	}
-	defer pushed.Stop()
+	defer consuming.Stop()
 	<-ctx.Done()
 	return nil
 }
 
-func (m *monitor) note(message jetstream.Msg) {
+func (m *monitor) record(message jetstream.Msg) {
 	headers := message.Headers()
 	m.story.Say("monitor", "%s, order %.8s, version %s", message.Subject(), headers.Get("Aggregate-Id"), headers.Get("Event-Version"))
 	m.mu.Lock()
 	m.seen = append(m.seen, headers.Get("Event-Id"))
 	m.mu.Unlock()
-	_ = message.Ack() // if it fails the message comes again
+	_ = message.Ack() // if it fails, the message is redelivered
 }
 
 func (m *monitor) events() []string {

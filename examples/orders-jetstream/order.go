@@ -6,36 +6,37 @@ import (
 	"github.com/nats-eventstore/nats-eventstore/client"
 )
 
-// channel holds the events of all orders. It is an event channel by the server's default pattern eventstore.>.
+// channel holds the events of all orders. It is an event channel because it matches the server's default pattern
+// eventstore.>.
 const channel = "eventstore.orders"
 
 // The events of an order.
 type (
-	// OrderPlaced begins an order.
+	// OrderPlaced is the first event of an order.
 	OrderPlaced struct {
 		Customer string `json:"customer"`
 		Cents    int64  `json:"cents"`
 	}
-	// OrderApproved says that it can be delivered.
+	// OrderApproved means that the order can be delivered.
 	OrderApproved struct {
 		Reviewer string `json:"reviewer"`
 	}
-	// OrderDenied says that it cannot.
+	// OrderDenied means that it cannot.
 	OrderDenied struct {
 		Reviewer string `json:"reviewer"`
 		Reason   string `json:"reason"`
 	}
 )
 
-// Order is what the events of one order add up to.
+// Order is the state of an order, built from its events.
 type Order struct {
 	Placed OrderPlaced
 	Status string // "", "placed", "approved", "denied"
 }
 
-var errReviewed = errors.New("the order is reviewed")
+var errReviewed = errors.New("the order is already reviewed")
 
-// limit is what an order may cost, in cents, to be approved.
+// limit is the highest price, in cents, of an order that is approved.
 const limit = 10_000
 
 func (o Order) review(reviewer string) ([]any, error) {
@@ -60,7 +61,7 @@ func apply(o Order, e *eventstore.Event) Order {
 	return o
 }
 
-// newOrders returns the orders in an event store.
+// newOrders returns the repository of orders.
 func newOrders(c *eventstore.Client) *eventstore.Repository[Order] {
 	r := eventstore.NewRegistry()
 	eventstore.Register[OrderPlaced](r, "OrderPlaced")

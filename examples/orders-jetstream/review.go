@@ -13,13 +13,13 @@ import (
 	"github.com/nats-eventstore/nats-eventstore/examples/stage"
 )
 
-// reviewer pulls placed orders from the stream, a few at a time, and approves or denies them. Its decision is an event in
-// the event store, from where the relay takes it to the stream.
+// reviewer pulls placed orders from the stream, a few at a time, and approves or denies them. It appends each decision to the
+// event store; the server relays it to the stream.
 type reviewer struct {
 	url, name string
 	orders    *eventstore.Repository[Order]
 	story     *stage.Story
-	// drop, if not nil, has the reviewer crash after a decision and before its acknowledgement.
+	// drop, if not nil, makes the reviewer crash between a decision and its acknowledgement.
 	drop chan<- string
 }
 
@@ -58,13 +58,13 @@ func (r *reviewer) run(ctx context.Context) error {
 
 func (r *reviewer) review(ctx context.Context, message jetstream.Msg) error {
 	if ctx.Err() != nil {
-		return nil // it has crashed
+		return nil // crashed
 	}
 	id := message.Headers().Get("Aggregate-Id")
 	order, err := r.orders.Execute(ctx, id, func(o Order, _ uint64) ([]any, error) { return o.review(r.name) })
 	switch {
-	case errors.Is(err, errReviewed): // the message came twice
-		r.story.Say(r.name, "order %.8s comes again, it is reviewed", id)
+	case errors.Is(err, errReviewed): // a redelivered message
+		r.story.Say(r.name, "order %.8s is redelivered, but already reviewed", id)
 	case err != nil:
 		return err
 	default:

@@ -8,36 +8,36 @@ import (
 
 // The events of a customer's account.
 type (
-	// AccountOpened begins an account, with money.
+	// AccountOpened opens an account with a balance.
 	AccountOpened struct {
 		Cents int64 `json:"cents"`
 	}
-	// PaymentDebited says that an order is paid.
+	// PaymentDebited means that the account paid for an order.
 	PaymentDebited struct {
 		Order string `json:"order"`
 		Cents int64  `json:"cents"`
 	}
-	// PaymentRefused says that there is not enough money for it.
+	// PaymentRefused means that the account does not have enough money for an order.
 	PaymentRefused struct {
 		Order string `json:"order"`
 	}
-	// PaymentVoided gives back what was paid for an order.
+	// PaymentVoided refunds the payment for an order.
 	PaymentVoided struct {
 		Order string `json:"order"`
 		Cents int64  `json:"cents"`
 	}
 )
 
-// Account is what the events of one account add up to.
+// Account is the state of an account, built from its events.
 type Account struct {
 	Cents    int64
 	Payments map[string]string // "debited", "refused" or "voided", by order
 }
 
-var errPaid = errors.New("the payment is decided")
+var errPaid = errors.New("the payment is already decided")
 
-// pay decides on the payment of an order. That nobody else takes the same money meanwhile is what the expected version of
-// the account sees to.
+// pay decides on the payment of an order. The account's expected version ensures that nobody else spends the same money
+// meanwhile.
 func (a Account) pay(order string, cents int64) ([]any, error) {
 	switch {
 	case a.Payments[order] != "":

@@ -13,8 +13,8 @@ import (
 	"github.com/nats-eventstore/nats-eventstore/examples/stage"
 )
 
-// coordinate ends sagas. Payment and review work beside each other; whichever of their events comes, it looks at both
-// aggregates and appends what follows to both in one transaction: a saga is never half ended.
+// coordinate ends sagas. Payment and review run in parallel. After each of their events, coordinate loads both aggregates and
+// appends the resulting events of both in one transaction, so a saga never ends halfway.
 func (s *shop) coordinate(story *stage.Story, name string) func(context.Context, jetstream.Msg) error {
 	return func(ctx context.Context, message jetstream.Msg) error {
 		id := message.Headers().Get("Aggregate-Id")
@@ -28,21 +28,21 @@ func (s *shop) coordinate(story *stage.Story, name string) func(context.Context,
 			id = payment.Order
 		}
 		for {
-			said, err := s.advance(ctx, id)
+			outcome, err := s.advance(ctx, id)
 			var conflict *eventstore.ConflictError
 			if errors.As(err, &conflict) {
-				continue // something happened meanwhile: look again
+				continue // an aggregate changed meanwhile: decide again
 			}
-			if err == nil && said != "" {
-				story.Say(name, "order %.8s: %s", id, said)
+			if err == nil && outcome != "" {
+				story.Say(name, "order %.8s: %s", id, outcome)
 			}
 			return err
 		}
 	}
 }
 
-// advance appends what follows on the state of an order and of its payment, and says what that is.
-func (s *shop) advance(ctx context.Context, id string) (said string, err error) {
+// advance appends the events that follow from the states of an order and its payment. It returns what it did, in words.
+func (s *shop) advance(ctx context.Context, id string) (outcome string, err error) {
 	order, orderVersion, err := s.orders.Load(ctx, id)
 	if err != nil {
 		return "", err
@@ -64,14 +64,14 @@ func (s *shop) advance(ctx context.Context, id string) (said string, err error) 
 		if rejected {
 			reason = order.Review
 		}
-		said = "cancelled, " + reason
+		outcome = "cancelled, " + reason
 		add("Order", id, OrderCancelled{Reason: reason})
 	case order.Status == "placed" && payment == "debited" && order.Review == "approved":
-		said = "completed"
+		outcome = "completed"
 		add("Order", id, OrderCompleted{})
 	}
 	if payment == "debited" && (rejected || order.Status == "cancelled") {
-		said = strings.TrimPrefix(said+", what was paid is given back", ", ")
+		outcome = strings.TrimPrefix(outcome+", payment refunded", ", ")
 		add("Account", customer, PaymentVoided{Order: id, Cents: order.Placed.Cents})
 	}
 	if len(events) == 0 || err != nil {
@@ -79,5 +79,5 @@ func (s *shop) advance(ctx context.Context, id string) (said string, err error) 
 	}
 	_, err = s.client.Append(ctx, channel, events,
 		eventstore.AtVersion("Order", id, orderVersion), eventstore.AtVersion("Account", customer, accountVersion))
-	return said, err
+	return outcome, err
 }

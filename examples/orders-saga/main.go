@@ -1,4 +1,4 @@
-// Command orders-saga is an order system on gRPC, JetStream and SQL, which tells its own story: see README.md.
+// Command orders-saga runs an order system on gRPC, JetStream and SQL, and prints what happens. See README.md.
 package main
 
 import (
@@ -14,10 +14,10 @@ import (
 	"github.com/nats-eventstore/nats-eventstore/examples/stage"
 )
 
-// stream has the events of orders and accounts, each on the subject ORDERS.<event type>.
+// stream holds the events of orders and accounts, each on the subject ORDERS.<event type>.
 const stream = "ORDERS"
 
-// configuration of the server: it relays the data of the events to the stream, which it creates.
+// configuration makes the server create the stream and relay the data of the events to it.
 const configuration = `streaming {
 	routes: [{ from: "eventstore.shop", stream: ORDERS, subject: "ORDERS.{event_type}", payload: data }]
 }
@@ -29,14 +29,13 @@ func run(ctx context.Context, binary string, out io.Writer) error {
 	return stage.Play(ctx, binary, out, configuration, tell, "-js")
 }
 
-// tell is the story.
 func tell(story *stage.Story, server *stage.Server, client *eventstore.Client) error {
 	ctx, url, shop := story.Context(), server.NATS, newShop(client)
 	db, err := server.ReadModel(ctx, createView...)
 	if err != nil {
 		return err
 	}
-	story.Chapter("Customers have money, and order. Events are committed by gRPC, and relayed to the stream ORDERS.")
+	story.Chapter("Customers get money and order. Events are committed over gRPC and relayed to the stream ORDERS.")
 	for customer, cents := range map[string]int64{"Ada": 100_000, "Bob": 3_000} {
 		if _, err := shop.accounts.Execute(ctx, customer, func(Account, uint64) ([]any, error) {
 			return []any{AccountOpened{Cents: cents}}, nil
@@ -45,7 +44,7 @@ func tell(story *stage.Story, server *stage.Server, client *eventstore.Client) e
 		}
 	}
 	var placed []expectation
-	place := func(customer string, cents int64, end string) error {
+	place := func(customer string, cents int64, status string) error {
 		id := uuid.NewString()
 		if _, err := shop.orders.Execute(ctx, id, func(Order, uint64) ([]any, error) {
 			return []any{OrderPlaced{Customer: customer, Cents: cents}}, nil
@@ -53,21 +52,21 @@ func tell(story *stage.Story, server *stage.Server, client *eventstore.Client) e
 			return err
 		}
 		story.Say("order service", "%s orders for %d cents: order %.8s", customer, cents, id)
-		placed = append(placed, expectation{id, end})
+		placed = append(placed, expectation{id, status})
 		return nil
 	}
 	for _, order := range []struct {
 		customer string
 		cents    int64
-		end      string
+		status   string // at the end
 	}{
 		{"Ada", 2_000, "completed"},
 		{"Bob", 2_500, "completed"},
-		{"Bob", 5_000, "cancelled"},  // he cannot pay
-		{"Ada", 60_000, "cancelled"}, // she can, and the review rejects it
-		{"Eve", 1_000, "cancelled"},  // she has no account
+		{"Bob", 5_000, "cancelled"},  // not enough money
+		{"Ada", 60_000, "cancelled"}, // enough money, but rejected by the review
+		{"Eve", 1_000, "cancelled"},  // no account
 	} {
-		if err := place(order.customer, order.cents, order.end); err != nil {
+		if err := place(order.customer, order.cents, order.status); err != nil {
 			return err
 		}
 	}
@@ -75,14 +74,14 @@ func tell(story *stage.Story, server *stage.Server, client *eventstore.Client) e
 		return err
 	}
 
-	story.Chapter("A payment worker crashes between the payment and its acknowledgement.")
+	story.Chapter("A payment worker crashes after a payment, before it acknowledges the message.")
 	dropped := make(chan string)
 	member := func(name, group string, work func(*stage.Story, string) func(context.Context, jetstream.Msg) error, subjects ...string) *worker {
 		return &worker{url: url, name: name, group: group, subjects: subjects, work: work(story, name), story: story}
 	}
-	clumsy := member("payment 1", "PAYMENT", shop.payment, "ORDERS.OrderPlaced")
-	clumsy.drop = dropped
-	crash := story.Start(clumsy.name, clumsy.run)
+	payer := member("payment 1", "PAYMENT", shop.payment, "ORDERS.OrderPlaced")
+	payer.drop = dropped
+	crash := story.Start(payer.name, payer.run)
 	select {
 	case <-dropped:
 	case <-ctx.Done():
@@ -90,7 +89,7 @@ func tell(story *stage.Story, server *stage.Server, client *eventstore.Client) e
 	}
 	crash()
 
-	story.Chapter("Two others take over, two reviewers review, a coordinator ends sagas, a view keeps the read model.")
+	story.Chapter("Two others take over. Two reviewers review, a coordinator ends sagas, a view maintains the read model.")
 	outcomes := []string{"ORDERS.PaymentDebited", "ORDERS.PaymentRefused", "ORDERS.ReviewApproved", "ORDERS.ReviewRejected"}
 	for _, w := range []*worker{
 		member("payment 2", "PAYMENT", shop.payment, "ORDERS.OrderPlaced"),
@@ -113,7 +112,7 @@ func tell(story *stage.Story, server *stage.Server, client *eventstore.Client) e
 	crashCoordinator()
 	crashView()
 
-	story.Chapter("Coordinator and view crashed, too. Others go on, and more orders come.")
+	story.Chapter("The coordinator and the view crashed too. Others take over, and customers place more orders.")
 	coordinator = member("coordinator 2", "SAGA", shop.coordinate, outcomes...)
 	story.Start(coordinator.name, coordinator.run)
 	story.Start("view", viewing.run)
@@ -122,7 +121,7 @@ func tell(story *stage.Story, server *stage.Server, client *eventstore.Client) e
 			return err
 		}
 	}
-	if err := story.Wait("the read model knows the end of all sagas", func(ctx context.Context) (bool, error) {
+	if err := story.Wait("the read model shows the end of all sagas", func(ctx context.Context) (bool, error) {
 		var open int
 		err := db.QueryRowContext(ctx, "SELECT ? - (SELECT COUNT(*) FROM orders_view WHERE status <> 'placed')", len(placed)).Scan(&open)
 		return open == 0, err
@@ -132,13 +131,13 @@ func tell(story *stage.Story, server *stage.Server, client *eventstore.Client) e
 	return check(story, shop, db, placed)
 }
 
-// expectation is how the saga of an order must end.
+// expectation is the status that an order must have at the end.
 type expectation struct{ id, status string }
 
-// check compares the events and the read model with what must be.
+// check compares the events and the read model with the expectations.
 func check(story *stage.Story, shop *shop, db *sql.DB, placed []expectation) error {
 	ctx := story.Context()
-	story.Chapter("At the end orders, accounts and the read model agree.")
+	story.Chapter("At the end, orders, accounts and the read model agree.")
 	for _, want := range placed {
 		order, _, err := shop.orders.Load(ctx, want.id)
 		if err != nil {
@@ -149,13 +148,13 @@ func check(story *stage.Story, shop *shop, db *sql.DB, placed []expectation) err
 			return err
 		}
 		if order.Status != want.status || status != want.status {
-			return fmt.Errorf("order %s should be %s; it is %+v, the read model says %s", want.id, want.status, order, status)
+			return fmt.Errorf("order %s is %+v and %s in the read model, want %s", want.id, order, status, want.status)
 		}
 	}
-	story.Say("orders", "%d, each of which ended as it should", len(placed))
+	story.Say("orders", "all %d ended as expected", len(placed))
 	for customer, cents := range map[string]int64{"Ada": 100_000 - 2_000 - 10*1_000, "Bob": 3_000 - 2_500} {
-		// A payment that is given back after the order's end comes a little later.
-		if err := story.Wait("the money of "+customer+" is right", func(ctx context.Context) (bool, error) {
+		// A refund may follow the end of an order.
+		if err := story.Wait("the balance of "+customer+" is correct", func(ctx context.Context) (bool, error) {
 			account, _, err := shop.accounts.Load(ctx, customer)
 			if err != nil {
 				return false, err
@@ -168,6 +167,6 @@ func check(story *stage.Story, shop *shop, db *sql.DB, placed []expectation) err
 		}
 		story.Say("accounts", "%s has %d cents", customer, cents)
 	}
-	story.Chapter("Every saga has ended, and nobody paid for what was cancelled.")
+	story.Chapter("Every saga has ended, and nobody paid for a cancelled order.")
 	return nil
 }

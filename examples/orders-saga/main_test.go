@@ -10,7 +10,7 @@ func TestStory(t *testing.T) {
 	if err := run(t.Context(), "", &out); err != nil {
 		t.Fatalf("%v\n%s", err, &out)
 	}
-	if !strings.HasSuffix(out.String(), "Every saga has ended, and nobody paid for what was cancelled.\n") {
-		t.Errorf("the story has no end:\n%s", &out)
+	if !strings.HasSuffix(out.String(), "Every saga has ended, and nobody paid for a cancelled order.\n") {
+		t.Errorf("the output lacks the last line:\n%s", &out)
 	}
 }

@@ -6,41 +6,41 @@ import (
 	"github.com/nats-eventstore/nats-eventstore/client"
 )
 
-// channel holds the events of orders and accounts, in one order. It is an event channel by the server's default pattern
-// eventstore.>.
+// channel holds the events of orders and accounts in a single sequence. It is an event channel because it matches the server's
+// default pattern eventstore.>.
 const channel = "eventstore.shop"
 
 // The events of an order.
 type (
-	// OrderPlaced begins an order, and its saga.
+	// OrderPlaced starts an order and its saga.
 	OrderPlaced struct {
 		Customer string `json:"customer"`
 		Cents    int64  `json:"cents"`
 	}
-	// ReviewApproved says that the shop would deliver it.
+	// ReviewApproved means that the shop is willing to deliver the order.
 	ReviewApproved struct{}
-	// ReviewRejected says that it would not.
+	// ReviewRejected means that it is not.
 	ReviewRejected struct {
 		Reason string `json:"reason"`
 	}
-	// OrderCompleted ends the saga: it is paid and approved.
+	// OrderCompleted ends the saga: the order is paid and approved.
 	OrderCompleted struct{}
-	// OrderCancelled ends the saga: it is not to be delivered, and nobody pays.
+	// OrderCancelled ends the saga: the order is not delivered, and nobody pays.
 	OrderCancelled struct {
 		Reason string `json:"reason"`
 	}
 )
 
-// Order is what the events of one order add up to.
+// Order is the state of an order, built from its events.
 type Order struct {
 	Placed OrderPlaced
-	Review string // "", "approved", or why it was rejected
+	Review string // "", "approved", or the reason for the rejection
 	Status string // "", "placed", "completed", "cancelled"
 }
 
-var errReviewed = errors.New("the order is reviewed")
+var errReviewed = errors.New("the order is already reviewed")
 
-// limit is what an order may cost, in cents, to be delivered.
+// limit is the highest price, in cents, of an order that the review approves.
 const limit = 50_000
 
 func (o Order) review() ([]any, error) {

@@ -2,7 +2,7 @@ package main
 
 import "github.com/nats-eventstore/nats-eventstore/client"
 
-// shop is what the services know of the event store.
+// shop is the services' access to the event store.
 type shop struct {
 	client   *eventstore.Client
 	registry *eventstore.Registry

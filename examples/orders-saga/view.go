@@ -14,7 +14,7 @@ import (
 	"github.com/nats-eventstore/nats-eventstore/examples/stage"
 )
 
-// createView makes the tables of the read model. position holds how far it is.
+// createView creates the tables of the read model. position holds the last applied sequence of the stream.
 var createView = []string{
 	"CREATE TABLE position (sequence INTEGER NOT NULL)",
 	"INSERT INTO position (sequence) VALUES (0)",
@@ -22,8 +22,8 @@ var createView = []string{
 	"CREATE TABLE accounts_view (customer TEXT PRIMARY KEY, cents INTEGER NOT NULL)",
 }
 
-// view keeps the read model. It pulls batches of the stream in order, from its position on, and applies each batch in the
-// transaction that moves the position: each message has its effect once, whenever the view crashes.
+// view maintains the read model. It pulls batches of the stream, in order, from its position on. It applies each batch in the
+// transaction that moves the position, so it applies each message once even if it crashes.
 type view struct {
 	url   string
 	db    *sql.DB
@@ -44,7 +44,7 @@ func (v *view) run(ctx context.Context) error {
 	if err := v.db.QueryRowContext(ctx, "SELECT sequence FROM position").Scan(&position); err != nil {
 		return err
 	}
-	v.story.Say("view", "begins after message %d of the stream", position)
+	v.story.Say("view", "starts after message %d of the stream", position)
 	consumer, err := js.OrderedConsumer(ctx, stream, jetstream.OrderedConsumerConfig{
 		DeliverPolicy: jetstream.DeliverByStartSequencePolicy, OptStartSeq: position + 1,
 	})
@@ -79,7 +79,7 @@ func (v *view) apply(ctx context.Context, messages []jetstream.Msg) (err error) 
 	if err != nil {
 		return err
 	}
-	defer tx.Rollback() //nolint:errcheck // after Commit it has nothing to do, after an error that one counts
+	defer tx.Rollback() //nolint:errcheck // a no-op after Commit; otherwise the first error is the one to return
 	for _, message := range messages {
 		if err := change(ctx, tx, message); err != nil {
 			return fmt.Errorf("project %s: %w", message.Subject(), err)
@@ -95,11 +95,11 @@ func (v *view) apply(ctx context.Context, messages []jetstream.Msg) (err error) 
 	if err := tx.Commit(); err != nil {
 		return err
 	}
-	v.story.Say("view", "knows %d more messages, up to %d", len(messages), last.Sequence.Stream)
+	v.story.Say("view", "applied %d messages, up to %d", len(messages), last.Sequence.Stream)
 	return nil
 }
 
-// change applies a message. Messages are event data alone: the route says so, and the headers have the rest.
+// change applies one message. It holds only event_data, as the route configures; the headers hold the other fields.
 func change(ctx context.Context, tx *sql.Tx, message jetstream.Msg) error {
 	var data struct {
 		Customer string

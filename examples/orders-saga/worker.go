@@ -12,15 +12,15 @@ import (
 	"github.com/nats-eventstore/nats-eventstore/examples/stage"
 )
 
-// worker is pushed messages of the stream as a member of a durable queue group. A message that it does not acknowledge, because
-// its work failed or it crashed, comes again, to any member: the work must bear that.
+// worker is a member of a durable queue group of a push consumer. If its work fails or it crashes, the message is redelivered
+// to any member, so the work must be idempotent.
 type worker struct {
 	url, name string
-	group     string   // name of the durable consumer, and of its queue
-	subjects  []string // that it works on
+	group     string   // name of the durable consumer and of its queue group
+	subjects  []string // subjects to consume
 	work      func(context.Context, jetstream.Msg) error
 	story     *stage.Story
-	// drop, if not nil, has the worker crash after its work and before the acknowledgement.
+	// drop, if not nil, makes the worker crash between its work and the acknowledgement.
 	drop chan<- string
 }
 
@@ -41,26 +41,26 @@ func (w *worker) run(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("create consumer %s: %w", w.group, err)
 	}
-	pushed, err := consumer.Consume(func(message jetstream.Msg) { w.handle(ctx, message) })
+	consuming, err := consumer.Consume(func(message jetstream.Msg) { w.handle(ctx, message) })
 	if err != nil {
 		return fmt.Errorf("consume as %s: %w", w.group, err)
 	}
-	defer pushed.Stop()
+	defer consuming.Stop()
 	<-ctx.Done()
 	return nil
 }
 
 func (w *worker) handle(ctx context.Context, message jetstream.Msg) {
 	if ctx.Err() != nil {
-		return // it has crashed
+		return // crashed
 	}
 	err := w.work(ctx, message)
 	switch {
 	case ctx.Err() != nil:
 		return
 	case err != nil && !errors.Is(err, errPaid) && !errors.Is(err, errReviewed):
-		w.story.Say(w.name, "fails, and tries again: %v", err)
-		_ = message.NakWithDelay(100 * time.Millisecond) // or it comes again after AckWait
+		w.story.Say(w.name, "failed, will retry: %v", err)
+		_ = message.NakWithDelay(100 * time.Millisecond) // if it fails, AckWait redelivers the message
 		return
 	case err != nil:
 		w.story.Say(w.name, "gets %.8s again: %v", message.Headers().Get("Aggregate-Id"), err)
@@ -70,10 +70,10 @@ func (w *worker) handle(ctx context.Context, message jetstream.Msg) {
 		<-ctx.Done()
 		return
 	}
-	_ = message.Ack() // or it comes again
+	_ = message.Ack() // if it fails, the message is redelivered
 }
 
-// payment pays orders that are placed.
+// payment pays placed orders.
 func (s *shop) payment(story *stage.Story, name string) func(context.Context, jetstream.Msg) error {
 	return func(ctx context.Context, message jetstream.Msg) error {
 		id := message.Headers().Get("Aggregate-Id")
@@ -91,7 +91,7 @@ func (s *shop) payment(story *stage.Story, name string) func(context.Context, je
 	}
 }
 
-// review reviews orders that are placed.
+// review reviews placed orders.
 func (s *shop) review(story *stage.Story, name string) func(context.Context, jetstream.Msg) error {
 	return func(ctx context.Context, message jetstream.Msg) error {
 		id := message.Headers().Get("Aggregate-Id")

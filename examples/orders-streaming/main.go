@@ -1,4 +1,4 @@
-// Command orders-streaming is an order system on NATS Streaming, which tells its own story: see README.md.
+// Command orders-streaming runs an order system on NATS Streaming and prints what happens. See README.md.
 package main
 
 import (
@@ -16,7 +16,7 @@ import (
 	"github.com/nats-eventstore/nats-eventstore/examples/stage"
 )
 
-// configuration of the server: a placed order is written to the kitchen's channel in the transaction of the event.
+// configuration makes the server write each placed order to the channel kitchen, in the transaction of the event.
 const configuration = `streaming {
 	routes: [{ from: "eventstore.orders", types: "OrderPlaced", channel: "kitchen" }]
 }
@@ -28,7 +28,6 @@ func run(ctx context.Context, binary string, out io.Writer) error {
 	return stage.Play(ctx, binary, out, configuration, tell)
 }
 
-// tell is the story.
 func tell(story *stage.Story, server *stage.Server, client *eventstore.Client) error {
 	ctx := story.Context()
 	orders := newOrders(client)
@@ -49,7 +48,7 @@ func tell(story *stage.Story, server *stage.Server, client *eventstore.Client) e
 		views[i] = story.Start(v.name, v.run)
 	}
 
-	story.Chapter("Three orders come in by HTTP. Each is an event before it is answered.")
+	story.Chapter("Three orders arrive over HTTP. The service commits each as an event before it responds.")
 	ids := []string{}
 	for _, order := range []OrderPlaced{{"Ada", "soup", 900}, {"Bob", "unicorn", 9900}, {"Eve", "pasta", 1200}} {
 		id, err := place(ctx, url, order)
@@ -59,16 +58,16 @@ func tell(story *stage.Story, server *stage.Server, client *eventstore.Client) e
 		story.Say("order service", "%s orders a %s: order %.8s", order.Customer, order.Dish, id)
 		ids = append(ids, id)
 	}
-	again, err := place(ctx, url, OrderPlaced{"Ada", "soup", 900})
+	repeated, err := place(ctx, url, OrderPlaced{"Ada", "soup", 900})
 	if err != nil {
 		return err
 	}
-	story.Say("order service", "Ada got no answer, and asks again: order %.8s", again)
-	if again != ids[0] {
-		return fmt.Errorf("the request that came twice placed the orders %s and %s", ids[0], again)
+	story.Say("order service", "Ada got no response and repeats the request: order %.8s", repeated)
+	if repeated != ids[0] {
+		return fmt.Errorf("a repeated request placed two orders, %s and %s", ids[0], repeated)
 	}
 
-	story.Chapter("The restaurant opens. Its cook decides on an order, and drops dead before he acknowledges it.")
+	story.Chapter("The restaurant opens. Its cook decides on an order, and crashes before he acknowledges it.")
 	dropped := make(chan string)
 	cook := &restaurant{url: server.NATS, cook: "Gusteau", orders: orders, story: story, drop: dropped}
 	crash := story.Start("restaurant", cook.run)
@@ -79,14 +78,14 @@ func tell(story *stage.Story, server *stage.Server, client *eventstore.Client) e
 	}
 	crash()
 
-	story.Chapter("Another cook takes over the durable subscription. What was not acknowledged comes again, and is not cooked twice.")
+	story.Chapter("Another cook takes over the durable subscription. The unacknowledged order is redelivered, but not cooked twice.")
 	cook = &restaurant{url: server.NATS, cook: "Remy", orders: orders, story: story}
 	story.Start("restaurant", cook.run)
-	if err := story.Wait("the view knows all decisions", decided(db, 3)); err != nil {
+	if err := story.Wait("the view shows all decisions", decided(db, 3)); err != nil {
 		return err
 	}
 
-	story.Chapter("A view crashes. The other one does its work.")
+	story.Chapter("A view crashes. The other one takes over its work.")
 	views[0]()
 	for _, order := range []OrderPlaced{{"Kim", "salad", 700}, {"Lou", "soup", 900}} {
 		id, err := place(ctx, url, order)
@@ -96,11 +95,11 @@ func tell(story *stage.Story, server *stage.Server, client *eventstore.Client) e
 		story.Say("order service", "%s orders a %s: order %.8s", order.Customer, order.Dish, id)
 		ids = append(ids, id)
 	}
-	if err := story.Wait("the view knows all decisions", decided(db, 5)); err != nil {
+	if err := story.Wait("the view shows all decisions", decided(db, 5)); err != nil {
 		return err
 	}
 
-	story.Chapter("At the end the read model says what the events say.")
+	story.Chapter("At the end, the read model agrees with the events.")
 	for _, id := range ids {
 		order, version, err := orders.Load(ctx, id)
 		if err != nil {
@@ -112,14 +111,14 @@ func tell(story *stage.Story, server *stage.Server, client *eventstore.Client) e
 		}
 		story.Say("read model", "order %.8s of %s is %s", id, customer, status)
 		if customer != order.Placed.Customer || status != order.Status || version != 2 {
-			return fmt.Errorf("order %s is %+v at version %d, the read model says %s, %s", id, order, version, customer, status)
+			return fmt.Errorf("order %s is %+v at version %d, want version 2; the read model has customer %s, status %s", id, order, version, customer, status)
 		}
 	}
 	story.Chapter("Every order was decided once.")
 	return nil
 }
 
-// decided says whether the restaurant's decisions on n orders are in the read model.
+// decided reports whether the read model shows the restaurant's decisions on n orders.
 func decided(db *sql.DB, n int) func(context.Context) (bool, error) {
 	return func(ctx context.Context) (bool, error) {
 		var found int
@@ -128,7 +127,7 @@ func decided(db *sql.DB, n int) func(context.Context) (bool, error) {
 	}
 }
 
-// place is a customer's client. Its key says which requests are the same one.
+// place sends a customer's request. Requests with the same Idempotency-Key place one order.
 func place(ctx context.Context, url string, order OrderPlaced) (string, error) {
 	body, err := json.Marshal(order)
 	if err != nil {

@@ -11,6 +11,6 @@ func TestStory(t *testing.T) {
 		t.Fatalf("%v\n%s", err, &out)
 	}
 	if !strings.HasSuffix(out.String(), "Every order was decided once.\n") {
-		t.Errorf("the story has no end:\n%s", &out)
+		t.Errorf("the output lacks the last line:\n%s", &out)
 	}
 }

@@ -6,36 +6,37 @@ import (
 	"github.com/nats-eventstore/nats-eventstore/client"
 )
 
-// channel holds the events of all orders. It is an event channel by the server's default pattern eventstore.>.
+// channel holds the events of all orders. It is an event channel because it matches the server's default pattern
+// eventstore.>.
 const channel = "eventstore.orders"
 
 // The events of an order.
 type (
-	// OrderPlaced begins an order.
+	// OrderPlaced is the first event of an order.
 	OrderPlaced struct {
 		Customer string `json:"customer"`
 		Dish     string `json:"dish"`
 		Cents    int64  `json:"cents"`
 	}
-	// OrderPrepared says that the restaurant has cooked it.
+	// OrderPrepared means that the restaurant has cooked the order.
 	OrderPrepared struct {
 		Cook string `json:"cook"`
 	}
-	// OrderRejected says that the restaurant cannot cook it.
+	// OrderRejected means that the restaurant cannot cook the order.
 	OrderRejected struct {
 		Reason string `json:"reason"`
 	}
 )
 
-// Order is what the events of one order add up to.
+// Order is the state of an order, built from its events.
 type Order struct {
 	Placed OrderPlaced `json:"placed"`
 	Status string      `json:"status"` // "", "placed", "prepared", "rejected"
 }
 
 var (
-	errExists  = errors.New("the order exists")
-	errDecided = errors.New("the restaurant has decided on the order")
+	errExists  = errors.New("the order already exists")
+	errDecided = errors.New("the restaurant has already decided on the order")
 )
 
 func (o Order) place(p OrderPlaced) ([]any, error) {
@@ -79,7 +80,7 @@ func newRegistry() *eventstore.Registry {
 	return r
 }
 
-// newOrders returns the orders in an event store.
+// newOrders returns the repository of orders.
 func newOrders(c *eventstore.Client) *eventstore.Repository[Order] {
 	return &eventstore.Repository[Order]{
 		Client: c, Channel: channel, AggregateType: "Order", Registry: newRegistry(), Apply: apply,

@@ -14,17 +14,17 @@ import (
 	eventstorev1 "github.com/nats-eventstore/nats-eventstore/proto/eventstore/v1"
 )
 
-// kitchen is the channel that the server routes placed orders to: see configuration.
+// kitchen is the channel to which the server routes placed orders; see configuration.
 const kitchen = "kitchen"
 
-// restaurant cooks what is ordered. It reads the channel kitchen as a durable subscriber with manual acks: an order that it
-// did not decide on, because it crashed, comes again, and since a decision is one command, it is decided once.
+// restaurant decides on placed orders. It reads the channel kitchen as a durable subscriber with manual acks. After a crash,
+// the server redelivers unacknowledged orders. A decision is one command, so each order is decided once.
 type restaurant struct {
 	url    string
 	cook   string
 	orders *eventstore.Repository[Order]
 	story  *stage.Story
-	// drop, if not nil, has the restaurant crash after a decision and before its acknowledgement.
+	// drop, if not nil, makes the restaurant crash between a decision and its acknowledgement.
 	drop chan<- string
 }
 
@@ -33,7 +33,7 @@ func (r *restaurant) run(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	// The connection ends without a word, as in a crash. A durable subscription that is only closed is kept as well.
+	// This drops the connection without closing the subscription, as a crash would.
 	defer sc.NatsConn().Close()
 	failed := make(chan error, 1)
 	_, err = sc.Subscribe(kitchen, func(m *stan.Msg) {
@@ -57,26 +57,26 @@ func (r *restaurant) run(ctx context.Context) error {
 
 func (r *restaurant) decide(ctx context.Context, m *stan.Msg) error {
 	if ctx.Err() != nil {
-		return nil // it has crashed
+		return nil // crashed
 	}
 	var placed eventstorev1.Event
 	if err := proto.Unmarshal(m.Data, &placed); err != nil {
 		return fmt.Errorf("decode sequence %d of channel %s: %w", m.Sequence, kitchen, err)
 	}
-	again := ""
+	redelivered := ""
 	if m.Redelivered {
-		again = ", once more"
+		redelivered = " again"
 	}
 	order, err := r.orders.Execute(ctx, placed.AggregateId, func(o Order, _ uint64) ([]any, error) { return o.cook(r.cook) })
 	switch {
 	case errors.Is(err, errDecided):
-		r.story.Say(r.cook, "gets order %d%s: it is decided already", m.Sequence, again)
+		r.story.Say(r.cook, "gets order %d%s: already decided", m.Sequence, redelivered)
 	case ctx.Err() != nil:
 		return nil
 	case err != nil:
 		return err
 	default:
-		r.story.Say(r.cook, "gets order %d%s, a %s for %s: %s", m.Sequence, again, order.Placed.Dish, order.Placed.Customer, order.Status)
+		r.story.Say(r.cook, "gets order %d%s, a %s for %s: %s", m.Sequence, redelivered, order.Placed.Dish, order.Placed.Customer, order.Status)
 	}
 	if r.drop != nil {
 		r.drop <- placed.AggregateId

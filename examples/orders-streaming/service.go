@@ -13,24 +13,23 @@ import (
 	"github.com/nats-eventstore/nats-eventstore/client"
 )
 
-// orderService takes orders by HTTP, and commits each to the event store before it answers.
+// orderService accepts orders over HTTP and commits each to the event store before it responds.
 //
 //	POST /orders {"customer": "Ada", "dish": "soup", "cents": 900} → 201 {"id": "…"}
 //
-// A client that does not get an answer sends the same request again, with the same header Idempotency-Key: the
-// order is placed once.
+// A client that gets no response repeats the request with the same Idempotency-Key header: the order is placed once.
 type orderService struct {
 	orders *eventstore.Repository[Order]
 }
 
-// orderIDs makes an order's ID of an Idempotency-Key.
+// orderIDs is the UUID namespace in which an Idempotency-Key determines the order's ID.
 var orderIDs = uuid.MustParse("6f1c2d3e-8a4b-4c5d-9e6f-7a8b9c0d1e2f")
 
 func (s *orderService) run(ctx context.Context, listener net.Listener) error {
 	mux := http.NewServeMux()
 	mux.HandleFunc("POST /orders", s.place)
 	server := &http.Server{Handler: mux, ReadHeaderTimeout: 5 * time.Second}
-	stop := context.AfterFunc(ctx, func() { _ = server.Close() }) // Serve returns
+	stop := context.AfterFunc(ctx, func() { _ = server.Close() }) // makes Serve return
 	defer stop()
 	return server.Serve(listener)
 }
@@ -49,7 +48,7 @@ func (s *orderService) place(w http.ResponseWriter, r *http.Request) {
 	}
 	_, err := s.orders.Execute(ctx, id.String(), func(o Order, _ uint64) ([]any, error) {
 		if o.Placed == placed {
-			return nil, nil // the same request once more
+			return nil, nil // a repeated request
 		}
 		return o.place(placed)
 	})
@@ -58,7 +57,7 @@ func (s *orderService) place(w http.ResponseWriter, r *http.Request) {
 		http.Error(w, err.Error(), http.StatusConflict)
 		return
 	case ctx.Err() != nil:
-		http.Error(w, err.Error(), http.StatusServiceUnavailable) // it may be placed: ask again
+		http.Error(w, err.Error(), http.StatusServiceUnavailable) // the order may be placed: the client must retry
 		return
 	case err != nil:
 		http.Error(w, err.Error(), http.StatusUnprocessableEntity)
@@ -66,5 +65,5 @@ func (s *orderService) place(w http.ResponseWriter, r *http.Request) {
 	}
 	w.Header().Set("Content-Type", "application/json")
 	w.WriteHeader(http.StatusCreated)
-	_ = json.NewEncoder(w).Encode(map[string]string{"id": id.String()}) // the client is gone, and will ask again
+	_ = json.NewEncoder(w).Encode(map[string]string{"id": id.String()}) // if it fails, the client retries
 }

@@ -23,8 +23,8 @@ const createView = `CREATE TABLE IF NOT EXISTS orders_view (
 	version INTEGER NOT NULL
 )`
 
-// Members of a queue group get events beside each other, so that those of one order may arrive in any order, and twice: what an
-// event says of the status counts if no later one was there, and what it alone knows counts whenever it comes.
+// Members of a queue group get events in parallel, so the events of one order may arrive out of order and more than once. A
+// status is applied only if it is newer than the stored one; customer and dish are applied at any time.
 const (
 	putPlaced = `INSERT INTO orders_view (id, customer, dish, status, version) VALUES (?, ?, ?, 'placed', ?)
 		ON CONFLICT (id) DO UPDATE SET customer = excluded.customer, dish = excluded.dish`
@@ -32,7 +32,7 @@ const (
 		ON CONFLICT (id) DO UPDATE SET status = excluded.status, version = excluded.version WHERE version < excluded.version`
 )
 
-// view is one of the services that keep the read model. They share the work in a durable queue group.
+// view is one of the services that maintain the read model. They share the work in a durable queue group.
 type view struct {
 	url, name string
 	db        *sql.DB
@@ -44,7 +44,7 @@ func (v *view) run(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	defer sc.NatsConn().Close() // without a word, as in a crash
+	defer sc.NatsConn().Close() // drops the connection, as a crash would
 	registry := newRegistry()
 	failed := make(chan error, 1)
 	_, err = sc.QueueSubscribe(channel, "orders-view", func(m *stan.Msg) {
@@ -68,7 +68,7 @@ func (v *view) run(ctx context.Context) error {
 
 func (v *view) project(ctx context.Context, registry *eventstore.Registry, m *stan.Msg) error {
 	if ctx.Err() != nil {
-		return nil // it has crashed
+		return nil // crashed
 	}
 	var message eventstorev1.Event
 	if err := proto.Unmarshal(m.Data, &message); err != nil {

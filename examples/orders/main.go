@@ -1,5 +1,5 @@
-// Command orders publishes the events of orders with stan.go, tails them and
-// replays them from any sequence. It is meant to be copied from.
+// Command orders publishes events of orders with stan.go, tails them and replays
+// them from any sequence. Copy from it.
 package main
 
 import (
@@ -22,8 +22,8 @@ import (
 	"github.com/nats-io/stan.go"
 )
 
-// channel is an event channel: its name matches the server's default pattern
-// eventstore.>, so that every message on it must be an event.
+// channel is an event channel because its name matches the server's default
+// pattern eventstore.>. Every message on it must be an event.
 const channel = "eventstore.orders"
 
 const usage = `usage: orders <command> [flags]
@@ -35,7 +35,7 @@ const usage = `usage: orders <command> [flags]
 orders <command> -h lists the flags of a command.
 `
 
-// errUsage says that the message is already on standard error.
+// errUsage is a usage error that is already on standard error.
 var errUsage = errors.New("usage")
 
 func main() {
@@ -45,12 +45,11 @@ func main() {
 	os.Exit(code)
 }
 
-// run returns the exit code: 0 all is well, 1 something went wrong, 2 the command
-// line is wrong.
+// run returns the exit code: 0 success, 1 failure, 2 usage error.
 func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 	say := log.New(stderr, "orders: ", 0)
 	if len(args) == 0 {
-		say.Print("which command?\n", usage)
+		say.Print("name a command\n", usage)
 		return 2
 	}
 	commands := map[string]func(context.Context, []string, *bufio.Writer, *log.Logger) error{
@@ -86,16 +85,16 @@ func helpCommand(_ context.Context, _ []string, out *bufio.Writer, _ *log.Logger
 	return err
 }
 
-// connection holds the flags that every command has.
+// connection holds the flags that all commands share.
 type connection struct{ server, cluster, client string }
 
 func (c *connection) flags(fs *flag.FlagSet, client string) {
 	fs.StringVar(&c.server, "server", stan.DefaultNatsURL, "`URL` of the server")
 	fs.StringVar(&c.cluster, "cluster", "test-cluster", "cluster `ID` of the server")
-	fs.StringVar(&c.client, "client", client, "client `ID`, one per running program")
+	fs.StringVar(&c.client, "client", client, "client `ID`, unique among running programs")
 }
 
-// parse reports a wrong command line itself and returns errUsage.
+// parse prints usage errors itself and returns errUsage.
 func parse(fs *flag.FlagSet, args []string, say *log.Logger) error {
 	fs.SetOutput(say.Writer())
 	if err := fs.Parse(args); err != nil {
@@ -116,8 +115,8 @@ func wrongUsage(fs *flag.FlagSet, say *log.Logger, format string, args ...any) e
 	return errUsage
 }
 
-// connect opens the connection. The context that it returns ends when the
-// connection is lost for good; its cause tells why.
+// connect opens the connection. The returned context ends when the connection is
+// lost for good; its cause is the reason.
 func (c *connection) connect(ctx context.Context, options ...stan.Option) (context.Context, stan.Conn, error) {
 	ctx, cancel := context.WithCancelCause(ctx)
 	options = append(options,
@@ -133,16 +132,16 @@ func (c *connection) connect(ctx context.Context, options ...stan.Option) (conte
 	return ctx, sc, nil
 }
 
-// closed closes the connection after a command. Only a command that went well can
-// fail by it.
-func closed(sc stan.Conn, err error) error {
+// closeAfter closes the connection after a command and returns the command's error
+// or, if it has none, that of closing.
+func closeAfter(sc stan.Conn, err error) error {
 	if e := sc.Close(); e != nil && err == nil {
 		return fmt.Errorf("close the connection: %w", e)
 	}
 	return err
 }
 
-// interrupted returns the error of an ended context: none if the user ended it.
+// interrupted returns the error of an ended context, nil if the user ended it.
 func interrupted(ctx context.Context) error {
 	if cause := context.Cause(ctx); !errors.Is(cause, context.Canceled) {
 		return cause
@@ -163,19 +162,19 @@ func redact(servers string) string {
 	return strings.Join(list, ",")
 }
 
-// ownClientID names a client that no other run uses: two programs with one client
-// ID would push each other out.
-func ownClientID(command string) string { return "orders-" + command + "-" + nuid.Next() }
+// uniqueClientID returns a client ID that no other run uses: the server accepts
+// only one client with an ID at a time.
+func uniqueClientID(command string) string { return "orders-" + command + "-" + nuid.Next() }
 
 func publishCommand(ctx context.Context, args []string, _ *bufio.Writer, say *log.Logger) error {
 	var c connection
 	var p publisher
 	fs := flag.NewFlagSet("orders publish", flag.ContinueOnError)
-	c.flags(fs, ownClientID("publish"))
+	c.flags(fs, uniqueClientID("publish"))
 	fs.IntVar(&p.events, "n", 1000, "`number` of events")
-	fs.IntVar(&p.window, "window", 1024, "largest `number` of events that wait for their acknowledgement")
+	fs.IntVar(&p.window, "window", 1024, "maximum `number` of unacknowledged events")
 	fs.StringVar(&p.run, "run", strconv.FormatInt(time.Now().UnixMilli(), 36), "`name` of the run: orders are order-<run>-1, order-<run>-2, …")
-	fs.BoolVar(&p.expect, "expect", false, "send event_version, so that an event is refused if its order has changed meanwhile")
+	fs.BoolVar(&p.expect, "expect", false, "set event_version, so that the server refuses an event whose order has changed meanwhile")
 	if err := parse(fs, args, say); err != nil {
 		return err
 	}
@@ -186,33 +185,33 @@ func publishCommand(ctx context.Context, args []string, _ *bufio.Writer, say *lo
 	if err != nil {
 		return err
 	}
-	return closed(sc, p.publish(ctx, sc, say))
+	return closeAfter(sc, p.publish(ctx, sc, say))
 }
 
 func tailCommand(ctx context.Context, args []string, out *bufio.Writer, say *log.Logger) error {
 	var c connection
 	fs := flag.NewFlagSet("orders tail", flag.ContinueOnError)
-	c.flags(fs, ownClientID("tail"))
-	durable := fs.String("durable", "", "`name` under which the server remembers what was printed; needs a -client of its own")
+	c.flags(fs, uniqueClientID("tail"))
+	durable := fs.String("durable", "", "durable `name` under which the server stores the position; needs -client")
 	if err := parse(fs, args, say); err != nil {
 		return err
 	}
 	given := false
 	fs.Visit(func(f *flag.Flag) { given = given || f.Name == "client" })
 	if *durable != "" && !given {
-		return wrongUsage(fs, say, "-durable needs -client: the server remembers the pair of both")
+		return wrongUsage(fs, say, "-durable needs -client: the server stores the position by client ID and durable name")
 	}
 	ctx, sc, err := c.connect(ctx)
 	if err != nil {
 		return err
 	}
-	return closed(sc, tail(ctx, sc, *durable, out))
+	return closeAfter(sc, tail(ctx, sc, *durable, out))
 }
 
 func replayCommand(ctx context.Context, args []string, out *bufio.Writer, say *log.Logger) error {
 	var c connection
 	fs := flag.NewFlagSet("orders replay", flag.ContinueOnError)
-	c.flags(fs, ownClientID("replay"))
+	c.flags(fs, uniqueClientID("replay"))
 	from := fs.Uint64("from", 1, "first `sequence`")
 	if err := parse(fs, args, say); err != nil {
 		return err
@@ -224,5 +223,5 @@ func replayCommand(ctx context.Context, args []string, out *bufio.Writer, say *l
 	if err != nil {
 		return err
 	}
-	return closed(sc, replay(ctx, sc, *from, out, say))
+	return closeAfter(sc, replay(ctx, sc, *from, out, say))
 }

@@ -13,7 +13,7 @@ import (
 
 // The event_data of each event_type. Amounts are in cents.
 type (
-	// OrderCreated begins an order.
+	// OrderCreated is the first event of an order.
 	OrderCreated struct {
 		Customer   string `json:"customer"`
 		Items      []Item `json:"items"`
@@ -35,7 +35,7 @@ type (
 		Carrier  string `json:"carrier"`
 		Tracking string `json:"tracking"`
 	}
-	// OrderCompleted ends an order.
+	// OrderCompleted is the last event of an order.
 	OrderCompleted struct {
 		SignedBy string `json:"signed_by"`
 	}
@@ -44,8 +44,8 @@ type (
 // steps is the number of events in the life of an order.
 const steps = 4
 
-// orderEvent returns the nth event (from 0) of a run: every order in turn lives
-// through its steps. The event has no event_version yet.
+// orderEvent returns the nth event (from 0) of a run. Each order goes through all
+// its steps before the next one starts. The event has no event_version yet.
 func orderEvent(run string, n int) (*eventstorev1.Event, error) {
 	order := n/steps + 1
 	quantity := order%3 + 1
@@ -72,8 +72,8 @@ func orderEvent(run string, n int) (*eventstorev1.Event, error) {
 	}
 	aggregate := fmt.Sprintf("order-%s-%d", run, order)
 	return &eventstorev1.Event{
-		// A new identity for each event. Publishing the same one again, after a
-		// lost acknowledgement say, is safe: it is stored once.
+		// The event_id makes it safe to publish the event again, for example after
+		// a lost acknowledgement: it is stored once.
 		EventId:       nuid.Next(),
 		EventType:     typ,
 		AggregateId:   aggregate,

@@ -13,7 +13,7 @@ import (
 	envelope "github.com/nats-eventstore/nats-eventstore/proto"
 )
 
-func TestEveryOrderLivesThroughItsSteps(t *testing.T) {
+func TestOrderEventSteps(t *testing.T) {
 	types := []string{"OrderCreated", "OrderApproved", "OrderShipped", "OrderCompleted"}
 	ids := make(map[string]bool)
 	for n := range 10 {
@@ -37,7 +37,7 @@ func TestEveryOrderLivesThroughItsSteps(t *testing.T) {
 			t.Errorf("event %d: data %s", n, got.Data)
 		}
 		if ids[got.ID] {
-			t.Errorf("event %d: event_id %s again", n, got.ID)
+			t.Errorf("event %d: event_id %s is not unique", n, got.ID)
 		}
 		ids[got.ID] = true
 	}
@@ -47,7 +47,7 @@ func TestExitCodes(t *testing.T) {
 	tests := []struct {
 		args string
 		code int
-		says string
+		want string
 	}{
 		{"", 2, "usage: orders"},
 		{"foo", 2, `unknown command "foo"`},
@@ -66,8 +66,8 @@ func TestExitCodes(t *testing.T) {
 			if code := run(context.Background(), strings.Fields(tt.args), &stdout, &stderr); code != tt.code {
 				t.Errorf("exit code %d, want %d", code, tt.code)
 			}
-			if got := stdout.String() + stderr.String(); !strings.Contains(got, tt.says) || strings.Contains(got, "secret") {
-				t.Errorf("says %q, want %q in it", got, tt.says)
+			if got := stdout.String() + stderr.String(); !strings.Contains(got, tt.want) || strings.Contains(got, "secret") {
+				t.Errorf("output %q, want %q in it and no password", got, tt.want)
 			}
 		})
 	}
@@ -76,6 +76,6 @@ func TestExitCodes(t *testing.T) {
 func TestIsWrongVersion(t *testing.T) {
 	err := errors.New(`stan: wrong expected version: aggregate "A" is at version 3, event has version 3`)
 	if !isWrongVersion(err) || isWrongVersion(errors.New("stan: publish ack timeout")) {
-		t.Error("told the wrong way round")
+		t.Error("isWrongVersion confuses a version conflict with a timeout")
 	}
 }

@@ -22,9 +22,9 @@ type publisher struct {
 	expect bool
 }
 
-// publish sends the events without waiting for each acknowledgement, and returns
-// once every one is acknowledged, refused or given up. An acknowledged event is
-// committed in the database. Server and stan.go keep the order of one connection.
+// publish sends the events without waiting for each acknowledgement. It returns
+// once each one is acknowledged, refused or timed out. An acknowledged event is
+// committed to the database. The server stores the events of a connection in order.
 func (p publisher) publish(ctx context.Context, sc stan.Conn, say *log.Logger) error {
 	var acks acks
 	start := time.Now()
@@ -37,8 +37,8 @@ func (p publisher) publish(ctx context.Context, sc stan.Conn, say *log.Logger) e
 			break
 		}
 		if p.expect {
-			// Optimistic concurrency: only the Nth event of its order may carry N.
-			// Without event_version the server assigns the next one.
+			// Optimistic concurrency: the server accepts version N only for the Nth
+			// event of the order. Without event_version it assigns the next one.
 			event.EventVersion = uint64(sent%steps) + 1
 		}
 		payload, err := proto.Marshal(event)
@@ -46,7 +46,7 @@ func (p publisher) publish(ctx context.Context, sc stan.Conn, say *log.Logger) e
 			failed = fmt.Errorf("encode %s of %s: %w", event.EventType, event.AggregateId, err)
 			break
 		}
-		// Blocks while as many events as the window allows are unacknowledged.
+		// PublishAsync blocks while the window is full.
 		acks.pending.Add(1)
 		if _, err := sc.PublishAsync(channel, payload, func(_ string, err error) { acks.done(event, err) }); err != nil {
 			acks.pending.Done()
@@ -54,7 +54,7 @@ func (p publisher) publish(ctx context.Context, sc stan.Conn, say *log.Logger) e
 			break
 		}
 	}
-	// Ends at the latest when stan.go gives up on the last one (PubAckWait, 30 s).
+	// stan.go reports a timeout 30 s (PubAckWait) after the last event at the latest.
 	acks.pending.Wait()
 	took := time.Since(start)
 	acks.mu.Lock()
@@ -70,7 +70,7 @@ func (p publisher) publish(ctx context.Context, sc stan.Conn, say *log.Logger) e
 	return errors.Join(failed, acks.err())
 }
 
-// acks counts acknowledgements, which stan.go reports on goroutines of its own.
+// acks counts acknowledgements. stan.go reports them in its own goroutines.
 type acks struct {
 	pending sync.WaitGroup
 
@@ -78,7 +78,7 @@ type acks struct {
 	stored  int
 	refused int
 	first   error
-	stale   bool // the first is a wrong expected version
+	stale   bool // first is a wrong expected version
 }
 
 func (a *acks) done(event *eventstorev1.Event, err error) {
@@ -96,20 +96,20 @@ func (a *acks) done(event *eventstorev1.Event, err error) {
 	}
 }
 
-// err sums up what was not acknowledged. The caller holds mu.
+// err summarizes the events that were not acknowledged. The caller holds mu.
 func (a *acks) err() error {
 	switch {
 	case a.refused == 0:
 		return nil
 	case a.stale:
-		return fmt.Errorf("%d events not stored, first %w (read the order again, decide anew, publish)", a.refused, a.first)
+		return fmt.Errorf("%d events not stored, first %w (reload the order, decide again, publish)", a.refused, a.first)
 	}
 	return fmt.Errorf("%d events not acknowledged, first %w", a.refused, a.first)
 }
 
-// isWrongVersion reports whether the server refused an event because its order has
-// other events than the publisher thought. Errors of the server reach stan.go as
-// text, and this prefix is promised.
+// isWrongVersion reports whether the server refused an event because its order is
+// at another version. stan.go returns server errors as text only; this prefix is
+// part of the server's contract.
 func isWrongVersion(err error) bool {
 	return strings.HasPrefix(err.Error(), "stan: wrong expected version")
 }

@@ -15,25 +15,26 @@ import (
 )
 
 const (
-	// ackWait is how long the server waits for an acknowledgement before it sends
-	// an event again.
+	// ackWait is how long the server waits for an acknowledgement before it
+	// redelivers an event.
 	ackWait = 30 * time.Second
-	// lastWait is how long the latest event may take to arrive.
+	// lastWait is how long to wait for the latest event before the channel counts
+	// as empty.
 	lastWait = 2 * time.Second
 )
 
-// tail prints events until ctx ends: new ones, or with a durable name those after
-// the last that was acknowledged under that name.
+// tail prints new events until ctx ends. With a durable name it starts after the
+// last event that was acknowledged under this name.
 func tail(ctx context.Context, sc stan.Conn, durable string, out *bufio.Writer) (err error) {
 	options := []stan.SubscriptionOption{
 		stan.SetManualAckMode(),
 		stan.AckWait(ackWait),
-		// One event at a time, each acknowledged when it is done with: strict order,
-		// whatever is sent again.
+		// One unacknowledged event at a time keeps the order strict even if the
+		// server redelivers an event.
 		stan.MaxInflight(1),
 	}
 	if durable != "" {
-		// The start position counts only while the durable name is new.
+		// The start position applies only to a new durable name.
 		options = append(options, stan.DurableName(durable), stan.DeliverAllAvailable())
 	}
 	sub, err := subscribe(sc, options...)
@@ -59,8 +60,8 @@ func tail(ctx context.Context, sc stan.Conn, durable string, out *bufio.Writer) 
 	}
 }
 
-// replay prints the events from a sequence up to the one that is the latest when
-// it starts. Sequences of an event channel are contiguous: a hole is an error.
+// replay prints the events from a sequence up to the latest at its start.
+// Sequences of an event channel are contiguous, so a gap is an error.
 func replay(ctx context.Context, sc stan.Conn, from uint64, out *bufio.Writer, say *log.Logger) (err error) {
 	last, err := lastSequence(ctx, sc)
 	if err != nil || ctx.Err() != nil {
@@ -82,10 +83,10 @@ func replay(ctx context.Context, sc stan.Conn, from uint64, out *bufio.Writer, s
 			return interrupted(ctx)
 		case m := <-sub.messages:
 			if m.Sequence < next {
-				continue // sent again, because its acknowledgement was late
+				continue // redelivered because its acknowledgement was late
 			}
 			if m.Sequence > next {
-				return fmt.Errorf("sequence %d is missing: %d came instead", next, m.Sequence)
+				return fmt.Errorf("got sequence %d, want %d", m.Sequence, next)
 			}
 			if err := show(out, m); err != nil {
 				return err
@@ -99,8 +100,8 @@ func replay(ctx context.Context, sc stan.Conn, from uint64, out *bufio.Writer, s
 	return nil
 }
 
-// lastSequence asks for the latest event only. On an empty channel nothing comes,
-// and it returns 0.
+// lastSequence subscribes to the latest event. If none arrives, the channel is
+// empty, and it returns 0.
 func lastSequence(ctx context.Context, sc stan.Conn) (sequence uint64, err error) {
 	sub, err := subscribe(sc, stan.StartWithLastReceived())
 	if err != nil {
@@ -117,8 +118,8 @@ func lastSequence(ctx context.Context, sc stan.Conn) (sequence uint64, err error
 	}
 }
 
-// subscription hands the messages of a channel to one goroutine. stan.go calls its
-// handler on another one, also for a moment after Close.
+// subscription passes messages from stan.go's goroutine to the reader's. stan.go may
+// still call the handler for a moment after Close.
 type subscription struct {
 	stan.Subscription
 	messages chan *stan.Msg
@@ -140,8 +141,8 @@ func subscribe(sc stan.Conn, options ...stan.SubscriptionOption) (*subscription,
 	return s, nil
 }
 
-// closeInto ends the subscription, and reports in err if that fails and nothing
-// else did. Close keeps the position of a durable, Unsubscribe would delete it.
+// closeInto closes the subscription and stores a failure in err unless err is set.
+// Close keeps the position of a durable; Unsubscribe deletes it.
 func (s *subscription) closeInto(err *error) {
 	close(s.stopped)
 	if closed := s.Close(); closed != nil && *err == nil {
@@ -149,7 +150,7 @@ func (s *subscription) closeInto(err *error) {
 	}
 }
 
-// show prints one event as a line: sequence, time, order, version, type, data.
+// show prints an event on one line: sequence, time, order, version, type, data.
 func show(out io.Writer, m *stan.Msg) error {
 	var event eventstorev1.Event
 	if err := proto.Unmarshal(m.Data, &event); err != nil {

@@ -20,7 +20,7 @@ import (
 	"github.com/nats-eventstore/nats-eventstore/client"
 )
 
-// Main is the main function of an example. run is called with the server's binary, which is empty for that of this module.
+// Main is the main function of an example. It calls run with the server binary from -server, empty by default.
 func Main(name string, run func(ctx context.Context, binary string, out io.Writer) error) {
 	server := flag.String("server", "", "nats-streaming-server to start; built from this module if empty")
 	flag.Parse()
@@ -32,7 +32,7 @@ func Main(name string, run func(ctx context.Context, binary string, out io.Write
 	}
 }
 
-// Play starts a server, has tell tell a story, and ends all that was started.
+// Play starts a server, calls tell, and stops everything that was started.
 func Play(ctx context.Context, binary string, out io.Writer, configuration string, tell func(*Story, *Server, *eventstore.Client) error, args ...string) error {
 	server, err := Serve(ctx, binary, configuration, args...)
 	if err != nil {
@@ -45,13 +45,14 @@ func Play(ctx context.Context, binary string, out io.Writer, configuration strin
 	story := NewStory(ctx, out)
 	err = tell(story, server, client)
 	if failed := story.End(); failed != nil {
-		err = failed // the reason why the story could not go on
+		err = failed // the failed service is the cause of tell's error
 	}
 	client.Close()
 	return errors.Join(err, server.Stop())
 }
 
-// ReadModel opens a SQLite database beside the server's data, and executes statements that create tables. Stop closes it.
+// ReadModel opens an SQLite database beside the server's data and executes the statements that create its tables. Stop
+// closes it.
 func (s *Server) ReadModel(ctx context.Context, statements ...string) (*sql.DB, error) {
 	db, err := sql.Open("sqlite", "file:"+filepath.Join(s.Dir, "view.db")+"?_txlock=immediate&_pragma=busy_timeout(10000)&_pragma=journal_mode(WAL)")
 	if err != nil {
@@ -66,7 +67,7 @@ func (s *Server) ReadModel(ctx context.Context, statements ...string) (*sql.DB, 
 	return db, nil
 }
 
-// WaitForStream waits until the relay has created a stream.
+// WaitForStream waits until the server has created a stream.
 func (s *Server) WaitForStream(story *Story, name string) error {
 	nc, err := nats.Connect(s.NATS)
 	if err != nil {

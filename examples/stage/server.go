@@ -1,5 +1,5 @@
-// Package stage is what the order systems of the examples have in common: a server of their own, in a temporary directory and
-// on free ports, services that run beside each other, and the story that they tell.
+// Package stage is the common code of the example order systems. It runs a server in a temporary directory and on free ports,
+// runs the services, and prints the story that they tell.
 package stage
 
 import (
@@ -21,15 +21,15 @@ import (
 type Server struct {
 	NATS string // where NATS and NATS Streaming clients connect
 	API  string // where clients of the API connect
-	Dir  string // holds its data, and is removed by Stop
+	Dir  string // holds its data; Stop removes it
 
 	readModels []*sql.DB
 
 	process *exec.Cmd
-	logged  chan error // gets the end of the log
+	logged  chan error // receives one value at the end of the log
 }
 
-// startTimeout bounds how long a server may take to start.
+// startTimeout is how long Serve waits for the server to start.
 const startTimeout = time.Minute
 
 var (
@@ -37,8 +37,8 @@ var (
 	apiLine  = regexp.MustCompile(`API listens on (\S+)`)
 )
 
-// Serve starts a server on SQLite with a configuration file of that text, and waits until it is ready. An empty binary
-// stands for the one of this module, which is built.
+// Serve starts a server on SQLite with the text as its configuration file, and waits until it is ready. If binary is empty,
+// Serve builds the server of this module.
 func Serve(ctx context.Context, binary, configuration string, args ...string) (*Server, error) {
 	dir, err := os.MkdirTemp("", "order-system")
 	if err != nil {
@@ -81,16 +81,16 @@ func (s *Server) start(ctx context.Context, binary, configuration string, args [
 	case <-ready:
 		return nil
 	case err := <-s.logged:
-		s.logged <- nil // Stop waits for it
-		return errors.Join(fmt.Errorf("it ended:\n%s", lines.String()), err)
+		s.logged <- nil // Stop receives it
+		return errors.Join(fmt.Errorf("the server exited:\n%s", lines.String()), err)
 	case <-time.After(startTimeout):
-		return fmt.Errorf("it is not ready after %v", startTimeout)
+		return fmt.Errorf("the server is not ready after %v", startTimeout)
 	case <-ctx.Done():
 		return context.Cause(ctx)
 	}
 }
 
-// follow reads the log to its end. It closes ready when the server is.
+// follow reads the log to its end. It closes ready when the server is ready.
 func (s *Server) follow(log io.Reader, lines *strings.Builder, ready chan<- struct{}) error {
 	started := false
 	scanner := bufio.NewScanner(log)
@@ -114,7 +114,7 @@ func (s *Server) follow(log io.Reader, lines *strings.Builder, ready chan<- stru
 	return scanner.Err()
 }
 
-// Stop ends the server, and removes its directory.
+// Stop stops the server and removes its directory.
 func (s *Server) Stop() error {
 	var err error
 	for _, db := range s.readModels {

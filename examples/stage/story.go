@@ -9,7 +9,7 @@ import (
 	"time"
 )
 
-// Story runs services, and prints what they say, a line each.
+// Story runs services and prints what they do, one line at a time.
 type Story struct {
 	ctx    context.Context
 	cancel context.CancelCauseFunc
@@ -19,14 +19,14 @@ type Story struct {
 	out io.Writer
 }
 
-// NewStory returns a story whose services run until ctx ends, one of them fails, or End.
+// NewStory returns a story. Its services run until ctx ends, one of them fails, or End is called.
 func NewStory(ctx context.Context, out io.Writer) *Story {
 	s := &Story{out: out}
 	s.ctx, s.cancel = context.WithCancelCause(ctx)
 	return s
 }
 
-// Context ends when a service fails, with its error as cause.
+// Context returns a context that ends when a service fails, with the service's error as its cause.
 func (s *Story) Context() context.Context { return s.ctx }
 
 // Chapter prints a heading.
@@ -36,17 +36,18 @@ func (s *Story) Chapter(text string) {
 	fmt.Fprintf(s.out, "\n%s\n", text)
 }
 
-// Say prints a line of somebody.
+// Say prints a line with the name of its speaker.
 func (s *Story) Say(who, format string, args ...any) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	fmt.Fprintf(s.out, "  %-16s | %s\n", who, fmt.Sprintf(format, args...))
 }
 
-// errCrash ends a service as if its process had been killed.
+// errCrash is the cause of a service's context after crash.
 var errCrash = errors.New("crash")
 
-// Start runs a service on a goroutine of its own. It must run until its context ends. crash ends it alone, and waits for it.
+// Start runs a service in its own goroutine. run must return only when its context ends. crash ends only this service and
+// waits for it.
 func (s *Story) Start(name string, run func(context.Context) error) (crash func()) {
 	ctx, cancel := context.WithCancelCause(s.ctx)
 	ended := make(chan struct{})
@@ -64,12 +65,12 @@ func (s *Story) Start(name string, run func(context.Context) error) (crash func(
 	}
 }
 
-// Wait asks a question about the story until the answer is yes.
-func (s *Story) Wait(what string, ask func(context.Context) (bool, error)) error {
-	ctx, cancel := context.WithTimeoutCause(s.ctx, time.Minute, errors.New("it takes too long"))
+// Wait polls a condition until it is true. what describes it in the error.
+func (s *Story) Wait(what string, condition func(context.Context) (bool, error)) error {
+	ctx, cancel := context.WithTimeoutCause(s.ctx, time.Minute, errors.New("not within a minute"))
 	defer cancel()
 	for {
-		done, err := ask(ctx)
+		done, err := condition(ctx)
 		if done || (err != nil && ctx.Err() == nil) {
 			return err
 		}
@@ -81,7 +82,7 @@ func (s *Story) Wait(what string, ask func(context.Context) (bool, error)) error
 	}
 }
 
-// End ends all services, waits for them, and returns the error of the one that failed, if any did.
+// End ends all services, waits for them, and returns the error of the first that failed.
 func (s *Story) End() error {
 	s.cancel(errEnd)
 	s.wg.Wait()
@@ -91,4 +92,4 @@ func (s *Story) End() error {
 	return nil
 }
 
-var errEnd = errors.New("the story is at its end")
+var errEnd = errors.New("end of the story")

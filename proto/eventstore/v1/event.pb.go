@@ -1,8 +1,8 @@
-// The envelope of an event: what an application publishes on an event channel.
+// The envelope of an event that an application publishes on an event channel.
 //
-// A publisher fills in what it knows and publishes the encoded message as the
+// A publisher sets the fields it knows and publishes the encoded message as the
 // data of a NATS Streaming message. The server copies the fields into columns
-// of the table Messages and keeps the payload as it is.
+// of the table Messages and stores the payload unchanged.
 //
 // Identifiers (event_id, event_type, aggregate_id, aggregate_type) are at most
 // 255 bytes of UTF-8 without a NUL byte, and are compared by their bytes:
@@ -35,39 +35,40 @@ const (
 // Event is a fact about one aggregate. Once acknowledged it never changes.
 type Event struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Identity of the event, chosen by the publisher, for example a UUID. An event
-	// published again on its channel with the same event_id is acknowledged and not
-	// stored twice; the same event_id with other content is an error. Optional:
-	// an event without one is stored each time that it is published.
+	// Identity of the event, chosen by the publisher, for example a UUID. If the
+	// same event is published again on its channel, the server acknowledges it
+	// without storing it twice. The same event_id with different content is an
+	// error. Optional: an event without one is stored each time it is published.
 	EventId string `protobuf:"bytes,1,opt,name=event_id,json=eventId,proto3" json:"event_id,omitempty"`
 	// What happened, in the past tense, for example "OrderApproved". Required.
 	EventType string `protobuf:"bytes,2,opt,name=event_type,json=eventType,proto3" json:"event_type,omitempty"`
 	// Identity of the aggregate that the event belongs to, for example "order-17".
 	// Required.
 	AggregateId string `protobuf:"bytes,3,opt,name=aggregate_id,json=aggregateId,proto3" json:"aggregate_id,omitempty"`
-	// Kind of the aggregate, for example "Order". Optional. The pair of
-	// aggregate_type and aggregate_id names an aggregate within a channel.
+	// Type of the aggregate, for example "Order". Optional. The pair of
+	// aggregate_type and aggregate_id identifies an aggregate within a channel.
 	AggregateType string `protobuf:"bytes,4,opt,name=aggregate_type,json=aggregateType,proto3" json:"aggregate_type,omitempty"`
-	// The event itself, in the encoding that content_type tells. JSON is stored as
-	// JSON that SQL can query, anything else as a JSON string of its base64. A
-	// publisher whose schema declares this field as a string is wire-compatible.
+	// The data of the event, encoded as content_type. JSON is stored as JSON that
+	// SQL can query, anything else as a JSON string of its base64. A publisher whose
+	// schema declares this field as a string is wire-compatible.
 	EventData []byte `protobuf:"bytes,5,opt,name=event_data,json=eventData,proto3" json:"event_data,omitempty"`
-	// Name of the stream that the publisher files the event under. Not interpreted
-	// by the server: the channel decides where the event is stored. Optional.
+	// Name of a stream, for the publisher's own use. The server does not interpret
+	// it: the channel determines where the event is stored. Optional.
 	Stream string `protobuf:"bytes,6,opt,name=stream,proto3" json:"stream,omitempty"`
-	// Position of the event in its aggregate, 1 for the first. 0 or absent: the
-	// server assigns the next one, and subscribers see it here. Otherwise it must
-	// be one more than the aggregate's last event, or the event is refused with
-	// "wrong expected version"; this is optimistic concurrency. At most 2^63-1.
+	// Position of the event in its aggregate, starting at 1. If it is 0 or absent,
+	// the server assigns the next version, and subscribers see it here. Otherwise it
+	// must be one more than the version of the aggregate's last event, or the server
+	// refuses the event with "wrong expected version": this is optimistic
+	// concurrency. At most 2^63-1.
 	EventVersion uint64 `protobuf:"varint,7,opt,name=event_version,json=eventVersion,proto3" json:"event_version,omitempty"`
-	// Facts about the event rather than of it: correlation, causation, user, trace.
-	// Stored as one JSON object of strings. Optional.
+	// Context of the event: correlation, causation, user, trace. Stored as one JSON
+	// object of strings. Optional.
 	Metadata map[string]string `protobuf:"bytes,8,rep,name=metadata,proto3" json:"metadata,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
-	// When it happened, by the publisher's clock. The server keeps the time at which
-	// it stored the event beside it, and orders by neither. From the year 1 to 9999. Optional.
+	// When the event happened, by the publisher's clock, from the year 1 to 9999. The
+	// server also records when it stored the event. It orders by neither. Optional.
 	OccurredAt *timestamppb.Timestamp `protobuf:"bytes,9,opt,name=occurred_at,json=occurredAt,proto3" json:"occurred_at,omitempty"`
 	// Media type of event_data, for example "application/json". Informative: the
-	// server looks at the data itself. Optional.
+	// server inspects the data itself. Optional.
 	ContentType   string `protobuf:"bytes,10,opt,name=content_type,json=contentType,proto3" json:"content_type,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
