@@ -16,7 +16,7 @@ import (
 	"github.com/nats-eventstore/nats-eventstore/test/databases"
 )
 
-// TestBadInput: each has its code, and nothing of it is stored.
+// TestBadInput: each bad request gets its error code, and nothing of it is stored.
 func TestBadInput(t *testing.T) {
 	t.Parallel()
 	databases.Each(t, func(t *testing.T, driver, source string) {
@@ -120,7 +120,7 @@ func TestBadInput(t *testing.T) {
 			}
 		}
 
-		// A cancelled stream ends, and harms nobody.
+		// Cancelling a stream ends it and affects nobody else.
 		ctx, cancel := context.WithCancel(patient(t))
 		cancelled, err := c.Subscribe(ctx, &eventstorev1.SubscribeRequest{Channel: orders})
 		if err != nil || !cancelled.Receive() {
@@ -140,7 +140,7 @@ func TestBadInput(t *testing.T) {
 	})
 }
 
-// TestToken: without it there is only the health of the server.
+// TestToken: without the token, only the health service answers.
 func TestToken(t *testing.T) {
 	t.Parallel()
 	_, address := start(t, "sqlite", databases.SQLite(t), "-grpc_token", "s3cret")
