@@ -29,7 +29,7 @@ func acksInAnyOrder(s *stage) {
 	cl.Fill(s.id("c"), 6)
 	sub := cl.Sub(s.id("c"), wire.All, wire.Max(3), wire.AckWait(1))
 	sub.Expect(3, "1 2 3")
-	sub.Ack(3, 3, 99, 0) // twice, and some that were never sent
+	sub.Ack(3, 3, 99, 0) // some twice, some never sent
 	sub.Expect(1, "4")
 	sub.Ack(1)
 	sub.Expect(1, "5")
@@ -53,13 +53,13 @@ func ackOfAnotherChannel(s *stage) {
 	sub.Expect(1, "2")
 }
 
-// Messages that were sent at different times come again in that order, and not bunched together.
+// Messages that were sent at different times are redelivered in that order, without bunching.
 func expiryOrder(s *stage) {
 	cl := s.client("a")
 	sub := cl.Sub(s.id("c"), wire.AckWait(1))
 	cl.Fill(s.id("c"), 1)
 	sub.Expect(1, "1")
-	<-time.After(300 * time.Millisecond) // this wait is the distance of the two
+	<-time.After(300 * time.Millisecond) // separates the two messages; nothing waits for it
 	cl.Fill(s.id("c"), 1)
 	sub.Expect(1, "2")
 	for round := range 2 {
@@ -85,7 +85,7 @@ func redeliveryCount(s *stage) {
 	// Closing and resuming does not reset the count.
 	sub = cl.Sub(s.id("c"), options...)
 	sub.Expect(2, "1r3 1r4")
-	// Nor is it the other subscription's.
+	// The other subscription has its own count.
 	cl.Sub(s.id("c"), wire.All, wire.AckWait(1)).Expect(2, "1 1r1")
 }
 
@@ -134,9 +134,9 @@ func acksBeforeTheEnd(s *stage) {
 			owner = s.client(name)
 		}
 		cl.Send(channel, "after the end")
-		again := owner.Sub(channel, wire.Durable(name))
-		if m := again.Next(); m.Redelivered {
-			s.t.Errorf("%s: %v was acknowledged before the end and came again", name, m)
+		resumed := owner.Sub(channel, wire.Durable(name))
+		if m := resumed.Next(); m.Redelivered {
+			s.t.Errorf("%s: %v was acknowledged before the end but redelivered", name, m)
 		}
 	}
 }
@@ -158,7 +158,7 @@ func publishesBeforeTheClose(s *stage) {
 	if text := cl.Bye(); text != "" {
 		s.t.Error(text)
 	}
-	// All were answered before the close was.
+	// Every publish was answered before the close.
 	for i := range n {
 		msg, err := acks.NextMsg(wire.Patience)
 		if err != nil {

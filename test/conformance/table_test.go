@@ -2,20 +2,20 @@ package conformance
 
 // test is one row of the table.
 type test struct {
-	section string // of the protocol's description
+	section string // of the protocol description
 	name    string
 	kind    kind
-	storage bool // run on each database, and not on SQLite alone: it depends on what is stored
+	storage bool // depends on storage: run on every database, not only SQLite
 	run     func(*stage)
 }
 
 const (
-	everywhere = true  // on each database
-	anywhere   = false // on SQLite: the database plays no part
+	everywhere = true  // on every database
+	anywhere   = false // only on SQLite
 )
 
-// table is the protocol as these tests see it. Limits (§7), monitoring (§15) and the command line (§16) have tests of their
-// own in the package above.
+// table lists the protocol's rules. Tests of limits (§7), monitoring (§15) and the command line (§16) are in the package
+// above.
 var table = []test{
 	{"§1", "subjects", shared, anywhere, subjects},
 	{"§2", "unparsable requests", shared, anywhere, unparsable},

@@ -5,7 +5,7 @@ import (
 	"testing"
 )
 
-// intended are the reviewed differences. Each must show: one that does not is a mistake in this list.
+// intended lists the reviewed differences. Each one must occur; one that does not is a mistake in this list.
 var intended = []struct {
 	scenario     string
 	theirs, ours string
@@ -41,7 +41,7 @@ var intended = []struct {
 	},
 }
 
-// usage notes which of the intended differences showed.
+// usage records which of the intended differences occurred.
 type usage struct {
 	mu   sync.Mutex // guards seen
 	seen [64]bool
@@ -64,7 +64,7 @@ func (u *usage) check(t *testing.T) {
 	defer u.mu.Unlock()
 	for i, it := range intended {
 		if !u.seen[i] {
-			t.Errorf("intended difference did not show: %s: %s / %s", it.scenario, it.theirs, it.ours)
+			t.Errorf("intended difference did not occur: %s: %s / %s", it.scenario, it.theirs, it.ours)
 		}
 	}
 }
