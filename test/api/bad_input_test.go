@@ -65,11 +65,11 @@ func TestBadInput(t *testing.T) {
 			"events against each other": {connect.CodeInvalidArgument, &eventstorev1.AppendRequest{Channel: orders, Events: []*eventstorev1.Event{event("a", 2), event("a", 4)}}},
 			"first event of one that exists": {connect.CodeInvalidArgument, &eventstorev1.AppendRequest{Channel: orders, Events: one(event("a", 1)),
 				Expectations: []*eventstorev1.Expectation{is("a", eventstorev1.Expectation_STATE_EXISTS, 0)}}},
-			"first event behind another": {connect.CodeInvalidArgument, &eventstorev1.AppendRequest{Channel: orders, Events: []*eventstorev1.Event{event("a", 0), event("a", 1)}}},
-			"before the year 1":          {connect.CodeInvalidArgument, &eventstorev1.AppendRequest{Channel: orders, Events: one(long)}},
-			"version without its state":  {connect.CodeInvalidArgument, &eventstorev1.AppendRequest{Channel: orders, Events: one(event("a", 0)), Expectations: []*eventstorev1.Expectation{is("a", none, 3)}}},
-			"unknown state":              {connect.CodeInvalidArgument, &eventstorev1.AppendRequest{Channel: orders, Events: one(event("a", 0)), Expectations: []*eventstorev1.Expectation{is("a", 77, 0)}}},
-			"expectation of nothing":     {connect.CodeInvalidArgument, &eventstorev1.AppendRequest{Channel: orders, Events: one(event("a", 0)), Expectations: []*eventstorev1.Expectation{is("", none, 0)}}},
+			"version 1 as second event": {connect.CodeInvalidArgument, &eventstorev1.AppendRequest{Channel: orders, Events: []*eventstorev1.Event{event("a", 0), event("a", 1)}}},
+			"before the year 1":         {connect.CodeInvalidArgument, &eventstorev1.AppendRequest{Channel: orders, Events: one(long)}},
+			"version without its state": {connect.CodeInvalidArgument, &eventstorev1.AppendRequest{Channel: orders, Events: one(event("a", 0)), Expectations: []*eventstorev1.Expectation{is("a", none, 3)}}},
+			"unknown state":             {connect.CodeInvalidArgument, &eventstorev1.AppendRequest{Channel: orders, Events: one(event("a", 0)), Expectations: []*eventstorev1.Expectation{is("a", 77, 0)}}},
+			"expectation of nothing":    {connect.CodeInvalidArgument, &eventstorev1.AppendRequest{Channel: orders, Events: one(event("a", 0)), Expectations: []*eventstorev1.Expectation{is("", none, 0)}}},
 		} {
 			_, err := c.Append(patient(t), test.req)
 			wantCode(t, what, err, test.code)

@@ -19,12 +19,12 @@ import (
 
 // make chaos CHAOS='-faults 500 -seed 7 -db postgres'
 var (
-	seed     = flag.Uint64("seed", 0, "seed of the faults and of what clients do; 0: a new one")
-	faults   = flag.Int("faults", 5, "number of faults on each database")
-	progress = flag.Int("progress", 60, "publishes that are decided between two faults")
-	limit    = flag.Duration("for", 0, "no more faults after that time; 0: as many as are asked for")
-	only     = flag.String("db", "sqlite,postgres,mysql", "databases, comma separated")
-	named    = flag.String("fault", "", "only kinds of faults whose name contains this")
+	seed     = flag.Uint64("seed", 0, "seed of faults and clients; 0: random")
+	faults   = flag.Int("faults", 5, "number of faults per database")
+	progress = flag.Int("progress", 60, "publishes with an outcome between two faults")
+	limit    = flag.Duration("for", 0, "time after which no more faults are injected; 0: no limit")
+	only     = flag.String("db", "sqlite,postgres,mysql", "comma-separated databases")
+	named    = flag.String("fault", "", "run only faults whose name contains this")
 )
 
 const (

@@ -56,7 +56,7 @@ func TestCheckerCanFail(t *testing.T) {
 		"an acknowledged event is lost":                    func(h []porcupine.Operation) { h[11] = read(20, 21, "x", "y", "z") },
 		"an acknowledged event is missing":                 func(h []porcupine.Operation) { h[11] = read(20, 21, "x", "z", "w") },
 		"an event is stored twice":                         func(h []porcupine.Operation) { h[11] = read(20, 21, "x", "y", "z", "z", "w") },
-		"events are in another order":                      func(h []porcupine.Operation) { h[11] = read(20, 21, "y", "x", "z", "w") },
+		"events are in a different order":                  func(h []porcupine.Operation) { h[11] = read(20, 21, "y", "x", "z", "w") },
 		"an event was never published":                     func(h []porcupine.Operation) { h[11] = read(20, 21, "x", "y", "z", "w", "v") },
 		"an event is read before it is sent":               func(h []porcupine.Operation) { h[0] = read(0, 1, "x") },
 		"a read misses an acknowledged event":              func(h []porcupine.Operation) { h[7] = read(12, 13, "x") },

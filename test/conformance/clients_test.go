@@ -49,7 +49,7 @@ func duplicateOfLiving(s *stage) {
 	if got := s.conn.Connect(s.conn.Prepare(cl.ID).Request()).Error; got != registered {
 		s.t.Errorf("duplicate: %q, want %q", got, registered)
 	}
-	cl.Send(s.id("c"), "the first one goes on")
+	cl.Send(s.id("c"), "the first one continues")
 }
 
 func silentIsReplaced(s *stage) {
@@ -177,7 +177,7 @@ func (s *stage) beat(cl *wire.Client, n int) {
 		select {
 		case <-cl.Beats:
 		case <-time.After(wire.Patience):
-			s.t.Fatal("no heartbeat came")
+			s.t.Fatal("no heartbeat arrived")
 		}
 	}
 }
@@ -229,7 +229,7 @@ func pingAsksForBeat(s *stage) {
 	next := func() {
 		s.t.Helper()
 		if _, err := received.NextMsg(wire.Patience); err != nil {
-			s.t.Fatalf("no heartbeat came: %v", err)
+			s.t.Fatalf("no heartbeat arrived: %v", err)
 		}
 	}
 	next()

@@ -18,7 +18,7 @@ func redelivery(s *stage) {
 		s.t.Errorf("two rounds of redelivery took %v, want 2 s", took)
 	}
 	if sub.Waiting() != 0 {
-		s.t.Error("more than MaxInflight messages came without an ack")
+		s.t.Error("more than MaxInflight messages arrived without an ack")
 	}
 	sub.Ack(1)
 	sub.Expect(1, "3")
@@ -68,7 +68,7 @@ func expiryOrder(s *stage) {
 			s.t.Fatalf("round %d: %v %v, want 1 2", round, one, two)
 		}
 		if d := two.At.Sub(one.At); d < 150*time.Millisecond {
-			s.t.Errorf("round %d: 2 came %v after 1, want 300 ms", round, d)
+			s.t.Errorf("round %d: 2 arrived %v after 1, want 300 ms", round, d)
 		}
 	}
 }

@@ -44,7 +44,7 @@ func stalledMembers(s *stage) {
 	two.Ack(3)
 	two.Expect(1, "6")
 	if one.Waiting()+two.Waiting() != 0 {
-		s.t.Error("more than MaxInflight messages came")
+		s.t.Error("more than MaxInflight messages arrived")
 	}
 }
 

@@ -60,7 +60,7 @@ func restart(s *stage) {
 		s.t.Error(text)
 	}
 	if _, got := cl.TrySub(s.id("c"), wire.Durable("d")); got != "stan: duplicate durable registration" {
-		s.t.Errorf("durable that is active since before the restart: %q", got)
+		s.t.Errorf("durable active since before the restart: %q", got)
 	}
 }
 

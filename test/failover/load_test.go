@@ -100,7 +100,7 @@ func (l *load) receive(m *stan.Msg) {
 		return
 	}
 	l.update(func() {
-		if was, again := l.seen[e.EventId]; again {
+		if was, seen := l.seen[e.EventId]; seen {
 			if was != m.Sequence {
 				l.t.Errorf("event %s has sequence %d, and %d before", e.EventId, m.Sequence, was)
 			}

@@ -9,8 +9,8 @@ import (
 
 func TestMain(m *testing.M) { databases.Main(m) }
 
-// TestRequestsOnDatabases sends the seeds of FuzzRequests to servers on each database: each has its own idea of
-// which text is valid.
+// TestRequestsOnDatabases sends the seeds of FuzzRequests to servers on each database. Databases differ in the text that
+// they accept.
 func TestRequestsOnDatabases(t *testing.T) {
 	eachDatabase(t, func(t *testing.T, driver, source string) {
 		w := newWitness(t, driver, source)
@@ -38,7 +38,7 @@ func TestSequencesOnDatabases(t *testing.T) {
 	})
 }
 
-// eachDatabase runs a test on each database, one after the other: goroutines are counted.
+// eachDatabase runs a test on one database after another, because the tests count goroutines.
 func eachDatabase(t *testing.T, test func(t *testing.T, driver, source string)) {
 	for driver, source := range map[string]func(testing.TB) string{
 		"sqlite": databases.SQLite, "postgres": databases.Postgres, "mysql": databases.MySQL,
