@@ -102,7 +102,7 @@ func TestRemovedMemberStaysAway(t *testing.T) {
 		}
 		unlock()
 		db := openSQL(t, driver, source)
-		deadline := time.Now().Add(20 * time.Second)
+		deadline := time.Now().Add(patience)
 		for bytes.Count(subscriptionRows(t, db), []byte("\n")) > 1 {
 			if time.Now().After(deadline) {
 				t.Error("the removal of the member was not stored")

@@ -266,7 +266,7 @@ func TestPublishPermissions(t *testing.T) {
 	nc := natsConn(t, s.URL(), nats.UserInfo("writer", "x"), nats.ErrorHandler(func(_ *nats.Conn, _ *nats.Subscription, err error) {
 		denied <- err
 	}))
-	sc := s.connect("writer", stan.NatsConn(nc), stan.PubAckWait(time.Second))
+	sc := s.connect("writer", stan.NatsConn(nc), stan.PubAckWait(5*time.Second))
 	publish(t, sc, "a", []byte("allowed"))
 	if err := sc.Publish("b", []byte("denied")); err == nil {
 		t.Error("a publish without permission was acknowledged")
@@ -294,7 +294,7 @@ func TestPublishPermissions(t *testing.T) {
 		t.Errorf("the lie was acknowledged: %v %v", ack, err)
 	}
 
-	reader := s.connect("reader", stan.NatsConn(natsConn(t, s.URL(), nats.UserInfo("reader", "x"))), stan.PubAckWait(time.Second))
+	reader := s.connect("reader", stan.NatsConn(natsConn(t, s.URL(), nats.UserInfo("reader", "x"))), stan.PubAckWait(5*time.Second))
 	sub, a := subscribe(t, reader, "a", stan.DeliverAllAvailable())
 	if got := string(a.next(t).Data); got != "allowed" {
 		t.Errorf("got %q", got)

@@ -40,7 +40,7 @@ const (
 var flags = map[kind][]string{
 	debugging: {"-SD"},
 	hasty:     {"-hbi", "200ms", "-hbt", "200ms", "-hbf", "6"},
-	leisurely: {"-hbi", "3s", "-hbt", "100ms"},
+	leisurely: {"-hbi", "10s", "-hbt", "100ms"},
 	replacing: {"-replace_durable"},
 	own:       {"-SD"},
 }

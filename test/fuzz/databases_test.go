@@ -1,13 +1,21 @@
 package fuzz
 
 import (
+	"flag"
 	"fmt"
 	"testing"
+	"time"
 
 	"github.com/nats-eventstore/nats-eventstore/test/databases"
 )
 
-func TestMain(m *testing.M) { databases.Main(m) }
+func TestMain(m *testing.M) {
+	flag.Parse()
+	if flag.Lookup("test.fuzz").Value.String() != "" {
+		patience = 8 * time.Second
+	}
+	databases.Main(m)
+}
 
 // TestRequestsOnDatabases sends the seeds of FuzzRequests to servers on each database. Databases differ in the text that
 // they accept.

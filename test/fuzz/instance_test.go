@@ -21,9 +21,9 @@ import (
 	"github.com/nats-eventstore/nats-eventstore/stores"
 )
 
-// patience bounds every wait. It is less than the ten seconds after which Go reports a fuzz target as deadlocked,
-// without details.
-const patience = 8 * time.Second
+// patience bounds every wait. While the fuzzer runs it is less than ten seconds, after which Go reports a fuzz target as
+// deadlocked, without details.
+var patience = time.Minute
 
 // clusterID is the cluster ID of every instance.
 const clusterID = "fuzz"
