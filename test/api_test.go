@@ -12,7 +12,7 @@ import (
 	"github.com/nats-eventstore/nats-eventstore/test/databases"
 )
 
-// measuredAPI is measured with the API, and returns its URL.
+// measuredAPI is like measured, with the API enabled, and returns its URL.
 func measuredAPI(t *testing.T, driver, source string, args ...string) (s *server, url string) {
 	t.Helper()
 	port, err := databases.FreePort()
@@ -23,13 +23,13 @@ func measuredAPI(t *testing.T, driver, source string, args ...string) (s *server
 	return s, "http://" + net.JoinHostPort("127.0.0.1", strconv.Itoa(port))
 }
 
-// dialAPI returns a client that speaks gRPC.
+// dialAPI returns a gRPC client.
 func dialAPI(t *testing.T, url string) eventstorev1connect.EventStoreClient {
 	t.Helper()
 	return eventstorev1connect.NewEventStoreClient(&http.Client{Transport: transport(t, true)}, url, connect.WithGRPC())
 }
 
-// transport speaks HTTP/2, or HTTP/1.1, without TLS.
+// transport speaks HTTP/2 or HTTP/1.1, without TLS.
 func transport(t *testing.T, http2 bool) *http.Transport {
 	t.Helper()
 	tr := &http.Transport{Protocols: new(http.Protocols)}

@@ -14,19 +14,21 @@ import (
 	"github.com/nats-eventstore/nats-eventstore/test/harness"
 )
 
-// Publishes that wait for a database are refused together, each after -store_timeout, however many wait, and hold up no stop.
+// Publishes that wait for an unavailable database are refused together after -store_timeout, no matter how many there
+// are. They do not delay a stop.
 func TestBacklogOfAnOutage(t *testing.T) {
 	const (
 		publishes    = 4000
 		storeTimeout = 2 * time.Second
-		bound        = 3 * storeTimeout // of a machine with other work
+		bound        = 3 * storeTimeout // with margin for a busy machine
 	)
 	for _, driver := range []string{"sqlite", "postgres", "mysql"} {
 		t.Run(driver, func(t *testing.T) {
-			t.Parallel() // with each other
+			t.Parallel() // only with each other
 			source := alone(t, driver)
 			s := measured(t, driver, source, "-store_timeout", storeTimeout.String())
-			// burst publishes against the lock and returns what the answers will be, and when the last was sent.
+			// burst publishes while the database is locked. It returns the channel of answers and when the last publish
+			// was sent.
 			burst := func(sc stan.Conn) (<-chan error, time.Time) {
 				answers := make(chan error, publishes)
 				for i := range publishes {
@@ -51,12 +53,12 @@ func TestBacklogOfAnOutage(t *testing.T) {
 				}
 			}
 			took := time.Since(sent)
-			t.Logf("%s: %d publishes are refused within %v, -store_timeout is %v", driver, publishes, took, storeTimeout)
+			t.Logf("%s: %d publishes were refused within %v, -store_timeout is %v", driver, publishes, took, storeTimeout)
 			if took > bound {
 				t.Errorf("the last refusal came after %v, -store_timeout is %v", took, storeTimeout)
 			}
 			unlock()
-			for { // what was refused is not stored, and what was on the way when it was, is over soon
+			for { // nothing refused is stored; refusals stop soon after the lock ends
 				err := sc.Publish(orders, event(t, "second", "OrderCreated", withID("second")))
 				if err == nil {
 					break
@@ -78,7 +80,7 @@ func TestBacklogOfAnOutage(t *testing.T) {
 				t.Fatal("SIGTERM did not end the server")
 			}
 			took = time.Since(sent)
-			t.Logf("%s: SIGTERM during the backlog takes %v", driver, took)
+			t.Logf("%s: SIGTERM during the backlog took %v", driver, took)
 			if took > bound {
 				t.Errorf("SIGTERM took %v, -store_timeout is %v", took, storeTimeout)
 			}

@@ -19,7 +19,8 @@ import (
 	"github.com/nats-eventstore/nats-eventstore/test/harness"
 )
 
-// TestClockSteps: a server whose clock is set forward and back goes on, and time does not turn back in a channel.
+// TestClockSteps: a server keeps working while its clock jumps forward and back, and timestamps never decrease in a
+// channel.
 func TestClockSteps(t *testing.T) {
 	t.Parallel()
 	program := withClock(t)
@@ -41,9 +42,9 @@ func TestClockSteps(t *testing.T) {
 		s.Ready()
 		sc := s.connect("client", stan.Pings(1, 3), stan.SetConnectionLostHandler(func(_ stan.Conn, err error) { t.Error(err) }))
 		_, all := subscribe(t, sc, orders, stan.DurableName("d"))
-		_, again := subscribe(t, sc, orders, stan.SetManualAckMode(), stan.AckWait(time.Second), stan.MaxInflight(1))
+		_, redelivered := subscribe(t, sc, orders, stan.SetManualAckMode(), stan.AckWait(time.Second), stan.MaxInflight(1))
 
-		var firsts []*stan.Msg // of each time
+		var firsts []*stan.Msg // first message at each clock setting
 		n := uint64(0)
 		for _, step := range []time.Duration{0, time.Hour, -time.Hour, 0} {
 			c.set(step)
@@ -58,19 +59,19 @@ func TestClockSteps(t *testing.T) {
 				}
 			}
 			publish(t, sc, "plain", []byte(step.String()))
-			for range 2 { // what waits for its ack waits no longer
-				if m := again.next(t); m.Sequence != 1 {
-					t.Fatalf("clock %v: received %d again", step, m.Sequence)
+			for range 2 { // pending redeliveries are not delayed
+				if m := redelivered.next(t); m.Sequence != 1 {
+					t.Fatalf("clock %v: received %d, want a redelivery of 1", step, m.Sequence)
 				}
 			}
 		}
-		// Those that were published by a clock that was set back have the time of the last one before.
+		// Events published after the clock was set back have the timestamp of the event before them.
 		ahead := firsts[1].Timestamp
 		if d := ahead - firsts[0].Timestamp; d < time.Hour.Nanoseconds() || d > 2*time.Hour.Nanoseconds() {
-			t.Errorf("an hour later it was %v later", time.Duration(d))
+			t.Errorf("the clock went forward an hour, timestamps %v", time.Duration(d))
 		}
 		for from, want := range map[int64]uint64{firsts[0].Timestamp: 1, ahead: firsts[1].Sequence} {
-			// The client sends how long ago it is, and the server counts from when it hears that.
+			// The client sends the time's distance from now, and the server applies it on arrival.
 			sub, in := subscribe(t, sc, orders, stan.StartAtTime(time.Unix(0, from).Add(-time.Minute)))
 			if m := in.next(t); m.Sequence != want {
 				t.Errorf("from %v on: received %d, want %d", time.Unix(0, from), m.Sequence, want)
@@ -79,7 +80,7 @@ func TestClockSteps(t *testing.T) {
 				t.Error(err)
 			}
 		}
-		// The first had expired when the clock was an hour ahead, and no other has.
+		// Only the first message had expired when the clock was an hour ahead.
 		_, plain := subscribe(t, sc, "plain", stan.DeliverAllAvailable())
 		for i, want := range []string{"1h0m0s", "-1h0m0s", "0s"} {
 			if m := plain.next(t); string(m.Data) != want || m.Sequence != uint64(i+2) {
@@ -88,15 +89,15 @@ func TestClockSteps(t *testing.T) {
 		}
 		for _, bad := range []string{"stepping down", "[ERR]", "trying again"} {
 			if s.Log.Contains(bad) {
-				t.Errorf("the log has %q:\n%s", bad, s.Log)
+				t.Errorf("the log contains %q:\n%s", bad, s.Log)
 			}
 		}
 
-		// One that takes over has a clock of its own.
+		// A server that takes over has its own clock.
 		standby, c := launch()
 		standby.WaitLog(t, "Starting in standby mode")
 		c.set(-2 * time.Hour)
-		if err := sc.Close(); err != nil { // its server will not come back
+		if err := sc.Close(); err != nil { // its server never returns
 			t.Error(err)
 		}
 		s.Kill()
@@ -108,16 +109,16 @@ func TestClockSteps(t *testing.T) {
 	})
 }
 
-// ownClock is that of a program of withClock.
+// ownClock sets the clock of one process that runs withClock's binary.
 type ownClock struct {
 	t    *testing.T
 	file string
 }
 
-// set sets it to so much after the machine's.
+// set makes the clock run ahead of the machine's.
 func (c ownClock) set(ahead time.Duration) {
 	c.t.Helper()
-	// In place: the program has the file in its memory.
+	// Write in place: the program has mapped the file.
 	f, err := os.OpenFile(c.file, os.O_CREATE|os.O_WRONLY, 0o600)
 	if err != nil {
 		c.t.Fatal(err)
@@ -130,8 +131,8 @@ func (c ownClock) set(ahead time.Duration) {
 	}
 }
 
-// withClock builds the server with a standard library whose time of day is the machine's and the seconds in the file
-// beside the program. Its monotonic clock stays, as it does when somebody sets the machine's.
+// withClock builds the server with a patched standard library. Its time of day is the machine's plus the seconds in the
+// file beside the binary. Its monotonic clock is unchanged, as when an operator sets the clock.
 func withClock(t *testing.T) string {
 	t.Helper()
 	root, err := exec.Command("go", "env", "GOROOT").Output()
@@ -145,7 +146,7 @@ func withClock(t *testing.T) string {
 	}
 	const read = "sec, nsec, mono := runtimeNow()\n"
 	if strings.Count(string(source), read) != 1 {
-		t.Fatalf("the standard library does not read the time by %q any more", read)
+		t.Fatalf("the standard library no longer reads the time with %q", read)
 	}
 	replace := map[string]string{}
 	for name, text := range map[string]string{

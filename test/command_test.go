@@ -18,7 +18,7 @@ import (
 	"github.com/nats-eventstore/nats-eventstore/test/harness"
 )
 
-// runBinary runs the binary to its end and returns its output and exit status.
+// runBinary runs the binary to completion and returns its output and exit status.
 func runBinary(t *testing.T, args ...string) (string, int) {
 	t.Helper()
 	cmd := exec.Command(harness.Binary(), args...)
@@ -76,10 +76,10 @@ func TestBadCommandLine(t *testing.T) {
 				}
 			}
 			if len(found) != 1 {
-				t.Errorf("%d lines contain %q:\n%s", len(found), it.want, out)
+				t.Errorf("%d lines contain %q, want 1:\n%s", len(found), it.want, out)
 			}
 			if strings.Contains(out, "hunter2") {
-				t.Errorf("the password is printed:\n%s", out)
+				t.Errorf("the output contains the password:\n%s", out)
 			}
 		})
 	}
@@ -94,8 +94,8 @@ func TestHelpAndVersion(t *testing.T) {
 	}
 }
 
-// Without a store the server keeps everything in ./data, and options of the reference that are not needed are
-// taken with a word why.
+// Without -store, the server keeps its data in ./data. NATS Streaming options that it does not need are accepted with a
+// log line that explains why.
 func TestDefaultStore(t *testing.T) {
 	t.Parallel()
 	s := prepare(t, harness.Binary(), "-sql_no_caching", "-sql_bulk_insert_limit", "1000")
@@ -125,7 +125,7 @@ func TestMemoryStoreForgets(t *testing.T) {
 	_, in := subscribe(t, sc, "c", stan.DeliverAllAvailable())
 	in.marker(t, sc, "c", 1)
 	if entries, err := os.ReadDir(s.Dir); err != nil || len(entries) > 0 {
-		t.Errorf("files were left: %v %v", entries, err)
+		t.Errorf("files are left: %v %v", entries, err)
 	}
 }
 
@@ -140,7 +140,7 @@ func TestExitStatus(t *testing.T) {
 	}
 }
 
-// The server of another cluster ID must not serve this one's database.
+// A server with another cluster ID must not serve this database.
 func TestClusterIDIsStored(t *testing.T) {
 	t.Parallel()
 	source := databases.SQLite(t)
@@ -151,7 +151,7 @@ func TestClusterIDIsStored(t *testing.T) {
 	}
 }
 
-// Without the right to change the schema the server names what must be run.
+// Without the right to change the schema, the server names the script to run.
 func TestNoMigrate(t *testing.T) {
 	t.Parallel()
 	databases.Each(t, func(t *testing.T, driver, source string) {
@@ -175,7 +175,7 @@ func TestExternalNATS(t *testing.T) {
 		ns.Start()
 		defer ns.Shutdown()
 		if !ns.ReadyForConnections(patience) {
-			t.Fatal("NATS is not ready")
+			t.Fatal("the NATS server did not start")
 		}
 		s := start(t, driver, source, "-ns", ns.ClientURL())
 		nc, err := nats.Connect(ns.ClientURL())

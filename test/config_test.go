@@ -11,8 +11,8 @@ import (
 	"github.com/nats-eventstore/nats-eventstore/test/harness"
 )
 
-// launchWith runs the binary with the arguments alone, in an empty directory, on a port that NATS' configuration file must
-// name as %d.
+// launchWith runs the binary with only these arguments, in an empty directory. NATS' configuration file names the port
+// with %d.
 func launchWith(t *testing.T, conf string, args ...string) *server {
 	t.Helper()
 	s := prepare(t, harness.Binary())
@@ -27,7 +27,7 @@ func launchWith(t *testing.T, conf string, args ...string) *server {
 	return s
 }
 
-// included writes a file that a configuration file may include: names are relative to its own.
+// included writes a file for a configuration file to include. Names are relative to the including file.
 func included(t *testing.T, by string) {
 	t.Helper()
 	const text = "cluster_id: from-file\nstore: memory\nlimits {\n mm: 5\n mb: true\n}\n"
@@ -38,7 +38,7 @@ func included(t *testing.T, by string) {
 	}
 }
 
-// One file serves NATS and the streaming part, whichever flag names it; with two, each has its own.
+// One file configures NATS and the streaming part, whichever flag names it. With two files, each part has its own.
 func TestConfigurationFiles(t *testing.T) {
 	t.Parallel()
 	const nats = "host: 127.0.0.1\nport: %d\n"
@@ -66,7 +66,8 @@ func TestConfigurationFiles(t *testing.T) {
 	}
 }
 
-// What has no effect is said once; what would change safety or topology stops the start, as does what is wrong.
+// An option without effect is logged once. An option that would change safety or topology stops the start, as an error
+// does.
 func TestConfigurationErrors(t *testing.T) {
 	t.Parallel()
 	for text, want := range map[string]string{
@@ -118,7 +119,7 @@ func TestCheckConfiguration(t *testing.T) {
 	}
 }
 
-// A directory with a file store of NATS Streaming must not look like an empty server.
+// A directory with a file store of NATS Streaming must not look like an empty store.
 func TestFormerFileStore(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()

@@ -12,14 +12,14 @@ import (
 	"github.com/nats-eventstore/nats-eventstore/test/databases"
 )
 
-// What depends on a damaged row is out of service, with an error that names the row. The server starts, and everything else
-// works.
+// Only what depends on a damaged row is unavailable, with an error that names the row. The server starts, and everything
+// else works.
 func TestDamagedRows(t *testing.T) {
 	t.Parallel()
 	databases.Each(t, func(t *testing.T, driver, source string) {
 		s := start(t, driver, source)
 		sc := s.connect("client")
-		row := map[string]string{} // ids of channels, and of the subscriptions to them
+		row := map[string]string{} // row IDs of channels and of their subscriptions
 		for _, channel := range []string{"message", "subscription", "pending", "counter", "healthy", "gone"} {
 			publish(t, sc, channel, []byte("1"), []byte("2"), []byte("3"))
 			_, in := subscribe(t, sc, channel, stan.DurableName("d"), stan.DeliverAllAvailable(), stan.SetManualAckMode())
@@ -36,7 +36,7 @@ func TestDamagedRows(t *testing.T) {
 			garbage = `'\xffffff'`
 		}
 		counter := "msgs = -1"
-		if driver == "mysql" { // its columns are unsigned, and those of NATS Streaming may be NULL
+		if driver == "mysql" { // NATS Streaming's columns are unsigned there, and may be NULL
 			counter = "maxseq = NULL"
 		}
 		for _, text := range []string{
@@ -69,21 +69,21 @@ func TestDamagedRows(t *testing.T) {
 		_, in := subscribe(t, sc, "healthy", stan.DeliverAllAvailable())
 		in.sequences(t, 4)
 
-		// The channel: nobody gets in.
+		// Channel: all access is refused.
 		_, err := sc.Subscribe("counter", func(*stan.Msg) {})
 		refused(t, err, `stan: channel "counter" is out of service: the row of table Channels with id `)
 		refused(t, sc.Publish("counter", nil), `stan: channel "counter" is out of service: the row of table Channels with id `)
-		// The subscription: its name is not known any more, so that it begins anew.
+		// Subscription: its name is lost, so it starts anew.
 		_, in = subscribe(t, sc, "subscription", stan.DurableName("d"), stan.DeliverAllAvailable())
 		in.sequences(t, 3)
-		// The durable: what it has not acknowledged is not known. Others subscribe.
+		// Durable: its pending messages are unreadable, so it is refused. Others subscribe.
 		publish(t, sc, "pending", []byte("4"))
 		_, in = subscribe(t, sc, "pending", stan.DurableName("another"), stan.DeliverAllAvailable())
 		in.sequences(t, 4)
 		sc = s.reconnect(sc, "client")
 		_, err = sc.Subscribe("pending", func(*stan.Msg) {}, stan.DurableName("d"))
 		refused(t, err, "stan: the subscription is out of service: the row of table ConsumersPending with consumer ")
-		// The message: subscribers wait before it, those behind it and publishers go on.
+		// Message: subscribers stop before it; other subscribers and publishers continue.
 		publish(t, sc, "message", []byte("4"))
 		_, in = subscribe(t, sc, "message", stan.StartAtSequence(3))
 		in.sequences(t, 2)
@@ -102,14 +102,14 @@ func TestDamagedRows(t *testing.T) {
 			t.Errorf("metric %v", got)
 		}
 
-		// A channel's row goes while the server runs: other channels go on.
+		// A channel's row is deleted while the server runs. Other channels continue.
 		query(t, driver, source, "DELETE FROM Channels WHERE id = "+row["gone"])
 		refused(t, sc.Publish("gone", nil), "stan: the database refused the message: table Channels has no row with id "+row["gone"])
 		publish(t, sc, "healthy", []byte("5"))
 	})
 }
 
-// Columns whose numbers nobody could have written put out of service what depends on the row, too.
+// Impossible numbers in a column also disable what depends on the row.
 func TestDamagedNumbers(t *testing.T) {
 	t.Parallel()
 	databases.Each(t, func(t *testing.T, driver, source string) {
@@ -127,7 +127,7 @@ func TestDamagedNumbers(t *testing.T) {
 			t.Fatal(err)
 		}
 		s.Stop()
-		wrong := map[string]string{"sqlite": "'abc'", "postgres": "-4", "mysql": "NULL"}[driver] // where columns are unsigned
+		wrong := map[string]string{"sqlite": "'abc'", "postgres": "-4", "mysql": "NULL"}[driver] // the columns are unsigned there
 		query(t, driver, source, "UPDATE Subscriptions SET lastsent = "+wrong+" WHERE subid = "+sub["lastsent"])
 		position := map[string]string{"sqlite": "lastsent = 'abc'", "postgres": "lastsent = -4", "mysql": "members = 'abc'"}[driver]
 		query(t, driver, source, "UPDATE Consumers SET "+position+" WHERE consumer = "+sub["seq"])
@@ -150,14 +150,14 @@ func TestDamagedNumbers(t *testing.T) {
 			_, in := subscribe(t, sc, "time", stan.DeliverAllAvailable())
 			in.sequences(t, 1)
 			s.WaitLog(t, "seq 2 is damaged: sql: Scan error")
-			<-time.After(2 * time.Second) // it is read again and again
+			<-time.After(2 * time.Second) // the server retries in the meantime
 			if n := strings.Count(s.Log.String(), "Reading messages"); n != 1 {
-				t.Errorf("the log says %d times what became of reading", n)
+				t.Errorf("the log reports the failed read %d times", n)
 			}
 		}
 		publish(t, sc, "healthy", []byte("4"))
 
-		// Without the row of the server, which subscriptions there are would be forgotten.
+		// Without the server's row, its subscriptions would be lost, so the server does not start.
 		s.Stop()
 		query(t, driver, source, "DELETE FROM ServerInfo")
 		report, _ := verify(t, driver, source)
@@ -184,7 +184,7 @@ func refused(t *testing.T, err error, text string) {
 	}
 }
 
-// reconnect closes a client and connects another, whose durables may be the closed one's.
+// reconnect closes a client and connects another one, which may share its durables.
 func (s *server) reconnect(sc stan.Conn, id string) stan.Conn {
 	s.t.Helper()
 	if err := sc.Close(); err != nil {

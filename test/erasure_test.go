@@ -14,7 +14,7 @@ import (
 	"github.com/nats-eventstore/nats-eventstore/test/databases"
 )
 
-// TestErasure runs the statements of docs/erasure.md, and checks what the page says of the time after.
+// TestErasure runs the statements of docs/erasure.md and checks what the page says about the result.
 func TestErasure(t *testing.T) {
 	t.Parallel()
 	page, err := os.ReadFile("../docs/erasure.md")
@@ -27,7 +27,7 @@ func TestErasure(t *testing.T) {
 		_, section, _ = strings.Cut(section, "```sql\n")
 		statements, _, found := strings.Cut(section, "```")
 		if !found || strings.Count(statements, "'customer-17'") != 3 {
-			t.Fatalf("no statements:\n%s", statements)
+			t.Fatalf("found no statements in:\n%s", statements)
 		}
 		s := start(t, driver, source)
 		sc := s.connect("before")
@@ -60,7 +60,7 @@ func TestErasure(t *testing.T) {
 		if driver == "sqlite" {
 			file, err := os.ReadFile(source)
 			if err != nil || strings.Contains(string(file), "Jane") {
-				t.Errorf("the file holds what was erased (%v)", err)
+				t.Errorf("the file still contains erased data (%v)", err)
 			}
 		}
 		counted := query(t, driver, source, "SELECT name, msgs, bytes = (SELECT SUM(size) FROM Messages WHERE Messages.id = Channels.id), maxseq FROM Channels ORDER BY name")
@@ -79,10 +79,10 @@ func TestErasure(t *testing.T) {
 
 		s.Restart()
 		sc = s.connect("after")
-		// No sequence is used again, an event_id is, and versions begin anew.
+		// Sequences are not reused, an event_id is, and versions start at 1 again.
 		publish(t, sc, "eventstore.customers", event(t, "keep", "Second", withVersion(2)))
 		publish(t, sc, orders,
-			event(t, "keep", "Third", withID("third")), // stored
+			event(t, "keep", "Third", withID("third")), // stored already
 			event(t, "keep", "Fourth", withVersion(4)),
 			event(t, "customer-17", "Named", withID("named"), withVersion(1), withData(`{"name":"Jane"}`)))
 		for channel, want := range map[string][]uint64{orders: {1, 3, 5, 6, 7}, "eventstore.customers": {1, 3}} {
@@ -93,25 +93,25 @@ func TestErasure(t *testing.T) {
 				got = append(got, m.Sequence)
 				var ev eventstorev1.Event
 				if err := proto.Unmarshal(m.Data, &ev); err != nil || m.Sequence < 6 && ev.AggregateId != "keep" {
-					t.Errorf("message %d of %s is of %s (%v)", m.Sequence, channel, ev.AggregateId, err)
+					t.Errorf("message %d of %s has aggregate %s (%v)", m.Sequence, channel, ev.AggregateId, err)
 				}
 			}
 			if !slices.Equal(got, want) {
 				t.Errorf("%s delivers %v, want %v", channel, got, want)
 			}
-			// Each start position that falls into a hole finds the next event.
+			// A start position in a gap finds the next event.
 			if channel == orders {
 				_, hole := subscribe(t, sc, channel, stan.StartAtSequence(2))
 				if m := hole.next(t); m.Sequence != 3 {
-					t.Errorf("from an erased sequence on: %d", m.Sequence)
+					t.Errorf("start at an erased sequence: received %d", m.Sequence)
 				}
 			}
 		}
 	})
 }
 
-// TestReplaceGuard: REPLACE overwrites no event, by the database's own triggers or, on SQLite, by the one that
-// docs/decisions/2026-11-21-sqlite-replace.md offers; and the server still knows events that are sent again.
+// TestReplaceGuard: REPLACE overwrites no event. Triggers of the database prevent it; on SQLite, the trigger that
+// docs/decisions/2026-11-21-sqlite-replace.md offers. The server still recognizes duplicates.
 func TestReplaceGuard(t *testing.T) {
 	t.Parallel()
 	page, err := os.ReadFile("../docs/decisions/2026-11-21-sqlite-replace.md")
@@ -137,11 +137,11 @@ func TestReplaceGuard(t *testing.T) {
 		case "postgres":
 			verb, end = "INSERT INTO Messages ", " ON CONFLICT (id, seq) DO UPDATE SET event_type = 'Forged'"
 		}
-		forged := []string{columns + "VALUES (1, 1, 1, 1, '', NULL, '', 'B', 1, 'Forged')"} // a sequence that is taken
+		forged := []string{columns + "VALUES (1, 1, 1, 1, '', NULL, '', 'B', 1, 'Forged')"} // a taken sequence
 		if driver != "postgres" {
 			forged = append(forged,
-				columns+"VALUES (1, 7, 1, 1, '', 'one', '', 'B', 1, 'Forged')",     // an event_id
-				columns+"VALUES (1, 7, 1, 1, '', NULL, 'order', 'A', 2, 'Forged')") // a version
+				columns+"VALUES (1, 7, 1, 1, '', 'one', '', 'B', 1, 'Forged')",     // a taken event_id
+				columns+"VALUES (1, 7, 1, 1, '', NULL, 'order', 'A', 2, 'Forged')") // a taken version
 		}
 		if driver == "sqlite" {
 			forged = append(forged, "(rowid, "+columns[1:]+"VALUES (1, 1, 7, 1, 1, '', NULL, '', 'B', 1, 'Forged')")

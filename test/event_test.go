@@ -44,7 +44,7 @@ func withData(data string) func(*eventstorev1.Event) {
 	return func(e *eventstorev1.Event) { e.EventData = []byte(data) }
 }
 
-// publish publishes and fails the test if the server refuses.
+// publish publishes payloads and fails the test if the server refuses one.
 func publish(t testing.TB, sc stan.Conn, channel string, payloads ...[]byte) {
 	t.Helper()
 	for i, p := range payloads {
@@ -54,19 +54,19 @@ func publish(t testing.TB, sc stan.Conn, channel string, payloads ...[]byte) {
 	}
 }
 
-// inbox collects what a subscription receives.
+// inbox collects the messages of a subscription.
 type inbox chan *stan.Msg
 
 func newInbox() inbox { return make(inbox, 1<<16) }
 
-// next returns the next message, within the patience.
+// next waits for the next message.
 func (in inbox) next(t testing.TB) *stan.Msg {
 	t.Helper()
 	select {
 	case m := <-in:
 		return m
 	case <-time.After(patience):
-		t.Fatal("no message came")
+		t.Fatal("no message arrived")
 		return nil
 	}
 }
@@ -81,7 +81,7 @@ func (in inbox) sequences(t testing.TB, n int) []uint64 {
 	return seqs
 }
 
-// none fails the test if a message is there: call it after something that would have come later.
+// none fails the test if a message has arrived. Call it after an event that an unwanted message would precede.
 func (in inbox) none(t testing.TB) {
 	t.Helper()
 	select {

@@ -20,7 +20,7 @@ import (
 
 var long = flag.Bool("long", false, "measure longer, and on every database")
 
-// measured is start for tests that measure: the server is built as users run it, without the race detector.
+// measured is like start, for tests that measure: it runs a build without the race detector.
 func measured(t testing.TB, driver, source string, args ...string) *server {
 	t.Helper()
 	s := measuredLater(t, driver, source, args...)
@@ -29,7 +29,7 @@ func measured(t testing.TB, driver, source string, args ...string) *server {
 	return s
 }
 
-// measuredLater is measured for a server that the test launches itself.
+// measuredLater is like measured, but the test launches the server itself.
 func measuredLater(t testing.TB, driver, source string, args ...string) *server {
 	t.Helper()
 	s := prepare(t, harness.Plain(t), append([]string{"-store", "SQL", "-sql_driver", driver, "-sql_source", source}, args...)...)
@@ -37,7 +37,7 @@ func measuredLater(t testing.TB, driver, source string, args ...string) *server 
 	return s
 }
 
-// alone returns a database on a server that no other test uses, so that the server's counters tell of this test alone.
+// alone returns a database on a server that no other test uses, so its counters reflect only this test.
 func alone(t testing.TB, driver string) (source string) {
 	t.Helper()
 	if driver == "sqlite" {
@@ -50,14 +50,14 @@ func alone(t testing.TB, driver string) (source string) {
 	return db.DSN("events")
 }
 
-// lock has another client of the database lock the messages, on SQLite the whole file, until unlock or the end of the test.
+// lock has another database client lock the messages until unlock or the end of the test. On SQLite it locks the file.
 func lock(t testing.TB, driver, source string) (unlock func()) {
 	t.Helper()
 	db, err := sql.Open(driver, source)
 	if err != nil {
 		t.Fatal(err)
 	}
-	db.SetMaxOpenConns(1) // or the lock would be another connection's
+	db.SetMaxOpenConns(1) // the lock belongs to one connection
 	statements := map[string][]string{
 		"sqlite":   {"PRAGMA busy_timeout = 10000", "BEGIN EXCLUSIVE"},
 		"postgres": {"BEGIN", "LOCK TABLE Messages IN ACCESS EXCLUSIVE MODE"},
@@ -75,7 +75,7 @@ func lock(t testing.TB, driver, source string) (unlock func()) {
 			return
 		}
 		locked = false
-		if err := db.Close(); err != nil { // which ends the transaction
+		if err := db.Close(); err != nil { // ends the transaction
 			t.Error(err)
 		}
 	}
@@ -83,7 +83,8 @@ func lock(t testing.TB, driver, source string) (unlock func()) {
 	return unlock
 }
 
-// statements counts what the database has executed. PostgreSQL counts transactions, and tells of them a second late.
+// statements counts the statements that the database has executed. PostgreSQL counts transactions, with a delay of a
+// second.
 func statements(t testing.TB, driver, source string) int {
 	t.Helper()
 	if driver == "postgres" {
@@ -92,7 +93,7 @@ func statements(t testing.TB, driver, source string) int {
 	return status(t, source, "Questions")
 }
 
-// writes counts the transactions of a database server that wrote.
+// writes counts the writing transactions of a database server.
 func writes(t testing.TB, driver, source string) int {
 	t.Helper()
 	if driver == "postgres" {
@@ -117,26 +118,26 @@ func figure(t testing.TB, text string) int {
 	return n
 }
 
-// cpu is the time that a server has used of the processors.
+// cpu returns the processor time that the server has used.
 func (s *server) cpu() time.Duration {
 	s.t.Helper()
-	stat := s.proc("stat") // pid (name) state … utime stime, the times in hundredths of a second
+	stat := s.proc("stat") // pid (name) state … utime stime; times are in hundredths of a second
 	fields := strings.Fields(stat[strings.LastIndex(stat, ")"):])
 	return time.Duration(figure(s.t, fields[12])+figure(s.t, fields[13])) * 10 * time.Millisecond
 }
 
-// memory is the most memory that a server has had so far, in bytes.
+// memory returns the server's peak memory in bytes.
 func (s *server) memory() int {
 	s.t.Helper()
 	_, rest, _ := strings.Cut(s.proc("status"), "VmHWM:")
 	return figure(s.t, strings.Fields(rest)[0]) << 10
 }
 
-// proc is what the system tells of the server's process: proc(5).
+// proc reads a file of the server's process in /proc: see proc(5).
 func (s *server) proc(file string) string {
 	s.t.Helper()
 	if runtime.GOOS != "linux" {
-		s.t.Skip("only Linux tells what a process uses")
+		s.t.Skip("needs /proc, which only Linux has")
 	}
 	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/%s", s.Process.PID(), file))
 	if err != nil {
@@ -145,7 +146,7 @@ func (s *server) proc(file string) string {
 	return string(text)
 }
 
-// median returns the one in the middle.
+// median returns the middle value.
 func median[T cmp.Ordered](all []T) T {
 	sorted := slices.Sorted(slices.Values(all))
 	return sorted[len(sorted)/2]

@@ -19,14 +19,13 @@ import (
 	"github.com/nats-eventstore/nats-eventstore/test/harness"
 )
 
-// A full disk is an outage: publishers get an error, nothing acknowledged is lost, and the server goes on when there is room.
-// Where no file system can be mounted, TestOutageIsNoCrash stands for it, with a limit of the size of files.
+// A full disk is an outage: publishers get an error, nothing acknowledged is lost, and the server continues when there
+// is room again. Where no file system can be mounted, TestOutageIsNoCrash covers this with a limit on file sizes.
 func TestFullDisk(t *testing.T) {
 	t.Parallel()
 	dir, err := volume(t, "16m", 0)
 	if err != nil {
-		t.Logf("no file system of its own: %v", err)
-		return
+		t.Skipf("mount a file system: %v", err)
 	}
 	filler := filepath.Join(dir, "filler")
 	outages(t, "sqlite", filepath.Join(dir, "eventstore.db"), func(*harness.Server) []outage {
@@ -34,8 +33,8 @@ func TestFullDisk(t *testing.T) {
 	})
 }
 
-// The disk of a database server fills up while events come. It refuses some or gives up; when there is room again, and it runs, the
-// publisher's retries are stored, and everything that was acknowledged is there.
+// A database server's disk fills up while events arrive. The database refuses some events or stops. Once there is room
+// and it runs again, the publisher's retries and all acknowledged events are stored.
 func TestFullDiskOfDatabaseServer(t *testing.T) {
 	t.Parallel()
 	for kind, size := range map[databases.Kind]string{databases.KindPostgres: "160m", databases.KindMySQL: "300m"} {
@@ -43,8 +42,7 @@ func TestFullDiskOfDatabaseServer(t *testing.T) {
 			t.Parallel()
 			dir, err := volume(t, size, 0)
 			if err != nil {
-				t.Logf("no file system of its own: %v", err)
-				return
+				t.Skipf("mount a file system: %v", err)
 			}
 			db := databases.OwnIn(t, kind, dir)
 			if err := db.CreateDatabase("events"); err != nil {
@@ -60,7 +58,7 @@ func TestFullDiskOfDatabaseServer(t *testing.T) {
 			}
 			large := func(n int) []byte {
 				data := make([]byte, 256<<10)
-				_, _ = rand.Read(data) // which no database makes smaller
+				_, _ = rand.Read(data) // incompressible
 				return event(t, "A", "T", withID(fmt.Sprint(n)), func(e *eventstorev1.Event) { e.EventData = data })
 			}
 			n := 1
@@ -79,7 +77,7 @@ func TestFullDiskOfDatabaseServer(t *testing.T) {
 			if err := os.Remove(filler); err != nil {
 				t.Fatal(err)
 			}
-			if err := errors.Join(db.Kill(), db.Restart()); err != nil { // one that gave up does not come back by itself
+			if err := errors.Join(db.Kill(), db.Restart()); err != nil { // a server that has stopped does not restart by itself
 				t.Fatal(err)
 			}
 			s.health("/readyz", 200, "ok")
@@ -100,7 +98,7 @@ func TestFullDiskOfDatabaseServer(t *testing.T) {
 	}
 }
 
-// fillDiskBut writes a file until its file system has only so many bytes left.
+// fillDiskBut writes a file until its file system has only that many bytes left.
 func fillDiskBut(file string, left uint64) error {
 	var fs unix.Statfs_t
 	if err := unix.Statfs(filepath.Dir(file), &fs); err != nil {
@@ -108,7 +106,7 @@ func fillDiskBut(file string, left uint64) error {
 	}
 	room := fs.Bavail * uint64(fs.Bsize)
 	if room < left {
-		return fmt.Errorf("fill %s: there is room for %d bytes only", file, room)
+		return fmt.Errorf("fill %s: only %d bytes are free", file, room)
 	}
 	f, err := os.Create(file)
 	if err != nil {
@@ -124,7 +122,7 @@ func fillDisk(file string) error {
 		return err
 	}
 	defer func() { _ = f.Close() }()
-	for size := 1 << 16; size > 0; { // down to single bytes: the last page is filled, too
+	for size := 1 << 16; size > 0; { // down to single bytes, to fill the last page
 		if _, err = f.Write(make([]byte, size)); err != nil {
 			size /= 2
 		}
@@ -135,17 +133,16 @@ func fillDisk(file string) error {
 	return fmt.Errorf("fill %s: %w", file, err)
 }
 
-// A file that can not be written ends the start with one line.
+// A read-only database file stops the start with a one-line error.
 func TestReadOnlyFile(t *testing.T) {
 	t.Parallel()
 	source := databases.SQLite(t)
 	start(t, "sqlite", source).Stop()
 	dir := filepath.Dir(source)
-	if os.Getuid() == 0 { // whom permissions do not stop
+	if os.Getuid() == 0 { // root ignores permissions
 		read, err := volume(t, "16m", unix.MS_RDONLY, source)
 		if err != nil {
-			t.Logf("no read-only file system: %v", err)
-			return
+			t.Skipf("mount a read-only file system: %v", err)
 		}
 		dir = read
 	} else {
@@ -165,9 +162,10 @@ func TestReadOnlyFile(t *testing.T) {
 	}
 }
 
-// volume mounts a file system of some size, in memory, with copies of the files until the test ends. With MS_RDONLY it is read only.
+// volume mounts an in-memory file system of the given size, with copies of the files, until the test ends. MS_RDONLY
+// makes it read-only.
 func volume(t *testing.T, size string, flags uintptr, files ...string) (string, error) {
-	dir, err := os.MkdirTemp("", "volume") // in t.TempDir they could not reach it
+	dir, err := os.MkdirTemp("", "volume") // database accounts cannot reach t.TempDir
 	if err != nil {
 		return "", err
 	}
@@ -176,7 +174,7 @@ func volume(t *testing.T, size string, flags uintptr, files ...string) (string, 
 			t.Error(err)
 		}
 	})
-	size = "mode=1777,size=" + size // the accounts of database servers make directories there
+	size = "mode=1777,size=" + size // database accounts create directories there
 	if err := unix.Mount("tmpfs", dir, "tmpfs", 0, size); err != nil {
 		return "", err
 	}

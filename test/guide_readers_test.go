@@ -18,8 +18,8 @@ import (
 	"github.com/nats-eventstore/nats-eventstore/test/databases"
 )
 
-// A projection has the effect of each event once, whatever fails: transactions, the server, a second projector that runs
-// by mistake. A new projection is built beside it.
+// A projection applies each event once, even if transactions fail, the server crashes, or a second projector runs by
+// mistake. A new projection is built beside it.
 func TestGuideProjectsExactlyOnce(t *testing.T) {
 	t.Parallel()
 	databases.Each(t, func(t *testing.T, driver, source string) {
@@ -27,7 +27,7 @@ func TestGuideProjectsExactlyOnce(t *testing.T) {
 		bank := &guide.Bank{DB: guideDB(t, driver, source), Conn: guideConn(t, s, "bank")}
 		db := bank.DB
 		if driver == "sqlite" {
-			db = guideDB(t, driver, databases.SQLite(t)) // a file has one writer, which is the server
+			db = guideDB(t, driver, databases.SQLite(t)) // the server is the only writer of its file
 		}
 		for _, table := range []string{guide.Checkpoints, guide.BalancesTable, guide.Balances2Table} {
 			if _, err := db.ExecContext(t.Context(), table); err != nil {
@@ -70,7 +70,7 @@ func TestGuideProjectsExactlyOnce(t *testing.T) {
 			execute(accounts[i%2], deposit(int64(i)))
 		}
 
-		// The rebuild runs beside it, while there are new events.
+		// The rebuild runs beside the old projection while events arrive.
 		rebuilt := &guide.Projector{Name: "balances-2", DB: db, Apply: guide.Balances2}
 		stopRebuilt := keepRunning(t, s, rebuilt, "balances-2")
 		execute("carol", deposit(7))
@@ -92,13 +92,13 @@ func TestGuideProjectsExactlyOnce(t *testing.T) {
 			err = db.QueryRowContext(t.Context(), "SELECT b.cents, b2.cents, movements FROM balances b JOIN balances_2 b2 ON b2.account = b.account WHERE b.account = $1", account).
 				Scan(&cents, &cents2, &movements)
 			if err != nil || cents != a.Cents || cents2 != a.Cents || movements != a.Version-1 {
-				t.Errorf("%s: %d and %d cents after %d movements, want %d after %d (%v)", account, cents, cents2, movements, a.Cents, a.Version-1, err)
+				t.Errorf("%s: balances %d and %d after %d movements, want %d after %d (%v)", account, cents, cents2, movements, a.Cents, a.Version-1, err)
 			}
 		}
 	})
 }
 
-// A projection whose checkpoint is set back is not corrupted by the projector that runs, and is built anew by the next.
+// Setting back a checkpoint does not corrupt the projection. The running projector stops, and the next one rebuilds it.
 func TestGuideCheckpointSetBack(t *testing.T) {
 	t.Parallel()
 	s := start(t, "sqlite", databases.SQLite(t))
@@ -134,7 +134,7 @@ func TestGuideCheckpointSetBack(t *testing.T) {
 			t.Errorf("error %v", err)
 		}
 	case <-time.After(patience):
-		t.Fatal("the projector goes on")
+		t.Fatal("the projector does not stop")
 	}
 	keepRunning(t, s, balances, "balances")
 	reached(t, balances, 2)
@@ -144,8 +144,8 @@ func TestGuideCheckpointSetBack(t *testing.T) {
 	}
 }
 
-// keepRunning runs a projector, once for each client ID, and again when it ends, as a supervisor of processes does. It
-// returns a function that ends that.
+// keepRunning runs one projector per client ID and restarts it when it ends, like a process supervisor. It returns a
+// function that stops them.
 func keepRunning(t *testing.T, s *server, p *guide.Projector, clientIDs ...string) func() {
 	ctx, cancel := context.WithCancel(t.Context())
 	var wg sync.WaitGroup
@@ -160,12 +160,12 @@ func keepRunning(t *testing.T, s *server, p *guide.Projector, clientIDs ...strin
 				connected, sc, err := guide.Connect(ctx, s.URL(), id)
 				if err == nil {
 					err = p.Run(connected, sc)
-					_ = sc.Close() // the server may be away
+					_ = sc.Close() // the server may be down
 				}
 				t.Logf("%s ended: %v", id, err)
 				select {
 				case <-ctx.Done():
-				case <-time.After(200 * time.Millisecond): // as supervisors do, so that it does not spin
+				case <-time.After(200 * time.Millisecond): // the pause of a supervisor, so that the loop does not spin
 				}
 			}
 		})
@@ -184,13 +184,13 @@ func reached(t *testing.T, p *guide.Projector, sequence uint64) {
 		}
 		select {
 		case <-deadline:
-			t.Fatalf("projection %s is at %d of %d: %v", p.Name, last, sequence, err)
+			t.Fatalf("projection %s is at sequence %d, want %d: %v", p.Name, last, sequence, err)
 		case <-time.After(10 * time.Millisecond): // polls the database
 		}
 	}
 }
 
-// A replay begins where it is told to, and leaves the positions of others alone.
+// A replay starts at the requested position and leaves other subscribers' positions alone.
 func TestGuideReplays(t *testing.T) {
 	t.Parallel()
 	databases.Each(t, func(t *testing.T, driver, source string) {
@@ -205,8 +205,8 @@ func TestGuideReplays(t *testing.T) {
 			}
 		}
 		open("a", "b", "c")
-		// A client sends a start time as its distance from now, so that the request's way to the server shifts it. This
-		// pause is longer than that way.
+		// A client sends a start time as its distance from now, so the time the request takes shifts it. This pause is
+		// longer than that.
 		noon := time.Now()
 		<-time.After(time.Second)
 		open("d", "e", "f")
@@ -243,7 +243,7 @@ func TestGuideReplays(t *testing.T) {
 		_, live := subscribe(t, bank.Conn, guide.Channel) // without an option: new ones
 		open("g")
 		if m := live.next(t); m.Sequence != 7 {
-			t.Errorf("a new subscription begins with %d", m.Sequence)
+			t.Errorf("a new subscription starts at %d", m.Sequence)
 		}
 
 		if got := audit(t, s, "audit-1", 4); !slices.Equal(got, []uint64{1, 2, 3, 4}) {
@@ -253,12 +253,12 @@ func TestGuideReplays(t *testing.T) {
 			t.Errorf("the second client read %v", got)
 		}
 		if got := audit(t, s, "audit-1", 2); !slices.Equal(got, []uint64{5, 6}) {
-			t.Errorf("the first client went on with %v", got)
+			t.Errorf("the first client resumed with %v", got)
 		}
 	})
 }
 
-// audit reads the next n events of the durable "audit" of a client.
+// audit reads the next n events of a client's durable "audit".
 func audit(t *testing.T, s *server, clientID string, n int) []uint64 {
 	t.Helper()
 	sc := guideConn(t, s, clientID)

@@ -23,7 +23,7 @@ import (
 	"github.com/nats-eventstore/nats-eventstore/test/databases"
 )
 
-// The guide shows code that is compiled and tested: each of its blocks stands in examples/guide or in the tests of it here.
+// Every code block of the guide occurs in examples/guide or in its tests here, so it is compiled and tested.
 func TestGuideShowsItsCode(t *testing.T) {
 	t.Parallel()
 	page, err := os.ReadFile("../docs/guide.md")
@@ -47,7 +47,7 @@ func TestGuideShowsItsCode(t *testing.T) {
 	code := unindented(source.String())
 	fences := regexp.MustCompile("(?ms)^```(\\w*)\n(.*?)^```$").FindAllStringSubmatch(string(page), -1)
 	if len(fences) < 12 {
-		t.Errorf("the page has %d blocks", len(fences))
+		t.Errorf("the page has only %d blocks", len(fences))
 	}
 	for _, fence := range fences {
 		if language, block := fence[1], fence[2]; language != "go" || !strings.Contains(code, "\n"+unindented(block)) {
@@ -56,7 +56,7 @@ func TestGuideShowsItsCode(t *testing.T) {
 	}
 }
 
-// unindented returns code without the indentation of its lines, which a page need not keep.
+// unindented removes the indentation of every line, which the page may change.
 func unindented(code string) string {
 	var b strings.Builder
 	for line := range strings.Lines(code) {
@@ -65,7 +65,7 @@ func unindented(code string) string {
 	return b.String()
 }
 
-// Commands that race for an account are all decided on its true state, and each is executed once.
+// Commands that race for an account are all decided on its current state, and each is executed once.
 func TestGuideCommands(t *testing.T) {
 	t.Parallel()
 	databases.Each(t, func(t *testing.T, driver, source string) {
@@ -82,32 +82,32 @@ func TestGuideCommands(t *testing.T) {
 			t.Fatal(err)
 		}
 		if err := bank.Execute(ctx, "open-2", "alice", (*guide.Account).Open); !errors.Is(err, guide.ErrExists) {
-			t.Errorf("opened twice: error %v", err)
+			t.Errorf("open twice: error %v", err)
 		}
 		if err := bank.Execute(ctx, "pay-2", "bob", deposit(1)); !errors.Is(err, guide.ErrNoAccount) {
 			t.Errorf("deposit without an account: error %v", err)
 		}
 
-		// The first decision is overtaken, so that there is a second one.
+		// A concurrent event makes the first decision fail, so the command is decided again.
 		var seen []int64
 		err = bank.Execute(ctx, "pay-3", "alice", func(a *guide.Account) (*eventstorev1.Event, error) {
 			seen = append(seen, a.Cents)
 			if len(seen) == 1 {
-				if err := bank.Execute(ctx, "take-1", "alice", withdraw(200)); err != nil {
+				if err := bank.Execute(ctx, "withdraw-1", "alice", withdraw(200)); err != nil {
 					return nil, err
 				}
 			}
 			return a.Deposit(10)
 		})
 		if err != nil || !slices.Equal(seen, []int64{1000, 800}) {
-			t.Errorf("decided on %v, error %v", seen, err)
+			t.Errorf("decided on balances %v, error %v", seen, err)
 		}
 
-		// So it is here, and by the same command: somebody else executes it, on a later version.
+		// Here, too, but the concurrent event comes from the same command, executed by another process.
 		calls := 0
 		err = bank.Execute(ctx, "pay-4", "alice", func(a *guide.Account) (*eventstorev1.Event, error) {
 			calls++
-			err := bank.Execute(ctx, "take-2", "alice", withdraw(10))
+			err := bank.Execute(ctx, "withdraw-2", "alice", withdraw(10))
 			if err == nil {
 				err = bank.Execute(ctx, "pay-4", "alice", deposit(10))
 			}
@@ -120,7 +120,7 @@ func TestGuideCommands(t *testing.T) {
 			t.Errorf("decided %d times, error %v", calls, err)
 		}
 
-		// Twelve commands of 100 for 810, each executed by two at once: eight of them find enough.
+		// Twelve commands withdraw 100 each from 810, each executed by two processes at once. Eight of them succeed.
 		const commands = 12
 		var wg sync.WaitGroup
 		var results [2][commands]error
@@ -147,13 +147,13 @@ func TestGuideCommands(t *testing.T) {
 			t.Fatal(err)
 		}
 		if done != 8 || alice.Cents != 10 || alice.Version != 14 {
-			t.Errorf("%d commands done, %d cents, version %d", done, alice.Cents, alice.Version)
+			t.Errorf("%d commands succeeded, %d cents, version %d", done, alice.Cents, alice.Version)
 		}
 		contiguous(t, driver, source, guide.Channel, 14)
 	})
 }
 
-// What is published again because nobody answered is stored once.
+// An event published again after a missing answer is stored once.
 func TestGuidePublishesAgain(t *testing.T) {
 	t.Parallel()
 	databases.Each(t, func(t *testing.T, driver, source string) {
@@ -172,14 +172,14 @@ func TestGuidePublishesAgain(t *testing.T) {
 			case err := <-unanswered:
 				t.Logf("%s: %v", id, err)
 			case <-time.After(patience):
-				t.Error("the publish did not fail")
+				t.Error("no publish failed")
 			}
 			begin()
 			if err := <-failed; err != nil {
 				t.Errorf("publish %s: %v", id, err)
 			}
 		}
-		// The server is too slow to answer, and gets the event several times.
+		// The server answers too slowly and receives the event several times.
 		ok := func(do func() error) func() {
 			return func() {
 				if err := do(); err != nil {
@@ -192,12 +192,12 @@ func TestGuidePublishesAgain(t *testing.T) {
 		contiguous(t, driver, source, guide.Channel, 2)
 		err := guide.Publish(t.Context(), sc, &eventstorev1.Event{EventId: "refused", EventType: "AccountOpened"})
 		if err == nil || !strings.Contains(err.Error(), "aggregate_id is missing") {
-			t.Errorf("a publish that is refused: error %v", err)
+			t.Errorf("a refused publish: error %v", err)
 		}
 	})
 }
 
-// observed is a connection that tells of its first publish that failed.
+// observed is a connection that reports its first failed publish.
 type observed struct {
 	stan.Conn
 	failed chan<- error
@@ -233,7 +233,7 @@ func withdraw(cents int64) func(*guide.Account) (*eventstorev1.Event, error) {
 	return func(a *guide.Account) (*eventstorev1.Event, error) { return a.Withdraw(cents) }
 }
 
-// guideDB opens a database. The guide writes parameters as PostgreSQL and SQLite do; for MySQL they become question marks.
+// guideDB opens a database. The guide writes parameters as $1, as PostgreSQL and SQLite do; MySQL gets question marks.
 func guideDB(t *testing.T, name, source string) *sql.DB {
 	t.Helper()
 	var db *sql.DB
@@ -259,7 +259,7 @@ func guideDB(t *testing.T, name, source string) *sql.DB {
 	return db
 }
 
-// questionMarks makes connections whose statements have question marks for $1, $2, …
+// questionMarks opens connections that replace $1, $2, … with question marks.
 type questionMarks struct{ driver.Connector }
 
 func (c questionMarks) Connect(ctx context.Context) (driver.Conn, error) {

@@ -15,11 +15,11 @@ import (
 	"github.com/nats-eventstore/nats-eventstore/test/databases"
 )
 
-// Each event is done by one of the workers, and by another one if that dies, fails and leaves, or if the server dies.
+// One worker handles each event. Another one takes over if it dies or gives up, or if the server crashes.
 func TestGuideWorkers(t *testing.T) {
 	t.Parallel()
 	databases.Each(t, func(t *testing.T, driver, source string) {
-		s := start(t, driver, source, "-hbi", "200ms", "-hbt", "5s", "-hbf", "1") // a dead client is noticed soon
+		s := start(t, driver, source, "-hbi", "200ms", "-hbt", "5s", "-hbf", "1") // detects a dead client soon
 		sc := guideConn(t, s, "client")
 		open := func(from, to int) {
 			t.Helper()
@@ -34,7 +34,7 @@ func TestGuideWorkers(t *testing.T) {
 		}
 		open(1, 10)
 
-		// The first worker dies over the first event.
+		// The first worker dies while it handles the first event.
 		dies := startWorker(t, s, "dies", func(ctx context.Context) error {
 			<-ctx.Done()
 			return ctx.Err()
@@ -45,7 +45,7 @@ func TestGuideWorkers(t *testing.T) {
 		done := fails.expectAll(t, 1, 10)
 		fails.stop()
 
-		// The second one leaves an event undone.
+		// The second worker fails to handle an event.
 		open(11, 11)
 		fails = startWorker(t, s, "fails-again", func(context.Context) error { return errors.New("no luck") })
 		fails.expect(t, "account-11")
@@ -53,7 +53,7 @@ func TestGuideWorkers(t *testing.T) {
 		works := startWorker(t, s, "works", nil)
 		works.expect(t, "account-11")
 
-		// The server dies while there is work.
+		// The server crashes while events are pending.
 		open(12, 30)
 		works.expect(t, "account-12")
 		s.Kill()
@@ -61,11 +61,11 @@ func TestGuideWorkers(t *testing.T) {
 		works.expectAll(t, 13, 30)
 		works.stop()
 
-		// The group goes on where it was, though nobody was there: what was done before the crash does not come again.
+		// The group resumes after a time without members. Events handled before the crash are not redelivered.
 		open(31, 31)
 		for _, before := range startWorker(t, s, "late", nil).expect(t, "account-31") {
 			if slices.Contains(done, before) {
-				t.Errorf("%s came again", before)
+				t.Errorf("%s was redelivered", before)
 			}
 		}
 	})
@@ -74,11 +74,11 @@ func TestGuideWorkers(t *testing.T) {
 // runningWorker is a member of the group "mailers".
 type runningWorker struct {
 	sc     stan.Conn
-	events chan string // the events that it was given
-	stop   func()      // as it does when its process is asked to end
+	events chan string // the events it receives
+	stop   func()      // stops it as a signal does
 }
 
-// startWorker starts a worker that treats each event as do says; nil does it.
+// startWorker starts a worker that handles each event with do, or does nothing if do is nil.
 func startWorker(t *testing.T, s *server, clientID string, do func(context.Context) error) *runningWorker {
 	t.Helper()
 	ctx, cancel := context.WithCancel(t.Context())
@@ -97,7 +97,7 @@ func startWorker(t *testing.T, s *server, clientID string, do func(context.Conte
 			}
 			return do(ctx)
 		})
-		_ = sc.Close() // the worker that dies has no connection
+		_ = sc.Close() // a dead worker has lost its connection
 	}()
 	w.stop = func() {
 		cancel()
@@ -107,7 +107,7 @@ func startWorker(t *testing.T, s *server, clientID string, do func(context.Conte
 	return w
 }
 
-// expect waits until the worker is given an event, and returns those that it was given before.
+// expect waits until the worker receives an event, and returns the events received before it.
 func (w *runningWorker) expect(t *testing.T, want string) (before []string) {
 	t.Helper()
 	deadline := time.After(patience)
@@ -119,12 +119,12 @@ func (w *runningWorker) expect(t *testing.T, want string) (before []string) {
 			}
 			before = append(before, got)
 		case <-deadline:
-			t.Fatalf("%s did not come", want)
+			t.Fatalf("%s did not arrive", want)
 		}
 	}
 }
 
-// expectAll waits until the worker was given all the events, in whatever order, and returns them.
+// expectAll waits until the worker has received all the events, in any order, and returns them.
 func (w *runningWorker) expectAll(t *testing.T, from, to int) (events []string) {
 	t.Helper()
 	missing := make(map[string]bool)
@@ -138,7 +138,7 @@ func (w *runningWorker) expectAll(t *testing.T, from, to int) (events []string) 
 		case got := <-w.events:
 			delete(missing, got)
 		case <-deadline:
-			t.Fatalf("%v did not come", missing)
+			t.Fatalf("%v did not arrive", missing)
 		}
 	}
 	return events

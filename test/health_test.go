@@ -10,7 +10,7 @@ import (
 	"github.com/nats-eventstore/nats-eventstore/test/databases"
 )
 
-// health waits until the endpoint answers with that status and a body that contains the text.
+// health waits until the endpoint answers with the status and a body that contains the text.
 func (s *server) health(path string, status int, text string) {
 	s.t.Helper()
 	var body string
@@ -20,16 +20,16 @@ func (s *server) health(path string, status int, text string) {
 			return
 		}
 	}
-	s.t.Errorf("%s: %s, not %d with %q", path, body, status, text)
+	s.t.Errorf("%s: got %s, want status %d with %q", path, body, status, text)
 }
 
-// A standby is alive and not ready, and ready once it has taken over.
+// A standby is alive but not ready. It becomes ready when it takes over.
 func TestHealthOfStandby(t *testing.T) {
 	t.Parallel()
 	databases.Each(t, func(t *testing.T, driver, source string) {
 		active := start(t, driver, source, "-m", "-1")
 		active.health("/healthz", 200, `"state":"STANDALONE"`)
-		active.health("/healthz?consumer=c", 400, "must not be empty") // NATS' own
+		active.health("/healthz?consumer=c", 400, "must not be empty") // NATS' own check
 		active.health("/readyz", 200, `"status":"ok"`)
 		standby := launch(t, driver, source, "-m", "-1")
 		standby.health("/readyz", 503, `"state":"FT_STANDBY","error":"standing by: `)
@@ -40,7 +40,7 @@ func TestHealthOfStandby(t *testing.T) {
 	})
 }
 
-// Without its NATS servers a server is alive and not ready.
+// Without its NATS servers, a server is alive but not ready.
 func TestHealthOfExternalNATS(t *testing.T) {
 	t.Parallel()
 	options := &natsd.Options{Host: "127.0.0.1", Port: -1, NoSigs: true}
@@ -52,7 +52,7 @@ func TestHealthOfExternalNATS(t *testing.T) {
 	ns.WaitForShutdown()
 	s.health("/readyz", 503, "not connected to NATS")
 	s.health("/healthz", 200, "ok")
-	runNATS(t, options) // its port is in the options now
+	runNATS(t, options) // its port is now in the options
 	s.health("/readyz", 200, "ok")
 }
 
@@ -65,7 +65,7 @@ func runNATS(t *testing.T, o *natsd.Options) *natsd.Server {
 	ns.Start()
 	t.Cleanup(ns.Shutdown)
 	if !ns.ReadyForConnections(patience) {
-		t.Fatal("NATS is not ready")
+		t.Fatal("the NATS server did not start")
 	}
 	return ns
 }

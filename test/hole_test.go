@@ -13,15 +13,14 @@ import (
 )
 
 const (
-	watched = 5 * time.Second // how long a server that has nothing to do is looked at
+	watched = 5 * time.Second // how long an idle server is observed
 
-	// What it may do meanwhile: renew the lease each second, look for what has expired, and look for the next message
-	// now and then.
+	// An idle server renews the lease every second, and occasionally looks for expired and for new messages.
 	idleStatements = 100
 	idleCPU        = watched / 4
 )
 
-// A subscriber whose next messages have all expired waits for the next publish as any other does, and gets it.
+// A subscriber whose next messages have all expired waits for the next publish and receives it.
 func TestHoleOfExpiredMessages(t *testing.T) {
 	t.Parallel()
 	for _, driver := range []string{"sqlite", "postgres", "mysql"} {
@@ -39,7 +38,7 @@ func TestHoleOfExpiredMessages(t *testing.T) {
 			}
 			eventually(t, func() bool { return query(t, driver, source, "SELECT COUNT(*) FROM Messages")[0] == "0" })
 			_, in := subscribe(t, sc, "a", stan.DurableName("d"))
-			// After a restart nothing of the channel is in memory.
+			// After a restart, nothing of the channel is in memory.
 			s.idles(t)
 			s.Stop()
 			s.Restart()
@@ -50,35 +49,35 @@ func TestHoleOfExpiredMessages(t *testing.T) {
 			publish(t, sc, "b", nil)
 			for name, in := range map[string]inbox{"a": in, "b": after} {
 				if m := in.next(t); m.Sequence != 11 {
-					t.Errorf("channel %s: message %d comes, want 11", name, m.Sequence)
+					t.Errorf("channel %s: received message %d, want 11", name, m.Sequence)
 				}
 			}
 		})
 	}
 }
 
-// idles fails the test if a server works although there is nothing to do.
+// idles fails the test if a server works although nothing happens.
 func (s *server) idles(t *testing.T) {
 	t.Helper()
 	counted, used := 0, s.cpu()
 	if s.driver != "sqlite" {
 		counted = statements(t, s.driver, s.source)
 	}
-	time.Sleep(watched) // what is counted is what happens meanwhile
+	time.Sleep(watched) // the observation itself
 	if s.driver != "sqlite" {
 		counted = statements(t, s.driver, s.source) - counted
 	}
 	used = s.cpu() - used
-	t.Logf("%s: %d statements and %v of the processor in %v", s.driver, counted, used, watched)
+	t.Logf("%s: %d statements and %v of processor time in %v", s.driver, counted, used, watched)
 	if counted > idleStatements {
-		t.Errorf("%d statements in %v, in which nothing happened", counted, watched)
+		t.Errorf("%d statements in %v without any request", counted, watched)
 	}
 	if used > idleCPU {
-		t.Errorf("%v of the processor in %v, in which nothing happened", used, watched)
+		t.Errorf("%v of processor time in %v without any request", used, watched)
 	}
 }
 
-// The last events of a channel were erased: subscribers of the API and the relay are behind them once, and wait.
+// When the last events of a channel are erased, subscribers of the API and the relay skip the gap once, then wait.
 func TestHoleOfErasedEvents(t *testing.T) {
 	t.Parallel()
 	const driver = "postgres"
@@ -90,7 +89,7 @@ func TestHoleOfErasedEvents(t *testing.T) {
 	ns.Start()
 	defer ns.Shutdown()
 	if !ns.ReadyForConnections(patience) {
-		t.Fatal("NATS is not ready")
+		t.Fatal("the NATS server did not start")
 	}
 	s, url := measuredAPI(t, driver, source, "-ns", ns.ClientURL())
 	dial := func() stan.Conn {
@@ -139,7 +138,7 @@ func TestHoleOfErasedEvents(t *testing.T) {
 		}
 	}
 	if events := stream.Msg().GetEvents(); len(events) != 1 || events[0].GetSequence() != 21 {
-		t.Errorf("%v comes, want event 21", events)
+		t.Errorf("received %v, want event 21", events)
 	}
 	eventually(t, func() bool {
 		info, err := ns.Jsz(&natsd.JSzOptions{Accounts: true, Streams: true})

@@ -10,7 +10,7 @@ import (
 	"google.golang.org/protobuf/encoding/protowire"
 )
 
-// The parts of a message on the wire.
+// The parts of a protobuf message.
 
 func field(n protowire.Number, value string) []byte {
 	return protowire.AppendString(protowire.AppendTag(nil, n, protowire.BytesType), value)
@@ -33,7 +33,7 @@ func group(n protowire.Number, inner []byte) []byte {
 	return protowire.AppendTag(b, n, protowire.EndGroupType)
 }
 
-// nested is a group in a group, to a depth.
+// nested returns groups nested to a depth.
 func nested(depth int) (b []byte) {
 	for range depth {
 		b = protowire.AppendTag(b, 20, protowire.StartGroupType)
@@ -58,7 +58,7 @@ const (
 	contentType   protowire.Number = 10
 )
 
-// whole is an event with more behind its two fields.
+// whole returns an event with additional fields.
 func whole(more ...[]byte) []byte {
 	return slices.Concat(append([][]byte{field(eventType, "T"), field(aggregateID, "A")}, more...)...)
 }
@@ -67,8 +67,8 @@ func entry(key, value string) []byte {
 	return field(metadata, string(slices.Concat(field(1, key), field(2, value))))
 }
 
-// unique makes an event one of its own aggregate, whatever else it says: the last value of a field counts, and this one comes
-// first.
+// unique puts the event into an aggregate of its own. It prepends the aggregate, so that the kind's own fields, which
+// come later, override it.
 func (h hostile) unique(i int) []byte {
 	if h.channel != "" || len(h.payload) == 0 {
 		return h.payload
@@ -76,7 +76,7 @@ func (h hostile) unique(i int) []byte {
 	return slices.Concat(field(aggregateType, fmt.Sprintf("kind-%d", i)), h.payload)
 }
 
-// hostiles are the kinds of bad and of strange input.
+// hostiles are the kinds of bad and unusual input.
 func hostiles() []hostile {
 	bad := func(name, want string, payload ...[]byte) hostile {
 		return hostile{name: name, want: want, payload: slices.Concat(payload...)}
@@ -87,7 +87,7 @@ func hostiles() []hostile {
 	all := []hostile{
 		// Not an event.
 		bad("empty payload", "aggregate_id is missing"),
-		bad("bytes that are no protobuf", "not an eventstore.v1.Event", []byte("\xff\xff\xff\xff")),
+		bad("bytes that are not protobuf", "not an eventstore.v1.Event", []byte("\xff\xff\xff\xff")),
 		bad("text", "not an eventstore.v1.Event", []byte("hello, world")),
 		bad("JSON instead of protobuf", "not an eventstore.v1.Event", []byte(`{"aggregate_id":"A","event_type":"T"}`)),
 		bad("zeros", "not an eventstore.v1.Event", make([]byte, 1000)),
@@ -104,12 +104,12 @@ func hostiles() []hostile {
 		bad("wire type 6", "malformed", whole([]byte{5<<3 | 6, 0})),
 		bad("wire type 7", "malformed", whole([]byte{5<<3 | 7, 0})),
 		bad("a group that does not end", "is truncated", whole([]byte{20<<3&0x7f | 3 | 0x80, 1})),
-		bad("the end of another group", "malformed", whole(protowire.AppendTag(protowire.AppendTag(nil, 20, protowire.StartGroupType), 21, protowire.EndGroupType))),
+		bad("the end of a different group", "malformed", whole(protowire.AppendTag(protowire.AppendTag(nil, 20, protowire.StartGroupType), 21, protowire.EndGroupType))),
 		bad("the end of no group", "malformed", whole(protowire.AppendTag(nil, 20, protowire.EndGroupType))),
 		bad("many empty entries of metadata", "metadata has more than 10000 entries", whole(bytes.Repeat(field(metadata, ""), 200_000))),
 		bad("groups nested too deep", "malformed", whole(nested(20_000))),
 
-		// Strange, and an event.
+		// Unusual, but an event.
 		odd("a group of unknown content", whole(group(20, number(1, 5)))),
 		odd("groups nested deep", whole(nested(1000))),
 		odd("an unknown field", whole(field(100, "future"))),
@@ -121,7 +121,7 @@ func hostiles() []hostile {
 		bad("a time that no clock shows", "occurred_at is out of range", whole(field(occurredAt, string(slices.Concat(number(1, math.MaxUint64), number(2, math.MaxUint64)))))),
 		bad("a time after the year 9999", "occurred_at is out of range", whole(field(occurredAt, string(number(1, 253402300800))))),
 		odd("an empty time", whole(field(occurredAt, ""))),
-		bad("a time that is no message", "occurred_at is truncated", whole(field(occurredAt, "\x08"))),
+		bad("a time that is not a message", "occurred_at is truncated", whole(field(occurredAt, "\x08"))),
 
 		// Versions.
 		odd("version 0", whole(number(eventVersion, 0))),
@@ -138,7 +138,7 @@ func hostiles() []hostile {
 		odd("a version as fixed64", whole(fixed64(eventVersion))),
 		odd("a version as fixed32", whole(fixed32(eventVersion))),
 
-		// Fields that are missing, and fields of another type, which are unknown fields.
+		// Missing fields, and fields of the wrong type, which are unknown fields.
 		bad("no aggregate_id", "aggregate_id is missing", field(eventType, "T")),
 		bad("an empty aggregate_id", "aggregate_id is missing", whole(field(aggregateID, ""))),
 		bad("no event_type", "event_type is missing", field(aggregateID, "A")),
@@ -155,7 +155,7 @@ func hostiles() []hostile {
 		odd("event_id twice", whole(field(eventID, "first"), field(eventID, "second"))),
 		bad("content_type that is not UTF-8", "content_type is not valid UTF-8", whole(field(contentType, "\xff"))),
 		bad("stream that is not UTF-8", "stream is not valid UTF-8", whole(field(stream, "\xc0\x80"))),
-		bad("an identifier that is not UTF-8, and then one that is", "aggregate_id is not valid UTF-8", field(aggregateID, "\xff"), whole()),
+		bad("an identifier in invalid, then in valid UTF-8", "aggregate_id is not valid UTF-8", field(aggregateID, "\xff"), whole()),
 
 		// Metadata.
 		odd("empty metadata entry", whole(field(metadata, ""))),
@@ -178,7 +178,7 @@ func hostiles() []hostile {
 		bad("NUL in a metadata value", "metadata contains a NUL byte", whole(entry("k", "v\x00"))),
 		bad("a metadata key that is not UTF-8", "metadata is not valid UTF-8", whole(entry("\xff", "v"))),
 		bad("a metadata value that is not UTF-8", "metadata is not valid UTF-8", whole(entry("k", "\xed\xa0\x80"))),
-		bad("a metadata entry that is no message", "metadata is truncated", whole(field(metadata, "\x0a\x05k"))),
+		bad("a metadata entry that is not a message", "metadata is truncated", whole(field(metadata, "\x0a\x05k"))),
 	}
 
 	// Identifiers.
@@ -197,7 +197,7 @@ func hostiles() []hostile {
 			bad(id.name+" with half a surrogate pair", id.name+" is not valid UTF-8", of("\xed\xa0\x80")),
 			bad(id.name+" with an overlong NUL", id.name+" is not valid UTF-8", of("\xc0\x80")),
 			bad(id.name+" cut within a character", id.name+" is not valid UTF-8", of("\xf0\x9f\x93")),
-			odd(id.name+" that SQL might take for its own", of(`'; DROP TABLE Messages; -- "\%_$1?`)),
+			odd(id.name+" with SQL injection", of(`'; DROP TABLE Messages; -- "\%_$1?`)),
 			odd(id.name+" of control characters", of("\x01\t\r\n\x1b\x7f\u0085\u200b\ufeff")),
 			odd(id.name+" of one space", of(" ")),
 			odd(id.name+" beyond the basic plane", of("\U0001F4E6\U0010FFFF")),
@@ -252,7 +252,7 @@ func hostiles() []hostile {
 		{"a string of 500 kB", `"` + strings.Repeat("x", 500_000) + `"`, asJSON},
 		{"100000 elements", "[" + strings.Repeat("0,", 99_999) + "0]", asJSON},
 		{"every byte", everyByte, asBase64},
-		{"text that SQL might take for its own", `"'; DROP TABLE Messages; --"`, asJSON},
+		{"text with SQL injection", `"'; DROP TABLE Messages; --"`, asJSON},
 		{"base64 as a string", `"/wA="`, asJSON},
 	} {
 		h := odd("data: "+d.name, whole(field(eventData, d.data)))

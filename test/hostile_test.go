@@ -16,13 +16,13 @@ import (
 	"github.com/nats-eventstore/nats-eventstore/test/wire"
 )
 
-// hostile is a message that nobody should send, and its answer.
+// hostile is an unusual message and the expected answer.
 type hostile struct {
 	name    string
-	channel string // "": orders
+	channel string // default: orders
 	reply   string
 	payload []byte
-	want    string // in the error of the PubAck; "": it is stored
+	want    string // in the error of the PubAck; "" if it is stored
 	data    form   // of event_data, if it is stored
 }
 
@@ -30,23 +30,23 @@ type hostile struct {
 type form int
 
 const (
-	notLooked  form = iota
-	asJSON          // the JSON that was published, as far as the database keeps JSON
-	asBase64        // a JSON string of its base64
+	unchecked  form = iota
+	asJSON          // the published JSON, as far as the database preserves it
+	asBase64        // a JSON string with the base64
 	asNull          // NULL
-	byDatabase      // one of the first two: some databases take it
+	byDatabase      // either of the first two: databases differ
 )
 
-// TestHostileInput: each kind of bad input has its answer, whatever else is in its batch is stored, and strange input is
-// stored and replayed byte for byte.
+// TestHostileInput: each kind of bad input gets its answer, the rest of its batch is stored, and unusual input is stored
+// and replayed byte for byte.
 func TestHostileInput(t *testing.T) {
 	t.Parallel()
 	all := hostiles()
 	if len(all) < 100 {
-		t.Fatalf("%d kinds", len(all))
+		t.Fatalf("only %d kinds", len(all))
 	}
 	databases.Each(t, func(t *testing.T, driver, source string) {
-		s := start(t, driver, source, "-store_timeout", patience.String()) // nothing here is about a slow database
+		s := start(t, driver, source, "-store_timeout", patience.String()) // a slow database must not matter
 		publish(t, s.connect("first"), orders, event(t, "first", "First"))
 		cl := wire.Dial(t, s.URL()).Register("hostile")
 		answers := answersOf(t, cl)
@@ -58,11 +58,11 @@ func TestHostileInput(t *testing.T) {
 			guid := fmt.Sprint("kind-", i)
 			sent[guid] = i
 			answers.send(&pb.PubMsg{Guid: guid, Subject: h.channel, Reply: h.reply, Data: all[i].unique(i)})
-			// A good one is behind each bad one, in the same batch most of the time.
+			// A good message follows each bad one, mostly in the same batch.
 			answers.send(&pb.PubMsg{Guid: fmt.Sprint("good-", i), Subject: orders, Data: event(t, fmt.Sprint("good-", i), "Good")})
 		}
-		got := answers.take(2 * len(all))
-		payloads := [][]byte{nil} // of what is stored on orders, which has the first already
+		got := answers.collect(2 * len(all))
+		payloads := [][]byte{nil} // of messages on orders, where one is already stored
 		var forms []form
 		for i, h := range all {
 			text, ok := got[fmt.Sprint("kind-", i)]
@@ -78,9 +78,9 @@ func TestHostileInput(t *testing.T) {
 				payloads, forms = append(payloads, h.unique(i)), append(forms, h.data)
 			}
 			if text := got[fmt.Sprint("good-", i)]; text != "" {
-				t.Errorf("a good event after %q was refused: %s", h.name, text)
+				t.Errorf("the good event after %q was refused: %s", h.name, text)
 			}
-			payloads, forms = append(payloads, nil), append(forms, notLooked)
+			payloads, forms = append(payloads, nil), append(forms, unchecked)
 		}
 		contiguous(t, driver, source, orders, len(payloads))
 
@@ -93,7 +93,7 @@ func TestHostileInput(t *testing.T) {
 				continue
 			}
 			if !strings.HasPrefix(string(m.Data), string(want)) || len(m.Data) > len(want)+11 {
-				t.Errorf("message %d is not what was published", m.Sequence)
+				t.Errorf("message %d differs from what was published", m.Sequence)
 				continue
 			}
 			data := ""
@@ -111,7 +111,7 @@ func TestHostileInput(t *testing.T) {
 				t.Errorf("message %d: event_data %.40q is stored as %.40q", m.Sequence, data, documents[i])
 			}
 		}
-		// Not one of them has harmed the server.
+		// The server still works.
 		s.Stop()
 		s.Restart()
 		publish(t, s.connect("last"), orders, event(t, "last", "Last"))
@@ -119,15 +119,15 @@ func TestHostileInput(t *testing.T) {
 	})
 }
 
-// TestLargestMessages: a message that can not be delivered within the limit of NATS is refused with a clear error, and the
-// largest below it is stored and delivered.
+// TestLargestMessages: a message too large to be delivered within NATS' limit is refused with a clear error. The largest
+// one below the limit is stored and delivered.
 func TestLargestMessages(t *testing.T) {
 	t.Parallel()
 	databases.Each(t, func(t *testing.T, driver, source string) {
 		s := start(t, driver, source)
 		cl := wire.Dial(t, s.URL()).Register("large")
 		limit := int(cl.MaxPayload())
-		// of returns an event on a channel such that the whole has a size with what delivery adds.
+		// of returns an event that has the given size when it is delivered.
 		of := func(size int) []byte {
 			overhead := len(orders) + 80
 			payload := whole(field(eventData, strings.Repeat("x", size-overhead-len(whole())-4)))
@@ -141,7 +141,7 @@ func TestLargestMessages(t *testing.T) {
 			answers.send(&pb.PubMsg{Guid: fmt.Sprint(i), Subject: orders, Data: of(size)})
 			answers.send(&pb.PubMsg{Guid: fmt.Sprint("good-", i), Subject: orders, Data: event(t, fmt.Sprint("good-", i), "Good")})
 		}
-		got := answers.take(10)
+		got := answers.collect(10)
 		tooLarge := "stan: message is too large to be delivered within the NATS max_payload"
 		want := map[string]string{"0": tooLarge, "1": "", "2": tooLarge, "3": "", "4": tooLarge, "good-0": "", "good-1": "", "good-2": "", "good-3": "", "good-4": ""}
 		if !maps.Equal(got, want) {
@@ -156,14 +156,14 @@ func TestLargestMessages(t *testing.T) {
 			t.Errorf("lengths %v", lengths)
 		}
 		contiguous(t, driver, source, orders, 7)
-		// What exceeds the limit itself does not leave the client.
+		// The client does not send a message above NATS' limit.
 		if err := cl.Conn.Conn.Publish("x", make([]byte, limit+1)); err == nil {
-			t.Error("NATS took more than its limit")
+			t.Error("NATS accepted a message above its limit")
 		}
 	})
 }
 
-// answers sends publishes without waiting, and collects their answers.
+// answers publishes without waiting and collects the answers.
 type answers struct {
 	t     *testing.T
 	cl    *wire.Client
@@ -183,7 +183,8 @@ func answersOf(t *testing.T, cl *wire.Client) *answers {
 func (a *answers) send(m *pb.PubMsg) {
 	a.t.Helper()
 	m.ClientID, m.ConnID = a.cl.ID, []byte(a.cl.ConnID)
-	// A subject on which NATS carries anything but spaces; the names of channels that it does not, are in the message.
+	// NATS cannot carry some channel names in a subject. Their messages go to another subject; the name is in the
+	// message.
 	subject := wire.Publish + "." + m.Subject
 	if strings.ContainsAny(m.Subject, "*>") || strings.HasPrefix(m.Subject, ".") || strings.HasSuffix(m.Subject, ".") || strings.Contains(m.Subject, "..") {
 		subject = wire.Publish + ".x"
@@ -193,8 +194,8 @@ func (a *answers) send(m *pb.PubMsg) {
 	}
 }
 
-// take returns the error texts of the next n answers by their GUIDs.
-func (a *answers) take(n int) map[string]string {
+// collect returns the errors of the next n answers by GUID.
+func (a *answers) collect(n int) map[string]string {
 	a.t.Helper()
 	got := map[string]string{}
 	deadline := time.After(patience)
@@ -205,7 +206,7 @@ func (a *answers) take(n int) map[string]string {
 			if err := ack.Unmarshal(m.Data); err != nil {
 				a.t.Fatal(err)
 			}
-			if _, again := got[ack.Guid]; again {
+			if _, answered := got[ack.Guid]; answered {
 				a.t.Errorf("two answers to %s", ack.Guid)
 			}
 			got[ack.Guid] = ack.Error

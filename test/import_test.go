@@ -14,7 +14,7 @@ import (
 	"github.com/nats-eventstore/nats-eventstore/test/process"
 )
 
-// A FILE store of NATS Streaming comes over into any database, and its clients go on.
+// A FILE store of NATS Streaming can be imported into any database, and its clients continue.
 func TestImport(t *testing.T) {
 	t.Parallel()
 	for _, it := range []struct {
@@ -33,7 +33,7 @@ func TestImport(t *testing.T) {
 		t.Run(it.name, func(t *testing.T) {
 			t.Parallel()
 			dir := t.TempDir()
-			target := it.target(t, dir) // before the servers, to be dropped after them
+			target := it.target(t, dir) // before the servers, so that it is dropped after them
 			s := startUpstream(t, "-store", "FILE", "-dir", dir)
 			f := populate(t, s)
 			publish(t, f.idle, orders, event(t, "A", "T"), []byte("no event"), event(t, "A", "T"))
@@ -49,19 +49,20 @@ func TestImport(t *testing.T) {
 			}
 			out := command(t, append([]string{"import", "-from_dir", dir}, target...)...)
 			has(t, out, `Channel "shop": 6 messages, last sequence 6.`, `Channel "limited": 10 messages, last sequence 10.`,
-				`Channel "expired": 3 messages, last sequence 3.`, // files keep what limits have discarded
+				`Channel "expired": 3 messages, last sequence 3.`, // files keep messages beyond the limits
 				fmt.Sprintf(`Channel %q: 2 messages became events in `, orders), fmt.Sprintf("channel %q sequence 2: invalid event", orders),
-				// plain, durable, offline durable, 2 of the queue, 2 of the durable queue and the offline one
+				// One plain, one durable, one offline durable, two of the queue, two of the durable queue and the
+				// offline one.
 				"8 subscriptions with ", "3 clients.")
-			if it.name != "mysql" { // a kill can have lost what was acknowledged last
+			if it.name != "mysql" { // a kill may lose the latest acknowledgements
 				has(t, out, "8 subscriptions with 16 unacknowledged messages")
 			}
-			if again, status := runBinary(t, append([]string{"import", "-from_dir", dir}, target...)...); status != 1 || !strings.Contains(again, "empty") {
-				t.Errorf("import into a database that is not empty: status %d, output\n%s", status, again)
+			if out, status := runBinary(t, append([]string{"import", "-from_dir", dir}, target...)...); status != 1 || !strings.Contains(out, "empty") {
+				t.Errorf("import into a non-empty database: status %d, output\n%s", status, out)
 			}
 			for name, content := range tree(t, dir) {
 				if before, ok := former[name]; ok && before != content {
-					t.Errorf("the import has changed %s", name)
+					t.Errorf("the import changed %s", name)
 				}
 			}
 			s.upgrade(target...)
@@ -70,7 +71,7 @@ func TestImport(t *testing.T) {
 	}
 }
 
-// tree returns the content of the files of a FILE store.
+// tree returns the contents of the files of a FILE store.
 func tree(t *testing.T, dir string) map[string]string {
 	t.Helper()
 	files, err := filepath.Glob(filepath.Join(dir, "*", "*.dat"))
@@ -88,7 +89,7 @@ func tree(t *testing.T, dir string) map[string]string {
 	return content
 }
 
-// fileStore returns the directory of a FILE store with n messages in channel "c".
+// fileStore creates a FILE store with n messages in channel "c" and returns its directory.
 func fileStore(t *testing.T, n int, args ...string) string {
 	t.Helper()
 	dir := t.TempDir()
@@ -109,7 +110,7 @@ func fileStore(t *testing.T, n int, args ...string) string {
 	return dir
 }
 
-// An import that is killed goes on when it is run again; meanwhile no server takes its part for the whole.
+// A killed import continues when it is run again. Until it completes, no server accepts the database.
 func TestImportInterrupted(t *testing.T) {
 	t.Parallel()
 	const n = 20_000
@@ -145,7 +146,7 @@ func TestImportInterrupted(t *testing.T) {
 	})
 }
 
-// clone copies a FILE store, which one process at a time uses.
+// clone copies a FILE store, because only one process at a time can use it.
 func clone(t *testing.T, dir string) string {
 	t.Helper()
 	to := filepath.Join(t.TempDir(), "store")

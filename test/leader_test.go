@@ -22,7 +22,7 @@ import (
 	"github.com/nats-eventstore/nats-eventstore/test/wire"
 )
 
-// A server that loses its lease stands by, and serves again when it gets it back.
+// A server that loses its lease becomes a standby, and serves again when it regains the lease.
 func TestLostLease(t *testing.T) {
 	t.Parallel()
 	databases.Each(t, func(t *testing.T, driver, source string) {
@@ -39,7 +39,8 @@ func TestLostLease(t *testing.T) {
 	})
 }
 
-// A server whose database is set back acknowledges nothing on top of what it remembers, reads what is there, and goes on.
+// A server whose database is rolled back acknowledges nothing on top of lost messages. It reloads the state and
+// continues.
 func TestRewoundDatabase(t *testing.T) {
 	t.Parallel()
 	databases.Each(t, func(t *testing.T, driver, source string) {
@@ -57,7 +58,7 @@ func TestRewoundDatabase(t *testing.T) {
 		select {
 		case err := <-acked:
 			if err == nil {
-				t.Error("acknowledged")
+				t.Error("the publish was acknowledged")
 			}
 		default:
 		}
@@ -66,7 +67,7 @@ func TestRewoundDatabase(t *testing.T) {
 	})
 }
 
-// A server that was paused beyond its lease writes nothing of what it was sent meanwhile, and answers nothing.
+// A server that was paused beyond its lease neither stores nor answers the requests that it received meanwhile.
 func TestPausedServer(t *testing.T) {
 	t.Parallel()
 	for driver, source := range map[string]func(testing.TB) string{"postgres": databases.Postgres, "mysql": databases.MySQL} {
@@ -88,7 +89,7 @@ func TestPausedServer(t *testing.T) {
 			if err := first.Process.Pause(); err != nil {
 				t.Fatal(err)
 			}
-			for _, version := range []uint64{2, 7} { // the next, and one that would be refused
+			for _, version := range []uint64{2, 7} { // the next version, and one that would be refused
 				data := event(t, "A", "T", withVersion(version))
 				request := &pb.PubMsg{ClientID: "client", Guid: nuid.Next(), Subject: orders, Data: data}
 				if err := conn.PublishRequest(wire.Publish+"."+orders, answers.Subject, wire.Encode(t, request)); err != nil {
@@ -101,13 +102,13 @@ func TestPausedServer(t *testing.T) {
 				t.Fatal(err)
 			}
 			first.WaitLog(t, "stepping down")
-			first.Stop() // after everything that it was sent
+			first.Stop() // it has then handled all requests
 			if m, err := answers.NextMsg(100 * time.Millisecond); err == nil && len(m.Data) > 0 {
-				t.Errorf("it answered %q", m.Data)
+				t.Errorf("the paused server answered %q", m.Data)
 			}
 			contiguous(t, driver, source, orders, 2)
 			if ids := query(t, driver, source, "SELECT event_id FROM events ORDER BY event_version"); !slices.Equal(ids, []string{"before", "after"}) {
-				t.Errorf("stored %q", ids)
+				t.Errorf("stored events %q", ids)
 			}
 			second.Stop()
 			harness.Verify(t, driver, source)
@@ -115,7 +116,7 @@ func TestPausedServer(t *testing.T) {
 	}
 }
 
-// A server that is started after its predecessor was killed takes the lease at once: it never stands by.
+// A server restarted after a kill takes the lease at once, without standing by.
 func TestRestartAfterKill(t *testing.T) {
 	t.Parallel()
 	databases.Each(t, func(t *testing.T, driver, source string) {
@@ -125,15 +126,15 @@ func TestRestartAfterKill(t *testing.T) {
 		s.Launch()
 		s.Ready()
 		if runtime.GOOS == "linux" && strings.Contains(s.Log.String(), "standby") {
-			t.Errorf("it stood by:\n%s", s.Log.String())
+			t.Errorf("the restarted server became a standby:\n%s", s.Log.String())
 		}
 		publish(t, s.connect("another"), orders, event(t, "A", "T"))
 		contiguous(t, driver, source, orders, 2)
 	})
 }
 
-// A rolling restart of two servers costs publishers that retry nothing: of one NATS cluster of embedded servers, and of one
-// external NATS server.
+// Publishers that do not retry tolerate a rolling restart of two servers, in one NATS cluster of embedded servers and on
+// one external NATS server.
 func TestRollingRestart(t *testing.T) {
 	t.Parallel()
 	databases.Each(t, func(t *testing.T, driver, source string) {
@@ -160,7 +161,7 @@ func TestRollingRestart(t *testing.T) {
 			ns.Start()
 			defer ns.Shutdown()
 			if !ns.ReadyForConnections(patience) {
-				t.Fatal("NATS is not ready")
+				t.Fatal("the NATS server did not start")
 			}
 			servers := []*server{launch(t, driver, source, "-ns", ns.ClientURL()), launch(t, driver, source, "-ns", ns.ClientURL())}
 			roll(t, driver, source, servers, ns.ClientURL(), "external")
@@ -181,7 +182,7 @@ func roll(t *testing.T, driver, source string, servers []*server, urls, id strin
 	}
 	defer nc.Close()
 	var sc stan.Conn
-	eventually(t, func() bool { // the servers' route may not be there yet
+	eventually(t, func() bool { // the route between the servers may not exist yet
 		sc, err = stan.Connect("test-cluster", id, stan.NatsConn(nc), stan.ConnectWait(2*time.Second), stan.PubAckWait(time.Second), stan.Pings(1, 1000))
 		return err == nil
 	})
@@ -240,8 +241,9 @@ func roll(t *testing.T, driver, source string, servers []*server, urls, id strin
 	contiguous(t, driver, source, "eventstore."+id, published)
 }
 
-// The lease is that of NATS Streaming in fault tolerance mode: of an old and a new server on one database one serves, whoever
-// came first, and the other takes over when it is killed. On MySQL an old one does not start on the new schema.
+// Old and new servers share the lease of NATS Streaming's fault tolerance mode. Of an old and a new server on one
+// database, the first one serves and the other takes over when it is killed. On MySQL, an old server does not start on
+// the new schema.
 func TestLeaseOfFormerServers(t *testing.T) {
 	t.Parallel()
 	for driver, source := range map[string]func(testing.TB) string{"postgres": databases.Postgres, "mysql": databases.MySQL} {
@@ -262,7 +264,7 @@ func TestLeaseOfFormerServers(t *testing.T) {
 			s.WaitLog(t, "Starting in standby mode")
 			renewed(t, driver, source)
 			if s.Log.Contains("Server is active") {
-				t.Fatal("both serve")
+				t.Fatal("both servers serve")
 			}
 			former.Kill()
 			s.Ready()
@@ -270,14 +272,14 @@ func TestLeaseOfFormerServers(t *testing.T) {
 
 			former.Launch()
 			if driver == "mysql" {
-				// Its statements name no columns, of which there are more now.
+				// Its statements do not name columns, and there are more columns now.
 				former.WaitLog(t, "Column count doesn't match")
 				return
 			}
 			former.WaitLog(t, "Starting in standby mode")
 			renewed(t, driver, source)
 			if former.Log.Contains("Server is active") {
-				t.Fatal("both serve")
+				t.Fatal("both servers serve")
 			}
 			publish(t, s.connect("client-2"), orders, event(t, "A", "T"))
 			s.Kill()
@@ -289,8 +291,8 @@ func TestLeaseOfFormerServers(t *testing.T) {
 	}
 }
 
-// renewed waits until the holder of the lease has renewed it so often that a standby which does not see that would have
-// taken it.
+// renewed waits until the lease has been renewed often enough that a standby would have taken it if it did not see the
+// renewals.
 func renewed(t *testing.T, driver, source string) {
 	t.Helper()
 	const tick = "SELECT tick FROM StoreLock"

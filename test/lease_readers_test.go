@@ -10,7 +10,8 @@ import (
 	eventstorev1 "github.com/nats-eventstore/nats-eventstore/proto/eventstore/v1"
 )
 
-// Readers that occupy the database keep the lease from no renewal: the standby stands by, and publishes go on afterwards.
+// Many readers that wait for the database do not block renewals of the lease. The standby does not take over, and
+// publishing continues.
 func TestReadersDoNotTakeTheLease(t *testing.T) {
 	t.Parallel()
 	const (
@@ -28,7 +29,7 @@ func TestReadersDoNotTakeTheLease(t *testing.T) {
 			standby := launch(t, driver, source)
 			standby.WaitLog(t, "Starting in standby mode")
 
-			unlock := lock(t, driver, source) // each read waits until it is gone
+			unlock := lock(t, driver, source) // every read waits for it
 			ctx, cancel := context.WithCancel(t.Context())
 			defer cancel()
 			var reading sync.WaitGroup
@@ -36,7 +37,7 @@ func TestReadersDoNotTakeTheLease(t *testing.T) {
 				reading.Go(func() {
 					stream, err := c.ReadAggregate(ctx, &eventstorev1.ReadAggregateRequest{Channel: orders, AggregateType: "order", AggregateId: fmt.Sprint(i)})
 					if err != nil {
-						return // what becomes of the readers is not what is tested
+						return // the outcome of the reads does not matter
 					}
 					for stream.Receive() {
 						continue
@@ -45,9 +46,9 @@ func TestReadersDoNotTakeTheLease(t *testing.T) {
 				})
 			}
 			before := query(t, driver, source, "SELECT tick FROM StoreLock")[0]
-			time.Sleep(occupied) // what is counted is what happens meanwhile
+			time.Sleep(occupied) // the observation itself
 			renewals := figure(t, query(t, driver, source, "SELECT tick FROM StoreLock")[0]) - figure(t, before)
-			t.Logf("%s: %d renewals in %v beside %d readers", driver, renewals, occupied, readers)
+			t.Logf("%s: %d renewals in %v with %d readers", driver, renewals, occupied, readers)
 			if renewals < 3 {
 				t.Errorf("the lease was renewed %d times in %v", renewals, occupied)
 			}

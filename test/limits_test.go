@@ -41,9 +41,9 @@ func TestLimits(t *testing.T) {
 		fill(t, sc, "count", 25)
 		_, in := subscribe(t, sc, "count", stan.DeliverAllAvailable())
 		if got := in.sequences(t, 10); got[0] != 16 || got[9] != 25 {
-			t.Errorf("with max_msgs 10 there are %v", got)
+			t.Errorf("with max_msgs 10, the channel has %v", got)
 		}
-		// The rows go behind the acknowledgements.
+		// The rows are removed after the acknowledgements.
 		eventually(t, func() bool {
 			return query(t, driver, source, "SELECT msgs, maxseq FROM Channels WHERE name = 'count'")[0] == "10|25"
 		})
@@ -54,14 +54,14 @@ func TestLimits(t *testing.T) {
 		}
 		_, in = subscribe(t, sc, "bytes.a", stan.DeliverAllAvailable())
 		if got := in.sequences(t, 6); got[5] != 30 {
-			t.Errorf("with max_bytes 2000 there are %v", got)
+			t.Errorf("with max_bytes 2000, the channel has %v", got)
 		}
 		publish(t, sc, "bytes.a", make([]byte, 5000)) // the newest one stays, whatever its size
 		if got := in.next(t).Sequence; got != 31 {
 			t.Errorf("got %d, want 31", got)
 		}
 
-		// All messages age, and the sequence goes on.
+		// All messages expire, but the sequence continues.
 		fill(t, sc, "age.a", 5)
 		gone := func() bool {
 			return query(t, driver, source, "SELECT COUNT(*) FROM Messages m JOIN Channels c ON c.id = m.id WHERE c.name = 'age.a'")[0] == "0"
@@ -73,7 +73,7 @@ func TestLimits(t *testing.T) {
 		_, in = subscribe(t, sc, "age.a", stan.DeliverAllAvailable())
 		in.marker(t, sc, "age.a", 6)
 
-		// An unused channel goes, with its offline durable, and starts anew.
+		// An unused channel is removed with its offline durable, and starts anew.
 		sub, in := subscribe(t, sc, "idle", stan.DurableName("d"), stan.DeliverAllAvailable())
 		in.marker(t, sc, "idle", 1)
 		if err := sub.Close(); err != nil {
@@ -86,7 +86,7 @@ func TestLimits(t *testing.T) {
 		_, in = subscribe(t, sc, "idle", stan.DurableName("d"), stan.DeliverAllAvailable())
 		in.marker(t, sc, "idle", 1)
 
-		// Counted: count, bytes.a, age.a, idle and two more.
+		// Six channels exist: count, bytes.a, age.a, idle and two more.
 		publish(t, sc, "five", nil)
 		publish(t, sc, "six", nil)
 		if err := sc.Publish("seven", nil); err == nil || err.Error() != "too many channels" {
@@ -123,7 +123,7 @@ func TestLimitsDoNotTouchEvents(t *testing.T) {
 	}
 }
 
-// Limits that are new apply to what is there.
+// New limits apply to existing messages.
 func TestLimitsOnRecovery(t *testing.T) {
 	t.Parallel()
 	databases.Each(t, func(t *testing.T, driver, source string) {
@@ -146,13 +146,13 @@ func TestLimitsOnRecovery(t *testing.T) {
 	})
 }
 
-// eventually waits for something that only polling shows.
+// eventually polls until done returns true.
 func eventually(t *testing.T, done func() bool) {
 	t.Helper()
 	deadline := time.Now().Add(patience)
 	for !done() {
 		if time.Now().After(deadline) {
-			t.Fatalf("not within %v", patience)
+			t.Fatalf("the condition did not hold within %v", patience)
 		}
 		<-time.After(20 * time.Millisecond)
 	}

@@ -15,7 +15,7 @@ import (
 	"github.com/nats-eventstore/nats-eventstore/test/harness"
 )
 
-// What others look for in the log is there, in NATS' format.
+// The log lines that other programs look for exist, in NATS' format.
 func TestLogLines(t *testing.T) {
 	t.Parallel()
 	source := databases.SQLite(t)
@@ -32,7 +32,7 @@ func TestLogLines(t *testing.T) {
 	line := regexp.MustCompile(`^\[\d+\] \d{4}/\d\d/\d\d \d\d:\d\d:\d\d\.\d{6} \[(INF|DBG|TRC|WRN|ERR|FTL)\] .`)
 	for l := range strings.Lines(first) {
 		if !line.MatchString(l) {
-			t.Errorf("not in NATS' format: %s", l)
+			t.Errorf("line not in NATS' format: %s", l)
 		}
 	}
 	for _, want := range []string{
@@ -74,7 +74,7 @@ func logFile(t *testing.T, file, text string) {
 	})
 }
 
-// SIGUSR1, sent by -sl, opens the log file again.
+// SIGUSR1, which -sl sends, reopens the log file.
 func TestReopenLog(t *testing.T) {
 	t.Parallel()
 	file := filepath.Join(t.TempDir(), "server.log")
@@ -101,7 +101,7 @@ func TestReopenLog(t *testing.T) {
 			t.Errorf("the old file was written to: %s %v", b, err)
 		}
 	}
-	// A file that cannot be opened must not end the server.
+	// A file that cannot be opened must not stop the server.
 	if err := os.Rename(file, file+".2"); err != nil {
 		t.Fatal(err)
 	}
@@ -130,7 +130,7 @@ func TestReopenWithoutFile(t *testing.T) {
 	s.WaitLog(t, "File log re-open ignored, not a file logger")
 }
 
-// A log file that reaches its limit is continued in another one.
+// A log file that reaches its limit continues in a new file.
 func TestLogSizeLimit(t *testing.T) {
 	t.Parallel()
 	file := filepath.Join(t.TempDir(), "server.log")
@@ -158,7 +158,7 @@ func TestRemoteSyslog(t *testing.T) {
 	for b := make([]byte, 64<<10); ; {
 		n, _, err := syslog.ReadFrom(b)
 		if err != nil {
-			t.Fatalf("syslog got no line that the server is ready: %v", err)
+			t.Fatalf("syslog did not receive the ready line: %v", err)
 		}
 		if strings.Contains(string(b[:n]), "STREAM: Streaming Server is ready") {
 			return

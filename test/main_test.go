@@ -1,5 +1,5 @@
-// Package test looks at the product from outside: the built binary, official clients, real databases. Each of
-// the promises of docs/architecture.md has a test named after it.
+// Package test tests the product from outside, with the built binary, official clients and real databases. Each promise
+// of docs/architecture.md has a test named after it.
 package test
 
 import (

@@ -22,7 +22,7 @@ import (
 
 const acme = "../proto/testdata/acme.binpb"
 
-// example returns the part of docs/events.md behind a mark: the content of its code block, or its table.
+// example returns the example of docs/events.md after a mark: the contents of its code block, or its table.
 func example(t *testing.T, mark string) string {
 	t.Helper()
 	page, err := os.ReadFile("../docs/events.md")
@@ -52,7 +52,7 @@ func mappedOrders(t *testing.T) string {
 	return write(t, "server.conf", strings.Replace(example(t, "configuration"), "acme.binpb", set, 1))
 }
 
-// orderEvent encodes an acme.orders.v1.OrderEvent that is written as JSON.
+// orderEvent encodes an acme.orders.v1.OrderEvent given as JSON.
 func orderEvent(t *testing.T, text string) []byte {
 	t.Helper()
 	content, err := os.ReadFile(acme)
@@ -87,7 +87,7 @@ func sameJSON(a, b string) bool {
 	return json.Unmarshal([]byte(a), &x) == nil && json.Unmarshal([]byte(b), &y) == nil && reflect.DeepEqual(x, y)
 }
 
-// TestMappedMessages: what docs/events.md shows of a message type of one's own.
+// TestMappedMessages: the examples of docs/events.md for a custom message type.
 func TestMappedMessages(t *testing.T) {
 	t.Parallel()
 	databases.Each(t, func(t *testing.T, driver, source string) {
@@ -109,25 +109,25 @@ func TestMappedMessages(t *testing.T) {
 			}
 		}
 		if len(columns) != 7 {
-			t.Errorf("the example has columns %v", columns)
+			t.Errorf("the example has the columns %v", columns)
 		}
 
-		// The version is where the message type has it, for subscribers of now and later.
+		// The assigned version is in the message type's own field, both live and when replayed.
 		const versionField = 5
 		stored := protowire.AppendVarint(protowire.AppendTag(payload, versionField, protowire.VarintType), 1)
 		_, in := subscribe(t, sc, "orders.new", stan.DeliverAllAvailable())
 		if got := in.next(t).Data; string(got) != string(stored) {
-			t.Errorf("subscribers see %x, want %x", got, stored)
+			t.Errorf("subscribers receive %x, want %x", got, stored)
 		}
 
-		// The event again is a success, with the version or without; another one with its event_id is not.
+		// Publishing the event again succeeds, with or without its version. Another event with its event_id is refused.
 		publish(t, sc, "orders.new", payload, stored)
 		other := orderEvent(t, strings.Replace(example(t, "message"), "c-9", "c-8", 1))
 		if err := sc.Publish("orders.new", other); err == nil || !strings.Contains(err.Error(), "019af976-0b76-7ca1-b0de-5e8516c087a1") {
 			t.Errorf("other content with the same event_id: error %v", err)
 		}
 
-		// Versions protect.
+		// Expected versions are checked.
 		second := `{"header": {"order_id": "order-17"}, "order_shipped": {"carrier": "post"}, "version": "`
 		publish(t, sc, "orders.new", orderEvent(t, second+`2"}`))
 		want := `stan: wrong expected version: aggregate "order-17" is at version 2, event has version 2`
@@ -135,7 +135,7 @@ func TestMappedMessages(t *testing.T) {
 			t.Errorf("error %v, want %s", err, want)
 		}
 
-		// What has no JSON form is stored all the same.
+		// A value without a JSON form is stored anyway.
 		odd := orderEvent(t, `{"header": {"order_id": "order-18"}, "other": {"@type": "x/acme.orders.v1.Item", "sku": "a-1"}}`)
 		odd = []byte(strings.Replace(string(odd), "acme.orders.v1.Item", "acme.orders.v2.Item", 1))
 		publish(t, sc, "orders.new", odd)
@@ -164,7 +164,7 @@ func TestMappedMessages(t *testing.T) {
 	})
 }
 
-// TestWrongMapping: a mapping that is wrong stops the start, and says which one it is.
+// TestWrongMapping: an invalid mapping stops the start with an error that names it.
 func TestWrongMapping(t *testing.T) {
 	t.Parallel()
 	conf, err := os.ReadFile(mappedOrders(t))

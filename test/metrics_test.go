@@ -21,7 +21,7 @@ import (
 	"github.com/nats-eventstore/nats-eventstore/test/harness"
 )
 
-// metrics is what one scrape found: values by series, as they are written.
+// metrics are the values of one scrape, by series as written.
 type metrics map[string]float64
 
 func (s *server) metrics() metrics {
@@ -46,7 +46,7 @@ func (s *server) metrics() metrics {
 	return found
 }
 
-// check compares series; those that are not there count as 0.
+// check compares series. A missing series counts as 0.
 func (m metrics) check(t *testing.T, want map[string]float64) {
 	t.Helper()
 	for series, v := range want {
@@ -67,19 +67,19 @@ func TestMetrics(t *testing.T) {
 		sc := s.connect("client")
 		first := event(t, "A", "T", withID("1"))
 		publish(t, sc, orders, first, event(t, "A", "T", withID("2")), event(t, "A", "T"))
-		publish(t, sc, orders, first) // again
+		publish(t, sc, orders, first) // a duplicate
 		for _, refused := range [][]byte{
 			[]byte("no event"),
 			event(t, "A", "T", withVersion(7)),
 			event(t, "A", "T", withID("1"), withData("other")),
 		} {
 			if err := sc.Publish(orders, refused); err == nil {
-				t.Error("a bad event was stored")
+				t.Error("an invalid event was stored")
 			}
 		}
 		for _, subject := range []string{"a..b", "*"} {
 			if _, err := sc.Subscribe(subject, func(*stan.Msg) {}); err == nil {
-				t.Error("a subscription to no channel")
+				t.Error("a subscription to an invalid channel was accepted")
 			}
 		}
 		request, err := (&pb.ConnectRequest{ClientID: "x"}).Marshal()
@@ -89,7 +89,8 @@ func TestMetrics(t *testing.T) {
 		if _, err := sc.NatsConn().Request("_STAN.discover.test-cluster", request, patience); err != nil {
 			t.Fatal(err)
 		}
-		// Three messages are sent, the second again and again until it is acknowledged, and the first and second are acknowledged.
+		// Three messages are sent, the second one over and over until it is acknowledged. The first and second are
+		// acknowledged.
 		acked := make(chan uint64, 10)
 		_, err = sc.Subscribe(orders, func(m *stan.Msg) {
 			if m.Sequence == 1 || m.Redelivered && m.Sequence == 2 {
@@ -106,7 +107,7 @@ func TestMetrics(t *testing.T) {
 			select {
 			case <-acked:
 			case <-time.After(patience):
-				t.Fatal("no message to acknowledge")
+				t.Fatal("no message arrived to acknowledge")
 			}
 		}
 		eventually(t, func() bool {
@@ -134,12 +135,12 @@ func TestMetrics(t *testing.T) {
 			t.Errorf("metrics %v", m)
 		}
 		if m["go_goroutines"] < 1 || m["process_open_fds"] < 1 {
-			t.Error("no metrics of the process")
+			t.Error("the process metrics are missing")
 		}
 	})
 }
 
-// The lag counts from the first message that is not acknowledged, wherever that message is.
+// Lag counts from the first unacknowledged message, in memory or in the database.
 func TestLag(t *testing.T) {
 	t.Parallel()
 	databases.Each(t, func(t *testing.T, driver, source string) {
@@ -164,12 +165,12 @@ func TestLag(t *testing.T) {
 		if err := away.Close(); err != nil {
 			t.Fatal(err)
 		}
-		// Ages are told apart by this pause, which is longer than a scrape.
+		// This pause separates the messages' ages. It is longer than a scrape.
 		<-time.After(time.Second)
 		fill(t, sc, "c", 2)
 
 		second := time.Unix(0, msgs[1].Timestamp)
-		// exact reports whether a scrape told the age of the second message; it never tells more.
+		// exact reports whether a scrape shows the exact age of the second message. A scrape never shows a greater age.
 		exact := func() bool {
 			before := time.Since(second).Seconds()
 			m := s.metrics()
@@ -180,24 +181,24 @@ func TestLag(t *testing.T) {
 			})
 			seconds, ok := m["nats_streaming_"+lagSeries("seconds", "c", "", "", "d:q")]
 			if !ok || seconds > after {
-				t.Fatalf("lag of %v s, there %t, after %v", seconds, ok, after)
+				t.Fatalf("lag %v s (present: %t), want at most %v s", seconds, ok, after)
 			}
 			return seconds >= before
 		}
 		if !exact() {
-			t.Error("a message in memory has another age")
+			t.Error("the age of a message in memory is wrong")
 		}
 		eventually(t, func() bool {
 			m := s.metrics()
 			return m["nats_streaming_"+lagSeries("messages", "c", "", "", "idle")] == 0 && m["nats_streaming_"+lagSeries("seconds", "c", "", "", "idle")] == 0
 		})
 		s.Stop()
-		s.Restart() // memory has no messages now
+		s.Restart() // memory holds no messages now
 		eventually(t, exact)
 
-		// Reading the backlog from the database is replay.
-		back := s.connect("away")
-		if _, err := back.QueueSubscribe("c", "q", func(m *stan.Msg) { in <- m }, stan.DurableName("d")); err != nil {
+		// Reading the backlog from the database counts as replay.
+		rejoined := s.connect("away")
+		if _, err := rejoined.QueueSubscribe("c", "q", func(m *stan.Msg) { in <- m }, stan.DurableName("d")); err != nil {
 			t.Fatal(err)
 		}
 		in.sequences(t, 4)
@@ -207,7 +208,7 @@ func TestLag(t *testing.T) {
 	})
 }
 
-// Clients name their durables, be it by bytes that are no text, and that spoils no scrape.
+// Durable names with quotes, line breaks or invalid UTF-8 do not break a scrape.
 func TestMetricsOfStrangeNames(t *testing.T) {
 	t.Parallel()
 	s := start(t, "sqlite", databases.SQLite(t), "-m", "-1")
@@ -227,14 +228,14 @@ func TestMetricsOfStrangeNames(t *testing.T) {
 	}
 }
 
-// What monitoring tells is in memory: it answers while the database is away.
+// Monitoring answers from memory while the database is down.
 func TestMonitoringWithoutDatabase(t *testing.T) {
 	t.Parallel()
 	db := databases.Own(t, databases.KindPostgres)
 	if err := db.CreateDatabase("events"); err != nil {
 		t.Fatal(err)
 	}
-	// Waiting for the database takes longer than the test is patient.
+	// -store_timeout is longer than the test's patience.
 	s := start(t, "postgres", db.DSN("events"), "-m", "-1", "-store_timeout", (2 * patience).String())
 	sc := s.connect("client")
 	sub, _ := subscribe(t, sc, "c", stan.DurableName("d"))
@@ -247,7 +248,7 @@ func TestMonitoringWithoutDatabase(t *testing.T) {
 	if err := db.Kill(); err != nil {
 		t.Fatal(err)
 	}
-	// Requests that wait for the database hold nobody up.
+	// Requests that wait for the database delay nobody.
 	nc, err := nats.Connect(s.URL())
 	if err != nil {
 		t.Fatal(err)
@@ -277,7 +278,7 @@ func TestMonitoringWithoutDatabase(t *testing.T) {
 	}
 }
 
-// More channels than have series of their own, with subscriptions.
+// There are more channels than get their own series, each with a subscription.
 func TestMonitoringOfManyChannels(t *testing.T) {
 	t.Parallel()
 	const channels, limit = 1010, 1000
@@ -306,15 +307,15 @@ func TestMonitoringOfManyChannels(t *testing.T) {
 	}
 	m.check(t, map[string]float64{"channels": channels})
 	if _, ok := m[fmt.Sprintf(`nats_streaming_channel_messages{channel="c.%d"}`, limit-1)]; !ok {
-		t.Error("the oldest channels are not those that have series")
+		t.Error("the oldest channels have no series")
 	}
 }
 
-// docs/monitoring.md names every metric, and no other, and the names follow Prometheus' conventions.
+// docs/monitoring.md lists exactly the existing metrics, and their names follow Prometheus' conventions.
 func TestMetricsAreDocumented(t *testing.T) {
 	t.Parallel()
 	file := filepath.Join(t.TempDir(), "server.conf")
-	// A relay has metrics of its own.
+	// A relay has its own metrics.
 	if err := os.WriteFile(file, []byte(`streaming { routes { stream: ORDERS, subject: "ORDERS.{event_type}" } }`), 0o600); err != nil {
 		t.Fatal(err)
 	}
@@ -327,8 +328,8 @@ func TestMetricsAreDocumented(t *testing.T) {
 	resp.Body.Close()
 	sc := s.connect("client")
 	subscribe(t, sc, "c", stan.DurableName("d"))
-	if err := sc.Publish(orders, nil); err == nil { // errors_total is there from the first error on
-		t.Error("nothing was taken for an event")
+	if err := sc.Publish(orders, nil); err == nil { // errors_total appears with the first error
+		t.Error("an empty payload was accepted as an event")
 	}
 	body, _ := s.get("/metrics")
 	var got []string

@@ -14,7 +14,7 @@ import (
 	"github.com/nats-eventstore/nats-eventstore/test/process"
 )
 
-// has checks that each line is part of a command's output.
+// has checks that a command's output contains each line.
 func has(t *testing.T, out string, lines ...string) {
 	t.Helper()
 	for _, line := range lines {
@@ -36,7 +36,7 @@ func command(t *testing.T, args ...string) string {
 
 const allEvents = "SELECT sequence, event_id, aggregate_id, event_version FROM events WHERE channel = 'old' ORDER BY sequence"
 
-// Messages that were stored before their channel became an event channel become events.
+// Messages stored before their channel became an event channel become events.
 func TestMigrateBackfills(t *testing.T) {
 	t.Parallel()
 	databases.Each(t, func(t *testing.T, driver, source string) {
@@ -53,11 +53,11 @@ func TestMigrateBackfills(t *testing.T) {
 		publish(t, sc, orders, event(t, "A", "T"))
 		for _, args := range [][]string{migrate, {"import", "-from_dir", t.TempDir()}} {
 			if out, status := runBinary(t, args...); status != 1 || strings.Contains(out, "Done") {
-				t.Errorf("%v beside a server: status %d, output\n%s", args, status, out)
+				t.Errorf("%v with a running server: status %d, output\n%s", args, status, out)
 			}
 		}
 		if out, _ := runBinary(t, migrate...); !strings.Contains(out, "a server is running on this database: stop it first") {
-			t.Errorf("beside a server: %s", out)
+			t.Errorf("with a running server: %s", out)
 		}
 		s.Stop()
 
@@ -67,7 +67,7 @@ func TestMigrateBackfills(t *testing.T) {
 			`Channel "old": 8 messages would become events, 1 stay as they are.`,
 			`channel "old" sequence 2: invalid event: `, "Nothing was changed.")
 		if rows := query(t, driver, source, allEvents); len(rows) > 0 {
-			t.Errorf("the dry run made events: %q", rows)
+			t.Errorf("the dry run stored events: %q", rows)
 		}
 		left := []string{
 			`channel "old" sequence 2: invalid event: `,
@@ -81,17 +81,17 @@ func TestMigrateBackfills(t *testing.T) {
 			t.Errorf("events %q, want %q", got, want)
 		}
 		if after := query(t, driver, source, data); fmt.Sprint(after) != fmt.Sprint(before) {
-			t.Error("messages have changed")
+			t.Error("the messages changed")
 		}
-		again := command(t, append(migrate, "-report", "1")...)
-		has(t, again, left[0], `Channel "old": 0 messages became events in `, ", 4 stay as they are.", "and 3 more")
+		rerun := command(t, append(migrate, "-report", "1")...)
+		has(t, rerun, left[0], `Channel "old": 0 messages became events in `, ", 4 stay as they are.", "and 3 more")
 
-		// Versions and event_ids go on; subscribers get the messages as they were published.
+		// Versions and event_ids continue, and subscribers receive the messages as they were published.
 		s = start(t, driver, source, "-event_channels", "old")
 		sc = s.connect("client-2")
 		publish(t, sc, "old", event(t, "A", "T", withVersion(5)), event(t, "A", "T", withID("e1")))
 		if err := sc.Publish("old", event(t, "B", "T", withVersion(1))); err == nil {
-			t.Error("a version was accepted twice")
+			t.Error("a stored version was accepted again")
 		}
 		_, in := subscribe(t, sc, "old", stan.DeliverAllAvailable())
 		for _, payload := range payloads {
@@ -107,7 +107,8 @@ func TestMigrateBackfills(t *testing.T) {
 	})
 }
 
-// A server says that a channel holds messages from before it was an event channel, since new events take their versions.
+// The server logs that a channel holds messages from before it was an event channel, because new events take versions
+// from 1.
 func TestOldMessagesAreAnnounced(t *testing.T) {
 	t.Parallel()
 	source := databases.SQLite(t)
@@ -118,7 +119,7 @@ func TestOldMessagesAreAnnounced(t *testing.T) {
 	s.WaitLog(t, `Channel "old" holds messages that are no events, from sequence 1 on: nats-streaming-server migrate makes events of them`)
 }
 
-// A migration that is killed goes on when it is run again.
+// A killed migration continues when it is run again.
 func TestMigrateInterrupted(t *testing.T) {
 	t.Parallel()
 	databases.Each(t, func(t *testing.T, driver, source string) {

@@ -22,7 +22,7 @@ import (
 
 var monitorLine = regexp.MustCompile(`Starting http monitor on (\S+)`)
 
-// get returns an answer of the server's monitoring port, which need not be ready to serve clients.
+// get requests a path from the monitoring port. The server may not serve clients yet.
 func (s *server) get(path string) (string, *http.Response) {
 	s.t.Helper()
 	s.WaitLog(s.t, "Starting http monitor on ")
@@ -42,7 +42,7 @@ func (s *server) get(path string) (string, *http.Response) {
 // document is a JSON object.
 type document map[string]any
 
-// json returns the object at a path.
+// json returns the JSON object at a path.
 func (s *server) json(path string) document {
 	s.t.Helper()
 	body, resp := s.get(path)
@@ -62,7 +62,7 @@ func (d document) list(field string) []document {
 	return list
 }
 
-// only writes some fields of d, so that they can be compared.
+// only formats some fields of d for comparison.
 func (d document) only(fields ...string) string {
 	var b strings.Builder
 	for _, f := range fields {
@@ -71,7 +71,7 @@ func (d document) only(fields ...string) string {
 	return strings.TrimSpace(b.String())
 }
 
-// subscribers makes every kind of subscription to a channel that holds three messages: none of it acknowledges.
+// subscribers creates every kind of subscription to a channel with three messages. None acknowledges.
 func subscribers(t *testing.T, s *server, channel string) {
 	t.Helper()
 	here, away := s.connect("here"), s.connect("away")
@@ -235,13 +235,13 @@ func TestMonitoringPages(t *testing.T) {
 		t.Errorf("JSONP %s %s", got, padded)
 	}
 	if body, resp := s.get("/streaming/channelsz?callback=alert(1)//"); resp.StatusCode != http.StatusBadRequest || strings.Contains(body, "alert") {
-		t.Errorf("a script as callback: %s %s", resp.Status, body)
+		t.Errorf("callback with a script: %s %s", resp.Status, body)
 	}
 }
 
 func TestMonitoringOfStandby(t *testing.T) {
 	t.Parallel()
-	source := databases.Postgres(t) // on SQLite a server that stands still has the lock of the file
+	source := databases.Postgres(t) // on SQLite, a paused server holds the lock of the file
 	first := start(t, "postgres", source, "-m", "-1", "-ft_group", "ft")
 	fill(t, first.connect("client"), "foo", 1)
 	second := launch(t, "postgres", source, "-m", "-1")
@@ -262,7 +262,7 @@ func TestMonitoringOfStandby(t *testing.T) {
 			t.Errorf("isFTActive: %s %q", resp.Status, body)
 		}
 		if body, _ := it.s.get("/metrics"); !strings.Contains(body, it.leadership+"\n") {
-			t.Errorf("no %s in %s", it.leadership, body)
+			t.Errorf("%s is missing in %s", it.leadership, body)
 		}
 	}
 	if got, want := second.json("/streaming/channelsz").only("cluster_id", "count", "total", "names"), "cluster_id= count=0 total=0 names=<nil>"; got != want {
@@ -277,7 +277,7 @@ func TestMonitoringOfStandby(t *testing.T) {
 	if body, resp := second.get("/streaming/channelsz?channel=foo"); resp.StatusCode != http.StatusNotFound {
 		t.Errorf("a channel of a standby: %s", body)
 	}
-	// The second server takes over from one that stands still, and that one then finds out.
+	// The first server is paused, the second one takes over, and the first one notices that when it resumes.
 	first.Process.Signal(syscall.SIGSTOP)
 	second.Ready()
 	first.Process.Signal(syscall.SIGCONT)
@@ -291,7 +291,7 @@ func TestMonitoringOfStandby(t *testing.T) {
 	}
 }
 
-// The monitoring port is NATS' own, however it was asked for, and is there with an external NATS as well.
+// The monitoring port belongs to NATS whichever option opens it, and also exists with an external NATS server.
 func TestMonitoringPort(t *testing.T) {
 	t.Parallel()
 	t.Run("configuration file", func(t *testing.T) {
@@ -314,7 +314,7 @@ func TestMonitoringPort(t *testing.T) {
 		ns.Start()
 		defer ns.Shutdown()
 		if !ns.ReadyForConnections(patience) {
-			t.Fatal("NATS is not ready")
+			t.Fatal("the NATS server did not start")
 		}
 		s := start(t, "sqlite", databases.SQLite(t), "-ns", ns.ClientURL(), "-m", "-1")
 		if got := s.json("/streaming/serverz")["state"]; got != "STANDALONE" {
@@ -332,12 +332,12 @@ func TestMonitoringPort(t *testing.T) {
 		t.Parallel()
 		s := start(t, "sqlite", databases.SQLite(t))
 		if found := s.Log.Contains("http monitor"); found {
-			t.Error("a monitoring port that nobody asked for")
+			t.Error("a monitoring port is open without an option")
 		}
 	})
 }
 
-// Who was told to be subscribed is there for everybody who asks from then on.
+// A subscription is visible in monitoring as soon as its client has the answer.
 func TestMonitoringSeesSubscribers(t *testing.T) {
 	t.Parallel()
 	s := start(t, "sqlite", databases.SQLite(t), "-m", "-1")

@@ -14,7 +14,7 @@ import (
 	"github.com/nats-eventstore/nats-eventstore/test/upstream"
 )
 
-// startMemory runs a binary, ours or another one with the same flags, on a store in memory.
+// startMemory runs a binary with NATS Streaming's flags on the memory store.
 func startMemory(t *testing.T, binary string, args ...string) *server {
 	t.Helper()
 	s := prepare(t, binary, append([]string{"-m", "-1", "-store", "MEMORY"}, args...)...)
@@ -23,14 +23,13 @@ func startMemory(t *testing.T, binary string, args ...string) *server {
 	return s
 }
 
-// varying are the fields whose values differ from run to run, or from server to server: of these the
-// type is compared.
+// varying are fields whose values differ between runs or servers. Only their types are compared.
 var varying = []string{
 	"server_id", "version", "go", "now", "start_time", "uptime", "open_fds", "max_fds",
 	"hb_inbox", "inbox", "ack_inbox",
 }
 
-// outline writes a JSON value in an order of its own, with the types of what varies.
+// outline formats a JSON value in a fixed order, with types in place of varying values.
 func outline(v any) string {
 	switch v := v.(type) {
 	case map[string]any:
@@ -59,8 +58,8 @@ func outline(v any) string {
 	return string(b)
 }
 
-// Dashboards and autoscalers made for NATS Streaming read our answers: after the same events they are equal, field by
-// field, but for what names the server and the moment.
+// Dashboards and autoscalers for NATS Streaming read these answers. After the same events, ours equal NATS Streaming's
+// in every field that does not vary.
 func TestMonitoringEqualsUpstream(t *testing.T) {
 	t.Parallel()
 	theirs, err := upstream.Build(context.Background())

@@ -12,7 +12,7 @@ import (
 	"github.com/nats-eventstore/nats-eventstore/test/harness"
 )
 
-// plainNATS runs a NATS server on a port until the returned function or the end of the test.
+// plainNATS runs a NATS server on a port until stop or the end of the test.
 func plainNATS(t *testing.T, port int) (url string, stop func()) {
 	t.Helper()
 	ns, err := natsd.NewServer(&natsd.Options{Host: "127.0.0.1", Port: port, NoSigs: true})
@@ -22,12 +22,12 @@ func plainNATS(t *testing.T, port int) (url string, stop func()) {
 	ns.Start()
 	t.Cleanup(ns.Shutdown)
 	if !ns.ReadyForConnections(patience) {
-		t.Fatal("NATS is not ready")
+		t.Fatal("the NATS server did not start")
 	}
 	return ns.ClientURL(), ns.Shutdown
 }
 
-// NATS is away, and the active server dies meanwhile: the standbys wait for NATS, and one serves when it is back.
+// The active server dies while NATS is down. The standbys wait for NATS, and one of them serves when it returns.
 func TestStandbysOutliveNATS(t *testing.T) {
 	t.Parallel()
 	const away = 8 * time.Second // longer than the lease of the dead server

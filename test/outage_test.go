@@ -16,14 +16,14 @@ import (
 	"github.com/nats-eventstore/nats-eventstore/test/process"
 )
 
-// outage is a database that is away, in one way, from begin to end.
+// outage is one way in which a database fails, and how it recovers.
 type outage struct {
 	name       string
 	begin, end func() error
 }
 
-// Promise 9: while the database is away publishers get a clear error, subscribers wait, and the server goes on where it
-// was when it is back.
+// Promise 9: while the database is unavailable, publishers get a clear error and subscribers wait. When it returns, the
+// server continues where it was.
 func TestOutageIsNoCrash(t *testing.T) {
 	t.Parallel()
 	for _, kind := range []databases.Kind{databases.KindPostgres, databases.KindMySQL} {
@@ -38,7 +38,7 @@ func TestOutageIsNoCrash(t *testing.T) {
 				return []outage{
 					{"killed", db.Kill, db.Restart},
 					{"restarted", db.Shutdown, db.Restart},
-					// It accepts connections, and says nothing.
+					// The database accepts connections but does not answer.
 					{"paused", db.Pause, db.Resume},
 				}
 			})
@@ -71,7 +71,7 @@ func TestOutageIsNoCrash(t *testing.T) {
 func outages(t *testing.T, driver, source string, of func(*harness.Server) []outage) {
 	s := start(t, driver, source, "-store_timeout", "1s", "-m", "-1")
 	s.health("/readyz", 200, "ok")
-	// The publisher is told after -store_timeout and a little, not after the 35 s that a driver may wait.
+	// The publisher gets the error shortly after -store_timeout, not after the 35 s that a driver may wait.
 	sc := s.connect("client", stan.PubAckWait(25*time.Second))
 	_, in := subscribe(t, sc, orders, stan.DurableName("d"), stan.DeliverAllAvailable())
 	publish(t, sc, orders, event(t, "A", "T", withID("1")), event(t, "A", "T", withID("2")))
@@ -92,7 +92,7 @@ func outages(t *testing.T, driver, source string, of func(*harness.Server) []out
 		}
 		s.health("/healthz", 200, "ok")
 		s.health("/readyz", 503, "the database")
-		// They wait together, not one after the other, also those whose channel is to be created.
+		// Publishes wait together, not one after another, even those that create a channel.
 		const channels = 15
 		answers := make(chan error, channels)
 		for i := range channels {
@@ -115,7 +115,7 @@ func outages(t *testing.T, driver, source string, of func(*harness.Server) []out
 			t.Fatal(err)
 		}
 		s.health("/readyz", 200, "ok")
-		// The publisher retries with the same event_id, so that it does not matter what became of the first.
+		// The publisher retries with the same event_id, so the outcome of its first attempt does not matter.
 		for {
 			err := sc.Publish(orders, during)
 			if err == nil {

@@ -16,8 +16,8 @@ import (
 	"github.com/nats-eventstore/nats-eventstore/test/harness"
 )
 
-// Overload makes acknowledgements later: what the database does not take yet waits in files, not in memory, and all of it
-// is stored in order.
+// Overload delays acknowledgements. What the database cannot take yet waits in files, not in memory, and is stored in
+// order.
 func TestOverloadIsNoCrash(t *testing.T) {
 	t.Parallel()
 	const (
@@ -32,7 +32,7 @@ func TestOverloadIsNoCrash(t *testing.T) {
 	}
 	s := start(t, "sqlite", source, "-store_timeout", "1m", "-publish_memory", "4MB", "-publish_dir", t.TempDir(), "-m", "-1", "-profile", strconv.Itoa(profiles))
 	heap := func() float64 {
-		// The garbage is not what is bounded.
+		// Garbage does not count towards the bound.
 		resp, err := http.Get(fmt.Sprintf("http://127.0.0.1:%d/debug/pprof/heap?gc=1", profiles))
 		if err != nil {
 			t.Fatal(err)
@@ -45,7 +45,7 @@ func TestOverloadIsNoCrash(t *testing.T) {
 	sc := s.connect("client", stan.MaxPubAcksInflight(messages), stan.PubAckWait(10*harness.Patience))
 
 	publish(t, sc, "plain", []byte("first"))
-	// Somebody locks the file, so that the database takes nothing.
+	// Another client locks the file, so the database takes nothing.
 	db, err := sql.Open("sqlite", source+"?_pragma=busy_timeout(10000)")
 	if err != nil {
 		t.Fatal(err)
@@ -73,11 +73,11 @@ func TestOverloadIsNoCrash(t *testing.T) {
 			break
 		}
 		if time.Now().After(deadline) {
-			t.Fatalf("%v messages arrived", n)
+			t.Fatalf("only %v messages arrived", n)
 		}
 	}
 	if grown := heap() - idle; grown > heapFactor*memory {
-		t.Errorf("%d messages of %d bytes take %.0f MiB of memory", messages, size, grown/(1<<20))
+		t.Errorf("%d messages of %d bytes use %.0f MiB of memory", messages, size, grown/(1<<20))
 	}
 	if _, err := lock.ExecContext(context.Background(), "ROLLBACK"); err != nil {
 		t.Fatal(err)
@@ -90,11 +90,11 @@ func TestOverloadIsNoCrash(t *testing.T) {
 	_, in := subscribe(t, sc, "plain", stan.StartAtSequence(2))
 	for i := range messages {
 		if m := <-in; m.Sequence != uint64(i+2) || m.Data[0] != byte(i) || len(m.Data) != size {
-			t.Fatalf("message %d is number %d, of %d bytes", i+2, m.Sequence, len(m.Data))
+			t.Fatalf("message %d has sequence %d and %d bytes", i+2, m.Sequence, len(m.Data))
 		}
 	}
 }
 
-// heapFactor is how many times the bound the heap may grow: each message is there as NATS delivered it and as it is
-// stored, and there are the buffers of connections.
+// heapFactor is how far the heap may exceed -publish_memory. Each message exists as NATS delivered it and as it is
+// stored, and connections have buffers.
 const heapFactor = 6

@@ -12,7 +12,8 @@ import (
 	"github.com/nats-eventstore/nats-eventstore/test/harness"
 )
 
-// max_payload is compared with max_allowed_packet at the start; what passes can be stored, whatever its bytes.
+// The server compares max_payload with max_allowed_packet at the start. Whatever it then accepts can be stored, whatever
+// its bytes.
 func TestPayloadAndPacket(t *testing.T) {
 	t.Parallel()
 	db := databases.Own(t, databases.KindMySQL)
@@ -46,7 +47,7 @@ func TestPayloadAndPacket(t *testing.T) {
 	s.WaitLog(t, "will be refused: lower max_payload or raise the database's limit")
 	sc := s.connect("client")
 	_, in := subscribe(t, sc, "plain")
-	// Each byte needs an escape in a text; the text is longer than the packet.
+	// Each byte needs an escape in the statement, which makes it longer than the packet.
 	large := bytes.Repeat([]byte{0}, 65000)
 	publish(t, sc, "plain", large, large)
 	for range 2 {
@@ -54,10 +55,10 @@ func TestPayloadAndPacket(t *testing.T) {
 			t.Errorf("got %d bytes", len(m.Data))
 		}
 	}
-	// The JSON of data that is none is a third longer.
+	// Data that is not JSON is stored in base64, which is a third longer.
 	err = sc.Publish(orders, event(t, "A", "T", withData(string(bytes.Repeat([]byte{255}, 60000)))))
 	if err == nil || !strings.Contains(err.Error(), "max_allowed_packet of the database is 65536") {
-		t.Errorf("an event whose JSON is too long: error %v", err)
+		t.Errorf("an event with too long JSON: error %v", err)
 	}
 	publish(t, sc, orders, event(t, "A", "T"))
 	contiguous(t, "mysql", source, "plain", 2)
@@ -67,12 +68,12 @@ func TestPayloadAndPacket(t *testing.T) {
 	limit(256 << 10)
 	s = start(t, "mysql", source, "-c", conf)
 	if s.Log.Contains("will be refused") {
-		t.Error("a warning where max_allowed_packet is enough")
+		t.Error("a warning although max_allowed_packet suffices")
 	}
-	// Lowered while the server runs: a batch that is too long for the new connections is stored nevertheless.
+	// The limit is lowered while the server runs. A batch that is too long for new connections is stored nevertheless.
 	limit(96 << 10)
 	for _, id := range query(t, "mysql", source, "SELECT id FROM information_schema.processlist WHERE db = 'events' AND id <> CONNECTION_ID()") {
-		_, _ = admin.Exec("KILL " + id) // some are ours, or ended
+		_, _ = admin.Exec("KILL " + id) // some are ours or have ended
 	}
 	sc = s.connect("another")
 	publish(t, sc, "plain", large)
@@ -80,7 +81,7 @@ func TestPayloadAndPacket(t *testing.T) {
 	harness.Verify(t, "mysql", source)
 }
 
-// A schema that is newer than the server ends the start with one line.
+// A schema newer than the server stops the start with a one-line error.
 func TestNewerSchema(t *testing.T) {
 	t.Parallel()
 	databases.Each(t, func(t *testing.T, driver, source string) {

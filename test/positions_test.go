@@ -11,12 +11,12 @@ import (
 	"github.com/nats-eventstore/nats-eventstore/test/databases"
 )
 
-// Promise 5: what a durable, or a durable queue group, was sent and did not acknowledge is sent again after a crash, also one
-// right after a member joined or the durable was closed: these store the position of the group.
+// Promise 5: unacknowledged messages of a durable or a durable queue group are redelivered after a crash. This includes
+// a crash right after a member joins or the durable closes, which store the group's position.
 func TestCrashAfterMembershipChanges(t *testing.T) {
 	t.Parallel()
 	const messages, trials = 100, 4
-	again := []stan.SubscriptionOption{stan.DeliverAllAvailable(), stan.SetManualAckMode(), stan.DurableName("d"), stan.AckWait(time.Second), stan.MaxInflight(messages)}
+	options := []stan.SubscriptionOption{stan.DeliverAllAvailable(), stan.SetManualAckMode(), stan.DurableName("d"), stan.AckWait(time.Second), stan.MaxInflight(messages)}
 	for _, what := range []string{"join", "close"} {
 		t.Run(what, func(t *testing.T) {
 			t.Parallel()
@@ -26,7 +26,7 @@ func TestCrashAfterMembershipChanges(t *testing.T) {
 					channel := fmt.Sprintf("%s.%d", what, trial)
 					member := func(name string, in inbox) stan.Subscription {
 						t.Helper()
-						sub, err := s.connect(fmt.Sprint(name, trial)).QueueSubscribe(channel, "q", func(m *stan.Msg) { in <- m }, again...)
+						sub, err := s.connect(fmt.Sprint(name, trial)).QueueSubscribe(channel, "q", func(m *stan.Msg) { in <- m }, options...)
 						if err != nil {
 							t.Fatal(err)
 						}
@@ -51,7 +51,7 @@ func TestCrashAfterMembershipChanges(t *testing.T) {
 						case m := <-in:
 							seen[m.Sequence] = true
 						case <-time.After(patience):
-							t.Fatalf("trial %d: %d of %d messages came again", trial+1, len(seen), messages)
+							t.Fatalf("trial %d: %d of %d messages were redelivered", trial+1, len(seen), messages)
 						}
 					}
 				}
@@ -60,8 +60,8 @@ func TestCrashAfterMembershipChanges(t *testing.T) {
 	}
 }
 
-// After a start of the server nothing is sent to a subscriber that has not come back to NATS, where it would be lost until its
-// AckWait is over, and all of it when it has.
+// After a server start, nothing is sent to a subscriber before it has reconnected to NATS: the message would be lost
+// until AckWait. Once it has, it receives everything.
 func TestDeliveryWaitsForReconnects(t *testing.T) {
 	t.Parallel()
 	databases.Each(t, func(t *testing.T, driver, source string) {
@@ -75,7 +75,7 @@ func TestDeliveryWaitsForReconnects(t *testing.T) {
 		for range 3 {
 			s.Stop()
 			s.Restart()
-			fill(t, s.connect("after"+nuid.Next()), "c", 3) // while the reader waits before it connects again
+			fill(t, s.connect("after"+nuid.Next()), "c", 3) // the reader waits before it reconnects
 			in.sequences(t, 3)
 		}
 	})

@@ -17,7 +17,7 @@ import (
 	"github.com/nats-eventstore/nats-eventstore/test/databases"
 )
 
-// Promise 1: what was acknowledged is in the database, whatever happens to the server.
+// Promise 1: an acknowledged event is in the database, whatever happens to the server.
 func TestAcknowledgedMeansCommitted(t *testing.T) {
 	t.Parallel()
 	databases.Each(t, func(t *testing.T, driver, source string) {
@@ -25,7 +25,7 @@ func TestAcknowledgedMeansCommitted(t *testing.T) {
 		var acked sync.Map
 		for round := range 3 {
 			sc := s.connect(fmt.Sprintf("publisher-%d", round), stan.MaxPubAcksInflight(512),
-				stan.SetConnectionLostHandler(func(stan.Conn, error) {})) // an acknowledgement that is late counts, too
+				stan.SetConnectionLostHandler(func(stan.Conn, error) {})) // late acknowledgements count, too
 			var count atomic.Int64
 			enough, ended := make(chan struct{}), make(chan struct{})
 			go func() {
@@ -52,7 +52,7 @@ func TestAcknowledgedMeansCommitted(t *testing.T) {
 				t.Fatal("publishing stopped")
 			}
 			s.Kill()
-			_ = sc.Close() // the server that would answer is gone
+			_ = sc.Close() // the server is dead: no answer comes
 			<-ended
 			s.Restart()
 		}
@@ -66,7 +66,7 @@ func TestAcknowledgedMeansCommitted(t *testing.T) {
 		}
 		acked.Range(func(id, _ any) bool {
 			if stored[id.(string)] == 0 {
-				t.Errorf("%s was acknowledged and is not stored", id)
+				t.Errorf("%s was acknowledged but is not stored", id)
 			}
 			return true
 		})
@@ -74,7 +74,7 @@ func TestAcknowledgedMeansCommitted(t *testing.T) {
 	})
 }
 
-// Promise 2: sequences are contiguous from 1 and delivered in order; refused messages take none.
+// Promise 2: sequences are contiguous from 1 and delivered in order. Refused messages take none.
 func TestNoGapsOneOrder(t *testing.T) {
 	t.Parallel()
 	databases.Each(t, func(t *testing.T, driver, source string) {
@@ -106,7 +106,7 @@ func TestNoGapsOneOrder(t *testing.T) {
 	})
 }
 
-// Promise 3: the database refuses to change or delete events, whoever asks.
+// Promise 3: the database refuses to change or delete events, whoever tries.
 func TestEventsAreImmutable(t *testing.T) {
 	t.Parallel()
 	databases.Each(t, func(t *testing.T, driver, source string) {
@@ -118,14 +118,14 @@ func TestEventsAreImmutable(t *testing.T) {
 		}
 		for _, text := range statements {
 			if _, err := tryQuery(driver, source, text); err == nil {
-				t.Errorf("%s: was not refused", text)
+				t.Errorf("%s was not refused", text)
 			}
 		}
 		contiguous(t, driver, source, orders, 1)
 	})
 }
 
-// Promise 4: of two servers on one database one serves; the other takes over when it dies.
+// Promise 4: of two servers on one database, one serves; the other one takes over when it dies.
 func TestOneWriterPerDatabase(t *testing.T) {
 	t.Parallel()
 	databases.Each(t, func(t *testing.T, driver, source string) {
@@ -141,7 +141,7 @@ func TestOneWriterPerDatabase(t *testing.T) {
 		publish(t, second.connect("three"), orders, event(t, "order-1", "OrderApproved"))
 		contiguous(t, driver, source, orders, 2)
 
-		// A clean stop hands the lease over; a server that comes back stands by.
+		// A clean stop hands over the lease. A server that restarts becomes the standby.
 		first.Launch()
 		first.WaitLog(t, "Starting in standby mode")
 		second.Stop()
@@ -151,7 +151,7 @@ func TestOneWriterPerDatabase(t *testing.T) {
 	})
 }
 
-// Promise 5: with MaxInflight 1 and manual acks a subscriber sees events in order, whatever is redelivered.
+// Promise 5: with MaxInflight 1 and manual acks, a subscriber receives events in order, whatever is redelivered.
 func TestStrictOrderWithMaxInflightOne(t *testing.T) {
 	t.Parallel()
 	databases.Each(t, func(t *testing.T, driver, source string) {
@@ -166,7 +166,7 @@ func TestStrictOrderWithMaxInflightOne(t *testing.T) {
 		_, err := sc.Subscribe(orders, func(m *stan.Msg) {
 			seen <- m
 			// Every third message is not acknowledged at its first delivery.
-			if _, again := refused.LoadOrStore(m.Sequence, true); m.Sequence%3 != 0 || again {
+			if _, redelivered := refused.LoadOrStore(m.Sequence, true); m.Sequence%3 != 0 || redelivered {
 				if err := m.Ack(); err != nil {
 					t.Error(err)
 				}
@@ -206,7 +206,7 @@ func TestOptimisticConcurrency(t *testing.T) {
 			t.Errorf("error %v, want %s", err, want)
 		}
 
-		// Of 16 that race for each version one wins.
+		// Of 16 clients that race for each version, one wins.
 		const racers, versions = 16, 10
 		var won, lost atomic.Int64
 		var wg sync.WaitGroup
@@ -253,7 +253,7 @@ func TestIdempotentPublish(t *testing.T) {
 	})
 }
 
-// Promise 8: bad input gets a clear error, and what is around it is stored.
+// Promise 8: bad input gets a clear error, and good input around it is stored.
 func TestBadInputNeverHarmsGoodInput(t *testing.T) {
 	t.Parallel()
 	databases.Each(t, func(t *testing.T, driver, source string) {
@@ -306,7 +306,7 @@ func TestBadInputNeverHarmsGoodInput(t *testing.T) {
 		}
 		contiguous(t, driver, source, orders, good)
 
-		// Data that a database would not take as JSON is kept, in base64.
+		// Data that a database does not accept as JSON is stored in base64.
 		data := map[string]string{
 			"json":       `{"a": [1, 2.5, "é"]}`,
 			"nul":        `{"a":"\u0000"}`,
@@ -335,7 +335,7 @@ func TestBadInputNeverHarmsGoodInput(t *testing.T) {
 			}
 		}
 
-		// A plain channel takes any bytes.
+		// A plain channel accepts any bytes.
 		raw := make([]byte, 1000)
 		for i := range raw {
 			raw[i] = byte(rand.Uint32())
@@ -343,10 +343,10 @@ func TestBadInputNeverHarmsGoodInput(t *testing.T) {
 		publish(t, sc, "plain", raw, nil, []byte{0})
 		_, plain := subscribe(t, sc, "plain", stan.DeliverAllAvailable())
 		if got := plain.next(t).Data; !slices.Equal(got, raw) {
-			t.Error("bytes of a plain channel changed")
+			t.Error("the bytes of a message on a plain channel changed")
 		}
 
-		// A payload over NATS' limit never reaches the server: the client says so.
+		// A payload above NATS' limit never reaches the server: the client refuses it.
 		if err := sc.Publish(orders, event(t, "A", "T", withData(strings.Repeat("x", 2<<20)))); err == nil {
 			t.Error("a payload over max_payload was accepted")
 		}

@@ -6,13 +6,13 @@ import (
 	"strings"
 	"testing"
 
-	_ "github.com/go-sql-driver/mysql" // the drivers of the databases under test
+	_ "github.com/go-sql-driver/mysql" // drivers of the databases under test
 	_ "github.com/lib/pq"
 	_ "modernc.org/sqlite"
 )
 
-// query runs SQL as an operator would, beside the server, and returns the rows as text, columns separated
-// by |, NULL as <null>.
+// query runs SQL like an operator, beside the server. It returns rows as text, with columns separated by | and NULL as
+// <null>.
 func query(t testing.TB, driver, source, text string) []string {
 	t.Helper()
 	rows, err := tryQuery(driver, source, text)
@@ -69,7 +69,7 @@ func firstOf(errs ...error) error {
 	return nil
 }
 
-// contiguous checks that a channel's sequences are 1..n, without a gap, in order of time.
+// contiguous checks that a channel's sequences are 1..n without a gap and that timestamps do not decrease.
 func contiguous(t testing.TB, driver, source, channel string, n int) {
 	t.Helper()
 	where := fmt.Sprintf("FROM Messages m JOIN Channels c ON c.id = m.id WHERE c.name = '%s'", channel)
@@ -77,8 +77,8 @@ func contiguous(t testing.TB, driver, source, channel string, n int) {
 	if want := fmt.Sprintf("%d|%d|%d", n, min(n, 1), n); got != want {
 		t.Errorf("channel %q: count|first|last = %s, want %s", channel, got, want)
 	}
-	back := query(t, driver, source, "SELECT COUNT(*) FROM Messages a JOIN Messages b ON b.id = a.id AND b.seq = a.seq + 1 WHERE b.timestamp < a.timestamp")[0]
-	if back != "0" {
-		t.Errorf("%s messages are older than the one before", back)
+	older := query(t, driver, source, "SELECT COUNT(*) FROM Messages a JOIN Messages b ON b.id = a.id AND b.seq = a.seq + 1 WHERE b.timestamp < a.timestamp")[0]
+	if older != "0" {
+		t.Errorf("%s messages are older than their predecessors", older)
 	}
 }

@@ -17,8 +17,8 @@ import (
 	"github.com/nats-eventstore/nats-eventstore/test/wire"
 )
 
-// Promise 5: what a durable or a queue group was sent and did not acknowledge is sent again, whatever happens between.
-// These tests crash the server at the moments at which a group's state changes hands.
+// Promise 5: unacknowledged messages of a durable or a queue group are redelivered, whatever happens. These tests crash
+// the server while a group's state changes.
 
 // TestUnackedSurviveAJoin: A holds messages of a durable queue group, B joins, and the server is killed at once.
 func TestUnackedSurviveAJoin(t *testing.T) {
@@ -43,8 +43,8 @@ func TestUnackedSurviveAJoin(t *testing.T) {
 	})
 }
 
-// TestUnackedSurviveAClose: a durable with unacknowledged messages closes its subscription, and the server is killed when
-// the database shows the first trace of that.
+// TestUnackedSurviveAClose: a durable with unacknowledged messages closes its subscription. The server is killed at the
+// first trace of that in the database.
 func TestUnackedSurviveAClose(t *testing.T) {
 	t.Parallel()
 	const trials, held = 6, 100
@@ -71,7 +71,7 @@ func TestUnackedSurviveAClose(t *testing.T) {
 			s.Kill()
 			s.Restart()
 		}
-		// A server that was killed may not know that the last one is closed.
+		// After the kill, the server may not know that the last subscription was closed.
 		_ = a.Bye()
 		a = wire.Dial(t, s.URL()).Register("a")
 		var groups [][]*wire.Sub
@@ -82,8 +82,8 @@ func TestUnackedSurviveAClose(t *testing.T) {
 	})
 }
 
-// TestRemovedMemberStaysAway: the database is locked while a member of a queue group unsubscribes. When it is free again,
-// the member's removal is stored: after a crash it is no member, and others have its messages.
+// TestRemovedMemberStaysAway: the database is locked while a member of a queue group unsubscribes. After the lock ends,
+// the removal is stored. After a crash, other members get the member's messages.
 func TestRemovedMemberStaysAway(t *testing.T) {
 	t.Parallel()
 	const held, more = 20, 20
@@ -93,7 +93,7 @@ func TestRemovedMemberStaysAway(t *testing.T) {
 		member := []wire.Option{wire.All, wire.Queue("q"), wire.Durable("d"), wire.Max(1000), wire.AckWait(5)}
 		leaver, stayer := a.Sub("c", member...), b.Sub("c", member...)
 		a.Fill("c", held)
-		leaver.Next() // both have some
+		leaver.Next() // both hold some
 		stayer.Next()
 
 		unlock := lockSubscriptions(t, driver, source)
@@ -102,10 +102,10 @@ func TestRemovedMemberStaysAway(t *testing.T) {
 		}
 		unlock()
 		db := openSQL(t, driver, source)
-		deadline := time.Now().Add(20 * time.Second)
+		deadline := time.Now().Add(patience)
 		for bytes.Count(subscriptionRows(t, db), []byte("\n")) > 1 {
 			if time.Now().After(deadline) {
-				t.Error("the removal of the member is not stored")
+				t.Error("the removal of the member was not stored")
 				break
 			}
 			time.Sleep(20 * time.Millisecond)
@@ -121,12 +121,12 @@ func TestRemovedMemberStaysAway(t *testing.T) {
 		b.Fill("c", more)
 		requireAgain(t, held+more, [][]*wire.Sub{{stayer}})
 		if n := leaver.Waiting(); n > 0 {
-			t.Errorf("the removed member was sent %d messages", n)
+			t.Errorf("the removed member received %d messages", n)
 		}
 	})
 }
 
-// requireAgain acknowledges what the members of each group are sent until they were sent all n messages of its channel.
+// requireAgain acknowledges the messages of each group until its members have received all n messages of the channel.
 func requireAgain(t *testing.T, n int, groups [][]*wire.Sub) {
 	t.Helper()
 	deadline := time.Now().Add(patience / 3)
@@ -141,12 +141,12 @@ func requireAgain(t *testing.T, n int, groups [][]*wire.Sub) {
 			}
 		}
 		if len(seen) < n {
-			t.Errorf("%s: %d of %d unacknowledged messages are sent again: %d", members[0].Channel, len(seen), n, slices.Sorted(maps.Keys(seen)))
+			t.Errorf("%s: %d of %d unacknowledged messages were redelivered: %d", members[0].Channel, len(seen), n, slices.Sorted(maps.Keys(seen)))
 		}
 	}
 }
 
-// closeAsync sends a request to close a subscription. The channel is closed when it is answered.
+// closeAsync sends a request to close a subscription. The returned channel is closed when the answer arrives.
 func closeAsync(t *testing.T, sub *wire.Sub) <-chan struct{} {
 	t.Helper()
 	answered := make(chan struct{})
@@ -164,7 +164,7 @@ func closeAsync(t *testing.T, sub *wire.Sub) <-chan struct{} {
 	return answered
 }
 
-// openSQL opens a database for a test's own statements.
+// openSQL opens a database for the test's own statements.
 func openSQL(t *testing.T, driver, source string) *sql.DB {
 	t.Helper()
 	if driver == "sqlite" {
@@ -178,7 +178,7 @@ func openSQL(t *testing.T, driver, source string) *sql.DB {
 	return db
 }
 
-// subscriptionRows is what the table says of the subscriptions that are there, one line for each.
+// subscriptionRows returns the rows of the existing subscriptions, one per line.
 func subscriptionRows(t *testing.T, db *sql.DB) []byte {
 	t.Helper()
 	rows, err := db.QueryContext(t.Context(), "SELECT subid, proto FROM Subscriptions WHERE deleted = FALSE ORDER BY subid")
@@ -201,7 +201,7 @@ func subscriptionRows(t *testing.T, db *sql.DB) []byte {
 	return lines
 }
 
-// lockSubscriptions has another program hold the rows of all subscriptions, or on SQLite the file, until unlock.
+// lockSubscriptions makes another program lock the rows of all subscriptions, or the file on SQLite, until unlock.
 func lockSubscriptions(t *testing.T, driver, source string) (unlock func()) {
 	t.Helper()
 	conn, err := openSQL(t, driver, source).Conn(t.Context())

@@ -22,13 +22,13 @@ import (
 	"github.com/nats-eventstore/nats-eventstore/test/databases"
 )
 
-// secured starts a server on SQLite whose NATS part has the configuration, and waits until it is ready.
+// secured starts a server on SQLite with a NATS configuration and waits until it is ready.
 func secured(t *testing.T, conf string, args ...string) *server {
 	t.Helper()
 	return start(t, "sqlite", databases.SQLite(t), append([]string{"-c", write(t, "nats.conf", conf)}, args...)...)
 }
 
-// write writes a file of the test and returns its name.
+// write writes a file and returns its name.
 func write(t *testing.T, name, text string) string {
 	t.Helper()
 	file := filepath.Join(t.TempDir(), name)
@@ -60,17 +60,17 @@ func works(t *testing.T, s *server, id string, opts ...nats.Option) {
 	}
 }
 
-// refusedByNATS checks that NATS does not let a client in.
+// refusedByNATS checks that NATS refuses a client.
 func refusedByNATS(t *testing.T, s *server, opts ...nats.Option) {
 	t.Helper()
 	nc, err := nats.Connect(s.URL(), append(opts, nats.Timeout(patience))...)
 	if err == nil {
 		nc.Close()
-		t.Error("a client without the right credentials was let in")
+		t.Error("a client without valid credentials was accepted")
 	}
 }
 
-// keyPair returns a new user key, its public key and a file with its seed.
+// keyPair returns a new user key, its public key, and a file with its seed.
 func keyPair(t *testing.T) (key nkeys.KeyPair, public, file string) {
 	t.Helper()
 	key, err := nkeys.CreateUser()
@@ -87,11 +87,11 @@ func keyPair(t *testing.T) (key nkeys.KeyPair, public, file string) {
 	return key, public, write(t, "user.nk", string(seed))
 }
 
-// hashed is "secret" as bcrypt stores it, at the least cost, which the race detector makes dear enough: the server cannot know
-// the password of any user.
+// hashed is the bcrypt hash of "secret", at the lowest cost because the race detector makes bcrypt slow. The server
+// cannot know any user's password.
 const hashed = "$2a$04$L8R0VVqy7KGLkVFWNiz5Z.Z.UJZgMnwWwlWTqdvbI0nYZ0Fbs1dA."
 
-// Clients log in as NATS asks for it, and the streaming part works with the configuration alone.
+// Clients authenticate as NATS is configured. The streaming part needs no credentials of its own.
 func TestEmbeddedAuthentication(t *testing.T) {
 	t.Parallel()
 	key, public, _ := keyPair(t)
@@ -121,7 +121,7 @@ func TestEmbeddedAuthentication(t *testing.T) {
 	}
 }
 
-// The streaming part must not guess whom it serves.
+// The streaming part must not guess which account it serves.
 func TestAmbiguousAccount(t *testing.T) {
 	t.Parallel()
 	for conf, want := range map[string]string{
@@ -135,7 +135,7 @@ func TestAmbiguousAccount(t *testing.T) {
 	}
 }
 
-// A server whose user may not hear clients must not look ready.
+// A server whose user may not receive client requests must not report that it is ready.
 func TestOwnUserWithoutPermission(t *testing.T) {
 	t.Parallel()
 	conf := `authorization { users: [{user: a, password: x, permissions: { subscribe: "_INBOX.>" }}] }, streaming { user: a, password: x }`
@@ -148,7 +148,7 @@ func TestOwnUserWithoutPermission(t *testing.T) {
 // operator is a JWT operator with one account.
 type operator struct {
 	t       *testing.T
-	conf    string // of a NATS server that trusts it
+	conf    string // of a NATS server that trusts the operator
 	account nkeys.KeyPair
 }
 
@@ -239,7 +239,7 @@ func TestEmbeddedTLS(t *testing.T) {
 				opts = append(opts, nats.TLSHandshakeFirst())
 			}
 			works(t, s, "client", opts...)
-			refusedByNATS(t, s) // does not know the authority
+			refusedByNATS(t, s) // the client does not trust the authority
 			if strings.Contains(conf, "verify") {
 				refusedByNATS(t, s, trusting)
 			}
@@ -247,10 +247,10 @@ func TestEmbeddedTLS(t *testing.T) {
 	}
 }
 
-// Permissions of NATS subjects hold per channel: the name in the request cannot lie about the subject.
+// Permissions on NATS subjects protect channels: a request cannot name another channel than its subject.
 func TestPublishPermissions(t *testing.T) {
 	t.Parallel()
-	// What docs/operations.md says that clients need.
+	// The permissions that docs/operations.md lists for clients.
 	s := secured(t, `authorization {
 		writer: {
 			publish: ["_STAN.discover.test-cluster", "_STAN.discover.test-cluster.pings", "_STAN.close.test-cluster", "_INBOX.>", "_STAN.pub.test-cluster.a"]
@@ -266,7 +266,7 @@ func TestPublishPermissions(t *testing.T) {
 	nc := natsConn(t, s.URL(), nats.UserInfo("writer", "x"), nats.ErrorHandler(func(_ *nats.Conn, _ *nats.Subscription, err error) {
 		denied <- err
 	}))
-	sc := s.connect("writer", stan.NatsConn(nc), stan.PubAckWait(time.Second))
+	sc := s.connect("writer", stan.NatsConn(nc), stan.PubAckWait(5*time.Second))
 	publish(t, sc, "a", []byte("allowed"))
 	if err := sc.Publish("b", []byte("denied")); err == nil {
 		t.Error("a publish without permission was acknowledged")
@@ -277,9 +277,9 @@ func TestPublishPermissions(t *testing.T) {
 			t.Error(err)
 		}
 	case <-time.After(patience):
-		t.Error("NATS reported no violation")
+		t.Error("NATS did not report a permission violation")
 	}
-	// The lie: on the permitted subject, for the other channel.
+	// The request lies: permitted subject, other channel.
 	req := pb.PubMsg{ClientID: "writer", Guid: nuidLike, Subject: "b", Data: []byte("smuggled")}
 	data, err := req.Marshal()
 	if err != nil {
@@ -294,7 +294,7 @@ func TestPublishPermissions(t *testing.T) {
 		t.Errorf("the lie was acknowledged: %v %v", ack, err)
 	}
 
-	reader := s.connect("reader", stan.NatsConn(natsConn(t, s.URL(), nats.UserInfo("reader", "x"))), stan.PubAckWait(time.Second))
+	reader := s.connect("reader", stan.NatsConn(natsConn(t, s.URL(), nats.UserInfo("reader", "x"))), stan.PubAckWait(5*time.Second))
 	sub, a := subscribe(t, reader, "a", stan.DeliverAllAvailable())
 	if got := string(a.next(t).Data); got != "allowed" {
 		t.Errorf("got %q", got)
@@ -311,7 +311,7 @@ func TestPublishPermissions(t *testing.T) {
 
 const nuidLike = "abcdefghijklmnopqrstuv"
 
-// SIGHUP applies the configuration of NATS again; the streaming part is not disturbed.
+// SIGHUP reloads the NATS configuration without disturbing the streaming part.
 func TestReload(t *testing.T) {
 	t.Parallel()
 	s := secured(t, `debug: false`, "-SD")
@@ -333,14 +333,14 @@ func TestReload(t *testing.T) {
 	refusedByNATS(t, s, nats.UserInfo("a", "one"))
 	reload("streaming {\n nonsense: 1\n}", file+`:2: unknown key "nonsense"`)
 	works(t, s, "third", nats.UserInfo("b", "two"))
-	// What goes to the log afterwards goes there in both formats.
+	// Later log lines use both formats.
 	s.WaitLog(t, "[Client:third] Connected")
 	if found := s.Log.Contains("Disconnected from NATS"); found {
-		t.Error("a reload cut the server's own connections")
+		t.Error("the reload broke the server's own connections")
 	}
 }
 
-// With external NATS servers, the streaming part logs in like a client.
+// With external NATS servers, the streaming part authenticates like a client.
 func TestExternalAuthentication(t *testing.T) {
 	t.Parallel()
 	ca := authority.New(t)
@@ -354,7 +354,7 @@ func TestExternalAuthentication(t *testing.T) {
 	}
 	for name, it := range map[string]struct {
 		conf string
-		url  string // %d: the port
+		url  string // %d is replaced with the port
 		args []string
 		as   []nats.Option
 	}{
@@ -411,7 +411,7 @@ func startNATS(t *testing.T, conf string) int {
 	ns.Start()
 	t.Cleanup(ns.Shutdown)
 	if !ns.ReadyForConnections(patience) {
-		t.Fatal("NATS is not ready")
+		t.Fatal("the NATS server did not start")
 	}
 	return ns.Addr().(*net.TCPAddr).Port
 }

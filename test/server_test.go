@@ -10,7 +10,7 @@ import (
 
 const patience = harness.Patience
 
-// server is one running binary.
+// server is a running server.
 type server struct {
 	*harness.Server
 	t      testing.TB
@@ -18,7 +18,7 @@ type server struct {
 	source string
 }
 
-// start runs the binary on a database until it is ready, and stops it when the test ends.
+// start starts the binary on a database, waits until it is ready, and stops it when the test ends.
 func start(t testing.TB, driver, source string, args ...string) *server {
 	t.Helper()
 	s := launch(t, driver, source, args...)
@@ -26,7 +26,7 @@ func start(t testing.TB, driver, source string, args ...string) *server {
 	return s
 }
 
-// launch runs the binary and does not wait for it.
+// launch starts the binary without waiting.
 func launch(t testing.TB, driver, source string, args ...string) *server {
 	t.Helper()
 	s := prepare(t, harness.Binary(), append([]string{"-store", "SQL", "-sql_driver", driver, "-sql_source", source}, args...)...)
@@ -41,7 +41,7 @@ func prepare(t testing.TB, binary string, args ...string) *server {
 	return &server{Server: harness.New(t, binary, args...), t: t}
 }
 
-// connect connects a client, which is closed when the test ends.
+// connect connects a client and closes it when the test ends.
 func (s *server) connect(id string, opts ...stan.Option) stan.Conn {
 	s.t.Helper()
 	opts = append([]stan.Option{stan.NatsURL(s.URL()), stan.ConnectWait(patience), stan.PubAckWait(patience)}, opts...)

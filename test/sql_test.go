@@ -21,14 +21,14 @@ import (
 	"github.com/nats-eventstore/nats-eventstore/test/harness"
 )
 
-// sqlEvents is how many events the statements of docs/sql.md are tried on: few by default, since the race detector makes
-// SQLite's indexes slow. make test-sql-million tries them on a million, with a server as users have it.
+// sqlEvents is the number of events for the statements of docs/sql.md. The default is low, because the race detector
+// makes SQLite's indexes slow. make test-sql-million uses a million events and a server without the race detector.
 var sqlEvents = flag.Int("sql_events", minSQLEvents, "number of events for the statements of docs/sql.md")
 
-// minSQLEvents has all that the statements name.
+// minSQLEvents is enough to include everything that the statements name.
 const minSQLEvents = 20_000
 
-// sqlPage is what docs/sql.md promises.
+// sqlPage is the content of docs/sql.md.
 type sqlPage struct {
 	configuration string
 	statements    []sqlStatement
@@ -46,7 +46,7 @@ var pageDrivers = map[string][]string{
 	"-- SQLite":         {"sqlite"},
 }
 
-// readSQLPage reads the page: headings, and the blocks of statements and of configuration below them.
+// readSQLPage parses the page: headings, with blocks of statements and configuration.
 func readSQLPage(t *testing.T) sqlPage {
 	t.Helper()
 	text, err := os.ReadFile("../docs/sql.md")
@@ -56,7 +56,7 @@ func readSQLPage(t *testing.T) sqlPage {
 	var page sqlPage
 	heading := ""
 	var block []string
-	kind := "" // of the open block
+	kind := "" // language of the open block
 	for line := range strings.Lines(string(text)) {
 		line = strings.TrimRight(line, "\n")
 		switch {
@@ -70,10 +70,10 @@ func readSQLPage(t *testing.T) sqlPage {
 			kind = ""
 			page.statements = append(page.statements, sqlStatement{heading, pageDrivers[block[0]], strings.Join(block, "\n")})
 			if strings.HasPrefix(block[0], "--") && pageDrivers[block[0]] == nil {
-				t.Errorf("%s: no database is called %s", heading, block[0])
+				t.Errorf("%s: unknown database %s", heading, block[0])
 			}
 		case line == "```":
-			t.Errorf("%s: a block of %q is not tested", heading, kind)
+			t.Errorf("%s: blocks of %q are not tested", heading, kind)
 			kind = ""
 		case kind != "":
 			block = append(block, line)
@@ -82,7 +82,7 @@ func readSQLPage(t *testing.T) sqlPage {
 	return page
 }
 
-// orderFact is one event of the data set; number counts from 1. Each order has four events, 8.64 seconds apart.
+// orderFact is an event of the data set, numbered from 1. Each order has four events, 8.64 seconds apart.
 type orderFact struct{ number int }
 
 var orderTypes = []string{"OrderCreated", "OrderPaid", "OrderPacked", "OrderShipped"}
@@ -106,7 +106,7 @@ func (f orderFact) data() string {
 	return `{"status":"shipped"}`
 }
 
-// insertOrders are the statements that insert the facts from the first %d to the second on the database.
+// insertOrders are the statements per database that insert facts; the two %d are the first and the last number.
 var insertOrders = map[string]string{
 	"postgres": `INSERT INTO Messages (id, seq, timestamp, size, data, event_id, aggregate_type, aggregate_id, event_version, event_type, event_data, metadata)
 SELECT 1000, i, 1767225600000000000 + i * 8640000000::bigint, 100, decode(repeat('00', 100), 'hex'), 'evt-' || i, 'order', 'order-' || k, v,
@@ -133,7 +133,7 @@ SELECT 1000, i, 1767225600000000000 + i * 8640000000, 100, zeroblob(100), 'evt-'
 FROM n`,
 }
 
-// insertChunk is how many facts one statement inserts.
+// insertChunk is the number of facts per statement.
 const insertChunk = 50_000
 
 func fillOrders(t *testing.T, db *sql.DB, driver string, n int) {
@@ -153,7 +153,7 @@ func fillOrders(t *testing.T, db *sql.DB, driver string, n int) {
 	}
 	switch driver {
 	case "postgres":
-		texts = append(texts, "ANALYZE") // which the database does by itself, later
+		texts = append(texts, "ANALYZE") // the database does this by itself later
 	case "mysql":
 		texts = append(texts, "ANALYZE TABLE Messages")
 	}
@@ -165,7 +165,7 @@ func fillOrders(t *testing.T, db *sql.DB, driver string, n int) {
 	t.Logf("%d events inserted in %v", n, time.Since(start).Round(time.Millisecond))
 }
 
-// expectedRows are the answers, by heading: what a filter over all facts shows.
+// expectedRows are the expected answers by heading, computed with a filter over all facts.
 var expectedRows = map[string]func(n int) []string{
 	"History of an aggregate": func(n int) []string {
 		return showFacts(n, ofOrder(4711), func(f orderFact) []any { return []any{f.version(), f.kind(), f.time(), f.data()} })
@@ -246,7 +246,7 @@ func latest(n int, rows []string) []string {
 	return rows[:min(n, len(rows))]
 }
 
-// cell is a value as text that does not depend on the driver: times in UTC, JSON without spaces and with sorted members.
+// cell formats a value independently of the driver: times in UTC, JSON without spaces and with sorted members.
 func cell(value any) string {
 	switch value := value.(type) {
 	case nil:
@@ -306,8 +306,7 @@ func answer(t *testing.T, db *sql.DB, text string) []string {
 	return found
 }
 
-// A plan is that of an index query if it says how it finds the rows of Messages, and none of its steps reads them all, or all
-// of a channel.
+// A plan uses an index if it shows how it finds rows of Messages and no step reads all rows or all rows of a channel.
 var (
 	readsAll = map[string]*regexp.Regexp{
 		"postgres": regexp.MustCompile(`Seq Scan on messages|Index Cond: \(id = c\.id\)`),
@@ -321,12 +320,12 @@ var (
 	}
 )
 
-// publishUntil publishes, one event after the other, until the server has logged the text: no publish fails, and those
-// of a server that makes indexes beside them do not wait for it.
+// publishUntil publishes events one by one until the server has logged the text. No publish may fail while indexes are
+// built.
 func publishUntil(t *testing.T, s *server, text string) {
 	t.Helper()
 	began := time.Now()
-	deadline := time.After(patience + time.Duration(*sqlEvents)*100*time.Microsecond) // an index is made in seconds per million events
+	deadline := time.After(patience + time.Duration(*sqlEvents)*100*time.Microsecond) // an index takes seconds per million events
 	for ready := false; !ready; {
 		var changed <-chan struct{}
 		if ready, changed = s.Log.Find("Streaming Server is ready"); ready {
@@ -337,7 +336,7 @@ func publishUntil(t *testing.T, s *server, text string) {
 		case <-s.Process.Done():
 			t.Fatal("the server ended")
 		case <-deadline:
-			t.Fatal("the server is not ready")
+			t.Fatal("the server did not become ready")
 		}
 	}
 	t.Logf("ready after %v", time.Since(began).Round(time.Millisecond))
@@ -354,27 +353,27 @@ func publishUntil(t *testing.T, s *server, text string) {
 		default:
 		}
 	}
-	t.Logf("indexes made in %v; %d events published meanwhile, the slowest in %v", time.Since(began).Round(time.Millisecond), count, longest.Round(time.Millisecond))
+	t.Logf("indexes built in %v; %d events published meanwhile, the slowest in %v", time.Since(began).Round(time.Millisecond), count, longest.Round(time.Millisecond))
 }
 
-// TestQueries runs the statements of docs/sql.md: each has the right answer, found by an index.
+// TestQueries runs the statements of docs/sql.md. Each must give the right answer by an index.
 func TestQueries(t *testing.T) {
 	t.Parallel()
 	page := readSQLPage(t)
 	used := map[string]bool{}
 	for _, s := range page.statements {
 		if used[s.heading] = true; expectedRows[s.heading] == nil {
-			t.Errorf("docs/sql.md, %q: the test does not know the answer", s.heading)
+			t.Errorf("docs/sql.md, %q: the test has no expected answer", s.heading)
 		}
 	}
 	for heading := range expectedRows {
 		if !used[heading] {
-			t.Errorf("docs/sql.md has no statement below %q", heading)
+			t.Errorf("docs/sql.md has no statement under %q", heading)
 		}
 	}
 	n := *sqlEvents
 	if n < minSQLEvents || t.Failed() {
-		t.Fatal("there are too few events, or the page and the test differ")
+		t.Fatal("too few events, or the page and the test differ")
 	}
 	plain := ""
 	if n > minSQLEvents {
@@ -436,13 +435,13 @@ func TestQueries(t *testing.T) {
 			t.Logf("%s: %v\n%s", statement.heading, took.Round(10*time.Microsecond), plan)
 			ofEvents := strings.Contains(statement.text, "FROM events") || strings.Contains(statement.text, "FROM Messages")
 			if readsAll[driver].MatchString(plan) || ofEvents && !readsIndex[driver].MatchString(plan) {
-				t.Errorf("%s: no index query\n%s\n%s", statement.heading, statement.text, plan)
+				t.Errorf("%s: the query does not use an index\n%s\n%s", statement.heading, statement.text, plan)
 			}
 		}
 	})
 }
 
-// TestIndexPathIsChecked: a wrong path ends the start with a line that names it.
+// TestIndexPathIsChecked: an invalid path stops the start with an error that names it.
 func TestIndexPathIsChecked(t *testing.T) {
 	t.Parallel()
 	cmd := exec.Command(harness.Binary(), "-store", "MEMORY", "-index_metadata", "$.correlation_id,$.tenant-id")

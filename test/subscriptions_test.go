@@ -23,7 +23,7 @@ func fill(t *testing.T, sc stan.Conn, channel string, n int) {
 	}
 }
 
-// marker publishes one more message, and returns when it came: what was to come before it has come.
+// marker publishes one more message and waits for it. Anything due before has then arrived.
 func (in inbox) marker(t *testing.T, sc stan.Conn, channel string, want uint64) {
 	t.Helper()
 	publish(t, sc, channel, []byte("marker"))
@@ -38,8 +38,8 @@ func TestStartPositions(t *testing.T) {
 		s := start(t, driver, source)
 		sc := s.connect("client")
 		fill(t, sc, "c", 5)
-		// A client sends a start time as its distance from now, so that the request's way to the server
-		// shifts it. This pause is longer than that way.
+		// A client sends a start time as its distance from now, so the time the request takes shifts it. This pause is
+		// longer than that.
 		sixth := time.Now()
 		<-time.After(time.Second)
 		fill(t, sc, "c", 4)
@@ -87,7 +87,7 @@ func TestRedelivery(t *testing.T) {
 		sc := s.connect("client")
 		fill(t, sc, "c", 3)
 		_, in := subscribe(t, sc, "c", stan.DeliverAllAvailable(), stan.SetManualAckMode(), stan.MaxInflight(2), stan.AckWait(time.Second))
-		// Without acks: 1 2 | 1 2 at 1 s | 1 2 at 2 s; 3 only after an ack.
+		// Without acks: 1 2 | 1 2 at 1 s | 1 2 at 2 s; 3 comes only after an ack.
 		var last *stan.Msg
 		for round := range uint32(3) {
 			for _, want := range []uint64{1, 2} {
@@ -125,7 +125,7 @@ func TestDurables(t *testing.T) {
 		if _, err := sc.Subscribe("c", func(*stan.Msg) {}, stan.DurableName("d")); err == nil || err.Error() != "stan: duplicate durable registration" {
 			t.Errorf("second subscription on the durable: %v", err)
 		}
-		// 1 and 3 unacked, 4 published while offline: 1r 3r 4.
+		// 1 and 3 are unacknowledged, 4 is published while offline: 1r 3r 4.
 		if err := sub.Close(); err != nil {
 			t.Fatal(err)
 		}
@@ -145,8 +145,8 @@ func TestDurables(t *testing.T) {
 		_, in = subscribe(t, sc, "c", options...)
 		resumed(in)
 
-		// The same after a crash of client and server: what was sent is known after at most the
-		// interval of write-behind.
+		// The same after a crash of client and server. The server stores what it sent at most one write-behind interval
+		// later.
 		if err := sc.Close(); err != nil {
 			t.Fatal(err)
 		}
@@ -159,7 +159,7 @@ func TestDurables(t *testing.T) {
 				t.Fatalf("after restart: got %d (redelivered %v), want %d", m.Sequence, m.Redelivered, want)
 			}
 		}
-		// Unsubscribed, it starts anew.
+		// After unsubscribing, it starts anew.
 		if err := sub.Unsubscribe(); err != nil {
 			t.Fatal(err)
 		}
@@ -197,7 +197,7 @@ func TestQueueGroups(t *testing.T) {
 		if n1.Load() != 5 || n2.Load() != 5 {
 			t.Errorf("members received %d and %d, want 5 each", n1.Load(), n2.Load())
 		}
-		// A leaver's messages go to those who remain.
+		// The remaining members receive a leaver's messages.
 		if err := first.Close(); err != nil {
 			t.Fatal(err)
 		}
@@ -209,7 +209,7 @@ func TestQueueGroups(t *testing.T) {
 		if n2.Load() != 10 {
 			t.Errorf("the remaining member received %d, want 10", n2.Load())
 		}
-		// The group outlives its last member, and a crash, with what is unacknowledged.
+		// The group and its unacknowledged messages survive its last member and a crash.
 		if err := second.Close(); err != nil {
 			t.Fatal(err)
 		}
@@ -224,7 +224,7 @@ func TestQueueGroups(t *testing.T) {
 	})
 }
 
-// State survives a restart, and connected applications go on without resubscribing.
+// State survives a restart, and connected applications continue without resubscribing.
 func TestApplicationsGoOnAfterRestart(t *testing.T) {
 	t.Parallel()
 	databases.Each(t, func(t *testing.T, driver, source string) {
@@ -260,7 +260,7 @@ func TestApplicationsGoOnAfterRestart(t *testing.T) {
 			for _, in := range []inbox{plain, durable, queue} {
 				m := in.next(t)
 				if name == "kill" {
-					// What was sent and acknowledged in the last moments may come again.
+					// What was sent and acknowledged last may be redelivered.
 					for m.Sequence < 4 {
 						m = in.next(t)
 					}
@@ -314,7 +314,7 @@ func TestClientLifeCycle(t *testing.T) {
 	})
 }
 
-// A subscriber that acknowledges nothing, and one that replays, do not delay the others.
+// A subscriber that never acknowledges and one that replays do not delay others.
 func TestSlowSubscriberDelaysNobody(t *testing.T) {
 	t.Parallel()
 	databases.Each(t, func(t *testing.T, driver, source string) {
@@ -332,20 +332,20 @@ func TestSlowSubscriberDelaysNobody(t *testing.T) {
 			}
 		}
 		if stuck.next(t).Sequence != 1 {
-			t.Error("the stuck subscriber has not received the first message")
+			t.Error("the stuck subscriber did not receive the first message")
 		}
 		stuck.none(t)
 	})
 }
 
-// The server's own NATS subscriptions do not grow with the subscribers: every close of a client waits for each of them.
+// The server's own NATS subscriptions do not grow with the subscribers, because closing a client waits for each of them.
 func TestAcksShareOneSubscription(t *testing.T) {
 	t.Parallel()
 	s := start(t, "sqlite", databases.SQLite(t), "-m", "-1")
 	sc := s.connect("client")
 	subscriptions := func() int { return int(s.json("/varz")["subscriptions"].(float64)) }
 	const n = 20
-	if err := sc.NatsConn().Flush(); err != nil { // its own subscriptions may be on their way
+	if err := sc.NatsConn().Flush(); err != nil { // its own subscriptions may be in flight
 		t.Fatal(err)
 	}
 	before := subscriptions()
@@ -360,12 +360,12 @@ func TestAcksShareOneSubscription(t *testing.T) {
 	fill(t, sc, "c", 2)
 	for _, in := range inboxes {
 		if m := in.next(t); m.Sequence != 1 || m.Ack() != nil || in.next(t).Sequence != 2 {
-			t.Error("an acknowledgement does not let the next message flow")
+			t.Error("no message was delivered after an acknowledgement")
 		}
 	}
 }
 
-// A server without memory to keep or to read ahead delivers the same, reading what subscribers can take at once.
+// A server without memory for caching or reading ahead delivers the same messages. It reads what subscribers can take.
 func TestDeliveryWithoutMemory(t *testing.T) {
 	t.Parallel()
 	databases.Each(t, func(t *testing.T, driver, source string) {

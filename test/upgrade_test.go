@@ -22,8 +22,8 @@ import (
 	"github.com/nats-eventstore/nats-eventstore/test/upstream"
 )
 
-// formerAckWait is the AckWait of the applications: long enough for them to settle before the first redelivery, and short
-// enough to wait for it after the upgrade.
+// formerAckWait is the AckWait of the applications. They settle before the first redelivery, and a test can wait for it
+// after the upgrade.
 const formerAckWait = 4 * time.Second
 
 // formerLimits is the configuration of both servers.
@@ -33,7 +33,7 @@ const formerLimits = `limits { channels {
 	gone: { max_inactivity: "1s" }
 } }`
 
-// startUpstream runs NATS Streaming 0.25.6; resume turns it into the server under test.
+// startUpstream runs NATS Streaming 0.25.6.
 func startUpstream(t *testing.T, args ...string) *server {
 	t.Helper()
 	former, err := upstream.Build(context.Background())
@@ -46,7 +46,8 @@ func startUpstream(t *testing.T, args ...string) *server {
 	return s
 }
 
-// upgrade starts the server under test in the place of the one that has ended, with the same arguments but for the changed ones.
+// upgrade starts the server under test in place of the one that has ended, with the same arguments except the changed
+// ones.
 func (s *server) upgrade(args ...string) {
 	s.t.Helper()
 	s.Binary = harness.Binary()
@@ -106,18 +107,18 @@ func connectApplication(t *testing.T, s *server, id string) *application {
 	return app
 }
 
-// reader is the members of one group, in the applications that they run in.
+// reader is the members of one group, and the applications that run them.
 type reader struct {
 	inbox
-	upgraded atomic.Bool // from then on each message is acknowledged when it comes
+	upgraded atomic.Bool // from then on, each message is acknowledged on arrival
 	name     string
 	join     func(app *application)
 	members  []*application
 	offline  bool     // the members leave before the upgrade
-	acked    []uint64 // of the messages 1 to 6
+	acked    []uint64 // of messages 1 to 6
 }
 
-// former is what applications have left in a server of NATS Streaming, and how they were connected to it.
+// former is the state that applications left in a server of NATS Streaming, and their connections.
 type former struct {
 	one, two, idle *application
 	readers        []*reader
@@ -125,7 +126,7 @@ type former struct {
 
 const formerMessages = 6
 
-// populate has applications use every feature whose state survives a server.
+// populate makes applications use every feature whose state outlives a server.
 func populate(t *testing.T, s *server) *former {
 	t.Helper()
 	f := &former{one: connectApplication(t, s, "one"), two: connectApplication(t, s, "two"), idle: connectApplication(t, s, "idle")}
@@ -155,7 +156,7 @@ func populate(t *testing.T, s *server) *former {
 			var err error
 			handler := func(m *stan.Msg) {
 				if r.upgraded.Load() {
-					_ = m.Ack() // an error: the test has ended
+					_ = m.Ack() // an error means that the test has ended
 				}
 				r.inbox <- m
 			}
@@ -184,8 +185,8 @@ func populate(t *testing.T, s *server) *former {
 		}
 	}
 	for _, app := range []*application{f.one, f.two} {
-		// A server has processed a client's acks when it answers a request that the client sends after them.
-		sub, _ := subscribe(t, app, "settled")
+		// A server has processed a client's acks when it answers a later request of that client.
+		sub, _ := subscribe(t, app, "flush")
 		if err := sub.Unsubscribe(); err != nil {
 			t.Fatal(err)
 		}
@@ -199,7 +200,7 @@ func populate(t *testing.T, s *server) *former {
 	return f
 }
 
-// cut waits until the applications have lost their server, and forgets what they received.
+// cut waits until the applications have lost their server, and drops what they received.
 func (f *former) cut(t *testing.T) {
 	t.Helper()
 	for _, app := range []*application{f.one, f.two, f.idle} {
@@ -218,16 +219,16 @@ func await(t *testing.T, event <-chan struct{}, what string) {
 	select {
 	case <-event:
 	case <-time.After(patience):
-		t.Fatalf("waited in vain for %s", what)
+		t.Fatalf("timeout waiting for %s", what)
 	}
 }
 
-// goOn checks that everything that applications had is theirs at the next server. forgetful says that the former one was
-// killed before it wrote what was acknowledged last.
+// goOn checks that applications find all their state on the new server. forgetful says that the old one was killed
+// before it wrote the latest acknowledgements.
 func (f *former) goOn(t *testing.T, s *server, forgetful bool) {
 	t.Helper()
 	for _, app := range []*application{f.one, f.two, f.idle} {
-		await(t, app.reconnected, "a client that connects again")
+		await(t, app.reconnected, "a client that reconnects")
 	}
 	publish(t, f.one, "shop", []byte("seven"))
 	publish(t, f.idle, "shop", []byte("eight"))
@@ -249,18 +250,18 @@ func (f *former) goOn(t *testing.T, s *server, forgetful bool) {
 		}
 	}
 	if _, err := stan.Connect("test-cluster", "one", stan.NatsURL(s.URL()), stan.ConnectWait(patience)); err == nil || err.Error() != "stan: clientID already registered" {
-		t.Errorf("connecting as a client that is there: %v", err)
+		t.Errorf("connecting with the ID of a connected client: %v", err)
 	}
 	for _, r := range f.readers {
 		for len(r.inbox) > 0 {
 			if m := <-r.inbox; !forgetful || !m.Redelivered || !slices.Contains(r.acked, m.Sequence) {
-				t.Errorf("%s: %d came once more", r.name, m.Sequence)
+				t.Errorf("%s: %d was redelivered twice", r.name, m.Sequence)
 			}
 		}
 	}
 }
 
-// collect takes messages until the reader has all that it had not acknowledged before, redelivered, and the new ones.
+// collect waits until the reader has received all unacknowledged messages, flagged as redelivered, and the new ones.
 func (r *reader) collect(t *testing.T, forgetful bool) {
 	t.Helper()
 	want := map[uint64]bool{} // whether it was delivered before
@@ -276,9 +277,9 @@ func (r *reader) collect(t *testing.T, forgetful bool) {
 		switch {
 		case !ok && forgetful && m.Redelivered:
 		case !ok:
-			t.Errorf("%s: %d came again, which was acknowledged", r.name, m.Sequence)
+			t.Errorf("%s: %d was acknowledged but redelivered", r.name, m.Sequence)
 		case m.Redelivered != before:
-			t.Errorf("%s: %d came with redelivered %v", r.name, m.Sequence, m.Redelivered)
+			t.Errorf("%s: %d has redelivered %v", r.name, m.Sequence, m.Redelivered)
 		}
 		if ok {
 			seen[m.Sequence] = true
@@ -286,7 +287,7 @@ func (r *reader) collect(t *testing.T, forgetful bool) {
 	}
 }
 
-// A database that NATS Streaming has written opens as it is, and its clients go on.
+// A database written by NATS Streaming opens unchanged, and its clients continue.
 func TestUpgradeInPlace(t *testing.T) {
 	t.Parallel()
 	for _, driver := range []string{"postgres", "mysql"} {
@@ -314,8 +315,8 @@ func TestUpgradeInPlace(t *testing.T) {
 	}
 }
 
-// Clients publish to the subjects that they were told when they connected. The first releases of NATS Streaming chose random
-// ones, which its later releases kept.
+// Clients publish to the subjects that they received on connecting. Early releases of NATS Streaming chose random
+// subjects, which later releases kept.
 func TestStoredSubjects(t *testing.T) {
 	t.Parallel()
 	source := databases.SQLite(t)

@@ -20,8 +20,8 @@ import (
 
 // block is a shell block of docs/upgrading.md.
 type block struct {
-	heading string // the last one above it
-	only    string // driver that it is for
+	heading string // the nearest heading above
+	only    string // the driver that it applies to
 	text    string
 }
 
@@ -55,7 +55,7 @@ func upgradingBlocks(t *testing.T) (blocks []block) {
 	return blocks
 }
 
-// The commands of docs/upgrading.md, in their order, on a store that NATS Streaming has written.
+// TestUpgradingGuide runs the commands of docs/upgrading.md in order, on a store written by NATS Streaming.
 func TestUpgradingGuide(t *testing.T) {
 	t.Parallel()
 	blocks := upgradingBlocks(t)
@@ -82,13 +82,13 @@ func TestUpgradingGuide(t *testing.T) {
 	}
 }
 
-// walk is a walk through the page with one kind of store.
+// walk follows the page with one kind of store.
 type walk struct {
 	t      *testing.T
-	dir    string // of server.conf
+	dir    string // contains server.conf
 	env    []string
 	port   int
-	former string // binary of NATS Streaming
+	former string // the binary of NATS Streaming
 	server *server
 }
 
@@ -161,7 +161,7 @@ func (g *walk) stop() {
 	}
 }
 
-// run runs a block. A block that starts the server leaves it running until the next one.
+// run runs a block. A server that it starts keeps running until the next block.
 func (g *walk) run(b block) {
 	g.t.Helper()
 	g.stop()
@@ -169,7 +169,7 @@ func (g *walk) run(b block) {
 	if words[0] == "nats-streaming-server" && words[1] == "-c" {
 		g.start(harness.Binary(), words[1:]...)
 		if got := g.sequences("upgraded"); got != "1 2 3" {
-			g.t.Errorf("after the upgrade: sequences %s", got)
+			g.t.Errorf("after the upgrade: got sequences %s", got)
 		}
 		publish(g.t, g.server.connect("publisher"), "orders.new", event(g.t, "A", "T", withVersion(3)))
 		return
@@ -188,18 +188,18 @@ func (g *walk) run(b block) {
 	}
 }
 
-// end starts NATS Streaming after the way back.
+// end starts NATS Streaming after the rollback.
 func (g *walk) end() {
 	g.t.Helper()
 	g.stop()
 	g.start(g.former)
 	if got := g.sequences("back"); got != "1 2 3" {
-		g.t.Errorf("after the way back: sequences %s", got)
+		g.t.Errorf("after the rollback: got sequences %s", got)
 	}
 	g.stop()
 }
 
-// sequences returns what the server has in the channel.
+// sequences returns the sequences of the channel's messages.
 func (g *walk) sequences(client string) string {
 	g.t.Helper()
 	sc := g.server.connect(client)

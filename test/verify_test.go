@@ -44,9 +44,8 @@ func verify(t *testing.T, driver, source string, args ...string) (r verified, st
 	return r, cmd.ProcessState.ExitCode()
 }
 
-// damages are what somebody does to a database with SQL, and what verify says of it. Each is done to a channel of its own
-// with three events, whose row is {id}; {garbage} is bytes that are nothing, {other} the state of
-// subscription 5.
+// damages are changes made with SQL, and what verify reports. Each one affects a channel of its own with three events,
+// whose row is {id}. {garbage} is meaningless bytes, {other} is the state of subscription 5.
 var damages = []struct {
 	channel  string
 	one      bool // the events are of one aggregate
@@ -103,7 +102,7 @@ var damages = []struct {
 	{"lease", false, []string{"INSERT INTO StoreLock (id, tick) VALUES ('other', 1)"}, []string{"lease|all rows|there are 2 rows, not 1"}},
 }
 
-// unguard removes what keeps an administrator from doing damage.
+// unguard removes the protection that keeps an administrator from doing damage.
 var unguard = map[string][]string{
 	"sqlite":   {"DROP TRIGGER events_are_immutable_update", "DROP TRIGGER events_are_immutable_delete", "DROP INDEX Idx_MsgsAggregate", "DROP INDEX Idx_MsgsEventID"},
 	"postgres": {"ALTER TABLE Messages DISABLE TRIGGER events_are_immutable", "DROP INDEX Idx_MsgsAggregate", "DROP INDEX Idx_MsgsEventID"},
@@ -116,7 +115,8 @@ var unguarded = map[string][]string{
 	"mysql":    {"schema|trigger events_are_immutable_update|missing", "schema|trigger events_are_immutable_delete|missing", "schema|unique index idx_msgsaggregate|missing", "schema|unique index idx_msgseventid|missing"},
 }
 
-// A database that the server wrote is clean, with the server and without. Each kind of damage is found, and named.
+// A database that the server wrote is clean, with and without a running server. Verify finds and names each kind of
+// damage.
 func TestVerify(t *testing.T) {
 	t.Parallel()
 	databases.Each(t, func(t *testing.T, driver, source string) {
@@ -136,7 +136,7 @@ func TestVerify(t *testing.T) {
 			_, in := subscribe(t, sc, channel, stan.DurableName(channel), stan.DeliverAllAvailable(), stan.SetManualAckMode())
 			in.sequences(t, 3)
 		}
-		harness.Verify(t, driver, source) // beside the server
+		harness.Verify(t, driver, source) // with a running server
 		s.Stop()
 		r, status := verify(t, driver, source)
 		if n := uint64(3 * len(damages)); status != 0 || !r.Clean || r.Messages != n+3 || r.Events != n || r.Channels != len(damages)+1 {
@@ -163,14 +163,14 @@ func TestVerify(t *testing.T) {
 			fill := strings.NewReplacer("{id}", id, "{sub}", sub, "{garbage}", garbage, "{other}", other, "{row}", row,
 				"{bytes}", "bytes = (SELECT SUM(size) FROM Messages WHERE id = "+id+")")
 			for _, text := range d.sql {
-				if driver == "mysql" { // an unsigned column has no negative
+				if driver == "mysql" { // unsigned columns cannot be negative
 					text = strings.ReplaceAll(text, "(7003, 'minus', -1)", "(7003, 'minus', NULL)")
 				}
 				query(t, driver, source, fill.Replace(text))
 			}
 			want = append(want, d.findings...)
 		}
-		if driver == "mysql" { // nor does NULL contradict the rows
+		if driver == "mysql" { // NULL does not contradict the rows there
 			want = without(want, "counters|minus|")
 		}
 		r, status = verify(t, driver, source)
@@ -193,7 +193,7 @@ func TestVerify(t *testing.T) {
 			left = append(left[:at:at], left[at+1:]...)
 		}
 		for _, f := range left {
-			t.Errorf("found too much: %+v", f)
+			t.Errorf("unexpected finding: %+v", f)
 		}
 		out, status := runBinary(t, "verify", "-report", "1", "-store", "SQL", "-sql_driver", driver, "-sql_source", source)
 		if status != 1 {
@@ -213,7 +213,7 @@ func without(list []string, text string) []string {
 	return rest
 }
 
-// What cannot be verified is told from what is wrong.
+// Verify tells a database that it cannot read from a damaged one.
 func TestVerifyCannot(t *testing.T) {
 	t.Parallel()
 	databases.Each(t, func(t *testing.T, driver, source string) {

@@ -13,8 +13,7 @@ import (
 	"github.com/nats-eventstore/nats-eventstore/test/databases"
 )
 
-// TestVersionsOfChannels: the configuration says which versions a channel accepts, and clients are told exactly what is
-// wrong.
+// TestVersionsOfChannels: the configuration decides which versions a channel accepts, and clients get precise errors.
 func TestVersionsOfChannels(t *testing.T) {
 	t.Parallel()
 	databases.Each(t, func(t *testing.T, driver, source string) {
@@ -31,7 +30,7 @@ func TestVersionsOfChannels(t *testing.T) {
 			publish []uint64
 			errors  map[int]string // by position
 			columns string
-			seen    []uint64 // by subscribers
+			seen    []uint64 // received by subscribers
 		}{
 			{orders, []uint64{0, 2, 2, 0, 5}, map[int]string{
 				2: `stan: wrong expected version: aggregate "A" is at version 2, event has version 2`,
@@ -57,7 +56,7 @@ func TestVersionsOfChannels(t *testing.T) {
 			for i, want := range it.seen {
 				var ev eventstorev1.Event
 				if err := proto.Unmarshal(in.next(t).Data, &ev); err != nil || ev.EventVersion != want {
-					t.Errorf("%s: subscribers see version %d of event %d, want %d (%v)", it.channel, ev.EventVersion, i+1, want, err)
+					t.Errorf("%s: subscribers receive version %d for event %d, want %d (%v)", it.channel, ev.EventVersion, i+1, want, err)
 				}
 			}
 		}

@@ -17,7 +17,8 @@ import (
 
 const orders = "eventstore.orders"
 
-// TestAppend: all or nothing, idempotent, with expectations of aggregates that are written or only checked.
+// TestAppend: an append is all or nothing, idempotent, and checks expected versions of aggregates that it writes or only
+// reads.
 func TestAppend(t *testing.T) {
 	t.Parallel()
 	databases.Each(t, func(t *testing.T, driver, source string) {
@@ -37,7 +38,7 @@ func TestAppend(t *testing.T) {
 			if err != nil || !googleproto.Equal(got, want) {
 				t.Fatalf("%v, %v, want %v", got, err, want)
 			}
-			want.Duplicate = true // from now on, also after a restart
+			want.Duplicate = true // every later attempt is a duplicate, also after a restart
 			if got.GetDuplicate() {
 				s.Stop()
 				s.Restart()
@@ -67,7 +68,7 @@ func TestAppend(t *testing.T) {
 				t.Errorf("conflict %v, want %v", got, want)
 			}
 		}
-		// An event's own version is an expectation.
+		// An event's own version is also an expectation.
 		_, err := c.Append(patient(t), &eventstorev1.AppendRequest{Channel: orders, Events: []*eventstorev1.Event{event("a", 2)}})
 		wantCode(t, "stale event_version", err, connect.CodeAborted)
 		if got := conflictOf(t, err); got.GetCurrentVersion() != 2 || got.GetExpected().GetVersion() != 1 {
@@ -75,7 +76,7 @@ func TestAppend(t *testing.T) {
 		}
 		_, err = c.Append(patient(t), &eventstorev1.AppendRequest{Channel: orders, Events: []*eventstorev1.Event{event("a", 0), event("a", 9)}})
 		if got := conflictOf(t, err).GetCurrentVersion(); got != 2 {
-			t.Errorf("behind an event that is not stored either, the conflict is with version %d, want 2", got)
+			t.Errorf("after another event of the same refused request, the conflict reports version %d, want 2", got)
 		}
 		for what, events := range map[string][]*eventstorev1.Event{
 			"partly stored": {withID("1", event("a", 0)), withID("9", event("a", 0))},
@@ -115,7 +116,7 @@ func conflictOf(t *testing.T, err error) *eventstorev1.VersionConflict {
 	return nil
 }
 
-// TestReads: an aggregate and a channel from every start, in both directions, filtered, event by event.
+// TestReads: reads an aggregate and a channel from every start, in both directions and with filters, and single events.
 func TestReads(t *testing.T) {
 	t.Parallel()
 	databases.Each(t, func(t *testing.T, driver, source string) {
@@ -123,7 +124,7 @@ func TestReads(t *testing.T) {
 		c := dial(t, address)
 		var batch []*eventstorev1.Event
 		large := []byte(`"` + strings.Repeat("x", 2000) + `"`)
-		for i := range 600 { // more than one read of an aggregate, and more than one response
+		for i := range 600 { // enough for several reads of the aggregate and several responses
 			e := event("a", uint64(i+1))
 			e.EventData = large
 			batch = append(batch, e)
@@ -166,7 +167,7 @@ func TestReads(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		shipped.EventVersion = 1 // assigned
+		shipped.EventVersion = 1 // the server assigns it
 		parcel := got.GetEvent()
 		if !googleproto.Equal(parcel.GetEvent(), shipped) || parcel.GetChannel() != orders || parcel.GetSequence() != 601 ||
 			time.Since(parcel.GetRecordedAt().AsTime()).Abs() > time.Minute {
@@ -197,10 +198,10 @@ func TestReads(t *testing.T) {
 				t.Errorf("%v: %s", test.req, got)
 			}
 		}
-		// What a search passed can be skipped by the next one.
+		// The checkpoint lets the next search skip what this one has examined.
 		stream, err := c.Read(patient(t), &eventstorev1.ReadRequest{Channel: orders, Filter: &eventstorev1.Filter{EventTypes: []string{"None"}}})
 		if responses := all(t, stream, err); len(responses) != 1 || responses[0].GetCheckpoint() != 602 {
-			t.Errorf("checkpoints of a search: %v", responses)
+			t.Errorf("search with checkpoints: %v", responses)
 		}
 
 		channels, err := c.ListChannels(patient(t), &eventstorev1.ListChannelsRequest{PageSize: 1})
@@ -214,13 +215,14 @@ func TestReads(t *testing.T) {
 	})
 }
 
-// TestSubscribe: catch-up, then live, whoever publishes; filtered, with checkpoints while nothing matches.
+// TestSubscribe: a subscriber catches up, then receives live events from any publisher. A filtered subscriber receives
+// checkpoints while nothing matches.
 func TestSubscribe(t *testing.T) {
 	t.Parallel()
 	databases.Each(t, func(t *testing.T, driver, source string) {
 		s, address := start(t, driver, source)
 		c := dial(t, address)
-		everything, err := c.Subscribe(patient(t), &eventstorev1.SubscribeRequest{Channel: orders}) // there is no such channel yet
+		everything, err := c.Subscribe(patient(t), &eventstorev1.SubscribeRequest{Channel: orders}) // the channel does not exist yet
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -272,13 +274,13 @@ func TestSubscribe(t *testing.T) {
 		defer func() { _ = fresh.Close() }()
 		await(fresh, 3)
 		add(t, c, orders, event("a", 3))
-		if got := sequences(await(filtered, 4)); got != "" { // a checkpoint says so
+		if got := sequences(await(filtered, 4)); got != "" { // only a checkpoint arrives
 			t.Errorf("filtered: %s", got)
 		}
 		if got := sequences(await(fresh, 4)); got != "4 " {
 			t.Errorf("from the end: %s", got)
 		}
-		// And a subscriber of NATS Streaming sees what came by the API.
+		// Subscribers of NATS Streaming receive events that were appended through the API.
 		received := make(chan uint64, 4)
 		if _, err := nc.Subscribe(orders, func(m *stan.Msg) { received <- m.Sequence }, stan.DeliverAllAvailable()); err != nil {
 			t.Fatal(err)
@@ -288,7 +290,7 @@ func TestSubscribe(t *testing.T) {
 				t.Errorf("NATS Streaming delivers %d, want %d", got, want+1)
 			}
 		}
-		// A time that is to come selects what is recorded then.
+		// A start time in the future selects events recorded from then on.
 		start := time.Now().Add(2 * time.Second)
 		later, err := c.Subscribe(patient(t), &eventstorev1.SubscribeRequest{Channel: orders,
 			Start: &eventstorev1.SubscribeRequest_FromTime{FromTime: timestamppb.New(start)}})
@@ -298,16 +300,16 @@ func TestSubscribe(t *testing.T) {
 		defer func() { _ = later.Close() }()
 		await(later, 4)
 		add(t, c, orders, event("a", 4))
-		tooLate := time.Now().After(start) // a slow machine
+		tooLate := time.Now().After(start) // too slow: the event may have been recorded after start
 		<-time.After(time.Until(start))
 		add(t, c, orders, event("a", 5))
 		if got := sequences(await(later, 6)); got != "6 " && !tooLate {
-			t.Errorf("from a time to come: %s", got)
+			t.Errorf("from a future time: %s", got)
 		}
 
-		s.Stop() // ends streams
+		s.Stop() // ends all streams
 		for everything.Receive() {
-			t.Logf("left over: %v", everything.Msg())
+			t.Logf("leftover: %v", everything.Msg())
 		}
 		wantCode(t, "subscription to a server that stops", everything.Err(), connect.CodeUnavailable)
 	})

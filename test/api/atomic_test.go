@@ -14,14 +14,14 @@ import (
 	"github.com/nats-eventstore/nats-eventstore/test/harness"
 )
 
-// TestAppendIsAtomic: rivals append 1,000 events over the same 100 aggregates while the server is killed and started again.
-// Each request is stored as a whole or not at all; one that was answered is.
+// TestAppendIsAtomic: rivals append 1,000 events to the same 100 aggregates while the server is killed and restarted.
+// Each request is stored as a whole or not at all, and every acknowledged request is stored.
 func TestAppendIsAtomic(t *testing.T) {
 	t.Parallel()
 	databases.Each(t, func(t *testing.T, driver, source string) {
 		s, address := start(t, driver, source)
 		const rivals, aggregates, size, kills, wanted = 3, 100, 1000, 2, 6
-		var mu sync.Mutex // guards what follows
+		var mu sync.Mutex // guards answered
 		answered := map[string]bool{}
 		won := make(chan struct{}, 1000)
 
@@ -30,7 +30,7 @@ func TestAppendIsAtomic(t *testing.T) {
 		for rival := range rivals {
 			c := dial(t, address)
 			work.Go(func() {
-				var version uint64 // of every aggregate, as this rival believes
+				var version uint64 // the version that this rival expects of every aggregate
 				for n := 0; ctx.Err() == nil; n++ {
 					id := fmt.Sprintf("%d-%d", rival, n)
 					req := &eventstorev1.AppendRequest{Channel: orders}
@@ -39,7 +39,7 @@ func TestAppendIsAtomic(t *testing.T) {
 						e.Metadata = map[string]string{"request": id}
 						req.Events = append(req.Events, e)
 					}
-					for ctx.Err() == nil { // again, until it is known what became of it
+					for ctx.Err() == nil { // retry until the outcome is known
 						_, err := c.Append(ctx, req)
 						if err == nil {
 							version += size / aggregates
@@ -53,7 +53,7 @@ func TestAppendIsAtomic(t *testing.T) {
 							version = conflictOf(t, err).GetCurrentVersion()
 							break
 						}
-						time.Sleep(20 * time.Millisecond) // not to ask a killed server as fast as it can refuse
+						time.Sleep(20 * time.Millisecond) // a dead server refuses connections at once: do not spin
 					}
 				}
 			})

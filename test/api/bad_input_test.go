@@ -16,7 +16,7 @@ import (
 	"github.com/nats-eventstore/nats-eventstore/test/databases"
 )
 
-// TestBadInput: each has its code, and nothing of it is stored.
+// TestBadInput: each bad request gets its error code, and nothing of it is stored.
 func TestBadInput(t *testing.T) {
 	t.Parallel()
 	databases.Each(t, func(t *testing.T, driver, source string) {
@@ -65,11 +65,11 @@ func TestBadInput(t *testing.T) {
 			"events against each other": {connect.CodeInvalidArgument, &eventstorev1.AppendRequest{Channel: orders, Events: []*eventstorev1.Event{event("a", 2), event("a", 4)}}},
 			"first event of one that exists": {connect.CodeInvalidArgument, &eventstorev1.AppendRequest{Channel: orders, Events: one(event("a", 1)),
 				Expectations: []*eventstorev1.Expectation{is("a", eventstorev1.Expectation_STATE_EXISTS, 0)}}},
-			"first event behind another": {connect.CodeInvalidArgument, &eventstorev1.AppendRequest{Channel: orders, Events: []*eventstorev1.Event{event("a", 0), event("a", 1)}}},
-			"before the year 1":          {connect.CodeInvalidArgument, &eventstorev1.AppendRequest{Channel: orders, Events: one(long)}},
-			"version without its state":  {connect.CodeInvalidArgument, &eventstorev1.AppendRequest{Channel: orders, Events: one(event("a", 0)), Expectations: []*eventstorev1.Expectation{is("a", none, 3)}}},
-			"unknown state":              {connect.CodeInvalidArgument, &eventstorev1.AppendRequest{Channel: orders, Events: one(event("a", 0)), Expectations: []*eventstorev1.Expectation{is("a", 77, 0)}}},
-			"expectation of nothing":     {connect.CodeInvalidArgument, &eventstorev1.AppendRequest{Channel: orders, Events: one(event("a", 0)), Expectations: []*eventstorev1.Expectation{is("", none, 0)}}},
+			"version 1 as second event": {connect.CodeInvalidArgument, &eventstorev1.AppendRequest{Channel: orders, Events: []*eventstorev1.Event{event("a", 0), event("a", 1)}}},
+			"before the year 1":         {connect.CodeInvalidArgument, &eventstorev1.AppendRequest{Channel: orders, Events: one(long)}},
+			"version without its state": {connect.CodeInvalidArgument, &eventstorev1.AppendRequest{Channel: orders, Events: one(event("a", 0)), Expectations: []*eventstorev1.Expectation{is("a", none, 3)}}},
+			"unknown state":             {connect.CodeInvalidArgument, &eventstorev1.AppendRequest{Channel: orders, Events: one(event("a", 0)), Expectations: []*eventstorev1.Expectation{is("a", 77, 0)}}},
+			"expectation of nothing":    {connect.CodeInvalidArgument, &eventstorev1.AppendRequest{Channel: orders, Events: one(event("a", 0)), Expectations: []*eventstorev1.Expectation{is("", none, 0)}}},
 		} {
 			_, err := c.Append(patient(t), test.req)
 			wantCode(t, what, err, test.code)
@@ -120,7 +120,7 @@ func TestBadInput(t *testing.T) {
 			}
 		}
 
-		// A cancelled stream ends, and harms nobody.
+		// Cancelling a stream ends it and affects nobody else.
 		ctx, cancel := context.WithCancel(patient(t))
 		cancelled, err := c.Subscribe(ctx, &eventstorev1.SubscribeRequest{Channel: orders})
 		if err != nil || !cancelled.Receive() {
@@ -140,7 +140,7 @@ func TestBadInput(t *testing.T) {
 	})
 }
 
-// TestToken: without it there is only the health of the server.
+// TestToken: without the token, only the health service answers.
 func TestToken(t *testing.T) {
 	t.Parallel()
 	_, address := start(t, "sqlite", databases.SQLite(t), "-grpc_token", "s3cret")

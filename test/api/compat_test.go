@@ -8,7 +8,7 @@ import (
 	"github.com/nats-eventstore/nats-eventstore/test/databases"
 )
 
-// TestCompatibleServices: clients of the two services, with stubs that gRPC's own generator made, are served as they are.
+// TestCompatibleServices: clients of the two compatible services work with unmodified stubs from gRPC's own generator.
 func TestCompatibleServices(t *testing.T) {
 	t.Parallel()
 	example := filepath.Join(t.TempDir(), "compat")

@@ -1,4 +1,4 @@
-// Package api_test calls the API of the built server as its clients do.
+// Package api_test calls the API of the built server as clients do.
 package api_test
 
 import (
@@ -20,28 +20,28 @@ import (
 
 func TestMain(m *testing.M) { harness.Main(m) }
 
-// client is eventstore.v1.EventStore.
+// client is a client of eventstore.v1.EventStore.
 type client = eventstorev1connect.EventStoreClient
 
-// start runs a server whose API has the address.
+// start runs a server and returns the address of its API.
 func start(t *testing.T, driver, source string, args ...string) (s *harness.Server, address string) {
 	t.Helper()
 	port, err := databases.FreePort()
 	if err != nil {
 		t.Fatal(err)
 	}
-	// A machine that is busy with other tests is not an unavailable database.
+	// A machine that is busy with other tests must not look like an unavailable database.
 	args = append([]string{"-store_timeout", "20s", "-grpc_host", "127.0.0.1", "-grpc_port", strconv.Itoa(port)}, args...)
 	return harness.Start(t, driver, source, args...), net.JoinHostPort("127.0.0.1", strconv.Itoa(port))
 }
 
-// dial returns a client that speaks gRPC.
+// dial returns a gRPC client.
 func dial(t *testing.T, address string) client {
 	t.Helper()
 	return dialTLS(t, address, nil)
 }
 
-// dialTLS is dial, over TLS unless config is nil.
+// dialTLS is like dial, but uses TLS unless config is nil.
 func dialTLS(t *testing.T, address string, config *tls.Config) client {
 	t.Helper()
 	return eventstorev1connect.NewEventStoreClient(&http.Client{Transport: http2(t, config)}, url(address, config), connect.WithGRPC())
@@ -54,7 +54,7 @@ func url(address string, config *tls.Config) string {
 	return "https://" + address
 }
 
-// http2 speaks HTTP/2 and nothing else, without TLS if config is nil.
+// http2 returns a transport that speaks only HTTP/2, without TLS if config is nil.
 func http2(t *testing.T, config *tls.Config) *http.Transport {
 	t.Helper()
 	transport := http1(t, config)
@@ -64,10 +64,10 @@ func http2(t *testing.T, config *tls.Config) *http.Transport {
 	return transport
 }
 
-// http1 is http2 for HTTP/1.1.
+// http1 is like http2, but for HTTP/1.1.
 func http1(t *testing.T, config *tls.Config) *http.Transport {
 	t.Helper()
-	transport := &http.Transport{TLSClientConfig: config.Clone(), Protocols: new(http.Protocols)} // it adds protocols to its configuration
+	transport := &http.Transport{TLSClientConfig: config.Clone(), Protocols: new(http.Protocols)} // clone: the transport adds protocols to its configuration
 	transport.Protocols.SetHTTP1(true)
 	t.Cleanup(transport.CloseIdleConnections)
 	return transport
@@ -92,7 +92,7 @@ func is(aggregate string, state eventstorev1.Expectation_State, version uint64) 
 	return &eventstorev1.Expectation{AggregateType: "Order", AggregateId: aggregate, State: state, Version: version}
 }
 
-// add appends events that must be accepted.
+// add appends events and fails the test if they are refused.
 func add(t *testing.T, c client, channel string, events ...*eventstorev1.Event) *eventstorev1.AppendResponse {
 	t.Helper()
 	resp, err := c.Append(patient(t), &eventstorev1.AppendRequest{Channel: channel, Events: events})
@@ -110,7 +110,7 @@ func wantCode(t *testing.T, what string, err error, want connect.Code) {
 	}
 }
 
-// all drains a stream.
+// all returns the responses of a stream until its end.
 func all[T any](t *testing.T, stream *connect.ServerStreamForClient[T], err error) []*T {
 	t.Helper()
 	responses, err := drain(stream, err)
@@ -132,7 +132,7 @@ func drain[T any](stream *connect.ServerStreamForClient[T], err error) ([]*T, er
 	return responses, stream.Err()
 }
 
-// readAll returns the events of a channel that a filter selects.
+// readAll returns the channel's events that the request selects.
 func readAll(t *testing.T, c client, req *eventstorev1.ReadRequest) []*eventstorev1.RecordedEvent {
 	t.Helper()
 	stream, err := c.Read(patient(t), req)
@@ -143,7 +143,7 @@ func readAll(t *testing.T, c client, req *eventstorev1.ReadRequest) []*eventstor
 	return events
 }
 
-// sequences tells events in short.
+// sequences lists the sequences of events.
 func sequences(events []*eventstorev1.RecordedEvent) string {
 	text := ""
 	for _, e := range events {

@@ -15,7 +15,7 @@ import (
 
 const appending = "/eventstore.v1.EventStore/Append"
 
-// preflight asks as a browser does before a page calls, and returns the answer's headers.
+// preflight sends the request that a browser sends before a page's call, and returns the headers of the answer.
 func preflight(t *testing.T, address, origin, headers string) http.Header {
 	t.Helper()
 	req, err := http.NewRequestWithContext(patient(t), http.MethodOptions, "http://"+address+appending, nil)
@@ -33,7 +33,7 @@ func preflight(t *testing.T, address, origin, headers string) http.Header {
 	return resp.Header
 }
 
-// page is the transport of a page's script: the browser adds the origin, and shows the answer to a page that the answer allows.
+// page is the transport of a page's script: the browser adds the origin and hides answers that do not allow it.
 type page struct {
 	bearer
 	origin string
@@ -50,7 +50,7 @@ func (p *page) RoundTrip(req *http.Request) (*http.Response, error) {
 	return resp, err
 }
 
-// TestOrigins: pages of the origins that were given may call, by every protocol of browsers, and no others.
+// TestOrigins: pages of the configured origins may call over every browser protocol; other pages may not.
 func TestOrigins(t *testing.T) {
 	t.Parallel()
 	const shop, admin, other = "https://shop.example", "http://localhost:5173", "https://other.example"
@@ -77,7 +77,7 @@ func TestOrigins(t *testing.T) {
 		script.token = "s3cret"
 		add(t, c, "eventstore.c", event(name, 1))
 		if shown != 2 {
-			t.Errorf("%s: %d answers of 2 may be read", name, shown)
+			t.Errorf("%s: the page may read %d of 2 answers", name, shown)
 		}
 	}
 
@@ -87,6 +87,6 @@ func TestOrigins(t *testing.T) {
 	}
 	_, address = start(t, "sqlite", databases.SQLite(t), "-grpc_origins", "*")
 	if got := preflight(t, address, other, "content-type").Get("Access-Control-Allow-Origin"); got != "*" {
-		t.Errorf("with all origins, a page of %s is allowed %q", other, got)
+		t.Errorf("with all origins allowed, a page of %s gets %q", other, got)
 	}
 }

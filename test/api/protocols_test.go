@@ -21,10 +21,10 @@ import (
 	"github.com/nats-eventstore/nats-eventstore/test/databases"
 )
 
-// protocols are what one port speaks: how a client speaks it, and the content type of its answers, unary and stream.
+// protocols lists what one port speaks: how a client speaks it, and the content types of unary and streaming answers.
 var protocols = map[string]struct {
 	http          func(*testing.T, *tls.Config) *http.Transport
-	proto         string // of HTTP
+	proto         string // HTTP version
 	options       []connect.ClientOption
 	unary, stream string
 }{
@@ -35,7 +35,8 @@ var protocols = map[string]struct {
 	"connect-json":   {http1, "HTTP/1.1", []connect.ClientOption{connect.WithProtoJSON()}, "application/json", "application/connect+json"},
 }
 
-// TestProtocols: each answers a request, streams stored and live events, and tells a conflict in detail, with and without TLS.
+// TestProtocols: each protocol answers a request, streams stored and live events, and reports a conflict in detail, with
+// and without TLS.
 func TestProtocols(t *testing.T) {
 	t.Parallel()
 	ca := authority.New(t)
@@ -62,7 +63,7 @@ func TestProtocols(t *testing.T) {
 	}
 }
 
-// answers notes how requests were answered, which the client's library does not tell.
+// answers records how requests were answered, which the client library does not expose.
 type answers struct {
 	http.RoundTripper
 
@@ -83,7 +84,7 @@ func (a *answers) RoundTrip(req *http.Request) (*http.Response, error) {
 	return resp, err
 }
 
-// check fails unless answers were of these content types, and of no other but that of a unary error of Connect.
+// check fails the test unless all these content types were seen, and no other except that of a unary Connect error.
 func (a *answers) check(t *testing.T, proto string, types ...string) {
 	t.Helper()
 	a.mu.Lock()
@@ -92,7 +93,7 @@ func (a *answers) check(t *testing.T, proto string, types ...string) {
 	for _, typ := range types {
 		want[proto+" "+typ] = true
 		if !a.seen[proto+" "+typ] {
-			t.Errorf("no answer was %s, %s: %v", proto, typ, a.seen)
+			t.Errorf("no answer with %s, %s in %v", proto, typ, a.seen)
 		}
 	}
 	if types[0] == "application/proto" {
@@ -100,7 +101,7 @@ func (a *answers) check(t *testing.T, proto string, types ...string) {
 	}
 	for got := range a.seen {
 		if !want[got] {
-			t.Errorf("an answer was %s, want %v", got, want)
+			t.Errorf("got an answer with %s, want %v", got, want)
 		}
 	}
 }
@@ -108,7 +109,7 @@ func (a *answers) check(t *testing.T, proto string, types ...string) {
 // speaks checks one protocol, on a channel of its own.
 func speaks(t *testing.T, c client, channel string) {
 	t.Helper()
-	large := func(version uint64) *eventstorev1.Event { // two are more than one response
+	large := func(version uint64) *eventstorev1.Event { // two do not fit into one response
 		e := event("a", version)
 		e.EventData = []byte(`"` + strings.Repeat("x", 200<<10) + `"`)
 		return e
@@ -135,11 +136,11 @@ func speaks(t *testing.T, c client, channel string) {
 	}
 	for i, e := range read {
 		if e.GetSequence() != uint64(i+1) || !googleproto.Equal(e.GetEvent(), stored[i]) {
-			t.Errorf("read: event %d is number %d of aggregate %q", i+1, e.GetSequence(), e.GetEvent().GetAggregateId())
+			t.Errorf("read: event %d has sequence %d, aggregate %q", i+1, e.GetSequence(), e.GetEvent().GetAggregateId())
 		}
 	}
 
-	// Nothing on the way waits until there is more to send.
+	// Each event arrives at once: nothing on the way buffers it until there is more to send.
 	ctx, cancel := context.WithCancel(patient(t))
 	defer cancel()
 	live, err := c.Subscribe(ctx, &eventstorev1.SubscribeRequest{Channel: channel, Start: &eventstorev1.SubscribeRequest_FromEnd{FromEnd: true}})
@@ -176,7 +177,7 @@ func speaks(t *testing.T, c client, channel string) {
 	wantCode(t, "stream of an unknown channel", err, connect.CodeNotFound)
 }
 
-// TestJSON: the calls of docs/api.md, as a client without any library makes them.
+// TestJSON: makes the calls of docs/api.md without a client library.
 func TestJSON(t *testing.T) {
 	t.Parallel()
 	_, address := start(t, "sqlite", databases.SQLite(t))
@@ -214,7 +215,7 @@ func TestJSON(t *testing.T) {
 		{"ListChannels", `{}`, `"name":"eventstore.orders"`},
 	} {
 		status, answer := post(test.method, test.body)
-		var compact bytes.Buffer // the spaces of protobuf's JSON are random
+		var compact bytes.Buffer // protobuf's JSON has random spaces
 		if err := json.Compact(&compact, answer); err != nil || status != http.StatusOK || !strings.Contains(compact.String(), test.want) {
 			t.Errorf("%s: %d %s %v, want %s", test.method, status, answer, err, test.want)
 		}

@@ -15,7 +15,7 @@ import (
 	"github.com/nats-eventstore/nats-eventstore/test/databases"
 )
 
-// TestRoutedElsewhere: an event whose copy cannot be stored is refused with the code that it would have on that channel.
+// TestRoutedElsewhere: an event whose routed copy cannot be stored is refused with the error code of the target channel.
 func TestRoutedElsewhere(t *testing.T) {
 	t.Parallel()
 	file := filepath.Join(t.TempDir(), "server.conf")

@@ -20,20 +20,20 @@ import (
 	"github.com/nats-eventstore/nats-eventstore/test/harness"
 )
 
-// stream is what Read and Subscribe return.
+// stream is the stream that Read or Subscribe returns.
 type stream interface {
 	Receive() bool
 	Err() error
 	Close() error
 }
 
-// TestSlowReader: clients that stop reading cost the server a part of what waits for them, hold up nobody, go on where they
-// stopped, and leave nothing when they end.
+// TestSlowReader: clients that stop reading cost the server only a bounded buffer and delay nobody. They can continue
+// where they stopped, and leave nothing behind when they end.
 func TestSlowReader(t *testing.T) {
 	t.Parallel()
 	const (
 		requests  = 5
-		perStream = 1792 << 10 // bytes of the server's heap: a read of the channel, a response of it, and its encoding
+		perStream = 1792 << 10 // bytes of the server's heap: one read of the channel, one response, and its encoding
 	)
 	profiles, err := databases.FreePort()
 	if err != nil {
@@ -49,14 +49,14 @@ func TestSlowReader(t *testing.T) {
 		batch, size = append(batch, e), size+len(e.EventData)
 	}
 
-	uncompressed := connect.WithAcceptCompression("gzip", nil, nil) // or all that waits would fit into buffers on the way
+	uncompressed := connect.WithAcceptCompression("gzip", nil, nil) // compressed, everything would fit into buffers on the way
 	grpc := http2(t, nil)
 	grpc.HTTP2 = &http.HTTP2Config{MaxReceiveBufferPerStream: 256 << 10}
 	c := eventstorev1connect.NewEventStoreClient(&http.Client{Transport: grpc}, url(address, nil), connect.WithGRPC(), uncompressed)
-	web := http1(t, nil) // a connection for each stream
+	web := http1(t, nil) // one connection per stream
 	w := eventstorev1connect.NewEventStoreClient(&http.Client{Transport: web}, url(address, nil), connect.WithGRPCWeb(), uncompressed)
 
-	// What the server keeps of anything it did, it has now.
+	// Warm up: the server has now allocated everything that it keeps.
 	stored := uint64(len(batch))
 	add(t, c, orders, batch...)
 	for _, c := range []client{c, w} {
@@ -69,7 +69,7 @@ func TestSlowReader(t *testing.T) {
 		web.CloseIdleConnections()
 		var calls int
 		if goroutines, calls = server.goroutines(t); calls > 0 {
-			return fmt.Sprintf("%d calls of nobody", calls)
+			return fmt.Sprintf("%d calls are active, want none", calls)
 		}
 		return ""
 	})
@@ -88,7 +88,7 @@ func TestSlowReader(t *testing.T) {
 		}
 	}
 	var first *connect.ServerStreamForClient[eventstorev1.SubscribeResponse]
-	for range requests { // each is live when it stops reading, at another place than the others
+	for range requests { // each is live when it stops reading, each at a different position
 		live, err := c.Subscribe(ctx, &eventstorev1.SubscribeRequest{Channel: orders, Start: &eventstorev1.SubscribeRequest_FromEnd{FromEnd: true}})
 		begin(live, err)
 		if first == nil {
@@ -104,8 +104,8 @@ func TestSlowReader(t *testing.T) {
 		begin(subscription, err)
 	}
 
-	// Others get everything, on the same connection and on one of their own, which is time enough to send it to the slow
-	// ones, too.
+	// Others receive everything, on the same connection and on one of their own. By then the server has also sent the
+	// slow streams all that they accept.
 	for i, c := range []client{c, w} {
 		if got, want := contiguous(t, c), stored+uint64(i); got != want {
 			t.Errorf("another client reads %d events, want %d", got, want)
@@ -113,13 +113,13 @@ func TestSlowReader(t *testing.T) {
 		add(t, c, orders, event("b", uint64(i+1)))
 	}
 	if _, calls := server.goroutines(t); calls != len(slow) {
-		t.Errorf("the server serves %d calls, want %d: a slow stream that came to its end was none", calls, len(slow))
+		t.Errorf("the server serves %d calls, want %d: a stream that ended was not slow", calls, len(slow))
 	}
 	if grown := server.heap(t) - heap; grown > float64(len(slow)*perStream) {
-		t.Errorf("%d slow streams of up to %d MiB take %.1f MiB of memory", len(slow), (requests+1)*size>>20, grown/(1<<20))
+		t.Errorf("%d slow streams of up to %d MiB use %.1f MiB of memory", len(slow), (requests+1)*size>>20, grown/(1<<20))
 	}
 
-	// One goes on.
+	// A slow client that resumes receives the rest.
 	next, last := uint64(len(batch)+1), stored+2
 	for next <= last {
 		if !first.Receive() {
@@ -127,7 +127,7 @@ func TestSlowReader(t *testing.T) {
 		}
 		for _, e := range first.Msg().GetEvents() {
 			if e.GetSequence() != next {
-				t.Fatalf("event %d arrives, want %d", e.GetSequence(), next)
+				t.Fatalf("received event %d, want %d", e.GetSequence(), next)
 			}
 			next++
 		}
@@ -136,7 +136,7 @@ func TestSlowReader(t *testing.T) {
 	cancel()
 	for _, s := range slow {
 		for s.Receive() {
-			continue // what was on the way
+			continue // what was in flight
 		}
 		wantCode(t, "cancelled stream", s.Err(), connect.CodeCanceled)
 		_ = s.Close()
@@ -144,13 +144,13 @@ func TestSlowReader(t *testing.T) {
 	eventually(t, func() string {
 		web.CloseIdleConnections()
 		if now, calls := server.goroutines(t); calls > 0 || now > goroutines {
-			return fmt.Sprintf("%d goroutines, %d of them serve calls that were cancelled; there were %d", now, calls, goroutines)
+			return fmt.Sprintf("%d goroutines, %d of them serve cancelled calls; there were %d before", now, calls, goroutines)
 		}
 		return ""
 	})
 }
 
-// contiguous reads a channel from its first event on and returns the sequence of the last.
+// contiguous reads a channel from its first event and returns the last sequence.
 func contiguous(t *testing.T, c client) uint64 {
 	t.Helper()
 	next := uint64(1)
@@ -173,7 +173,7 @@ func contiguous(t *testing.T, c client) uint64 {
 	return next - 1
 }
 
-// eventually asks until there is no complaint.
+// eventually polls until complaint returns "".
 func eventually(t *testing.T, complaint func() string) {
 	t.Helper()
 	for deadline := time.Now().Add(harness.Patience); ; {
@@ -184,11 +184,11 @@ func eventually(t *testing.T, complaint func() string) {
 		if time.Now().After(deadline) {
 			t.Fatal(text)
 		}
-		time.Sleep(20 * time.Millisecond) // between questions to another process, which cannot tell when to ask
+		time.Sleep(20 * time.Millisecond) // polls another process
 	}
 }
 
-// profiler is where a server shows its profiles.
+// profiler is the URL of a server's profiles.
 type profiler string
 
 func (p profiler) get(t *testing.T, profile string) string {
@@ -207,13 +207,13 @@ func (p profiler) get(t *testing.T, profile string) string {
 
 var heapAlloc = regexp.MustCompile(`(?m)^# HeapAlloc = (\d+)$`)
 
-// heap is how many bytes of the heap are in use, without the garbage.
+// heap returns the bytes of the heap in use, after garbage collection.
 func (p profiler) heap(t *testing.T) float64 {
 	t.Helper()
-	p.get(t, "heap?gc=1") // what pools keep survives one collection
+	p.get(t, "heap?gc=1") // the first collection leaves the contents of pools
 	found := heapAlloc.FindStringSubmatch(p.get(t, "heap?gc=1&debug=1"))
 	if found == nil {
-		t.Fatal("the profile of the heap does not tell its size")
+		t.Fatal("the heap profile lacks its size")
 	}
 	n, err := strconv.ParseFloat(found[1], 64)
 	if err != nil {
@@ -222,7 +222,7 @@ func (p profiler) heap(t *testing.T) float64 {
 	return n
 }
 
-// goroutines is how many goroutines there are, and how many of them serve calls of the API.
+// goroutines counts all goroutines, and those that serve calls of the API.
 func (p profiler) goroutines(t *testing.T) (all, calls int) {
 	t.Helper()
 	stacks := strings.Split(p.get(t, "goroutine?debug=2"), "\n\n")

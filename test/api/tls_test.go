@@ -26,7 +26,7 @@ import (
 	"github.com/nats-eventstore/nats-eventstore/test/harness"
 )
 
-// works checks that a client can append events of an aggregate, and stream them.
+// works checks that a client can append events of an aggregate and stream them.
 func works(t *testing.T, c client, aggregate string) {
 	t.Helper()
 	sequence := add(t, c, orders, event(aggregate, 1)).GetEvents()[0].GetSequence()
@@ -38,7 +38,7 @@ func works(t *testing.T, c client, aggregate string) {
 		t.Fatal(err)
 	}
 	defer func() { _ = stream.Close() }()
-	defer cancel() // or Close would wait for the end of the stream
+	defer cancel() // otherwise Close waits for the end of the stream
 	for stream.Receive() {
 		if events := stream.Msg().GetEvents(); len(events) > 0 {
 			if got := events[0].GetEvent().GetAggregateId(); got != aggregate {
@@ -50,7 +50,7 @@ func works(t *testing.T, c client, aggregate string) {
 	t.Error(stream.Err())
 }
 
-// nothingOf checks that no request of some clients was served: works would have left events.
+// nothingOf checks that works stored no events of these aggregates: no request of the refused clients was served.
 func nothingOf(t *testing.T, c client, aggregatePrefix string) {
 	t.Helper()
 	for _, e := range readAll(t, c, &eventstorev1.ReadRequest{Channel: orders, Filter: &eventstorev1.Filter{AggregateIdPrefix: aggregatePrefix}}) {
@@ -58,7 +58,7 @@ func nothingOf(t *testing.T, c client, aggregatePrefix string) {
 	}
 }
 
-// refused returns the error of a client that is not let in, which is none of the service.
+// refused returns the connection error of a client that is not let in. The error must not come from the service.
 func refused(t *testing.T, what string, c client) error {
 	t.Helper()
 	_, err := c.Append(patient(t), &eventstorev1.AppendRequest{Channel: orders, Events: []*eventstorev1.Event{event("refused-"+what, 1)}})
@@ -66,7 +66,8 @@ func refused(t *testing.T, what string, c client) error {
 	return err
 }
 
-// TestTLS: who trusts the authority is served, by gRPC and by HTTP/1.1; whoever does not, or speaks no TLS, learns why not.
+// TestTLS: clients that trust the authority are served over gRPC and HTTP/1.1. Others, and clients without TLS, learn
+// why they are refused.
 func TestTLS(t *testing.T) {
 	t.Parallel()
 	ca, other := authority.New(t), authority.New(t)
@@ -88,7 +89,7 @@ func TestTLS(t *testing.T) {
 	if err := refused(t, "old TLS", dialTLS(t, address, &tls.Config{RootCAs: ca.Pool(), MinVersion: tls.VersionTLS10, MaxVersion: tls.VersionTLS11})); !strings.Contains(err.Error(), "protocol version not supported") {
 		t.Errorf("old TLS: %v", err)
 	}
-	_ = refused(t, "no TLS", dial(t, address)) // the connection breaks: TLS has no words for it
+	_ = refused(t, "no TLS", dial(t, address)) // the connection breaks: TLS cannot say why
 	s.WaitLog(t, "first record does not look like a TLS handshake")
 	nothingOf(t, c, "refused")
 
@@ -139,7 +140,7 @@ func describesItself(t *testing.T, address string, config *tls.Config) {
 	if !slices.ContainsFunc(services.GetListServicesResponse().GetService(), func(s *grpc_reflection_v1.ServiceResponse) bool {
 		return s.GetName() == eventstorev1connect.EventStoreName
 	}) {
-		t.Errorf("reflection knows %v", services)
+		t.Errorf("reflection lists %v", services)
 	}
 	file := ask(&grpc_reflection_v1.ServerReflectionRequest{
 		MessageRequest: &grpc_reflection_v1.ServerReflectionRequest_FileContainingSymbol{FileContainingSymbol: eventstorev1connect.EventStoreName}})
@@ -164,14 +165,14 @@ func grpcConn(t *testing.T, address string, config *tls.Config) *grpc.ClientConn
 	return conn
 }
 
-// TestMutualTLS: only a certificate of the authority opens the door, the health of the server behind it too.
+// TestMutualTLS: only certificates of the authority are accepted, also by the health service.
 func TestMutualTLS(t *testing.T) {
 	t.Parallel()
 	ca, other := authority.New(t), authority.New(t)
 	id := ca.Issue("server")
 	s, address := start(t, "sqlite", databases.SQLite(t), "-SD", "-grpc_cert", id.Cert, "-grpc_key", id.Key, "-grpc_client_ca", ca.File)
-	// presenting is a client's configuration with a certificate that it shows even if the server asks for others: left to
-	// itself, it would show none then.
+	// presenting returns the configuration of a client that always presents its certificate. By default, a client
+	// presents none if the server asks for certificates of another authority.
 	presenting := func(id authority.Identity) *tls.Config {
 		cert, err := tls.LoadX509KeyPair(id.Cert, id.Key)
 		if err != nil {
@@ -186,8 +187,8 @@ func TestMutualTLS(t *testing.T) {
 
 	for what, test := range map[string]struct {
 		config *tls.Config
-		alert  string // what the client is told
-		log    string // what the operator is told who looks for it
+		alert  string // reported to the client
+		log    string // logged for the operator
 	}{
 		"no certificate":    {&tls.Config{RootCAs: ca.Pool()}, "tls: certificate required", "client didn't provide a certificate"},
 		"another authority": {presenting(other.Issue("client")), "tls: unknown certificate authority", "certificate signed by unknown authority"},
@@ -198,8 +199,8 @@ func TestMutualTLS(t *testing.T) {
 		if status.Code(err) != codes.Unavailable {
 			t.Errorf("%s: health: %v", what, err)
 		}
-		// The client that has sent its request may see the connection break before it reads why; one that only listens
-		// always reads it.
+		// A client that has sent a request may see the connection break before it reads the alert. A client that only
+		// reads always sees it.
 		conn, err := tls.Dial("tcp", address, test.config)
 		if err == nil {
 			_, err = conn.Read(make([]byte, 1))
@@ -213,7 +214,7 @@ func TestMutualTLS(t *testing.T) {
 	nothingOf(t, c, "refused")
 }
 
-// TestMutualTLSWithToken: a client needs both.
+// TestMutualTLSWithToken: a client needs both a certificate and the token.
 func TestMutualTLSWithToken(t *testing.T) {
 	t.Parallel()
 	ca := authority.New(t)
@@ -239,14 +240,14 @@ func TestMutualTLSWithToken(t *testing.T) {
 	}
 	_ = refused(t, "token without a certificate", with(&tls.Config{RootCAs: ca.Pool()}, "s3cret"))
 	nothingOf(t, c, "refused")
-	// Health asks for no token, but for the certificate as all do.
+	// Health requires the certificate but no token.
 	health, err := grpc_health_v1.NewHealthClient(grpcConn(t, address, known)).Check(patient(t), &grpc_health_v1.HealthCheckRequest{})
 	if err != nil || health.GetStatus() != grpc_health_v1.HealthCheckResponse_SERVING {
 		t.Errorf("health: %v, %v", health, err)
 	}
 }
 
-// bearer sends requests with a token.
+// bearer adds a token to requests.
 type bearer struct {
 	*http.Transport
 	token string
@@ -258,7 +259,7 @@ func (b bearer) RoundTrip(req *http.Request) (*http.Response, error) {
 	return b.Transport.RoundTrip(req)
 }
 
-// TestSettings: what cannot be meant, or is not there, stops the start and is named.
+// TestSettings: contradictory settings and missing files stop the start with an error that names them.
 func TestSettings(t *testing.T) {
 	t.Parallel()
 	ca := authority.New(t)

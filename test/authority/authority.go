@@ -1,4 +1,4 @@
-// Package authority makes certificates for tests of TLS.
+// Package authority creates certificates for TLS tests.
 package authority
 
 import (
@@ -16,19 +16,19 @@ import (
 	"time"
 )
 
-// Authority is a certificate authority of a test. Its files are removed when the test ends.
+// Authority is the certificate authority of a test. Its files are removed when the test ends.
 type Authority struct {
-	File string // its certificate
+	File string // the authority's certificate
 
 	t    testing.TB
 	cert *x509.Certificate
 	key  *ecdsa.PrivateKey
 }
 
-// Identity is a certificate and its key, as files.
+// Identity names the files of a certificate and its key.
 type Identity struct{ Cert, Key string }
 
-// New returns an authority that nobody knows yet.
+// New creates an authority.
 func New(t testing.TB) *Authority {
 	t.Helper()
 	a := &Authority{t: t}
@@ -45,7 +45,7 @@ func New(t testing.TB) *Authority {
 	return a
 }
 
-// Issue returns an identity for the name, and for a server on this machine.
+// Issue creates an identity for the name, valid for a server on this machine.
 func (a *Authority) Issue(name string) Identity {
 	a.t.Helper()
 	key := a.newKey()
@@ -62,7 +62,7 @@ func (a *Authority) Issue(name string) Identity {
 	}
 }
 
-// Pool is what trusts this authority alone.
+// Pool returns a pool that trusts only this authority.
 func (a *Authority) Pool() *x509.CertPool {
 	pool := x509.NewCertPool()
 	pool.AddCert(a.cert)

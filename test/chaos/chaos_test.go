@@ -19,25 +19,27 @@ import (
 
 // make chaos CHAOS='-faults 500 -seed 7 -db postgres'
 var (
-	seed     = flag.Uint64("seed", 0, "seed of the faults and of what clients do; 0: a new one")
-	faults   = flag.Int("faults", 5, "number of faults on each database")
-	progress = flag.Int("progress", 60, "publishes that are decided between two faults")
-	limit    = flag.Duration("for", 0, "no more faults after that time; 0: as many as are asked for")
-	only     = flag.String("db", "sqlite,postgres,mysql", "databases, comma separated")
-	named    = flag.String("fault", "", "only kinds of faults whose name contains this")
+	seed     = flag.Uint64("seed", 0, "seed of faults and clients; 0: random")
+	faults   = flag.Int("faults", 5, "number of faults per database")
+	progress = flag.Int("progress", 60, "publishes with an outcome between two faults")
+	limit    = flag.Duration("for", 0, "time after which no more faults are injected; 0: no limit")
+	only     = flag.String("db", "sqlite,postgres,mysql", "comma-separated databases")
+	named    = flag.String("fault", "", "run only faults whose name contains this")
 )
 
 const (
 	clients = 8
-	// epochFaults is after how many faults clients go on to new aggregates, and subscribers must have seen everything.
+	// epochFaults is the number of faults after which clients switch to new aggregates and subscribers must have caught
+	// up.
 	epochFaults = 10
 )
 
-// TestChaos: what clients see while servers, connections and databases fail is explained by one order of events, in which
-// the event with version N is the Nth of its aggregate, nothing acknowledged is lost, and no event is there twice.
-// Subscribers receive each event of that order, and nothing else.
+// TestChaos: clients publish and read while servers, connections and databases fail. One order of events must explain
+// everything that they see: the event with version N is the Nth of its aggregate, no acknowledged event is lost, and no
+// event is stored twice. Subscribers receive exactly these events.
 //
-// A seed gives the faults, their order, and the choices of each client. Which operations a fault meets is a matter of time.
+// The seed determines the faults, their order, and the choices of each client. Timing determines which operations a
+// fault hits.
 func TestChaos(t *testing.T) {
 	t.Parallel()
 	seed := *seed
@@ -56,7 +58,7 @@ func TestChaos(t *testing.T) {
 func chaos(t *testing.T, data *database, seed uint64) {
 	kinds := slices.DeleteFunc(kindsOf(data.driver), func(f fault) bool { return !strings.Contains(f.name, *named) })
 	if len(kinds) == 0 {
-		t.Skipf("no fault's name contains %q", *named)
+		t.Skipf("no fault has a name that contains %q", *named)
 	}
 	c := startCluster(t, data)
 	var all []*client
@@ -103,7 +105,7 @@ func chaos(t *testing.T, data *database, seed uint64) {
 	c.readAllUp(readers)
 	c.checkWritten()
 	data.checkMembers(c.crowds)
-	// Stopped, they have done all that clients ever asked them.
+	// Stopped servers have executed every request that clients sent.
 	c.stopAll()
 	history = append(history, c.final()...)
 	verify(t, history)
@@ -112,17 +114,17 @@ func chaos(t *testing.T, data *database, seed uint64) {
 	events := data.events(shared)
 	for _, reader := range readers {
 		reader.verify(t, events)
-		t.Logf("%s: %d events, %d of them seen again, %d times back", reader.name, reader.complete, reader.again, reader.back)
+		t.Logf("%s: %d events, %d of them redelivered, %d times out of order", reader.name, reader.complete, reader.redelivered, reader.outOfOrder)
 	}
 	for _, w := range c.crowds {
 		w.reader.verify(t, events)
-		t.Logf("%s: %d groups, %v", w.name, w.group+1, w.steps)
+		t.Logf("%s: %d groups, steps %v", w.name, w.group+1, w.steps)
 	}
 	t.Logf("replays: %d ended, %d could not begin", replayed.ended, replayed.interrupted)
 	t.Logf("%s, seed %d, %v:\n%s", data.driver, seed, time.Since(c.start).Round(time.Second), &r)
 }
 
-// readAllUp waits until the readers, and the crowds, have acknowledged all that is stored now.
+// readAllUp waits until the readers and the crowds have acknowledged everything stored so far.
 func (c *cluster) readAllUp(readers []*reader) {
 	c.t.Helper()
 	var last uint64
@@ -133,7 +135,7 @@ func (c *cluster) readAllUp(readers []*reader) {
 		r.await(c.t, last)
 	}
 	for _, w := range c.crowds {
-		w.settle(last)
+		w.catchUp(last)
 	}
 }
 
@@ -146,7 +148,7 @@ func (c *cluster) final() []porcupine.Operation {
 			call := c.clock()
 			out, err := c.data.readAll(key)
 			if err != nil || out.kind != all {
-				c.t.Fatal("the events can not be read: ", err)
+				c.t.Fatal("read the events: ", err)
 			}
 			history = append(history, porcupine.Operation{ClientId: clients, Input: operation{aggregate: key, read: true}, Call: call, Output: out, Return: c.clock()})
 		}
@@ -154,7 +156,8 @@ func (c *cluster) final() []porcupine.Operation {
 	return history
 }
 
-// verify checks a history that ends with a read of each aggregate, and that the checker sees a false one.
+// verify checks a history that ends with a read of each aggregate. It also checks that the checker rejects a false
+// history.
 func verify(t *testing.T, history []porcupine.Operation) {
 	t.Helper()
 	final := map[aggregate][]string{}
@@ -172,31 +175,31 @@ func verify(t *testing.T, history []porcupine.Operation) {
 	for k, name := range names {
 		summary += fmt.Sprintf(", %d %s", counts[kind(k)], name)
 	}
-	settled := settle(history, final)
+	checked := dropLost(history, final)
 	t.Logf("%d operations%s", len(history), summary)
-	// Who reads with SQL sees an event when it is committed; the server knows a moment later, or much later if the
-	// answer to its COMMIT is lost, and tells its subscribers then. So each kind of reader is checked with the
-	// publishers, and not with the other kind.
+	// A SQL reader sees an event once it is committed. The server learns of the commit later, much later if the answer
+	// to COMMIT is lost, and only then tells subscribers. So each kind of reader is checked with the publishers, but not
+	// with the other kind.
 	for name, other := range map[string]kind{"SQL": last, "subscribers": all} {
-		view := slices.DeleteFunc(slices.Clone(settled), func(op porcupine.Operation) bool { return op.Output.(result).kind == other })
+		view := slices.DeleteFunc(slices.Clone(checked), func(op porcupine.Operation) bool { return op.Output.(result).kind == other })
 		start := time.Now()
 		switch porcupine.CheckOperationsTimeout(model, view, time.Minute) {
 		case porcupine.Ok:
 			t.Logf("publishers and %s: checked in %v", name, time.Since(start).Round(time.Millisecond))
 		case porcupine.Unknown:
-			t.Fatalf("publishers and %s: the checker did not come to an end", name)
+			t.Fatalf("publishers and %s: the checker did not finish", name)
 		default:
 			t.Fatalf("publishers and %s: no order of events explains what clients saw%s", name, culprits(view))
 		}
 	}
 	for _, k := range []kind{unknown, stored, conflict, all} {
 		if counts[k] == 0 && (k != unknown || *faults >= 20) { // the servers hide some faults from all clients
-			t.Errorf("no operations of kind %d: the test sees nothing", k)
+			t.Errorf("no operations of kind %d: the test checks nothing", k)
 		}
 	}
-	// The same without one acknowledged event, of the aggregate that leaves the checker the fewest orders to try.
+	// Remove one acknowledged event, of the aggregate that leaves the checker the fewest orders to try.
 	var mutated []porcupine.Operation
-	for _, part := range partition(settled) {
+	for _, part := range partition(checked) {
 		if slices.ContainsFunc(part, isStored) && (mutated == nil || open(part) < open(mutated)) {
 			mutated = part
 		}
@@ -210,13 +213,13 @@ func verify(t *testing.T, history []porcupine.Operation) {
 		}
 	}
 	if porcupine.CheckOperationsTimeout(model, mutated, time.Minute) != porcupine.Illegal {
-		t.Error("a history with an acknowledged event that is not there passes")
+		t.Error("a history that lacks an acknowledged event passes")
 	}
 }
 
 func isStored(op porcupine.Operation) bool { return op.Output.(result).kind == stored }
 
-// open is the number of operations that never returned.
+// open counts the operations that never returned.
 func open(part []porcupine.Operation) int {
 	n := 0
 	for _, op := range part {
@@ -227,7 +230,7 @@ func open(part []porcupine.Operation) int {
 	return n
 }
 
-// culprits are the operations on the aggregates whose history has no explanation.
+// culprits lists the operations on the aggregates whose history has no explanation.
 func culprits(history []porcupine.Operation) string {
 	var b strings.Builder
 	for _, part := range partition(history) {

@@ -21,17 +21,17 @@ import (
 	"github.com/nats-eventstore/nats-eventstore/test/wire"
 )
 
-// eventType is that of all events.
+// eventType is the type of all events.
 const eventType = "Counted"
 
-// patiences are how long clients wait for an answer: not as long as the server waits for its database, longer, and so long
-// that a server which was paused answers after all.
+// patiences are how long clients wait for an answer: shorter than the server waits for its database, longer, and long
+// enough for a paused server to answer.
 var patiences = [10]time.Duration{
 	300 * time.Millisecond, 300 * time.Millisecond, 300 * time.Millisecond, 300 * time.Millisecond, 300 * time.Millisecond,
 	2 * time.Second, 2 * time.Second, 2 * time.Second, 2 * time.Second, 6 * time.Second,
 }
 
-// client publishes and reads, one operation after the other, and remembers what it saw.
+// client runs one operation after another and records what it sees.
 type client struct {
 	cluster *cluster
 	number  int
@@ -39,15 +39,15 @@ type client struct {
 	id      string
 	connID  string
 	conns   []*nats.Conn // one per server
-	at      int          // the server that it uses
+	at      int          // the server in use
 
-	heads   map[aggregate]uint64 // versions that it has seen
+	heads   map[aggregate]uint64 // last version seen of each aggregate
 	retry   *operation           // a publish without an answer
 	events  int
 	history []porcupine.Operation
 }
 
-// newClient connects to all servers; the leader registers the client in the database, so that each knows it.
+// newClient connects to all servers. The leader stores the client in the database, so every server accepts it.
 func newClient(t *testing.T, c *cluster, number int, random *rand.Rand) *client {
 	t.Helper()
 	cl := &client{cluster: c, number: number, random: random, id: fmt.Sprint("client-", number), connID: nuid.Next(), heads: map[aggregate]uint64{}}
@@ -55,13 +55,13 @@ func newClient(t *testing.T, c *cluster, number int, random *rand.Rand) *client 
 	for i, s := range c.servers {
 		nc, err := nats.Connect(s.URL(), nats.MaxReconnects(-1), nats.ReconnectWait(20*time.Millisecond), nats.ReconnectJitter(0, 0),
 			nats.DontRandomize(), nats.IgnoreDiscoveredServers(), // each connection is to one server
-			nats.ReconnectBufSize(-1), // a request on a lost connection fails; it is not sent later
+			nats.ReconnectBufSize(-1), // a request on a lost connection fails at once
 			nats.CustomInboxPrefix(fmt.Sprintf("_INBOX.%s.%d", cl.id, i)))
 		if err != nil {
 			t.Fatal(err)
 		}
 		t.Cleanup(nc.Close)
-		if _, err := nc.Subscribe(heartbeats, func(m *nats.Msg) { _ = m.Respond(nil) }); err != nil { // an error: its connection is lost
+		if _, err := nc.Subscribe(heartbeats, func(m *nats.Msg) { _ = m.Respond(nil) }); err != nil { // an error means a lost connection
 			t.Fatal(err)
 		}
 		cl.conns = append(cl.conns, nc)
@@ -78,10 +78,10 @@ func newClient(t *testing.T, c *cluster, number int, random *rand.Rand) *client 
 	return cl
 }
 
-// run works until the end of ctx. What it does next depends on the seed and on what it has seen.
+// run works until ctx ends. Each step depends on the seed and on what the client has seen.
 func (cl *client) run(ctx context.Context) error {
 	for ctx.Err() == nil {
-		// As many numbers for each step, so that the schedule of one seed is the same as far as outcomes are.
+		// Draw the same number of random values in each step, so that equal outcomes give equal schedules.
 		choice, which, offset, patience := cl.random.IntN(100), cl.random.IntN(4), cl.random.IntN(10), cl.random.IntN(10)
 		key := cl.cluster.aggregates()[which]
 		op := operation{aggregate: key, read: true}
@@ -106,13 +106,13 @@ func (cl *client) run(ctx context.Context) error {
 	return nil
 }
 
-// next is a publish: the one without an answer again, or another, in most cases with the version that the client takes for
-// the next.
+// next returns a publish: a retry of the unanswered one, or a new one, in most cases with the next version as far as the
+// client knows.
 func (cl *client) next(key aggregate, choice, offset int) operation {
 	if cl.retry != nil && choice < 60 {
 		op := *cl.retry
 		if offset < 3 {
-			op.version = cl.heads[op.aggregate] + 1 // as a command does that reads again what it decides on
+			op.version = cl.heads[op.aggregate] + 1 // as a command does that reads the aggregate again
 		}
 		return op
 	}
@@ -128,7 +128,7 @@ func (cl *client) next(key aggregate, choice, offset int) operation {
 	return op
 }
 
-// learn draws the client's conclusions.
+// learn updates the client's knowledge from a result.
 func (cl *client) learn(op operation, out result) {
 	if !op.read {
 		cl.cluster.count(out)
@@ -139,11 +139,11 @@ func (cl *client) learn(op operation, out result) {
 			cl.retry = &op
 		}
 		cl.at = (cl.at + 1) % len(cl.conns)
-		// Not to ask a server that is not there as fast as it can refuse.
+		// A dead server refuses at once: do not spin.
 		time.Sleep(10 * time.Millisecond)
 		return
 	case stored:
-		cl.heads[op.aggregate] = max(op.version, cl.heads[op.aggregate]) // less than it is, if the server chose it
+		cl.heads[op.aggregate] = max(op.version, cl.heads[op.aggregate]) // too low if the server chose the version
 	case conflict:
 		cl.heads[op.aggregate] = out.head
 	case all:
@@ -156,7 +156,7 @@ func (cl *client) learn(op operation, out result) {
 	}
 }
 
-// request asks the server that the client uses. No answer is no error.
+// request asks the current server. It returns nil if no answer comes.
 func (cl *client) request(subject string, data []byte, wait time.Duration) *nats.Msg {
 	msg, err := cl.conns[cl.at].Request(subject, data, wait)
 	if err != nil {
@@ -186,7 +186,7 @@ func (cl *client) publish(op operation, wait time.Duration) (result, error) {
 	return outcome(ack.Error, op)
 }
 
-// outcome reads the text of a PubAck.
+// outcome parses the text of a PubAck.
 func outcome(text string, op operation) (result, error) {
 	switch {
 	case text == "":
@@ -203,7 +203,7 @@ func outcome(text string, op operation) (result, error) {
 	return result{}, errors.New("unexpected error of a publish: " + text)
 }
 
-// readLast asks a server for the last event of a channel.
+// readLast asks the current server for the last event of a channel.
 func (cl *client) readLast(key aggregate) (result, error) {
 	at := cl.at
 	inbox := nats.NewInbox()
@@ -245,7 +245,7 @@ func (cl *client) readLast(key aggregate) (result, error) {
 	return result{kind: last, last: e.EventVersion, event: e.EventId}, nil
 }
 
-// runAll runs the clients until stop, and returns what they saw.
+// runAll runs the clients until stop, which returns what they saw.
 func runAll(t *testing.T, clients []*client) (stop func() []porcupine.Operation) {
 	ctx, cancel := context.WithCancel(t.Context())
 	var wg sync.WaitGroup

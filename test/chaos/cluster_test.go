@@ -15,7 +15,7 @@ import (
 	"github.com/nats-eventstore/nats-eventstore/test/network"
 )
 
-// cluster is two servers, one of them standby, of one NATS cluster, and their database.
+// cluster is a leader and a standby in one NATS cluster, and their database.
 type cluster struct {
 	t       *testing.T
 	data    *database
@@ -24,16 +24,16 @@ type cluster struct {
 	start   time.Time
 	epoch   atomic.Int64 // see aggregates
 	crowds  []*crowd
-	writer  *client // what it publishes is in no history
+	writer  *client // its publishes are not part of the history
 	written written
 
-	mu       sync.Mutex // guards what follows
-	good     int        // publishes that the server decided
-	bad      int        // those without an outcome
-	last     time.Time  // of the last good one
+	mu       sync.Mutex // guards the fields below
+	good     int        // publishes that were stored or refused
+	bad      int        // publishes without an outcome
+	last     time.Time  // when the last good one was answered
 	silence  time.Duration
-	failures map[string]int // of requests, by what NATS says
-	changed  chan struct{}  // closed when something changes
+	failures map[string]int // of requests, by server and error
+	changed  chan struct{}  // closed on every change
 }
 
 func startCluster(t *testing.T, data *database) *cluster {
@@ -65,10 +65,10 @@ func startCluster(t *testing.T, data *database) *cluster {
 	return c
 }
 
-// urls are where clients connect.
+// urls lists the servers for clients.
 func (c *cluster) urls() string { return c.servers[0].URL() + "," + c.servers[1].URL() }
 
-// clock returns the time of an operation.
+// clock returns the time for an operation.
 func (c *cluster) clock() int64 { return int64(time.Since(c.start)) }
 
 func (c *cluster) update(f func()) {
@@ -79,7 +79,7 @@ func (c *cluster) update(f func()) {
 	c.changed = make(chan struct{})
 }
 
-// count notes the outcome of a publish.
+// count records the outcome of a publish.
 func (c *cluster) count(out result) {
 	c.update(func() {
 		if out.kind == unknown {
@@ -94,14 +94,14 @@ func (c *cluster) count(out result) {
 	})
 }
 
-// failed notes a request without an answer.
+// failed records a request without an answer.
 func (c *cluster) failed(server int, err error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.failures[fmt.Sprintf("server %d: %v", server, err)]++
 }
 
-// longestSilence is the longest time without a decided publish since the last call.
+// longestSilence returns the longest time without a good publish since the last call.
 func (c *cluster) longestSilence() time.Duration {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -110,17 +110,17 @@ func (c *cluster) longestSilence() time.Duration {
 	return silence
 }
 
-// await waits until the clients have seen so many more outcomes, and publishes refused.
+// await waits for that many more good and bad publishes.
 func (c *cluster) await(good, bad int) {
 	c.t.Helper()
 	if !c.reached(good, bad, harness.Patience) {
 		c.mu.Lock()
 		defer c.mu.Unlock()
-		c.t.Fatalf("the clients make no progress; %d of their publishes were decided, %d refused, requests without an answer: %v", c.good, c.bad, c.failures)
+		c.t.Fatalf("the clients make no progress: %d publishes stored or refused, %d without an outcome, failed requests: %v", c.good, c.bad, c.failures)
 	}
 }
 
-// awaitOutage waits until a publisher was told of an outage of the leader, or the other one has taken over.
+// awaitOutage waits until a publisher sees an outage of the leader, or the standby has taken over.
 func (c *cluster) awaitOutage(progress int) {
 	c.t.Helper()
 	for deadline := time.Now().Add(harness.Patience); !c.reached(0, 1, time.Second); {
@@ -128,12 +128,12 @@ func (c *cluster) awaitOutage(progress int) {
 			return
 		}
 		if time.Now().After(deadline) {
-			c.t.Fatal("no publisher is told of the outage, and none makes progress")
+			c.t.Fatal("no publisher sees the outage, and none makes progress")
 		}
 	}
 }
 
-// reached is await with an end.
+// reached is like await, but returns false after the patience.
 func (c *cluster) reached(good, bad int, patience time.Duration) bool {
 	deadline := time.NewTimer(patience)
 	defer deadline.Stop()
@@ -155,7 +155,7 @@ func (c *cluster) reached(good, bad int, patience time.Duration) bool {
 	}
 }
 
-// leader is the server that holds the lease.
+// leader returns the index of the server that holds the lease.
 func (c *cluster) leader() int {
 	c.t.Helper()
 	deadline := time.Now().Add(harness.Patience)
@@ -173,17 +173,18 @@ func (c *cluster) leader() int {
 			}
 		}
 		if time.Now().After(deadline) {
-			c.t.Fatalf("the lease is held by %q, who is none of the servers", holder)
+			c.t.Fatalf("the lease is held by %q, which is not one of the servers", holder)
 		}
-		c.await(1, 0) // one of them takes it, and publishers go on
+		c.await(1, 0) // one of them takes over, and publishers continue
 	}
 }
 
-// shared is a channel with two aggregates; the others have one each, so that its last message is the aggregate's.
+// shared is a channel with two aggregates. The other channels have one each, so the last message belongs to that
+// aggregate.
 const shared = "eventstore.shared"
 
-// aggregates are those that clients publish to now. There are new ones from time to time, so that the histories to check
-// stay short, however long the test.
+// aggregates returns those that clients publish to now. They change from time to time, which keeps the histories short
+// however long the test runs.
 func (c *cluster) aggregates() []aggregate { return aggregatesOf(c.epoch.Load()) }
 
 func aggregatesOf(epoch int64) []aggregate {

@@ -14,24 +14,24 @@ import (
 	"github.com/nats-eventstore/nats-eventstore/test/harness"
 )
 
-// crowd is a durable, or a durable queue group, of the channel shared, whose members come and go. Its members join, close
-// their subscription or their client, lose their connection, unsubscribe, and come back, at random; some acknowledge
-// nothing for a while. What its group was sent must be sent again until somebody has acknowledged it.
+// crowd is a durable or a durable queue group of the channel shared, whose members come and go. Members join, close
+// their subscription or client, lose their connection, unsubscribe and return at random; some hold messages for a while.
+// Whatever the group was sent must be redelivered until a member acknowledges it.
 type crowd struct {
 	cluster *cluster
 	name    string
 	queue   bool
 	random  *rand.Rand
 
-	mu     sync.Mutex // guards what follows, and is held through each step
+	mu     sync.Mutex // guards the fields below; held during each step
 	places []*place
-	group  int     // number of the group; the one before was unsubscribed
-	begun  bool    // the group is there
+	group  int     // number of the group; earlier groups were unsubscribed
+	begun  bool    // the group exists
 	reader *reader // of the group
 	steps  map[string]int
 }
 
-// places are how many members a queue group has at most.
+// places is the maximum number of members of a queue group.
 const places = 3
 
 // newCrowds returns a durable and a queue group without members.
@@ -55,7 +55,7 @@ func newCrowds(c *cluster, seed uint64) []*crowd {
 	return []*crowd{durable, queue}
 }
 
-// run does one step after the other until ctx ends.
+// run takes steps until ctx ends.
 func (w *crowd) run(ctx context.Context, reached func() uint64) {
 	for ctx.Err() == nil {
 		w.mu.Lock()
@@ -64,14 +64,14 @@ func (w *crowd) run(ctx context.Context, reached func() uint64) {
 		w.steps[step]++
 		pause := time.Duration(w.random.IntN(150)) * time.Millisecond
 		w.mu.Unlock()
-		select { // others need the servers, too
+		select { // leave the servers time for others
 		case <-ctx.Done():
 		case <-time.After(pause):
 		}
 	}
 }
 
-// step does something that the place can do, and says what.
+// step does something that the place can do, and describes it.
 func (w *crowd) step(p *place, choice int, reached func() uint64) string {
 	switch {
 	case p.sub == nil:
@@ -103,16 +103,16 @@ func (w *crowd) members() int {
 	return n
 }
 
-// groupName is the name of the group that members join now.
+// groupName is the name of the current group.
 func (w *crowd) groupName() string { return fmt.Sprintf("%s-%d", w.name, w.group) }
 
-// join makes the place a member, which acknowledges nothing until it is released, if hold is set.
+// join makes the place a member. With hold, the member acknowledges nothing until it is released.
 func (w *crowd) join(p *place, hold bool) string {
 	if !w.connect(p) {
 		return "fail to connect"
 	}
 	options := []stan.SubscriptionOption{stan.DurableName(w.groupName()), stan.SetManualAckMode(), stan.AckWait(ackWait), stan.MaxInflight(16 + w.random.IntN(100))}
-	if !w.begun { // who joins a group that is there has no say in where it begins; if it were not, events would be missing
+	if !w.begun { // the start position of an existing group is ignored; without the group, it prevents a gap
 		options = append(options, stan.StartAtSequence(w.reader.first))
 	}
 	m := &member{reader: w.reader, hold: hold}
@@ -123,7 +123,7 @@ func (w *crowd) join(p *place, hold bool) string {
 		p.sub, err = p.conn.Subscribe(shared, m.receive, options...)
 	}
 	if err != nil {
-		// It may be a member after all, and stay one while its client is there.
+		// The server may have added the member. It then stays until its client ends.
 		p.sub = nil
 		p.vanish()
 		return "fail to join"
@@ -135,7 +135,7 @@ func (w *crowd) join(p *place, hold bool) string {
 	return "join"
 }
 
-// leave ends a membership. A request without an answer is sent again, as often as there is none.
+// leave ends a membership. It retries a request that gets no answer.
 func (w *crowd) leave(p *place, how string, end func() error) string {
 	var err error
 	for range 5 {
@@ -154,8 +154,8 @@ func (w *crowd) leave(p *place, how string, end func() error) string {
 	return how
 }
 
-// renew unsubscribes the whole group, of which nothing is asked any more, and starts another one at the events that come
-// next, or a few of those before.
+// renew unsubscribes the whole group, which is owed nothing from then on. The next group starts at the next event or a
+// little earlier.
 func (w *crowd) renew(reached uint64) string {
 	for _, p := range w.places {
 		if p.sub != nil {
@@ -171,9 +171,9 @@ func (w *crowd) renew(reached uint64) string {
 	return "unsubscribe the group"
 }
 
-// settle has all places be members that acknowledge everything, and waits until the group has acknowledged all events up
-// to one.
-func (w *crowd) settle(last uint64) {
+// catchUp makes every place a member that acknowledges everything, and waits until the group has acknowledged all events
+// up to last.
+func (w *crowd) catchUp(last uint64) {
 	w.cluster.t.Helper()
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -199,8 +199,8 @@ func (w *crowd) settle(last uint64) {
 	w.reader.await(w.cluster.t, last)
 }
 
-// disperse has all clients close. With them goes what the server took for a subscription of theirs, such as one whose
-// request was answered when nobody waited any more.
+// disperse closes all clients. This also ends subscriptions that only the server has, because the client missed the
+// answer to its request.
 func (w *crowd) disperse() {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -215,18 +215,18 @@ func (w *crowd) closeAll() {
 	}
 }
 
-// freshly is how many messages a member that holds must have been sent just now.
-const freshly = 10
+// minHeld is the least number of messages that a holding member must have received.
+const minHeld = 10
 
-// hold has the first place be the only member, which was sent messages just now and acknowledges none. The others are
-// clients that may join. The caller holds w.mu.
+// hold makes the first place the only member, one that has just received messages and acknowledges none. The other
+// places are connected clients. The caller holds w.mu.
 func (w *crowd) hold() *place {
 	w.cluster.t.Helper()
 	w.closeAll()
 	holder := w.places[0]
 	for end := time.Now().Add(harness.Patience); ; {
 		if time.Now().After(end) {
-			w.cluster.t.Fatalf("%s can not join", w.name)
+			w.cluster.t.Fatalf("%s cannot join", w.name)
 		}
 		if slices.ContainsFunc(w.places, func(p *place) bool { return !w.connect(p) }) {
 			continue
@@ -235,16 +235,16 @@ func (w *crowd) hold() *place {
 			break
 		}
 	}
-	w.cluster.burst(2 * freshly)
-	for end := time.Now().Add(harness.Patience); holder.member.holds() < freshly; time.Sleep(time.Millisecond) {
+	w.cluster.burst(2 * minHeld)
+	for end := time.Now().Add(harness.Patience); holder.member.holds() < minHeld; time.Sleep(time.Millisecond) {
 		if time.Now().After(end) {
-			w.cluster.t.Fatalf("%s received %d messages", holder.id, holder.member.holds())
+			w.cluster.t.Fatalf("%s received only %d messages", holder.id, holder.member.holds())
 		}
 	}
 	return holder
 }
 
-// connect reports whether the place is a client.
+// connect connects the place and reports success.
 func (w *crowd) connect(p *place) bool {
 	if p.conn == nil {
 		var err error
@@ -255,7 +255,7 @@ func (w *crowd) connect(p *place) bool {
 	return p.conn != nil
 }
 
-// rejoin has a member leave and come back, or a client that is none become one.
+// rejoin makes a member leave and return, or another client join.
 func (w *crowd) rejoin() error {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -267,7 +267,7 @@ func (w *crowd) rejoin() error {
 	return nil
 }
 
-// reconnect has a client lose its connection and come back.
+// reconnect makes a client lose its connection and return.
 func (w *crowd) reconnect() error {
 	w.mu.Lock()
 	defer w.mu.Unlock()

@@ -15,13 +15,13 @@ import (
 	"github.com/nats-eventstore/nats-eventstore/test/harness"
 )
 
-// database is what the servers share, and our own way to it, which no fault closes: through an administrator's account.
-// The servers' account has no more rights than it needs, so that read-only and limits mean it.
+// database is the servers' shared database, and the test's own access to it, as an administrator whom no fault affects.
+// The servers' account has minimal rights, so that read-only mode and limits apply to it.
 type database struct {
 	t      *testing.T
 	driver string
-	server *databases.Server // nil: SQLite
-	source string            // as the servers get it, if no proxy is between
+	server *databases.Server // nil for SQLite
+	source string            // as the servers see it without a proxy
 	db     *sql.DB
 }
 
@@ -60,7 +60,7 @@ func newDatabase(t *testing.T, driver string) *database {
 	return d
 }
 
-// openDatabase opens one that servers use already.
+// openDatabase opens a database that servers already use.
 func openDatabase(t *testing.T, driver, source string) *database {
 	t.Helper()
 	d := &database{t: t, driver: driver, source: source}
@@ -69,10 +69,10 @@ func openDatabase(t *testing.T, driver, source string) *database {
 }
 
 const (
-	// statementTimeout is the database's, shorter than the servers' -store_timeout, so that both end statements.
+	// statementTimeout is the database's own limit. It is shorter than -store_timeout, so both limits end statements.
 	statementTimeout = 700 * time.Millisecond
 	adminConns       = 4
-	// adminPatience bounds a statement of our own.
+	// adminPatience bounds each statement of the test.
 	adminPatience = 20 * time.Second
 )
 
@@ -86,7 +86,7 @@ func (d *database) open(source string) *sql.DB {
 	return db
 }
 
-// exec executes an administrator's statement.
+// exec executes a statement as administrator.
 func (d *database) exec(text string) {
 	d.t.Helper()
 	if err := d.try(text); err != nil {
@@ -127,7 +127,7 @@ func (d *database) column(text string) []string {
 	return values
 }
 
-// readAll reads the events of an aggregate with SQL. Without an answer it is unknown.
+// readAll reads the events of an aggregate with SQL. Without an answer, the result is unknown.
 func (d *database) readAll(key aggregate) (result, error) {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(d.t.Context()), adminPatience)
 	defer cancel()
@@ -153,7 +153,7 @@ func (d *database) readAll(key aggregate) (result, error) {
 	return out, nil
 }
 
-// endSessions ends those of the servers, as an administrator does.
+// endSessions ends the servers' sessions, as an administrator does.
 func (d *database) endSessions() {
 	d.t.Helper()
 	if d.driver == "postgres" {
@@ -161,11 +161,11 @@ func (d *database) endSessions() {
 		return
 	}
 	for _, id := range d.column("SELECT id FROM information_schema.processlist WHERE user = 'app'") {
-		_ = d.try("KILL " + id) // it may have ended
+		_ = d.try("KILL " + id) // the session may have ended
 	}
 }
 
-// waiting says whether a session waits for a lock.
+// waiting reports whether a session waits for a lock.
 func (d *database) waiting() bool {
 	d.t.Helper()
 	if d.driver == "postgres" {
@@ -180,7 +180,7 @@ type rival struct {
 	conn *sql.Conn
 }
 
-// rival takes locks by statements, again from the first on when the database chooses it in a deadlock with a server.
+// rival takes locks. It starts over if the database picks it as the victim of a deadlock.
 func (d *database) rival(locks ...string) *rival {
 	d.t.Helper()
 	for end := time.Now().Add(adminPatience); ; {
@@ -227,17 +227,17 @@ func (r *rival) try(text string) error {
 	return nil
 }
 
-// end ends the session's transaction by COMMIT or ROLLBACK.
+// end ends the transaction with COMMIT or ROLLBACK.
 func (r *rival) end(how string) {
 	r.d.t.Helper()
 	defer r.conn.Close()
 	r.exec(how)
 }
 
-// awaitWaiting waits until a server waits for the rival's locks; false: none did in time.
+// awaitWaiting waits until a server waits for the rival's locks. It returns false if none does in time.
 func (r *rival) awaitWaiting(patience time.Duration) bool {
 	r.d.t.Helper()
-	// InnoDB's table shows a copy of what is, which no look renews that follows on another within 100 ms.
+	// InnoDB caches the table of lock waits, and does not refresh it when it is read within 100 ms.
 	look := time.NewTicker(120 * time.Millisecond)
 	defer look.Stop()
 	for deadline := time.Now().Add(patience); time.Now().Before(deadline); <-look.C {
@@ -248,7 +248,7 @@ func (r *rival) awaitWaiting(patience time.Duration) bool {
 	return false
 }
 
-// events is what the database holds of a channel: event_ids by sequence.
+// events returns the event_ids that the database holds of a channel, by sequence.
 func (d *database) events(channel string) map[uint64]string {
 	d.t.Helper()
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(d.t.Context()), adminPatience)
@@ -273,13 +273,13 @@ func (d *database) events(channel string) map[uint64]string {
 	return events
 }
 
-// check looks at all channels: sequences from 1 on without a gap, each event_id once, and what the channel's row says.
+// check verifies all channels: sequences are contiguous from 1, event_ids are unique, and the channel's row matches.
 func (d *database) check() {
 	d.t.Helper()
 	channels := d.column("SELECT name FROM Channels")
 	slices.Sort(channels)
 	if n := len(channels); n != len(slices.Compact(slices.Clone(channels))) {
-		d.t.Errorf("two channels have one name: %v", channels)
+		d.t.Errorf("two channels have the same name: %v", channels)
 	}
 	for _, channel := range channels {
 		events := d.events(channel)
@@ -287,7 +287,7 @@ func (d *database) check() {
 		for sequence := range uint64(len(events)) {
 			id, found := events[sequence+1]
 			if !found {
-				d.t.Errorf("channel %s has %d events and no sequence %d", channel, len(events), sequence+1)
+				d.t.Errorf("channel %s has %d events but no sequence %d", channel, len(events), sequence+1)
 				break
 			}
 			if ids[id] {
@@ -298,12 +298,12 @@ func (d *database) check() {
 		last := d.column(fmt.Sprintf("SELECT maxseq FROM Channels WHERE name = '%s'", channel))
 		count := d.column(fmt.Sprintf("SELECT msgs FROM Channels WHERE name = '%s'", channel))
 		if want := []string{fmt.Sprint(len(events))}; !slices.Equal(last, want) || !slices.Equal(count, want) {
-			d.t.Errorf("channel %s has %d events; its row says last %v, count %v", channel, len(events), last, count)
+			d.t.Errorf("channel %s has %d events; its row has maxseq %v, msgs %v", channel, len(events), last, count)
 		}
 	}
 }
 
-// checkMembers waits until each member of a crowd has one row, and nobody else has.
+// checkMembers waits until the database has exactly one row for each member of a crowd.
 func (d *database) checkMembers(crowds []*crowd) {
 	d.t.Helper()
 	for _, w := range crowds {
@@ -322,7 +322,7 @@ func (d *database) checkMembers(crowds []*crowd) {
 	}
 }
 
-// members are the clients that have rows as members of a durable, or of a durable queue group, in order.
+// members lists the clients stored as members of a durable or a durable queue group, in order.
 func (d *database) members(durable string) []string {
 	d.t.Helper()
 	var clients []string

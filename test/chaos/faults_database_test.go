@@ -17,7 +17,7 @@ func (c *cluster) must(err error) {
 	}
 }
 
-// An outage goes on until a publisher was told of it.
+// An outage lasts until a publisher has seen it.
 
 func (c *cluster) restartDatabase(_, progress int) {
 	c.must(c.data.server.Shutdown())
@@ -32,7 +32,7 @@ func (c *cluster) killDatabase(_, progress int) {
 	c.await(progress, 0)
 }
 
-// pauseDatabase has it answer nobody, accept connections in name only, and go on.
+// pauseDatabase stops the database: connections open, but nothing answers. Then it resumes.
 func (c *cluster) pauseDatabase(_, progress int) {
 	c.must(c.data.server.Pause())
 	c.await(0, 1)
@@ -45,7 +45,7 @@ func (c *cluster) endSessions(_, progress int) {
 	c.await(progress, 0)
 }
 
-// readOnly is what servers see of a database that failed over to a replica, which is then promoted.
+// readOnly looks like a failover to a replica that is promoted later.
 func (c *cluster) readOnly(_, progress int) {
 	if c.data.driver == "postgres" {
 		signal := filepath.Join(c.data.column("SHOW data_directory")[0], "standby.signal")
@@ -63,8 +63,8 @@ func (c *cluster) readOnly(_, progress int) {
 	c.await(progress, 0)
 }
 
-// tooManyConnections leaves none for the servers: by the role's limit on PostgreSQL (SQLSTATE 53300, as for that of the
-// server), by other clients on MariaDB.
+// tooManyConnections leaves no connection for the servers. On PostgreSQL the role's limit does it, with SQLSTATE 53300
+// like the server's own limit. On MariaDB, other clients take the connections.
 func (c *cluster) tooManyConnections(_, progress int) {
 	if c.data.driver == "postgres" {
 		c.data.exec("ALTER ROLE app CONNECTION LIMIT 0")
@@ -74,7 +74,7 @@ func (c *cluster) tooManyConnections(_, progress int) {
 		c.await(progress, 0)
 		return
 	}
-	const limit = 10 // the lowest that there is
+	const limit = 10 // the lowest possible value
 	c.data.exec(fmt.Sprintf("SET GLOBAL max_connections = %d", limit))
 	others := c.data.open(strings.Replace(c.data.source, "app:app", "other:other", 1))
 	var held []*sql.Conn
@@ -99,7 +99,7 @@ func (c *cluster) tooManyConnections(_, progress int) {
 	c.await(progress, 0)
 }
 
-// deadlock has a session lock rows in the other order than the servers do. The database chooses who fails.
+// deadlock has a session lock rows in the opposite order to the servers. The database picks the victim.
 func (c *cluster) deadlock(_, progress int) {
 	r := c.data.rival("UPDATE Channels SET name = name")
 	r.awaitWaiting(adminPatience)
@@ -110,7 +110,7 @@ func (c *cluster) deadlock(_, progress int) {
 	c.await(progress, 0)
 }
 
-// serialization has servers work at an isolation level that refuses to change what another session has changed.
+// serialization runs servers at an isolation level that refuses to change a row that another session has changed.
 func (c *cluster) serialization(_, progress int) {
 	on, off := "SET GLOBAL innodb_snapshot_isolation = ON", "SET GLOBAL innodb_snapshot_isolation = OFF"
 	if c.data.driver == "postgres" {

@@ -2,9 +2,9 @@ package chaos
 
 import "github.com/nats-eventstore/nats-eventstore/test/process"
 
-// SQLite has a file in place of a network.
+// SQLite has a file instead of a network.
 
-// lockFile has somebody else hold the write lock for longer than publishers wait.
+// lockFile has another program hold the write lock for longer than publishers wait.
 func (c *cluster) lockFile(_, progress int) {
 	r := c.data.rivalOf("BEGIN IMMEDIATE")
 	c.await(0, 1)
@@ -12,7 +12,7 @@ func (c *cluster) lockFile(_, progress int) {
 	c.await(progress, 0)
 }
 
-// lockFileShortly has others write, too.
+// lockFileShortly has another program write, too.
 func (c *cluster) lockFileShortly(_, progress int) {
 	for range 5 {
 		c.data.rivalOf("BEGIN IMMEDIATE").end("ROLLBACK")
@@ -20,7 +20,7 @@ func (c *cluster) lockFileShortly(_, progress int) {
 	}
 }
 
-// fillDisk lets no file of the leader grow, as on a full disk.
+// fillDisk keeps the leader's files from growing, as on a full disk.
 func (c *cluster) fillDisk(leader, progress int) {
 	p := c.servers[leader].Process
 	c.must(p.LimitFiles(4096))

@@ -5,19 +5,19 @@ import (
 	"time"
 )
 
-// Crashes and lost answers at moments at which a group, or its members, change.
+// These faults crash the leader, or lose its answers, while a group or its members change.
 
-// killAtJoin crashes the leader when a group in which somebody holds messages has got another member.
+// killAtJoin crashes the leader after a second member joins a group whose first member holds messages.
 func (c *cluster) killAtJoin(leader, progress int) {
 	c.killAt(c.crowds[1], leader, progress, func(w *crowd, _ *place) { w.join(w.places[1], false) }, nil)
 }
 
-// killAtClose crashes it while a durable that holds messages closes its subscription.
+// killAtClose crashes the leader while a durable that holds messages closes its subscription.
 func (c *cluster) killAtClose(leader, progress int) {
 	c.killAt(c.crowds[0], leader, progress, nil, func(w *crowd, holder *place) { w.leave(holder, "close subscription", holder.sub.Close) })
 }
 
-// killAtUnsubscribe crashes it while a member that holds messages unsubscribes, and another one remains.
+// killAtUnsubscribe crashes the leader while a member that holds messages unsubscribes and another one remains.
 func (c *cluster) killAtUnsubscribe(leader, progress int) {
 	c.killAt(c.crowds[1], leader, progress, func(w *crowd, _ *place) { w.join(w.places[1], false) }, func(w *crowd, holder *place) {
 		if w.places[1].sub != nil {
@@ -26,8 +26,8 @@ func (c *cluster) killAtUnsubscribe(leader, progress int) {
 	})
 }
 
-// killAt crashes the leader when something was done to a group whose first member holds messages, and something else has
-// begun. The member does not live to acknowledge them.
+// killAt runs before on a group whose first member holds messages, then crashes the leader while during runs. The member
+// ends without acknowledging anything.
 func (c *cluster) killAt(w *crowd, leader, progress int, before, during func(w *crowd, holder *place)) {
 	func() {
 		w.mu.Lock()
@@ -39,7 +39,7 @@ func (c *cluster) killAt(w *crowd, leader, progress int, before, during func(w *
 		var doing sync.WaitGroup
 		if during != nil {
 			doing.Go(func() { during(w, holder) })
-			time.Sleep(time.Duration(w.random.IntN(4000)) * time.Microsecond) // the fault's moment, not a wait
+			time.Sleep(time.Duration(w.random.IntN(4000)) * time.Microsecond) // chooses the moment of the fault; nothing depends on it
 		}
 		c.servers[leader].Kill()
 		doing.Wait()

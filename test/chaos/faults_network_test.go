@@ -10,14 +10,14 @@ import (
 	"github.com/nats-eventstore/nats-eventstore/test/network"
 )
 
-// cut ends the connections of the leader to its database.
+// cut resets the leader's connections to its database.
 func (c *cluster) cut(leader, progress int) {
 	c.proxies[leader].Cut()
 	c.await(progress, 0)
 }
 
-// stall has the database work and not answer, until the connections end: what was committed in between is not known to
-// the server.
+// stall lets the database work but drops its answers until the connections end. The server does not learn what was
+// committed meanwhile.
 func (c *cluster) stall(leader, progress int) {
 	c.proxies[leader].Stall()
 	c.awaitOutage(progress)
@@ -25,7 +25,7 @@ func (c *cluster) stall(leader, progress int) {
 	c.await(progress, 0)
 }
 
-// isBatch finds what a publish carries in what a server sends to its database, however it sends it.
+// isBatch matches the rows of a publish in any protocol.
 func isBatch(_ *network.Connection, sent []byte) bool {
 	return bytes.Contains(sent, []byte(eventType))
 }
@@ -34,7 +34,7 @@ func isCommit(_ *network.Connection, sent []byte) bool {
 	return bytes.Contains(sent, []byte("COMMIT"))
 }
 
-// commitOf is the COMMIT of a transaction in which a text was sent.
+// commitOf matches the COMMIT of a transaction that contains the text.
 func commitOf(text string) network.Condition {
 	found := map[*network.Connection]bool{}
 	return func(c *network.Connection, sent []byte) bool {
@@ -43,14 +43,14 @@ func commitOf(text string) network.Condition {
 	}
 }
 
-// cutAsWritten ends the connection on which the leader commits what write does, which is tried until that has happened.
+// cutAsWritten cuts the connection just before the leader commits what write does. It repeats write until that happens.
 func (c *cluster) cutAsWritten(leader, progress int, text string, write func() error) {
 	c.t.Helper()
 	c.writeUntil(c.proxies[leader].CutAt(commitOf(text), network.Nothing), write, func() {})
 	c.await(progress, 0)
 }
 
-// loseAsWritten has that COMMIT arrive, and the leader not get to know it: its network is lost for longer than it waits.
+// loseAsWritten lets that COMMIT arrive but drops its answer: the network is lost for longer than the leader waits.
 func (c *cluster) loseAsWritten(leader, progress int, text string, write func() error) {
 	c.t.Helper()
 	c.writeUntil(c.proxies[leader].LoseAt(commitOf(text), network.All), write, func() {
@@ -60,7 +60,7 @@ func (c *cluster) loseAsWritten(leader, progress int, text string, write func() 
 	c.await(progress, 0)
 }
 
-// writeUntil does then what follows on an interruption of write.
+// writeUntil repeats write until it is interrupted, then calls then.
 func (c *cluster) writeUntil(sprung <-chan struct{}, write func() error, then func()) {
 	c.t.Helper()
 	enough, ended := make(chan struct{}), make(chan error, 1)
@@ -79,7 +79,7 @@ func (c *cluster) writeUntil(sprung <-chan struct{}, write func() error, then fu
 	case <-sprung:
 		then()
 	case <-time.After(harness.Patience):
-		c.t.Error("the server commits nothing of the kind")
+		c.t.Error("the server sent no such COMMIT")
 	}
 	close(enough)
 	c.must(<-ended)
@@ -96,30 +96,30 @@ func (c *cluster) cutAfterCommit(leader, progress int) {
 	c.cutAt(leader, progress, isCommit, network.All)
 }
 
-// cutAt ends the leader's next connection that sends something. Where batches commit by themselves, a COMMIT is that of
-// the state of subscriptions.
+// cutAt cuts the next connection of the leader that sends what when matches. Where batches commit without a COMMIT of
+// their own, isCommit matches that of subscription state.
 func (c *cluster) cutAt(leader, progress int, when network.Condition, arrives network.Part) {
 	select {
 	case <-c.proxies[leader].CutAt(when, arrives):
 	case <-time.After(harness.Patience):
-		c.t.Fatal("the server sends nothing of the kind")
+		c.t.Fatal("the server sent no such statement")
 	}
 	c.await(progress, 0)
 }
 
-// loseAfterCommit has the leader not get to know of any COMMIT, for longer than it waits.
+// loseAfterCommit hides the answer to COMMIT from the leader for longer than it waits.
 func (c *cluster) loseAfterCommit(leader, progress int) {
 	select {
 	case <-c.proxies[leader].LoseAt(isCommit, network.All):
 	case <-time.After(harness.Patience):
-		c.t.Fatal("the server commits nothing")
+		c.t.Fatal("the server sent no COMMIT")
 	}
 	c.awaitOutage(progress)
 	c.proxies[leader].Cut()
 	c.await(progress, 0)
 }
 
-// TestStopAfterReset: a server whose connections to the database were reset just before it is stopped has ended well.
+// TestStopAfterReset: a server whose database connections are reset just before it is stopped exits cleanly.
 func TestStopAfterReset(t *testing.T) {
 	t.Parallel()
 	for driver, fresh := range map[string]func(testing.TB) string{"postgres": databases.Postgres, "mysql": databases.MySQL} {
@@ -131,7 +131,7 @@ func TestStopAfterReset(t *testing.T) {
 				p.Cut()
 				s.Stop()
 				if code := s.Process.ExitCode(); code != 0 {
-					t.Errorf("status %d", code)
+					t.Errorf("exit status %d, want 0", code)
 				}
 			}
 		})

@@ -5,7 +5,7 @@ import (
 	"time"
 )
 
-// kill ends the leader as a crash does; the other one takes over.
+// kill crashes the leader; the standby takes over.
 func (c *cluster) kill(leader, progress int) {
 	c.servers[leader].Kill()
 	c.await(progress, 0)
@@ -19,7 +19,7 @@ func (c *cluster) launchStandby(server int) {
 	c.servers[server].WaitLog(c.t, "standby mode")
 }
 
-// killBoth kills both: the one that is started again has to wait for the lease of its dead self.
+// killBoth crashes both servers. The one that restarts first must wait until the old lease expires.
 func (c *cluster) killBoth(leader, progress int) {
 	c.servers[1-leader].Kill()
 	c.servers[leader].Kill()
@@ -29,22 +29,22 @@ func (c *cluster) killBoth(leader, progress int) {
 	c.launchStandby(1 - leader)
 }
 
-// killStandby is nothing to publishers.
+// killStandby crashes the standby. Publishers do not notice.
 func (c *cluster) killStandby(leader, progress int) {
 	c.servers[1-leader].Kill()
 	c.await(progress, 0)
 	c.launchStandby(1 - leader)
 }
 
-// pause stops the leader for so long that the other one takes over, and lets it go on: it has publishes to do that were
-// sent before, and takes itself for the leader.
+// pause stops the leader until the standby takes over, then resumes it. The old leader finds publishes that arrived
+// earlier and still believes that it leads.
 func (c *cluster) pause(leader, progress int) {
 	s := c.servers[leader]
 	s.Process.Signal(syscall.SIGSTOP)
 	if c.data.driver == "sqlite" {
-		// Nobody takes over from who has the lock of the file.
+		// Nobody takes over while the leader holds the lock of the file.
 		if c.reached(progress, 0, 6*time.Second) {
-			c.t.Error("published while the leader was paused")
+			c.t.Error("a publish succeeded while the leader was paused")
 		}
 		s.Process.Signal(syscall.SIGCONT)
 		c.await(progress, 0)
@@ -59,12 +59,12 @@ func (c *cluster) pause(leader, progress int) {
 // pauseShortly stops the leader for less than its lease.
 func (c *cluster) pauseShortly(leader, progress int) {
 	c.servers[leader].Process.Signal(syscall.SIGSTOP)
-	time.Sleep(time.Second) // the fault, not a wait
+	time.Sleep(time.Second) // the fault itself, not a wait
 	c.servers[leader].Process.Signal(syscall.SIGCONT)
 	c.await(progress, 0)
 }
 
-// stop ends the leader as an operator does; the other one takes over.
+// stop stops the leader as an operator does; the standby takes over.
 func (c *cluster) stop(leader, progress int) {
 	c.servers[leader].Stop()
 	c.await(progress, 0)
@@ -81,7 +81,7 @@ func (c *cluster) roll(leader, progress int) {
 	c.await(progress, 0)
 }
 
-// stopAll ends the servers when all is over.
+// stopAll stops the servers at the end of the test.
 func (c *cluster) stopAll() {
 	for _, s := range c.servers {
 		s.Stop()

@@ -5,16 +5,16 @@ import (
 	"slices"
 )
 
-// fault is one kind of fault. run injects one, at the leader where it is a server's, and returns when publishers make
-// progress again, or at least could.
+// fault is one kind of fault. run injects it, at the leader if it concerns a server, and returns once publishers make
+// progress or could.
 type fault struct {
 	name string
-	// weight is how often the kind comes in a round of the schedule: one that takes seconds once.
+	// weight is how often the kind occurs in a round of the schedule. Kinds that take seconds weigh 1.
 	weight int
 	run    func(c *cluster, leader, progress int)
 }
 
-// Kinds of faults, by what has them.
+// The kinds of faults, by what they affect.
 var (
 	ofServers = []fault{
 		{"server: kill -9", 1, (*cluster).kill},
@@ -71,7 +71,7 @@ func kindsOf(driver string) []fault {
 	return slices.Concat(ofServers, ofNetworks, ofDatabases)
 }
 
-// schedule draws n faults: in each round every kind comes as often as it weighs.
+// schedule draws n faults. In each round, every kind occurs as often as its weight.
 func schedule(kinds []fault, random *rand.Rand, n int) []fault {
 	var round, all []fault
 	for _, kind := range kinds {

@@ -3,7 +3,7 @@ package chaos
 import (
 	"testing"
 
-	_ "github.com/go-sql-driver/mysql" // the drivers of the databases under test
+	_ "github.com/go-sql-driver/mysql" // drivers of the databases under test
 	_ "github.com/lib/pq"
 	_ "modernc.org/sqlite"
 

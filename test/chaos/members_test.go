@@ -8,16 +8,16 @@ import (
 	"github.com/nats-io/stan.go"
 )
 
-// place is a client, and a member of its crowd's group while sub is not nil.
+// place is a client. It is a member of its crowd's group while sub is set.
 type place struct {
 	id     string
-	conn   stan.Conn // nil: not connected
+	conn   stan.Conn // nil if not connected
 	nats   *nats.Conn
 	sub    stan.Subscription
 	member *member
 }
 
-// vanish ends the connection without a word, as the kill of a client does.
+// vanish drops the connection without a request, like a killed client.
 func (p *place) vanish() {
 	if p.nats != nil {
 		p.nats.Close()
@@ -25,14 +25,14 @@ func (p *place) vanish() {
 	p.conn, p.nats, p.sub, p.member = nil, nil, nil, nil
 }
 
-// release has the member acknowledge what it holds, and from now on all at once.
+// release acknowledges everything the member holds. From now on it acknowledges messages at once.
 func (p *place) release() string { return fmt.Sprint(p.member.release() > 0) }
 
-// member is what one subscription does with its messages.
+// member handles the messages of one subscription.
 type member struct {
 	reader *reader
 
-	mu   sync.Mutex // guards what follows
+	mu   sync.Mutex // guards the fields below
 	hold bool
 	held []*stan.Msg
 }
@@ -48,7 +48,7 @@ func (m *member) receive(msg *stan.Msg) {
 	m.reader.acknowledge(msg)
 }
 
-// release returns how many messages were held.
+// release returns how many messages the member held.
 func (m *member) release() int {
 	m.mu.Lock()
 	defer m.mu.Unlock()

@@ -1,5 +1,5 @@
-// Package chaos records what concurrent clients of the server see while it is killed, paused and cut off from its
-// database, and checks with porcupine that there is one order of events which explains it.
+// Package chaos records what concurrent clients see while servers are killed, paused and cut off from the database. It
+// checks with porcupine that one order of events explains all of it.
 package chaos
 
 import (
@@ -10,45 +10,45 @@ import (
 	"github.com/anishathalye/porcupine"
 )
 
-// aggregate is a stream of versions.
+// aggregate names an aggregate; its events are numbered by version.
 type aggregate struct{ channel, id string }
 
-// operation is what a client asked for.
+// operation is a client's request.
 type operation struct {
 	aggregate aggregate
-	read      bool   // of all events with SQL, or of the last one from the server
-	id        string // event_id of what is published
+	read      bool   // of all events with SQL, or of the last event from the server
+	id        string // event_id of the published event
 	version   uint64 // expected version; 0: any
 }
 
-// result is what became of an operation.
+// result is the outcome of an operation.
 type result struct {
 	kind  kind
 	head  uint64   // conflict: the aggregate's version
-	ids   []string // all: its events, by version
-	last  uint64   // last: version of the last event, 0: none
+	ids   []string // all: event_ids by version
+	last  uint64   // last: version of the last event; 0: none
 	event string   // last: its event_id
 
-	unavailable bool // unknown: the server said that the store is
+	unavailable bool // unknown: the server reported that the database is unavailable
 }
 
 type kind int
 
 const (
-	unknown   kind = iota // no answer, or none that says what became of it
+	unknown   kind = iota // no answer, or one that does not tell the outcome
 	stored                // acknowledged
 	conflict              // refused: wrong expected version
-	different             // refused: the event_id is that of another event, here one with another version
+	different             // refused: the event_id belongs to a different event, here one with another version
 	all                   // read: all events
 	last                  // read: the last event
 )
 
-// events is the state of an aggregate: its last event, and those before.
+// events is the state of an aggregate: its last event and all earlier ones.
 type events struct {
-	before  *events // nil: no events
+	before  *events // nil if empty
 	version uint64
 	id      string
-	digest  uint64 // of the identifiers from the first on
+	digest  uint64 // hash of all event_ids
 }
 
 var none = &events{}
@@ -59,7 +59,7 @@ func (e *events) append(id string) *events {
 	return &events{before: e, version: e.version + 1, id: id, digest: h.Sum64()}
 }
 
-// find returns the version of an event, 0 if it is not there.
+// find returns the version of an event, or 0.
 func (e *events) find(id string) uint64 {
 	for ; e.before != nil; e = e.before {
 		if e.id == id {
@@ -69,7 +69,7 @@ func (e *events) find(id string) uint64 {
 	return 0
 }
 
-// equal reports whether these are the events.
+// equal compares the event_ids.
 func (e *events) equal(ids []string) bool {
 	if e.version != uint64(len(ids)) {
 		return false
@@ -83,7 +83,7 @@ func (e *events) equal(ids []string) bool {
 	return true
 }
 
-// model is what the server promises of one aggregate: an event with version N is the Nth, and is there once.
+// model is the server's promise for one aggregate: the event with version N is the Nth, and no event is stored twice.
 var model = porcupine.Model{
 	Init: func() any { return none },
 	Step: func(state, input, output any) (bool, any) {
@@ -102,7 +102,7 @@ var model = porcupine.Model{
 
 func step(state *events, op operation, r result) (bool, *events) {
 	at := state.find(op.id)
-	again := at != 0 && (op.version == 0 || op.version == at)
+	duplicate := at != 0 && (op.version == 0 || op.version == at)
 	next := at == 0 && (op.version == 0 || op.version == state.version+1)
 	switch r.kind {
 	case unknown:
@@ -114,11 +114,11 @@ func step(state *events, op operation, r result) (bool, *events) {
 		if next {
 			return true, state.append(op.id)
 		}
-		return again, state
+		return duplicate, state
 	case conflict:
 		return at == 0 && !next && r.head == state.version, state
 	case different:
-		return at != 0 && !again, state
+		return at != 0 && !duplicate, state
 	case all:
 		return state.equal(r.ids), state
 	case last:
@@ -140,26 +140,26 @@ func partition(history []porcupine.Operation) [][]porcupine.Operation {
 	return parts
 }
 
-// settle prepares a history for the checker, given the events that are there when all is over, which no operation can
-// change any more. Events are never removed: a publish without an answer whose event is not there at the end did not
-// happen, and is left out; one whose event is there happened at some time after its call.
-func settle(history []porcupine.Operation, final map[aggregate][]string) []porcupine.Operation {
-	there := map[aggregate]map[string]bool{}
+// dropLost prepares a history for the checker, given the events that exist after all operations have ended. Events are
+// never removed. So an unanswered publish whose event is missing did not happen and is dropped. One whose event exists
+// happened at some time after its call.
+func dropLost(history []porcupine.Operation, final map[aggregate][]string) []porcupine.Operation {
+	present := map[aggregate]map[string]bool{}
 	for key, ids := range final {
-		there[key] = map[string]bool{}
+		present[key] = map[string]bool{}
 		for _, id := range ids {
-			there[key][id] = true
+			present[key][id] = true
 		}
 	}
-	var settled []porcupine.Operation
+	var kept []porcupine.Operation
 	for _, op := range history {
 		if in := op.Input.(operation); op.Output.(result).kind == unknown {
-			if in.read || !there[in.aggregate][in.id] {
+			if in.read || !present[in.aggregate][in.id] {
 				continue
 			}
 			op.Return = math.MaxInt64
 		}
-		settled = append(settled, op)
+		kept = append(kept, op)
 	}
-	return settled
+	return kept
 }

@@ -17,7 +17,7 @@ import (
 
 const publishers = 64
 
-// encode returns an event of an aggregate.
+// encode encodes an event.
 func encode(t *testing.T, e *eventstorev1.Event) []byte {
 	t.Helper()
 	e.EventType = eventType
@@ -28,7 +28,7 @@ func encode(t *testing.T, e *eventstorev1.Event) []byte {
 	return b
 }
 
-// together connects 64 clients and calls do in each at once.
+// together connects 64 clients and runs do in all of them at once.
 func together(t *testing.T, s *harness.Server, round int, do func(number int, sc stan.Conn)) {
 	t.Helper()
 	var connected, done sync.WaitGroup
@@ -54,8 +54,8 @@ func together(t *testing.T, s *harness.Server, round int, do func(number int, sc
 	done.Wait()
 }
 
-// TestPublishersOfOneAggregate: 64 clients, each of which publishes the next version and tries again when another one was
-// faster, store exactly the events that were acknowledged, one for each version, before and after restarts.
+// TestPublishersOfOneAggregate: 64 clients publish the next version of one aggregate and retry on conflict. Exactly the
+// acknowledged events are stored, one per version, before and after restarts.
 func TestPublishersOfOneAggregate(t *testing.T) {
 	t.Parallel()
 	databases.Each(t, func(t *testing.T, driver, source string) {
@@ -65,7 +65,7 @@ func TestPublishersOfOneAggregate(t *testing.T) {
 		for round := range 2 {
 			var conflicts atomic.Int64
 			together(t, s, round, func(number int, sc stan.Conn) {
-				head := uint64(0) // what this client knows
+				head := uint64(0) // the last version that this client has seen
 				for i := 0; i < each; {
 					id := fmt.Sprintf("%d-%d-%d", round, number, i)
 					err := sc.Publish(shared, encode(t, &eventstorev1.Event{EventId: id, AggregateId: "one", EventVersion: head + 1}))
@@ -98,8 +98,8 @@ func TestPublishersOfOneAggregate(t *testing.T) {
 	})
 }
 
-// TestOneEventFromManyClients: 64 clients that publish one event at once are all acknowledged and it is stored once; of 64 that
-// publish different events under one event_id, one is, and the others are told. So it is after a restart.
+// TestOneEventFromManyClients: 64 clients publish the same event at once; all are acknowledged and it is stored once. Of
+// 64 clients that publish different events with one event_id, one wins and the others are refused, also after a restart.
 func TestOneEventFromManyClients(t *testing.T) {
 	t.Parallel()
 	databases.Each(t, func(t *testing.T, driver, source string) {
@@ -108,7 +108,8 @@ func TestOneEventFromManyClients(t *testing.T) {
 		var winners, losers atomic.Int64
 		for round := range 2 {
 			together(t, s, round, func(number int, sc stan.Conn) {
-				// Some know the version that the event gets, some do not; some publish what never is the next version again.
+				// Some publish with the version that the event gets, some without one, and some with a version that
+				// never comes next.
 				for i := range 5 {
 					e := &eventstorev1.Event{EventId: fmt.Sprint("same-", i), AggregateId: "one"}
 					if number%2 == 0 && round == 1 {
@@ -127,7 +128,7 @@ func TestOneEventFromManyClients(t *testing.T) {
 				default:
 					t.Error(err)
 				}
-				// Another channel is another event.
+				// The same event_id on another channel is another event.
 				if err := sc.Publish("eventstore.three", encode(t, &eventstorev1.Event{EventId: "same-0", AggregateId: "three"})); err != nil {
 					t.Error(err)
 				}
@@ -137,7 +138,7 @@ func TestOneEventFromManyClients(t *testing.T) {
 				s.Restart()
 			}
 		}
-		// In the second round the winner of the first is acknowledged again.
+		// In the second round, the winner of the first is acknowledged again.
 		if winners.Load() != 2 || losers.Load() != 2*publishers-2 {
 			t.Errorf("%d winners, %d losers", winners.Load(), losers.Load())
 		}

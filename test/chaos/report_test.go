@@ -7,7 +7,7 @@ import (
 	"time"
 )
 
-// report is what became of the faults, as a table.
+// report counts faults and the silence around them, as a table.
 type report struct {
 	order []string
 	kinds map[string]*kindReport
@@ -15,7 +15,7 @@ type report struct {
 
 type kindReport struct {
 	count    int
-	silences []time.Duration // the longest time without a decided publish, around each fault
+	silences []time.Duration // the longest time without a good publish, for each fault
 }
 
 func (r *report) add(kind string, silence time.Duration) {
@@ -30,7 +30,7 @@ func (r *report) add(kind string, silence time.Duration) {
 	r.kinds[kind].silences = append(r.kinds[kind].silences, silence)
 }
 
-// String is Markdown.
+// String renders the report as Markdown.
 func (r *report) String() string {
 	var b strings.Builder
 	b.WriteString("| fault | times | longest time without a publish decided: median | maximum |\n|---|---|---|---|\n")

@@ -17,33 +17,33 @@ import (
 	"github.com/nats-eventstore/nats-eventstore/test/harness"
 )
 
-// reader is what one subscription, or group of them, has seen and acknowledged of the channel shared, from some event on.
-// An event that is not acknowledged must come again, until it is.
+// reader records what a subscription or group has received and acknowledged of the channel shared. An unacknowledged
+// event must be redelivered until it is acknowledged.
 type reader struct {
 	name string
-	// strict readers have at most one message in flight: what they see first comes in order, without a gap.
+	// A strict reader has at most one message in flight, so first deliveries arrive in order, without a gap.
 	strict bool
 
-	mu       sync.Mutex // guards what follows
-	seen     map[uint64]string
-	acked    map[uint64]bool
-	first    uint64 // the event that it begins with
-	complete uint64 // all events up to it were seen
-	settled  uint64 // all events up to it were acknowledged
-	before   uint64 // the sequence seen last
-	again    int    // events seen more than once
-	back     int    // times that a strict reader saw something other than the next one, an event or more back
-	wrong    []string
-	changed  chan struct{}
+	mu          sync.Mutex // guards the fields below
+	seen        map[uint64]string
+	acked       map[uint64]bool
+	first       uint64 // the first event it is owed
+	complete    uint64 // all events up to it were received
+	ackedUpTo   uint64 // all events up to it were acknowledged
+	before      uint64 // the sequence received last
+	redelivered int    // events received more than once
+	outOfOrder  int    // messages other than the next one, on a strict reader
+	wrong       []string
+	changed     chan struct{}
 }
 
-// newReader returns a reader that begins with an event.
+// newReader returns a reader that starts at an event.
 func newReader(name string, strict bool, first uint64) *reader {
 	return &reader{name: name, strict: strict, seen: map[uint64]string{}, acked: map[uint64]bool{}, first: first,
-		complete: first - 1, settled: first - 1, before: first - 1, changed: make(chan struct{})}
+		complete: first - 1, ackedUpTo: first - 1, before: first - 1, changed: make(chan struct{})}
 }
 
-// receive notes a message, and reports whether it is a new one.
+// receive records a message and reports whether it is new.
 func (r *reader) receive(m *stan.Msg) bool {
 	var e eventstorev1.Event
 	err := proto.Unmarshal(m.Data, &e)
@@ -52,17 +52,17 @@ func (r *reader) receive(m *stan.Msg) bool {
 	id, again := r.seen[m.Sequence]
 	switch {
 	case err != nil:
-		r.wrong = append(r.wrong, fmt.Sprintf("message %d is no event: %v", m.Sequence, err))
+		r.wrong = append(r.wrong, fmt.Sprintf("message %d is not an event: %v", m.Sequence, err))
 	case again && id != e.EventId:
 		r.wrong = append(r.wrong, fmt.Sprintf("message %d is event %s, then event %s", m.Sequence, id, e.EventId))
 	case !again && r.strict && m.Sequence != r.complete+1:
-		r.wrong = append(r.wrong, fmt.Sprintf("message %d comes when %d is due", m.Sequence, r.complete+1))
+		r.wrong = append(r.wrong, fmt.Sprintf("received message %d, want %d", m.Sequence, r.complete+1))
 	}
 	if again {
-		r.again++
+		r.redelivered++
 	}
 	if r.strict && m.Sequence != r.before+1 && m.Sequence != r.before {
-		r.back++
+		r.outOfOrder++
 	}
 	r.before = m.Sequence
 	r.seen[m.Sequence] = e.EventId
@@ -74,8 +74,8 @@ func (r *reader) receive(m *stan.Msg) bool {
 	return !again
 }
 
-// acknowledge acknowledges a message, and notes that. What is not acknowledged, since its connection is lost or its
-// subscription closed, comes again.
+// acknowledge acknowledges a message and records it. A failed acknowledgement, on a lost connection or a closed
+// subscription, means redelivery.
 func (r *reader) acknowledge(m *stan.Msg) {
 	if m.Ack() != nil {
 		return
@@ -83,34 +83,34 @@ func (r *reader) acknowledge(m *stan.Msg) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.acked[m.Sequence] = true
-	for r.acked[r.settled+1] {
-		r.settled++
+	for r.acked[r.ackedUpTo+1] {
+		r.ackedUpTo++
 	}
 	close(r.changed)
 	r.changed = make(chan struct{})
 }
 
-// await waits until the reader has acknowledged all events up to one.
+// await waits until the reader has acknowledged all events up to last.
 func (r *reader) await(t *testing.T, last uint64) {
 	t.Helper()
 	deadline := time.NewTimer(harness.Patience)
 	defer deadline.Stop()
 	for {
 		r.mu.Lock()
-		settled, changed := r.settled, r.changed
+		ackedUpTo, changed := r.ackedUpTo, r.changed
 		r.mu.Unlock()
-		if settled >= last {
+		if ackedUpTo >= last {
 			return
 		}
 		select {
 		case <-changed:
 		case <-deadline.C:
-			t.Fatalf("%s: of events %d to %d these were not acknowledged, and do not come again: %s", r.name, r.first, last, r.lost(last))
+			t.Fatalf("%s: of events %d to %d, some were not acknowledged and are not redelivered: %s", r.name, r.first, last, r.lost(last))
 		}
 	}
 }
 
-// lost are the events up to one that were not acknowledged.
+// lost describes the events up to last that were not acknowledged.
 func (r *reader) lost(last uint64) string {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -127,14 +127,14 @@ func (r *reader) lost(last uint64) string {
 	return fmt.Sprintf("%d received, %d never received", unacked, unseen)
 }
 
-// reached returns up to where the reader has seen all events.
+// reached returns the sequence up to which the reader has received all events.
 func (r *reader) reached() uint64 {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	return r.complete
 }
 
-// verify compares with what the database holds.
+// verify compares the reader's record with the database.
 func (r *reader) verify(t *testing.T, events map[uint64]string) {
 	t.Helper()
 	r.mu.Lock()
@@ -144,18 +144,18 @@ func (r *reader) verify(t *testing.T, events map[uint64]string) {
 	}
 	for sequence, id := range r.seen {
 		if events[sequence] != id {
-			t.Errorf("%s: received event %s as %d, stored is %q", r.name, id, sequence, events[sequence])
+			t.Errorf("%s: received event %s as %d, the database has %q", r.name, id, sequence, events[sequence])
 		}
 	}
-	if r.settled != uint64(len(events)) {
-		t.Errorf("%s: acknowledged all events up to %d of %d", r.name, r.settled, len(events))
+	if r.ackedUpTo != uint64(len(events)) {
+		t.Errorf("%s: acknowledged all events up to %d of %d", r.name, r.ackedUpTo, len(events))
 	}
 }
 
-// ackWait is how long events wait that were sent while a subscriber was between two servers.
+// ackWait delays the redelivery of events that were sent while a subscriber was between two servers.
 const ackWait = 2 * time.Second
 
-// connect connects a client of stan.go, as the documentation recommends for several servers: it never gives up.
+// connect connects a client of stan.go with the documented options for several servers: it reconnects forever.
 func (c *cluster) connect(id string) (stan.Conn, *nats.Conn, error) {
 	nc, err := nats.Connect(c.urls(), nats.MaxReconnects(-1), nats.ReconnectWait(50*time.Millisecond))
 	if err != nil {
@@ -174,8 +174,8 @@ func (c *cluster) connect(id string) (stan.Conn, *nats.Conn, error) {
 	return sc, nc, nil
 }
 
-// startReaders subscribes: durables, with many messages in flight and with one, and two members of a durable queue group in
-// clients of their own.
+// startReaders subscribes a durable with many messages in flight, one with a single message in flight, and two members
+// of a durable queue group in separate clients.
 func (c *cluster) startReaders() []*reader {
 	c.t.Helper()
 	durable, strict, queue := newReader("durable", false, 1), newReader("strict durable", true, 1), newReader("durable queue group", false, 1)
@@ -183,7 +183,7 @@ func (c *cluster) startReaders() []*reader {
 		client, group string
 		reader        *reader
 		options       []stan.SubscriptionOption
-		forget        int // acks, one in so many
+		forget        int // drops one in so many acks
 	}{
 		{client: "durable", reader: durable, forget: 500},
 		{client: "strict", reader: strict, options: []stan.SubscriptionOption{stan.MaxInflight(1)}, forget: 2000},
@@ -192,7 +192,7 @@ func (c *cluster) startReaders() []*reader {
 	} {
 		sc, nc, err := c.connect(s.client)
 		for deadline := time.Now().Add(harness.Patience); err != nil && time.Now().Before(deadline); {
-			sc, nc, err = c.connect(s.client) // the route between the servers may not be there yet
+			sc, nc, err = c.connect(s.client) // the route between the servers may not exist yet
 		}
 		if err != nil {
 			c.t.Fatal(err)
@@ -200,7 +200,7 @@ func (c *cluster) startReaders() []*reader {
 		c.t.Cleanup(nc.Close)
 		receive := func(m *stan.Msg) {
 			if s.reader.receive(m) && rand.IntN(s.forget) == 0 {
-				return // to be seen again
+				return // the event must be redelivered
 			}
 			s.reader.acknowledge(m)
 		}
@@ -217,17 +217,16 @@ func (c *cluster) startReaders() []*reader {
 	return []*reader{durable, strict, queue}
 }
 
-// replays is how often the channel was read again from some event on, by subscriptions of their own.
+// replays counts replays by short-lived subscriptions.
 type replays struct{ ended, interrupted int }
 
-// replay reads again and again until ctx ends: the last events up to those that are there when it begins, half of the times
-// with one message in flight.
+// replay reads the latest events over and over until ctx ends, half of the time with one message in flight.
 func (c *cluster) replay(ctx context.Context, random *rand.Rand, reached func() uint64) replays {
 	var done replays
 	for i := 0; ctx.Err() == nil; i++ {
 		last := reached()
 		if last == 0 {
-			time.Sleep(10 * time.Millisecond) // there is nothing to replay yet
+			time.Sleep(10 * time.Millisecond) // nothing to replay yet
 			continue
 		}
 		first := uint64(1)
@@ -242,7 +241,7 @@ func (c *cluster) replay(ctx context.Context, random *rand.Rand, reached func() 
 			c.t.Error(err)
 		default:
 			done.interrupted++
-			time.Sleep(50 * time.Millisecond) // not as fast as a server that is not there can refuse
+			time.Sleep(50 * time.Millisecond) // a dead server refuses at once: do not spin
 		}
 	}
 	return done
@@ -250,14 +249,14 @@ func (c *cluster) replay(ctx context.Context, random *rand.Rand, reached func() 
 
 var errWrong = errors.New("replay")
 
-// replayOnce returns nil, errWrong, or an error of a subscription that could not be made.
+// replayOnce returns nil, errWrong, or the error of a subscription that could not start.
 func (c *cluster) replayOnce(ctx context.Context, client string, first, last uint64, strict bool) error {
 	sc, nc, err := c.connect(client)
 	if err != nil {
 		return err
 	}
 	defer nc.Close()
-	defer func() { _ = sc.Close() }() // without an answer the server finds out by heartbeats
+	defer func() { _ = sc.Close() }() // if it gets no answer, the server notices by heartbeats
 	r := newReader(client, strict, first)
 	inFlight := 256
 	if strict {
@@ -287,7 +286,7 @@ func (c *cluster) replayOnce(ctx context.Context, client string, first, last uin
 		case <-ctx.Done():
 			return ctx.Err()
 		case <-deadline.C:
-			return fmt.Errorf("%w from %d to %d: received all events up to %d only", errWrong, first, last, complete)
+			return fmt.Errorf("%w from %d to %d: received only the events up to %d", errWrong, first, last, complete)
 		}
 	}
 }

@@ -15,7 +15,7 @@ import (
 	"github.com/nats-eventstore/nats-eventstore/test/wire"
 )
 
-// written is what was acknowledged outside of the histories: event_ids by channel.
+// written records the event_ids acknowledged outside the checked histories, by channel.
 type written struct {
 	acked    map[string][]string
 	channels int
@@ -28,10 +28,10 @@ func (w *written) add(channel, id string) {
 	w.acked[channel] = append(w.acked[channel], id)
 }
 
-// created begins the names of channels that are created while something fails.
+// created prefixes the names of channels that are created during a fault.
 const created = "eventstore.created"
 
-// createChannel publishes the first event of a channel until it is acknowledged.
+// createChannel publishes the first event of a new channel until it is acknowledged.
 func (c *cluster) createChannel() error {
 	c.written.channels++
 	channel := fmt.Sprint(created, "-", c.written.channels)
@@ -47,25 +47,25 @@ func (c *cluster) createChannel() error {
 		}
 		c.writer.at = (c.writer.at + 1) % len(c.writer.conns)
 		if time.Now().After(end) {
-			return fmt.Errorf("channel %s can not be created: %+v", channel, out)
+			return fmt.Errorf("create channel %s: %+v", channel, out)
 		}
 	}
 }
 
-// burst publishes events of no aggregate of the histories to the channel shared, at once, and does not wait for an answer.
+// burst publishes events outside the histories to the channel shared without waiting for answers.
 func (c *cluster) burst(n int) {
 	c.t.Helper()
 	c.publishAll(c.writer.conns[c.writer.at], aggregate{shared, "burst"}, n)
 }
 
 const (
-	// backlog is how many publishes wait for the database at once, more than a batch holds.
+	// backlog is the number of publishes that wait for the database at once, more than fit into one batch.
 	backlog        = 3000
 	backlogChannel = "eventstore.backlog"
 )
 
-// lockWithBacklog has thousands of publishes wait while the database is locked. Each is answered: with an error, or, when
-// the lock has ended, with an acknowledgement.
+// lockWithBacklog makes thousands of publishes wait for a locked database. Each gets an error, or an acknowledgement
+// once the lock ends.
 func (c *cluster) lockWithBacklog(leader, progress int) {
 	c.t.Helper()
 	var lock *rival
@@ -103,7 +103,7 @@ func (c *cluster) lockWithBacklog(leader, progress int) {
 	c.await(progress, 0)
 }
 
-// publishAll publishes n events of an aggregate, and returns where the answers come, by Guid, which is the event_id.
+// publishAll publishes n events of an aggregate. It returns a channel of answers by GUID, which is the event_id.
 func (c *cluster) publishAll(nc *nats.Conn, to aggregate, n int) <-chan *nats.Msg {
 	c.t.Helper()
 	answers, inbox := make(chan *nats.Msg, n), nats.NewInbox()
@@ -119,15 +119,15 @@ func (c *cluster) publishAll(nc *nats.Conn, to aggregate, n int) <-chan *nats.Ms
 	return answers
 }
 
-// checkWritten checks that what was acknowledged outside of the histories is stored.
+// checkWritten checks that every event acknowledged outside the histories is stored.
 func (c *cluster) checkWritten() {
 	c.t.Helper()
 	for channel, acked := range c.written.acked {
-		there := map[string]bool{}
+		present := map[string]bool{}
 		for id := range maps.Values(c.data.events(channel)) {
-			there[id] = true
+			present[id] = true
 		}
-		if lost := slices.DeleteFunc(acked, func(id string) bool { return there[id] }); len(lost) > 0 {
+		if lost := slices.DeleteFunc(acked, func(id string) bool { return present[id] }); len(lost) > 0 {
 			c.t.Errorf("channel %s: %d acknowledged events are lost, such as %s", channel, len(lost), lost[0])
 		}
 	}

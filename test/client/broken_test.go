@@ -13,7 +13,8 @@ import (
 	"github.com/nats-eventstore/nats-eventstore/test/harness"
 )
 
-// breakOff returns the URL of a relay to a server whose first connection is silent, but open, after some bytes of answers.
+// breakOff returns the URL of a relay to the server. The relay's first connection stays open but falls silent after that
+// many bytes of answers.
 func breakOff(t *testing.T, url string, after int64) string {
 	t.Helper()
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
@@ -49,7 +50,7 @@ func breakOff(t *testing.T, url string, after int64) string {
 	return "http://" + listener.Addr().String()
 }
 
-// A server that vanishes in the middle of an answer, without a word, is noticed, and the call is made again.
+// The client notices a server that falls silent in the middle of an answer, and repeats the call.
 func TestAnswerBreaksOff(t *testing.T) {
 	t.Parallel()
 	const events = 800

@@ -13,7 +13,7 @@ import (
 	"github.com/nats-eventstore/nats-eventstore/test/harness"
 )
 
-// Commands that race for one account are all executed, each on the state that the others left.
+// Commands that race for one account are all executed, each on the state that the previous one left.
 func TestExecuteUnderContention(t *testing.T) {
 	t.Parallel()
 	each(t, func(t *testing.T, s *server) {
@@ -48,7 +48,8 @@ func TestExecuteUnderContention(t *testing.T) {
 	})
 }
 
-// A command with an ID is executed once; what decide says is returned as it is; nothing decided stores nothing.
+// A command with an ID is executed once. The error of decide is returned unchanged. A command without events stores
+// nothing.
 func TestExecuteOnce(t *testing.T) {
 	t.Parallel()
 	each(t, func(t *testing.T, s *server) {
@@ -63,7 +64,7 @@ func TestExecuteOnce(t *testing.T) {
 		}
 		refused := errors.New("refused")
 		if _, err := accounts.Execute(patient(t), "a", func(account, uint64) ([]any, error) { return nil, refused }); !errors.Is(err, refused) {
-			t.Errorf("decide's error arrives as %v", err)
+			t.Errorf("got %v, want the error of decide", err)
 		}
 		if _, err := accounts.Execute(patient(t), "a", func(account, uint64) ([]any, error) { return nil, nil }); err != nil {
 			t.Error(err)
@@ -78,7 +79,7 @@ func TestExecuteOnce(t *testing.T) {
 	})
 }
 
-// A command that comes several times at the same time is executed once, whatever each call would decide; all calls see that.
+// Concurrent calls of one command execute it once, whatever each call would decide, and all see the result.
 func TestExecuteOnceAtTheSameTime(t *testing.T) {
 	t.Parallel()
 	each(t, func(t *testing.T, s *server) {
@@ -105,12 +106,12 @@ func TestExecuteOnceAtTheSameTime(t *testing.T) {
 		wg.Wait()
 		a, _, err := accounts.Load(patient(t), "a")
 		if err != nil || a.Count == 0 || a.Cents%int64(a.Count) != 0 || len(states) != 1 || states[a] != calls {
-			t.Errorf("%+v, %v; calls saw %v", a, err, states)
+			t.Errorf("account %+v, error %v; calls saw %v", a, err, states)
 		}
 	})
 }
 
-// An append that conflicts says at which version the aggregate is, and stores nothing of any aggregate.
+// A conflicting append reports the aggregate's version and stores nothing of any aggregate.
 func TestAppendConflict(t *testing.T) {
 	t.Parallel()
 	each(t, func(t *testing.T, s *server) {
@@ -137,7 +138,7 @@ func TestAppendConflict(t *testing.T) {
 		}
 		var conflict *eventstore.ConflictError
 		if _, err := c.Append(patient(t), channel, []eventstore.NewEvent{event("a")}, eventstore.Exists("Account", "b")); !errors.As(err, &conflict) {
-			t.Errorf("an aggregate without events: %v", err)
+			t.Errorf("an aggregate without events: got %v, want a conflict", err)
 		}
 		positions, err := c.Append(patient(t), channel, []eventstore.NewEvent{event("b"), event("a")},
 			eventstore.AtVersion("Account", "a", 3), eventstore.NoEvents("Account", "b"))
@@ -145,12 +146,12 @@ func TestAppendConflict(t *testing.T) {
 			t.Errorf("%v, %v", positions, err)
 		}
 		if _, err := c.Get(patient(t), channel, "missing"); !errors.Is(err, eventstore.ErrNotFound) {
-			t.Errorf("a missing event: %v", err)
+			t.Errorf("a missing event: got %v, want ErrNotFound", err)
 		}
 	})
 }
 
-// Calls outlive a server that is killed and started again.
+// Calls survive a server that is killed and restarted.
 func TestCallsWaitForTheServer(t *testing.T) {
 	t.Parallel()
 	each(t, func(t *testing.T, s *server) {
@@ -173,7 +174,7 @@ func TestCallsWaitForTheServer(t *testing.T) {
 	})
 }
 
-// An aggregate with many events is folded from its snapshot, and a snapshot that does not fit is not used.
+// An aggregate with many events is loaded from its snapshot. A snapshot with another schema is ignored.
 func TestSnapshots(t *testing.T) {
 	t.Parallel()
 	each(t, func(t *testing.T, s *server) {
@@ -202,19 +203,19 @@ func TestSnapshots(t *testing.T) {
 		}
 		load(26)
 		load(0)
-		accounts.SnapshotSchema = "2" // Apply has changed
+		accounts.SnapshotSchema = "2" // a new version of Apply
 		load(26)
 		key := eventstore.SnapshotKey{Channel: channel, AggregateType: "Account", AggregateID: "a", Schema: "2"}
 		if err := snapshots.SaveSnapshot(patient(t), key, 5, []byte(`{"Cents": 7}`)); err != nil {
 			t.Fatal(err)
 		}
-		load(0) // an older one does not replace a newer one
+		load(0) // an older snapshot does not replace a newer one
 		if _, err := db.ExecContext(patient(t), "UPDATE eventstore_snapshots SET state = '{'"); err != nil {
 			t.Fatal(err)
 		}
 		load(26)
 
-		// Snapshots that are out of reach cost time, and are told of.
+		// An unreachable snapshot store costs time, and its errors are reported.
 		var failed []error
 		accounts.SnapshotFailed = func(err error) { failed = append(failed, err) }
 		if _, err := db.ExecContext(patient(t), "DROP TABLE eventstore_snapshots"); err != nil {
@@ -222,7 +223,7 @@ func TestSnapshots(t *testing.T) {
 		}
 		load(26)
 		if len(failed) != 2 {
-			t.Errorf("failures of snapshots: %v", failed)
+			t.Errorf("reported snapshot errors: %v", failed)
 		}
 	})
 }

@@ -10,7 +10,7 @@ import (
 	"testing"
 	"time"
 
-	_ "github.com/go-sql-driver/mysql" // the read models' databases
+	_ "github.com/go-sql-driver/mysql" // drivers of the read models' databases
 	_ "github.com/lib/pq"
 	"github.com/nats-io/stan.go"
 	_ "modernc.org/sqlite"
@@ -24,14 +24,14 @@ func TestMain(m *testing.M) { harness.Main(m) }
 
 const channel = "eventstore.accounts"
 
-// The events of an account, and what they add up to.
+// The events of an account and the state that they add up to.
 type (
 	opened    struct{ Owner string }
 	deposited struct{ Cents int64 }
 	account   struct {
 		Owner string
 		Cents int64
-		Count int // of deposits
+		Count int // number of deposits
 	}
 )
 
@@ -61,7 +61,7 @@ type server struct {
 	source string
 }
 
-// each runs a test on each database.
+// each runs a test on every database.
 func each(t *testing.T, test func(t *testing.T, s *server)) {
 	t.Helper()
 	databases.Each(t, func(t *testing.T, driver, source string) {
@@ -98,7 +98,7 @@ func (s *server) stan(id string) stan.Conn {
 	return sc
 }
 
-// readModel opens a database of the test's own, of the same kind as the server's.
+// readModel opens a separate database of the same kind as the server's.
 func (s *server) readModel() (*sql.DB, eventstore.Dialect) {
 	s.t.Helper()
 	driver, source := s.driver, ""
@@ -129,7 +129,7 @@ func patient(t *testing.T) context.Context {
 	return ctx
 }
 
-// deposit stores an account with deposits of 1, 2, … n cents.
+// deposit opens an account and deposits 1, 2, … n cents.
 func (s *server) deposit(accounts *eventstore.Repository[account], id string, n int) {
 	s.t.Helper()
 	events := []any{opened{"Ada"}}
@@ -141,15 +141,15 @@ func (s *server) deposit(accounts *eventstore.Repository[account], id string, n 
 	}
 }
 
-// total is the number of events, and the sum of the deposits, of 1 to n cents.
+// total describes an account with deposits of 1 to n cents: the number of events and the balance.
 func total(n int) string { return fmt.Sprintf("%d events, %d cents", n+1, n*(n+1)/2) }
 
-// eventually asks until the answer is the wanted one.
+// eventually polls until the answer is the wanted one.
 func eventually(t *testing.T, want string, ask func() string) {
 	t.Helper()
 	got := ask()
 	for deadline := time.Now().Add(harness.Patience); got != want && time.Now().Before(deadline); got = ask() {
-		time.Sleep(5 * time.Millisecond) // nothing tells when another process has written
+		time.Sleep(5 * time.Millisecond) // polls another process
 	}
 	if got != want {
 		t.Fatalf("got %s, want %s", got, want)

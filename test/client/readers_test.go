@@ -26,7 +26,7 @@ func portOf(t *testing.T, api string) string {
 	return u.Port()
 }
 
-// sources are the ways in which a projector may read.
+// sources lists the ways in which a projector can read.
 func (s *server) sources() map[string]func() eventstore.Source {
 	return map[string]func() eventstore.Source{
 		"API": func() eventstore.Source { return s.client().Source(channel, eventstore.Filter{}) },
@@ -38,7 +38,7 @@ func (s *server) sources() map[string]func() eventstore.Source {
 
 var clientIDs atomic.Int64
 
-// totals is a read model: how many events there were, and the sum of the deposits.
+// totals is a read model: the number of events and the sum of the deposits.
 func totals(t *testing.T, db *sql.DB, dialect eventstore.Dialect, name string, source eventstore.Source) *eventstore.Projector {
 	t.Helper()
 	if _, err := db.ExecContext(t.Context(), "CREATE TABLE "+name+" (events BIGINT NOT NULL, cents BIGINT NOT NULL)"); err != nil {
@@ -70,7 +70,7 @@ func readTotals(t *testing.T, db *sql.DB, name string) func() string {
 	}
 }
 
-// running runs something until stop, and returns its error through stop.
+// running runs a function until stop, which returns its error.
 func running(t *testing.T, run func(context.Context) error) (stop func() error) {
 	t.Helper()
 	ctx, cancel := context.WithCancel(t.Context())
@@ -82,7 +82,7 @@ func running(t *testing.T, run func(context.Context) error) (stop func() error) 
 	})
 }
 
-// The effects of each event are there exactly once, wherever a projector is interrupted.
+// Each event takes effect exactly once, wherever a projector is interrupted.
 func TestProjectorAppliesOnce(t *testing.T) {
 	t.Parallel()
 	each(t, func(t *testing.T, s *server) {
@@ -95,7 +95,7 @@ func TestProjectorAppliesOnce(t *testing.T) {
 			name := fmt.Sprintf("totals_%d", i)
 			p := totals(t, db, dialect, name, nil)
 			right := p.Apply
-			// Fails after an effect: the transaction and its effects are undone.
+			// It fails after an effect: the transaction rolls the effect back.
 			failure := errors.New("crash")
 			for _, at := range []uint64{1, 2, 30, n + 1} {
 				p.Source = source()
@@ -110,7 +110,7 @@ func TestProjectorAppliesOnce(t *testing.T) {
 					t.Fatalf("%s: %v", kind, err)
 				}
 			}
-			// Is stopped while it waits for more; what is published then is not lost.
+			// It is stopped while it waits for events; events published meanwhile are not lost.
 			p.Source, p.Apply = source(), right
 			stop := running(t, p.Run)
 			eventually(t, total(n), readTotals(t, db, name))
@@ -121,7 +121,7 @@ func TestProjectorAppliesOnce(t *testing.T) {
 			if err != nil || checkpoint != n+1 {
 				t.Errorf("%s: checkpoint %d, %v", kind, checkpoint, err)
 			}
-			// Started again, it applies nothing twice.
+			// Restarted, it applies nothing twice.
 			p.Source = source()
 			stop = running(t, p.Run)
 			eventually(t, total(n), readTotals(t, db, name))
@@ -132,7 +132,7 @@ func TestProjectorAppliesOnce(t *testing.T) {
 	})
 }
 
-// Of two projectors of one name, no event is applied by both.
+// Two projectors with one name never both apply an event.
 func TestTwoProjectors(t *testing.T) {
 	t.Parallel()
 	each(t, func(t *testing.T, s *server) {
@@ -159,7 +159,7 @@ func (s *server) depositMore(accounts *eventstore.Repository[account], id string
 	}
 }
 
-// A projection is built anew beside the running one, knows when it has caught up, and can be reset.
+// A projection is rebuilt beside the running one, reports when it has caught up, and can be reset.
 func TestRebuild(t *testing.T) {
 	t.Parallel()
 	each(t, func(t *testing.T, s *server) {
@@ -177,7 +177,7 @@ func TestRebuild(t *testing.T) {
 		stop := running(t, rebuilt.Run)
 		<-caughtUp
 		if got := readTotals(t, db, "totals_new")(); got != total(10) {
-			t.Errorf("it says that it has caught up at %s", got)
+			t.Errorf("it reports that it has caught up at %s", got)
 		}
 		s.depositMore(accounts, "a", 11)
 		eventually(t, total(11), readTotals(t, db, "totals_new"))
@@ -196,7 +196,7 @@ func TestRebuild(t *testing.T) {
 	})
 }
 
-// A filtered projector's checkpoint moves over what does not match.
+// The checkpoint of a filtered projector advances past events that do not match.
 func TestFilteredProjector(t *testing.T) {
 	t.Parallel()
 	each(t, func(t *testing.T, s *server) {
@@ -221,14 +221,14 @@ func errText(err error) string {
 	return err.Error()
 }
 
-// A reactor goes on where it was, tries again, and parks what it cannot do.
+// A reactor resumes where it stopped, retries, and parks events that it cannot handle.
 func TestReactor(t *testing.T) {
 	t.Parallel()
 	each(t, func(t *testing.T, s *server) {
 		s.deposit(s.accounts(), "a", 20)
 		for kind, source := range s.sources() {
 			db, dialect := s.readModel()
-			var handled []uint64 // by Handle and Park, one after the other
+			var handled []uint64 // by Handle and Park, in order
 			var parked []uint64
 			failures := 0
 			r := &eventstore.Reactor{
@@ -261,7 +261,7 @@ func TestReactor(t *testing.T) {
 					p := eventstore.Projector{Name: "mail", DB: db, Dialect: dialect}
 					at, err := p.Checkpoint(t.Context())
 					if err != nil {
-						return "0" // the table is not there yet
+						return "0" // the table does not exist yet
 					}
 					return fmt.Sprint(at)
 				})
@@ -279,7 +279,7 @@ func TestReactor(t *testing.T) {
 	})
 }
 
-// Members of a group share the work; what is redelivered is not done again.
+// Members of a group share the work, and do not handle a redelivered event again.
 func TestReactorsInGroup(t *testing.T) {
 	t.Parallel()
 	each(t, func(t *testing.T, s *server) {
@@ -310,7 +310,7 @@ func TestReactorsInGroup(t *testing.T) {
 				t.Error(err)
 			}
 		}
-		// The group is forgotten, and begins anew: all was done.
+		// A new group with the same name starts from the beginning, but finds everything handled.
 		sc := s.stan("cleaner")
 		sub, err := sc.QueueSubscribe(channel, "mail", func(*stan.Msg) {}, stan.DurableName("mail"), stan.SetManualAckMode())
 		if err != nil {
@@ -336,12 +336,12 @@ func TestReactorsInGroup(t *testing.T) {
 		}
 		var left int
 		if err := db.QueryRowContext(t.Context(), "SELECT COUNT(*) FROM eventstore_reactions").Scan(&left); err != nil || left != 3 {
-			t.Errorf("%d are remembered, %v", left, err)
+			t.Errorf("%d reactions are left, want 3 (%v)", left, err)
 		}
 	})
 }
 
-// Replays begin where they are told to, by either way.
+// Replays start at the requested position, over the API and over NATS Streaming.
 func TestReplay(t *testing.T) {
 	t.Parallel()
 	each(t, func(t *testing.T, s *server) {
@@ -374,7 +374,7 @@ func TestReplay(t *testing.T) {
 				},
 			} {
 				if name == "time" && way == "NATS Streaming" {
-					continue // not to the nanosecond; ago is the same request
+					continue // not exact to the nanosecond; "ago" makes the same request
 				}
 				var got []uint64
 				err := replay(patient(t), func(e *eventstore.Event) error {
@@ -395,7 +395,7 @@ func TestReplay(t *testing.T) {
 		}
 		failure := errors.New("failure")
 		if err := c.Replay(patient(t), channel, eventstore.FromBeginning(), eventstore.Filter{}, func(*eventstore.Event) error { return failure }); !errors.Is(err, failure) {
-			t.Errorf("handle's error arrives as %v", err)
+			t.Errorf("got %v, want the error of handle", err)
 		}
 	})
 }

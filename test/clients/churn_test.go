@@ -18,7 +18,7 @@ import (
 // go test ./test/clients -run TestConnectsAndCloses -args -connects 10000
 var connects = flag.Int("connects", 200, "number of clients that come and go")
 
-// Clients that connect, subscribe, publish and close leave nothing behind: no goroutine, no NATS subscription, no row.
+// Clients that connect, subscribe, publish and close leave no goroutine, no NATS subscription and no row behind.
 func TestConnectsAndCloses(t *testing.T) {
 	t.Parallel()
 	databases.Each(t, func(t *testing.T, driver, source string) {
@@ -28,7 +28,7 @@ func TestConnectsAndCloses(t *testing.T) {
 			var wg sync.WaitGroup
 			start := time.Now()
 			for w := range workers {
-				nc, err := nats.Connect(s.URL()) // whose end takes along the inboxes that stan.go leaves
+				nc, err := nats.Connect(s.URL()) // closing it ends the inboxes that stan.go leaves
 				if err != nil {
 					t.Fatal(err)
 				}
@@ -58,11 +58,11 @@ func TestConnectsAndCloses(t *testing.T) {
 		goroutines, subs := metric(t, s, "go_goroutines"), natsSubscriptions(t, s)
 		first := round(*connects / 2)
 		second := round(*connects / 2)
-		t.Logf("%d clients in %v, as many again in %v; resident memory now %.0f MB", *connects/2, first.Round(time.Millisecond), second.Round(time.Millisecond),
+		t.Logf("%d clients in %v, the same number in %v; resident memory %.0f MB", *connects/2, first.Round(time.Millisecond), second.Round(time.Millisecond),
 			metric(t, s, "process_resident_memory_bytes")/1e6)
 		eventually(t, func() error {
-			if now := metric(t, s, "go_goroutines"); now > goroutines+40 { // connections to the database come and go
-				return fmt.Errorf("%v goroutines, were %v", now, goroutines)
+			if now := metric(t, s, "go_goroutines"); now > goroutines+40 { // database connections come and go
+				return fmt.Errorf("%v goroutines, %v before", now, goroutines)
 			}
 			return differs("NATS subscriptions", natsSubscriptions(t, s), subs)
 		})

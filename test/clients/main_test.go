@@ -1,5 +1,5 @@
-// Package clients has clients fail in the ways that applications and networks do: those that read too slowly, vanish,
-// never acknowledge, come and go by the thousand, or lose their NATS server. Others must not notice.
+// Package clients tests clients that fail as applications and networks do: they read too slowly, vanish, never
+// acknowledge, come and go by the thousand, or lose their NATS server. Other clients must not notice.
 package clients
 
 import (
@@ -15,7 +15,7 @@ import (
 	"testing"
 	"time"
 
-	_ "github.com/go-sql-driver/mysql" // drivers of count
+	_ "github.com/go-sql-driver/mysql" // drivers for count
 	_ "github.com/lib/pq"
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/stan.go"
@@ -28,7 +28,7 @@ func TestMain(m *testing.M) { harness.Main(m) }
 
 const channel = "plain"
 
-// connect connects a client that is closed at the end of the test.
+// connect connects a client and closes it when the test ends.
 func connect(t *testing.T, url, id string) stan.Conn {
 	t.Helper()
 	nc, err := nats.Connect(url, nats.MaxReconnects(-1), nats.ReconnectWait(50*time.Millisecond), nats.ReconnectBufSize(-1))
@@ -37,14 +37,14 @@ func connect(t *testing.T, url, id string) stan.Conn {
 	}
 	t.Cleanup(nc.Close)
 	sc, err := stan.Connect("test-cluster", id, stan.NatsConn(nc), stan.ConnectWait(harness.Patience), stan.PubAckWait(harness.Patience), stan.Pings(1, 20),
-		stan.SetConnectionLostHandler(func(stan.Conn, error) {})) // what a lost client says is not the test's concern
+		stan.SetConnectionLostHandler(func(stan.Conn, error) {})) // lost connections are part of the tests
 	if err != nil {
 		t.Fatal(err)
 	}
 	return sc
 }
 
-// inbox receives messages.
+// inbox receives the messages of a subscription.
 type inbox chan *stan.Msg
 
 func subscribe(t *testing.T, sc stan.Conn, group string, ack bool, opts ...stan.SubscriptionOption) (stan.Subscription, inbox) {
@@ -53,7 +53,7 @@ func subscribe(t *testing.T, sc stan.Conn, group string, ack bool, opts ...stan.
 	handler := func(m *stan.Msg) {
 		in <- m
 		if ack {
-			_ = m.Ack() // to a server that is away: it sends the message again
+			_ = m.Ack() // if the server is away, it redelivers the message
 		}
 	}
 	opts = append([]stan.SubscriptionOption{stan.SetManualAckMode(), stan.AckWait(time.Second), stan.DeliverAllAvailable()}, opts...)
@@ -70,7 +70,7 @@ func subscribe(t *testing.T, sc stan.Conn, group string, ack bool, opts ...stan.
 	return sub, in
 }
 
-// until takes messages until it has had each sequence from 1 to last.
+// until receives messages until it has seen every sequence from 1 to last.
 func (in inbox) until(t *testing.T, last int) {
 	t.Helper()
 	seen := make(map[uint64]bool, last)
@@ -102,7 +102,7 @@ func publish(t *testing.T, sc stan.Conn, n int, payload []byte) {
 
 var monitorLine = regexp.MustCompile(`Starting http monitor on (\S+)`)
 
-// get asks the monitoring port of a server.
+// get requests a path from a server's monitoring port.
 func get(t *testing.T, s *harness.Server, path string) string {
 	t.Helper()
 	s.WaitLog(t, "Starting http monitor on ")
@@ -118,7 +118,7 @@ func get(t *testing.T, s *harness.Server, path string) string {
 	return string(body)
 }
 
-// subscriptions are the queue and durable names of a channel's subscriptions, with "offline" to those that are.
+// subscriptions lists the queue and durable names of a channel's subscriptions, with "offline" for those that are.
 func subscriptions(t *testing.T, s *harness.Server) []string {
 	t.Helper()
 	var d struct {
@@ -144,7 +144,7 @@ func subscriptions(t *testing.T, s *harness.Server) []string {
 	return all
 }
 
-// eventually polls what only another process knows.
+// eventually polls another process.
 func eventually(t *testing.T, what func() error) {
 	t.Helper()
 	deadline := time.Now().Add(harness.Patience)
@@ -156,11 +156,11 @@ func eventually(t *testing.T, what func() error) {
 		if time.Now().After(deadline) {
 			t.Fatal(err)
 		}
-		time.Sleep(20 * time.Millisecond) // between questions to another process, which cannot tell when to ask
+		time.Sleep(20 * time.Millisecond) // polls another process
 	}
 }
 
-// metric is the value of a Prometheus metric without labels.
+// metric returns the value of a Prometheus metric without labels.
 func metric(t *testing.T, s *harness.Server, name string) float64 {
 	t.Helper()
 	for _, line := range strings.Split(get(t, s, "/metrics"), "\n") {
@@ -183,7 +183,7 @@ func differs(what string, got, want any) error {
 	return nil
 }
 
-// after is what follows a text.
+// after returns what follows text in body.
 func after(body, text string) string {
 	_, rest, _ := strings.Cut(body, text)
 	return strings.TrimSpace(rest)

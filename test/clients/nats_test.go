@@ -13,8 +13,8 @@ import (
 	"github.com/nats-eventstore/nats-eventstore/test/harness"
 )
 
-// The external NATS server is restarted under load: the streaming server and its clients connect again by themselves,
-// nothing acknowledged is lost, and the durable goes on.
+// The external NATS server restarts under load. The streaming server and its clients reconnect, no acknowledged message
+// is lost, and the durable continues.
 func TestNATSRestart(t *testing.T) {
 	t.Parallel()
 	databases.Each(t, func(t *testing.T, driver, source string) {
@@ -37,7 +37,7 @@ func TestNATSRestart(t *testing.T) {
 					}
 					done := make(chan error, 1)
 					if _, err := sc.PublishAsync(channel, []byte("x"), func(_ string, err error) { done <- err }); err != nil {
-						time.Sleep(10 * time.Millisecond) // not connected: not to ask as fast as it can refuse
+						time.Sleep(10 * time.Millisecond) // not connected: do not spin
 						continue
 					}
 					select {
@@ -47,7 +47,7 @@ func TestNATSRestart(t *testing.T) {
 							acked++
 							mu.Unlock()
 						}
-					case <-time.After(time.Second): // lost with the connection: sent again, as another message
+					case <-time.After(time.Second): // lost with the connection; the next attempt is another message
 					}
 				}
 			})
@@ -78,13 +78,13 @@ func TestNATSRestart(t *testing.T) {
 		publishers.Wait()
 		stored := count(t, driver, source, "Messages")
 		if stored < acked {
-			t.Errorf("%d messages are acknowledged, %d stored", acked, stored)
+			t.Errorf("%d messages were acknowledged, %d are stored", acked, stored)
 		}
 		in.until(t, stored)
 		s.Stop()
 		harness.Verify(t, driver, source)
 		if !strings.Contains(s.Log.String(), "Reconnected to NATS") {
-			t.Error("the server did not lose its NATS server")
+			t.Error("the server did not notice the restart of NATS")
 		}
 	})
 }
@@ -97,7 +97,7 @@ func startNATS(t *testing.T, port int) *natsd.Server {
 	}
 	ns.Start()
 	if !ns.ReadyForConnections(harness.Patience) {
-		t.Fatal("the NATS server does not start")
+		t.Fatal("the NATS server did not start")
 	}
 	t.Cleanup(func() {
 		ns.Shutdown()

@@ -14,8 +14,8 @@ import (
 	"github.com/nats-eventstore/nats-eventstore/test/network"
 )
 
-// A client that does not read is closed by NATS as a slow consumer when it takes nothing within write_deadline, or max_pending waits for it. Others
-// receive and publish on, and it is sent what it missed when it is back.
+// NATS closes a client that does not read as a slow consumer, after write_deadline or when max_pending bytes wait for
+// it. Other clients receive and publish meanwhile. Once the client is back, it receives what it missed.
 func TestSlowConsumer(t *testing.T) {
 	t.Parallel()
 	file := filepath.Join(t.TempDir(), "nats.conf")
@@ -32,32 +32,32 @@ func TestSlowConsumer(t *testing.T) {
 	publish(t, healthy, 10, []byte("x"))
 	first.until(t, 10)
 	p.Silence()
-	const n = 1000 // more than the sockets hold
+	const n = 1000 // more than the sockets buffer
 	for range n / 50 {
 		publish(t, healthy, 50, bytes.Repeat([]byte("x"), 30_000))
 	}
 	all.until(t, 10+n)
 	s.WaitLog(t, "Slow Consumer")
 	s.WaitLog(t, "[Client:slow] Timed out on heartbeats")
-	_, again := subscribe(t, connect(t, s.URL(), "slow"), "", true, stan.DurableName("d"), stan.MaxInflight(1000))
+	_, in := subscribe(t, connect(t, s.URL(), "slow"), "", true, stan.DurableName("d"), stan.MaxInflight(1000))
 	seen := make(map[uint64]bool)
 	deadline := time.After(harness.Patience)
 	for len(seen) < n {
 		select {
-		case m := <-again:
+		case m := <-in:
 			if m.Sequence > 10 {
 				seen[m.Sequence] = true
 			}
 		case <-deadline:
-			t.Fatalf("%d of %d messages after it came back", len(seen), n)
+			t.Fatalf("%d of %d messages after it reconnected", len(seen), n)
 		}
 	}
 	s.Stop()
 	harness.Verify(t, "sqlite", source)
 }
 
-// Who never acknowledges gets no more than MaxInflight messages, again and again; others on the channel and in its queue
-// group get all, those that it holds included.
+// A subscriber that never acknowledges receives no more than MaxInflight messages, over and over. Other subscribers of
+// the channel and members of its queue group receive everything, including the messages that it holds.
 func TestNeverAcks(t *testing.T) {
 	t.Parallel()
 	databases.Each(t, func(t *testing.T, driver, source string) {
@@ -70,7 +70,7 @@ func TestNeverAcks(t *testing.T) {
 		const n = 500
 		publish(t, healthy, n, []byte("x"))
 		all.until(t, n)
-		// Those of the silent member come after their AckWait, some of them to it again, and then to another.
+		// The silent member's messages are redelivered after AckWait, some to it in and then to another member.
 		others.until(t, n)
 		for name, in := range map[string]inbox{"subscriber": alone, "queue member": member} {
 			held := map[uint64]bool{}
@@ -78,7 +78,7 @@ func TestNeverAcks(t *testing.T) {
 				held[(<-in).Sequence] = true
 			}
 			if len(held) == 0 || name == "subscriber" && len(held) > 10 {
-				t.Errorf("the %s that never acknowledges has %d messages", name, len(held))
+				t.Errorf("the %s that never acknowledges received %d messages", name, len(held))
 			}
 		}
 		s.Stop()

@@ -11,8 +11,8 @@ import (
 	"github.com/nats-eventstore/nats-eventstore/test/network"
 )
 
-// A client that vanishes is closed after its heartbeats failed: its durable goes offline, its other subscriptions are
-// gone, and what its queue member had is another's. Its connection is half open, or closed as when its process is killed.
+// A client that vanishes is closed once its heartbeats fail. Its durable goes offline, its other subscriptions end, and
+// another member receives its queue messages. The connection is either half open or closed, as when a process is killed.
 func TestVanish(t *testing.T) {
 	t.Parallel()
 	for name, vanish := range map[string]func(*network.Proxy){
@@ -34,7 +34,7 @@ func TestVanish(t *testing.T) {
 				publish(t, here, 100, []byte("before"))
 				plain.until(t, 100)
 				durable.until(t, 100)
-				<-queued // has some that it will never acknowledge
+				<-queued // received messages that it will never acknowledge
 				vanish(p)
 				publish(t, here, 100, []byte("after"))
 				all.until(t, 200)
@@ -45,7 +45,7 @@ func TestVanish(t *testing.T) {
 					slices.Sort(subs)
 					return differs("subscriptions", subs, []string{"gone:d:offline", "here:", "here:q"})
 				})
-				// It comes back, and goes on.
+				// The client reconnects and continues.
 				_, durable = subscribe(t, connect(t, s.URL(), "gone"), "", true, stan.DurableName("d"), stan.MaxInflight(1000))
 				durable.until(t, 200)
 				s.Stop()

@@ -1,5 +1,5 @@
 // Package conformance tests the NATS Streaming protocol from outside, message by message. The table follows the sections
-// of the protocol's description.
+// of the protocol description.
 package conformance
 
 import (
@@ -16,37 +16,36 @@ import (
 
 func TestMain(m *testing.M) {
 	flag.Parse()
-	// Most of these tests' time is that of ack timeouts and heartbeats: as many as there are processors would wait for
-	// nothing.
+	// Most of these tests wait for ack timeouts and heartbeats. One test per processor would leave the machine idle.
 	if err := flag.Set("test.parallel", "12"); err != nil {
 		panic(err)
 	}
 	harness.Main(m)
 }
 
-// kind says which server a test needs.
+// kind is the kind of server that a test needs.
 type kind int
 
 const (
-	shared    kind = iota // any; tests have clients and channels of their own
-	debugging             // one that logs what happens to clients and subscriptions
-	hasty                 // one that gives clients little time for heartbeats
-	leisurely             // one that rarely asks for them
-	replacing             // one that lets a subscription replace that of an active durable
-	own                   // one of the test's own, since the test stops it
+	shared    kind = iota // any server: tests use their own clients and channels
+	debugging             // logs what happens to clients and subscriptions
+	hasty                 // gives clients little time for heartbeats
+	leisurely             // rarely sends heartbeats
+	replacing             // lets a subscription replace an active durable
+	own                   // a server of its own, because the test stops it
 )
 
-// The flags of each kind of server. A hasty server gives a silent client up after 7*(200ms+200ms), and one whose
+// flags are those of each kind of server. A hasty server closes a silent client after 7*(200ms+200ms), and one whose
 // connection is gone after 7*200ms.
 var flags = map[kind][]string{
 	debugging: {"-SD"},
 	hasty:     {"-hbi", "200ms", "-hbt", "200ms", "-hbf", "6"},
-	leisurely: {"-hbi", "3s", "-hbt", "100ms"},
+	leisurely: {"-hbi", "10s", "-hbt", "100ms"},
 	replacing: {"-replace_durable"},
 	own:       {"-SD"},
 }
 
-// stage is what a test plays on.
+// stage is a test's server, connection and name prefix.
 type stage struct {
 	t      *testing.T
 	server *harness.Server
@@ -60,10 +59,10 @@ func newStage(t *testing.T, server *harness.Server) *stage {
 	return &stage{t: t, server: server, conn: wire.Dial(t, server.URL()), prefix: fmt.Sprintf("t%d", stages.Add(1))}
 }
 
-// id is the test's own client ID of that name, which is good for a channel too.
+// id returns a client ID that is unique to the test and also valid as a channel.
 func (s *stage) id(name string) string { return s.prefix + "-" + name }
 
-// client registers a client that is the test's own.
+// client registers a client that is unique to the test.
 func (s *stage) client(name string) *wire.Client {
 	s.t.Helper()
 	return s.conn.Register(s.id(name))
@@ -87,7 +86,7 @@ func TestConformance(t *testing.T) {
 						})
 					}
 				})
-				server.Stop() // the next kind of server has the same database
+				server.Stop() // the next kind of server uses the same database
 			})
 		}
 	})
@@ -106,8 +105,7 @@ func start(t *testing.T, driver, source string, k kind) *harness.Server {
 	return harness.Start(t, driver, source, flags[k]...)
 }
 
-// selected returns the tests for a kind of server on a database: all on SQLite, on the others those in which storage
-// matters.
+// selected returns the tests for a kind of server on a database: all on SQLite, elsewhere those that depend on storage.
 func selected(driver string, k kind) []test {
 	var tests []test
 	for _, it := range table {

@@ -6,7 +6,7 @@ import (
 	"github.com/nats-eventstore/nats-eventstore/test/wire"
 )
 
-// The key of a durable is client ID, channel and durable name.
+// Client ID, channel and durable name form the key of a durable.
 func durableKey(s *stage) {
 	one, two := s.client("a"), s.client("b")
 	subs := []*wire.Sub{
@@ -14,7 +14,7 @@ func durableKey(s *stage) {
 		one.Sub(s.id("c"), wire.Durable("e")),
 		one.Sub(s.id("c2"), wire.Durable("d")),
 		two.Sub(s.id("c"), wire.Durable("d")),
-		one.Sub(s.id("c"), wire.Durable("d"), wire.Queue("q")), // another kind
+		one.Sub(s.id("c"), wire.Durable("d"), wire.Queue("q")), // another kind of subscription
 	}
 	one.Send(s.id("c"), "one")
 	one.Send(s.id("c2"), "one")
@@ -43,13 +43,14 @@ func resume(s *stage) {
 		s.t.Fatal(text)
 	}
 	cl.Fill(s.id("c"), 1)
-	// The start position is ignored, the new MaxInflight and AckWait count: two are out already, so 4 waits for an ack.
-	again := cl.Sub(s.id("c"), wire.Start(pb.StartPosition_NewOnly), wire.Durable("d"), wire.Max(1), wire.AckWait(1))
-	again.Expect(4, "1r1 3r1 1r2 3r2")
-	again.Ack(3)
-	again.Ack(1)
-	again.Expect(1, "4")
-	again.Expect(1, "4r1")
+	// The start position is ignored, but the new MaxInflight and AckWait apply. Two messages are in flight, so 4 waits
+	// for an ack.
+	resumed := cl.Sub(s.id("c"), wire.Start(pb.StartPosition_NewOnly), wire.Durable("d"), wire.Max(1), wire.AckWait(1))
+	resumed.Expect(4, "1r1 3r1 1r2 3r2")
+	resumed.Ack(3)
+	resumed.Ack(1)
+	resumed.Expect(1, "4")
+	resumed.Expect(1, "4r1")
 	if sub.Waiting() != 0 {
 		s.t.Error("the closed subscription received a message")
 	}
@@ -75,19 +76,20 @@ func replaceDurable(s *stage) {
 	sub := cl.Sub(s.id("c"), wire.All, wire.Durable("d"))
 	sub.Expect(2, "1 2")
 	sub.Ack(1)
-	// An ack is on its way for as long as its own connection takes; a close request waits for it, a replacement does not.
-	s.settled(cl)
-	again := cl.Sub(s.id("c"), wire.All, wire.Durable("d"))
-	again.Expect(1, "2r1")
+	// A close request waits for acks that were sent before it; a replacement does not. So wait until the ack was
+	// processed.
+	s.flushAcks(cl)
+	successor := cl.Sub(s.id("c"), wire.All, wire.Durable("d"))
+	successor.Expect(1, "2r1")
 	if got := sub.Close(); got != "stan: invalid subscription" {
 		s.t.Errorf("close of the replaced subscription: %q", got)
 	}
 	cl.Fill(s.id("c"), 1)
-	again.Expect(1, "3")
+	successor.Expect(1, "3")
 	if sub.Waiting() != 0 {
 		s.t.Error("the replaced subscription received a message")
 	}
-	// Members of a queue group are no duplicates.
+	// Members of a queue group are not duplicates.
 	one := cl.Sub(s.id("c"), wire.Durable("d"), wire.Queue("q"))
 	cl.Sub(s.id("c"), wire.Durable("d"), wire.Queue("q"))
 	if got := one.Close(); got != "" {
@@ -95,11 +97,11 @@ func replaceDurable(s *stage) {
 	}
 }
 
-// settled returns when every ack that was sent on the client's connection was processed: closing a subscription waits
-// for that.
-func (s *stage) settled(cl *wire.Client) {
+// flushAcks returns when the server has processed all acks sent on the client's connection: closing a subscription waits
+// for them.
+func (s *stage) flushAcks(cl *wire.Client) {
 	s.t.Helper()
-	if text := cl.Sub(s.id("settled")).Close(); text != "" {
+	if text := cl.Sub(s.id("flush")).Close(); text != "" {
 		s.t.Fatal(text)
 	}
 }

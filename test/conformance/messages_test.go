@@ -41,7 +41,7 @@ func refusedTakesNoSequence(s *stage) {
 	for range 3 {
 		cl.Send(s.id("c"), "good")
 		if got := cl.Publish(&pb.PubMsg{ClientID: s.id("unknown"), Subject: s.id("c")}); got == "" {
-			s.t.Error("a message of an unknown client was accepted")
+			s.t.Error("a message from an unknown client was accepted")
 		}
 	}
 	sub.Expect(3, "1 2 3")
@@ -73,7 +73,7 @@ func channelNames(s *stage) {
 			continue
 		}
 		if strings.Contains(name, " ") {
-			continue // no NATS subject carries that
+			continue // no NATS subject can carry the name
 		}
 		cl.Send(channel, "one")
 		sub.Expect(1, "1")
@@ -100,7 +100,7 @@ func refusedLeavesChannel(s *stage) {
 	}
 	s.server.WaitLog(s.t, `Channel "`+s.id("c")+`" has been created`)
 	if got := cl.End(wire.Unsubscribe, &pb.UnsubscribeRequest{ClientID: cl.ID, Subject: s.id("c")}); got != "stan: invalid subscription" {
-		s.t.Errorf("unsubscribe: %q, want that the channel exists", got)
+		s.t.Errorf("unsubscribe: %q, want an error of an existing channel", got)
 	}
 }
 
@@ -111,7 +111,7 @@ func startPositions(s *stage) {
 	marker := cl.Sub(channel, wire.Start(pb.StartPosition_LastReceived)).Next()
 	fifth := time.Now().UnixNano()
 	if fifth <= marker.Timestamp {
-		s.t.Fatal("the clock stands still")
+		s.t.Fatal("the clock did not advance")
 	}
 	cl.Fill(channel, 4)
 	from := func(p pb.StartPosition, n uint64, delta time.Duration) wire.Option {
@@ -168,7 +168,7 @@ func startPositionsEmpty(s *stage) {
 	}
 }
 
-// That the answer comes first is checked by wire.Client.Sub, each time.
+// wire.Client.Sub checks each time that the answer comes first.
 func answerComesFirst(s *stage) {
 	cl := s.client("a")
 	cl.Fill(s.id("c"), 20)

@@ -17,7 +17,7 @@ func firstMembersPosition(s *stage) {
 	first.Expect(2, "2 3")
 	second := cl.Sub(s.id("c"), wire.Queue("q"), wire.All)
 	cl.Fill(s.id("c"), 1)
-	second.Expect(1, "4") // the fewest unacked are its own
+	second.Expect(1, "4") // it has the fewest unacked messages
 }
 
 func fewestUnacked(s *stage) {
@@ -28,7 +28,7 @@ func fewestUnacked(s *stage) {
 	two.Expect(2, "2 5")
 	three.Expect(2, "3 6")
 	two.Ack(2, 5)
-	s.settled(cl)
+	s.flushAcks(cl)
 	cl.Fill(s.id("c"), 2)
 	two.Expect(2, "7 8")
 }
@@ -44,7 +44,7 @@ func stalledMembers(s *stage) {
 	two.Ack(3)
 	two.Expect(1, "6")
 	if one.Waiting()+two.Waiting() != 0 {
-		s.t.Error("more than MaxInflight messages came")
+		s.t.Error("more than MaxInflight messages arrived")
 	}
 }
 
@@ -64,15 +64,15 @@ func redeliveryToAnother(s *stage) {
 	cl.Fill(s.id("c"), 2)
 	one.Expect(2, "1 2")
 	two := cl.Sub(s.id("c"), wire.Queue("q"), wire.AckWait(60))
-	// When both are due, the second member has the fewest unacked; the second message finds them equal, and the first
-	// member at the head.
+	// When both messages are due, the second member has fewer unacked ones. For the second message both are equal, and
+	// the first member is next in turn.
 	two.Expect(1, "1r1")
 	one.Expect(1, "2r1")
 	two.Ack(1)
 	one.Ack(2)
-	s.settled(cl)
+	s.flushAcks(cl)
 	if one.Waiting()+two.Waiting() != 0 {
-		s.t.Error("a message came twice")
+		s.t.Error("a message was delivered twice")
 	}
 }
 
@@ -129,7 +129,7 @@ func lifeOfGroups(s *stage) {
 			s.t.Errorf("%s: the next member received %s, want %s", it.name, got, it.want)
 		}
 	}
-	// Unsubscribing a member that is not the last leaves the durable group.
+	// Unsubscribing a member other than the last keeps the durable group.
 	opts := []wire.Option{wire.Durable("d"), wire.Queue("q5"), wire.All}
 	one, two := cl.Sub(s.id("c"), opts...), cl.Sub(s.id("c"), opts...)
 	if text := one.Unsubscribe(); text != "" {
@@ -152,7 +152,7 @@ func compoundName(s *stage) {
 	durable.Expect(1, "1")
 	joined.Expect(1, "2")
 	plain.Expect(2, "1 2")
-	// The group is durable whoever came first and whoever leaves last.
+	// The group is durable no matter which member joins first or leaves last.
 	for i, order := range [][2][]wire.Option{
 		{{wire.Durable("d"), wire.Queue("q")}, {wire.Queue("d:q")}},
 		{{wire.Queue("d:q")}, {wire.Durable("d"), wire.Queue("q")}},
@@ -168,9 +168,9 @@ func compoundName(s *stage) {
 				s.t.Fatal(text)
 			}
 		}
-		again := cl.Sub(channel, wire.Durable("d"), wire.Queue("q"), wire.All)
-		if m := again.Next(); m.Sequence != 2 || !m.Redelivered {
-			s.t.Errorf("order %d: received %v, want 2 again", i, m)
+		resumed := cl.Sub(channel, wire.Durable("d"), wire.Queue("q"), wire.All)
+		if m := resumed.Next(); m.Sequence != 2 || !m.Redelivered {
+			s.t.Errorf("order %d: received %v, want a redelivery of 2", i, m)
 		}
 	}
 }
@@ -183,7 +183,7 @@ func failingMember(s *stage) {
 	if err != nil {
 		s.t.Fatal(err)
 	}
-	for range 2 { // when the second one comes, the first one has failed
+	for range 2 { // when the second one arrives, the first one has failed
 		if _, err := beats.NextMsg(wire.Patience); err != nil {
 			s.t.Fatal(err)
 		}
@@ -191,6 +191,6 @@ func failingMember(s *stage) {
 	good.Fill(s.id("c"), 4)
 	two.Expect(4, "1 2 3 4")
 	if one.Waiting() != 0 {
-		s.t.Error("a member that fails heartbeats received a message")
+		s.t.Error("a member whose heartbeats fail received a message")
 	}
 }

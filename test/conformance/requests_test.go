@@ -9,7 +9,7 @@ import (
 	"github.com/nats-eventstore/nats-eventstore/test/wire"
 )
 
-// garbage is no protobuf message: a field that ends early.
+// garbage is not a protobuf message: its field is truncated.
 var garbage = []byte{0x0a, 0xff}
 
 func subjects(s *stage) {
@@ -22,7 +22,7 @@ func subjects(s *stage) {
 	if got.String() != want.String() {
 		s.t.Errorf("answer %v, want %v", got, want)
 	}
-	// The ack inbox is new for every subscription and for every resume.
+	// Each subscription and each resume gets a new ack inbox.
 	seen := make(map[string]bool)
 	for range 2 {
 		sub := cl.Sub(s.id("c"), wire.Durable("d"))
@@ -36,7 +36,7 @@ func subjects(s *stage) {
 	}
 }
 
-// expect sends bytes and compares the error of the answer.
+// expect sends a request and compares the error in the answer.
 func (s *stage) expect(what, subject string, req []byte, resp wire.Message, text func() string, want string) {
 	s.t.Helper()
 	if !s.conn.Ask(subject, req, resp, wire.Patience) {
@@ -78,7 +78,7 @@ func connectChecks(s *stage) {
 	}
 }
 
-// Each request has the mistake that is named and all those of the rows below it.
+// Each request has the mistake of its row and of all rows below.
 func subscribeChecks(s *stage) {
 	cl := s.client("a")
 	active := cl.Sub(s.id("good"), wire.Durable("d"))
@@ -135,7 +135,7 @@ func publishChecks(s *stage) {
 			return wire.Timeout
 		}
 		if ack.Guid != m.Guid {
-			s.t.Errorf("guid %q comes back as %q", m.Guid, ack.Guid)
+			s.t.Errorf("PubAck of guid %q has guid %q", m.Guid, ack.Guid)
 		}
 		return ack.Error
 	}
@@ -156,7 +156,7 @@ func publishChecks(s *stage) {
 			s.t.Errorf("%s: %q, want %q", it.what, got, it.want)
 		}
 	}
-	// §17.2: NATS' permissions are for the NATS subject.
+	// §17.2: NATS permissions apply to the NATS subject.
 	if got := publish(s.id("other"), &pb.PubMsg{ClientID: cl.ID, Guid: "g", Subject: channel}); got != invalid+": channel differs from the NATS subject" {
 		s.t.Errorf("publish on another channel's subject: %q", got)
 	}
@@ -205,11 +205,11 @@ func noReply(s *stage) {
 			s.t.Fatal(err)
 		}
 	}
-	// The sub-close took effect; requests of one connection to one subject are handled in order.
+	// The close took effect: requests of one connection to one subject are handled in order.
 	if got := sub.Close(); got != "stan: invalid subscription" {
-		s.t.Errorf("closed again: %q", got)
+		s.t.Errorf("closed twice: %q", got)
 	}
-	// A ping without payload, and one that cannot be read, get no answer. This wait is about an answer that does not come.
+	// Pings without payload and unreadable pings get no answer, so this wait is the test.
 	for _, data := range [][]byte{nil, garbage} {
 		if cl.Ask(wire.Pings, data, &pb.PingResponse{}, 200*time.Millisecond) {
 			s.t.Errorf("ping %v was answered", data)

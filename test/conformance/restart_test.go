@@ -12,7 +12,7 @@ import (
 	"github.com/nats-eventstore/nats-eventstore/test/wire"
 )
 
-// restarted stops the server and starts it again, and returns when the connection is back.
+// restarted stops and restarts the server, and returns when the connection is back.
 func (s *stage) restarted() {
 	s.t.Helper()
 	back := make(chan struct{}, 1)
@@ -22,7 +22,7 @@ func (s *stage) restarted() {
 	select {
 	case <-back:
 	case <-time.After(wire.Patience):
-		s.t.Fatal("the connection did not come back")
+		s.t.Fatal("the connection was not restored")
 	}
 }
 
@@ -40,10 +40,10 @@ func restart(s *stage) {
 		s.t.Fatal(text)
 	}
 	plain.Ack(1)
-	s.settled(cl)
+	s.flushAcks(cl)
 	s.restarted()
 
-	// Applications go on: what they had not acknowledged comes again, counted from 1, at its time; then what is new.
+	// Applications continue. Unacknowledged messages are redelivered on time, counted from 1, before new ones.
 	if got := s.conn.Ping(cl.ConnID); got != "" {
 		s.t.Errorf("ping after the restart: %q", got)
 	}
@@ -54,13 +54,13 @@ func restart(s *stage) {
 	cl.Fill(s.id("c"), 1)
 	plain.Expect(1, "4")
 	durable.Expect(2, "3 4")
-	again := cl.Sub(s.id("c"), wire.Durable("e"))
-	again.Expect(3, "2r1 3r1 4")
+	resumed := cl.Sub(s.id("c"), wire.Durable("e"))
+	resumed.Expect(3, "2r1 3r1 4")
 	if text := plain.Unsubscribe(); text != "" {
 		s.t.Error(text)
 	}
 	if _, got := cl.TrySub(s.id("c"), wire.Durable("d")); got != "stan: duplicate durable registration" {
-		s.t.Errorf("durable that is active since before the restart: %q", got)
+		s.t.Errorf("durable active since before the restart: %q", got)
 	}
 }
 
@@ -75,8 +75,8 @@ func restartSameMembers(s *stage) {
 			had[i] = append(had[i], m.Sequence)
 		}
 	}
-	s.settled(one)
-	// Stopped for longer than AckWait, so that all are due at the start.
+	s.flushAcks(one)
+	// Stay down longer than AckWait, so that all messages are due at the start.
 	s.server.Stop()
 	<-time.After(2 * time.Second)
 	s.server.Restart()
@@ -89,12 +89,12 @@ func restartSameMembers(s *stage) {
 			got = append(got, m.Sequence)
 		}
 		if !slices.Equal(got, had[i]) {
-			s.t.Errorf("member %d received %v again, want those that it had: %v", i, got, had[i])
+			s.t.Errorf("member %d received redeliveries %v, want those that it held: %v", i, got, had[i])
 		}
 	}
 }
 
-// The group's position is that of the member that received most, though it left.
+// The group's position is that of the member that received the most, even after it has left.
 func restartAfterLeave(s *stage) {
 	one, two := s.client("a"), s.client("b")
 	stays := one.Sub(s.id("c"), wire.Queue("q"), wire.Durable("d"))
@@ -102,8 +102,8 @@ func restartAfterLeave(s *stage) {
 	one.Fill(s.id("c"), 1)
 	stays.Expect(1, "1")
 	stays.Ack(1)
-	s.settled(one)
-	// Suspending a durable writes what all have received, so that the one who stays is on record with message 1.
+	s.flushAcks(one)
+	// Suspending a durable stores what everyone has received, so message 1 is on record for the remaining member.
 	if text := one.Sub(s.id("c"), wire.Durable("d")).Close(); text != "" {
 		s.t.Fatal(text)
 	}
@@ -125,7 +125,7 @@ func anotherServer(s *stage) {
 	select {
 	case <-other.Process.Done():
 	case <-time.After(wire.Patience):
-		s.t.Fatal("a second server with the cluster ID goes on")
+		s.t.Fatal("a second server with the same cluster ID keeps running")
 	}
 	if got := other.Process.ExitCode(); got != 1 {
 		s.t.Errorf("exit status %d, want 1", got)
@@ -133,9 +133,9 @@ func anotherServer(s *stage) {
 	if want := `discovered another streaming server with cluster ID "test-cluster"`; !other.Log.Contains(want) {
 		s.t.Errorf("log lacks %q:\n%s", want, other.Log)
 	}
-	// It asked as a client, and left none behind.
+	// It probed as a client, and left no client behind.
 	if got := s.conn.CloseClient(wire.Cluster); got != "stan: unknown clientID" {
-		s.t.Errorf("close of the client that asked: %q", got)
+		s.t.Errorf("close of the probing client: %q", got)
 	}
 }
 

@@ -2,20 +2,20 @@ package conformance
 
 // test is one row of the table.
 type test struct {
-	section string // of the protocol's description
+	section string // of the protocol description
 	name    string
 	kind    kind
-	storage bool // run on each database, and not on SQLite alone: it depends on what is stored
+	storage bool // depends on storage: run on every database, not only SQLite
 	run     func(*stage)
 }
 
 const (
-	everywhere = true  // on each database
-	anywhere   = false // on SQLite: the database plays no part
+	everywhere = true  // on every database
+	anywhere   = false // only on SQLite
 )
 
-// table is the protocol as these tests see it. Limits (§7), monitoring (§15) and the command line (§16) have tests of their
-// own in the package above.
+// table lists the protocol's rules. Tests of limits (§7), monitoring (§15) and the command line (§16) are in the package
+// above.
 var table = []test{
 	{"§1", "subjects", shared, anywhere, subjects},
 	{"§2", "unparsable requests", shared, anywhere, unparsable},
@@ -28,7 +28,7 @@ var table = []test{
 	{"§4", "ping values are echoed", shared, anywhere, pingValues},
 	{"§4", "duplicate of a living client", shared, anywhere, duplicateOfLiving},
 	{"§4", "silent client is replaced", shared, everywhere, silentIsReplaced},
-	{"§4", "client whose connection is gone is replaced at once", shared, everywhere, goneIsReplaced},
+	{"§4", "disconnected client is replaced at once", shared, everywhere, goneIsReplaced},
 	{"§4", "one duplicate check at a time", shared, anywhere, oneDuplicateCheck},
 	{"§17.3", "requests of a replaced client", shared, everywhere, replacedClient},
 
@@ -49,7 +49,7 @@ var table = []test{
 	{"§8", "start positions of an empty channel", shared, everywhere, startPositionsEmpty},
 	{"§8", "answer comes before messages", shared, anywhere, answerComesFirst},
 	{"§8", "close by data inbox", shared, anywhere, closeByDataInbox},
-	{"§8", "data inbox that is another one's ack inbox", shared, anywhere, foreignInbox},
+	{"§8", "data inbox equal to another ack inbox", shared, anywhere, foreignInbox},
 
 	{"§9", "redelivery whatever MaxInflight is", shared, everywhere, redelivery},
 	{"§9", "acks in any order", shared, anywhere, acksInAnyOrder},
@@ -76,11 +76,11 @@ var table = []test{
 	{"§12", "stalled members", shared, anywhere, stalledMembers},
 	{"§12", "ack by another member", shared, anywhere, ackByAnotherMember},
 	{"§12", "redelivery to another member", shared, anywhere, redeliveryToAnother},
-	{"§12", "leaver's messages are dealt", shared, everywhere, leaversMessages},
+	{"§12", "leaver's messages are redistributed", shared, everywhere, leaversMessages},
 	{"§12", "life of groups", shared, everywhere, lifeOfGroups},
 	{"§12", "durable group by its compound name", shared, everywhere, compoundName},
 	{"§12", "members with failing heartbeats are avoided", hasty, anywhere, failingMember},
 
-	{"§13", "another server with the cluster ID", own, anywhere, anotherServer},
+	{"§13", "another server with the same cluster ID", own, anywhere, anotherServer},
 	{"§16", "log of subscriptions", debugging, anywhere, logOfSubscriptions},
 }

@@ -1,9 +1,8 @@
-// Package databases gives tests and benchmarks private database servers: real
-// ones, from the distribution's packages, in temporary directories on free
-// loopback ports, run by any user, root included. Nothing of them outlives the
-// process that asked for them, even if it is killed (on Linux).
+// Package databases gives tests and benchmarks private database servers: real ones from the distribution's packages, in
+// temporary directories, on free loopback ports, run by any user including root. On Linux, nothing of them outlives the
+// process that started them, even if it is killed.
 //
-// A test process has one server of each kind, started when a test first asks:
+// A test process has one server of each kind, started when a test first needs it:
 //
 //	func TestMain(m *testing.M) { databases.Main(m) }
 //
@@ -22,14 +21,13 @@ import (
 	"testing"
 )
 
-// The account of every server. The password is there so that tests can see
-// that nobody prints it.
+// The account of every server. It has a password so that tests can check that nothing prints it.
 const (
 	account  = "eventstore"
 	password = "secret"
 )
 
-// shared are the servers of this test process.
+// shared holds the servers of this test process.
 var shared = map[Kind]*sharedServer{
 	KindPostgres: {kind: KindPostgres},
 	KindMySQL:    {kind: KindMySQL},
@@ -37,7 +35,7 @@ var shared = map[Kind]*sharedServer{
 
 type sharedServer struct {
 	kind  Kind
-	mu    sync.Mutex // guards the rest
+	mu    sync.Mutex // guards the fields below
 	tried bool
 	s     *Server
 	err   error
@@ -62,12 +60,10 @@ func (h *sharedServer) stop() error {
 	return h.s.Stop()
 }
 
-// Main runs the tests of a package, stops the servers that they started and
-// exits. Call it from TestMain.
+// Main runs the tests of a package, stops the servers that they started, and exits. Call it from TestMain.
 func Main(m *testing.M) { os.Exit(Run(m)) }
 
-// Run is Main for a TestMain that has more to clean up: it returns the exit
-// status.
+// Run is like Main, for a TestMain with more to clean up. It returns the exit status.
 func Run(m *testing.M) int {
 	code := m.Run()
 	for _, h := range shared {
@@ -79,30 +75,26 @@ func Run(m *testing.M) int {
 	return code
 }
 
-// Postgres is the URL of a fresh, empty database, dropped when the test ends.
-// Without PostgreSQL the test is skipped, or fails where the environment
-// variable CI is set.
+// Postgres returns the URL of a fresh, empty database, which is dropped when the test ends. Without PostgreSQL, the test
+// is skipped, or fails if the environment variable CI is set.
 func Postgres(t testing.TB) string {
 	t.Helper()
 	return fresh(t, KindPostgres)
 }
 
-// MySQL is to MariaDB, or MySQL, what Postgres is to PostgreSQL: a DSN as
-// github.com/go-sql-driver/mysql takes it.
+// MySQL is like Postgres, for MariaDB or MySQL. It returns a DSN for github.com/go-sql-driver/mysql.
 func MySQL(t testing.TB) string {
 	t.Helper()
 	return fresh(t, KindMySQL)
 }
 
-// SQLite is the path of a database file that does not exist yet, in a
-// directory that is removed when the test ends.
+// SQLite returns the path of a new database file, in a directory that is removed when the test ends.
 func SQLite(t testing.TB) string {
 	t.Helper()
 	return filepath.Join(t.TempDir(), "events.db")
 }
 
-// Each runs a parallel subtest on each database, named after its driver, with a
-// fresh database as source.
+// Each runs a parallel subtest on each database, named after its driver, with a fresh database as source.
 func Each(t *testing.T, test func(t *testing.T, driver, source string)) {
 	t.Helper()
 	sources := []struct {
@@ -119,15 +111,13 @@ func Each(t *testing.T, test func(t *testing.T, driver, source string)) {
 
 var databases atomic.Int64
 
-// Own is a server of the test's own, for what would disturb others. It is
-// stopped when the test ends.
+// Own starts a server for one test, because the test would disturb others. The server is stopped when the test ends.
 func Own(t testing.TB, kind Kind) *Server {
 	t.Helper()
 	return OwnIn(t, kind, "")
 }
 
-// OwnIn is Own with the server's directory in another one, which the test
-// removes later.
+// OwnIn is like Own, but puts the server's directory into parent. The test removes parent later.
 func OwnIn(t testing.TB, kind Kind, parent string) *Server {
 	t.Helper()
 	s := required(t)(startIn(parent, kind, Fast))
@@ -143,8 +133,7 @@ func stopAtEnd(t testing.TB, s *Server) {
 	})
 }
 
-// required ends the test if there is no server: as skipped where none is
-// installed, but never in CI.
+// required skips the test if the server is not installed. In CI, the test fails instead.
 func required(t testing.TB) func(*Server, error) *Server {
 	return func(s *Server, err error) *Server {
 		t.Helper()

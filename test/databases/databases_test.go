@@ -14,7 +14,7 @@ import (
 	_ "modernc.org/sqlite" // driver "sqlite"
 )
 
-// childEnv makes the test binary the process that TestKilled kills.
+// childEnv makes this test binary the child process that TestKilled kills.
 const childEnv = "NATS_EVENTSTORE_TEST_CHILD"
 
 func TestMain(m *testing.M) {
@@ -57,7 +57,7 @@ func TestServerLives(t *testing.T) {
 					t.Fatal(err)
 				}
 				if err := db.PingContext(t.Context()); err == nil {
-					t.Fatal("answers after its end")
+					t.Fatal("the server answers after it was stopped")
 				}
 				if err := s.Restart(); err != nil {
 					t.Fatal(err)
@@ -74,13 +74,13 @@ func TestServerLives(t *testing.T) {
 				t.Fatal(err)
 			}
 			if _, err := os.Stat(s.directory.path); !os.IsNotExist(err) {
-				t.Errorf("directory is left: %v", err)
+				t.Errorf("the directory still exists: %v", err)
 			}
 		})
 	}
 }
 
-// Nothing runs on after a test process that was killed.
+// No server survives a killed test process.
 func TestKilled(t *testing.T) {
 	t.Parallel()
 	for _, kind := range []Kind{KindPostgres, KindMySQL} {
@@ -119,7 +119,7 @@ func TestKilled(t *testing.T) {
 			_ = cmd.Wait() // killed
 			for end := time.Now().Add(20 * time.Second); db.PingContext(t.Context()) == nil; {
 				if time.Now().After(end) {
-					t.Fatal("the server runs on")
+					t.Fatal("the server still runs")
 				}
 				time.Sleep(10 * time.Millisecond) // polls another process
 			}
@@ -127,7 +127,7 @@ func TestKilled(t *testing.T) {
 	}
 }
 
-// child starts a server, says where, and waits to be killed.
+// child starts a server, reports its address, and waits to be killed.
 func child() {
 	s, err := Start(Kind(os.Getenv(childEnv)), Fast)
 	if err != nil {
@@ -156,10 +156,10 @@ func TestSweepSparesTheLiving(t *testing.T) {
 	}
 	sweep()
 	if _, err := os.Stat(s.directory.path); err != nil {
-		t.Errorf("swept a living server's directory: %v", err)
+		t.Errorf("swept the directory of a running server: %v", err)
 	}
 	if _, err := os.Stat(dead.path); !os.IsNotExist(err) {
-		t.Errorf("left a dead server's directory: %v", err)
+		t.Errorf("kept the directory of a dead server: %v", err)
 	}
 }
 

@@ -13,20 +13,18 @@ import (
 	"github.com/nats-eventstore/nats-eventstore/test/process"
 )
 
-// A directory is a server's temporary directory. Its lock, which the system
-// releases however our process ends, tells a later process whether it may
-// remove it.
+// A directory is a server's temporary directory. The system releases its lock however our process ends, so a later
+// process can tell whether it may remove the directory.
 type directory struct {
 	path  string
-	owner *process.Account // nil: our own
+	owner *process.Account // nil for our own account
 	lock  *os.File
 }
 
 const prefix = "nats-eventstore-"
 
-// newDirectory makes a directory in parent, "" for the system's temporary one,
-// that belongs to the named account if we are root, because database servers
-// refuse to run as root.
+// newDirectory creates a directory in parent, or in the system's temporary directory if parent is "". If we are root,
+// the directory belongs to the named account, because database servers refuse to run as root.
 func newDirectory(parent, kind, account string) (*directory, error) {
 	sweep()
 	path, err := os.MkdirTemp(parent, prefix+kind+"-")
@@ -76,8 +74,7 @@ func (d *directory) unlock() {
 	_ = d.lock.Close() // nothing was written
 }
 
-// remove removes the directory. The last processes of a server that was killed
-// may still write to it.
+// remove removes the directory. It retries, because the last processes of a killed server may still write to it.
 func (d *directory) remove() error {
 	defer d.unlock()
 	var err error
@@ -90,8 +87,8 @@ func (d *directory) remove() error {
 	return err
 }
 
-// sweep removes what processes left that were killed. A directory younger than
-// a minute may be about to be locked.
+// sweep removes directories that killed processes left behind. It spares those younger than a minute, which may not be
+// locked yet.
 func sweep() {
 	dirs, _ := filepath.Glob(filepath.Join(os.TempDir(), prefix+"*"))
 	for _, path := range dirs {
@@ -107,11 +104,11 @@ func sweep() {
 			d.unlock()
 			continue
 		}
-		_ = d.remove() // best effort: it may be another account's
+		_ = d.remove() // best effort: it may belong to another account
 	}
 }
 
-// lock takes the lock of an open file, or fails if another process has it.
+// lock locks an open file. It fails if another process holds the lock.
 func lock(f *os.File) error {
 	return syscall.Flock(int(f.Fd()), syscall.LOCK_EX|syscall.LOCK_NB)
 }

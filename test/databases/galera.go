@@ -12,16 +12,16 @@ import (
 	"time"
 )
 
-// galera is a MariaDB server that is one node of a Galera cluster.
+// galera is one node of a MariaDB Galera cluster.
 type galera struct {
 	mysql
 	provider string
 	node     int
 	ports    []galeraPorts // of all nodes
-	founds   bool          // its first start makes the cluster; it joins otherwise, and gets a copy of the database
+	founds   bool          // its first start creates the cluster; other nodes join and copy the database
 }
 
-// galeraPorts are the loopback ports of a node beside that of SQL.
+// galeraPorts are the loopback ports of a node besides its SQL port.
 type galeraPorts struct{ group, increments, snapshots int }
 
 func findGalera() (galera, error) {
@@ -50,7 +50,7 @@ func (g *galera) serve(dir string, port int, d Durability) []string {
 	}
 	own := g.ports[g.node]
 	args := append(g.mysql.serve(dir, port, d),
-		"--innodb-log-file-size=8M", // joining nodes get a copy of it
+		"--innodb-log-file-size=8M", // copied to joining nodes
 		"--binlog-format=ROW",
 		"--innodb-autoinc-lock-mode=2",
 		"--wsrep-on=ON",
@@ -62,18 +62,18 @@ func (g *galera) serve(dir string, port int, d Durability) []string {
 		"--wsrep-sst-method=rsync",
 		fmt.Sprintf("--wsrep-sst-receive-address=127.0.0.1:%d", own.snapshots),
 		fmt.Sprintf("--wsrep-provider-options=gmcast.listen_addr=tcp://127.0.0.1:%d;ist.recv_addr=127.0.0.1:%d;gcache.size=16M;"+
-			// A silent node is given up after two seconds.
+			// A silent node is expelled after two seconds.
 			"evs.keepalive_period=PT0.3S;evs.inactive_check_period=PT0.3S;evs.suspect_timeout=PT2S;evs.inactive_timeout=PT4S",
 			own.group, own.increments),
 	)
 	if g.founds {
 		return append(args, "--wsrep-new-cluster")
 	}
-	// The account is in the copy.
+	// The account is part of the copy.
 	return slices.DeleteFunc(args, func(arg string) bool { return strings.HasPrefix(arg, "--init-file=") })
 }
 
-// Galera returns the nodes of a MariaDB Galera cluster, each of which takes writes. They are stopped when the test ends.
+// Galera starts the nodes of a MariaDB Galera cluster, all of which take writes. They are stopped when the test ends.
 func Galera(t testing.TB, nodes int) []*Server {
 	t.Helper()
 	first, err := findGalera()
@@ -104,7 +104,7 @@ func Galera(t testing.TB, nodes int) []*Server {
 	return servers
 }
 
-// Nodes is the source of a database that names several nodes of a cluster.
+// Nodes returns a DSN that lists several nodes of a cluster.
 func Nodes(database string, nodes ...*Server) string {
 	var addresses []string
 	for _, s := range nodes {
@@ -113,7 +113,7 @@ func Nodes(database string, nodes ...*Server) string {
 	return fmt.Sprintf("%s:%s@tcp(%s)/%s", account, password, strings.Join(addresses, ","), database)
 }
 
-// Synced waits until all nodes of a cluster are in it and have the same.
+// Synced waits until all nodes are in the cluster and hold the same data.
 func Synced(nodes ...*Server) error {
 	for _, s := range nodes {
 		if err := s.synced(len(nodes)); err != nil {
@@ -123,7 +123,7 @@ func Synced(nodes ...*Server) error {
 	return nil
 }
 
-// synced waits until a node is one of so many and has what they have.
+// synced waits until the node is in a cluster of that many nodes and holds the same data.
 func (s *Server) synced(nodes int) error {
 	db, err := s.engine.connect(s.port, s.engine.none())
 	if err != nil {

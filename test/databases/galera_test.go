@@ -8,7 +8,7 @@ import (
 	mysqldriver "github.com/go-sql-driver/mysql"
 )
 
-// What one node takes, the others have soon.
+// A write to one node soon appears on the others.
 func TestGalera(t *testing.T) {
 	t.Parallel()
 	nodes := Galera(t, 3)

@@ -15,7 +15,7 @@ import (
 // mysql holds the paths of MariaDB's or MySQL's programs.
 type mysql struct {
 	server  string
-	install string // MariaDB's script; empty: MySQL, whose server does it
+	install string // MariaDB's install script; empty for MySQL, whose server does it
 }
 
 var _ engine = mysql{}
@@ -28,8 +28,7 @@ func findMySQL() (engine, error) {
 	return mysql{server, look("mariadb-install-db", "mysql_install_db")}, nil
 }
 
-// look finds the first of some programs. Servers stand in sbin, which the PATH
-// of a person often leaves out.
+// look finds the first of some programs. Servers are often in sbin, which a user's PATH may lack.
 func look(names ...string) string {
 	for _, name := range names {
 		for _, file := range []string{name, "/usr/sbin/" + name, "/usr/local/sbin/" + name} {
@@ -42,7 +41,7 @@ func look(names ...string) string {
 }
 
 func (m mysql) initialize(dir string) ([]string, error) {
-	// Each start of the server runs this: root may not come over TCP.
+	// The server runs this at each start, because root has no access over TCP.
 	statements := fmt.Sprintf("CREATE USER IF NOT EXISTS '%[1]s'@'%%' IDENTIFIED BY '%[2]s';\nGRANT ALL ON *.* TO '%[1]s'@'%%' WITH GRANT OPTION;\n",
 		account, password)
 	if err := os.WriteFile(filepath.Join(dir, "account.sql"), []byte(statements), 0o644); err != nil {
@@ -52,7 +51,7 @@ func (m mysql) initialize(dir string) ([]string, error) {
 	if m.install == "" {
 		return []string{m.server, "--no-defaults", "--initialize-insecure", data}, nil
 	}
-	return []string{m.install, "--no-defaults", data, "--tmpdir=" + dir, // a starting server removes all temporary tables there, those of others too
+	return []string{m.install, "--no-defaults", data, "--tmpdir=" + dir, // at its start, a server removes all temporary tables there, including those of others
 		"--auth-root-authentication-method=normal", "--skip-test-db", "--innodb-flush-method=nosync"}, nil
 }
 
@@ -66,7 +65,7 @@ func (m mysql) serve(dir string, port int, d Durability) []string {
 		"--skip-name-resolve",
 		"--skip-log-bin",
 		"--loose-mysqlx=OFF", // MySQL's second port
-		// Relative to the data directory, so that no path is too long.
+		// Relative to the data directory, to keep the path short.
 		"--socket=socket",
 		"--pid-file=pid",
 		"--init-file=" + filepath.Join(dir, "account.sql"),
@@ -95,7 +94,7 @@ func (m mysql) connect(port int, database string) (*sql.DB, error) {
 	if err != nil {
 		return nil, err
 	}
-	config.Logger = &driver.NopLogger{} // refused connections are expected while the server starts
+	config.Logger = &driver.NopLogger{} // the server refuses connections while it starts
 	connector, err := driver.NewConnector(config)
 	if err != nil {
 		return nil, err

@@ -13,13 +13,13 @@ import (
 	_ "github.com/lib/pq" // driver "postgres"
 )
 
-// postgres is the directory of PostgreSQL's programs.
+// postgres is the directory with PostgreSQL's programs.
 type postgres struct{ bin string }
 
 var _ engine = postgres{}
 
 func findPostgres() (engine, error) {
-	// Debian keeps initdb outside PATH, one directory per version.
+	// Debian keeps initdb outside PATH, in one directory per version.
 	dirs, _ := filepath.Glob("/usr/lib/postgresql/*/bin")
 	slices.SortFunc(dirs, func(a, b string) int { return cmp.Compare(release(b), release(a)) })
 	for _, dir := range dirs {
@@ -33,7 +33,7 @@ func findPostgres() (engine, error) {
 	return nil, &MissingError{Server: "PostgreSQL", Package: "postgresql"}
 }
 
-// release is the version in a path /usr/lib/postgresql/<version>/bin.
+// release returns the version in a path /usr/lib/postgresql/<version>/bin.
 func release(dir string) float64 {
 	v, _ := strconv.ParseFloat(filepath.Base(filepath.Dir(dir)), 64)
 	return v
@@ -47,7 +47,7 @@ func (p postgres) initialize(dir string) ([]string, error) {
 func (p postgres) serve(dir string, port int, d Durability) []string {
 	args := []string{filepath.Join(p.bin, "postgres"), "-D", filepath.Join(dir, "data"), "-p", strconv.Itoa(port),
 		"-c", "listen_addresses=127.0.0.1",
-		"-c", "unix_socket_directories=", // a socket's path would be too long in many a temporary directory
+		"-c", "unix_socket_directories=", // the path of a socket is too long in many temporary directories
 		"-c", "max_connections=200",
 		"-c", "max_wal_size=2GB",
 		"-c", "synchronous_commit=on",

@@ -18,80 +18,76 @@ import (
 	"github.com/nats-eventstore/nats-eventstore/test/process"
 )
 
-// Kind is a kind of database server; its value is the name of the driver that
-// reaches it.
+// Kind is a kind of database server. Its value is the name of its driver.
 type Kind string
 
-// The kinds of servers that Start knows.
+// The kinds of servers that Start supports.
 const (
 	KindPostgres Kind = "postgres"
-	KindMySQL    Kind = "mysql" // MariaDB where it is installed, else MySQL
+	KindMySQL    Kind = "mysql" // MariaDB if it is installed, otherwise MySQL
 )
 
-// Durability says what a commit costs.
+// Durability is what a commit guarantees.
 type Durability bool
 
 const (
-	// Fast commits reach the operating system, not the disk: they survive a
-	// kill -9 of the server, but no power failure. For tests.
+	// Fast commits reach the operating system but not the disk. They survive a kill -9 of the server but not a power
+	// failure. Use it for tests.
 	Fast Durability = false
-	// Durable commits are on disk, as a careful operator runs the server.
-	// For benchmarks.
+	// Durable commits reach the disk, as in production. Use it for benchmarks.
 	Durable Durability = true
 )
 
-// startTimeout bounds the start of a server. Crash recovery is part of it.
+// startTimeout bounds the start of a server, including crash recovery.
 const startTimeout = 2 * time.Minute
 
-// stopTimeout bounds a clean stop, after which the server is killed.
+// stopTimeout bounds a clean stop. After it, the server is killed.
 const stopTimeout = 90 * time.Second
 
-// A MissingError is returned by Start when the server is not installed.
+// A MissingError means that the server is not installed.
 type MissingError struct {
-	Server  string // as people call it: "PostgreSQL"
-	Package string // Debian's package that holds it
+	Server  string // its usual name: "PostgreSQL"
+	Package string // the Debian package that contains it
 }
 
 func (e *MissingError) Error() string {
 	return fmt.Sprintf("%s is not installed: apt-get install %s", e.Server, e.Package)
 }
 
-// An engine is what differs between the kinds of servers.
+// An engine provides what differs between the kinds of servers.
 type engine interface {
-	// initialize is the command that creates an empty server in dir.
+	// initialize returns the command that creates an empty server in dir.
 	initialize(dir string) ([]string, error)
-	// serve is the command that serves dir on a loopback port until it gets
-	// the signal stop.
+	// serve returns the command that serves dir on a loopback port until the signal stop.
 	serve(dir string, port int, d Durability) []string
-	// user is the system account for a server that must not run as root.
+	// user is the system account for servers that refuse to run as root.
 	user() string
-	// stop ends the server cleanly, die at once and with all its processes.
+	// stop ends the server cleanly; die ends it and all its processes at once.
 	stop() syscall.Signal
 	die() syscall.Signal
-	// source is the DSN of a database, connect opens it without logging.
+	// source returns the DSN of a database. connect opens it without logging.
 	source(port int, database string) string
 	connect(port int, database string) (*sql.DB, error)
-	// directory asks a server for its own data directory.
+	// directory is the query for the server's data directory.
 	directory() string
 	// none is a database that always exists.
 	none() string
-	// drop is the statement that drops a database, in use or not.
+	// drop returns the statement that drops a database, even one in use.
 	drop(database string) string
 }
 
-// A Server is a private database server on a loopback port, in a temporary
-// directory of its own. It ends with the process that started it, however that
-// process ends. Its methods are called by one goroutine at a time.
+// A Server is a private database server on a loopback port, in a temporary directory. It ends with the process that
+// started it, however that process ends. One goroutine at a time may call its methods.
 type Server struct {
 	engine     engine
 	durability Durability
 	directory  *directory
 	port       int
-	process    *process.Process // nil: stopped
+	process    *process.Process // nil if stopped
 }
 
-// Start starts a server on a new directory. The error is a *MissingError if
-// the server is not installed. Stop removes it.
+// Start starts a server in a new directory, which Stop removes. The error is a *MissingError if the server is not
+// installed.
 func Start(kind Kind, d Durability) (*Server, error) { return startIn("", kind, d) }
 
 func startIn(parent string, kind Kind, d Durability) (*Server, error) {
@@ -136,7 +132,7 @@ func (s *Server) create() error {
 	if err := p.Wait(); err != nil {
 		return fmt.Errorf("%s: %w\n%s", filepath.Base(argv[0]), err, s.log())
 	}
-	// A free port may be taken by someone else before the server listens.
+	// Another process may take the free port before the server listens: try again with another one.
 	for range 5 {
 		if s.port, err = FreePort(); err != nil {
 			return err
@@ -148,8 +144,7 @@ func (s *Server) create() error {
 	return err
 }
 
-// run starts a program in the server's directory, as its owner, and adds what
-// it writes to the server's log.
+// run starts a program in the server's directory, as its owner, and appends its output to the server's log.
 func (s *Server) run(argv []string, die syscall.Signal) (*process.Process, error) {
 	log, err := os.OpenFile(s.directory.log(), os.O_CREATE|os.O_WRONLY|os.O_APPEND, 0o600)
 	if err != nil {
@@ -162,9 +157,8 @@ func (s *Server) run(argv []string, die syscall.Signal) (*process.Process, error
 	return process.Start(cmd, s.directory.owner, die)
 }
 
-// FreePort is a loopback port that nobody listens on at the moment, and that is
-// given once. Someone may take it before the caller does, but it is none of
-// those that systems give to connections, 32768 and up as a rule.
+// FreePort returns a loopback port that nobody listens on, and never the same one twice. Another process may take it
+// before the caller does. It is below 32768, so systems do not assign it to outgoing connections.
 func FreePort() (int, error) {
 	const first, last = 10_000, 32_767
 	var err error
@@ -181,10 +175,10 @@ func FreePort() (int, error) {
 	return 0, fmt.Errorf("no free port: %w", err)
 }
 
-var ports sync.Map // that FreePort gave
+var ports sync.Map // ports that FreePort returned
 
-// Restart starts a server again that Kill or Shutdown ended, on the same
-// directory and port, and returns when it accepts connections.
+// Restart restarts a server after Kill or Shutdown, on the same directory and port. It returns when the server accepts
+// connections.
 func (s *Server) Restart() error {
 	if s.process != nil {
 		return errors.New("database server is running")
@@ -203,7 +197,7 @@ func (s *Server) Restart() error {
 	return nil
 }
 
-// ready returns when p, and no other server on the same port, answers.
+// ready returns when process p answers on the port, and not another server.
 func (s *Server) ready(p *process.Process) error {
 	ctx, cancel := context.WithTimeout(context.Background(), startTimeout)
 	defer cancel()
@@ -225,7 +219,7 @@ func (s *Server) ready(p *process.Process) error {
 		}
 		select {
 		case <-p.Done():
-			return errors.New("ended before it accepted connections")
+			return errors.New("the server ended before it accepted connections")
 		case <-ctx.Done():
 			return fmt.Errorf("accepts no connections after %v: %w", startTimeout, err)
 		case <-tick.C:
@@ -233,7 +227,7 @@ func (s *Server) ready(p *process.Process) error {
 	}
 }
 
-// log is the end of what the server wrote.
+// log returns the end of the server's log.
 func (s *Server) log() string {
 	b, _ := os.ReadFile(s.directory.log())
 	if len(b) > 4096 {
@@ -242,17 +236,15 @@ func (s *Server) log() string {
 	return string(b)
 }
 
-// DSN is the source of a database for the driver of the server's kind, whether
-// the database exists or not.
+// DSN returns the DSN of a database, which need not exist, for the server's driver.
 func (s *Server) DSN(database string) string { return s.engine.source(s.port, database) }
 
-// CreateDatabase creates an empty database. The name is a plain identifier in
-// lower case.
+// CreateDatabase creates an empty database. The name must be a plain lower-case identifier.
 func (s *Server) CreateDatabase(name string) error {
 	return s.exec("CREATE DATABASE " + name)
 }
 
-// DropDatabase drops a database and the connections to it.
+// DropDatabase drops a database and disconnects its clients.
 func (s *Server) DropDatabase(name string) error {
 	return s.exec(s.engine.drop(name))
 }
@@ -271,7 +263,7 @@ func (s *Server) exec(statement string) error {
 	return nil
 }
 
-// Shutdown ends the server cleanly. Restart starts it again.
+// Shutdown stops the server cleanly. Restart starts it again.
 func (s *Server) Shutdown() error {
 	if s.process == nil {
 		return nil
@@ -286,8 +278,7 @@ func (s *Server) Shutdown() error {
 	}
 }
 
-// Kill ends every process of the server by kill -9, as a crash does. Restart
-// starts it again.
+// Kill ends all processes of the server with kill -9, like a crash. Restart starts it again.
 func (s *Server) Kill() error {
 	if s.process == nil {
 		return nil
@@ -297,15 +288,13 @@ func (s *Server) Kill() error {
 	return err
 }
 
-// Pause stops every process of the server, which neither answers nor ends a
-// connection until Resume.
+// Pause stops all processes of the server. Until Resume, it neither answers nor closes a connection.
 func (s *Server) Pause() error { return s.process.Pause() }
 
-// Resume has a server that Pause stopped go on.
+// Resume continues a paused server.
 func (s *Server) Resume() error { return s.process.Resume() }
 
-// Stop ends the server at once and removes its directory. The server cannot be
-// started again.
+// Stop ends the server at once and removes its directory. The server cannot be restarted.
 func (s *Server) Stop() error {
 	if s.process != nil {
 		s.process.Signal(s.engine.die())

@@ -7,10 +7,10 @@ import (
 	"testing"
 )
 
-// standby is a PostgreSQL server that begins as a copy of another one and follows it until it is promoted.
+// standby is a PostgreSQL server that copies another one and follows it until it is promoted.
 type standby struct {
 	postgres
-	primary int // port
+	primary int // port of the primary
 }
 
 func (s standby) initialize(dir string) ([]string, error) {
@@ -32,7 +32,8 @@ func Synchronous(t testing.TB) (primary, second *Server) {
 	return primary, second
 }
 
-// Synchronise has a PostgreSQL server confirm a commit only when one of the named standbys has it on disk; "*" is any.
+// Synchronise makes a PostgreSQL server confirm a commit only when one of the named standbys has it on disk; "*" means
+// any.
 func (s *Server) Synchronise(standbys string) error {
 	if err := s.exec(fmt.Sprintf("ALTER SYSTEM SET synchronous_standby_names = '%s'", standbys)); err != nil {
 		return err
@@ -40,10 +41,10 @@ func (s *Server) Synchronise(standbys string) error {
 	return s.exec("SELECT pg_reload_conf()")
 }
 
-// Hosts is the source of a database that two PostgreSQL servers have.
+// Hosts returns the URL of a database that two PostgreSQL servers hold.
 func Hosts(a, b *Server, database string) string {
 	return fmt.Sprintf("postgres://%s:%s@127.0.0.1,127.0.0.1/%s?port=%d,%d&sslmode=disable", account, password, database, a.port, b.port)
 }
 
-// Promote makes a standby a primary, and returns when it takes writes.
+// Promote turns a standby into a primary, and returns when it takes writes.
 func (s *Server) Promote() error { return s.exec("SELECT pg_promote()") }

@@ -1,4 +1,4 @@
-// Package differential plays the same scenarios to NATS Streaming's own server and to ours, and compares what a client
+// Package differential runs the same scenarios against NATS Streaming's own server and ours, and compares what a client
 // observes on the wire.
 package differential
 
@@ -17,7 +17,7 @@ import (
 
 func TestMain(m *testing.M) {
 	flag.Parse()
-	// The scenarios wait for ack timeouts and heartbeats, not for a processor.
+	// The scenarios wait for ack timeouts and heartbeats, not for processors.
 	if err := flag.Set("test.parallel", "24"); err != nil {
 		panic(err)
 	}
@@ -27,7 +27,7 @@ func TestMain(m *testing.M) {
 // fastBeats are the flags of both servers in scenarios about heartbeats.
 var fastBeats = []string{"-hbi", "200ms", "-hbt", "200ms", "-hbf", "6"}
 
-// pair are the two servers.
+// pair is the two servers.
 type pair struct{ theirs, ours *harness.Server }
 
 func startPair(t *testing.T, reference string, store string, args ...string) pair {
@@ -83,7 +83,7 @@ func TestDifferential(t *testing.T) {
 
 var plays atomic.Int64
 
-// compare plays the scenario to both servers and compares what was observed, line by line.
+// compare runs the scenario on both servers and compares the observations line by line.
 func compare(t *testing.T, servers pair, sc scenario, used *usage) {
 	prefix := fmt.Sprintf("p%d-", plays.Add(1))
 	var theirs, ours []string

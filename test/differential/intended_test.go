@@ -5,7 +5,7 @@ import (
 	"testing"
 )
 
-// intended are the reviewed differences. Each must show: one that does not is a mistake in this list.
+// intended lists the reviewed differences. Each one must occur; one that does not is a mistake in this list.
 var intended = []struct {
 	scenario     string
 	theirs, ours string
@@ -13,11 +13,11 @@ var intended = []struct {
 }{
 	{
 		"publish", "publish lie: ok", `publish lie: "stan: invalid publish request: channel differs from the NATS subject"`,
-		"NATS permissions on _STAN.pub.<cluster>.<channel> must hold for the channel that the message goes to.",
+		"NATS permissions on _STAN.pub.<cluster>.<channel> must hold for the channel in the message.",
 	},
 	{
 		"unparsable", "publish what might be a control message: no answer", `publish what might be a control message: "stan: invalid publish request"`,
-		"Nearly any bytes parse as a control message; only one that names its server is one. The publisher gets an answer.",
+		"Almost any bytes parse as a control message, so only one that names its server counts. Other publishers get an answer.",
 	},
 	{
 		"replaced client", "close of the replaced: ok", `close of the replaced: "stan: unknown clientID"`,
@@ -25,23 +25,23 @@ var intended = []struct {
 	},
 	{
 		"replaced client", `subscribe of the successor: "stan: unknown clientID"`, "subscribe of the successor: ok",
-		"As a result, the successor lives.",
+		"As a result, the successor stays connected.",
 	},
 	{
 		"compound name", "resumed: 1 2", "resumed: 1r2 2r2",
-		"A durable group stays durable when the last member to leave joined by its compound name, without asking for a durable.",
+		"A durable group stays durable even if the last member to leave joined by the compound name only.",
 	},
 	{
 		"ack by another member", "after the ack 0: ", "after the ack 0: 3",
-		"An ack that came from another member frees its holder at once, and not with the next thing that happens to the group.",
+		"An ack from another member frees the holder at once, not at the next event of the group.",
 	},
 	{
 		"resume with another ack wait", "a second: 1r1 3 3r1", "a second: 1r1 3 1r2",
-		"Who resumes a durable with another AckWait gets that for what was unacknowledged too, from when it was sent.",
+		"A new AckWait of a resumed durable also applies to unacknowledged messages, from when they were sent.",
 	},
 }
 
-// usage notes which of the intended differences showed.
+// usage records which of the intended differences occurred.
 type usage struct {
 	mu   sync.Mutex // guards seen
 	seen [64]bool
@@ -64,7 +64,7 @@ func (u *usage) check(t *testing.T) {
 	defer u.mu.Unlock()
 	for i, it := range intended {
 		if !u.seen[i] {
-			t.Errorf("intended difference did not show: %s: %s / %s", it.scenario, it.theirs, it.ours)
+			t.Errorf("intended difference did not occur: %s: %s / %s", it.scenario, it.theirs, it.ours)
 		}
 	}
 }

@@ -14,25 +14,25 @@ import (
 	"github.com/nats-eventstore/nats-eventstore/test/wire"
 )
 
-// scenario is a script.
+// scenario is a named script.
 type scenario struct {
 	name string
 	play func(*play)
 }
 
-// play is one performance of a scenario, and the record of what was observed.
+// play is one run of a scenario and the record of its observations.
 type play struct {
 	t      *testing.T
 	server *harness.Server
 	conn   *wire.Conn
-	prefix string // of client IDs and channels, which are the scenario's own
+	prefix string // makes client IDs and channels unique to the run
 	lines  []string
 }
 
 const (
-	// quiet is the time without messages after which no more are expected.
+	// quiet is how long to wait for further messages.
 	quiet = 350 * time.Millisecond
-	// noAnswer is the time without answer after which none is expected: longer, since it depends on how busy a server is.
+	// noAnswer is how long to wait for an answer. It is longer than quiet, because it depends on how busy a server is.
 	noAnswer = 2 * time.Second
 )
 
@@ -42,13 +42,13 @@ func newPlay(t *testing.T, s *harness.Server, prefix string) *play {
 
 var inboxes = regexp.MustCompile(`_INBOX\.[A-Za-z0-9._-]+`)
 
-// note records a line, in which what is random, or the scenario's own, is replaced.
+// note records a line. It normalizes values that are random or unique to the run.
 func (p *play) note(what, format string, args ...any) {
 	text := strings.ReplaceAll(what+": "+fmt.Sprintf(format, args...), p.prefix, "")
 	p.lines = append(p.lines, inboxes.ReplaceAllString(text, "<inbox>"))
 }
 
-// result records the error of an answer.
+// result records the error in an answer.
 func (p *play) result(what, text string) {
 	if text == "" || text == wire.Timeout {
 		p.note(what, "%s", map[string]string{"": "ok", wire.Timeout: wire.Timeout}[text])
@@ -117,7 +117,7 @@ func (p *play) receive(what string, sub *wire.Sub, n int) []uint64 {
 	return seqs
 }
 
-// rest records what comes on each subscription until nothing comes for a while.
+// rest records the messages of each subscription until quiet has passed without one.
 func (p *play) rest(what string, subs ...*wire.Sub) {
 	p.t.Helper()
 	for i, got := range collect(quiet, subs) {
@@ -125,7 +125,7 @@ func (p *play) rest(what string, subs ...*wire.Sub) {
 	}
 }
 
-// collect returns what comes on each subscription until nothing comes for that long.
+// collect returns the messages of each subscription until quiet has passed without one.
 func collect(quiet time.Duration, subs []*wire.Sub) [][]wire.Msg {
 	got := make([][]wire.Msg, len(subs))
 	for last := time.Now(); time.Since(last) < quiet; {
@@ -140,13 +140,13 @@ func collect(quiet time.Duration, subs []*wire.Sub) [][]wire.Msg {
 	return got
 }
 
-// settled returns when the acks that were sent have been processed: closing a subscription waits for that.
-func (p *play) settled(cl *wire.Client) {
+// flushAcks returns when the server has processed all acks sent so far: closing a subscription waits for them.
+func (p *play) flushAcks(cl *wire.Client) {
 	p.t.Helper()
-	p.result("settle", cl.Sub(p.id("settle")).Close())
+	p.result("flush acks", cl.Sub(p.id("flush")).Close())
 }
 
-// restart stops the server as an operator does and starts it again.
+// restart stops the server as an operator does, then restarts it.
 func (p *play) restart() {
 	p.t.Helper()
 	back := make(chan struct{}, 1)
@@ -156,6 +156,6 @@ func (p *play) restart() {
 	select {
 	case <-back:
 	case <-time.After(wire.Patience):
-		p.t.Fatal("the connection did not come back")
+		p.t.Fatal("the connection was not restored")
 	}
 }

@@ -12,7 +12,7 @@ import (
 	"github.com/nats-eventstore/nats-eventstore/test/wire"
 )
 
-// randomScenarios are sequences of requests and acks, each made of its seed.
+// randomScenarios are random sequences of requests and acks, one per seed.
 func randomScenarios() []scenario {
 	const seeds, steps = 6, 40
 	var all []scenario
@@ -27,7 +27,7 @@ func randomScenarios() []scenario {
 	return all
 }
 
-// random is a client that does whatever comes to its mind, and looks at what each step brings about before the next one.
+// random takes random steps and records the effects of each step before the next one.
 type random struct {
 	*play
 	rand     *rand.Rand
@@ -37,7 +37,7 @@ type random struct {
 	names    int
 }
 
-// subscribed is a subscription, and what it has received and not acknowledged.
+// subscribed is a subscription with the messages that it has not acknowledged.
 type subscribed struct {
 	*wire.Sub
 	name    string
@@ -91,7 +91,7 @@ func (r *random) subscribe(cl *wire.Client) {
 	}
 	if queue != "" {
 		opts = append(opts, wire.Queue("q"))
-		// Which member is first in line after one has left is the servers' own affair: it shows with three.
+		// With three members, it is undefined which one is next in turn after one has left.
 		members := 0
 		for _, sub := range r.subs {
 			if sub.queue == queue {
@@ -124,7 +124,7 @@ func (r *random) ack() {
 	r.note("ack", "%s %d", sub.name, sub.unacked[i])
 	sub.Ack(sub.unacked[i])
 	sub.unacked = slices.Delete(sub.unacked, i, i+1)
-	r.settled(sub.Client)
+	r.flushAcks(sub.Client)
 }
 
 func (r *random) end() {
@@ -151,13 +151,13 @@ func (r *random) leave(cl *wire.Client) {
 	r.subs = slices.DeleteFunc(r.subs, func(sub *subscribed) bool { return sub.Client == cl })
 }
 
-// The quiet after which nothing more is expected from a step. A leaver's messages are sent again after 100 ms.
+// How long to wait for the effects of a step. The messages of a member that leaves are redelivered after 100 ms.
 const (
 	stepQuiet  = 200 * time.Millisecond
 	leaveQuiet = 400 * time.Millisecond
 )
 
-// look takes what a step brings about.
+// look records the effects of a step.
 func (r *random) look(quiet time.Duration) {
 	subs := make([]*wire.Sub, len(r.subs))
 	for i, sub := range r.subs {

@@ -225,9 +225,9 @@ var scenarios = []scenario{
 		two := p.sub(cl, "second", "c", wire.Queue("q"), wire.AckWait(60))
 		p.receive("second", two, 1)
 		two.Ack(1)
-		p.settled(cl)
+		p.flushAcks(cl)
 		one.Ack(2, 3)
-		p.settled(cl)
+		p.flushAcks(cl)
 	}},
 	{"durable queue group", func(p *play) {
 		a, b := p.client("a"), p.client("b")
@@ -314,11 +314,11 @@ var replaceScenarios = []scenario{
 		p.publish(cl, "c", "1", "2")
 		sub := p.sub(cl, "first", "c", wire.Durable("d"), wire.All)
 		p.receive("first", sub, 2)
-		again := p.sub(cl, "second", "c", wire.Durable("d"), wire.All)
-		p.receive("second", again, 2)
+		resumed := p.sub(cl, "second", "c", wire.Durable("d"), wire.All)
+		p.receive("second", resumed, 2)
 		p.result("close of the first", sub.Close())
-		again.Ack(1)
-		p.result("close of the second", again.Close())
+		resumed.Ack(1)
+		p.result("close of the second", resumed.Close())
 		p.rest("resumed", p.sub(cl, "third", "c", wire.Durable("d")))
 	}},
 }
@@ -388,7 +388,7 @@ var restartScenarios = []scenario{
 		p.restart()
 		p.receive("first", one, 2)
 		one.Ack(1, 3)
-		p.settled(cl)
+		p.flushAcks(cl)
 		p.publish(cl, "c", "5")
 		p.receive("first", one, 1)
 	}},

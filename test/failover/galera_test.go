@@ -9,8 +9,8 @@ import (
 	"github.com/nats-eventstore/nats-eventstore/test/harness"
 )
 
-// TestGalera takes nodes of a Galera cluster away under load: the one in use, another one, and one that only refuses to
-// work; then has a second server take over through another node from one that is paused, and wakes that.
+// TestGalera removes nodes of a Galera cluster under load: the node in use, another one, and one that merely refuses
+// work. Then a second server takes over through another node while the node of the first is paused and later resumed.
 func TestGalera(t *testing.T) {
 	t.Parallel()
 	nodes := databases.Galera(t, 3)
@@ -25,11 +25,11 @@ func TestGalera(t *testing.T) {
 	l := startLoad(t, s.URL(), "a")
 	l.await(200)
 
-	// The node in use is taken out of service by an administrator.
+	// An administrator takes the node in use out of service.
 	administer(t, nodes[0], "SET GLOBAL wsrep_reject_queries = 'ALL'")
 	l.await(200)
 	administer(t, nodes[0], "SET GLOBAL wsrep_reject_queries = 'NONE'")
-	// By now, node 1 is in use.
+	// The server now uses node 1.
 	ok(nodes[2].Kill())
 	l.await(200)
 	ok(nodes[2].Restart())
@@ -39,7 +39,8 @@ func TestGalera(t *testing.T) {
 	ok(nodes[1].Restart())
 	ok(databases.Synced(nodes...))
 
-	// A server on another node takes over; the first wakes up, with transactions to finish, and writes nothing.
+	// A server on another node takes over. The first one resumes with unfinished transactions and must not write
+	// anything.
 	standby := harness.New(t, harness.Binary(), "-store", "SQL", "-sql_driver", "mysql", "-sql_source", nodes[1].DSN("events"), "-store_timeout", "2s")
 	standby.Launch()
 	standby.WaitLog(t, "standby mode")

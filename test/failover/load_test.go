@@ -20,22 +20,22 @@ const (
 	publishers = 4
 )
 
-// load is publishers that send each event until it is acknowledged, and a durable subscriber, all with stan.go.
+// load is publishers that retry each event until it is acknowledged, and a durable subscriber, all using stan.go.
 type load struct {
 	t     *testing.T
 	stop  context.CancelFunc
 	ended sync.WaitGroup
 
-	mu        sync.Mutex // guards what follows
+	mu        sync.Mutex // guards the fields below
 	acked     int
-	failed    int                 // publishes with an error
+	failed    int                 // failed publishes
 	published map[string]struct{} // event_id of each acknowledged event
-	received  []uint64            // sequences, in the order of their first delivery
-	seen      map[string]uint64   // sequence of each event_id received
+	received  []uint64            // sequences in order of first delivery
+	seen      map[string]uint64   // sequence of each received event_id
 	changed   chan struct{}
 }
 
-// startLoad connects the clients of that name.
+// startLoad connects the clients with the given name.
 func startLoad(t *testing.T, url, name string) *load {
 	t.Helper()
 	ctx, stop := context.WithCancel(t.Context())
@@ -60,7 +60,7 @@ func startLoad(t *testing.T, url, name string) *load {
 	return l
 }
 
-// publish sends one event after the other, each until it is acknowledged: an event_id is stored once.
+// publish publishes one event after another and retries each until it is acknowledged. Its event_id prevents duplicates.
 func (l *load) publish(ctx context.Context, sc stan.Conn, aggregate string) {
 	for n := 1; ctx.Err() == nil; n++ {
 		id := fmt.Sprintf("%s-%d", aggregate, n)
@@ -100,9 +100,9 @@ func (l *load) receive(m *stan.Msg) {
 		return
 	}
 	l.update(func() {
-		if was, again := l.seen[e.EventId]; again {
+		if was, seen := l.seen[e.EventId]; seen {
 			if was != m.Sequence {
-				l.t.Errorf("event %s is %d, was %d", e.EventId, m.Sequence, was)
+				l.t.Errorf("event %s has sequence %d, and %d before", e.EventId, m.Sequence, was)
 			}
 			return
 		}
@@ -119,7 +119,7 @@ func (l *load) update(f func()) {
 	l.changed = make(chan struct{})
 }
 
-// await waits until so many more publishes are acknowledged.
+// await waits for that many more acknowledged publishes.
 func (l *load) await(acked int) {
 	l.t.Helper()
 	l.mu.Lock()
@@ -141,7 +141,7 @@ func (l *load) until(what string, reached func() bool) {
 		select {
 		case <-changed:
 		case <-deadline:
-			l.t.Fatalf("no %s: %d acknowledged, %d received", what, acked, received)
+			l.t.Fatalf("timeout waiting for %s: %d acknowledged, %d received", what, acked, received)
 		}
 	}
 }
@@ -151,8 +151,7 @@ func (l *load) end() {
 	l.ended.Wait()
 }
 
-// check ends the publishers and looks at what they and the subscriber have seen: each acknowledged event once, in
-// sequences from 1 without a gap.
+// check stops the publishers and checks that each acknowledged event was received once, in contiguous sequences from 1.
 func (l *load) check() {
 	l.t.Helper()
 	l.end()
@@ -171,5 +170,5 @@ func (l *load) check() {
 			l.t.Fatalf("first delivery %d has sequence %d: a gap, or out of order", i+1, sequence)
 		}
 	}
-	l.t.Logf("%d events acknowledged, %d publishes failed and were sent again, %d events received", l.acked, l.failed, len(l.received))
+	l.t.Logf("%d events acknowledged, %d publishes failed and were retried, %d events received", l.acked, l.failed, len(l.received))
 }

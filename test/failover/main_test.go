@@ -1,5 +1,5 @@
-// Package failover runs the built server on databases of several machines, on loopback, and takes machines away under
-// load.
+// Package failover runs the built server on databases of several machines, simulated on loopback, and removes machines
+// under load.
 package failover
 
 import (

@@ -22,7 +22,7 @@ func TestSynchronousStandby(t *testing.T) {
 	}
 	l.await(200)
 
-	// The former primary comes back as it was, with a standby that confirms its commits, which nobody must send it.
+	// The former primary returns with a standby that confirms its commits. The server must send it no commits.
 	if err := primary.Restart(); err != nil {
 		t.Fatal(err)
 	}

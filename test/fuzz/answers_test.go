@@ -14,7 +14,7 @@ import (
 	"github.com/nats-eventstore/nats-eventstore/proto"
 )
 
-// The texts of errors, from the contract.
+// Error texts of the protocol.
 const (
 	errInvalidConnect     = "stan: invalid connection request"
 	errInvalidClientID    = "stan: invalid clientID: only alphanumeric and `-` or `_` characters allowed"
@@ -78,7 +78,7 @@ func (w *witness) onPing(data []byte) {
 	w.expect(resp.Error, want)
 }
 
-// unanswered sends what must get no answer; after makes a request to the same subject, which is handled later.
+// unanswered sends a request that must get no answer. after makes a later request to the same subject.
 func (w *witness) unanswered(subject string, data []byte, after func()) {
 	w.t.Helper()
 	silent := w.subject()
@@ -121,7 +121,7 @@ func (w *witness) onPublish(ch string, data []byte) {
 	publish := func() string {
 		var ack pb.PubAck
 		decode(w.t, w.request(to, data), &ack)
-		// Of what cannot be decoded, no more than the error is of use.
+		// If decoding fails, only the error counts.
 		if err == nil && ack.Guid != req.Guid {
 			w.t.Fatalf("PubAck for %q, published %q", ack.Guid, req.Guid)
 		}
@@ -141,7 +141,7 @@ func (w *witness) onPublish(ch string, data []byte) {
 		}
 	}
 	if w.ids[id] {
-		// Published before: acknowledged, or refused for other content, and not stored.
+		// A duplicate is acknowledged or, with other content, refused. It is not stored.
 		if got := publish(); got != "" && !strings.HasPrefix(got, "stan: ") {
 			w.t.Fatalf("got error %q", got)
 		}
@@ -160,10 +160,10 @@ func (w *witness) onPublish(ch string, data []byte) {
 	})
 }
 
-// conflict reports whether an error says that an event is fine by itself and not at this time.
+// conflict reports whether an error refuses a valid event because of its version.
 func conflict(text string) bool { return strings.HasPrefix(text, "stan: wrong expected version: ") }
 
-// refusal is how the error begins that a payload gets which is no event.
+// refusal returns the beginning of the error for a payload that is not an event.
 func (w *witness) refusal(payload []byte) string {
 	if _, err := proto.Extract(payload); err != nil {
 		return "stan: "
@@ -175,7 +175,7 @@ func (w *witness) wrongCase(ch string) string {
 	return fmt.Sprintf("rejecting channel %q because channel %q alreay exists (different cases not allowed)", ch, w.channels[strings.ToLower(ch)])
 }
 
-// validChannel refuses what some database does not hold, on every database.
+// validChannel reports whether every database can store the name.
 func validChannel(name string) bool {
 	return utf8.ValidString(name) && utf8.RuneCountInString(name) <= maxColumn && !strings.ContainsAny(name, "/*>\x00") && !slices.Contains(strings.Split(name, "."), "")
 }
@@ -186,7 +186,7 @@ func (w *witness) onSubscribe(data []byte) {
 	err := req.Unmarshal(data)
 	for _, s := range w.subs {
 		if req.Inbox == s.inbox {
-			return // would get what the witness gets
+			return // it would receive the witness's messages
 		}
 	}
 	decode(w.t, w.request(subscribeSubject, data), &resp)
@@ -236,7 +236,7 @@ func (w *witness) onUnsubscribe(to, invalid string, data []byte) {
 	s := w.subs[req.Subject]
 	mine := s != nil && (req.Inbox == s.inbox || req.Inbox == s.ackInbox)
 	if mine && req.ClientID == witnessID {
-		return // what the bytes ask for would be done
+		return // the request would succeed
 	}
 	decode(w.t, w.request(to, data), &resp)
 	switch {
@@ -256,7 +256,7 @@ func (w *witness) onClose(data []byte) {
 	var resp pb.CloseResponse
 	err := req.Unmarshal(data)
 	if req.ClientID == witnessID && err == nil {
-		return // what the bytes ask for would be done
+		return // the request would succeed
 	}
 	decode(w.t, w.request(closeSubject, data), &resp)
 	if err != nil {
@@ -266,20 +266,20 @@ func (w *witness) onClose(data []byte) {
 	}
 }
 
-// onAck sends to the ack inbox of a subscription without unacknowledged messages. Had an ack any effect, the next
-// message would not come.
+// onAck sends to the ack inbox of a subscription without unacknowledged messages. If the ack had any effect, the next
+// message would not arrive.
 func (w *witness) onAck(data []byte) {
 	if err := w.instance.nc.Publish(w.subs[plainChannel].ackInbox, data); err != nil {
 		w.t.Fatal(err)
 	}
 }
 
-// refused reports whether an error says that the database cannot store text which is too long for it, or not
-// what it takes for text. SQLite can store anything.
+// refused reports whether an error says that the database cannot store the text because it is too long or invalid.
+// SQLite can store anything.
 func (w *witness) refused(failure, text string) bool {
 	plain := utf8.ValidString(text) && !strings.Contains(text, "\x00") && len(text) <= maxColumn
 	return !plain && w.driver != "sqlite" && strings.HasPrefix(failure, "stan: ") && strings.Contains(failure, "the database refused it")
 }
 
-// maxColumn is how many characters a client ID, an inbox and a channel name may have in NATS Streaming's schema.
+// maxColumn is the maximum length in characters of a client ID, an inbox and a channel name in NATS Streaming's schema.
 const maxColumn = 1024

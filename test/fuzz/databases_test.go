@@ -1,16 +1,24 @@
 package fuzz
 
 import (
+	"flag"
 	"fmt"
 	"testing"
+	"time"
 
 	"github.com/nats-eventstore/nats-eventstore/test/databases"
 )
 
-func TestMain(m *testing.M) { databases.Main(m) }
+func TestMain(m *testing.M) {
+	flag.Parse()
+	if flag.Lookup("test.fuzz").Value.String() != "" {
+		patience = 8 * time.Second
+	}
+	databases.Main(m)
+}
 
-// TestRequestsOnDatabases sends the seeds of FuzzRequests to servers on each database: each has its own idea of
-// which text is valid.
+// TestRequestsOnDatabases sends the seeds of FuzzRequests to servers on each database. Databases differ in the text that
+// they accept.
 func TestRequestsOnDatabases(t *testing.T) {
 	eachDatabase(t, func(t *testing.T, driver, source string) {
 		w := newWitness(t, driver, source)
@@ -38,7 +46,7 @@ func TestSequencesOnDatabases(t *testing.T) {
 	})
 }
 
-// eachDatabase runs a test on each database, one after the other: goroutines are counted.
+// eachDatabase runs a test on one database after another, because the tests count goroutines.
 func eachDatabase(t *testing.T, test func(t *testing.T, driver, source string)) {
 	for driver, source := range map[string]func(testing.TB) string{
 		"sqlite": databases.SQLite, "postgres": databases.Postgres, "mysql": databases.MySQL,

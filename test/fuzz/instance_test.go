@@ -1,7 +1,7 @@
-// Package fuzz throws arbitrary bytes and arbitrary sequences of requests at a server that runs in the same process, so
-// that the fuzzer sees which code they reach, a panic is a failure, and goroutines can be counted.
+// Package fuzz sends arbitrary bytes and arbitrary sequences of requests to a server in the same process. So the fuzzer
+// sees which code they reach, a panic is a failure, and goroutines can be counted.
 //
-// The seeds and the corpus in testdata run as ordinary tests; make fuzz looks for more.
+// The seeds and the corpus in testdata run as ordinary tests; make fuzz searches for more.
 package fuzz
 
 import (
@@ -21,23 +21,23 @@ import (
 	"github.com/nats-eventstore/nats-eventstore/stores"
 )
 
-// patience bounds every wait; what passes never waits that long. It is less than the ten seconds after which Go takes a fuzz
-// target for deadlocked, and tells nothing else about it.
-const patience = 8 * time.Second
+// patience bounds every wait. While the fuzzer runs it is less than ten seconds, after which Go reports a fuzz target as
+// deadlocked, without details.
+var patience = time.Minute
 
-// clusterID is that of every instance.
+// clusterID is the cluster ID of every instance.
 const clusterID = "fuzz"
 
-// instance is one server with an empty database, and a connection to it.
+// instance is a server with an empty database, and a connection to it.
 type instance struct {
-	before  map[string]bool // goroutines that are older
+	before  map[string]bool // goroutines that existed before it
 	ns      *natsd.Server
 	nc      *nats.Conn
 	stopRun context.CancelFunc
 	ended   chan error
 }
 
-// startInstance returns a server that serves clients.
+// startInstance starts a server and returns when it serves clients.
 func startInstance(t testing.TB, driver, source string) *instance {
 	t.Helper()
 	i := &instance{before: make(map[string]bool), ended: make(chan error, 1)}
@@ -50,7 +50,7 @@ func startInstance(t testing.TB, driver, source string) *instance {
 	}
 	i.ns.Start()
 	if !i.ns.ReadyForConnections(patience) {
-		t.Fatal("NATS server is not ready")
+		t.Fatal("the NATS server did not start")
 	}
 	o := config.DefaultOptions()
 	o.ClusterID = clusterID
@@ -67,7 +67,7 @@ func startInstance(t testing.TB, driver, source string) *instance {
 	return i
 }
 
-// awaitReady asks on every subject until there is somebody who answers.
+// awaitReady sends requests to every subject until one is answered.
 func (i *instance) awaitReady(t testing.TB) {
 	t.Helper()
 	deadline := time.Now().Add(patience)
@@ -79,27 +79,27 @@ func (i *instance) awaitReady(t testing.TB) {
 			}
 			select {
 			case err := <-i.ended:
-				t.Fatalf("server ended: %v", err)
+				t.Fatalf("the server ended: %v", err)
 			default:
 			}
 			if !errors.Is(err, nats.ErrNoResponders) || time.Now().After(deadline) {
-				t.Fatalf("server does not answer on %s: %v", subject, err)
+				t.Fatalf("the server does not answer on %s: %v", subject, err)
 			}
 		}
 	}
 }
 
-// stop stops the server and fails the test if that is no clean end: an error, or a goroutine left behind.
+// stop stops the server. The test fails if it returns an error or leaves a goroutine behind.
 func (i *instance) stop(t testing.TB) {
 	t.Helper()
 	i.stopRun()
 	select {
 	case err := <-i.ended:
 		if err != nil {
-			t.Errorf("server ended with %v", err)
+			t.Errorf("the server ended with %v", err)
 		}
 	case <-time.After(patience):
-		t.Fatalf("server does not end:\n%s", describe(goroutines()))
+		t.Fatalf("the server does not stop:\n%s", describe(goroutines()))
 	}
 	i.nc.Close()
 	i.ns.Shutdown()
@@ -107,7 +107,7 @@ func (i *instance) stop(t testing.TB) {
 	i.awaitGoroutines(t, "after the end of the server", func(id, stack string) bool { return !i.before[id] })
 }
 
-// awaitGoroutines waits until no goroutine is counted: they end on their own soon after what ended them.
+// awaitGoroutines waits until no goroutine is counted. They end shortly after their cause.
 func (i *instance) awaitGoroutines(t testing.TB, when string, counted func(id, stack string) bool) {
 	t.Helper()
 	deadline := time.Now().Add(patience)
@@ -122,13 +122,13 @@ func (i *instance) awaitGoroutines(t testing.TB, when string, counted func(id, s
 		case len(left) == 0:
 			return
 		case time.Now().After(deadline):
-			t.Fatalf("goroutines left %s:\n%s", when, describe(left))
+			t.Fatalf("goroutines are left %s:\n%s", when, describe(left))
 		}
-		time.Sleep(time.Millisecond) // the runtime announces no end of a goroutine
+		time.Sleep(time.Millisecond) // polls: the runtime does not report the end of a goroutine
 	}
 }
 
-// goroutines returns the stacks of all goroutines, but for the caller and those of the test framework, by their IDs.
+// goroutines returns the stacks of all goroutines by ID, without the caller and those of the test framework.
 func goroutines() map[string]string {
 	buf := make([]byte, 1<<20)
 	for {

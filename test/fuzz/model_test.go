@@ -11,46 +11,46 @@ import (
 	"github.com/nats-io/stan.go/pb"
 )
 
-// model is what a server that keeps to the protocol must know, as far as clients can see it.
+// model is what a server must keep, as far as clients can observe it.
 type model struct {
 	*mailbox
 	server *instance
-	name   string // part of all names: other models used the same server
+	name   string // part of all names, because other models use the same server
 
-	connections   []*connection          // all that ever were
+	connections   []*connection          // all ever made
 	registered    map[string]*connection // by client ID
 	channels      []*channel
-	subscriptions []*subscription          // all that ever were
+	subscriptions []*subscription          // all ever made
 	byInbox       map[string]*subscription // by data inbox
 }
 
 type connection struct {
 	id     string
-	connID []byte // nil: a client of protocol 0
+	connID []byte // nil for a client of protocol 0
 	lives  bool   // answers heartbeats
 }
 
 type channel struct {
 	name     string
 	exists   bool
-	messages []string // in the order of their sequences, from 1
+	messages []string // by sequence, from 1
 	groups   map[groupKey]*group
 }
 
-// groupKey names what a subscription joins; a plain subscription has the zero key and joins nothing.
+// groupKey names the group that a subscription joins. Plain subscriptions have the zero key and join none.
 type groupKey struct {
 	client, name string
 	durable      bool
 }
 
-// group is the subscriptions that share a position.
+// group is a set of subscriptions that share a position.
 type group struct {
 	key     groupKey
-	last    uint64 // sent
+	last    uint64 // last sequence sent
 	members []*subscription
-	// unacked are the messages that were sent and not acknowledged, with whom they were sent to last.
+	// unacked maps the unacknowledged messages to the member that each was last sent to.
 	unacked map[uint64]*subscription
-	// owed are those among them that must be sent again, because of a member that left.
+	// owed are the unacknowledged messages that must be redelivered because a member left.
 	owed map[uint64]bool
 }
 
@@ -59,9 +59,9 @@ type subscription struct {
 	channel         *channel
 	owner           *connection
 	inbox, ackInbox string
-	max             int // unacknowledged messages
+	max             int // limit of unacknowledged messages
 	active          bool
-	// forOthers are the messages that were acknowledged on this inbox and had been sent to another member.
+	// forOthers are messages acknowledged on this inbox that had been sent to another member.
 	forOthers []uint64
 }
 
@@ -71,7 +71,7 @@ func newModel(t testing.TB, i *instance, name string) *model {
 	for n := range 2 {
 		m.channels = append(m.channels, &channel{name: fmt.Sprintf("channel.%s.%d", name, n), groups: make(map[groupKey]*group)})
 	}
-	// Steps that name a client before any connected mean one that never did.
+	// Before any client has connected, steps refer to one that never does.
 	m.connections = []*connection{{id: "client-" + name + "-0", connID: []byte("never")}}
 	return m
 }
@@ -89,8 +89,8 @@ func (m *model) subscription(n int) *subscription {
 	return pick(m.subscriptions, n, func(s *subscription) bool { return s.active })
 }
 
-// pick returns the nth of all for a digit. Larger numbers, which random input mostly has, prefer what is
-// in use: most steps would come to nothing otherwise.
+// pick returns the nth of all for a digit. Random input has mostly larger numbers; these prefer elements in use, because
+// other steps have no effect.
 func pick[T any](all []T, n int, inUse func(T) bool) T {
 	if n > 9 && n%8 > 0 {
 		used := slices.DeleteFunc(slices.Clone(all), func(x T) bool { return !inUse(x) })
@@ -113,7 +113,7 @@ func (g *group) lives() bool { return len(g.members) > 0 || g.key.durable }
 
 func (g *group) sequences() []uint64 { return slices.Sorted(maps.Keys(g.unacked)) }
 
-// held is how many messages a member has not acknowledged.
+// held counts the messages that a member has not acknowledged.
 func (g *group) held(sub *subscription) int {
 	n := 0
 	for _, holder := range g.unacked {
@@ -124,13 +124,13 @@ func (g *group) held(sub *subscription) int {
 	return n
 }
 
-// receive checks what comes unasked: heartbeats and messages.
+// receive checks unsolicited messages: heartbeats and deliveries.
 func (m *model) receive(msg *nats.Msg) {
 	m.t.Helper()
 	sub := m.byInbox[msg.Subject]
 	if sub == nil {
 		if msg.Reply == "" {
-			m.t.Fatalf("got %q on %s, which nothing was asked for", msg.Data, msg.Subject)
+			m.t.Fatalf("got %q on the unknown subject %s", msg.Data, msg.Subject)
 		}
 		if err := msg.Respond(nil); err != nil {
 			m.t.Fatal(err)
@@ -141,7 +141,7 @@ func (m *model) receive(msg *nats.Msg) {
 	decode(m.t, msg.Data, &got)
 	g, ch := sub.group, sub.channel
 	if !sub.active {
-		m.t.Fatalf("got message %v for a subscription that ended", &got)
+		m.t.Fatalf("got message %v for an ended subscription", &got)
 	}
 	if got.Sequence == 0 || got.Sequence > uint64(len(ch.messages)) || got.Subject != ch.name || string(got.Data) != ch.messages[got.Sequence-1] {
 		m.t.Fatalf("got message %v, which was not published", &got)
@@ -151,13 +151,13 @@ func (m *model) receive(msg *nats.Msg) {
 	}
 	if got.Redelivered {
 		if got.Sequence > g.last {
-			m.t.Fatalf("message %d of %s is said to be redelivered, the last one sent was %d", got.Sequence, ch.name, g.last)
+			m.t.Fatalf("message %d of %s is flagged as redelivered, but the last one sent was %d", got.Sequence, ch.name, g.last)
 		}
 		delete(g.owed, got.Sequence)
 		if _, ok := g.unacked[got.Sequence]; ok {
 			g.unacked[got.Sequence] = sub
 		} else {
-			// The ack was on its way, and may be lost if it was to a member that left.
+			// The ack is in flight, or lost if it went to a member that left.
 			m.ack(sub.ackInbox, ch.name, got.Sequence)
 		}
 		return
@@ -168,7 +168,7 @@ func (m *model) receive(msg *nats.Msg) {
 	g.last = got.Sequence
 	g.unacked[got.Sequence] = sub
 	if n := g.held(sub); n > sub.max {
-		m.t.Fatalf("message %d of %s is the %dth that is not acknowledged, MaxInFlight is %d", got.Sequence, ch.name, n, sub.max)
+		m.t.Fatalf("message %d of %s makes %d unacknowledged messages, MaxInFlight is %d", got.Sequence, ch.name, n, sub.max)
 	}
 }
 
@@ -182,7 +182,7 @@ func (m *model) acknowledge(sub *subscription, seq uint64) {
 	m.ack(sub.ackInbox, sub.channel.name, seq)
 }
 
-// left notes that a subscription ended.
+// left records the end of a subscription.
 func (m *model) left(sub *subscription, unsubscribed bool) {
 	g := sub.group
 	sub.active = false
@@ -193,8 +193,8 @@ func (m *model) left(sub *subscription, unsubscribed bool) {
 				g.owed[seq] = true
 			}
 		}
-		// Acks that the server has not received when the inbox ends are lost. What the leaver was sent is sent again, and
-		// acknowledged again; what others were sent is not.
+		// Acks that the server has not received when the inbox ends are lost. Messages sent to the leaver are
+		// redelivered and acknowledged again; those sent to others are not.
 		for _, seq := range sub.forOthers {
 			m.acknowledge(g.members[0], seq)
 		}
@@ -206,7 +206,7 @@ func (m *model) left(sub *subscription, unsubscribed bool) {
 	}
 }
 
-// ended notes that a connection ended, and with it its subscriptions.
+// ended records the end of a connection and of its subscriptions.
 func (m *model) ended(c *connection) {
 	delete(m.registered, c.id)
 	for _, sub := range m.subscriptions {
@@ -216,7 +216,7 @@ func (m *model) ended(c *connection) {
 	}
 }
 
-// finish checks that every group gets what it is owed, and that the channels hold what was published; then it ends
+// finish checks that every group gets what it is owed and that the channels hold what was published. Then it ends
 // everything.
 func (m *model) finish() {
 	m.t.Helper()
@@ -246,7 +246,7 @@ func (m *model) finish() {
 	})
 }
 
-// resumeAll gives every durable without an active member one.
+// resumeAll gives every inactive durable a member.
 func (m *model) resumeAll() {
 	m.t.Helper()
 	for _, ch := range m.channels {
@@ -270,7 +270,7 @@ func (m *model) resumeAll() {
 	}
 }
 
-// drain acknowledges until a subscription's group was sent all messages.
+// drain acknowledges until the subscription's group has received all messages.
 func (m *model) drain(sub *subscription) {
 	m.t.Helper()
 	g := sub.group
@@ -283,12 +283,12 @@ func (m *model) drain(sub *subscription) {
 		if g.last == uint64(len(sub.channel.messages)) && len(g.owed) == 0 {
 			return
 		}
-		m.other(m.next(fmt.Sprintf("messages of %s after %d, up to %d, and of %v again", sub.channel.name, g.last, len(sub.channel.messages), g.owed)))
+		m.other(m.next(fmt.Sprintf("messages of %s after %d up to %d, and redeliveries of %v", sub.channel.name, g.last, len(sub.channel.messages), g.owed)))
 	}
 }
 
-// fill publishes as many messages as the channel's subscribers may hold, and waits until they hold them: an ack that was
-// not counted would leave room for fewer.
+// fill publishes as many messages as the channel's subscribers may hold, and waits until they hold them. If an ack was
+// not counted, fewer fit.
 func (m *model) fill(ch *channel) {
 	m.t.Helper()
 	room := make(map[*group]int)
@@ -307,12 +307,12 @@ func (m *model) fill(ch *channel) {
 	}
 	for g, n := range room {
 		for g.last < uint64(before+n) {
-			m.other(m.next(fmt.Sprintf("messages of %s after %d, which was acknowledged, up to %d", ch.name, g.last, before+n)))
+			m.other(m.next(fmt.Sprintf("messages of %s after the acknowledged %d, up to %d", ch.name, g.last, before+n)))
 		}
 	}
 }
 
-// anyone returns a connection of the first client ID, if need be a new one.
+// anyone returns a connection of the first client ID, a new one if necessary.
 func (m *model) anyone() *connection {
 	m.t.Helper()
 	id := m.connections[0].id

@@ -13,11 +13,11 @@ import (
 	protobuf "google.golang.org/protobuf/proto"
 )
 
-// requestsPerServer is after how many inputs a server is stopped, and its goroutines are counted.
+// requestsPerServer is the number of inputs after which a server is stopped and its goroutines are counted.
 const requestsPerServer = 1000
 
-// FuzzRequests sends raw bytes to one of the STAN subjects. The answer must be the one that the protocol asks for, and
-// a client that was there before goes on as if nothing had happened.
+// FuzzRequests sends raw bytes to a STAN subject. The answer must be the one that the protocol requires, and an existing
+// client must not be affected.
 func FuzzRequests(f *testing.F) {
 	for _, s := range requestSeeds(f) {
 		f.Add(s.target, s.data)
@@ -43,7 +43,7 @@ func FuzzRequests(f *testing.F) {
 	})
 }
 
-// subject is a STAN subject, what sends bytes to it and checks the answer.
+// subject is a STAN subject with a function that sends bytes to it and checks the answer.
 type subject struct {
 	name  string
 	check func(w *witness, data []byte)
@@ -67,7 +67,7 @@ type requestSeed struct {
 	data   []byte
 }
 
-// requestSeeds are, for every subject, requests that are refused for each reason, and one that is accepted.
+// requestSeeds returns, for each subject, requests that are refused for each reason, and one that is accepted.
 func requestSeeds(t testing.TB) []requestSeed {
 	t.Helper()
 	var seeds []requestSeed

@@ -10,18 +10,18 @@ import (
 	"github.com/nats-io/stan.go/pb"
 )
 
-// sequencesPerServer is after how many inputs a server is stopped, and its goroutines are counted.
+// sequencesPerServer is the number of inputs after which a server is stopped and its goroutines are counted.
 const sequencesPerServer = 200
 
-// randomSequences is how many seeds are random, each time the same ones.
+// randomSequences is the number of random seeds. They are the same on each run.
 const randomSequences = 50
 
-// maxInput bounds the bytes of one sequence, of which a step takes up to six.
+// maxInput bounds the length of a sequence in bytes. A step takes up to six.
 const maxInput = 300
 
-// FuzzSequences reads a sequence of requests and acks from its input. Every answer and every delivered message must be
-// one that the model in this package allows, and at the end every subscriber gets all that it is owed, a new
-// one gets every message, and nothing is left behind.
+// FuzzSequences runs a sequence of requests and acks. The model in this package must allow every answer and every
+// delivered message. At the end, every subscriber gets what it is owed, a new one gets every message, and nothing is
+// left behind.
 func FuzzSequences(f *testing.F) {
 	for _, s := range sequenceSeeds {
 		f.Add([]byte(s))
@@ -57,7 +57,7 @@ func FuzzSequences(f *testing.F) {
 	})
 }
 
-// steps reads a sequence byte by byte; behind its end there are zeros. A digit stands for its value.
+// steps reads a sequence byte by byte, followed by endless zeros. A digit stands for its value.
 type steps []byte
 
 func (s *steps) next() int {
@@ -72,7 +72,7 @@ func (s *steps) next() int {
 	return int(b)
 }
 
-// The bytes of a sequence: a step, and for most of them more. They are letters so that seeds can be read.
+// The first byte of each step, followed by its arguments. They are letters to make seeds readable.
 const (
 	stepConnect     = 'C' // client, kind of client
 	stepPublish     = 'P' // client, channel
@@ -87,26 +87,26 @@ const (
 
 const stepNames = "CPSABULXI"
 
-// sequenceSeeds are sequences to begin with. Client 0 never connects.
+// sequenceSeeds are the initial sequences. Client 0 never connects.
 var sequenceSeeds = []string{
-	// A durable that is closed with unacknowledged messages, and resumed.
+	// A durable closes with unacknowledged messages and is resumed.
 	"C00P10P10P10S10142A00L00P10S10142A10A10X1",
-	// A client that is replaced while it has subscriptions; its former connection publishes.
+	// A client with subscriptions is replaced. Its former connection publishes.
 	"C00S10041P10P10C00P10P20I1I2P20X2",
-	// One that lives is not replaced.
+	// A client that answers heartbeats is not replaced.
 	"C02C03P10X1",
-	// One of protocol 0.
+	// A client of protocol 0.
 	"C03S10042P10I1X1P10",
 	// Members of a queue group come and go with unacknowledged messages.
 	"C00C10S10243P10P10S20243P10P10A00L00P10",
 	"C00C10S10243P10P10S20243P10P10A00L00A10P10S10240U10P10",
-	// Members acknowledge what others were sent.
+	// Members acknowledge messages sent to others.
 	"C00C10S10243S20243P10P10P10P10A00A10",
-	// A durable queue group that loses its last member, and is joined by another client.
+	// A durable queue group loses its last member. Another client joins.
 	"C00C10S10342P10P10P10X1P20S20341A10A10U10",
 	// Start positions, on an empty and on a filled channel.
 	"C00S10000S10010S10020S10030S10040P10P10P10S10000S10010S10020S10030S10040",
-	// Acks that must have no effect, and requests about what is not there.
+	// Acks without effect, and requests about unknown objects.
 	"C00S10041B09P10P10B01B02A00U02U03U04L00L01U00B00X1P10S10141I1I0",
 	// Two channels.
 	"C00P10P11P10P11S10142S11142S10244S11244A00A10A20A30",
@@ -150,13 +150,13 @@ func (m *model) run(input []byte) {
 	}
 }
 
-// connectClient connects as one of two client IDs.
+// connectClient connects with one of two client IDs.
 func (m *model) connectClient(id, kind int) {
 	m.t.Helper()
 	c := &connection{id: fmt.Sprintf("client-%s-%d", m.name, id%2), connID: []byte(m.subject())}
 	req := &pb.ConnectRequest{ClientID: c.id, ConnID: c.connID, Protocol: 1, HeartbeatInbox: m.subject()}
 	switch kind % 4 {
-	case 0, 1: // Its NATS connection is gone: nobody answers heartbeats.
+	case 0, 1: // No NATS connection: nobody answers heartbeats.
 		req.HeartbeatInbox = nats.NewInbox()
 	case 2:
 		c.lives = true
@@ -194,7 +194,7 @@ func (m *model) publishMessage(c *connection, ch *channel) {
 	m.expect(m.publish(msg), want, "publish to %s", ch.name)
 }
 
-// identified reports whether the server knows the publisher of a connection: by its connection ID, or, if it has none, by
+// identified reports whether the server accepts the publisher of a connection: by its connection ID or, without one, by
 // its client ID.
 func (m *model) identified(c *connection) bool {
 	if c.connID == nil {
@@ -206,7 +206,7 @@ func (m *model) identified(c *connection) bool {
 func (m *model) addSubscription(c *connection, ch *channel, kind, start, maxInFlight int) {
 	m.t.Helper()
 	if m.registered[c.id] != c && m.registered[c.id] != nil {
-		return // a replaced client may or may not be told apart from its successor
+		return // it is undefined whether the server tells a replaced client from its successor
 	}
 	req := &pb.SubscriptionRequest{
 		ClientID: c.id, Subject: ch.name, Inbox: m.subject(), AckWaitInSecs: ackWait, MaxInFlight: int32(maxInFlight%4 + 1),
@@ -243,7 +243,7 @@ func (m *model) addSubscription(c *connection, ch *channel, kind, start, maxInFl
 	}
 	sub := &subscription{group: g, channel: ch, owner: c, inbox: req.Inbox, max: int(req.MaxInFlight), active: true}
 	if want == "" {
-		// Messages follow right behind the answer.
+		// Messages may follow immediately after the answer.
 		m.byInbox[sub.inbox] = sub
 	}
 	var got string
@@ -254,15 +254,15 @@ func (m *model) addSubscription(c *connection, ch *channel, kind, start, maxInFl
 	}
 	if len(g.members) == 0 {
 		for seq := range g.unacked {
-			g.owed[seq] = true // a resumed durable gets again what it has not acknowledged
+			g.owed[seq] = true // a resumed durable gets its unacknowledged messages again
 		}
 	}
 	g.members = append(g.members, sub)
 	m.subscriptions = append(m.subscriptions, sub)
 }
 
-// startAfter is the message after which a request's start position lies. Nothing is ever removed, and all messages
-// are younger than patience.
+// startAfter returns the sequence before a request's start position. Messages are never removed and are all younger than
+// patience.
 func (ch *channel) startAfter(req *pb.SubscriptionRequest) uint64 {
 	last := uint64(len(ch.messages))
 	switch req.StartPosition {
@@ -281,7 +281,7 @@ func (ch *channel) startAfter(req *pb.SubscriptionRequest) uint64 {
 	return 0
 }
 
-// ackOne acknowledges a message that the subscription's group has not acknowledged.
+// ackOne acknowledges a message that the subscription's group has not acknowledged yet.
 func (m *model) ackOne(sub *subscription, which int) {
 	m.t.Helper()
 	seqs := sub.group.sequences()
@@ -291,7 +291,7 @@ func (m *model) ackOne(sub *subscription, which int) {
 	m.acknowledge(sub, seqs[which%len(seqs)])
 }
 
-// ackAbsent acknowledges a message that the group has not been sent, on an inbox that may not be in use any more.
+// ackAbsent acknowledges a message that the group was not sent, on an inbox that may be closed.
 func (m *model) ackAbsent(sub *subscription, which int) {
 	m.t.Helper()
 	m.ack(sub.ackInbox, sub.channel.name, uint64(len(sub.channel.messages)+1+which))
@@ -302,7 +302,7 @@ func (m *model) ackAbsent(sub *subscription, which int) {
 	}
 }
 
-// endSubscription unsubscribes or closes, by the ack inbox or the data inbox, or in a way that must be refused.
+// endSubscription unsubscribes or closes, by ack inbox or data inbox, or in a way that must be refused.
 func (m *model) endSubscription(sub *subscription, subject string, how int) {
 	m.t.Helper()
 	req := &pb.UnsubscribeRequest{ClientID: sub.owner.id, Subject: sub.channel.name, Inbox: sub.ackInbox}

@@ -10,7 +10,7 @@ import (
 	"github.com/nats-io/stan.go/pb"
 )
 
-// The subjects of clients' requests.
+// The subjects of client requests.
 const (
 	discoverSubject    = "_STAN.discover." + clusterID
 	pingSubject        = discoverSubject + ".pings"
@@ -21,7 +21,7 @@ const (
 	closeSubject       = "_STAN.close." + clusterID
 )
 
-// requestSubjects are those on which every request is answered, whatever it is.
+// requestSubjects are the subjects on which every request is answered.
 var requestSubjects = []string{discoverSubject, subscribeSubject, unsubscribeSubject, subCloseSubject, closeSubject}
 
 type encoder interface{ Marshal() ([]byte, error) }
@@ -40,19 +40,19 @@ func encode(t testing.TB, m encoder) []byte {
 func decode(t testing.TB, b []byte, m decoder) {
 	t.Helper()
 	if err := m.Unmarshal(b); err != nil {
-		t.Fatalf("server sent bytes that are no %T: %v: %x", m, err, b)
+		t.Fatalf("cannot decode %T: %v: %x", m, err, b)
 	}
 }
 
-// mailbox is everything that the server sends to the clients of one test: one NATS subscription, so that all is
-// seen in the order in which the server sent it.
+// mailbox receives everything that the server sends to the clients of one test. It has one NATS subscription, to
+// preserve the server's order.
 type mailbox struct {
 	t      testing.TB
 	nc     *nats.Conn
 	sub    *nats.Subscription
 	prefix string
 	n      int
-	// other is called with what is no answer to a request.
+	// other handles messages that are not an answer.
 	other func(*nats.Msg)
 }
 
@@ -76,13 +76,13 @@ func (b *mailbox) close() {
 	}
 }
 
-// subject returns a subject that nothing was sent to yet.
+// subject returns an unused subject.
 func (b *mailbox) subject() string {
 	b.n++
 	return fmt.Sprintf("%s.%d", b.prefix, b.n)
 }
 
-// request sends and returns the answer, which must come.
+// request sends a request and waits for the answer.
 func (b *mailbox) request(subject string, data []byte) []byte {
 	b.t.Helper()
 	reply := b.subject()
@@ -97,14 +97,14 @@ func (b *mailbox) send(subject, reply string, data []byte) {
 	}
 }
 
-// await returns the next message on a subject.
+// await waits for the next message on a subject.
 func (b *mailbox) await(subject string) []byte {
 	b.t.Helper()
 	for {
 		m := b.next("an answer")
 		if m.Subject == subject {
 			if m.Header.Get("Status") != "" {
-				b.t.Fatalf("nobody listens: status %s", m.Header.Get("Status"))
+				b.t.Fatalf("no responder: status %s", m.Header.Get("Status"))
 			}
 			return m.Data
 		}
@@ -117,7 +117,7 @@ func (b *mailbox) next(what string) *nats.Msg {
 	b.t.Helper()
 	m, err := b.sub.NextMsg(patience)
 	if errors.Is(err, nats.ErrTimeout) {
-		b.t.Fatalf("no sign of %s within %v:\n%s", what, patience, describe(goroutines()))
+		b.t.Fatalf("no %s within %v:\n%s", what, patience, describe(goroutines()))
 	}
 	if err != nil {
 		b.t.Fatal(err)
@@ -125,7 +125,7 @@ func (b *mailbox) next(what string) *nats.Msg {
 	return m
 }
 
-// The requests that every client makes. Each returns the error that the server answered.
+// The requests of every client. Each method returns the error in the answer.
 
 func (b *mailbox) connect(req *pb.ConnectRequest) string {
 	b.t.Helper()
@@ -137,7 +137,7 @@ func (b *mailbox) connect(req *pb.ConnectRequest) string {
 	return resp.Error
 }
 
-// checkConnected checks the answer to a connect request that was accepted.
+// checkConnected checks the answer to an accepted connect request.
 func checkConnected(t testing.TB, req *pb.ConnectRequest, got *pb.ConnectResponse) {
 	t.Helper()
 	want := pb.ConnectResponse{
@@ -183,7 +183,7 @@ func (b *mailbox) subscribe(req *pb.SubscriptionRequest) (ackInbox, failure stri
 	return resp.AckInbox, resp.Error
 }
 
-// unsubscribe sends to the unsubscribe or the sub-close subject.
+// unsubscribe sends a request to unsubscribe or to close a subscription.
 func (b *mailbox) unsubscribe(subject string, req *pb.UnsubscribeRequest) string {
 	b.t.Helper()
 	var resp pb.SubscriptionResponse
@@ -205,5 +205,5 @@ func (b *mailbox) ack(inbox, channel string, seq uint64) {
 	}
 }
 
-// ackWait is long enough that no message is redelivered for lack of an ack.
+// ackWait is long enough to prevent redeliveries.
 const ackWait = int32(time.Hour / time.Second)

@@ -15,22 +15,22 @@ const (
 	eventChannel = "eventstore.fuzz"
 )
 
-// witness is a client that lives through everything that is sent, and expects what it published, in order.
+// witness is a client that exists throughout the test. It expects the messages that it publishes, in order.
 type witness struct {
 	*instance
 	*mailbox
 	driver   string
 	subs     map[string]*witnessed // by channel
-	channels map[string]string     // that exist, by what they are in lower case
-	ids      map[string]bool       // event IDs that are stored
+	channels map[string]string     // existing channels, by lower-case name
+	ids      map[string]bool       // stored event IDs
 	n        int
 }
 
-// witnessed is one subscription of the witness.
+// witnessed is a subscription of the witness.
 type witnessed struct {
 	inbox, ackInbox string
 	last            uint64
-	expect          func(*pb.MsgProto) // what the next message is; nil: none
+	expect          func(*pb.MsgProto) // checks the next message; nil if none is expected
 }
 
 const (
@@ -67,7 +67,7 @@ func newWitness(t testing.TB, driver, source string) *witness {
 	return w
 }
 
-// use makes the test that runs now the one that fails.
+// use makes failures count for the current test.
 func (w *witness) use(t testing.TB) { w.t = t }
 
 func (w *witness) stop(t testing.TB) {
@@ -80,7 +80,7 @@ func (w *witness) send(target uint8, data []byte) {
 	targets[int(target)%len(targets)].check(w, data)
 }
 
-// receive handles what comes unasked: heartbeats and messages.
+// receive handles unsolicited messages: heartbeats and deliveries.
 func (w *witness) receive(m *nats.Msg) {
 	w.t.Helper()
 	for ch, s := range w.subs {
@@ -98,14 +98,14 @@ func (w *witness) receive(m *nats.Msg) {
 		return
 	}
 	if m.Reply == "" {
-		w.t.Fatalf("got %q on %s, which nothing was asked for", m.Data, m.Subject)
+		w.t.Fatalf("got %q on the unknown subject %s", m.Data, m.Subject)
 	}
 	if err := m.Respond(nil); err != nil {
 		w.t.Fatal(err)
 	}
 }
 
-// live checks that the witness is connected, and gets what it publishes.
+// live checks that the witness is connected and receives what it publishes.
 func (w *witness) live() {
 	w.t.Helper()
 	if got := w.ping([]byte(witnessConn)); got != "" {
@@ -120,15 +120,15 @@ func (w *witness) live() {
 	})
 }
 
-// published calls publish, and then waits until the witness got the message, unless it was refused: that is, unless publish
-// cleared what is expected.
+// published calls publish, then waits until the witness receives the message. If the message is refused, publish clears
+// the expectation.
 func (w *witness) published(ch string, msg *pb.PubMsg, publish func()) {
 	w.t.Helper()
 	s := w.subs[ch]
 	s.expect = func(got *pb.MsgProto) {
-		// The server appends an assigned version to an event.
+		// The server appends the version that it assigns to an event.
 		if got.Reply != msg.Reply || !bytes.HasPrefix(got.Data, msg.Data) || ch == plainChannel && len(got.Data) != len(msg.Data) {
-			w.t.Fatalf("got message %v, published %v", got, msg)
+			w.t.Fatalf("got message %v, want the published %v", got, msg)
 		}
 	}
 	publish()

@@ -15,14 +15,14 @@ import (
 
 var (
 	given     = flag.String("server", "", "test this server instead of building one")
-	directory string // of what is built
+	directory string // of the built binaries
 	binary    string // the server under test
 )
 
-// Binary is the path of the server under test, built with the race detector.
+// Binary returns the path of the server under test, built with the race detector.
 func Binary() string { return binary }
 
-// Plain is the path of the server as users run it, without the race detector: for tests that measure.
+// Plain returns the path of a server built without the race detector, for tests that measure.
 func Plain(t testing.TB) string {
 	t.Helper()
 	file, err := plain()
@@ -39,8 +39,8 @@ var plain = sync.OnceValues(func() (string, error) {
 	return build(filepath.Join(directory, "nats-streaming-server-plain"))
 })
 
-// Main is the TestMain of a package that starts servers: it builds ours, runs the tests, and stops the databases that they
-// used.
+// Main is the TestMain of packages that start servers. It builds ours, runs the tests, and stops the databases that they
+// started.
 func Main(m *testing.M) {
 	flag.Parse()
 	os.Exit(run(m))
@@ -71,7 +71,7 @@ func build(file string, flags ...string) (string, error) {
 	if err != nil {
 		return "", fmt.Errorf("find the module: %w", err)
 	}
-	if os.Getenv("GOCOVERDIR") != "" { // where it writes what it reached: make cover
+	if os.Getenv("GOCOVERDIR") != "" { // make cover: the server writes its coverage there
 		flags = append(flags, "-cover")
 	}
 	cmd := exec.Command("go", append(append([]string{"build"}, flags...), "-o", file, "./cmd/nats-streaming-server")...)

@@ -1,4 +1,4 @@
-// Package harness runs servers, ours and the reference, for tests that look at them from outside.
+// Package harness runs servers, ours and the reference, for tests that observe them from outside.
 package harness
 
 import (
@@ -17,11 +17,11 @@ import (
 	"github.com/nats-eventstore/nats-eventstore/test/process"
 )
 
-// Patience bounds every wait; a test that passes never waits that long.
+// Patience bounds every wait. A passing test never waits that long.
 const Patience = 90 * time.Second
 
-// Server is one server on a port of its own, which it keeps when it is restarted. Changes of the exported fields count
-// from the next launch on.
+// Server is a server on its own port, which it keeps across restarts. Changes to the exported fields take effect at the
+// next launch.
 type Server struct {
 	Binary string
 	Args   []string
@@ -34,7 +34,7 @@ type Server struct {
 	Log     *Log
 }
 
-// Start runs our binary on a database until it is ready, and stops it when the test ends.
+// Start runs our binary on a database, waits until it is ready, and stops it when the test ends.
 func Start(t testing.TB, driver, source string, args ...string) *Server {
 	t.Helper()
 	s := New(t, Binary(), append([]string{"-store", "SQL", "-sql_driver", driver, "-sql_source", source}, args...)...)
@@ -43,8 +43,8 @@ func Start(t testing.TB, driver, source string, args ...string) *Server {
 	return s
 }
 
-// New returns a server that is not started yet, listens on a free port of this machine, and has an empty working
-// directory. It is stopped when the test ends.
+// New returns a server that is not started yet. It has a free loopback port and an empty working directory, and is
+// stopped when the test ends.
 func New(t testing.TB, binary string, args ...string) *Server {
 	t.Helper()
 	port, err := databases.FreePort()
@@ -59,7 +59,7 @@ func New(t testing.TB, binary string, args ...string) *Server {
 		}
 		s.Stop()
 		if s.Log.Contains("WARNING: DATA RACE") {
-			t.Error("the race detector of the server reported a race")
+			t.Error("the server's race detector reported a race")
 		}
 		if t.Failed() {
 			t.Logf("log of %s:\n%s", strings.Join(s.Args, " "), s.Log)
@@ -68,13 +68,13 @@ func New(t testing.TB, binary string, args ...string) *Server {
 	return s
 }
 
-// Launch runs the binary and does not wait for it.
+// Launch starts the binary without waiting.
 func (s *Server) Launch() {
 	s.t.Helper()
 	s.Log = &Log{changed: make(chan struct{})}
 	cmd := exec.Command(s.Binary, s.Args...)
 	cmd.Stderr, cmd.Dir = s.Log, s.Dir
-	// The race detector would have each server sleep for a second at its end.
+	// The race detector makes each process sleep for a second at exit by default.
 	cmd.Env = append(os.Environ(), "GORACE=atexit_sleep_ms=0")
 	p, err := process.Start(cmd, nil, syscall.SIGKILL)
 	if err != nil {
@@ -102,11 +102,11 @@ func (s *Server) WaitLog(t testing.TB, text string) {
 		case <-changed:
 		case <-s.Process.Done():
 			if found, _ := s.Log.Find(text); !found {
-				t.Fatalf("server ended before it logged %q:\n%s", text, s.Log)
+				t.Fatalf("the server ended before it logged %q:\n%s", text, s.Log)
 			}
 			return
 		case <-deadline:
-			t.Fatalf("server did not log %q within %v:\n%s", text, Patience, s.Log)
+			t.Fatalf("the server did not log %q within %v:\n%s", text, Patience, s.Log)
 		}
 	}
 }
@@ -119,15 +119,15 @@ func (s *Server) Signal(sig syscall.Signal) {
 	case <-s.Process.Done():
 	case <-time.After(Patience):
 		s.Process.Signal(syscall.SIGKILL)
-		s.t.Errorf("server did not end within %v of %v", Patience, sig)
+		s.t.Errorf("the server did not end within %v of %v", Patience, sig)
 		<-s.Process.Done()
 	}
 }
 
-// Stop ends the server as an operator does.
+// Stop stops the server as an operator does.
 func (s *Server) Stop() { s.Signal(syscall.SIGINT) }
 
-// Kill ends the server as a crash does.
+// Kill ends the server like a crash.
 func (s *Server) Kill() { s.Signal(syscall.SIGKILL) }
 
 // Restart starts the server again on its port.
@@ -137,14 +137,14 @@ func (s *Server) Restart() {
 	s.Ready()
 }
 
-// URL is where clients connect.
+// URL returns the server's NATS URL.
 func (s *Server) URL() string { return fmt.Sprintf("nats://127.0.0.1:%d", s.Port) }
 
-// Log collects what a server writes.
+// Log collects a server's output.
 type Log struct {
-	mu      sync.Mutex // guards what follows
+	mu      sync.Mutex // guards the fields below
 	buf     bytes.Buffer
-	changed chan struct{} // closed when something is written
+	changed chan struct{} // closed on each write
 }
 
 func (l *Log) Write(b []byte) (int, error) {
@@ -156,14 +156,14 @@ func (l *Log) Write(b []byte) (int, error) {
 	return len(b), nil
 }
 
-// Find reports whether the log contains the text by now, and returns a channel that is closed when more is logged.
+// Find reports whether the log contains the text, and returns a channel that is closed at the next write.
 func (l *Log) Find(text string) (bool, <-chan struct{}) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	return strings.Contains(l.buf.String(), text), l.changed
 }
 
-// Contains reports whether the log contains the text by now.
+// Contains reports whether the log contains the text.
 func (l *Log) Contains(text string) bool {
 	found, _ := l.Find(text)
 	return found

@@ -6,8 +6,8 @@ import (
 	"testing"
 )
 
-// Verify runs our binary's verify on a database, also that of a running server, and fails the test if something is wrong with
-// it. args are those of the server that say which channels are event channels. Call it after every fault.
+// Verify runs our binary's verify command and fails the test on any finding. The database may belong to a running
+// server. args are the server's options for event channels. Call it after every fault.
 func Verify(t testing.TB, driver, source string, args ...string) {
 	t.Helper()
 	cmd := exec.Command(Binary(), append([]string{"verify", "-store", "SQL", "-sql_driver", driver, "-sql_source", source}, args...)...)

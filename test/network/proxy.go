@@ -1,4 +1,4 @@
-// Package network gives tests a network that fails: toxiproxy, in process, between a client and its server.
+// Package network gives tests an unreliable network: toxiproxy, in this process, between a client and its server.
 package network
 
 import (
@@ -12,23 +12,23 @@ import (
 	"github.com/rs/zerolog"
 )
 
-// Proxy stands between clients and a server on this machine.
+// Proxy is a proxy between clients and a server on this machine.
 type Proxy struct {
 	t        testing.TB
 	proxy    *toxiproxy.Proxy
 	requests *trap
 }
 
-// Start returns a proxy to the server that a source names, such as a URL or the DSN of a database, and the source that
-// leads through the proxy. The proxy ends with the test.
+// Start starts a proxy to the server named in a source, a URL or a DSN. It returns the proxy and the source that leads
+// through it. The proxy ends with the test.
 func Start(t testing.TB, source string) (*Proxy, string) {
 	t.Helper()
 	target := address(source)
-	// Its metrics are off.
+	// Disable its metrics.
 	api := toxiproxy.NewServer(toxiproxy.NewMetricsContainer(nil), zerolog.Nop())
 	p := &Proxy{t: t, proxy: toxiproxy.NewProxy(api, target, "127.0.0.1:0", target), requests: &trap{}}
-	// A connection in whose chain there is a reset_peer when it begins ends with a reset, as those of a lost network do. It
-	// does nothing else: its toxicity is 0.
+	// A reset_peer that exists when a connection begins makes the connection end with a reset, as in a lost network. Its
+	// toxicity of 0 prevents any other effect.
 	p.add("resets", "reset_peer", "upstream", 0, "{}")
 	p.add("requests", "requests", "upstream", 1, "{}").(*requests).trap = p.requests
 	p.add("answers", "answers", "downstream", 1, "{}").(*answers).trap = p.requests
@@ -39,7 +39,7 @@ func Start(t testing.TB, source string) (*Proxy, string) {
 	return p, strings.Replace(source, target, p.proxy.Listen, 1)
 }
 
-// address returns the first host and port of this machine in a source.
+// address returns the first loopback host and port in a source.
 func address(source string) string {
 	const host = "127.0.0.1:"
 	_, rest, _ := strings.Cut(source, host)
@@ -58,22 +58,22 @@ func (p *Proxy) Cut() {
 		}
 	}
 	if err := p.proxy.Start(); err != nil {
-		p.t.Fatalf("start a proxy again: %v", err)
+		p.t.Fatalf("restart the proxy: %v", err)
 	}
 }
 
-// Refuse resets all connections, and lets no others in.
+// Refuse resets all connections and refuses new ones.
 func (p *Proxy) Refuse() { p.proxy.Stop() }
 
-// Stall loses the answers of the server, which goes on working, until the next Cut: what it did in between is not known to
-// the client.
+// Stall drops the server's answers until the next Cut. The server continues to work, but the client does not learn what
+// it did.
 func (p *Proxy) Stall() {
 	p.t.Helper()
 	p.add("stall", "timeout", "downstream", 1, `{"timeout": 0}`)
 }
 
-// Silence reads nothing more on either side and closes nothing, as a network does that has lost its route, until the
-// test ends: either side takes the connection for a living one.
+// Silence stops reading on both sides without closing anything until the test ends, like a network that loses its route.
+// Both sides believe that the connection is alive.
 func (p *Proxy) Silence() {
 	p.t.Helper()
 	p.add("silence", "bandwidth", "upstream", 1, `{"rate": 0}`)

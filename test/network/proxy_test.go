@@ -14,7 +14,7 @@ import (
 	"time"
 )
 
-// echo is a server that answers each line with itself, and remembers it.
+// echo is a server that answers each line with the same line and records it.
 type echo struct {
 	listener net.Listener
 	ended    sync.WaitGroup
@@ -59,7 +59,7 @@ func (e *echo) answer(conn net.Conn) {
 	}
 }
 
-// stop waits for the end of all connections, and returns what came on them.
+// stop waits for the end of all connections and returns what they received.
 func (e *echo) stop() string {
 	_ = e.listener.Close()
 	e.ended.Wait()
@@ -83,7 +83,7 @@ func say(t *testing.T, conn net.Conn, line string) {
 	}
 }
 
-// hear returns the next answer, or why there is none.
+// hear returns the next answer, or the error if none comes.
 func hear(conn net.Conn, patience time.Duration) (string, error) {
 	_ = conn.SetReadDeadline(time.Now().Add(patience))
 	line, err := bufio.NewReader(conn).ReadString('\n')
@@ -92,11 +92,11 @@ func hear(conn net.Conn, patience time.Duration) (string, error) {
 
 const patience = 30 * time.Second
 
-// ended reports whether the other side has closed or reset the connection.
+// ended reports whether the other side closed or reset the connection.
 func ended(err error) bool { return errors.Is(err, io.EOF) || errors.Is(err, syscall.ECONNRESET) }
 
-// TestCutAt: the connection that sends what ends it ends; the server gets so much of it, the client no answer, and other
-// connections notice nothing.
+// TestCutAt: the connection that sends the matching text ends. The server receives the given part of it, the client gets
+// no answer, and other connections are unaffected.
 func TestCutAt(t *testing.T) {
 	t.Parallel()
 	for arrives, want := range map[Part]string{Nothing: "", Half: "COM", All: "COMMIT\n"} {
@@ -115,19 +115,19 @@ func TestCutAt(t *testing.T) {
 		if line, err := hear(one, patience); line != "" || !ended(err) {
 			t.Errorf("heard %q after the cut: %v", line, err)
 		}
-		say(t, other, "COMMIT") // only one is cut
+		say(t, other, "COMMIT") // only one connection is cut
 		if line, err := hear(other, patience); line != "COMMIT" {
 			t.Errorf("heard %q on the other connection: %v", line, err)
 		}
 		p.Refuse()
 		got := e.stop()
 		if rest := strings.Replace(strings.Replace(got, "hello\nhello\n", "", 1), "COMMIT\n", "", 1); arrives != Half && rest != want || arrives == Half && !strings.Contains(got, want) {
-			t.Errorf("%d: the server got %q, want %q beside the rest", arrives, got, want)
+			t.Errorf("%d: the server received %q, want it to contain %q", arrives, got, want)
 		}
 	}
 }
 
-// TestLoseAt: from what ends the first connection on, every one ends with what is sent on it, until the network is back.
+// TestLoseAt: after the match, every connection ends with what it sends next, until the network is restored.
 func TestLoseAt(t *testing.T) {
 	t.Parallel()
 	e := startEcho(t)
@@ -137,24 +137,24 @@ func TestLoseAt(t *testing.T) {
 	say(t, one, "COMMIT")
 	<-sprung
 	for _, conn := range []net.Conn{one, other, dial(t, through)} {
-		_, _ = io.WriteString(conn, "lost\n") // it may have ended
+		_, _ = io.WriteString(conn, "lost\n") // the connection may have ended
 		if line, err := hear(conn, patience); line != "" || !ended(err) {
 			t.Errorf("heard %q from a lost network: %v", line, err)
 		}
 	}
 	p.Cut()
-	again := dial(t, through)
-	say(t, again, "again")
-	if line, err := hear(again, patience); line != "again" {
-		t.Errorf("heard %q when the network is back: %v", line, err)
+	next := dial(t, through)
+	say(t, next, "next")
+	if line, err := hear(next, patience); line != "next" {
+		t.Errorf("heard %q from the restored network: %v", line, err)
 	}
 	p.Refuse()
-	if got := e.stop(); got != "COMMIT\nagain\n" {
+	if got := e.stop(); got != "COMMIT\nnext\n" {
 		t.Errorf("the server got %q", got)
 	}
 }
 
-// TestStall: what is sent arrives, and no answer comes back; the next connection works.
+// TestStall: sent data arrives but no answer returns; the next connection works.
 func TestStall(t *testing.T) {
 	t.Parallel()
 	e := startEcho(t)
@@ -167,24 +167,24 @@ func TestStall(t *testing.T) {
 	p.Stall()
 	say(t, conn, "lost")
 	if line, err := hear(conn, 100*time.Millisecond); line != "" || !errors.Is(err, os.ErrDeadlineExceeded) {
-		t.Errorf("heard %q from a network that has stalled: %v", line, err)
+		t.Errorf("heard %q from a stalled network: %v", line, err)
 	}
 	p.Cut()
 	if line, err := hear(conn, patience); line != "" || !ended(err) {
 		t.Errorf("heard %q after the cut: %v", line, err)
 	}
-	again := dial(t, through)
-	say(t, again, "again")
-	if line, err := hear(again, patience); line != "again" {
+	next := dial(t, through)
+	say(t, next, "next")
+	if line, err := hear(next, patience); line != "next" {
 		t.Errorf("heard %q on a new connection: %v", line, err)
 	}
 	p.Refuse()
-	if got := e.stop(); got != "hello\nlost\nagain\n" {
+	if got := e.stop(); got != "hello\nlost\nnext\n" {
 		t.Errorf("the server got %q", got)
 	}
 }
 
-// TestSilence: nothing arrives on either side, and nothing ends, also when more is sent than sockets hold.
+// TestSilence: nothing arrives on either side and no connection ends, even if more is sent than sockets buffer.
 func TestSilence(t *testing.T) {
 	t.Parallel()
 	e := startEcho(t)
@@ -197,7 +197,7 @@ func TestSilence(t *testing.T) {
 	p.Silence()
 	_ = conn.SetWriteDeadline(time.Now().Add(500 * time.Millisecond))
 	if n, err := conn.Write(make([]byte, 32<<20)); !errors.Is(err, os.ErrDeadlineExceeded) {
-		t.Errorf("a silent network took %d bytes: %v", n, err)
+		t.Errorf("a silent network accepted %d bytes: %v", n, err)
 	}
 	if line, err := hear(conn, 100*time.Millisecond); line != "" || !errors.Is(err, os.ErrDeadlineExceeded) {
 		t.Errorf("heard %q from a silent network: %v", line, err)
@@ -208,7 +208,7 @@ func TestSilence(t *testing.T) {
 	}
 }
 
-// TestRefuse: connections end with a reset, and there are no others.
+// TestRefuse: connections end with a reset, and new ones are refused.
 func TestRefuse(t *testing.T) {
 	t.Parallel()
 	e := startEcho(t)
@@ -220,11 +220,11 @@ func TestRefuse(t *testing.T) {
 	}
 	p.Refuse()
 	if _, err := hear(conn, patience); !errors.Is(err, syscall.ECONNRESET) {
-		t.Errorf("the connection ended with %v", err)
+		t.Errorf("the connection ended with %v, want a reset", err)
 	}
 	if conn, err := net.Dial("tcp", strings.TrimPrefix(through, "echo://")); err == nil {
 		_ = conn.Close()
-		t.Error("a proxy that refuses connections takes one")
+		t.Error("the proxy accepted a connection")
 	}
 	e.stop()
 }

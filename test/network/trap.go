@@ -7,7 +7,7 @@ import (
 	"github.com/Shopify/toxiproxy/v2/toxics"
 )
 
-// Part is how much of what a client sent reaches the server before the connection ends.
+// Part says how much of a client's data reaches the server before the connection ends.
 type Part int
 
 // The parts.
@@ -17,37 +17,37 @@ const (
 	All
 )
 
-// CutAt ends the next connection on which a client sends something that ends it, as when says of what it sends, piece by
-// piece. The server gets so much of the last piece, and the client no answer to it. The channel is closed when that has
-// happened. Toxiproxy knows nothing of what it forwards; this toxic of our own does.
+// CutAt ends the next connection on which a client sends data for which when returns true. The server receives the given
+// part of that data, the client no answer. The returned channel is closed when that has happened. Toxiproxy's own toxics
+// do not look at the data.
 func (p *Proxy) CutAt(when Condition, arrives Part) <-chan struct{} {
 	return p.requests.set(when, arrives, false)
 }
 
-// LoseAt is CutAt of a network that is lost from then on: every connection ends with the next that a client sends, until Cut.
+// LoseAt is like CutAt, but afterwards every connection ends with the client's next data, until Cut.
 func (p *Proxy) LoseAt(when Condition, arrives Part) <-chan struct{} {
 	return p.requests.set(when, arrives, true)
 }
 
-// Condition looks at all that connections send from now on. It is called for one piece at a time.
+// Condition examines the data that connections send, one chunk at a time.
 type Condition func(c *Connection, sent []byte) bool
 
-// trap waits for what ends a connection.
+// trap waits for data that matches its condition.
 type trap struct {
-	mu      sync.Mutex // guards what follows
-	when    Condition  // nil: the trap is not set
+	mu      sync.Mutex // guards the fields below
+	when    Condition  // nil if the trap is not set
 	arrives Part
-	lose    bool // the network is lost then
+	lose    bool // whether a match loses the network
 	lost    bool
 	sprung  chan struct{}
-	// opening is the connection whose other direction is about to begin. Toxiproxy begins both, one after the other, on one
+	// opening is the connection whose other direction starts next. Toxiproxy starts both directions in turn, on one
 	// goroutine for all connections.
 	opening *Connection
 }
 
 // Connection is one connection through the proxy.
 type Connection struct {
-	cut chan struct{} // closed: it ends
+	cut chan struct{} // closed when the connection ends
 }
 
 func (t *trap) set(when Condition, arrives Part, lose bool) <-chan struct{} {
@@ -64,7 +64,8 @@ func (t *trap) restore() {
 	t.lost = false
 }
 
-// springs reports whether a connection ends with what is sent, how much of that arrives, and what to close then, if anything.
+// springs reports whether the data ends the connection. It also returns the part that arrives and a channel to close, if
+// any.
 func (t *trap) springs(c *Connection, sent []byte) (bool, []byte, chan struct{}) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -84,12 +85,12 @@ func (t *trap) springs(c *Connection, sent []byte) (bool, []byte, chan struct{})
 	return true, sent, t.sprung
 }
 
-// requests is the direction of a connection in which a trap is.
+// requests is the client's direction of a connection, which contains the trap.
 type requests struct {
 	trap *trap
 }
 
-// NewState is called once for each connection.
+// NewState is called once per connection.
 func (r *requests) NewState() any {
 	r.trap.mu.Lock()
 	defer r.trap.mu.Unlock()
@@ -126,12 +127,12 @@ func (r *requests) Pipe(stub *toxics.ToxicStub) {
 	}
 }
 
-// answers is the other direction, which ends with its connection.
+// answers is the server's direction. It ends with its connection.
 type answers struct {
 	trap *trap
 }
 
-// NewState returns that of the direction that began just before.
+// NewState returns the connection whose client's direction has just started.
 func (a *answers) NewState() any {
 	a.trap.mu.Lock()
 	defer a.trap.mu.Unlock()

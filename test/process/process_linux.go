@@ -17,9 +17,8 @@ func setAttributes(a *syscall.SysProcAttr, die syscall.Signal) {
 	a.Setpgid, a.Pdeathsig = true, die
 }
 
-// Kill ends the program and its children by kill -9, and waits for the
-// program's end. Children matter: PostgreSQL's outlive their parent for a
-// while, and could still commit.
+// Kill ends the program and its children with kill -9, and waits for the program to end. PostgreSQL's children outlive
+// their parent for a while and could still commit.
 func (p *Process) Kill() error {
 	select {
 	case <-p.done:
@@ -33,12 +32,12 @@ func (p *Process) Kill() error {
 	return err
 }
 
-// Pause stops the program and its children until Resume. When it returns, none of their threads runs any more.
+// Pause stops the program and its children until Resume. When it returns, all of their threads have stopped.
 func (p *Process) Pause() error {
 	p.Signal(syscall.SIGSTOP)
 	for deadline := time.Now().Add(stopPatience); ; time.Sleep(time.Millisecond) {
 		if !running(p.PID()) {
-			// Now the list of its children is complete, and stays so.
+			// The list of children is now complete and cannot change.
 			if err := p.signalChildren(syscall.SIGSTOP); err != nil {
 				return err
 			}
@@ -48,23 +47,23 @@ func (p *Process) Pause() error {
 			}
 		}
 		if time.Now().After(deadline) {
-			return fmt.Errorf("threads of process %d run %v after SIGSTOP", p.PID(), stopPatience)
+			return fmt.Errorf("threads of process %d still run %v after SIGSTOP", p.PID(), stopPatience)
 		}
 	}
 }
 
-// stopPatience bounds the wait for threads that SIGSTOP has not reached yet, such as one in a system call that writes.
+// stopPatience bounds the wait for threads that SIGSTOP has not reached yet, because they are in a system call.
 const stopPatience = 10 * time.Second
 
-// running says whether a thread of a process is not stopped yet.
+// running reports whether a thread of the process is not stopped yet.
 func running(pid int) bool {
 	stats, _ := filepath.Glob(fmt.Sprintf("/proc/%d/task/*/stat", pid))
 	for _, name := range stats {
 		stat, err := os.ReadFile(name)
 		if err != nil {
-			continue // it has ended
+			continue // the thread has ended
 		}
-		// pid (name) state …, proc(5); the name may hold anything.
+		// pid (name) state …, see proc(5); the name may contain anything.
 		if at := strings.LastIndex(string(stat), ") "); at < 0 || !strings.ContainsRune("TtZX", rune(stat[at+2])) {
 			return true
 		}
@@ -72,18 +71,18 @@ func running(pid int) bool {
 	return false
 }
 
-// Resume has a program that Pause stopped go on.
+// Resume continues a paused program.
 func (p *Process) Resume() error {
 	err := p.signalChildren(syscall.SIGCONT)
 	p.Signal(syscall.SIGCONT)
 	return err
 }
 
-// Unlimited is no limit for LimitFiles.
+// Unlimited lifts the limit of LimitFiles.
 const Unlimited = unix.RLIM_INFINITY
 
-// LimitFiles bounds the size of the files that the program writes, in bytes:
-// what would grow beyond fails, as on a full disk.
+// LimitFiles limits the size, in bytes, of files that the program writes. A write beyond the limit fails, as on a full
+// disk.
 func (p *Process) LimitFiles(bytes uint64) error {
 	return unix.Prlimit(p.PID(), unix.RLIMIT_FSIZE, &unix.Rlimit{Cur: bytes, Max: unix.RLIM_INFINITY}, nil)
 }

@@ -19,7 +19,7 @@ var (
 	seed  = flag.Uint64("seed", 1, "of the moments of the kills")
 )
 
-// Whenever the server or the nats-server is killed, stream and table agree in the end, event for event.
+// Stream and table are equal event for event, whenever the server or the nats-server is killed.
 func TestNothingMissingNothingTwice(t *testing.T) {
 	t.Parallel()
 	databases.Each(t, func(t *testing.T, driver, source string) {
@@ -61,7 +61,7 @@ func TestNothingMissingNothingTwice(t *testing.T) {
 	})
 }
 
-// publishUntil publishes events, with a new connection whenever one is lost.
+// publishUntil publishes events until stop. It reconnects whenever the connection is lost.
 func publishUntil(t *testing.T, stop <-chan struct{}, at *harness.Server, publisher int, channel string) {
 	for n := 0; ; n++ {
 		lost := make(chan struct{})
@@ -95,7 +95,7 @@ func publishUntil(t *testing.T, stop <-chan struct{}, at *harness.Server, publis
 		select {
 		case <-stop:
 			return
-		case <-time.After(20 * time.Millisecond): // the server is away
+		case <-time.After(20 * time.Millisecond): // the server is down
 		}
 	}
 }

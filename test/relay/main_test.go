@@ -1,4 +1,5 @@
-// Package relay looks at the relay to JetStream from outside: the built binary, a nats-server, official clients, and SQL.
+// Package relay tests the relay to JetStream from outside: with the built binary, a nats-server, official clients, and
+// SQL.
 package relay
 
 import (
@@ -14,7 +15,7 @@ import (
 	"testing"
 	"time"
 
-	_ "github.com/go-sql-driver/mysql" // drivers of table
+	_ "github.com/go-sql-driver/mysql" // drivers for table
 	_ "github.com/lib/pq"
 	_ "modernc.org/sqlite"
 
@@ -34,7 +35,7 @@ const (
 	returns = "eventstore.returns"
 )
 
-// natsServer builds the nats-server of the module's version, beside the binary under test, which is removed with it.
+// natsServer builds the nats-server of the module's version beside the binary under test, with which it is removed.
 var natsServer = sync.OnceValues(func() (string, error) {
 	file := filepath.Join(filepath.Dir(harness.Binary()), "nats-server")
 	out, err := exec.Command("go", "build", "-o", file, "github.com/nats-io/nats-server/v2").CombinedOutput()
@@ -78,7 +79,7 @@ func connect(t *testing.T, s *harness.Server, client string) stan.Conn {
 	return sc
 }
 
-// streams returns the JetStream of a server.
+// streams returns the JetStream client of a server.
 func streams(t *testing.T, s *harness.Server) (jetstream.JetStream, *nats.Conn) {
 	t.Helper()
 	nc, err := nats.Connect(s.URL(), nats.MaxReconnects(-1), nats.ReconnectWait(20*time.Millisecond))
@@ -123,7 +124,7 @@ func publish(t *testing.T, sc stan.Conn, channel string, payloads ...[]byte) {
 	}
 }
 
-// waitStream waits until a stream has that many messages or more in its history.
+// waitStream waits until a stream's last sequence has reached last.
 func waitStream(t *testing.T, js jetstream.JetStream, name string, last uint64) {
 	t.Helper()
 	deadline := time.Now().Add(harness.Patience)
@@ -135,13 +136,13 @@ func waitStream(t *testing.T, js jetstream.JetStream, name string, last uint64) 
 			return
 		}
 		if time.Now().After(deadline) {
-			t.Fatalf("stream %s has not %d messages: error %v, %+v", name, last, err, stream)
+			t.Fatalf("stream %s has not reached sequence %d: error %v, %+v", name, last, err, stream)
 		}
-		time.Sleep(5 * time.Millisecond) // between two looks
+		time.Sleep(5 * time.Millisecond) // polls another process
 	}
 }
 
-// content returns all messages of a stream, in their order.
+// content returns all messages of a stream, in order.
 func content(t *testing.T, js jetstream.JetStream, name string) []jetstream.Msg {
 	t.Helper()
 	ctx := patient(t)
@@ -170,7 +171,7 @@ func content(t *testing.T, js jetstream.JetStream, name string) []jetstream.Msg 
 	return all
 }
 
-// place is where a message comes from, "channel/sequence".
+// place returns the origin of a message, "channel/sequence".
 func place(m jetstream.Msg) string {
 	return m.Headers().Get("Nats-Streaming-Channel") + "/" + m.Headers().Get("Nats-Streaming-Sequence")
 }
@@ -183,7 +184,7 @@ func places(msgs []jetstream.Msg) string {
 	return strings.Join(all, " ")
 }
 
-// table returns the events that are stored, as "channel/sequence type data".
+// table returns the stored events as "channel/sequence type data".
 func table(t *testing.T, driver, source string) map[string]bool {
 	t.Helper()
 	db, err := sql.Open(driver, source)
@@ -211,8 +212,7 @@ func table(t *testing.T, driver, source string) map[string]bool {
 	return all
 }
 
-// agree compares a stream with the table, event for event: nothing is missing, nothing is there twice, and each channel has its
-// order.
+// agree compares a stream with the table. No event may be missing or duplicated, and each channel must be in order.
 func agree(t *testing.T, driver, source string, msgs []jetstream.Msg) {
 	t.Helper()
 	want := table(t, driver, source)
@@ -225,7 +225,7 @@ func agree(t *testing.T, driver, source string, msgs []jetstream.Msg) {
 		}
 		line := fmt.Sprintf("%s %s of %s, version %d", place(m), e.EventType, e.AggregateId, e.EventVersion)
 		if !want[line] {
-			errs = append(errs, fmt.Errorf("%s is in the stream twice, or not in the table", line))
+			errs = append(errs, fmt.Errorf("%s is in the stream twice or not in the table", line))
 		}
 		delete(want, line)
 		var seq uint64
@@ -234,7 +234,7 @@ func agree(t *testing.T, driver, source string, msgs []jetstream.Msg) {
 			t.Fatal(err)
 		}
 		if seq <= last[channel] {
-			errs = append(errs, fmt.Errorf("%s comes after %d", place(m), last[channel]))
+			errs = append(errs, fmt.Errorf("%s follows sequence %d", place(m), last[channel]))
 		}
 		last[channel] = seq
 	}

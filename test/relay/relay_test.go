@@ -15,8 +15,8 @@ import (
 	"github.com/nats-eventstore/nats-eventstore/test/harness"
 )
 
-// Messages have the subject, headers and payload of their route, and ordinary consumers with wildcards get them; events
-// stored before there was a route, too.
+// Messages have the subject, headers and payload of their route, and ordinary wildcard consumers receive them. This
+// includes events stored before the route existed.
 func TestMessages(t *testing.T) {
 	t.Parallel()
 	databases.Each(t, func(t *testing.T, driver, source string) {
@@ -97,8 +97,8 @@ func TestMessages(t *testing.T) {
 	})
 }
 
-// A stream that loses its messages to consumers at once has each event once, also when server and JetStream are killed
-// together.
+// A work queue stream, which deletes messages once they are consumed, gets each event once. That holds even when server
+// and JetStream are killed together.
 func TestWorkQueue(t *testing.T) {
 	t.Parallel()
 	source := t.TempDir() + "/eventstore.db"
@@ -133,7 +133,7 @@ func TestWorkQueue(t *testing.T) {
 				t.Fatal(err)
 			}
 		}
-		s.Kill() // with JetStream, which is in the same process, and whose window of duplicates goes with the messages
+		s.Kill() // kills JetStream, too; its duplicate window is lost with the messages
 		s.Restart()
 	}
 	waitStream(t, js, "WORK", 20)
@@ -144,11 +144,11 @@ func TestWorkQueue(t *testing.T) {
 	}
 	slices.Sort(got)
 	if len(got) != 20 || len(slices.Compact(got)) != 20 {
-		t.Errorf("worked on %q", got)
+		t.Errorf("the worker received %q, want each message once", got)
 	}
 }
 
-// held returns how many messages a stream holds.
+// held returns the number of messages in a stream.
 func held(t *testing.T, js jetstream.JetStream, name string) uint64 {
 	t.Helper()
 	stream, err := js.Stream(patient(t), name)
@@ -158,7 +158,7 @@ func held(t *testing.T, js jetstream.JetStream, name string) uint64 {
 	return stream.CachedInfo().State.Msgs
 }
 
-// What others publish to the stream stays between the events.
+// Messages that others publish to the stream stay between the events.
 func TestSharedStream(t *testing.T) {
 	t.Parallel()
 	source := t.TempDir() + "/eventstore.db"

@@ -16,7 +16,7 @@ import (
 	"github.com/nats-eventstore/nats-eventstore/test/harness"
 )
 
-// waitMetric waits until /metrics has the line.
+// waitMetric waits until /metrics contains the line.
 func waitMetric(t *testing.T, port int, line string) {
 	t.Helper()
 	var body []byte
@@ -36,13 +36,13 @@ func waitMetric(t *testing.T, port int, line string) {
 					found = append(found, l)
 				}
 			}
-			t.Fatalf("metrics have no line %s: error %v\n%s", line, err, strings.Join(found, ""))
+			t.Fatalf("no metrics line %s: error %v\n%s", line, err, strings.Join(found, ""))
 		}
 	}
 }
 
-// A stream that does not take events delays the relay and nothing else; what waits is told, and follows when the stream
-// takes events again.
+// A stream that refuses events delays only the relay. Metrics show how many wait; they follow once the stream accepts
+// events again.
 func TestFullStream(t *testing.T) {
 	t.Parallel()
 	port, err := databases.FreePort()
@@ -56,7 +56,7 @@ func TestFullStream(t *testing.T) {
 	js, _ := streams(t, s)
 	ctx := patient(t)
 	config := jetstream.StreamConfig{Name: "ORDERS", Subjects: []string{"ORDERS.>"}, Discard: jetstream.DiscardNew, MaxMsgs: 3, MaxMsgSize: 700}
-	// The relay creates the stream, perhaps at this moment.
+	// The relay may be creating the stream at this moment.
 	_, err = js.CreateOrUpdateStream(ctx, config)
 	for errors.Is(err, jetstream.ErrStreamNameAlreadyInUse) {
 		_, err = js.CreateOrUpdateStream(ctx, config)
@@ -82,7 +82,7 @@ func TestFullStream(t *testing.T) {
 	waitMetric(t, port, `nats_streaming_relay_failing{stream="ORDERS"} 0`)
 	waitMetric(t, port, `nats_streaming_relay_published_total{stream="ORDERS"} 5`)
 
-	// One that is too large for the stream blocks what follows, and is not skipped.
+	// A message too large for the stream blocks its successors and is not skipped.
 	publish(t, sc, orders, order(t, "o", strings.Repeat("Long", 62), 6), order(t, "o", "OrderPaid", 7))
 	waitMetric(t, port, `nats_streaming_relay_failing{stream="ORDERS"} 1`)
 	config.MaxMsgSize = -1
@@ -93,8 +93,8 @@ func TestFullStream(t *testing.T) {
 	agree(t, "sqlite", source, content(t, js, "ORDERS"))
 }
 
-// What is stored can be relayed: an event whose message would be too large with its headers, or whose subject would be too
-// long for NATS, is refused.
+// Every stored event can be relayed. An event whose message is too large with its headers, or whose subject is too long
+// for NATS, is refused.
 func TestEventThatCannotBeRelayed(t *testing.T) {
 	t.Parallel()
 	const limit = 64 << 10
@@ -128,18 +128,18 @@ streaming { routes { types: "Routed*", stream: EVENTS, subject: "events.{aggrega
 				}
 			}
 			if fits == 0 || refused == 0 {
-				t.Errorf("%d large events fit, %d do not", fits, refused)
+				t.Errorf("%d large events fit, %d do not; want some of each", fits, refused)
 			}
 			waitStream(t, js, "EVENTS", stored)
 
 			long := &eventstorev1.Event{AggregateType: strings.Repeat("é", 127), AggregateId: strings.Repeat("è", 127), EventType: "Routed" + strings.Repeat("ê", 120)}
 			channel := "eventstore." + strings.Repeat("ë", 400)
 			if try(channel, long) {
-				t.Error("a subject of 4,600 bytes is accepted")
+				t.Error("a subject of 4,600 bytes was accepted")
 			}
 			long.AggregateType, long.AggregateId = "e", "e"
 			if !try(channel, long) || !try(orders, &eventstorev1.Event{AggregateId: "o", EventType: "Other", EventData: make([]byte, limit-600)}) {
-				t.Error("an event that can be relayed, or is not, was refused")
+				t.Error("an event that can be relayed, or has no route, was refused")
 			}
 			waitStream(t, js, "EVENTS", stored-1)
 			if strings.Contains(s.Log.String(), "Relay failed; events wait") {
@@ -149,7 +149,7 @@ streaming { routes { types: "Routed*", stream: EVENTS, subject: "events.{aggrega
 	}
 }
 
-// A stream that does not say what it took is waited for.
+// The relay waits for a stream that does not acknowledge.
 func TestStreamWithoutAcks(t *testing.T) {
 	t.Parallel()
 	s := harness.New(t, harness.Binary(), "-store", "MEMORY", "-sc", configuration(t, `streaming {
@@ -173,7 +173,7 @@ func TestStreamWithoutAcks(t *testing.T) {
 	waitStream(t, js, "ORDERS", 1)
 }
 
-// A stream with other subjects is not changed.
+// The relay does not change a stream with other subjects.
 func TestStreamOfOtherSubjects(t *testing.T) {
 	t.Parallel()
 	s := harness.New(t, harness.Binary(), "-store", "MEMORY", "-js", "-sd", t.TempDir(), "-sc", configuration(t, `streaming {
@@ -190,7 +190,7 @@ func TestStreamOfOtherSubjects(t *testing.T) {
 	s.WaitLog(t, "subjects ORDERS.* do not cover ORDERS.>")
 }
 
-// A stream that was deleted is filled again, one that was purged is not.
+// A deleted stream is filled again, but a purged one is not.
 func TestStreamDeletedAndPurged(t *testing.T) {
 	t.Parallel()
 	source := t.TempDir() + "/eventstore.db"
@@ -214,12 +214,12 @@ func TestStreamDeletedAndPurged(t *testing.T) {
 	publish(t, connect(t, s, "again"), orders, order(t, "o", "OrderPaid", 3))
 	waitStream(t, js, "ORDERS", 3)
 	if got := places(content(t, js, "ORDERS")); got != "eventstore.orders/3" {
-		t.Errorf("after a purge the stream has %s", got)
+		t.Errorf("after a purge, the stream has %s", got)
 	}
 	if err := js.DeleteStream(ctx, "ORDERS"); err != nil {
 		t.Fatal(err)
 	}
-	waitStream(t, js, "ORDERS", 3) // without an event that would tell the relay
+	waitStream(t, js, "ORDERS", 3) // no new event wakes the relay
 	if err := js.DeleteStream(ctx, "ORDERS"); err != nil {
 		t.Fatal(err)
 	}

@@ -1,4 +1,5 @@
-// Package routes looks at routes to channels of NATS Streaming from outside: the built binary, an official client, and SQL.
+// Package routes tests routes to channels of NATS Streaming from outside: with the built binary, an official client, and
+// SQL.
 package routes
 
 import (
@@ -9,7 +10,7 @@ import (
 	"testing"
 	"time"
 
-	_ "github.com/go-sql-driver/mysql" // drivers of column
+	_ "github.com/go-sql-driver/mysql" // drivers for column
 	_ "github.com/lib/pq"
 	_ "modernc.org/sqlite"
 
@@ -119,7 +120,7 @@ func column(t testing.TB, driver, source, text string) []string {
 	return values
 }
 
-// stored returns how many messages a channel has.
+// stored returns the number of messages in a channel.
 func stored(t testing.TB, driver, source, channel string) string {
 	t.Helper()
 	return column(t, driver, source, fmt.Sprintf(

@@ -20,7 +20,7 @@ const toServices = `streaming {
 	]
 }`
 
-// An event that is refused or a duplicate is not routed; any other is, once, in its order, with the version it was given.
+// Each stored event is routed once, in order, with its assigned version. Refused events and duplicates are not routed.
 func TestRoutedAsStored(t *testing.T) {
 	t.Parallel()
 	databases.Each(t, func(t *testing.T, driver, source string) {
@@ -33,7 +33,7 @@ func TestRoutedAsStored(t *testing.T) {
 			{event(t, "e1", "OrderCreated", "o1", 0, `{"n":1}`), false},
 			{event(t, "e2", "OrderPaid", "o1", 7, `{"n":2}`), true},
 			{event(t, "e3", "OrderPaid", "o1", 2, `{"n":3}`), false},
-			{event(t, "e1", "OrderCreated", "o1", 0, `{"n":1}`), false}, // again
+			{event(t, "e1", "OrderCreated", "o1", 0, `{"n":1}`), false}, // a duplicate
 			{event(t, "e4", "RefundAsked", "o1", 0, `{"n":4}`), false},
 		} {
 			if err := sc.Publish(orders, it.payload); (err != nil) != it.refused {
@@ -61,7 +61,7 @@ func TestRoutedAsStored(t *testing.T) {
 	})
 }
 
-// Whenever the server is killed, each event has its copies and each copy its event.
+// Each event has its copies and each copy its event, whenever the server is killed.
 func TestRoutedIfAndOnlyIfStored(t *testing.T) {
 	t.Parallel()
 	databases.Each(t, func(t *testing.T, driver, source string) {
@@ -70,7 +70,7 @@ func TestRoutedIfAndOnlyIfStored(t *testing.T) {
 		var seen atomic.Uint64
 		_, err := worker.QueueSubscribe("projector", "projectors", func(m *stan.Msg) {
 			if want := seen.Load() + 1; m.Sequence > want {
-				t.Errorf("message %d came before %d", m.Sequence, want)
+				t.Errorf("received message %d before %d", m.Sequence, want)
 			} else if m.Sequence == want {
 				seen.Add(1)
 			}
@@ -89,7 +89,7 @@ func TestRoutedIfAndOnlyIfStored(t *testing.T) {
 					_, err := sc.PublishAsync(orders, event(t, "", "OrderPaid", fmt.Sprintf("o-%d", i%10), 0, `{"n":1}`),
 						func(_ string, err error) { acked <- err })
 					if err != nil {
-						return // killed
+						return // the server was killed
 					}
 				}
 			}()
@@ -113,7 +113,7 @@ func TestRoutedIfAndOnlyIfStored(t *testing.T) {
 		}
 		for i, m := range receive(t, connect(t, s, "reader"), "projector", atoi(t, events)) {
 			if m.Sequence != uint64(i+1) {
-				t.Fatalf("sequence %d at %d", m.Sequence, i+1)
+				t.Fatalf("message %d has sequence %d", i+1, m.Sequence)
 			}
 		}
 	})
@@ -127,7 +127,7 @@ func atoi(t *testing.T, text string) (n int) {
 	return n
 }
 
-// An event that cannot be routed is refused, with a reason.
+// An event that cannot be routed is refused with the reason.
 func TestRefusedRatherThanNotRouted(t *testing.T) {
 	t.Parallel()
 	s := harness.Start(t, "sqlite", t.TempDir()+"/eventstore.db", "-sc", configuration(t, `
@@ -153,7 +153,7 @@ streaming {
 	}
 }
 
-// Limits apply to a channel that events are routed to, not to theirs.
+// Limits apply to the target channels of routes, not to the events' channels.
 func TestServiceChannelsHaveLimits(t *testing.T) {
 	t.Parallel()
 	databases.Each(t, func(t *testing.T, driver, source string) {
@@ -177,7 +177,7 @@ func TestServiceChannelsHaveLimits(t *testing.T) {
 	})
 }
 
-// An event that fits alone is refused if its copy would not fit with the longer name of its channel.
+// An event is refused if its copy is too large because of the longer channel name.
 func TestCopyTooLarge(t *testing.T) {
 	t.Parallel()
 	s := harness.Start(t, "sqlite", t.TempDir()+"/eventstore.db", "-sc", configuration(t, `

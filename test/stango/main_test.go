@@ -1,4 +1,4 @@
-// Package stango runs the test suite of stan.go, the official Go client, unmodified against the built binary.
+// Package stango runs the unmodified test suite of stan.go, the official Go client, against the built binary.
 package stango
 
 import (
@@ -13,8 +13,8 @@ import (
 	standin "github.com/nats-eventstore/nats-eventstore/test/stango/standin"
 )
 
-// suite is the compiled test suite of stan.go, built with the race detector as upstream runs it. binary is the server as it
-// is shipped, without: the suite gives it seconds for thousands of messages, whatever else the machine does.
+// suite is the compiled test suite of stan.go, built with the race detector as upstream runs it. binary is the server
+// without it, because the suite expects thousands of messages within seconds.
 var suite, binary string
 
 func TestMain(m *testing.M) {
@@ -36,8 +36,8 @@ func TestMain(m *testing.M) {
 	os.Exit(code)
 }
 
-// build builds the server, and the suite as a package of our own module, with our versions of everything, but for
-// the reference server: its module is replaced by one that holds our stand-in.
+// build builds the server, and the suite as a package of our module with our dependency versions. Only the module of the
+// reference server is replaced with our stand-in.
 func build(dir string) error {
 	root, err := output("", "go", "list", "-m", "-f", "{{.Dir}}")
 	if err != nil {
@@ -80,15 +80,15 @@ func build(dir string) error {
 	return err
 }
 
-// environment is that of the suite.
+// environment returns the suite's environment.
 func environment() []string {
 	return append(os.Environ(),
 		standin.BinaryVariable+"="+binary,
-		// The suite compares its version with that of its release, if it is told.
+		// If this is set, the suite compares its version with its release.
 		"TRAVIS_TAG=v"+stanVersion)
 }
 
-// output runs a command in dir and returns what it prints.
+// output runs a command in dir and returns its output.
 func output(dir, name string, args ...string) (string, error) {
 	cmd := exec.Command(name, args...)
 	cmd.Dir = dir

@@ -9,12 +9,12 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// programVariable is the environment variable that makes this test binary a launcher: it brings up the
-// loopback interface of its network and becomes the named program, with its own arguments.
+// programVariable is the environment variable that makes this test binary a launcher. A launcher brings up the loopback
+// interface of its network, then executes the named program with its own arguments.
 const programVariable = "STANGO_PROGRAM"
 
-// privateNetwork returns a command that runs a program in a network of its own, so that several suites can listen
-// on NATS' default port, whatever else does.
+// privateNetwork returns a command that runs a program in a network of its own. So several suites can use NATS' default
+// port at the same time.
 func privateNetwork(program string, args ...string) *exec.Cmd {
 	cmd := exec.Command("/proc/self/exe", args...)
 	cmd.Env = append(environment(), programVariable+"="+program)
@@ -26,7 +26,7 @@ func privateNetwork(program string, args ...string) *exec.Cmd {
 	return cmd
 }
 
-// runInside is the launcher's part. It returns only if it fails.
+// runInside is the launcher. It returns only if it fails.
 func runInside(program string) error {
 	if err := loopback(); err != nil {
 		return fmt.Errorf("bring up the loopback interface: %w", err)

@@ -18,14 +18,13 @@ import (
 
 const stanVersion = stan.Version
 
-// shards is how many parts of the suite run at a time. Each test of it starts a server of its own.
+// shards is the number of parallel parts of the suite. Each of its tests starts a server.
 const shards = 3
 
-// suiteTimeout bounds one part; it takes seconds.
+// suiteTimeout bounds one part, which takes seconds.
 const suiteTimeout = 3 * time.Minute
 
-// TestStanGo runs every test of the suite. The default port, which the suite uses, must be free where networks
-// of their own are not to be had.
+// TestStanGo runs every test of the suite. Without private networks, NATS' default port must be free.
 func TestStanGo(t *testing.T) {
 	list, err := output("", suite, "-test.list", ".")
 	if err != nil {
@@ -41,7 +40,7 @@ func TestStanGo(t *testing.T) {
 		t.Fatalf("the suite has %d tests, v0.10.4 has 60", len(tests))
 	}
 	if out, err := privateNetwork(suite, "-test.list", "none").CombinedOutput(); err != nil {
-		t.Logf("running on the network of the system, without a private one: %v\n%s", err, out)
+		t.Logf("no private network, running on the system's: %v\n%s", err, out)
 		cmd := exec.Command(suite, args(tests)...)
 		cmd.Env = environment()
 		run(t, cmd, tests)
@@ -64,9 +63,9 @@ func args(tests []string) []string {
 
 var passed = regexp.MustCompile(`(?m)^--- PASS: (\S+)`)
 
-// run runs a part of the suite: every test of it must pass, none may be skipped.
+// run runs a part of the suite. Every test must pass; none may be skipped.
 func run(t *testing.T, cmd *exec.Cmd, tests []string) {
-	var out bytes.Buffer // the tests' results with the servers' logs in between
+	var out bytes.Buffer // test results mixed with server logs
 	cmd.Stdout, cmd.Stderr = &out, &out
 	p, err := process.Start(cmd, nil, syscall.SIGKILL)
 	if err != nil {
@@ -85,6 +84,6 @@ func run(t *testing.T, cmd *exec.Cmd, tests []string) {
 		}
 	}
 	if err != nil || len(missing) > 0 {
-		t.Errorf("suite ended with %v, did not pass: %v\n%s", err, missing, out.String())
+		t.Errorf("the suite ended with %v; these did not pass: %v\n%s", err, missing, out.String())
 	}
 }

@@ -1,4 +1,4 @@
-// Package upstream builds NATS Streaming, the server that this one continues, for comparisons.
+// Package upstream builds NATS Streaming, the predecessor of this server, for comparisons.
 package upstream
 
 import (
@@ -10,14 +10,14 @@ import (
 	"path/filepath"
 )
 
-// Module and Version are the release that comparisons are made with.
+// Module and Version name the release to compare with.
 const (
 	Module  = "github.com/nats-io/nats-streaming-server"
 	Version = "v0.25.6"
 )
 
-// Build returns the path of its binary. It is built once per machine, with the dependencies of its own
-// release, not with ours. Several processes may build it at the same time.
+// Build returns the path of the binary. It is built once per machine, with the dependencies of its own release. Several
+// processes may call Build at the same time.
 func Build(ctx context.Context) (file string, err error) {
 	cache, err := os.UserCacheDir()
 	if err != nil {
@@ -31,7 +31,7 @@ func Build(ctx context.Context) (file string, err error) {
 	if err := os.MkdirAll(dir, 0o755); err != nil {
 		return "", fmt.Errorf("build %s: %w", Module, err)
 	}
-	// A binary that is being written must not be run: it is written beside its place and moved there.
+	// Never run a partly written binary: build it beside its final path, then rename it.
 	building, err := os.MkdirTemp(dir, "build")
 	if err != nil {
 		return "", fmt.Errorf("build %s: %w", Module, err)

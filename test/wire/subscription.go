@@ -8,13 +8,13 @@ import (
 	"github.com/nats-io/stan.go/pb"
 )
 
-// Msg is a delivered message, and when it was taken.
+// Msg is a delivered message and the time when it was received.
 type Msg struct {
 	*pb.MsgProto
 	At time.Time
 }
 
-// String is the message's sequence, followed by r and the redelivery count if it is flagged as redelivered.
+// String returns the sequence, followed by r and the redelivery count if the message is flagged as redelivered.
 func (m Msg) String() string {
 	if !m.Redelivered && m.RedeliveryCount == 0 {
 		return fmt.Sprint(m.Sequence)
@@ -22,7 +22,7 @@ func (m Msg) String() string {
 	return fmt.Sprintf("%dr%d", m.Sequence, m.RedeliveryCount)
 }
 
-// Sub is a subscription. What comes before the answer to its request fails the test.
+// Sub is a subscription. A message before the answer to its request fails the test.
 type Sub struct {
 	Client   *Client
 	Channel  string
@@ -43,12 +43,12 @@ var (
 	AckWait = func(s int32) Option { return func(r *pb.SubscriptionRequest) { r.AckWaitInSecs = s } }
 )
 
-// Start is the option of a start position.
+// Start sets the start position.
 func Start(p pb.StartPosition) Option {
 	return func(r *pb.SubscriptionRequest) { r.StartPosition = p }
 }
 
-// NewRequest is a valid subscription request: new messages only, 100 in flight, a minute for each ack.
+// NewRequest returns a valid subscription request: new messages only, 100 in flight, AckWait of a minute.
 func (cl *Client) NewRequest(channel string, opts ...Option) *pb.SubscriptionRequest {
 	r := &pb.SubscriptionRequest{ClientID: cl.ID, Subject: channel, Inbox: nats.NewInbox(), MaxInFlight: 100, AckWaitInSecs: 60}
 	for _, opt := range opts {
@@ -57,7 +57,7 @@ func (cl *Client) NewRequest(channel string, opts ...Option) *pb.SubscriptionReq
 	return r
 }
 
-// TrySub subscribes and returns the error of the answer.
+// TrySub subscribes and returns the error in the answer.
 func (cl *Client) TrySub(channel string, opts ...Option) (*Sub, string) {
 	cl.t.Helper()
 	req := cl.NewRequest(channel, opts...)
@@ -79,7 +79,7 @@ func (cl *Client) TrySub(channel string, opts ...Option) (*Sub, string) {
 	select {
 	case msg := <-s.in:
 		if msg.Subject != reply {
-			cl.t.Fatalf("a message on %s came before the answer", channel)
+			cl.t.Fatalf("a message on %s arrived before the answer", channel)
 		}
 		if err := resp.Unmarshal(msg.Data); err != nil {
 			cl.t.Fatalf("answer to a subscription request: %v", err)
@@ -110,17 +110,17 @@ func (cl *Client) Sub(channel string, opts ...Option) *Sub {
 	return s
 }
 
-// Next returns the next message.
+// Next waits for the next message.
 func (s *Sub) Next() Msg {
 	s.Client.t.Helper()
 	m, ok := s.Within(Patience)
 	if !ok {
-		s.Client.t.Fatalf("no message came on %s", s.Channel)
+		s.Client.t.Fatalf("no message arrived on %s", s.Channel)
 	}
 	return m
 }
 
-// Within returns the next message, and false if none comes within the wait.
+// Within waits for the next message, and returns false if none arrives in time.
 func (s *Sub) Within(wait time.Duration) (Msg, bool) {
 	s.Client.t.Helper()
 	select {
@@ -145,7 +145,7 @@ func (s *Sub) Take(n int) []Msg {
 	return msgs
 }
 
-// Expect fails the test unless the next messages are these, as Lines writes them.
+// Expect fails the test unless the next n messages are the wanted ones, in the format of Lines.
 func (s *Sub) Expect(n int, want string) {
 	s.Client.t.Helper()
 	if got := Lines(s.Take(n)); got != want {
@@ -153,7 +153,8 @@ func (s *Sub) Expect(n int, want string) {
 	}
 }
 
-// Waiting is how many messages have come and were not taken. Call it after an event that follows what might have come.
+// Waiting returns the number of messages that have arrived but were not taken. Call it after an event that an unwanted
+// message would precede.
 func (s *Sub) Waiting() int { return len(s.in) }
 
 // Ack acknowledges messages.
@@ -166,19 +167,19 @@ func (s *Sub) Ack(seqs ...uint64) {
 	}
 }
 
-// Close closes the subscription and returns the error of the answer.
+// Close closes the subscription and returns the error in the answer.
 func (s *Sub) Close() string {
 	s.Client.t.Helper()
 	return s.Client.End(SubClose, s.EndRequest())
 }
 
-// Unsubscribe unsubscribes and returns the error of the answer.
+// Unsubscribe unsubscribes and returns the error in the answer.
 func (s *Sub) Unsubscribe() string {
 	s.Client.t.Helper()
 	return s.Client.End(Unsubscribe, s.EndRequest())
 }
 
-// EndRequest is the request to close the subscription, or to unsubscribe.
+// EndRequest returns the request to close or to unsubscribe.
 func (s *Sub) EndRequest() *pb.UnsubscribeRequest {
 	return &pb.UnsubscribeRequest{ClientID: s.Client.ID, Subject: s.Channel, Inbox: s.AckInbox}
 }

@@ -1,5 +1,5 @@
-// Package wire speaks the NATS Streaming protocol message by message, so that tests can say what no client library would,
-// and see what none shows.
+// Package wire speaks the NATS Streaming protocol message by message. Tests can send what client libraries do not send,
+// and see what they hide.
 package wire
 
 import (
@@ -14,7 +14,7 @@ import (
 	"github.com/nats-io/stan.go/pb"
 )
 
-// Patience bounds every wait; a test that passes never waits that long.
+// Patience bounds every wait. A passing test never waits that long.
 const Patience = 90 * time.Second
 
 // Cluster is the cluster ID of the servers under test.
@@ -31,7 +31,7 @@ const (
 	Close       = "_STAN.close." + Cluster
 )
 
-// Timeout is what a request's answer is when none came.
+// Timeout is the error of a request without an answer.
 const Timeout = "no answer"
 
 // Conn is a NATS connection to a server.
@@ -40,7 +40,7 @@ type Conn struct {
 	*nats.Conn
 }
 
-// Dial connects to NATS. The connection is closed when the test ends, and comes back when the server does.
+// Dial connects to NATS. The connection reconnects after a server restart, and is closed when the test ends.
 func Dial(t testing.TB, url string) *Conn {
 	t.Helper()
 	nc, err := nats.Connect(url, nats.MaxReconnects(-1), nats.ReconnectWait(20*time.Millisecond), nats.ReconnectJitter(0, 0))
@@ -51,13 +51,13 @@ func Dial(t testing.TB, url string) *Conn {
 	return &Conn{t: t, Conn: nc}
 }
 
-// Message is one of the types of package pb.
+// Message is implemented by the types of package pb.
 type Message interface {
 	Marshal() ([]byte, error)
 	Unmarshal([]byte) error
 }
 
-// Encode returns the encoded message.
+// Encode encodes a message.
 func Encode(t testing.TB, m Message) []byte {
 	t.Helper()
 	b, err := m.Marshal()
@@ -67,7 +67,7 @@ func Encode(t testing.TB, m Message) []byte {
 	return b
 }
 
-// Ask sends bytes as a request and decodes the answer. It reports false if none came within the wait.
+// Ask sends bytes as a request and decodes the answer. It returns false if none arrives within the wait.
 func (c *Conn) Ask(subject string, req []byte, resp Message, wait time.Duration) bool {
 	c.t.Helper()
 	msg, err := c.Request(subject, req, wait)
@@ -83,7 +83,7 @@ func (c *Conn) Ask(subject string, req []byte, resp Message, wait time.Duration)
 	return true
 }
 
-// ask is Ask with an answer that must come.
+// ask is like Ask, but an answer must arrive.
 func (c *Conn) ask(subject string, req, resp Message) {
 	c.t.Helper()
 	if !c.Ask(subject, Encode(c.t, req), resp, Patience) {
@@ -107,7 +107,7 @@ func (c *Conn) Subscribe(req *pb.SubscriptionRequest) *pb.SubscriptionResponse {
 	return &resp
 }
 
-// Ping sends a ping and returns the error of the answer.
+// Ping sends a ping and returns the error in the answer.
 func (c *Conn) Ping(connID string) string {
 	c.t.Helper()
 	var resp pb.PingResponse
@@ -115,7 +115,7 @@ func (c *Conn) Ping(connID string) string {
 	return resp.Error
 }
 
-// CloseClient sends a close request and returns the error of the answer.
+// CloseClient sends a close request and returns the error in the answer.
 func (c *Conn) CloseClient(id string) string {
 	c.t.Helper()
 	var resp pb.CloseResponse
@@ -123,7 +123,7 @@ func (c *Conn) CloseClient(id string) string {
 	return resp.Error
 }
 
-// End sends a request to unsubscribe or to close a subscription, and returns the error of the answer.
+// End sends a request to unsubscribe or to close a subscription, and returns the error in the answer.
 func (c *Conn) End(subject string, req *pb.UnsubscribeRequest) string {
 	c.t.Helper()
 	var resp pb.SubscriptionResponse
@@ -131,7 +131,7 @@ func (c *Conn) End(subject string, req *pb.UnsubscribeRequest) string {
 	return resp.Error
 }
 
-// Publish sends a message to its channel's subject and returns the error of the answer.
+// Publish sends a message to its channel's subject and returns the error in the answer.
 func (c *Conn) Publish(m *pb.PubMsg) string {
 	c.t.Helper()
 	if m.Guid == "" {
@@ -152,11 +152,11 @@ type Client struct {
 	ConnID string
 	HB     string // heartbeat inbox
 	beats  *nats.Subscription
-	// Beats gets one value for each heartbeat that was answered.
+	// Beats receives a value for each heartbeat that was answered.
 	Beats chan struct{}
 }
 
-// Register connects a client of protocol 1, which answers heartbeats.
+// Register connects a client of protocol 1 that answers heartbeats.
 func (c *Conn) Register(id string) *Client {
 	c.t.Helper()
 	cl := c.Prepare(id)
@@ -166,13 +166,13 @@ func (c *Conn) Register(id string) *Client {
 	return cl
 }
 
-// Prepare returns a client that answers heartbeats and has not sent its connect request.
+// Prepare returns a client that answers heartbeats but has not sent its connect request.
 func (c *Conn) Prepare(id string) *Client {
 	c.t.Helper()
 	cl := &Client{Conn: c, ID: id, ConnID: nuid.Next(), HB: nats.NewInbox(), Beats: make(chan struct{}, 1024)}
 	var err error
 	if cl.beats, err = c.Conn.Subscribe(cl.HB, func(m *nats.Msg) {
-		_ = m.Respond(nil) // an error is a closed connection: no client any more
+		_ = m.Respond(nil) // an error means a closed connection
 		cl.Beats <- struct{}{}
 	}); err != nil {
 		c.t.Fatal(err)
@@ -181,12 +181,12 @@ func (c *Conn) Prepare(id string) *Client {
 	return cl
 }
 
-// Request is the client's connect request.
+// Request returns the client's connect request.
 func (cl *Client) Request() *pb.ConnectRequest {
 	return &pb.ConnectRequest{ClientID: cl.ID, HeartbeatInbox: cl.HB, Protocol: 1, ConnID: []byte(cl.ConnID), PingInterval: 5, PingMaxOut: 3}
 }
 
-// Silence has the client receive heartbeats without answering.
+// Silence makes the client ignore heartbeats.
 func (cl *Client) Silence() {
 	cl.t.Helper()
 	if err := cl.beats.Unsubscribe(); err != nil {
@@ -199,7 +199,7 @@ func (cl *Client) Silence() {
 	cl.flush()
 }
 
-// Leave ends the subscription to heartbeats, as a lost connection does.
+// Leave ends the subscription to heartbeats, like a lost connection.
 func (cl *Client) Leave() {
 	cl.t.Helper()
 	if err := cl.beats.Unsubscribe(); err != nil {
@@ -215,7 +215,7 @@ func (c *Conn) flush() {
 	}
 }
 
-// Send publishes messages in turn and fails the test if one is refused.
+// Send publishes messages one after another and fails the test if one is refused.
 func (cl *Client) Send(channel string, data ...string) {
 	cl.t.Helper()
 	for _, d := range data {
@@ -233,13 +233,13 @@ func (cl *Client) Fill(channel string, n int) {
 	}
 }
 
-// Bye closes the client and returns the error of the answer.
+// Bye closes the client and returns the error in the answer.
 func (cl *Client) Bye() string {
 	cl.t.Helper()
 	return cl.CloseClient(cl.ID)
 }
 
-// Lines joins messages as Msg.String writes them.
+// Lines formats messages with Msg.String, separated by spaces.
 func Lines(msgs []Msg) string {
 	s := make([]string, len(msgs))
 	for i, m := range msgs {

@@ -1,5 +1,5 @@
-// Package server stands in for github.com/nats-io/nats-streaming-server/server when the test suite of
-// stan.go is built: it has what the suite uses of that package, and runs our binary in place of the reference server.
+// Package server stands in for github.com/nats-io/nats-streaming-server/server in the test suite of stan.go. It has only
+// what the suite uses, and runs our binary instead of the reference server.
 package server
 
 import (
@@ -22,20 +22,20 @@ import (
 // BinaryVariable is the environment variable with the path of the binary.
 const BinaryVariable = "NATS_STREAMING_SERVER"
 
-// ErrDupDurable has the text of the error that clients get.
+// ErrDupDurable has the text of the error that clients receive.
 var ErrDupDurable = errors.New("stan: duplicate durable registration")
 
-// errEnded says that a server ended before it served anybody. Why is in its log.
+// errEnded means that a server ended before it served clients. Its log has the reason.
 var errEnded = errors.New("server ended")
 
-// Options are those that the suite sets. The zero value of a field means the server's default.
+// Options are the options that the suite sets. A zero field means the server's default.
 type Options struct {
 	ID            string // cluster ID
 	NATSServerURL string // external NATS server
 	MaxChannels   int
 }
 
-// GetDefaultOptions returns options without any setting.
+// GetDefaultOptions returns empty options.
 func GetDefaultOptions() *Options { return &Options{} }
 
 func (o *Options) args() []string {
@@ -49,7 +49,7 @@ func (o *Options) args() []string {
 	return args
 }
 
-// StanServer is one running server.
+// StanServer is a running server.
 type StanServer struct {
 	process  *process.Process
 	shutdown sync.Once
@@ -58,12 +58,12 @@ type StanServer struct {
 // patience bounds starting and stopping.
 const patience = 90 * time.Second
 
-// RunServer starts a server with an embedded NATS server on the default port and returns when it serves clients.
+// RunServer starts a server with an embedded NATS server on the default port. It returns when the server serves clients.
 func RunServer(id string) (*StanServer, error) {
 	return RunServerWithOpts(&Options{ID: id}, nil)
 }
 
-// RunServerWithOpts is RunServer with options. The suite gives none for the NATS server.
+// RunServerWithOpts is like RunServer, with options. natsOpts must be nil, as in the suite.
 func RunServerWithOpts(o *Options, natsOpts *natsd.Options) (*StanServer, error) {
 	if natsOpts != nil {
 		return nil, errors.New("options of the NATS server are not supported")
@@ -87,15 +87,14 @@ func RunServerWithOpts(o *Options, natsOpts *natsd.Options) (*StanServer, error)
 	}
 }
 
-// Shutdown stops the server and returns when it has ended. A server that does not end cleanly is a bug, so
-// it panics.
+// Shutdown stops the server and waits for it to end. It panics if the server does not end cleanly, which is a bug.
 func (s *StanServer) Shutdown() {
 	s.shutdown.Do(func() {
 		s.process.Signal(syscall.SIGINT)
 		select {
 		case <-s.process.Done():
 		case <-time.After(patience):
-			s.process.Signal(syscall.SIGQUIT) // which prints its goroutines
+			s.process.Signal(syscall.SIGQUIT) // prints its goroutines
 			<-s.process.Done()
 		}
 		if err := s.process.Wait(); err != nil {
@@ -104,11 +103,11 @@ func (s *StanServer) Shutdown() {
 	})
 }
 
-// watch passes a log on, and closes seen once the text was in it.
+// watch forwards a log and closes seen when the log contains the text.
 type watch struct {
 	out  io.Writer
 	text string
-	head []byte // what was written so far; nil once the text was seen
+	head []byte // the output so far; nil once the text was seen
 	seen chan struct{}
 	done bool
 }
