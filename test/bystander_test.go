@@ -132,7 +132,9 @@ func (s *server) busy() stan.Conn {
 func newChannels(t *testing.T, s *server) func() {
 	sc := s.busy()
 	return func() {
-		publishAll(t, sc, 2000, func(i int) (string, []byte) { return fmt.Sprintf("eventstore.new-%d", i), event(t, fmt.Sprint("A", i), "T") })
+		publishAll(t, sc, 2000, func(i int) (string, []byte) {
+			return fmt.Sprintf("eventstore.new-%d", i), event(t, fmt.Sprint("A", i), "T")
+		})
 	}
 }
 
