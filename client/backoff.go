@@ -2,22 +2,24 @@ package eventstore
 
 import (
 	"context"
-	"math/rand/v2"
 	"time"
+
+	exponential "github.com/cenkalti/backoff/v5"
 )
 
-// backoff waits between attempts: 10 ms at first, doubling up to 2 s. It subtracts up to half at random, so that clients
-// that conflicted once do not conflict again.
-type backoff struct{ next time.Duration }
+// backoff waits between attempts: about 10 ms at first, doubling up to about 2 s. The pauses vary at random, so that clients that
+// conflicted once do not conflict again. The zero value is ready.
+type backoff struct{ pauses exponential.ExponentialBackOff }
 
 // wait returns nil after the pause, or the cause if ctx ends first.
 func (b *backoff) wait(ctx context.Context) error {
-	if b.next == 0 {
-		b.next = 10 * time.Millisecond
+	if b.pauses.Multiplier == 0 {
+		b.pauses = exponential.ExponentialBackOff{
+			InitialInterval: 10 * time.Millisecond, Multiplier: 2, RandomizationFactor: 0.3, MaxInterval: 2 * time.Second,
+		}
 	}
-	timer := time.NewTimer(b.next/2 + rand.N(b.next/2))
+	timer := time.NewTimer(b.pauses.NextBackOff())
 	defer timer.Stop()
-	b.next = min(2*b.next, 2*time.Second)
 	select {
 	case <-ctx.Done():
 		return context.Cause(ctx)

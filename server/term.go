@@ -223,7 +223,7 @@ func (t *term) announceOldMessages(ctx context.Context) {
 			return // nothing but a hint is lost
 		}
 		if first > 0 {
-			t.log.Warn(fmt.Sprintf("Channel %q holds messages that are no events, from sequence %d on: nats-streaming-server migrate makes events of them, or says why not", ch.Name(), first))
+			t.log.Warn(fmt.Sprintf("Channel %q holds messages that are not events, from sequence %d on: nats-streaming-server migrate makes events of them, or says why not", ch.Name(), first))
 		}
 	}
 }

@@ -5,7 +5,6 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
-	"math/rand/v2"
 	"time"
 
 	"github.com/nats-eventstore/nats-eventstore/stores/sqlconn"
@@ -298,24 +297,4 @@ func unavailable(ctx context.Context, err error) error {
 		return fmt.Errorf("%w: %w (%w)", ErrUnavailable, oneLine(err), ended)
 	}
 	return fmt.Errorf("%w: %w", ErrUnavailable, oneLine(err))
-}
-
-// backoff waits between attempts: 5 ms doubling to 1 s, each shortened by a random part of up to half, so that two
-// servers do not keep colliding.
-type backoff struct{ next time.Duration }
-
-// sleep reports whether ctx still had time left.
-func (b *backoff) sleep(ctx context.Context) bool {
-	if b.next == 0 {
-		b.next = 5 * time.Millisecond
-	}
-	timer := time.NewTimer(b.next/2 + rand.N(b.next/2))
-	defer timer.Stop()
-	b.next = min(2*b.next, time.Second)
-	select {
-	case <-ctx.Done():
-		return false
-	case <-timer.C:
-		return ctx.Err() == nil
-	}
 }

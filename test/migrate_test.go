@@ -116,7 +116,7 @@ func TestOldMessagesAreAnnounced(t *testing.T) {
 	publish(t, s.connect("client"), "old", event(t, "A", "T"))
 	s.Stop()
 	s = start(t, "sqlite", source, "-event_channels", "old")
-	s.WaitLog(t, `Channel "old" holds messages that are no events, from sequence 1 on: nats-streaming-server migrate makes events of them`)
+	s.WaitLog(t, `Channel "old" holds messages that are not events, from sequence 1 on: nats-streaming-server migrate makes events of them`)
 }
 
 // A killed migration continues when it is run again.
