@@ -92,12 +92,12 @@ func TestBacklogOfAnOutage(t *testing.T) {
 	}
 }
 
-// So are clients that connect.
+// Clients that connect while the database is unavailable are refused together, too.
 func TestBacklogOfConnects(t *testing.T) {
 	const (
 		clients      = 8000
 		storeTimeout = 2 * time.Second
-		bound        = 3 * storeTimeout // of a machine with other work
+		bound        = 3 * storeTimeout // with margin for a busy machine
 	)
 	source := alone(t, "sqlite")
 	s := measured(t, "sqlite", source, "-store_timeout", storeTimeout.String())
@@ -131,7 +131,7 @@ func TestBacklogOfConnects(t *testing.T) {
 				t.Fatalf("answer %+v, %v", resp, err)
 			}
 		case <-time.After(patience):
-			t.Fatal("a client got no answer")
+			t.Fatal("a client did not get an answer")
 		}
 	}
 	if took := time.Since(sent); took > bound {

@@ -224,7 +224,7 @@ func TestMetricsOfStrangeNames(t *testing.T) {
 	}
 	m.check(t, map[string]float64{"active": 1, `subscriptions{state="active"}`: 4})
 	if log := s.Log.String(); strings.Contains(log, "Failed to collect metrics") {
-		t.Error("a scrape met an error")
+		t.Error("a scrape failed")
 	}
 }
 

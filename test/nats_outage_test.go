@@ -83,7 +83,7 @@ func TestStandbysOutliveNATS(t *testing.T) {
 	})
 }
 
-// NATS hangs, without closing a connection, while a standby takes over: it waits, too, and serves when NATS goes on.
+// NATS hangs without closing a connection while a standby takes over. The standby waits, and serves once NATS resumes.
 func TestStandbyOutlivesPausedNATS(t *testing.T) {
 	t.Parallel()
 	external := prepare(t, harness.Binary(), "-store", "MEMORY", "-cluster_id", "other")

@@ -143,7 +143,7 @@ streaming { routes { types: "Routed*", stream: EVENTS, subject: "events.{aggrega
 			}
 			waitStream(t, js, "EVENTS", stored-1)
 			if strings.Contains(s.Log.String(), "Relay failed; events wait") {
-				t.Error("the relay met an event that it could not send")
+				t.Error("the relay could not send an event")
 			}
 		})
 	}
