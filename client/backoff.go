@@ -9,7 +9,9 @@ import (
 
 // backoff waits between attempts: about 10 ms at first, doubling up to about 2 s. The pauses vary at random, so that clients that
 // conflicted once do not conflict again. The zero value is ready.
-type backoff struct{ pauses exponential.ExponentialBackOff }
+type backoff struct {
+	pauses exponential.ExponentialBackOff
+}
 
 // wait returns nil after the pause, or the cause if ctx ends first.
 func (b *backoff) wait(ctx context.Context) error {

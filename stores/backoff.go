@@ -9,7 +9,9 @@ import (
 
 // backoff waits between attempts: about 5 ms at first, doubling up to about 1 s. The pauses vary at random, so that two servers do
 // not keep colliding. The zero value is ready.
-type backoff struct{ pauses exponential.ExponentialBackOff }
+type backoff struct {
+	pauses exponential.ExponentialBackOff
+}
 
 // sleep reports whether ctx still had time left.
 func (b *backoff) sleep(ctx context.Context) bool {
