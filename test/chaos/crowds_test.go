@@ -124,7 +124,7 @@ func (w *crowd) join(p *place, hold bool) string {
 	}
 	if err != nil {
 		// The server may have added the member. It then stays until its client ends.
-		p.sub = nil
+		p.sub, p.refused = nil, err
 		p.vanish()
 		return "fail to join"
 	}
@@ -182,7 +182,7 @@ func (w *crowd) catchUp(last uint64) {
 		for _, p := range w.places {
 			if p.sub == nil {
 				if step := w.join(p, false); p.sub == nil {
-					missing = p.id + ": " + step
+					missing = fmt.Sprintf("%s: %s: %v", p.id, step, p.refused)
 				}
 			}
 			if p.sub != nil {

@@ -10,11 +10,12 @@ import (
 
 // place is a client. It is a member of its crowd's group while sub is set.
 type place struct {
-	id     string
-	conn   stan.Conn // nil if not connected
-	nats   *nats.Conn
-	sub    stan.Subscription
-	member *member
+	id      string
+	conn    stan.Conn // nil if not connected
+	nats    *nats.Conn
+	sub     stan.Subscription
+	member  *member
+	refused error // why the last attempt to join failed
 }
 
 // vanish drops the connection without a request, like a killed client.
