@@ -182,6 +182,21 @@ func TestRecoveredClientStaysAway(t *testing.T) {
 	}
 }
 
+// A member counts for the next message once its client has the answer.
+func TestMemberCountsFromItsAnswer(t *testing.T) {
+	t.Parallel()
+	f := open(t, nil, Options{}, nil)
+	for _, id := range []string{"a", "b"} {
+		if _, err := f.Join(t.Context(), f.request(id, "q", "d"), func(m *Member) {
+			if !slices.Contains(m.group.state.members, m) {
+				t.Errorf("%s has its answer and is not yet a member", id)
+			}
+		}); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
 // A resumed durable is first sent its unacknowledged messages, each once.
 func TestResume(t *testing.T) {
 	t.Parallel()

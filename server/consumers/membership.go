@@ -88,8 +88,8 @@ func (r *Request) startAfter(ctx context.Context) (uint64, string, error) {
 }
 
 // Join adds a client to the group of its request, or to a new group. It returns when the member is stored. It calls
-// joined before the member is sent anything, so that the caller can register the member and reply. If ctx ends first,
-// the member is removed.
+// joined before the member is sent anything, so that the caller can register the member and reply; joined must not call
+// back. If ctx ends first, the member is removed.
 func (c *Consumers) Join(ctx context.Context, r Request, joined func(*Member)) (*Member, error) {
 	m, err := c.prepare(ctx, &r)
 	if err != nil {
@@ -103,11 +103,12 @@ func (c *Consumers) Join(ctx context.Context, r Request, joined func(*Member)) (
 	c.mu.Lock()
 	c.index(m)
 	c.mu.Unlock()
-	joined(m)
-	c.log.Debug(m.Describe(m.joined) + m.from)
+	// A client that has its answer counts for the next message; none is sent before the answer.
 	g.mu.Lock()
 	active := g.state.activate(m)
+	joined(m)
 	g.mu.Unlock()
+	c.log.Debug(m.Describe(m.joined) + m.from)
 	if active {
 		c.mu.Lock()
 		c.start(g)
