@@ -55,7 +55,7 @@ func startCluster(t *testing.T, data *database) *cluster {
 			c.proxies = append(c.proxies, p)
 		}
 		c.servers = append(c.servers, harness.New(t, harness.Binary(), "-store", "SQL", "-sql_driver", data.driver, "-sql_source", through,
-			"-store_timeout", "1s", "-ft_group", "chaos", "-cluster", routes[i], "-routes", routes[1-i],
+			"-store_timeout", "1s", "-ft_group", "chaos", "-cluster_name", "chaos", "-cluster", routes[i], "-routes", routes[1-i],
 			"-hbi", "5s", "-hbt", "2s", "-hbf", "4"))
 	}
 	c.servers[0].Launch()
