@@ -37,13 +37,13 @@ func (b *batch) add(a Append) {
 }
 
 func (b *batch) dropHeads(items []int) {
-	drop := func(key aggregate) {
+	drop := func(_ *Channel, key aggregate) {
 		delete(b.heads, key)
 		b.s.heads.drop(key)
 	}
 	for _, item := range items {
 		if a := &b.appends[item]; a.Event != nil && a.Channel != nil {
-			drop(a.aggregate())
+			drop(a.Channel, a.aggregate())
 		}
 	}
 	b.eachExpectation(items, drop)

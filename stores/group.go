@@ -93,7 +93,7 @@ func (b *batch) splitPoint(items []int, middle int) int {
 }
 
 // eachExpectation calls f for each aggregate that the groups of items expect something of.
-func (b *batch) eachExpectation(items []int, f func(aggregate)) {
+func (b *batch) eachExpectation(items []int, f func(*Channel, aggregate)) {
 	var last *Group
 	for _, item := range items {
 		a := &b.appends[item]
@@ -102,7 +102,7 @@ func (b *batch) eachExpectation(items []int, f func(aggregate)) {
 		}
 		last = a.Group
 		for _, e := range a.Group.Expect {
-			f(aggregate{a.Channel.id, e.AggregateType, e.AggregateID})
+			f(a.Channel, aggregate{a.Channel.id, e.AggregateType, e.AggregateID})
 		}
 	}
 }

@@ -34,15 +34,16 @@ func (b *batch) answer(ctx context.Context, ask *questions) error {
 	return nil
 }
 
-// fillHeads loads the last versions of the aggregates of items, with one query for those not in memory.
+// fillHeads loads the last versions of the aggregates of items, with one query for those not in memory. A channel that
+// never had a message has no aggregates, so a burst of new channels asks nothing.
 func (b *batch) fillHeads(ctx context.Context, items []int) error {
 	var missing []aggregate
-	fill := func(key aggregate) {
+	fill := func(c *Channel, key aggregate) {
 		if _, ok := b.heads[key]; ok {
 			return
 		}
 		head, ok := b.s.heads.get(key)
-		if !ok {
+		if !ok && c.Info().Last > 0 {
 			missing = append(missing, key)
 			b.fresh[key] = true
 		}
@@ -50,7 +51,7 @@ func (b *batch) fillHeads(ctx context.Context, items []int) error {
 	}
 	for _, item := range items {
 		if a := &b.appends[item]; a.Event != nil && a.Channel != nil {
-			fill(a.aggregate())
+			fill(a.Channel, a.aggregate())
 		}
 	}
 	b.eachExpectation(items, fill)

@@ -270,6 +270,7 @@ func (c *conn) ExecContext(ctx context.Context, text string, args []driver.Named
 }
 
 func (c *conn) QueryContext(ctx context.Context, text string, args []driver.NamedValue) (driver.Rows, error) {
+	c.faults.before(text)
 	return c.Conn.(driver.QueryerContext).QueryContext(ctx, text, args)
 }
 

@@ -50,6 +50,7 @@ func Run(t *testing.T, open func(t *testing.T) stores.Options) {
 		{"GroupCommitLost", testGroupCommitLost},
 		{"Relays", testRelays},
 		{"PlainSQL", testPlainSQL},
+		{"EmptyChannels", testEmptyChannels},
 		{"Identifiers", testIdentifiers},
 		{"Documents", testDocuments},
 		{"Lease", testLease},

@@ -10,6 +10,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -120,7 +121,12 @@ func testPlainSQL(t *testing.T, o stores.Options) {
 	at := func(version uint64) stores.Append { return event{aggregate: "A", version: version}.on(t, c) }
 	good := func() stores.Append { return event{aggregate: "good"}.on(t, c) }
 
-	// The sequence and the version that memory would assign are in use.
+	// The sequence and the version that memory would assign are in use, also in channels that are empty in memory.
+	assigned, given := channel(t, s, "eventstore.assigned"), channel(t, s, "eventstore.given")
+	insertBeside(t, o, db, assigned, 1, event{aggregate: "empty", version: 1}, 1)
+	insertBeside(t, o, db, given, 1, event{aggregate: "empty", version: 1}, 1)
+	expect(t, appendAll(t, s, event{aggregate: "empty"}.on(t, assigned), event{aggregate: "empty", version: 2}.on(t, given), event{aggregate: "empty", version: 1}.on(t, given)),
+		"2", "2", wrong("empty", 2, 1))
 	expect(t, appendAll(t, s, at(1)), "1")
 	insertBeside(t, o, db, c, 2, event{aggregate: "A", version: 2}, 2)
 	expect(t, appendAll(t, s, good(), at(0), good()), "3", "4", "5") // version 3
@@ -159,6 +165,35 @@ func testPlainSQL(t *testing.T, o stores.Options) {
 	expect(t, appendAll(t, s, at(13), at(0), good()), "30", "31", "32")
 	if got, want := columns(t, o, "A"), "1 2 3 4 5 6 7 12 8 13 14"; got != want {
 		t.Errorf("versions %s, want %s", got, want)
+	}
+}
+
+// testEmptyChannels: the first events of channels need no look-up, whose cost grows with their number.
+func testEmptyChannels(t *testing.T, o stores.Options) {
+	var faults Faults
+	var asked atomic.Int64
+	o.WrapConnector = faults.Wrap
+	s, _ := lead(t, o)
+	var first, second []stores.Append
+	var want []string
+	for i := range 300 {
+		c := channel(t, s, fmt.Sprint("eventstore.", i))
+		first = append(first, event{aggregate: "A", version: 1}.on(t, c))
+		second = append(second, event{aggregate: "B", version: 1}.on(t, c))
+		want = append(want, "1")
+	}
+	faults.Before(func(text string) {
+		if strings.Contains(text, "FROM Messages") {
+			asked.Add(1)
+		}
+	})
+	expect(t, appendAll(t, s, first...), want...)
+	if n := asked.Load(); n != 0 {
+		t.Errorf("%d look-ups for the first events of channels", n)
+	}
+	appendAll(t, s, second...)
+	if asked.Load() == 0 {
+		t.Error("no look-up for aggregates that memory does not know")
 	}
 }
 
