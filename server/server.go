@@ -80,7 +80,7 @@ func run(ctx context.Context, o *config.Options, natsLog *natsconn.Logger, log *
 		log.Info(o.Routes[i].Describe())
 	}
 
-	conns, err := natsconn.Connect(o.NATSOptions(), ns, config.HasStreams(o.Routes), log)
+	conns, err := natsconn.Connect(o.NATSOptions(), ns, log)
 	if err != nil {
 		return err
 	}

@@ -57,8 +57,9 @@ func reload(o *config.Options, ns *natsd.Server, natsLog *natsconn.Logger) error
 	if err != nil {
 		return err
 	}
-	// The key of the own connections is that of the start: they stay.
-	if err := o.Login.Admit(now.NATS); err != nil {
+	// The users of the own connections are those of the start: they stay.
+	nats := o.NATSOptions()
+	if err := nats.Admit(now.NATS); err != nil {
 		return err
 	}
 	now.NATS.NoSigs = true

@@ -18,6 +18,15 @@ var streamingSettings = []setting{
 		set: setString(func(o *options) *string { return &o.DiscoverPrefix }),
 	},
 	{
+		flags: []string{"inbox_prefixes"}, keys: []string{"inbox_prefixes"}, kind: list, value: "<prefix,...>",
+		usage: "Prefixes of clients' inboxes, besides _INBOX, for clients that choose one of their own",
+		state: added,
+		set: func(o *options, v, _ string) error {
+			o.InboxPrefixes = splitList(v)
+			return nil
+		},
+	},
+	{
 		flags: []string{"sc", "stan_config"}, value: "<file>",
 		usage: "Configuration file of the streaming part; without -c, also of NATS",
 		set:   setString(func(o *options) *string { return &o.streamingFile }),

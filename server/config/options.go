@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"regexp"
+	"strings"
 	"time"
 
 	natsd "github.com/nats-io/nats-server/v2/server"
@@ -26,6 +27,8 @@ type Options struct {
 	ClusterID string
 	// DiscoverPrefix is the subject prefix of connect requests; the cluster ID follows it.
 	DiscoverPrefix string
+	// InboxPrefixes begin the subjects on which clients may await what the server sends, besides _INBOX.
+	InboxPrefixes []string
 
 	// NATS configures the embedded NATS server, its monitoring port and the log.
 	NATS *natsd.Options
@@ -140,6 +143,9 @@ func (o *Options) Validate() error {
 	if err := validateRoutes(o.Routes, events); err != nil {
 		return err
 	}
+	if err := o.validateInboxes(events); err != nil {
+		return err
+	}
 	if o.NATS == nil {
 		return errors.New("NATS server options are missing")
 	}
@@ -173,7 +179,30 @@ func (o *Options) Validate() error {
 
 // NATSOptions returns the options of the NATS connections.
 func (o *Options) NATSOptions() natsconn.Options {
-	return natsconn.Options{Embedded: o.NATS, URL: o.NATSURL, Login: &o.Login, ClusterID: o.ClusterID}
+	return natsconn.Options{
+		Embedded: o.NATS, URL: o.NATSURL, Login: &o.Login, ClusterID: o.ClusterID, DiscoverPrefix: o.DiscoverPrefix,
+		InboxPrefixes: o.InboxPrefixes, Streams: streams(o.Routes),
+	}
+}
+
+// validateInboxes checks that what begins with an inbox prefix is nothing but inboxes: the server publishes there what clients
+// ask for.
+func (o *Options) validateInboxes(events eventlog.Events) error {
+	taken := append([]string{o.DiscoverPrefix + ".>", "_STAN.>", "_R_.>", "_GR_.>"}, events.Patterns()...)
+	for _, subjects := range streams(o.Routes) {
+		taken = append(taken, subjects...)
+	}
+	for _, p := range o.InboxPrefixes {
+		if !natsd.IsValidLiteralSubject(p) || strings.HasPrefix(p, "$") {
+			return fmt.Errorf("inbox_prefixes: %q is not a prefix of inboxes: use one or more tokens without wildcards, such as _INBOX_shop", p)
+		}
+		for _, t := range taken {
+			if natsd.SubjectsCollide(p+".>", t) || natsd.SubjectsCollide(p, t) {
+				return fmt.Errorf("inbox_prefixes: %q overlaps %q, which is not for inboxes", p, t)
+			}
+		}
+	}
+	return nil
 }
 
 // validateStreams checks that routes to streams have a JetStream. If it may be in a cluster, or beyond a leaf node or

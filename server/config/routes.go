@@ -134,9 +134,16 @@ func Copies(routes []Route) []eventlog.CopyRoute {
 	return copies
 }
 
-// HasStreams reports whether any route goes to a stream.
-func HasStreams(routes []Route) bool {
-	return slices.ContainsFunc(routes, func(r Route) bool { return r.Stream != "" })
+// streams returns the streams of routes, each with patterns of the subjects to which events go.
+func streams(routes []Route) map[string][]string {
+	all := make(map[string][]string)
+	for i := range routes {
+		r := &routes[i]
+		if template, err := relay.ParseTemplate(r.Subject); r.Stream != "" && err == nil { // else validate has told
+			all[r.Stream] = append(all[r.Stream], template.Patterns(r.Types)...)
+		}
+	}
+	return all
 }
 
 // Describe returns the route's log line.

@@ -23,23 +23,29 @@ type Conns struct {
 	Acks       *nats.Conn // acks of subscribers
 	Heartbeats *nats.Conn
 	Relay      *nats.Conn // messages to streams; nil without relays
+
+	Peers *Peers
 }
 
-// Connect opens all connections; relay adds the one for relays. ns is the embedded server, nil if NATS is external.
-func Connect(o Options, ns *natsd.Server, relay bool, log *slog.Logger) (*Conns, error) {
-	c := &Conns{}
-	wanted := []struct {
-		name string
-		conn **nats.Conn
-	}{{"general", &c.General}, {"send", &c.Send}, {"pubacks", &c.PubAcks}, {"acks", &c.Acks}, {"hb", &c.Heartbeats}}
-	if relay {
-		wanted = append(wanted, struct {
-			name string
-			conn **nats.Conn
-		}{"relay", &c.Relay})
+// Connect opens all connections. ns is the embedded server, nil if NATS is external.
+func Connect(o Options, ns *natsd.Server, log *slog.Logger) (*Conns, error) {
+	peers, err := newPeers(o, ns)
+	if err != nil {
+		return nil, err
 	}
-	for _, it := range wanted {
-		nc, err := connect(o, ns, "_NSS-"+o.ClusterID+"-"+it.name, log)
+	c := &Conns{Peers: peers}
+	for _, it := range []struct {
+		kind   string
+		conn   **nats.Conn
+		wanted bool
+	}{
+		{general, &c.General, true}, {send, &c.Send, true}, {pubAcks, &c.PubAcks, true}, {acks, &c.Acks, true},
+		{heartbeats, &c.Heartbeats, true}, {relaying, &c.Relay, len(o.Streams) > 0},
+	} {
+		if !it.wanted {
+			continue
+		}
+		nc, err := connect(o, ns, it.kind, log)
 		if err != nil {
 			c.Close()
 			return nil, err
@@ -49,7 +55,11 @@ func Connect(o Options, ns *natsd.Server, relay bool, log *slog.Logger) (*Conns,
 	return c, nil
 }
 
-func connect(o Options, ns *natsd.Server, name string, log *slog.Logger) (*nats.Conn, error) {
+// connectionName is the name of an own connection in /connz.
+func connectionName(clusterID, kind string) string { return "_NSS-" + clusterID + "-" + kind }
+
+func connect(o Options, ns *natsd.Server, kind string, log *slog.Logger) (*nats.Conn, error) {
+	name := connectionName(o.ClusterID, kind)
 	opts := []nats.Option{
 		nats.Name(name),
 		nats.MaxReconnects(-1),
@@ -82,7 +92,7 @@ func connect(o Options, ns *natsd.Server, name string, log *slog.Logger) (*nats.
 			url = "nats://" + rest
 		}
 	}
-	login, err := o.Login.options(o.Embedded, o.URL == "")
+	login, err := o.Login.options(o.Embedded, kind, o.URL == "")
 	if err != nil {
 		return nil, err
 	}

@@ -1,6 +1,7 @@
 package natsconn
 
 import (
+	"crypto/rand"
 	"crypto/tls"
 	"errors"
 	"fmt"
@@ -8,16 +9,18 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/nats-io/jwt/v2"
 	natsd "github.com/nats-io/nats-server/v2/server"
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nkeys"
+	"golang.org/x/crypto/bcrypt"
 )
 
 // Login is how the server's own connections log in to NATS.
 //
 // External servers see the connections as any other client. The embedded server accepts the server's own connections,
-// which are in process, without any setting: with a generated key that has all permissions in the account of the
-// streaming clients. Two cases need a setting. If the embedded server trusts operators, only they can admit a user: set
+// which are in process, without any setting: as generated users in the account of the streaming clients, with the rights that they
+// need. Two cases need a setting. If the embedded server trusts operators, only they can admit a user: set
 // CredentialsFile. If several accounts have users, set Account.
 type Login struct {
 	User     string
@@ -32,8 +35,10 @@ type Login struct {
 	// TLS applies to external servers. In-process connections need none.
 	TLS LoginTLS
 
-	// own is the key that the embedded server accepts, nil if unused.
-	own nkeys.KeyPair
+	// own are the users that the embedded server admits, by kind of connection; nil if unused. byKey says that they log in
+	// with keys.
+	own   map[string]*ownUser
+	byKey bool
 }
 
 // LoginTLS configures TLS for the server's own connections. Certificates and keys are PEM files.
@@ -51,40 +56,91 @@ func (l *Login) explicit() bool {
 	return l.User != "" || l.Token != "" || l.CredentialsFile != "" || l.NKeySeedFile != ""
 }
 
+// ownUser is a user that the embedded server knows for one of the server's own connections.
+type ownUser struct {
+	name, password string
+	key            nkeys.KeyPair
+}
+
 // Admit lets the server's own connections log in to the embedded server, which is about to start or to reload its
 // options.
-func (l *Login) Admit(o *natsd.Options) error {
-	// The nonce lets the same key log in before and after a reload that adds the first user.
-	o.AlwaysEnableNonce = true
+func (o *Options) Admit(embedded *natsd.Options) error {
+	l := o.Login
 	switch {
 	case l.explicit():
 		return nil
-	case len(o.TrustedOperators) > 0 || len(o.TrustedKeys) > 0:
+	case len(embedded.TrustedOperators) > 0 || len(embedded.TrustedKeys) > 0:
 		return errors.New("the NATS server trusts operators: set `credentials` in the streaming block to the credentials file of a user in the streaming clients' account")
 	}
-	if l.own == nil {
+	first := l.own == nil
+	if first {
+		l.byKey = embedded.TLSMap
+		if err := l.makeOwn(o.ClusterID); err != nil {
+			return err
+		}
+	}
+	if len(embedded.Users) == 0 && len(embedded.Nkeys) == 0 && embedded.Username == "" && embedded.Authorization == "" {
+		return nil // NATS accepts every client, whatever it logs in with
+	}
+	if l.byKey != embedded.TLSMap {
+		return errors.New("verify_and_map needs a restart")
+	}
+	account, err := l.account(embedded)
+	if err != nil {
+		return err
+	}
+	if u := embedded.Username; u != "" && !l.byKey && !slices.ContainsFunc(embedded.Users, func(it *natsd.User) bool { return it.Username == u }) {
+		// Beside other users, NATS forgets the single one.
+		embedded.Users = append(embedded.Users, &natsd.User{Username: u, Password: embedded.Password})
+	}
+	for kind, rights := range o.rights() {
+		id, err := l.own[kind].admit(embedded, account, rights, l.byKey)
+		if err != nil {
+			return fmt.Errorf("user of connection %s: %w", kind, err)
+		}
+		if embedded.AuthCallout != nil {
+			embedded.AuthCallout.AuthUsers = append(embedded.AuthCallout.AuthUsers, id)
+		}
+	}
+	return nil
+}
+
+// makeOwn makes the users of the server's own connections. Their secrets last as long as the process.
+func (l *Login) makeOwn(clusterID string) error {
+	l.own = make(map[string]*ownUser)
+	for _, kind := range []string{general, send, pubAcks, acks, heartbeats, relaying} {
 		key, err := nkeys.CreateUser()
 		if err != nil {
 			return fmt.Errorf("generate NATS key: %w", err)
 		}
-		l.own = key
-	}
-	if len(o.Users) == 0 && len(o.Nkeys) == 0 && o.Username == "" && o.Authorization == "" {
-		return nil // NATS accepts every client
-	}
-	account, err := l.account(o)
-	if err != nil {
-		return err
-	}
-	public, err := l.own.PublicKey()
-	if err != nil {
-		return fmt.Errorf("NATS key: %w", err)
-	}
-	o.Nkeys = append(o.Nkeys, &natsd.NkeyUser{Nkey: public, Account: account})
-	if o.AuthCallout != nil {
-		o.AuthCallout.AuthUsers = append(o.AuthCallout.AuthUsers, public)
+		l.own[kind] = &ownUser{name: connectionName(clusterID, kind), password: rand.Text(), key: key}
 	}
 	return nil
+}
+
+// admit adds the user to the options of the embedded server, and returns by what NATS knows it: by its name, or by its key if
+// NATS takes the names of users from certificates, which connections in process do not have. With keys, NATS asks every client for
+// a signature, which some do not expect.
+func (u *ownUser) admit(embedded *natsd.Options, account *natsd.Account, rights *natsd.Permissions, byKey bool) (string, error) {
+	inProcess := map[string]struct{}{jwt.ConnectionTypeInProcess: {}}
+	if byKey {
+		public, err := u.key.PublicKey()
+		if err != nil {
+			return "", err
+		}
+		embedded.Nkeys = append(embedded.Nkeys, &natsd.NkeyUser{
+			Nkey: public, Account: account, Permissions: rights, AllowedConnectionTypes: inProcess,
+		})
+		return public, nil
+	}
+	hash, err := bcrypt.GenerateFromPassword([]byte(u.password), bcrypt.MinCost) // random: no hash needs to be slow
+	if err != nil {
+		return "", err
+	}
+	embedded.Users = append(embedded.Users, &natsd.User{
+		Username: u.name, Password: string(hash), Account: account, Permissions: rights, AllowedConnectionTypes: inProcess,
+	})
+	return u.name, nil
 }
 
 // account returns the account of streaming clients; nil means the global account.
@@ -136,15 +192,18 @@ func (l *Login) account(o *natsd.Options) (*natsd.Account, error) {
 	return nil, nil // unreachable
 }
 
-// options returns the login options of a connection. embedded means that the connection is in process.
-func (l *Login) options(o *natsd.Options, embedded bool) ([]nats.Option, error) {
+// options returns the login options of a connection of a kind. embedded means that the connection is in process.
+func (l *Login) options(o *natsd.Options, kind string, embedded bool) ([]nats.Option, error) {
 	var opts []nats.Option
-	if embedded && l.own != nil {
-		public, err := l.own.PublicKey()
+	if own := l.own[kind]; embedded && own != nil {
+		if !l.byKey {
+			return append(opts, nats.UserInfo(own.name, own.password)), nil
+		}
+		public, err := own.key.PublicKey()
 		if err != nil {
 			return nil, fmt.Errorf("NATS key: %w", err)
 		}
-		return append(opts, nats.Nkey(public, l.own.Sign)), nil
+		return append(opts, nats.Nkey(public, own.key.Sign)), nil
 	}
 	// Flags override the streaming block.
 	user, password, token := l.User, l.Password, l.Token

@@ -25,15 +25,20 @@ type Options struct {
 	URL string
 	// Login is how the server's own connections log in.
 	Login *Login
-	// ClusterID is part of the connection names in /connz.
-	ClusterID string
+	// ClusterID is part of the connection names in /connz, and with DiscoverPrefix of the subjects of requests.
+	ClusterID      string
+	DiscoverPrefix string
+	// InboxPrefixes begin the inboxes of clients, besides DefaultInboxPrefix.
+	InboxPrefixes []string
+	// Streams are the streams of relays, each with patterns of the subjects to which events go.
+	Streams map[string][]string
 }
 
 // StartServer starts the embedded NATS server, or only its monitoring port if NATS is external.
 func StartServer(o Options, logger natsd.Logger) (*natsd.Server, error) {
 	o.Embedded.NoSigs = true // the command handles signals
 	if o.URL == "" {
-		if err := o.Login.Admit(o.Embedded); err != nil {
+		if err := o.Admit(o.Embedded); err != nil {
 			return nil, fmt.Errorf("start NATS server: %w", err)
 		}
 	}

@@ -57,7 +57,7 @@ func removes(c *jetstream.StreamConfig) bool {
 func (r *Relay) subjects() []string {
 	var all []string
 	for i := range r.Routes {
-		all = append(all, r.Routes[i].Subject.patterns(r.Routes[i].Types)...)
+		all = append(all, r.Routes[i].Subject.Patterns(r.Routes[i].Types)...)
 	}
 	slices.Sort(all)
 	all = slices.Compact(all)

@@ -82,7 +82,7 @@ func parseToken(token string) ([]part, error) {
 
 // Check reports why a template cannot serve events whose types match the patterns.
 func (t Template) Check(types []string) error {
-	for _, p := range t.patterns(types) {
+	for _, p := range t.Patterns(types) {
 		first, _, _ := strings.Cut(p, ".")
 		switch {
 		case first == ">" || first == "*":
@@ -96,8 +96,8 @@ func (t Template) Check(types []string) error {
 
 // Collides reports whether two templates, for events of their types, can build the same subject.
 func (t Template) Collides(types []string, other Template, otherTypes []string) bool {
-	for _, one := range t.patterns(types) {
-		if slices.ContainsFunc(other.patterns(otherTypes), func(p string) bool { return natsd.SubjectsCollide(one, p) }) {
+	for _, one := range t.Patterns(types) {
+		if slices.ContainsFunc(other.Patterns(otherTypes), func(p string) bool { return natsd.SubjectsCollide(one, p) }) {
 			return true
 		}
 	}
@@ -129,8 +129,8 @@ func (t Template) subject(e *event) string {
 	return b.String()
 }
 
-// patterns returns wildcard subjects that cover the subjects of all events with the types.
-func (t Template) patterns(types []string) []string {
+// Patterns returns wildcard subjects that cover the subjects of all events with the types.
+func (t Template) Patterns(types []string) []string {
 	if len(types) == 0 {
 		types = []string{">"}
 	}

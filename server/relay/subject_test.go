@@ -18,7 +18,7 @@ func TestSubjects(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		patterns := template.patterns(nil)
+		patterns := template.Patterns(nil)
 		seen := make(map[string]string) // value by subject
 		for _, v := range values {
 			e := &event{Event: proto.Event{Type: v, AggregateType: v, AggregateID: v}, channel: "c"}
@@ -59,7 +59,7 @@ func TestPatternsOfSubjects(t *testing.T) {
 		if test.types != "" {
 			types = strings.Split(test.types, ",")
 		}
-		if got := strings.Join(template.patterns(types), " "); got != test.want {
+		if got := strings.Join(template.Patterns(types), " "); got != test.want {
 			t.Errorf("%s of %s: %s, want %s", test.template, test.types, got, test.want)
 		}
 	}
