@@ -91,6 +91,8 @@ func (t *term) build() error {
 		StoreTimeout:      o.StoreTimeout,
 		ReplaceDurables:   o.ReplaceDurables,
 		SpoolDir:          o.PublishDir,
+		InboxPrefixes:     o.InboxPrefixes,
+		MayConsume:        func() func(user, channel string) bool { return nil },
 		LeaseExpiry:       lease.Expiry,
 		Failed:            t.failed,
 	}, metrics, t.log)
@@ -121,7 +123,7 @@ func (t *term) recover(ctx context.Context) ([]*consumers.Member, error) {
 		return nil, err
 	}
 	t.eventlog.Recover(state)
-	members, err := t.consumers.Recover(ctx, state, t.door.Client)
+	members, err := t.consumers.Recover(ctx, state, t.door.Recovered)
 	if err != nil {
 		return nil, err
 	}

@@ -132,7 +132,7 @@ func open(t *testing.T, before *fixture, o Options, client func(id string) Clien
 	if client == nil {
 		client = func(id string) Client { return &fakeClient{id: id} }
 	}
-	if f.active, err = f.Recover(ctx, f.state, client); err != nil {
+	if f.active, err = f.Recover(ctx, f.state, func(sub *spb.SubState) Client { return client(sub.ClientID) }); err != nil {
 		t.Fatal(err)
 	}
 	running, cancel := context.WithCancel(context.Background())

@@ -362,7 +362,7 @@ func (w *world) recovered() map[Key]*state {
 	groups := map[Key]*state{}
 	for _, c := range w.db.clone().consumers() {
 		g := &state{queue: c.Members[0].QGroup != ""}
-		g.recover(c, w.now, func(id string) Client { return &fakeClient{id: id} }, func(cl Client) *Member { return &Member{client: cl} })
+		g.recover(c, w.now, func(sub *spb.SubState) Client { return &fakeClient{id: sub.ClientID} }, func(cl Client) *Member { return &Member{client: cl} })
 		groups[keyOf(c.Members[0])] = g
 	}
 	return groups

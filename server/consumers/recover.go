@@ -11,8 +11,8 @@ import (
 )
 
 // Recover restores the stored groups and returns their active members. It converts groups that NATS Streaming or an
-// earlier release wrote. client returns the registered client with an ID, or nil. Call Recover before Run.
-func (c *Consumers) Recover(ctx context.Context, state *stores.State, client func(id string) Client) ([]*Member, error) {
+// earlier release wrote. client returns the registered client of a subscription, or nil. Call Recover before Run.
+func (c *Consumers) Recover(ctx context.Context, state *stores.State, client func(*spb.SubState) Client) ([]*Member, error) {
 	var active []*Member
 	for i := range state.Channels {
 		stored := &state.Channels[i]
@@ -31,7 +31,7 @@ func (c *Consumers) Recover(ctx context.Context, state *stores.State, client fun
 }
 
 // recover restores one group and returns its active members.
-func (c *Consumers) recover(ch *eventlog.Channel, stored *stores.Consumer, client func(id string) Client) []*Member {
+func (c *Consumers) recover(ch *eventlog.Channel, stored *stores.Consumer, client func(*spb.SubState) Client) []*Member {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	key := Key{}

@@ -6,6 +6,8 @@ import (
 	"slices"
 	"time"
 
+	"github.com/nats-io/nats-streaming-server/spb"
+
 	"github.com/nats-eventstore/nats-eventstore/stores"
 )
 
@@ -414,7 +416,7 @@ func (s *state) parts(of map[uint64]struct{}) map[uint64][]stores.Run {
 // client is dropped unless it is durable. Only a group without active members keeps an offline one, and only one. The
 // remaining members get the messages of other and unknown subscriptions.
 // Until recoverDue knows better, the messages of active members are due after their AckWait.
-func (s *state) recover(c *stores.Consumer, now time.Duration, client func(id string) Client, member func(c Client) *Member) {
+func (s *state) recover(c *stores.Consumer, now time.Duration, client func(*spb.SubState) Client, member func(c Client) *Member) {
 	s.id, s.lastSent = c.ID, c.LastSent
 	byID := map[uint64]*Member{}
 	for _, st := range c.Members {
@@ -423,7 +425,7 @@ func (s *state) recover(c *stores.Consumer, now time.Duration, client func(id st
 		}
 		var cl Client
 		if !st.IsClosed {
-			cl = client(st.ClientID)
+			cl = client(st)
 		}
 		if !c.Stored {
 			if s.changed.converted == nil {

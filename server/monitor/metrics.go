@@ -180,6 +180,8 @@ var errorKinds = []struct {
 	{stores.ErrRefused, "refused"},
 	{proto.ErrInvalid, "invalid_event"},
 	{stan.ErrSubjectMismatch, "subject_mismatch"},
+	{stan.ErrNotInbox, "not_inbox"},
+	{stan.ErrPermission, "permissions"},
 	{eventlog.ErrTooLarge, "too_large"},
 	{eventlog.ErrOverloaded, "unavailable"},
 	{eventlog.ErrStopped, "unavailable"},

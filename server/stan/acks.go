@@ -1,16 +1,17 @@
 package stan
 
 import (
+	"crypto/rand"
 	"errors"
 	"fmt"
 	"strings"
 	"sync"
 
 	"github.com/nats-io/nats.go"
-	"github.com/nats-io/nuid"
 	"github.com/nats-io/stan.go/pb"
 
 	"github.com/nats-eventstore/nats-eventstore/server/consumers"
+	"github.com/nats-eventstore/nats-eventstore/server/natsconn"
 )
 
 // acks receives the acknowledgements of all subscribers. Their ack inboxes share a prefix, so that one NATS subscription
@@ -27,17 +28,16 @@ type acks struct {
 
 func newAcks(conn *nats.Conn, clusterID string, deliver func(*consumers.Member, uint64)) *acks {
 	return &acks{
-		conn: conn,
-		// Clients and servers may publish and subscribe to what begins with _INBOX; a cluster ID is one token.
-		prefix:  "_INBOX." + clusterID + ".acks.",
+		conn:    conn,
+		prefix:  natsconn.OwnInboxes(clusterID) + "acks.",
 		deliver: deliver,
 		members: make(map[string]*consumers.Member),
 		subs:    make(map[string]*nats.Subscription),
 	}
 }
 
-// newInbox returns an ack inbox that no other subscription has.
-func (a *acks) newInbox() string { return a.prefix + nuid.Next() }
+// newInbox returns an ack inbox that no other subscription has, and that nobody can guess: whoever knows it can acknowledge.
+func (a *acks) newInbox() string { return a.prefix + rand.Text() }
 
 // listen begins to receive what is sent to the inboxes that newInbox returns.
 func (a *acks) listen() error { return a.subscribe(a.prefix + "*") }

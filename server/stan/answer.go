@@ -18,6 +18,7 @@ const (
 	opSubscription = "subscription" // subscribe, unsubscribe, close of a subscription: they share their answer
 	opClose        = "close"
 	opPing         = "ping"
+	opRequest      = "request" // any of these, if it was not looked into
 )
 
 // message is one of the generated types of package pb.
@@ -60,6 +61,14 @@ func (s *Server) answer(conn *nats.Conn, operation, reply string, m message, err
 		panic(fmt.Sprintf("marshal %T: %v", m, failed)) // cannot happen: the type has no way to fail
 	}
 	s.sendOn(conn, reply, b)
+}
+
+// refuseReply drops a request that asks for an answer on a subject which is not an inbox: what it asks for must not happen if it
+// cannot be told.
+func (s *Server) refuseReply(m *nats.Msg) {
+	err := s.addresses.check("reply subject", m.Reply)
+	s.metrics.Failed(opRequest, err)
+	s.log.Warn("Request refused", "subject", m.Subject, "error", err)
 }
 
 // mayAnswer says whether an answer may leave. What was stored may always be told. But another server may have taken the

@@ -19,6 +19,8 @@ type client struct {
 	// away says that the client was recovered from the database and has not shown yet that it is connected to NATS: what is
 	// sent to it would be lost, and be sent again only after its AckWait.
 	away atomic.Bool
+	// arriving says that the client has shown it, and is no longer away in a moment.
+	arriving atomic.Bool
 	// beatNow asks for a heartbeat before it is time. It has one slot and carries no data.
 	beatNow chan struct{}
 

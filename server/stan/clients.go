@@ -16,7 +16,6 @@ type clients struct {
 	byID     map[string]*client
 	byConn   map[string]*client
 	checking map[string]struct{} // IDs whose current holder is being asked whether it lives
-	formers  formers
 }
 
 func newClients(rows *registrar) *clients {
@@ -104,25 +103,6 @@ func (r *clients) publisher(id string, connID []byte) *client {
 		return r.byConnection(connID)
 	}
 	return r.get(id)
-}
-
-// addressed returns the client that a request with that reply subject means by the ID, or nil: a former holder of the
-// ID has no say in its successor.
-func (r *clients) addressed(id, reply string) *client {
-	r.mu.RLock()
-	defer r.mu.RUnlock()
-	c := r.byID[id]
-	if from := originOf(reply); c != nil && from != c.origin && r.formers.has(id, from) {
-		return nil
-	}
-	return c
-}
-
-// lapsed notes that the client lost its ID and may not know.
-func (r *clients) lapsed(c *client) {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	r.formers.add(c.info.ID, c.origin)
 }
 
 func (r *clients) all() []*client {

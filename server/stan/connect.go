@@ -32,6 +32,10 @@ func (s *Server) onConnect(ctx context.Context, msg *nats.Msg) {
 		s.answerConnect(msg.Reply, nil, ErrInvalidClientID)
 		return
 	}
+	if err := s.addresses.check("heartbeat inbox", req.HeartbeatInbox); err != nil {
+		s.answerConnect(msg.Reply, nil, fmt.Errorf("%w: %w", ErrInvalidConnect, err))
+		return
+	}
 	info := &spb.ClientInfo{
 		ID:           req.ClientID,
 		HbInbox:      req.HeartbeatInbox,
@@ -83,14 +87,13 @@ func (s *Server) challenge(ctx context.Context, holder *client, info *spb.Client
 func (s *Server) replace(ctx context.Context, holder *client, info *spb.ClientInfo, reply string) (answer func()) {
 	check, cancel := context.WithTimeout(ctx, duplicateCheckTimeout)
 	defer cancel()
-	_, err := s.conns.Heartbeats.RequestWithContext(check, holder.info.HbInbox, nil)
+	err := s.asks.ask(check, holder.info.HbInbox)
 	if ctx.Err() != nil {
 		return func() {}
 	}
 	if err == nil {
 		return func() { s.alreadyConnected(info.ID, reply) }
 	}
-	s.clients.lapsed(holder)
 	if err := s.closeClient(ctx, holder); err != nil && !errors.Is(err, ErrUnknownClient) {
 		return func() { s.answerConnect(reply, nil, err) }
 	}
@@ -160,13 +163,21 @@ func (s *Server) onClose(ctx context.Context, msg *nats.Msg) {
 		s.answerClose(msg.Reply, ErrInvalidClose)
 		return
 	}
-	s.afterReceived(req.ClientID, func() {
-		err := ErrUnknownClient
-		if c := s.clients.addressed(req.ClientID, msg.Reply); c != nil {
-			err = s.closeClient(ctx, c)
-		}
-		s.answerClose(msg.Reply, err)
+	s.afterReceived(s.turnOf(req.ClientID, msg.Reply), func() {
+		s.answerClose(msg.Reply, s.closeRequested(ctx, req.ClientID, msg.Reply))
 	})
+}
+
+// closeRequested closes a client if its own connection asks for it.
+func (s *Server) closeRequested(ctx context.Context, id, reply string) error {
+	c := s.clients.get(id)
+	if c == nil {
+		return ErrUnknownClient
+	}
+	if err := s.mayAct(c, reply); err != nil {
+		return err
+	}
+	return s.closeClient(ctx, c)
 }
 
 // closeClient unregisters a client and closes its subscriptions. ErrUnknownClient says that it was closed before.

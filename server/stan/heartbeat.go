@@ -75,7 +75,7 @@ func (s *Server) untilBeat(c *client, next time.Time, pause time.Duration) time.
 func (s *Server) probe(ctx context.Context, c *client) {
 	request, cancel := context.WithTimeout(ctx, min(probeTimeout, s.opts.HeartbeatTimeout))
 	defer cancel()
-	_, err := s.conns.Heartbeats.RequestWithContext(request, c.info.HbInbox, nil)
+	err := s.asks.ask(request, c.info.HbInbox)
 	if ctx.Err() == nil && (err == nil || errors.Is(err, context.DeadlineExceeded)) {
 		s.arrived(c)
 	}
@@ -83,15 +83,22 @@ func (s *Server) probe(ctx context.Context, c *client) {
 
 // arrived notes that a recovered client is connected to NATS: delivery to it begins.
 func (s *Server) arrived(c *client) {
-	if c.away.CompareAndSwap(true, false) {
-		s.consumers.Wake(c)
+	if !c.away.Load() || !c.arriving.CompareAndSwap(false, true) {
+		return
 	}
+	s.handle(func() {
+		s.requests.Go(func() {
+			s.enforce(c) // who its user is can be known only now
+			c.away.Store(false)
+			s.consumers.Wake(c)
+		})
+	})
 }
 
 // heartbeat asks once. It reports false when the client failed too often in a row, and is being closed.
 func (s *Server) heartbeat(ctx context.Context, c *client) bool {
 	request, cancel := context.WithTimeout(ctx, s.opts.HeartbeatTimeout)
-	_, err := s.conns.Heartbeats.RequestWithContext(request, c.info.HbInbox, nil)
+	err := s.asks.ask(request, c.info.HbInbox)
 	cancel()
 	if ctx.Err() != nil {
 		return true
@@ -116,7 +123,6 @@ func (s *Server) heartbeat(ctx context.Context, c *client) bool {
 func (s *Server) expire(ctx context.Context, c *client) {
 	// The context of heartbeats ends when the client is closed; closing must go on.
 	ctx = context.WithoutCancel(ctx)
-	s.clients.lapsed(c)
 	s.afterReceived(c.info.ID, func() {
 		s.log.Error(fmt.Sprintf("[Client:%s] Timed out on heartbeats", c.info.ID))
 		// A client that closed in the meantime is gone as well.

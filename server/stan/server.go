@@ -37,6 +37,10 @@ type Options struct {
 	ReplaceDurables bool
 	// SpoolDir is where published messages wait for room in memory, by default the system's directory for temporary files.
 	SpoolDir string
+	// InboxPrefixes begin the inboxes of clients, besides natsconn.DefaultInboxPrefix.
+	InboxPrefixes []string
+	// MayConsume returns what says whether a user of NATS may receive the messages of a channel, nil if every user may.
+	MayConsume func() func(user, channel string) bool
 	// LeaseExpiry is after how long without a sign of its holder another server may have taken the lease.
 	LeaseExpiry time.Duration
 	// Failed is told of every error of the store that is not the client's fault.
@@ -67,6 +71,8 @@ type Server struct {
 	registrar *registrar
 	clients   *clients
 	acks      *acks
+	addresses addresses
+	asks      *asks
 	inbox     *inbox
 	slots     chan struct{} // one for each request of inTurn that is being handled
 
@@ -83,6 +89,8 @@ type Server struct {
 func New(store *stores.Store, l *eventlog.Log, conns *natsconn.Conns, o Options, m Metrics, log *slog.Logger) *Server {
 	s := &Server{opts: o, store: store, eventlog: l, conns: conns, metrics: m, log: log}
 	s.subjects = newSubjects(o.DiscoverPrefix, o.ClusterID)
+	s.addresses = newAddresses(o.InboxPrefixes, o.ClusterID)
+	s.asks = newAsks(conns.Heartbeats, o.ClusterID)
 	s.registrar = newRegistrar(store, o.StoreTimeout)
 	s.clients = newClients(s.registrar)
 	s.inbox = newInbox(l.Admission(), o.SpoolDir, s.publish, log)
@@ -96,6 +104,9 @@ func (s *Server) Send(inbox string, msg []byte) { s.sendOn(s.conns.Send, inbox, 
 // sendOn publishes to a client. An error means that the connection to NATS is down, or the message too large for a NATS server
 // that changed its limit; the client's time-out or ack timeout covers both.
 func (s *Server) sendOn(conn *nats.Conn, subject string, data []byte) {
+	if !s.addresses.allow(subject) {
+		return // refused where it was named; nothing else may lead there
+	}
 	if err := conn.Publish(subject, data); err != nil {
 		s.log.Debug("Failed to send to a client", "subject", subject, "error", err)
 	}
@@ -111,14 +122,23 @@ func (s *Server) RecoverClients(state *stores.State) (*spb.ServerInfo, error) {
 		s.subjects = s.subjects.recovered(state.Server)
 	}
 	for _, info := range state.Clients {
+		if err := s.addresses.check("heartbeat inbox", info.HbInbox); err != nil {
+			s.log.Warn("Dropped a stored client", "client", info.ID, "error", err)
+			s.registrar.queue(info.ID, nil)
+			continue
+		}
 		s.clients.recover(info)
 	}
 	return s.subjects.serverInfo(s.opts.ClusterID), nil
 }
 
-// Client returns the registered client of an ID, or nil.
-func (s *Server) Client(id string) consumers.Client {
-	if c := s.clients.get(id); c != nil {
+// Recovered returns the registered client to which the messages of a stored subscription may be sent, or nil.
+func (s *Server) Recovered(sub *spb.SubState) consumers.Client {
+	if err := s.addresses.check("inbox", sub.Inbox); err != nil {
+		s.log.Warn("Closed a stored subscription", "client", sub.ClientID, "error", err)
+		return nil
+	}
+	if c := s.clients.get(sub.ClientID); c != nil {
 		return c
 	}
 	return nil
@@ -136,6 +156,11 @@ func (s *Server) Run(ctx, patience context.Context, c *consumers.Consumers, memb
 	if err := s.listenToAcks(members); err != nil {
 		return err
 	}
+	answers, err := s.asks.listen()
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, answers.Unsubscribe()) }()
 	// Heartbeats end after ctx, once the requests already received were answered.
 	live, stopLive := context.WithCancel(patience)
 	defer stopLive()
@@ -200,7 +225,11 @@ func (s *Server) listen(ctx context.Context) ([]*nats.Subscription, error) {
 		{s.subjects.close, s.onClose, true},
 	} {
 		sub, err := s.conns.General.Subscribe(it.subject, func(m *nats.Msg) {
-			s.handle(func() { it.handle(ctx, m) })
+			if m.Reply == "" || s.addresses.allow(m.Reply) {
+				s.handle(func() { it.handle(ctx, m) })
+			} else {
+				s.refuseReply(m)
+			}
 		})
 		if err != nil {
 			return subs, fmt.Errorf("subscribe to %q: %w", it.subject, err)
@@ -238,11 +267,11 @@ func (s *Server) stop() {
 	s.stopped = true
 }
 
-// inTurn calls f on a goroutine of its own, after what the client asked for before. It waits while too many requests are
-// being handled.
-func (s *Server) inTurn(client string, f func()) {
+// inTurn calls f on a goroutine of its own, after what was asked for with the same key before. It waits while too many requests
+// are being handled.
+func (s *Server) inTurn(key string, f func()) {
 	s.slots <- struct{}{}
-	begin, end := s.turns.take(client)
+	begin, end := s.turns.take(key)
 	s.requests.Go(func() {
 		defer func() { <-s.slots }()
 		defer end()
@@ -252,10 +281,10 @@ func (s *Server) inTurn(client string, f func()) {
 }
 
 // afterReceived calls f, on a goroutine of its own, once every publish and ack that the server has already received was
-// processed. Calls for one client keep their order.
-func (s *Server) afterReceived(client string, f func()) {
+// processed. Calls with one key keep their order.
+func (s *Server) afterReceived(key string, f func()) {
 	s.requests.Add(1)
-	begin, end := s.turns.take(client)
+	begin, end := s.turns.take(key)
 	run := func() {
 		defer s.requests.Done()
 		defer end()

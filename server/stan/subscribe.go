@@ -22,13 +22,13 @@ func (s *Server) onSubscribe(ctx context.Context, msg *nats.Msg) {
 		s.answerSubscription(msg.Reply, "", ErrInvalidSubscribe)
 		return
 	}
-	c, err := s.validateSubscription(&req, msg.Reply)
+	c, err := s.validateSubscription(&req)
 	if err != nil {
 		s.refuseSubscription(&req, msg.Reply, err)
 		return
 	}
 	// Off this goroutine: what one client's subscription waits for delays no other client.
-	s.inTurn(req.ClientID, func() {
+	s.inTurn(s.turnOf(req.ClientID, msg.Reply), func() {
 		if err := s.subscribe(ctx, c, &req, msg.Reply); err != nil {
 			s.failed(err)
 			s.refuseSubscription(&req, msg.Reply, err)
@@ -42,7 +42,7 @@ func (s *Server) refuseSubscription(req *pb.SubscriptionRequest, reply string, e
 }
 
 // validateSubscription checks a request in the order that clients can observe.
-func (s *Server) validateSubscription(req *pb.SubscriptionRequest, reply string) (*client, error) {
+func (s *Server) validateSubscription(req *pb.SubscriptionRequest) (*client, error) {
 	switch {
 	case req.ClientID == "":
 		return nil, ErrMissingClient
@@ -55,9 +55,13 @@ func (s *Server) validateSubscription(req *pb.SubscriptionRequest, reply string)
 	case !eventlog.ValidChannel(req.Subject):
 		return nil, ErrInvalidSubject
 	}
-	c := s.clients.addressed(req.ClientID, reply)
+	c := s.clients.get(req.ClientID)
 	if c == nil {
 		return nil, ErrUnknownClient
+	}
+	// Nothing is sent to a subscription without an inbox.
+	if err := s.addresses.check("inbox", req.Inbox); err != nil && req.Inbox != "" {
+		return nil, fmt.Errorf("%w: %w", ErrInvalidSubscribe, err)
 	}
 	return c, nil
 }
@@ -65,6 +69,12 @@ func (s *Server) validateSubscription(req *pb.SubscriptionRequest, reply string)
 // subscribe makes the subscription, answers, and only then lets messages flow. Both go through the same connection, so that no
 // message overtakes the answer.
 func (s *Server) subscribe(ctx context.Context, c *client, req *pb.SubscriptionRequest, reply string) error {
+	if err := s.mayAct(c, reply); err != nil {
+		return err
+	}
+	if err := s.mayConsume(c, req.Subject, req.Inbox, reply); err != nil {
+		return err
+	}
 	ctx, cancel := s.bounded(ctx)
 	defer cancel()
 	ch, err := s.eventlog.Open(ctx, req.ClientID, req.Subject)
@@ -129,14 +139,14 @@ func (s *Server) onUnsubscribe(ctx context.Context, msg *nats.Msg, unsubscribe b
 		s.answerSubscription(msg.Reply, "", ErrInvalidUnsubscribe)
 		return
 	}
-	s.afterReceived(req.ClientID, func() {
-		err := s.endSubscription(ctx, &req, unsubscribe)
+	s.afterReceived(s.turnOf(req.ClientID, msg.Reply), func() {
+		err := s.endSubscription(ctx, &req, msg.Reply, unsubscribe)
 		s.failed(err)
 		s.answerSubscription(msg.Reply, "", err)
 	})
 }
 
-func (s *Server) endSubscription(ctx context.Context, req *pb.UnsubscribeRequest, unsubscribe bool) error {
+func (s *Server) endSubscription(ctx context.Context, req *pb.UnsubscribeRequest, reply string, unsubscribe bool) error {
 	if s.eventlog.Channel(req.Subject) == nil {
 		return ErrUnknownChannel
 	}
@@ -144,8 +154,18 @@ func (s *Server) endSubscription(ctx context.Context, req *pb.UnsubscribeRequest
 	if m == nil {
 		return ErrInvalidSub
 	}
-	if m.ClientID() != req.ClientID {
+	c, ok := m.Client().(*client)
+	if m.ClientID() != req.ClientID || !ok {
 		return ErrUnknownClient
+	}
+	var err error
+	if reply == "" && !unsubscribe && req.Inbox == m.Inbox() {
+		err = s.abandoned(m)
+	} else {
+		err = s.mayAct(c, reply)
+	}
+	if err != nil {
+		return err
 	}
 	return s.leave(ctx, m, unsubscribe)
 }

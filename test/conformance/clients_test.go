@@ -2,6 +2,7 @@ package conformance
 
 import (
 	"bytes"
+	"fmt"
 	"time"
 
 	"github.com/nats-io/nats.go"
@@ -126,12 +127,12 @@ func replacedClient(s *stage) {
 	successor := wire.Dial(s.t, s.server.URL()).Register(old.ID)
 	taken := successor.Sub(s.id("c"), wire.Durable("d"))
 	// The old client still sends requests, with its ID, over its old connection.
-	const unknown = "stan: unknown clientID"
-	if got := old.Bye(); got != unknown {
-		s.t.Errorf("close: %q, want %q", got, unknown)
+	refused := fmt.Sprintf("stan: permissions violation: the request does not come from client %q", old.ID)
+	if got := old.Bye(); got != refused {
+		s.t.Errorf("close: %q, want %q", got, refused)
 	}
-	if got := old.Subscribe(old.NewRequest(s.id("c"), wire.Durable("other"))).Error; got != unknown {
-		s.t.Errorf("subscribe: %q, want %q", got, unknown)
+	if got := old.Subscribe(old.NewRequest(s.id("c"), wire.Durable("other"))).Error; got != refused {
+		s.t.Errorf("subscribe: %q, want %q", got, refused)
 	}
 	if got := durable.Unsubscribe(); got != "stan: invalid subscription" {
 		s.t.Errorf("unsubscribe: %q", got)
@@ -142,9 +143,12 @@ func replacedClient(s *stage) {
 	successor.Send(s.id("c"), "one")
 	taken.Expect(1, "1")
 
-	// The new client may send requests over any connection except those of former clients.
-	if got := s.conn.CloseClient(successor.ID); got != "" {
-		s.t.Errorf("close of the successor: %q", got)
+	// So does anybody else.
+	if got := s.conn.CloseClient(successor.ID); got != refused {
+		s.t.Errorf("close of the successor: %q, want %q", got, refused)
+	}
+	if got := successor.Bye(); got != "" {
+		s.t.Errorf("close: %q", got)
 	}
 }
 

@@ -146,7 +146,7 @@ func acksBeforeTheEnd(s *stage) {
 
 func publishesBeforeTheClose(s *stage) {
 	cl := s.client("a")
-	reply := s.id("acks")
+	reply := "_STAN.acks." + s.id("acks")
 	acks, err := s.conn.SubscribeSync(reply)
 	if err != nil {
 		s.t.Fatal(err)

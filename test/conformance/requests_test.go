@@ -193,7 +193,9 @@ func endChecks(s *stage) {
 
 func noReply(s *stage) {
 	cl := s.client("a")
-	sub := cl.Sub(s.id("c"))
+	// A client that did not get the answer to its subscribe request takes it back so. It does not listen to the inbox any more.
+	req := cl.NewRequest(s.id("c"))
+	sub := &wire.Sub{Client: cl, Channel: req.Subject, Inbox: req.Inbox, AckInbox: cl.Subscribe(req).AckInbox}
 	for subject, req := range map[string]wire.Message{
 		wire.Discover:  &pb.ConnectRequest{},
 		wire.Subscribe: &pb.SubscriptionRequest{},

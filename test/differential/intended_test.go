@@ -20,12 +20,17 @@ var intended = []struct {
 		"Almost any bytes parse as a control message, so only one that names its server counts. Other publishers get an answer.",
 	},
 	{
-		"replaced client", "close of the replaced: ok", `close of the replaced: "stan: unknown clientID"`,
-		"A client that was replaced must not close its successor.",
+		"replaced client", "close of the replaced: ok", `close of the replaced: "stan: permissions violation: the request does not come from client \"a\""`,
+		"A client that was replaced must not close its successor, nor may any other.",
 	},
 	{
 		"replaced client", `subscribe of the successor: "stan: unknown clientID"`, "subscribe of the successor: ok",
 		"As a result, the successor stays connected.",
+	},
+	{
+		"foreign inbox", "subscribe intruder: ok",
+		`subscribe intruder: "stan: invalid subscription request: inbox \"<inbox>\" is not an inbox: use _INBOX.<id>, or add the prefix to inbox_prefixes of the server"`,
+		"The server must not send to inboxes of its own.",
 	},
 	{
 		"compound name", "resumed: 1 2", "resumed: 1r2 2r2",

@@ -21,12 +21,12 @@ var scenarios = []scenario{
 		for _, req := range []*pb.ConnectRequest{
 			{},
 			{ClientID: "a b"},
-			{HeartbeatInbox: "x"},
-			{ClientID: "a b", HeartbeatInbox: "x"},
-			{ClientID: p.id("zero"), HeartbeatInbox: "x", PingInterval: 3, PingMaxOut: 4},
-			{ClientID: p.id("one"), HeartbeatInbox: "x", Protocol: 1, PingInterval: -3, PingMaxOut: -4, ConnID: []byte("x")},
-			{ClientID: p.id("two"), HeartbeatInbox: "x", Protocol: 2},
-			{ClientID: p.id("minus"), HeartbeatInbox: "x", Protocol: -1},
+			{HeartbeatInbox: "_INBOX.x"},
+			{ClientID: "a b", HeartbeatInbox: "_INBOX.x"},
+			{ClientID: p.id("zero"), HeartbeatInbox: "_INBOX.x", PingInterval: 3, PingMaxOut: 4},
+			{ClientID: p.id("one"), HeartbeatInbox: "_INBOX.x", Protocol: 1, PingInterval: -3, PingMaxOut: -4, ConnID: []byte("x")},
+			{ClientID: p.id("two"), HeartbeatInbox: "_INBOX.x", Protocol: 2},
+			{ClientID: p.id("minus"), HeartbeatInbox: "_INBOX.x", Protocol: -1},
 		} {
 			p.note("connect", "%v", p.conn.Connect(req))
 		}

@@ -39,6 +39,20 @@ const (
 
 var validClientID = regexp.MustCompile(`^[a-zA-Z0-9_-]+$`)
 
+var (
+	inbox    = regexp.MustCompile(`^(_INBOX|_STAN\.acks|_R_)(\.[^\x00- .*>\x7f]+)+$`)
+	ownInbox = regexp.MustCompile(`^_INBOX\.` + clusterID + `\.`)
+)
+
+// isInbox reports whether the server sends to a subject that a client names.
+func isInbox(subject string) bool {
+	return inbox.MatchString(subject) && !ownInbox.MatchString(subject)
+}
+
+func notInbox(what, subject string) string {
+	return fmt.Sprintf("%s %.100q is not an inbox: use _INBOX.<id>, or add the prefix to inbox_prefixes of the server", what, subject)
+}
+
 func (w *witness) onConnect(data []byte) {
 	var req pb.ConnectRequest
 	var resp pb.ConnectResponse
@@ -50,6 +64,8 @@ func (w *witness) onConnect(data []byte) {
 		want = errInvalidConnect
 	case !validClientID.MatchString(req.ClientID):
 		want = errInvalidClientID
+	case !isInbox(req.HeartbeatInbox):
+		want = errInvalidConnect + ": " + notInbox("heartbeat inbox", req.HeartbeatInbox)
 	case req.ClientID == witnessID:
 		want = errClientRegistered
 	}
@@ -207,6 +223,8 @@ func (w *witness) onSubscribe(data []byte) {
 		want = errInvalidSubject
 	case req.ClientID != witnessID:
 		want = errUnknownClient
+	case req.Inbox != "" && !isInbox(req.Inbox):
+		want = errInvalidSubscribe + ": " + notInbox("inbox", req.Inbox)
 	case exists && other != req.Subject:
 		want = w.wrongCase(req.Subject)
 	default:

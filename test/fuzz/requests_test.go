@@ -85,11 +85,13 @@ func requestSeeds(t testing.TB) []requestSeed {
 			seeds = append(seeds, requestSeed{uint8(target), b}, requestSeed{uint8(target), append(b, 0x0a)})
 		}
 	}
-	add("connect", &pb.ConnectRequest{ClientID: "new"}, &pb.ConnectRequest{ClientID: "a b", HeartbeatInbox: "hb"},
-		&pb.ConnectRequest{ClientID: witnessID, HeartbeatInbox: "hb"}, &pb.ConnectRequest{ClientID: "old", HeartbeatInbox: "hb"},
-		&pb.ConnectRequest{ClientID: strings.Repeat("n", maxColumn), HeartbeatInbox: strings.Repeat("h", maxColumn)},
-		&pb.ConnectRequest{ClientID: strings.Repeat("n", 2*maxColumn), HeartbeatInbox: strings.Repeat("h", 70000)},
-		&pb.ConnectRequest{ClientID: "new", HeartbeatInbox: " >*\x00\xff", ConnID: []byte(witnessConn), Protocol: 1, PingInterval: -5, PingMaxOut: 1 << 30})
+	add("connect", &pb.ConnectRequest{ClientID: "new"}, &pb.ConnectRequest{ClientID: "a b", HeartbeatInbox: "_INBOX.hb"},
+		&pb.ConnectRequest{ClientID: witnessID, HeartbeatInbox: "_INBOX.hb"}, &pb.ConnectRequest{ClientID: "old", HeartbeatInbox: "_INBOX.hb"},
+		&pb.ConnectRequest{ClientID: strings.Repeat("n", maxColumn), HeartbeatInbox: "_INBOX." + strings.Repeat("h", maxColumn-7)},
+		&pb.ConnectRequest{ClientID: strings.Repeat("n", 2*maxColumn), HeartbeatInbox: "_INBOX." + strings.Repeat("h", 70000)},
+		&pb.ConnectRequest{ClientID: "new", HeartbeatInbox: " >*\x00\xff", ConnID: []byte(witnessConn), Protocol: 1, PingInterval: -5, PingMaxOut: 1 << 30},
+		&pb.ConnectRequest{ClientID: "new", HeartbeatInbox: "$JS.API.STREAM.DELETE.ORDERS"}, &pb.ConnectRequest{ClientID: "new", HeartbeatInbox: discoverSubject},
+		&pb.ConnectRequest{ClientID: "new", HeartbeatInbox: "_INBOX." + clusterID + ".acks.x"}, &pb.ConnectRequest{ClientID: "new", HeartbeatInbox: "_INBOX..x"})
 	add("ping", &pb.Ping{ConnID: []byte(witnessConn)}, &pb.Ping{ConnID: []byte("?")})
 	good := pb.PubMsg{ClientID: witnessID, ConnID: []byte(witnessConn), Guid: "g", Subject: plainChannel, Reply: "r", Data: []byte("d")}
 	variant := func(change func(*pb.PubMsg)) *pb.PubMsg { m := good; change(&m); return &m }
@@ -109,7 +111,7 @@ func requestSeeds(t testing.TB) []requestSeed {
 		event(&eventstorev1.Event{AggregateId: "a", EventType: "T", EventVersion: 1 << 63}),
 		event(&eventstorev1.Event{AggregateId: "b\x00", AggregateType: "A", EventType: "T", EventVersion: 1, EventId: "1", EventData: []byte(`{"a":"\u0000"}`)}))
 	add("publish elsewhere", &good, variant(func(m *pb.PubMsg) { m.Subject = strings.ToUpper(plainChannel) }))
-	sub := pb.SubscriptionRequest{ClientID: witnessID, Subject: plainChannel, Inbox: "i", MaxInFlight: 1, AckWaitInSecs: 1}
+	sub := pb.SubscriptionRequest{ClientID: witnessID, Subject: plainChannel, Inbox: "_INBOX.i", MaxInFlight: 1, AckWaitInSecs: 1}
 	other := func(change func(*pb.SubscriptionRequest)) *pb.SubscriptionRequest { m := sub; change(&m); return &m }
 	add("subscribe", &sub, other(func(m *pb.SubscriptionRequest) { m.ClientID = "" }), other(func(m *pb.SubscriptionRequest) { m.ClientID = "?" }),
 		other(func(m *pb.SubscriptionRequest) { m.AckWaitInSecs = -1 }), other(func(m *pb.SubscriptionRequest) { m.MaxInFlight = 0 }),
@@ -122,7 +124,7 @@ func requestSeeds(t testing.TB) []requestSeed {
 		other(func(m *pb.SubscriptionRequest) { m.Subject = strings.Repeat("long", 200) }),
 		other(func(m *pb.SubscriptionRequest) { m.Subject = strings.Repeat("long", 500) }),
 		other(func(m *pb.SubscriptionRequest) {
-			m.Inbox, m.DurableName, m.QGroup = strings.Repeat("i", 5000), strings.Repeat("d", 5000), strings.Repeat("q", 50000)
+			m.Inbox, m.DurableName, m.QGroup = "_INBOX."+strings.Repeat("i", 5000), strings.Repeat("d", 5000), strings.Repeat("q", 50000)
 		}),
 		other(func(m *pb.SubscriptionRequest) { m.Subject = "new channel \x00\xff" }), other(func(m *pb.SubscriptionRequest) { m.Inbox = "" }),
 		other(func(m *pb.SubscriptionRequest) { m.Inbox = closeSubject; m.StartPosition = 4 }),
