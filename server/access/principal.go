@@ -1,0 +1,47 @@
+package access
+
+import (
+	"slices"
+
+	"github.com/nats-eventstore/nats-eventstore/server/eventlog"
+)
+
+// Right is what a principal may do with a channel.
+type Right int
+
+// The rights. Admin includes all others.
+const (
+	Append Right = iota
+	Read
+	Consume
+	Admin
+	rights // their number
+)
+
+// String returns the right's key in the access file.
+func (r Right) String() string { return [...]string{"append", "read", "consume", "admin"}[r] }
+
+// Principal is somebody whom the server knows. A nil Principal may do nothing.
+type Principal struct {
+	Name string
+	// Monitor says that the principal may use the monitoring port.
+	Monitor bool
+
+	patterns [rights][]string
+}
+
+// Everything returns a principal that has all rights.
+func Everything(name string) *Principal {
+	p := &Principal{Name: name, Monitor: true}
+	p.patterns[Admin] = []string{">"}
+	return p
+}
+
+// May reports whether the principal has a right on a channel.
+func (p *Principal) May(right Right, channel string) bool {
+	return p != nil && eventlog.ValidChannel(channel) && (p.has(right, channel) || p.has(Admin, channel))
+}
+
+func (p *Principal) has(right Right, channel string) bool {
+	return slices.ContainsFunc(p.patterns[right], func(pattern string) bool { return eventlog.Matches(pattern, channel) })
+}
