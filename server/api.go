@@ -26,7 +26,8 @@ func (s *server) serveAPI(ctx context.Context) (served context.Context, stop fun
 		}
 		return nil
 	}
-	listening, err := api.Listen(s.opts.API, log, s.monitor.Metrics().APIRequest, s.log)
+	metrics := s.monitor.Metrics()
+	listening, err := api.Listen(s.opts.API, log, api.Observer{Request: metrics.APIRequest, Refused: metrics.ConnectionRefused("api")}, s.log)
 	if err != nil {
 		return nil, nil, err
 	}

@@ -70,4 +70,16 @@ var grpcSettings = []setting{
 			return err
 		},
 	},
+	{
+		flags: []string{"grpc_max_connections"}, keys: under(grpcBlock, "max_connections"), kind: count,
+		usage: "Maximum number of connections to the API, and of open calls (default 4096; at most half of the file descriptors)",
+		state: added,
+		set:   setCount(func(o *options) *int { return &o.API.Limits.Total }),
+	},
+	{
+		flags: []string{"grpc_max_connections_per_peer"}, keys: under(grpcBlock, "max_connections_per_peer"), kind: count,
+		usage: "Maximum number of them for one client address (default 1024)",
+		state: added,
+		set:   setCount(func(o *options) *int { return &o.API.Limits.PerPeer }),
+	},
 }

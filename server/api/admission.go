@@ -5,15 +5,21 @@ import (
 	"context"
 	"encoding/binary"
 	"errors"
+	"fmt"
 	"io"
 	"net/http"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"time"
 
 	"connectrpc.com/connect"
+	"connectrpc.com/grpcreflect"
+	"google.golang.org/protobuf/reflect/protoreflect"
 
-	"github.com/nats-eventstore/nats-eventstore/proto/eventstore/v1/eventstorev1connect"
+	"github.com/nats-eventstore/nats-eventstore/proto/compat/eventstore"
+	"github.com/nats-eventstore/nats-eventstore/proto/compat/pb"
+	eventstorev1 "github.com/nats-eventstore/nats-eventstore/proto/eventstore/v1"
 )
 
 const (
@@ -28,36 +34,78 @@ const (
 	streamRequest = 64 << 10
 )
 
-// streams lists the methods that answer with a stream.
-var streams = map[string]bool{
-	eventstorev1connect.EventStoreReadProcedure:          true,
-	eventstorev1connect.EventStoreReadAggregateProcedure: true,
-	eventstorev1connect.EventStoreSubscribeProcedure:     true,
+// unary lists the methods with a single request and answer, and streams all others of the port's services.
+var unary, streams = methods()
+
+func methods() (unary, streams map[string]bool) {
+	unary, streams = make(map[string]bool), map[string]bool{
+		"/" + grpcreflect.ReflectV1ServiceName + "/ServerReflectionInfo":      true,
+		"/" + grpcreflect.ReflectV1AlphaServiceName + "/ServerReflectionInfo": true,
+	}
+	for _, file := range []protoreflect.FileDescriptor{
+		eventstorev1.File_eventstore_v1_service_proto, eventstore.File_compat_eventstore_eventstore_proto, pb.File_compat_pb_eventstore_proto,
+	} {
+		for i := range file.Services().Len() {
+			service := file.Services().Get(i)
+			for j := range service.Methods().Len() {
+				m := service.Methods().Get(j)
+				procedure := fmt.Sprintf("/%s/%s", service.FullName(), m.Name())
+				if m.IsStreamingServer() || m.IsStreamingClient() {
+					streams[procedure] = true
+				} else {
+					unary[procedure] = true
+				}
+			}
+		}
+	}
+	return unary, streams
 }
+
+// isStream reports whether a request may be answered for as long as the client likes.
+func isStream(r *http.Request) bool { return streams[r.URL.Path] }
 
 // requireMemory reserves memory for a request before it is read. The other doors share the same budget.
 func (s *Server) requireMemory(log func() Log, next http.Handler) http.Handler {
-	refuse := connect.NewErrorWriter()
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if streams[r.URL.Path] || r.Method != http.MethodPost {
+		if !unary[r.URL.Path] || r.Method != http.MethodPost {
 			next.ServeHTTP(w, r)
 			return
 		}
-		// A client that sends slowly must not keep the memory; where there is no such deadline, there is no slow client.
-		_ = http.NewResponseController(w).SetReadDeadline(time.Now().Add(bodyTimeout))
 		held, err := s.admit(r, log())
 		if err != nil {
-			if refuse.IsSupported(r) {
-				_ = refuse.Write(w, r, status(err)) // an error means that the client has gone
-				return
-			}
-			http.Error(w, err.Error(), http.StatusServiceUnavailable)
+			refuse(w, r, status(err), http.StatusServiceUnavailable)
 			return
 		}
-		defer held.release()
-		next.ServeHTTP(w, r.WithContext(context.WithValue(r.Context(), holdKey{}, held)))
+		answered := &answering{ResponseWriter: w, release: sync.OnceFunc(held.release)}
+		defer answered.release()
+		next.ServeHTTP(answered, r.WithContext(context.WithValue(r.Context(), holdKey{}, held)))
 	})
 }
+
+// answering gives the memory of a request back when its answer begins: a client that takes its answer slowly keeps nobody
+// else's request waiting.
+type answering struct {
+	http.ResponseWriter
+	release func()
+}
+
+// WriteHeader implements http.ResponseWriter.
+func (a *answering) WriteHeader(status int) {
+	a.release()
+	a.ResponseWriter.WriteHeader(status)
+}
+
+// Write implements http.ResponseWriter.
+func (a *answering) Write(p []byte) (int, error) {
+	a.release()
+	return a.ResponseWriter.Write(p)
+}
+
+// Flush implements http.Flusher.
+func (a *answering) Flush() { _ = http.NewResponseController(a.ResponseWriter).Flush() }
+
+// Unwrap is for http.ResponseController.
+func (a *answering) Unwrap() http.ResponseWriter { return a.ResponseWriter }
 
 // hold is the memory of a request. It is given back when the handler has ended and nobody else needs the request.
 type hold struct {
@@ -104,12 +152,8 @@ func (s *Server) admit(r *http.Request, log Log) (*hold, error) {
 	return h, nil
 }
 
-const (
-	// admissionTimeout is how long a request waits for memory.
-	admissionTimeout = 5 * time.Second
-	// bodyTimeout is how long a client may take to send a request that is to hold memory, the wait for that included.
-	bodyTimeout = 30 * time.Second
-)
+// admissionTimeout is how long a request waits for memory.
+const admissionTimeout = 5 * time.Second
 
 // requestSize returns the size of a request's message in bytes, or the largest possible size if the header does not
 // tell. It reads only the message header.

@@ -8,6 +8,8 @@ import (
 	"net/url"
 	"os"
 	"strings"
+
+	"github.com/nats-eventstore/nats-eventstore/server/httpport"
 )
 
 // Options configure the API.
@@ -21,6 +23,8 @@ type Options struct {
 	CertFile     string
 	KeyFile      string
 	ClientCAFile string
+	// Limits bound the connections, and the calls that are open at a time.
+	Limits httpport.Limits
 	// Origins lists the web origins that may call from a browser, such as https://shop.example. "*" allows any (CORS,
 	// the Fetch standard).
 	Origins []string
@@ -32,7 +36,7 @@ type Options struct {
 
 // DefaultOptions returns options that leave the API off.
 func DefaultOptions() Options {
-	return Options{DefaultChannel: DefaultChannel, MaxMessage: 4 << 20}
+	return Options{DefaultChannel: DefaultChannel, MaxMessage: 4 << 20, Limits: httpport.Limits{Total: 4096, PerPeer: 1024}}
 }
 
 // Validate reports the first invalid setting by name.
@@ -46,6 +50,8 @@ func (o *Options) Validate() error {
 		return errors.New("grpc_client_ca needs grpc_cert and grpc_key")
 	case o.MaxMessage <= 0:
 		return errors.New("grpc_max_message must be positive")
+	case o.Limits.Total <= 0 || o.Limits.PerPeer <= 0:
+		return errors.New("grpc_max_connections and grpc_max_connections_per_peer must be positive")
 	}
 	for _, origin := range o.Origins {
 		if !validOrigin(origin) {

@@ -3,11 +3,9 @@ package api
 import (
 	"context"
 	"crypto/subtle"
-	"crypto/tls"
 	"errors"
 	"fmt"
 	"log/slog"
-	"net"
 	"net/http"
 	"strings"
 	"time"
@@ -21,75 +19,61 @@ import (
 	"github.com/nats-eventstore/nats-eventstore/proto/compat/eventstore/eventstoreconnect"
 	"github.com/nats-eventstore/nats-eventstore/proto/compat/pb/pbconnect"
 	"github.com/nats-eventstore/nats-eventstore/proto/eventstore/v1/eventstorev1connect"
+	"github.com/nats-eventstore/nats-eventstore/server/httpport"
 )
 
 const (
-	// headerTimeout bounds the time for a client to send a request header.
-	headerTimeout = 10 * time.Second
-	// pingAfter is how long a connection may be silent before it is pinged; pingTimeout bounds the reply, and each
-	// write.
-	pingAfter   = 30 * time.Second
-	pingTimeout = 15 * time.Second
-	// maxStreams bounds the requests and subscriptions of an HTTP/2 connection; streamBuffer bounds the unread bytes of each.
-	// All buffers together fit into the connection's window, so that requests waiting for memory do not block those that have
-	// it.
-	maxStreams   = 250
-	streamBuffer = 64 << 10
 	// stopTimeout bounds how long Stop waits for requests.
 	stopTimeout = 5 * time.Second
 	// originsAge is how long browsers cache the allowed origins. They accept at most two hours.
 	originsAge = 2 * time.Hour
+	// smallMessage bounds the requests of health and reflection, decompressed.
+	smallMessage = 4 << 10
 )
 
 // Server serves the API.
 type Server struct {
-	options  Options
-	listener net.Listener
-	http     *http.Server
+	options Options
+	port    *httpport.Port
+	handle  http.Handler
+	calls   *httpport.Peers
 }
 
-// Listen opens the port. log returns nil while this server is not active. observe receives the procedure and code of
-// each request.
-func Listen(o Options, log func() Log, observe func(procedure, code string), logger *slog.Logger) (*Server, error) {
+// Listen opens the port. log returns nil while this server is not active.
+func Listen(o Options, log func() Log, observer Observer, logger *slog.Logger) (*Server, error) {
 	config, err := o.tls()
 	if err != nil {
 		return nil, err
 	}
-	port := max(o.Port, 0)
-	listener, err := net.Listen("tcp", net.JoinHostPort(o.Host, fmt.Sprint(port)))
+	port, err := httpport.Listen(httpport.Options{
+		Name: "The API", Host: o.Host, Port: o.Port, TLS: config, Limits: o.Limits, Refused: observer.Refused,
+	}, logger)
 	if err != nil {
 		return nil, fmt.Errorf("listen for the API: %w", err)
 	}
-	scheme := "http"
-	if config != nil {
-		listener, scheme = tls.NewListener(listener, config), "https"
-	}
-	logger.Info(fmt.Sprintf("API listens on %s://%s", scheme, listener.Addr()))
-	s := &Server{options: o, listener: listener}
-	var protocols http.Protocols
-	protocols.SetHTTP1(true)
-	protocols.SetHTTP2(true)
-	protocols.SetUnencryptedHTTP2(config == nil)
-	s.http = &http.Server{
-		Handler:           s.handler(log, observe),
-		Protocols:         &protocols,
-		ReadHeaderTimeout: headerTimeout,
-		IdleTimeout:       2 * time.Minute,
-		HTTP2: &http.HTTP2Config{
-			SendPingTimeout:               pingAfter,
-			PingTimeout:                   pingTimeout,
-			MaxConcurrentStreams:          maxStreams,
-			MaxReceiveBufferPerStream:     streamBuffer,
-			MaxReceiveBufferPerConnection: maxStreams * streamBuffer,
-		},
-		ErrorLog: slog.NewLogLogger(logger.Handler(), slog.LevelDebug),
-	}
+	logger.Info(fmt.Sprintf("API listens on %s://%s", port.Scheme(), port.Addr()))
+	s := &Server{options: o, port: port, calls: httpport.NewPeers(o.Limits)}
+	s.handle = s.handler(log, observer.Request)
 	return s, nil
+}
+
+// Observer learns what happens on the port.
+type Observer struct {
+	// Request receives the procedure and code of each finished request.
+	Request func(procedure, code string)
+	// Refused is called for each connection that is closed because there are too many.
+	Refused func()
+}
+
+// SetLimits changes how many connections, and how many calls at a time, one peer and all peers may have.
+func (s *Server) SetLimits(l httpport.Limits) {
+	s.port.SetLimits(l)
+	s.calls.SetLimits(l)
 }
 
 // Run serves until Stop.
 func (s *Server) Run() error {
-	if err := s.http.Serve(s.listener); !errors.Is(err, http.ErrServerClosed) {
+	if err := s.port.Serve(httpport.Deadlines(s.handle, isStream)); err != nil {
 		return fmt.Errorf("serve the API: %w", err)
 	}
 	return nil
@@ -99,19 +83,17 @@ func (s *Server) Run() error {
 func (s *Server) Stop() {
 	ctx, cancel := context.WithTimeout(context.Background(), stopTimeout)
 	defer cancel()
-	if err := s.http.Shutdown(ctx); err != nil {
-		_ = s.http.Close()
-	}
+	s.port.Stop(ctx)
 }
 
 func (s *Server) handler(log func() Log, observe func(procedure, code string)) http.Handler {
 	svc := &service{log: log, defaultChannel: s.options.DefaultChannel, maxMessage: s.options.MaxMessage}
 	options := append(codecs(),
 		connect.WithConditionalHandlerOptions(func(spec connect.Spec) []connect.HandlerOption {
-			if streams[spec.Procedure] {
-				return []connect.HandlerOption{connect.WithReadMaxBytes(min(streamRequest, s.options.MaxMessage))}
+			if spec.StreamType != connect.StreamTypeUnary {
+				return bounded(min(streamRequest, s.options.MaxMessage))
 			}
-			return []connect.HandlerOption{connect.WithReadMaxBytes(s.options.MaxMessage)}
+			return bounded(s.options.MaxMessage)
 		}),
 		connect.WithInterceptors(observer(observe)),
 	)
@@ -121,13 +103,13 @@ func (s *Server) handler(log func() Log, observe func(procedure, code string)) h
 	mux.Handle(pbconnect.NewEventStoreHandler(pbEventStore{svc}, options...))
 	reflector := grpcreflect.NewStaticReflector(eventstorev1connect.EventStoreName, eventstoreconnect.EventStoreName,
 		pbconnect.EventStoreName, grpchealth.HealthV1ServiceName)
-	mux.Handle(grpcreflect.NewHandlerV1(reflector))
-	mux.Handle(grpcreflect.NewHandlerV1Alpha(reflector))
+	mux.Handle(grpcreflect.NewHandlerV1(reflector, bounded(smallMessage)...))
+	mux.Handle(grpcreflect.NewHandlerV1Alpha(reflector, bounded(smallMessage)...))
 
 	public := http.NewServeMux()
 	public.Handle("/", s.requireToken(s.requireMemory(log, mux)))
-	public.Handle(grpchealth.NewHandler(health{log})) // public: it reveals nothing about events
-	return s.allowOrigins(public)
+	public.Handle(grpchealth.NewHandler(health{log}, bounded(smallMessage)...)) // public: it reveals nothing about events
+	return s.countCalls(s.allowOrigins(public))
 }
 
 // allowOrigins answers CORS preflight requests, which carry no token.
@@ -149,19 +131,13 @@ func (s *Server) requireToken(next http.Handler) http.Handler {
 	if s.options.Token == "" {
 		return next
 	}
-	refuse := connect.NewErrorWriter()
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		token, ok := strings.CutPrefix(r.Header.Get("Authorization"), "Bearer ")
 		if ok && subtle.ConstantTimeCompare([]byte(token), []byte(s.options.Token)) == 1 {
 			next.ServeHTTP(w, r)
 			return
 		}
-		err := connect.NewError(connect.CodeUnauthenticated, errors.New("the request carries no valid token"))
-		if refuse.IsSupported(r) {
-			_ = refuse.Write(w, r, err) // an error means that the client has gone
-			return
-		}
-		http.Error(w, err.Message(), http.StatusUnauthorized)
+		refuse(w, r, connect.NewError(connect.CodeUnauthenticated, errors.New("the request carries no valid token")), http.StatusUnauthorized)
 	})
 }
 

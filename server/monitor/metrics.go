@@ -38,6 +38,7 @@ type Metrics struct {
 
 	errors        *prometheus.CounterVec
 	apiRequests   *prometheus.CounterVec
+	connections   *prometheus.CounterVec
 	commitSeconds prometheus.Histogram
 	commitMsgs    prometheus.Histogram
 }
@@ -53,6 +54,10 @@ func newMetrics() *Metrics {
 			Name: metricsPrefix + "api_requests_total",
 			Help: "Finished requests of the gRPC and HTTP API, by method and code.",
 		}, []string{"method", "code"}),
+		connections: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: metricsPrefix + "refused_connections_total",
+			Help: "Connections closed because too many were open, by port.",
+		}, []string{"port"}),
 		commitSeconds: prometheus.NewHistogram(prometheus.HistogramOpts{
 			Name:    metricsPrefix + "commit_duration_seconds",
 			Help:    "Time to commit one batch of published messages.",
@@ -64,7 +69,7 @@ func newMetrics() *Metrics {
 			Buckets: prometheus.ExponentialBuckets(1, 2, 13), // 1 to 4096
 		}),
 	}
-	m.registry.MustRegister(m.errors, m.apiRequests, m.commitSeconds, m.commitMsgs,
+	m.registry.MustRegister(m.errors, m.apiRequests, m.connections, m.commitSeconds, m.commitMsgs,
 		collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	for _, it := range []struct {
 		name, help string
@@ -159,6 +164,9 @@ func (m *Metrics) Failed(operation string, err error) {
 func (m *Metrics) APIRequest(procedure, code string) {
 	m.apiRequests.WithLabelValues(strings.TrimPrefix(procedure, "/"), code).Inc()
 }
+
+// ConnectionRefused returns a function that counts a connection closed because too many were open on a port.
+func (m *Metrics) ConnectionRefused(port string) func() { return m.connections.WithLabelValues(port).Inc }
 
 // Kinds of errors that errorKinds does not, or not alone, decide.
 const (
