@@ -50,6 +50,7 @@ func run(ctx context.Context, o *config.Options, natsLog *natsconn.Logger, log *
 		log.Info(n)
 	}
 
+	where := monitor.TakePort(o.NATS)
 	ns, err := natsconn.StartServer(o.NATSOptions(), natsLog)
 	if err != nil {
 		return err
@@ -58,13 +59,17 @@ func run(ctx context.Context, o *config.Options, natsLog *natsconn.Logger, log *
 		ns.Shutdown()
 		ns.WaitForShutdown()
 	}()
-	stopSignals := handleSignals(o, ns, natsLog, log)
-	defer stopSignals()
 	mon := monitor.New(monitor.Options{
 		ServerID: id, ClusterID: o.ClusterID, Version: config.Version, FTGroup: o.FTGroup != "", External: o.NATSURL != "",
 		Store: o.Store, Limits: o.Limits, LeaseExpiry: lease.Expiry,
 	}, log)
-	mon.Register(ns)
+	port, err := mon.Listen(where, o.NATS.TLSConfig, ns)
+	if err != nil {
+		return err
+	}
+	defer port.Close()
+	stopSignals := handleSignals(o, ns, port, natsLog, log)
+	defer stopSignals()
 	o.Store.Logger = log
 	store, err := stores.Open(ctx, o.Store)
 	if err != nil {

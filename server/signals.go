@@ -9,11 +9,12 @@ import (
 	natsd "github.com/nats-io/nats-server/v2/server"
 
 	"github.com/nats-eventstore/nats-eventstore/server/config"
+	"github.com/nats-eventstore/nats-eventstore/server/monitor"
 	"github.com/nats-eventstore/nats-eventstore/server/natsconn"
 )
 
 // handleSignals serves Reopen and Reload on a goroutine of its own, until what it returns is called.
-func handleSignals(o *config.Options, ns *natsd.Server, natsLog *natsconn.Logger, log *slog.Logger) (stop func()) {
+func handleSignals(o *config.Options, ns *natsd.Server, port *monitor.Port, natsLog *natsconn.Logger, log *slog.Logger) (stop func()) {
 	done := make(chan struct{})
 	var serving sync.WaitGroup
 	serving.Go(func() {
@@ -35,7 +36,7 @@ func handleSignals(o *config.Options, ns *natsd.Server, natsLog *natsconn.Logger
 					log.Warn("Reload supported only for embedded NATS Server's configuration")
 					continue
 				}
-				if err := reload(o, ns, natsLog); err != nil {
+				if err := reload(o, ns, port, natsLog); err != nil {
 					log.Error("Reload: " + err.Error())
 				}
 			}
@@ -49,7 +50,7 @@ func handleSignals(o *config.Options, ns *natsd.Server, natsLog *natsconn.Logger
 
 // reload applies the configuration of the embedded NATS server again. Options of the streaming part are read at the start
 // only; that they are still valid is checked.
-func reload(o *config.Options, ns *natsd.Server, natsLog *natsconn.Logger) error {
+func reload(o *config.Options, ns *natsd.Server, port *monitor.Port, natsLog *natsconn.Logger) error {
 	if o.NATS.ConfigFile == "" || o.Reread == nil {
 		return errors.New("can only reload a configuration file (-c)")
 	}
@@ -63,11 +64,14 @@ func reload(o *config.Options, ns *natsd.Server, natsLog *natsconn.Logger) error
 		return err
 	}
 	now.NATS.NoSigs = true
+	natsconn.RestrictSuites(now.NATS)
+	monitor.TakePort(now.NATS)
 	// The server keeps the options and changes them; the log needs them as they were read.
 	forLog := now.NATS.Clone()
 	if err := ns.ReloadOptions(now.NATS); err != nil {
 		return fmt.Errorf("NATS server: %w", err)
 	}
+	port.SetEncryption(now.NATS.TLSConfig)
 	natsLog.Open(forLog)
 	if !forLog.NoLog {
 		ns.SetLoggerV2(natsLog, forLog.Debug, forLog.Trace, forLog.TraceVerbose)

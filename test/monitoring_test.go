@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"net"
 	"net/http"
 	"os"
 	"path/filepath"
@@ -226,18 +227,51 @@ func TestMonitoringPages(t *testing.T) {
 		}
 	}
 
-	plain, resp := s.get("/streaming/channelsz?channel=a")
-	if got := resp.Header.Get("Content-Type") + resp.Header.Get("Access-Control-Allow-Origin"); got != "application/json*" {
-		t.Errorf("headers %s", got)
+}
+
+// No page can be read by web pages of other origins, or tells what lets its reader act.
+func TestMonitoringIsPrivate(t *testing.T) {
+	t.Parallel()
+	s := start(t, "sqlite", databases.SQLite(t), "-m", "-1")
+	subscribers(t, s, "foo")
+	for _, path := range []string{
+		"/", "/varz", "/connz", "/connz?subs=1", "/routez", "/gatewayz", "/leafz", "/subsz?subs=1", "/subscriptionsz", "/stacksz", "/accountz",
+		"/accstatz", "/jsz", "/healthz", "/healthz?js-enabled-only=true", "/readyz", "/ipqueuesz", "/raftz", "/debug/vars", "/metrics",
+		"/streaming", "/streaming/serverz", "/streaming/storez", "/streaming/clientsz?subs=1", "/streaming/channelsz?subs=1",
+	} {
+		body, resp := s.get(path)
+		if got := resp.Header.Get("Access-Control-Allow-Origin"); got != "" {
+			t.Errorf("%s allows origin %s", path, got)
+		}
+		if resp.StatusCode == http.StatusNotFound && path != "/raftz" { // there is no Raft group
+			t.Errorf("%s: %s", path, resp.Status)
+		}
+		if strings.Contains(body, "cmdline") || strings.Contains(body, "-sql_source") {
+			t.Errorf("%s shows the command line", path)
+		}
+		if got := secretInbox.FindString(body); got != "" {
+			t.Errorf("%s shows inbox %s", path, got)
+		}
+		separator := "?"
+		if strings.Contains(path, "?") {
+			separator = "&"
+		}
+		if body, resp := s.get(path + separator + "callback=f"); resp.StatusCode != http.StatusBadRequest || !strings.Contains(body, "JSONP") {
+			t.Errorf("%s with callback: %s %s", path, resp.Status, body)
+		}
 	}
-	padded, resp := s.get("/streaming/channelsz?channel=a&callback=show.it")
-	if got := resp.Header.Get("Content-Type"); got != "application/javascript" || padded != "show.it("+plain+")" {
-		t.Errorf("JSONP %s %s", got, padded)
+	sub := s.json("/streaming/channelsz?channel=foo&subs=1").list("subscriptions")[0]
+	if got, want := sub.only("inbox", "ack_inbox"), "inbox=_INBOX.*** ack_inbox=_INBOX.test-cluster.acks.***"; got != want {
+		t.Errorf("inboxes: %s, want %s", got, want)
 	}
-	if body, resp := s.get("/streaming/channelsz?callback=alert(1)//"); resp.StatusCode != http.StatusBadRequest || strings.Contains(body, "alert") {
-		t.Errorf("callback with a script: %s %s", resp.Status, body)
+	port := monitorLine.FindStringSubmatch(s.Log.String())[1]
+	if got := net.JoinHostPort("127.0.0.1", fmt.Sprint(s.json("/varz")["http_port"])); got != port {
+		t.Errorf("varz says port %s, want %s", got, port)
 	}
 }
+
+// secretInbox matches an inbox with more than a wildcard or asterisks in place of its secret.
+var secretInbox = regexp.MustCompile(`_INBOX\.[A-Za-z0-9]{20,}|acks\.[A-Za-z0-9]{20,}`)
 
 func TestMonitoringOfStandby(t *testing.T) {
 	t.Parallel()

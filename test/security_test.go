@@ -5,6 +5,7 @@ import (
 	"net"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"syscall"
@@ -314,8 +315,8 @@ const nuidLike = "abcdefghijklmnopqrstuv"
 // SIGHUP reloads the NATS configuration without disturbing the streaming part.
 func TestReload(t *testing.T) {
 	t.Parallel()
-	s := secured(t, `debug: false`, "-SD")
-	file := s.Args[len(s.Args)-2]
+	s := secured(t, `debug: false`, "-SD", "-m", "-1")
+	file := s.Args[slices.Index(s.Args, "-c")+1]
 	works(t, s, "before")
 	reload := func(text, done string) {
 		t.Helper()
@@ -333,6 +334,9 @@ func TestReload(t *testing.T) {
 	refusedByNATS(t, s, nats.UserInfo("a", "one"))
 	reload("streaming {\n nonsense: 1\n}", file+`:2: unknown key "nonsense"`)
 	works(t, s, "third", nats.UserInfo("b", "two"))
+	if got := s.json("/streaming/serverz")["state"]; got != "STANDALONE" {
+		t.Errorf("the monitoring port after reloads: state %v", got)
+	}
 	// Later log lines use both formats.
 	s.WaitLog(t, "[Client:third] Connected")
 	if found := s.Log.Contains("Disconnected from NATS"); found {

@@ -48,6 +48,8 @@ type Options struct {
 	Port int
 	// TLS is nil for plain HTTP.
 	TLS *tls.Config
+	// HTTP1 is true for a port without HTTP/2.
+	HTTP1 bool
 	// Limits bound its connections. Total is lowered to half of what the process may open.
 	Limits Limits
 	// Refused, if set, is called for each connection that is closed because of Limits.
@@ -76,8 +78,8 @@ func Listen(o Options, log *slog.Logger) (*Port, error) {
 	p.listener = &listener{Listener: inner, peers: NewPeers(affordable(o.Limits)), refused: p.refuse}
 	var protocols http.Protocols
 	protocols.SetHTTP1(true)
-	protocols.SetHTTP2(true)
-	protocols.SetUnencryptedHTTP2(o.TLS == nil)
+	protocols.SetHTTP2(!o.HTTP1)
+	protocols.SetUnencryptedHTTP2(!o.HTTP1 && o.TLS == nil)
 	p.http = http.Server{
 		Protocols:         &protocols,
 		ReadHeaderTimeout: headerTimeout,
@@ -125,7 +127,11 @@ func (p *Port) Serve(handler http.Handler) error {
 	p.http.Handler = handler
 	var l net.Listener = p.listener
 	if p.options.TLS != nil {
-		l = tls.NewListener(l, p.options.TLS)
+		names := []string{"h2", "http/1.1"}
+		if p.options.HTTP1 {
+			names = names[1:]
+		}
+		l = tls.NewListener(l, secure(p.options.TLS, names))
 	}
 	if err := p.http.Serve(l); !errors.Is(err, http.ErrServerClosed) {
 		return err

@@ -18,23 +18,25 @@ type healthStatus struct {
 	Error      string `json:"error,omitempty"`
 }
 
-// registerHealth adds the handlers. A pattern with a method takes precedence over NATS' own /healthz.
-func (m *Monitor) registerHealth(mux *http.ServeMux, ns *natsd.Server) {
-	mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, r *http.Request) {
+// healthz answers /healthz. A query, such as about JetStream, is for NATS.
+func (m *Monitor) healthz(ns *natsd.Server) http.HandlerFunc {
+	return func(w http.ResponseWriter, r *http.Request) {
 		if r.URL.RawQuery != "" && !m.opts.External {
-			ns.HandleHealthz(w, r) // a query about JetStream is for NATS
+			ns.HandleHealthz(w, r)
 			return
 		}
 		state, err := m.healthy(ns)
 		answerHealth(w, state, err)
-	})
-	mux.HandleFunc("GET /readyz", func(w http.ResponseWriter, r *http.Request) {
-		state, err := m.ready()
-		if state == stateStandby && r.URL.Query().Get("standby") == "1" {
-			err = nil
-		}
-		answerHealth(w, state, err)
-	})
+	}
+}
+
+// readyz answers /readyz.
+func (m *Monitor) readyz(w http.ResponseWriter, r *http.Request) {
+	state, err := m.ready()
+	if state == stateStandby && r.URL.Query().Get("standby") == "1" {
+		err = nil
+	}
+	answerHealth(w, state, err)
 }
 
 // healthy returns an error if only a restart of the process can help. An outage of the database or of an external NATS

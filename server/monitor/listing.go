@@ -60,7 +60,7 @@ type subscriptionStatus struct {
 }
 
 func statusOfClient(c stan.ClientStatus, subscriptions bool) clientStatus {
-	status := clientStatus{ID: c.ID, HBInbox: c.HeartbeatInbox, SubsCount: len(c.Members)}
+	status := clientStatus{ID: c.ID, HBInbox: masked(c.HeartbeatInbox), SubsCount: len(c.Members)}
 	if !subscriptions {
 		return status
 	}
@@ -96,8 +96,8 @@ func (t *Term) statusOfChannel(ch *eventlog.Channel, subscriptions bool) channel
 func statusOfSubscription(s consumers.Status) subscriptionStatus {
 	return subscriptionStatus{
 		ClientID:     s.ClientID,
-		Inbox:        s.Inbox,
-		AckInbox:     s.AckInbox,
+		Inbox:        masked(s.Inbox),
+		AckInbox:     masked(s.AckInbox),
 		DurableName:  s.DurableName,
 		QueueName:    s.QueueName,
 		IsDurable:    s.IsDurable,

@@ -166,7 +166,9 @@ func (m *Metrics) APIRequest(procedure, code string) {
 }
 
 // ConnectionRefused returns a function that counts a connection closed because too many were open on a port.
-func (m *Metrics) ConnectionRefused(port string) func() { return m.connections.WithLabelValues(port).Inc }
+func (m *Metrics) ConnectionRefused(port string) func() {
+	return m.connections.WithLabelValues(port).Inc
+}
 
 // Kinds of errors that errorKinds does not, or not alone, decide.
 const (

@@ -1,5 +1,5 @@
-// Package monitor serves HTTP on the monitoring port of the NATS server: /streaming/* as NATS Streaming does, /metrics
-// for Prometheus, /healthz and /readyz. It answers from memory, so no request waits for the database.
+// Package monitor serves HTTP on the monitoring port: /streaming/* as NATS Streaming does, /metrics for Prometheus,
+// /healthz and /readyz, and the pages of the NATS server. It answers from memory, so no request waits for the database.
 package monitor
 
 import (
@@ -9,12 +9,9 @@ import (
 	"log/slog"
 	"net/http"
 	"net/url"
-	"regexp"
 	"strconv"
 	"sync"
 	"time"
-
-	natsd "github.com/nats-io/nats-server/v2/server"
 
 	"github.com/nats-eventstore/nats-eventstore/server/consumers"
 	"github.com/nats-eventstore/nats-eventstore/server/eventlog"
@@ -44,6 +41,8 @@ type Options struct {
 	// Store and Limits are only displayed.
 	Store  stores.Options
 	Limits eventlog.Limits
+	// Protect, if set, wraps every page but the health checks: it lets through whom it knows.
+	Protect func(http.Handler) http.Handler
 	// LeaseExpiry is how long after the lease was last confirmed another server may take it.
 	LeaseExpiry time.Duration
 }
@@ -132,22 +131,6 @@ func (m *Monitor) current() (string, *Term) {
 	return m.state, m.term
 }
 
-// Register adds the handlers to the NATS server's monitoring port, if it has one.
-func (m *Monitor) Register(ns *natsd.Server) {
-	mux, ok := ns.HTTPHandler().(*http.ServeMux)
-	if !ok {
-		return // monitoring is off
-	}
-	mux.HandleFunc("/streaming", m.rootz)
-	mux.HandleFunc("/streaming/serverz", m.serverz)
-	mux.HandleFunc("/streaming/storez", m.storez)
-	mux.HandleFunc("/streaming/clientsz", m.clientsz)
-	mux.HandleFunc("/streaming/channelsz", m.channelsz)
-	mux.HandleFunc("/streaming/isFTActive", m.isActive)
-	mux.Handle("/metrics", m.metrics.handler(m.log))
-	m.registerHealth(mux, ns)
-}
-
 func (m *Monitor) rootz(w http.ResponseWriter, _ *http.Request) {
 	w.Header().Set("Content-Type", "text/html; charset=utf-8")
 	fmt.Fprint(w, `<!DOCTYPE html>
@@ -170,16 +153,16 @@ func (m *Monitor) isActive(w http.ResponseWriter, _ *http.Request) {
 	}
 }
 
-func (m *Monitor) serverz(w http.ResponseWriter, r *http.Request) {
-	m.answer(w, r, m.serverStatus())
+func (m *Monitor) serverz(w http.ResponseWriter, _ *http.Request) {
+	m.answer(w, m.serverStatus())
 }
 
-func (m *Monitor) storez(w http.ResponseWriter, r *http.Request) {
+func (m *Monitor) storez(w http.ResponseWriter, _ *http.Request) {
 	_, t := m.current()
 	status := storeStatus{header: m.header(t), Type: storeType(m.opts.Store), Limits: statusOfLimits(m.opts.Limits)}
 	status.TotalMsgs, status.TotalBytes = t.totals()
 	status.Damaged, _ = t.damagedRows()
-	m.answer(w, r, status)
+	m.answer(w, status)
 }
 
 func (m *Monitor) clientsz(w http.ResponseWriter, r *http.Request) {
@@ -191,7 +174,7 @@ func (m *Monitor) clientsz(w http.ResponseWriter, r *http.Request) {
 			http.Error(w, fmt.Sprintf("Client %s not found", id), http.StatusNotFound)
 			return
 		}
-		m.answer(w, r, statusOfClient(c, wantsSubscriptions(q)))
+		m.answer(w, statusOfClient(c, wantsSubscriptions(q)))
 		return
 	}
 	p := pageOf(q)
@@ -201,7 +184,7 @@ func (m *Monitor) clientsz(w http.ResponseWriter, r *http.Request) {
 		status.Clients = append(status.Clients, statusOfClient(c, wantsSubscriptions(q)))
 	}
 	status.Count, status.Total = len(status.Clients), len(all)
-	m.answer(w, r, status)
+	m.answer(w, status)
 }
 
 func (m *Monitor) channelsz(w http.ResponseWriter, r *http.Request) {
@@ -213,7 +196,7 @@ func (m *Monitor) channelsz(w http.ResponseWriter, r *http.Request) {
 			http.Error(w, fmt.Sprintf("Channel %s not found", name), http.StatusNotFound)
 			return
 		}
-		m.answer(w, r, t.statusOfChannel(ch, wantsSubscriptions(q)))
+		m.answer(w, t.statusOfChannel(ch, wantsSubscriptions(q)))
 		return
 	}
 	p := pageOf(q)
@@ -227,7 +210,7 @@ func (m *Monitor) channelsz(w http.ResponseWriter, r *http.Request) {
 		}
 	}
 	status.Count, status.Total = len(status.Names)+len(status.Channels), len(all)
-	m.answer(w, r, status)
+	m.answer(w, status)
 }
 
 // wantsSubscriptions reports whether the query asks for subscriptions.
@@ -259,27 +242,12 @@ func cut[T any](p page, list []T) []T {
 	return list[:min(p.Limit, len(list))]
 }
 
-// validCallback matches a JSONP callback: a path of identifiers. Anything else could inject a script.
-var validCallback = regexp.MustCompile(`^[A-Za-z_$][\w$.]{0,127}$`)
-
-// answer writes v as indented JSON, or as JSONP if the query names a callback.
-func (m *Monitor) answer(w http.ResponseWriter, r *http.Request, v any) {
+// answer writes v as indented JSON.
+func (m *Monitor) answer(w http.ResponseWriter, v any) {
 	body, err := json.MarshalIndent(v, "", "  ")
 	if err != nil {
 		panic(fmt.Sprintf("marshal %T: %v", v, err)) // the types always marshal
 	}
-	switch callback := r.URL.Query().Get("callback"); {
-	case callback == "":
-		w.Header().Set("Content-Type", "application/json")
-		w.Header().Set("Access-Control-Allow-Origin", "*")
-	case !validCallback.MatchString(callback):
-		http.Error(w, "callback is not a function name", http.StatusBadRequest)
-		return
-	default:
-		w.Header().Set("Content-Type", "application/javascript")
-		w.Header().Set("X-Content-Type-Options", "nosniff")
-		body = fmt.Appendf(nil, "%s(%s)", callback, body)
-	}
-	// An error means that the client has gone.
-	_, _ = w.Write(body)
+	w.Header().Set("Content-Type", "application/json")
+	_, _ = w.Write(body) // an error means that the client has gone
 }

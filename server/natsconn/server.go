@@ -1,5 +1,5 @@
-// Package natsconn starts the embedded NATS server, or only its monitoring port if NATS is external. It also opens the
-// server's own connections to NATS.
+// Package natsconn starts the embedded NATS server, unless NATS is external. It also opens the server's own connections to
+// NATS.
 package natsconn
 
 import (
@@ -19,7 +19,7 @@ const mutexProfileFraction = 100
 
 // Options configure NATS.
 type Options struct {
-	// Embedded configures the embedded NATS server, its monitoring port and the log.
+	// Embedded configures the embedded NATS server and the log.
 	Embedded *natsd.Options
 	// URL, if set, lists external NATS servers, separated by commas. They replace the embedded server.
 	URL string
@@ -34,9 +34,10 @@ type Options struct {
 	Streams map[string][]string
 }
 
-// StartServer starts the embedded NATS server, or only its monitoring port if NATS is external.
+// StartServer starts the embedded NATS server. If NATS is external, the server that it returns only answers monitoring.
 func StartServer(o Options, logger natsd.Logger) (*natsd.Server, error) {
 	o.Embedded.NoSigs = true // the command handles signals
+	RestrictSuites(o.Embedded)
 	if o.URL == "" {
 		if err := o.Admit(o.Embedded); err != nil {
 			return nil, fmt.Errorf("start NATS server: %w", err)
@@ -53,10 +54,6 @@ func StartServer(o Options, logger natsd.Logger) (*natsd.Server, error) {
 		ns.SetLoggerV2(logger, o.Embedded.Debug, o.Embedded.Trace, o.Embedded.TraceVerbose)
 	}
 	if o.URL != "" {
-		if err := ns.StartMonitoring(); err != nil {
-			ns.Shutdown()
-			return nil, fmt.Errorf("start monitoring: %w", err)
-		}
 		return ns, nil
 	}
 	ns.Start()
