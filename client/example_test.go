@@ -230,7 +230,7 @@ func connect() (context.Context, *eventstore.Client, func()) {
 	if err != nil {
 		log.Fatal(err)
 	}
-	cmd := exec.Command(harness.Binary(), "-p", "-1", "-dir", dir, "-grpc_port", strconv.Itoa(port))
+	cmd := exec.Command(harness.Binary(), "-a", "127.0.0.1", "-p", "-1", "-dir", dir, "-grpc_port", strconv.Itoa(port))
 	cmd.Env = append(os.Environ(), "GORACE=atexit_sleep_ms=0")
 	server, err := process.Start(cmd, nil, syscall.SIGKILL)
 	if err != nil {

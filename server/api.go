@@ -26,8 +26,12 @@ func (s *server) serveAPI(ctx context.Context) (served context.Context, stop fun
 		}
 		return nil
 	}
+	options := s.opts.APIOptions()
+	if lacks := s.opts.APILacks(); lacks != "" {
+		s.log.Warn("The API can be reached from other machines without " + lacks + " (grpc_insecure)")
+	}
 	metrics := s.monitor.Metrics()
-	listening, err := api.Listen(s.opts.API, log, api.Observer{Request: metrics.APIRequest, Refused: metrics.ConnectionRefused("api")}, s.log)
+	listening, err := api.Listen(options, log, api.Observer{Request: metrics.APIRequest, Refused: metrics.ConnectionRefused("api")}, s.log)
 	if err != nil {
 		return nil, nil, err
 	}

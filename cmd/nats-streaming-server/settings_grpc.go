@@ -17,7 +17,7 @@ var grpcSettings = []setting{
 	},
 	{
 		flags: []string{"grpc_host"}, keys: under(grpcBlock, "host"), value: "<host>",
-		usage: "Listen address of the API (default: all)",
+		usage: "Listen address of the API (default: that of NATS, -a)",
 		state: added,
 		set:   setString(func(o *options) *string { return &o.API.Host }),
 	},
@@ -44,6 +44,12 @@ var grpcSettings = []setting{
 		usage: "Certificate authority that must have signed the certificates of API clients",
 		state: added,
 		set:   setString(func(o *options) *string { return &o.API.ClientCAFile }),
+	},
+	{
+		flags: []string{"grpc_insecure"}, keys: under(grpcBlock, "insecure"), kind: toggle,
+		usage: "Let other machines reach the API without TLS or authentication",
+		state: added,
+		set:   setBool(func(o *options) *bool { return &o.API.Insecure }),
 	},
 	{
 		flags: []string{"grpc_origins"}, keys: under(grpcBlock, "origins"), kind: list, value: "<origin,...>",

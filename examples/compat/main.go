@@ -1,7 +1,7 @@
 // Command compat calls the two compatible gRPC services, eventstore.EventStore and pb.EventStore, with stubs that
 // protoc-gen-go-grpc generated. It stores an event through each and reads it back.
 //
-//	nats-streaming-server -grpc_port 4280
+//	nats-streaming-server -a 127.0.0.1 -grpc_port 4280
 //	go run ./examples/compat localhost:4280
 package main
 

@@ -14,7 +14,7 @@ import (
 
 // Options configure the API.
 type Options struct {
-	// Host and Port are where the API listens. Port 0 turns the API off; -1 picks a free port, which the log names.
+	// Host and Port are where the API listens. An empty host means all addresses. Port 0 turns the API off; -1 picks a free port, which the log names.
 	Host string
 	Port int
 	// Token, if set, is required in each request: Authorization: Bearer <token>.
@@ -23,6 +23,9 @@ type Options struct {
 	CertFile     string
 	KeyFile      string
 	ClientCAFile string
+	// Insecure allows the API to be reached from other machines without TLS or authentication, and without authentication
+	// though NATS has it.
+	Insecure bool
 	// Limits bound the connections, and the calls that are open at a time.
 	Limits httpport.Limits
 	// Origins lists the web origins that may call from a browser, such as https://shop.example. "*" allows any (CORS,
@@ -60,6 +63,9 @@ func (o *Options) Validate() error {
 	}
 	return nil
 }
+
+// Authenticates reports whether clients must say who they are.
+func (o *Options) Authenticates() bool { return o.Token != "" || o.ClientCAFile != "" }
 
 // validOrigin reports whether s is "*" or an origin as browsers send it.
 func validOrigin(s string) bool {

@@ -219,26 +219,3 @@ func (o *Options) validateStreams() error {
 	}
 	return nil
 }
-
-// validateAPI validates the options of the API.
-func (o *Options) validateAPI(events eventlog.Events) error {
-	if o.API.Port == 0 {
-		return nil
-	}
-	if err := o.API.Validate(); err != nil {
-		return err
-	}
-	switch block := events.Of(o.API.DefaultChannel); {
-	case !eventlog.ValidChannel(o.API.DefaultChannel) || block == nil:
-		return fmt.Errorf("grpc default channel %q is not an event channel", o.API.DefaultChannel)
-	case block.Mapping != nil:
-		return fmt.Errorf("grpc default channel %q: its messages are not eventstore.v1.Event", o.API.DefaultChannel)
-	}
-	n := o.NATS
-	authenticates := len(n.Users)+len(n.Nkeys)+len(n.TrustedOperators)+len(n.TrustedKeys) > 0 || n.Username != "" || n.Authorization != "" ||
-		n.AuthCallout != nil || n.TLSVerify
-	if o.NATSURL == "" && authenticates && o.API.Token == "" && o.API.ClientCAFile == "" {
-		return errors.New("the NATS server authenticates its clients, but the gRPC API does not: set grpc_token or grpc_client_ca")
-	}
-	return nil
-}

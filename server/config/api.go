@@ -1,0 +1,87 @@
+package config
+
+import (
+	"errors"
+	"fmt"
+	"net"
+	"strings"
+
+	"github.com/nats-eventstore/nats-eventstore/server/api"
+	"github.com/nats-eventstore/nats-eventstore/server/eventlog"
+)
+
+// APIOptions returns the options of the API. It listens where NATS does unless they say otherwise.
+func (o *Options) APIOptions() api.Options {
+	a := o.API
+	if a.Host == "" {
+		a.Host = o.NATS.Host
+	}
+	return a
+}
+
+// validateAPI validates the options of the API.
+func (o *Options) validateAPI(events eventlog.Events) error {
+	if o.API.Port == 0 {
+		return nil
+	}
+	if err := o.API.Validate(); err != nil {
+		return err
+	}
+	switch block := events.Of(o.API.DefaultChannel); {
+	case !eventlog.ValidChannel(o.API.DefaultChannel) || block == nil:
+		return fmt.Errorf("grpc default channel %q is not an event channel", o.API.DefaultChannel)
+	case block.Mapping != nil:
+		return fmt.Errorf("grpc default channel %q: its messages are not eventstore.v1.Event", o.API.DefaultChannel)
+	}
+	if o.API.Insecure {
+		return nil
+	}
+	if o.authenticates() && !o.API.Authenticates() {
+		return errors.New("NATS authenticates its clients, but the API does not: set grpc_token or grpc_client_ca, or accept that with grpc_insecure")
+	}
+	if lacks := o.APILacks(); lacks != "" {
+		return fmt.Errorf("the API listens on %s without %s: set grpc_cert and grpc_key, and grpc_token or grpc_client_ca; or listen on this machine only, with grpc_host 127.0.0.1; or accept that with grpc_insecure",
+			shown(o.APIOptions().Host), lacks)
+	}
+	return nil
+}
+
+// APILacks says what the API lacks where others can reach it: "TLS", "authentication" or both; "" if nothing.
+func (o *Options) APILacks() string {
+	a := o.APIOptions()
+	if loopback(a.Host) {
+		return ""
+	}
+	var lacks []string
+	if a.CertFile == "" {
+		lacks = append(lacks, "TLS")
+	}
+	if !a.Authenticates() {
+		lacks = append(lacks, "authentication")
+	}
+	return strings.Join(lacks, " and ")
+}
+
+// authenticates reports whether NATS asks its clients who they are, as far as the options tell.
+func (o *Options) authenticates() bool {
+	n, l := o.NATS, &o.Login
+	if o.NATSURL != "" {
+		return n.Username != "" || n.Authorization != "" || l.User != "" || l.Token != "" || l.CredentialsFile != "" || l.NKeySeedFile != "" ||
+			l.TLS.CertFile != "" || strings.Contains(o.NATSURL, "@")
+	}
+	return len(n.Users)+len(n.Nkeys)+len(n.TrustedOperators)+len(n.TrustedKeys) > 0 || n.Username != "" || n.Authorization != "" ||
+		n.AuthCallout != nil || n.TLSVerify
+}
+
+// loopback reports whether only this machine reaches a listen address.
+func loopback(host string) bool {
+	ip := net.ParseIP(host)
+	return strings.EqualFold(host, "localhost") || ip != nil && ip.IsLoopback()
+}
+
+func shown(host string) string {
+	if host == "" {
+		return "all addresses"
+	}
+	return host
+}
