@@ -11,6 +11,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/nats-eventstore/nats-eventstore/server/access"
 	"github.com/nats-eventstore/nats-eventstore/server/config"
 	"github.com/nats-eventstore/nats-eventstore/server/lease"
 	"github.com/nats-eventstore/nats-eventstore/server/monitor"
@@ -51,6 +52,8 @@ func run(ctx context.Context, o *config.Options, natsLog *natsconn.Logger, log *
 	}
 
 	where := monitor.TakePort(o.NATS)
+	rights := &access.Holder{}
+	setAccess(rights, o.Access, log)
 	ns, err := natsconn.StartServer(o.NATSOptions(), natsLog)
 	if err != nil {
 		return err
@@ -93,7 +96,7 @@ func run(ctx context.Context, o *config.Options, natsLog *natsconn.Logger, log *
 	if err := checkPayload(conns.Send.MaxPayload(), store.ValueLimit(), log); err != nil {
 		return err
 	}
-	s := &server{opts: o, id: id, store: store, conns: conns, monitor: mon, log: log}
+	s := &server{opts: o, id: id, store: store, conns: conns, rights: rights, monitor: mon, log: log}
 	ctx, stopAPI, err := s.serveAPI(ctx)
 	if err != nil {
 		return err
@@ -102,12 +105,21 @@ func run(ctx context.Context, o *config.Options, natsLog *natsconn.Logger, log *
 	return s.lead(ctx)
 }
 
+// setAccess makes a policy the current one.
+func setAccess(rights *access.Holder, p *access.Policy, log *slog.Logger) {
+	rights.Set(p)
+	if w := p.Warning(); w != "" {
+		log.Warn(w)
+	}
+}
+
 // server is what lives as long as the process.
 type server struct {
 	opts    *config.Options
 	id      string
 	store   *stores.Store
 	conns   *natsconn.Conns
+	rights  *access.Holder // replaced by a reload
 	monitor *monitor.Monitor
 	log     *slog.Logger
 

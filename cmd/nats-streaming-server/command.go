@@ -22,7 +22,7 @@ type command struct {
 	run    func(ctx context.Context, name string, args []string) error
 }
 
-var commands = map[string]*command{"migrate": &migrateCommand, "import": &importCommand, "verify": &verifyCommand}
+var commands = map[string]*command{"migrate": &migrateCommand, "import": &importCommand, "verify": &verifyCommand, "token": &tokenCommand}
 
 // runCommand returns the exit status.
 func runCommand(name string, args []string) int {

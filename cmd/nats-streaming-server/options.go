@@ -13,6 +13,7 @@ import (
 	"github.com/nats-io/nats-server/v2/conf"
 	natsd "github.com/nats-io/nats-server/v2/server"
 
+	"github.com/nats-eventstore/nats-eventstore/server/access"
 	"github.com/nats-eventstore/nats-eventstore/server/config"
 	"github.com/nats-eventstore/nats-eventstore/server/eventlog"
 	"github.com/nats-eventstore/nats-eventstore/server/natsconn"
@@ -93,6 +94,11 @@ func load(args []string) (options, error) {
 	o.resolveJetStream()
 	if err := o.Validate(); err != nil {
 		return o, err
+	}
+	if o.AccessFile != "" {
+		if o.Access, err = access.Load(o.AccessFile); err != nil {
+			return o, err
+		}
 	}
 	if o.NATS.CheckConfig {
 		return o, errChecked

@@ -68,6 +68,7 @@ var groups = []group{
 	{"Store options", storeSettings},
 	{"Limits (default: unlimited)", limitSettings},
 	{"API for gRPC and HTTP (docs/api.md)", grpcSettings},
+	{"Rights (docs/security.md)", accessSettings},
 	{"Connection to NATS", natsSettings},
 	{"NATS Streaming options that are accepted without effect", formerSettings},
 	{"NATS Streaming options that are refused", refusedSettings},

@@ -64,9 +64,6 @@ func (o *Options) Validate() error {
 	return nil
 }
 
-// Authenticates reports whether clients must say who they are.
-func (o *Options) Authenticates() bool { return o.Token != "" || o.ClientCAFile != "" }
-
 // validOrigin reports whether s is "*" or an origin as browsers send it.
 func validOrigin(s string) bool {
 	u, err := url.Parse(s)

@@ -36,11 +36,11 @@ func (o *Options) validateAPI(events eventlog.Events) error {
 	if o.API.Insecure {
 		return nil
 	}
-	if o.authenticates() && !o.API.Authenticates() {
-		return errors.New("NATS authenticates its clients, but the API does not: set grpc_token or grpc_client_ca, or accept that with grpc_insecure")
+	if o.authenticates() && !o.apiAuthenticates() {
+		return errors.New("NATS authenticates its clients, but the API does not: set grpc_token, grpc_client_ca or access_file, or accept that with grpc_insecure")
 	}
 	if lacks := o.APILacks(); lacks != "" {
-		return fmt.Errorf("the API listens on %s without %s: set grpc_cert and grpc_key, and grpc_token or grpc_client_ca; or listen on this machine only, with grpc_host 127.0.0.1; or accept that with grpc_insecure",
+		return fmt.Errorf("the API listens on %s without %s: set grpc_cert and grpc_key, and grpc_token, grpc_client_ca or access_file; or listen on this machine only, with grpc_host 127.0.0.1; or accept that with grpc_insecure",
 			shown(o.APIOptions().Host), lacks)
 	}
 	return nil
@@ -56,10 +56,15 @@ func (o *Options) APILacks() string {
 	if a.CertFile == "" {
 		lacks = append(lacks, "TLS")
 	}
-	if !a.Authenticates() {
+	if !o.apiAuthenticates() {
 		lacks = append(lacks, "authentication")
 	}
 	return strings.Join(lacks, " and ")
+}
+
+// apiAuthenticates reports whether clients of the API must say who they are.
+func (o *Options) apiAuthenticates() bool {
+	return o.API.Token != "" || o.API.ClientCAFile != "" || o.AccessFile != ""
 }
 
 // authenticates reports whether NATS asks its clients who they are, as far as the options tell.

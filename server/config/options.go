@@ -11,6 +11,7 @@ import (
 
 	natsd "github.com/nats-io/nats-server/v2/server"
 
+	"github.com/nats-eventstore/nats-eventstore/server/access"
 	"github.com/nats-eventstore/nats-eventstore/server/api"
 	"github.com/nats-eventstore/nats-eventstore/server/consumers"
 	"github.com/nats-eventstore/nats-eventstore/server/eventlog"
@@ -54,6 +55,10 @@ type Options struct {
 	// FTGroup, if set, declares that several servers share the database. It only changes the state that monitoring
 	// reports; the servers find each other through the database.
 	FTGroup string
+
+	// Access says who may do what. It is the content of AccessFile; nil without one.
+	Access     *access.Policy
+	AccessFile string
 
 	// API configures gRPC and HTTP.
 	API api.Options

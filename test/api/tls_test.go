@@ -265,20 +265,20 @@ func TestSettings(t *testing.T) {
 	ca := authority.New(t)
 	id, other := ca.Issue("server"), ca.Issue("other")
 	for want, args := range map[string][]string{
-		"set grpc_cert and grpc_key together":                                      {"-grpc_cert", id.Cert},
-		"grpc_client_ca needs grpc_cert and grpc_key":                              {"-grpc_client_ca", ca.File},
-		"API certificate: tls: private key does not":                               {"-grpc_cert", id.Cert, "-grpc_key", other.Key},
-		"API client authority: " + id.Key:                                          {"-grpc_cert", id.Cert, "-grpc_key", id.Key, "-grpc_client_ca", id.Key},
-		"API client authority: open " + id.Key + ".x":                              {"-grpc_cert", id.Cert, "-grpc_key", id.Key, "-grpc_client_ca", id.Key + ".x"},
-		`grpc_origins: "shop.example" is not an origin`:                            {"-grpc_origins", "https://shop.example,shop.example"},
-		`grpc_origins: "https://shop.example/" is not an origin`:                   {"-grpc_origins", "https://shop.example/"},
-		"the API listens on 0.0.0.0 without TLS and authentication: set grpc_cert": {"-grpc_host", "0.0.0.0"},
-		"the API listens on all addresses without TLS and authentication":          {"-a", ""},
-		"the API listens on :: without authentication":                             {"-grpc_host", "::", "-grpc_cert", id.Cert, "-grpc_key", id.Key},
-		"the API listens on db.example without TLS:":                               {"-grpc_host", "db.example", "-grpc_token", "t"},
-		"NATS authenticates its clients, but the API does not":                     {"-user", "u", "-pass", "p"},
-		"NATS authenticates its clients, but the API does not: set grpc_token":     {"-ns", "nats://127.0.0.1:1", "-user", "u", "-pass", "p"},
-		"NATS authenticates its clients, but the API does not: set grpc_token or":  {"-ns", "nats://u:p@127.0.0.1:1"},
+		"set grpc_cert and grpc_key together":                                                                 {"-grpc_cert", id.Cert},
+		"grpc_client_ca needs grpc_cert and grpc_key":                                                         {"-grpc_client_ca", ca.File},
+		"API certificate: tls: private key does not":                                                          {"-grpc_cert", id.Cert, "-grpc_key", other.Key},
+		"API client authority: " + id.Key:                                                                     {"-grpc_cert", id.Cert, "-grpc_key", id.Key, "-grpc_client_ca", id.Key},
+		"API client authority: open " + id.Key + ".x":                                                         {"-grpc_cert", id.Cert, "-grpc_key", id.Key, "-grpc_client_ca", id.Key + ".x"},
+		`grpc_origins: "shop.example" is not an origin`:                                                       {"-grpc_origins", "https://shop.example,shop.example"},
+		`grpc_origins: "https://shop.example/" is not an origin`:                                              {"-grpc_origins", "https://shop.example/"},
+		"the API listens on 0.0.0.0 without TLS and authentication: set grpc_cert":                            {"-grpc_host", "0.0.0.0"},
+		"the API listens on all addresses without TLS and authentication":                                     {"-a", ""},
+		"the API listens on :: without authentication":                                                        {"-grpc_host", "::", "-grpc_cert", id.Cert, "-grpc_key", id.Key},
+		"the API listens on db.example without TLS:":                                                          {"-grpc_host", "db.example", "-grpc_token", "t"},
+		"NATS authenticates its clients, but the API does not":                                                {"-user", "u", "-pass", "p"},
+		"NATS authenticates its clients, but the API does not: set grpc_token":                                {"-ns", "nats://127.0.0.1:1", "-user", "u", "-pass", "p"},
+		"NATS authenticates its clients, but the API does not: set grpc_token, grpc_client_ca or access_file": {"-ns", "nats://u:p@127.0.0.1:1"},
 	} {
 		s := harness.New(t, harness.Binary(), append([]string{"-store", "memory", "-grpc_port", "-1"}, args...)...)
 		s.Launch()

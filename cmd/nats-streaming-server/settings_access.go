@@ -1,0 +1,11 @@
+package main
+
+// accessSettings say who may do what.
+var accessSettings = []setting{
+	{
+		flags: []string{"access_file"}, keys: []string{"access_file"}, value: "<file>",
+		usage: "Principals and their rights on channels; read again on SIGHUP (docs/security.md)",
+		state: added,
+		set:   setString(func(o *options) *string { return &o.AccessFile }),
+	},
+}
