@@ -31,7 +31,7 @@ func (s *server) serveAPI(ctx context.Context) (served context.Context, stop fun
 		s.log.Warn("The API can be reached from other machines without " + lacks + " (grpc_insecure)")
 	}
 	metrics := s.monitor.Metrics()
-	listening, err := api.Listen(options, log, api.Observer{Request: metrics.APIRequest, Refused: metrics.ConnectionRefused("api")}, s.log)
+	s.api, err = api.Listen(options, s.rights.Policy(), log, api.Observer{Request: metrics.APIRequest, Refused: metrics.ConnectionRefused("api")}, s.log)
 	if err != nil {
 		return nil, nil, err
 	}
@@ -39,10 +39,10 @@ func (s *server) serveAPI(ctx context.Context) (served context.Context, stop fun
 	failed := make(chan error, 1)
 	go func() {
 		defer cancel()
-		failed <- listening.Run()
+		failed <- s.api.Run()
 	}()
 	return ctx, func() error {
-		listening.Stop()
+		s.api.Stop()
 		return <-failed
 	}, nil
 }

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/nats-eventstore/nats-eventstore/server/access"
+	"github.com/nats-eventstore/nats-eventstore/server/api"
 	"github.com/nats-eventstore/nats-eventstore/server/config"
 	"github.com/nats-eventstore/nats-eventstore/server/lease"
 	"github.com/nats-eventstore/nats-eventstore/server/monitor"
@@ -71,8 +72,6 @@ func run(ctx context.Context, o *config.Options, natsLog *natsconn.Logger, log *
 		return err
 	}
 	defer port.Close()
-	stopSignals := handleSignals(o, ns, port, natsLog, log)
-	defer stopSignals()
 	o.Store.Logger = log
 	store, err := stores.Open(ctx, o.Store)
 	if err != nil {
@@ -102,6 +101,8 @@ func run(ctx context.Context, o *config.Options, natsLog *natsconn.Logger, log *
 		return err
 	}
 	defer func() { err = errors.Join(err, stopAPI()) }()
+	stopSignals := s.handleSignals(ns, port, natsLog)
+	defer stopSignals()
 	return s.lead(ctx)
 }
 
@@ -123,6 +124,7 @@ type server struct {
 	monitor *monitor.Monitor
 	log     *slog.Logger
 
+	api    *api.Server          // nil without an API
 	active atomic.Pointer[term] // nil while this server does not serve clients
 }
 

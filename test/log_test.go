@@ -111,7 +111,7 @@ func TestReopenLog(t *testing.T) {
 	signal("reopen")
 	logFile(t, file+".2", "reopen the log: open "+file)
 	signal("reload")
-	logFile(t, file+".2", "[ERR] STREAM: Reload: can only reload a configuration file")
+	logFile(t, file+".2", "[INF] STREAM: Reloaded the access file")
 	signal("quit")
 	select {
 	case <-s.Process.Done():

@@ -384,7 +384,7 @@ func TestExternalAuthentication(t *testing.T) {
 			works(t, s, "client", it.as...)
 			if name == "URL" {
 				s.Process.Signal(syscall.SIGHUP)
-				s.WaitLog(t, "[WRN] STREAM: Reload supported only for embedded NATS Server's configuration")
+				s.WaitLog(t, "[INF] STREAM: Reloaded the access file")
 			}
 		})
 	}

@@ -30,6 +30,7 @@ type options struct {
 
 	block *eventlog.EventBlock // the element of Events that the configuration file sets; nil for flags
 	route *config.Route        // the element of Routes that the configuration file sets
+	index int                  // of that element
 }
 
 // databaseFile is the name of the SQLite database in the directory of a FILE store.

@@ -21,6 +21,7 @@ type setting struct {
 	value string // placeholder in the usage; "" is the kind's
 	usage string
 	set   func(o *options, v, channel string) error
+	live  bool // a reload applies it
 	state state
 	note  string // what is better, why it has no effect, or what replaces it
 }
@@ -112,7 +113,36 @@ func (it *setting) apply(o *options, name, v, channel string) error {
 		}
 		return errors.New("not supported: " + it.note)
 	}
+	o.record(it, v, channel)
 	return it.set(o, v, channel)
+}
+
+// name is the name of the setting in the log: its longest flag, or its first key.
+func (it *setting) name() string {
+	name := ""
+	for _, f := range it.flags {
+		if len(f) > len(name) {
+			name = f
+		}
+	}
+	if name == "" {
+		name = it.keys[0]
+	}
+	return name
+}
+
+// record notes a value that counts until the server ends. Flags replace the values of the file, where several blocks add theirs.
+func (o *options) record(it *setting, v, channel string) {
+	name := it.name()
+	switch {
+	case it.live:
+		return
+	case channel != "":
+		name += " of " + channel
+	case o.route != nil || o.block != nil:
+		v = fmt.Sprintf("%s\x00%d %s", o.Applied[name], o.index, v)
+	}
+	o.Applied[name] = v
 }
 
 // check reports whether v is a value of the kind.

@@ -5,7 +5,7 @@ var accessSettings = []setting{
 	{
 		flags: []string{"access_file"}, keys: []string{"access_file"}, value: "<file>",
 		usage: "Principals and their rights on channels; read again on SIGHUP (docs/security.md)",
-		state: added,
-		set:   setString(func(o *options) *string { return &o.AccessFile }),
+		state: added, live: true,
+		set: setString(func(o *options) *string { return &o.AccessFile }),
 	},
 }

@@ -102,7 +102,7 @@ func (o *options) applyEvents(b blockOf, name string, tk any) error {
 		if !ok {
 			return &placedError{place(b.file, tk), wrongType(name, "map", tk)}
 		}
-		if o.block = &o.Events[i]; !several {
+		if o.block, o.index = &o.Events[i], i; !several {
 			o.block.Channels = []string{config.DefaultEventChannels}
 		}
 		if err := o.applyBlock(b, content); err != nil {

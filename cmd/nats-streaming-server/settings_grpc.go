@@ -24,26 +24,26 @@ var grpcSettings = []setting{
 	{
 		flags: []string{"grpc_token"}, keys: under(grpcBlock, "token"), value: "<token>",
 		usage: "Token that API requests must send, as Authorization: Bearer <token>",
-		state: added,
-		set:   setString(func(o *options) *string { return &o.API.Token }),
+		state: added, live: true,
+		set: setString(func(o *options) *string { return &o.API.Token }),
 	},
 	{
 		flags: []string{"grpc_cert"}, keys: under(grpcBlock, "cert"), value: "<file>",
 		usage: "TLS certificate of the API; enables TLS on all its connections",
-		state: added,
-		set:   setString(func(o *options) *string { return &o.API.CertFile }),
+		state: added, live: true,
+		set: setString(func(o *options) *string { return &o.API.CertFile }),
 	},
 	{
 		flags: []string{"grpc_key"}, keys: under(grpcBlock, "key"), value: "<file>",
 		usage: "Private key of that certificate",
-		state: added,
-		set:   setString(func(o *options) *string { return &o.API.KeyFile }),
+		state: added, live: true,
+		set: setString(func(o *options) *string { return &o.API.KeyFile }),
 	},
 	{
 		flags: []string{"grpc_client_ca"}, keys: under(grpcBlock, "client_ca"), value: "<file>",
 		usage: "Certificate authority that must have signed the certificates of API clients",
-		state: added,
-		set:   setString(func(o *options) *string { return &o.API.ClientCAFile }),
+		state: added, live: true,
+		set: setString(func(o *options) *string { return &o.API.ClientCAFile }),
 	},
 	{
 		flags: []string{"grpc_insecure"}, keys: under(grpcBlock, "insecure"), kind: toggle,
@@ -54,7 +54,7 @@ var grpcSettings = []setting{
 	{
 		flags: []string{"grpc_origins"}, keys: under(grpcBlock, "origins"), kind: list, value: "<origin,...>",
 		usage: "Origins of web pages that may call the API, such as https://shop.example; * allows any (default: none)",
-		state: added,
+		state: added, live: true,
 		set: func(o *options, v, _ string) error {
 			o.API.Origins = splitList(v)
 			return nil
@@ -63,13 +63,13 @@ var grpcSettings = []setting{
 	{
 		flags: []string{"grpc_default_channel"}, keys: under(grpcBlock, "default_channel"), value: "<channel>",
 		usage: "Event channel for requests to eventstore.EventStore and pb.EventStore that name none (default eventstore.events)",
-		state: added,
-		set:   setString(func(o *options) *string { return &o.API.DefaultChannel }),
+		state: added, live: true,
+		set: setString(func(o *options) *string { return &o.API.DefaultChannel }),
 	},
 	{
 		flags: []string{"grpc_max_message"}, keys: under(grpcBlock, "max_message"), kind: size, value: "<bytes>",
 		usage: "Maximum size of a request and of a non-streaming response (default 4MB)",
-		state: added,
+		state: added, live: true,
 		set: func(o *options, v, _ string) error {
 			n, err := parseSize(v)
 			o.API.MaxMessage = int(n)

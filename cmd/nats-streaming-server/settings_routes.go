@@ -57,7 +57,7 @@ func (o *options) applyRoutes(b blockOf, name string, tk any) error {
 		if !ok {
 			return &placedError{place(b.file, tk), wrongType(name, "map", tk)}
 		}
-		o.route = &o.Routes[i]
+		o.route, o.index = &o.Routes[i], i
 		o.route.At = place(b.file, tk)
 		if err := o.applyBlock(b, content); err != nil {
 			return err

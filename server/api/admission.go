@@ -65,13 +65,13 @@ func methods() (unary, streams map[string]bool) {
 func isStream(r *http.Request) bool { return streams[r.URL.Path] }
 
 // requireMemory reserves memory for a request before it is read. The other doors share the same budget.
-func (s *Server) requireMemory(log func() Log, next http.Handler) http.Handler {
+func requireMemory(log func() Log, maxMessage int, next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if !unary[r.URL.Path] || r.Method != http.MethodPost {
 			next.ServeHTTP(w, r)
 			return
 		}
-		held, err := s.admit(r, log())
+		held, err := admit(r, log(), maxMessage)
 		if err != nil {
 			refuse(w, r, status(err), http.StatusServiceUnavailable)
 			return
@@ -134,15 +134,15 @@ func Retain(ctx context.Context) (release func()) {
 }
 
 // admit waits until there is memory for a request.
-func (s *Server) admit(r *http.Request, log Log) (*hold, error) {
+func admit(r *http.Request, log Log, maxMessage int) (*hold, error) {
 	if log == nil {
 		return nil, ErrStandby
 	}
-	size, err := s.requestSize(r)
+	size, err := requestSize(r, maxMessage)
 	if err != nil {
 		return nil, connect.NewError(connect.CodeInvalidArgument, err)
 	}
-	h := &hold{admission: log.Admission(), bytes: decodedFactor * min(size, s.options.MaxMessage)}
+	h := &hold{admission: log.Admission(), bytes: decodedFactor * min(size, maxMessage)}
 	h.users.Store(1)
 	ctx, cancel := context.WithTimeout(r.Context(), admissionTimeout)
 	defer cancel()
@@ -157,7 +157,7 @@ const admissionTimeout = 5 * time.Second
 
 // requestSize returns the size of a request's message in bytes, or the largest possible size if the header does not
 // tell. It reads only the message header.
-func (s *Server) requestSize(r *http.Request) (int, error) {
+func requestSize(r *http.Request, maxMessage int) (int, error) {
 	if strings.HasPrefix(r.Header.Get("Content-Type"), "application/grpc") {
 		header := make([]byte, envelopeHeader)
 		n, err := io.ReadFull(r.Body, header)
@@ -168,14 +168,14 @@ func (s *Server) requestSize(r *http.Request) (int, error) {
 		case err != nil:
 			return 0, err
 		case header[0]&compressed != 0:
-			return s.options.MaxMessage, nil
+			return maxMessage, nil
 		}
 		return int(binary.BigEndian.Uint32(header[1:])), nil
 	}
 	if r.ContentLength < 0 || r.Header.Get("Content-Encoding") != "" {
-		return s.options.MaxMessage, nil
+		return maxMessage, nil
 	}
-	return int(min(r.ContentLength, int64(s.options.MaxMessage))), nil
+	return int(min(r.ContentLength, int64(maxMessage))), nil
 }
 
 // body is a request body whose first bytes were read and put back.

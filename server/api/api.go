@@ -85,6 +85,8 @@ var (
 	ErrInvalidChannel = errors.New("not a valid channel name")
 	// ErrChannelRefused means that the channel cannot be created. The wrapped cause says why.
 	ErrChannelRefused = errors.New("the channel cannot be created")
+	// ErrDenied means that the caller lacks a right.
+	ErrDenied = errors.New("permissions violation")
 	// ErrStandby means that the server is not, or is no longer, the active one.
 	ErrStandby = errors.New("this server is not the active one")
 )
@@ -97,12 +99,4 @@ type service struct {
 	log            func() Log // nil while the server is not the active one
 	defaultChannel string
 	maxMessage     int
-}
-
-// active returns the log, or ErrStandby.
-func (s *service) active() (Log, error) {
-	if log := s.log(); log != nil {
-		return log, nil
-	}
-	return nil, ErrStandby
 }

@@ -9,6 +9,7 @@ import (
 
 	"github.com/nats-eventstore/nats-eventstore/proto"
 	eventstorev1 "github.com/nats-eventstore/nats-eventstore/proto/eventstore/v1"
+	"github.com/nats-eventstore/nats-eventstore/server/access"
 	"github.com/nats-eventstore/nats-eventstore/stores"
 )
 
@@ -34,11 +35,11 @@ func (s *service) Append(ctx context.Context, req *eventstorev1.AppendRequest) (
 	if err != nil {
 		return nil, err
 	}
-	log, err := s.active()
+	log, err := s.active(ctx)
 	if err != nil {
 		return nil, status(err)
 	}
-	ch, err := log.Open(ctx, req.GetChannel())
+	ch, err := log.open(ctx, req.GetChannel(), access.Append)
 	if err != nil {
 		return nil, status(err)
 	}
@@ -47,7 +48,7 @@ func (s *service) Append(ctx context.Context, req *eventstorev1.AppendRequest) (
 			return nil, err
 		}
 	}
-	results, err := log.Append(ctx, ch, events, expect)
+	results, err := log.append(ctx, ch, events, expect)
 	if err != nil {
 		return nil, appendStatus(req.GetChannel(), err)
 	}

@@ -13,6 +13,7 @@ import (
 	"github.com/nats-eventstore/nats-eventstore/proto/compat/eventstore"
 	"github.com/nats-eventstore/nats-eventstore/proto/compat/pb"
 	eventstorev1 "github.com/nats-eventstore/nats-eventstore/proto/eventstore/v1"
+	"github.com/nats-eventstore/nats-eventstore/server/access"
 	"github.com/nats-eventstore/nats-eventstore/stores"
 )
 
@@ -91,7 +92,7 @@ func (s *service) store(ctx context.Context, e *eventstore.Event) error {
 	if err != nil {
 		return err
 	}
-	log, err := s.active()
+	log, err := s.active(ctx)
 	if err != nil {
 		return status(err)
 	}
@@ -99,11 +100,11 @@ func (s *service) store(ctx context.Context, e *eventstore.Event) error {
 	if name == "" {
 		name = s.defaultChannel
 	}
-	ch, err := log.Open(ctx, name)
+	ch, err := log.open(ctx, name, access.Append)
 	if err != nil {
 		return status(err)
 	}
-	_, err = log.Append(ctx, ch, events, nil)
+	_, err = log.append(ctx, ch, events, nil)
 	return appendStatus(name, err)
 }
 
@@ -124,7 +125,7 @@ func (s *service) findAll(ctx context.Context, req *eventstore.GetEventsRequest,
 
 // find calls f with the events that a request selects.
 func (s *service) find(ctx context.Context, req *eventstore.GetEventsRequest, f func(*eventstore.Event) error) error {
-	log, err := s.active()
+	log, err := s.active(ctx)
 	if err != nil {
 		return err
 	}
@@ -134,7 +135,7 @@ func (s *service) find(ctx context.Context, req *eventstore.GetEventsRequest, f 
 	case req.GetAggregateId() != "":
 		return findByAggregate(ctx, log, req.GetAggregateId(), f)
 	}
-	for _, ch := range log.Channels() {
+	for _, ch := range log.channels(access.Read) {
 		if err := allEvents(ctx, ch, f); err != nil {
 			return err
 		}
@@ -154,13 +155,13 @@ func allEvents(ctx context.Context, ch Channel, f func(*eventstore.Event) error)
 	return b.flush()
 }
 
-func findByID(ctx context.Context, log Log, req *eventstore.GetEventsRequest, f func(*eventstore.Event) error) error {
-	all, err := log.EventsWithID(ctx, req.GetEventId())
+func findByID(ctx context.Context, log guarded, req *eventstore.GetEventsRequest, f func(*eventstore.Event) error) error {
+	all, err := log.eventsWithID(ctx, req.GetEventId())
 	if err != nil {
 		return err
 	}
 	for _, e := range all {
-		ch, err := log.Channel(e.Channel.Name())
+		ch, err := log.channel(e.Channel.Name(), access.Read)
 		if err != nil {
 			continue // no longer an event channel
 		}
@@ -178,13 +179,13 @@ func findByID(ctx context.Context, log Log, req *eventstore.GetEventsRequest, f 
 	return nil
 }
 
-func findByAggregate(ctx context.Context, log Log, id string, f func(*eventstore.Event) error) error {
-	all, err := log.AggregatesWithID(ctx, id)
+func findByAggregate(ctx context.Context, log guarded, id string, f func(*eventstore.Event) error) error {
+	all, err := log.aggregatesWithID(ctx, id)
 	if err != nil {
 		return err
 	}
 	for _, a := range all {
-		ch, err := log.Channel(a.Channel.Name())
+		ch, err := log.channel(a.Channel.Name(), access.Read)
 		if err != nil {
 			continue
 		}

@@ -21,6 +21,7 @@ var codes = []struct {
 	{eventlog.ErrOverloaded, connect.CodeResourceExhausted}, // wraps the context's error
 	{context.Canceled, connect.CodeCanceled},
 	{context.DeadlineExceeded, connect.CodeDeadlineExceeded},
+	{ErrDenied, connect.CodePermissionDenied},
 	{ErrStandby, connect.CodeUnavailable},
 	{eventlog.ErrStopped, connect.CodeUnavailable},
 	{stores.ErrFenced, connect.CodeUnavailable},

@@ -70,8 +70,9 @@ func validOrigin(s string) bool {
 	return s == "*" || err == nil && s == u.Scheme+"://"+u.Host && u.Hostname() != "" && !strings.Contains(s, "*")
 }
 
-// tls returns the TLS configuration, or nil if TLS is off.
-func (o *Options) tls() (*tls.Config, error) {
+// tls returns the TLS configuration, or nil if TLS is off. If there are other credentials than client certificates, they are
+// optional.
+func (o *Options) tls(others bool) (*tls.Config, error) {
 	if o.CertFile == "" {
 		return nil, nil
 	}
@@ -86,6 +87,9 @@ func (o *Options) tls() (*tls.Config, error) {
 			return nil, fmt.Errorf("API client authority: %w", err)
 		}
 		config.ClientCAs, config.ClientAuth = x509.NewCertPool(), tls.RequireAndVerifyClientCert
+		if others {
+			config.ClientAuth = tls.VerifyClientCertIfGiven
+		}
 		if !config.ClientCAs.AppendCertsFromPEM(pem) {
 			return nil, fmt.Errorf("API client authority: %s contains no certificate", o.ClientCAFile)
 		}

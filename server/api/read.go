@@ -11,6 +11,7 @@ import (
 	"google.golang.org/protobuf/types/known/timestamppb"
 
 	eventstorev1 "github.com/nats-eventstore/nats-eventstore/proto/eventstore/v1"
+	"github.com/nats-eventstore/nats-eventstore/server/access"
 	"github.com/nats-eventstore/nats-eventstore/stores"
 )
 
@@ -33,11 +34,11 @@ func (s *service) ReadAggregate(ctx context.Context, req *eventstorev1.ReadAggre
 	case eventstorev1.Direction_name[int32(d)] == "":
 		return invalid("unknown direction %d", d)
 	}
-	log, err := s.active()
+	log, err := s.active(ctx)
 	if err != nil {
 		return status(err)
 	}
-	ch, err := log.Channel(req.GetChannel())
+	ch, err := log.channel(req.GetChannel(), access.Read)
 	if err != nil {
 		return status(err)
 	}
@@ -62,7 +63,7 @@ func (s *service) ReadAggregate(ctx context.Context, req *eventstorev1.ReadAggre
 }
 
 // readAggregate calls f with the events of an aggregate until f returns false.
-func readAggregate(ctx context.Context, log Log, a stores.Aggregate, from uint64, backward bool, f func(stores.VersionedMessage) (bool, error)) error {
+func readAggregate(ctx context.Context, log guarded, a stores.Aggregate, from uint64, backward bool, f func(stores.VersionedMessage) (bool, error)) error {
 	if backward && from == 0 {
 		from = math.MaxInt64
 	}
@@ -70,7 +71,7 @@ func readAggregate(ctx context.Context, log Log, a stores.Aggregate, from uint64
 		from = max(from, 1)
 	}
 	for {
-		msgs, err := log.ReadAggregate(ctx, a, from, backward, readMsgs, readBytes)
+		msgs, err := log.readAggregate(ctx, a, from, backward, readMsgs, readBytes)
 		if err != nil || len(msgs) == 0 {
 			return err
 		}
@@ -95,11 +96,11 @@ func (s *service) Read(ctx context.Context, req *eventstorev1.ReadRequest, strea
 	if err != nil {
 		return err
 	}
-	log, err := s.active()
+	log, err := s.active(ctx)
 	if err != nil {
 		return status(err)
 	}
-	ch, err := log.Channel(req.GetChannel())
+	ch, err := log.channel(req.GetChannel(), access.Read)
 	if err != nil {
 		return status(err)
 	}
@@ -209,13 +210,13 @@ func (r *responses) flush() error {
 
 // GetEvent implements eventstore.v1.EventStore.
 func (s *service) GetEvent(ctx context.Context, req *eventstorev1.GetEventRequest) (*eventstorev1.GetEventResponse, error) {
-	log, err := s.active()
+	log, err := s.active(ctx)
 	if err != nil {
 		return nil, status(err)
 	}
 	var ch Channel
 	if req.GetChannel() != "" {
-		if ch, err = log.Channel(req.GetChannel()); err != nil {
+		if ch, err = log.channel(req.GetChannel(), access.Read); err != nil {
 			return nil, status(err)
 		}
 	}
@@ -238,11 +239,11 @@ func (s *service) GetEvent(ctx context.Context, req *eventstorev1.GetEventReques
 }
 
 // eventWithID returns the event with an event_id. If ch is nil, only one channel may have it.
-func eventWithID(ctx context.Context, log Log, ch Channel, id string) (*eventstorev1.RecordedEvent, error) {
+func eventWithID(ctx context.Context, log guarded, ch Channel, id string) (*eventstorev1.RecordedEvent, error) {
 	if id == "" {
 		return nil, invalid("event_id is empty")
 	}
-	all, err := log.EventsWithID(ctx, id)
+	all, err := log.eventsWithID(ctx, id)
 	if err != nil {
 		return nil, err
 	}
@@ -251,7 +252,7 @@ func eventWithID(ctx context.Context, log Log, ch Channel, id string) (*eventsto
 		if ch != nil && ch.Stored() != e.Channel {
 			continue
 		}
-		on, err := log.Channel(e.Channel.Name())
+		on, err := log.channel(e.Channel.Name(), access.Read)
 		if err != nil {
 			continue // no longer an event channel
 		}
@@ -287,8 +288,8 @@ func eventAt(ctx context.Context, ch Channel, sequence uint64) (*eventstorev1.Re
 }
 
 // ListChannels implements eventstore.v1.EventStore.
-func (s *service) ListChannels(_ context.Context, req *eventstorev1.ListChannelsRequest) (*eventstorev1.ListChannelsResponse, error) {
-	log, err := s.active()
+func (s *service) ListChannels(ctx context.Context, req *eventstorev1.ListChannelsRequest) (*eventstorev1.ListChannelsResponse, error) {
+	log, err := s.active(ctx)
 	if err != nil {
 		return nil, status(err)
 	}
@@ -297,7 +298,7 @@ func (s *service) ListChannels(_ context.Context, req *eventstorev1.ListChannels
 		size = maxPage
 	}
 	resp := &eventstorev1.ListChannelsResponse{}
-	for _, ch := range log.Channels() {
+	for _, ch := range log.channels(access.Read, access.Append) {
 		name := ch.Stored().Name()
 		if !strings.HasPrefix(name, req.GetPrefix()) || name <= req.GetPageToken() {
 			continue

@@ -2,12 +2,11 @@ package api
 
 import (
 	"context"
-	"crypto/subtle"
-	"errors"
+	"crypto/tls"
 	"fmt"
 	"log/slog"
 	"net/http"
-	"strings"
+	"sync/atomic"
 	"time"
 
 	"connectrpc.com/connect"
@@ -19,6 +18,7 @@ import (
 	"github.com/nats-eventstore/nats-eventstore/proto/compat/eventstore/eventstoreconnect"
 	"github.com/nats-eventstore/nats-eventstore/proto/compat/pb/pbconnect"
 	"github.com/nats-eventstore/nats-eventstore/proto/eventstore/v1/eventstorev1connect"
+	"github.com/nats-eventstore/nats-eventstore/server/access"
 	"github.com/nats-eventstore/nats-eventstore/server/httpport"
 )
 
@@ -33,27 +33,35 @@ const (
 
 // Server serves the API.
 type Server struct {
-	options Options
-	port    *httpport.Port
-	handle  http.Handler
-	calls   *httpport.Peers
+	log      func() Log
+	observer Observer
+	port     *httpport.Port
+	calls    *httpport.Peers
+	settings atomic.Pointer[settings]
 }
 
-// Listen opens the port. log returns nil while this server is not active.
-func Listen(o Options, log func() Log, observer Observer, logger *slog.Logger) (*Server, error) {
-	config, err := o.tls()
+// Listen opens the port. policy is nil without an access file. log returns nil while this server is not active.
+func Listen(o Options, policy *access.Policy, log func() Log, observer Observer, logger *slog.Logger) (*Server, error) {
+	s := &Server{log: log, observer: observer, calls: httpport.NewPeers(o.Limits)}
+	first, err := s.newSettings(o, policy)
 	if err != nil {
 		return nil, err
 	}
-	port, err := httpport.Listen(httpport.Options{
+	s.settings.Store(first)
+	var config *tls.Config
+	if first.tls != nil {
+		config = &tls.Config{
+			MinVersion:         tls.VersionTLS12,
+			GetConfigForClient: func(*tls.ClientHelloInfo) (*tls.Config, error) { return s.settings.Load().tls, nil },
+		}
+	}
+	s.port, err = httpport.Listen(httpport.Options{
 		Name: "The API", Host: o.Host, Port: o.Port, TLS: config, Limits: o.Limits, Refused: observer.Refused,
 	}, logger)
 	if err != nil {
 		return nil, fmt.Errorf("listen for the API: %w", err)
 	}
-	logger.Info(fmt.Sprintf("API listens on %s://%s", port.Scheme(), port.Addr()))
-	s := &Server{options: o, port: port, calls: httpport.NewPeers(o.Limits)}
-	s.handle = s.handler(log, observer.Request)
+	logger.Info(fmt.Sprintf("API listens on %s://%s", s.port.Scheme(), s.port.Addr()))
 	return s, nil
 }
 
@@ -65,15 +73,10 @@ type Observer struct {
 	Refused func()
 }
 
-// SetLimits changes how many connections, and how many calls at a time, one peer and all peers may have.
-func (s *Server) SetLimits(l httpport.Limits) {
-	s.port.SetLimits(l)
-	s.calls.SetLimits(l)
-}
-
 // Run serves until Stop.
 func (s *Server) Run() error {
-	if err := s.port.Serve(httpport.Deadlines(s.handle, isStream)); err != nil {
+	current := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { s.settings.Load().handler.ServeHTTP(w, r) })
+	if err := s.port.Serve(httpport.Deadlines(current, isStream)); err != nil {
 		return fmt.Errorf("serve the API: %w", err)
 	}
 	return nil
@@ -86,16 +89,16 @@ func (s *Server) Stop() {
 	s.port.Stop(ctx)
 }
 
-func (s *Server) handler(log func() Log, observe func(procedure, code string)) http.Handler {
-	svc := &service{log: log, defaultChannel: s.options.DefaultChannel, maxMessage: s.options.MaxMessage}
+func (s *Server) handler(o Options) http.Handler {
+	svc := &service{log: s.log, defaultChannel: o.DefaultChannel, maxMessage: o.MaxMessage}
 	options := append(codecs(),
 		connect.WithConditionalHandlerOptions(func(spec connect.Spec) []connect.HandlerOption {
 			if spec.StreamType != connect.StreamTypeUnary {
-				return bounded(min(streamRequest, s.options.MaxMessage))
+				return bounded(min(streamRequest, o.MaxMessage))
 			}
-			return bounded(s.options.MaxMessage)
+			return bounded(o.MaxMessage)
 		}),
-		connect.WithInterceptors(observer(observe)),
+		connect.WithInterceptors(observer(s.observer.Request)),
 	)
 	mux := http.NewServeMux()
 	mux.Handle(eventstorev1connect.NewEventStoreHandler(svc, options...))
@@ -107,38 +110,23 @@ func (s *Server) handler(log func() Log, observe func(procedure, code string)) h
 	mux.Handle(grpcreflect.NewHandlerV1Alpha(reflector, bounded(smallMessage)...))
 
 	public := http.NewServeMux()
-	public.Handle("/", s.requireToken(s.requireMemory(log, mux)))
-	public.Handle(grpchealth.NewHandler(health{log}, bounded(smallMessage)...)) // public: it reveals nothing about events
-	return s.countCalls(s.allowOrigins(public))
+	public.Handle("/", s.requireCaller(requireMemory(s.log, o.MaxMessage, mux)))
+	public.Handle(grpchealth.NewHandler(health{s.log}, bounded(smallMessage)...)) // public: it reveals nothing about events
+	return s.countCalls(allowOrigins(o.Origins, public))
 }
 
 // allowOrigins answers CORS preflight requests, which carry no token.
-func (s *Server) allowOrigins(next http.Handler) http.Handler {
-	if len(s.options.Origins) == 0 {
+func allowOrigins(origins []string, next http.Handler) http.Handler {
+	if len(origins) == 0 {
 		return next
 	}
 	return cors.New(cors.Options{
-		AllowedOrigins: s.options.Origins,
+		AllowedOrigins: origins,
 		AllowedMethods: connectcors.AllowedMethods(),
 		AllowedHeaders: append(connectcors.AllowedHeaders(), "Authorization"),
 		ExposedHeaders: connectcors.ExposedHeaders(),
 		MaxAge:         int(originsAge.Seconds()),
 	}).Handler(next)
-}
-
-// requireToken requires the token in each request.
-func (s *Server) requireToken(next http.Handler) http.Handler {
-	if s.options.Token == "" {
-		return next
-	}
-	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		token, ok := strings.CutPrefix(r.Header.Get("Authorization"), "Bearer ")
-		if ok && subtle.ConstantTimeCompare([]byte(token), []byte(s.options.Token)) == 1 {
-			next.ServeHTTP(w, r)
-			return
-		}
-		refuse(w, r, connect.NewError(connect.CodeUnauthenticated, errors.New("the request carries no valid token")), http.StatusUnauthorized)
-	})
 }
 
 // health answers grpc.health.v1.Health.

@@ -7,6 +7,7 @@ import (
 	"connectrpc.com/connect"
 
 	eventstorev1 "github.com/nats-eventstore/nats-eventstore/proto/eventstore/v1"
+	"github.com/nats-eventstore/nats-eventstore/server/access"
 )
 
 // checkpointInterval is how often a subscriber learns that events without a match were passed.
@@ -19,11 +20,11 @@ func (s *service) Subscribe(ctx context.Context, req *eventstorev1.SubscribeRequ
 	if err != nil {
 		return err
 	}
-	log, err := s.active()
+	log, err := s.active(ctx)
 	if err != nil {
 		return status(err)
 	}
-	ch, err := log.Open(ctx, req.GetChannel())
+	ch, err := log.open(ctx, req.GetChannel(), access.Read)
 	if err != nil {
 		return status(err)
 	}
@@ -64,10 +65,13 @@ func (s *service) Subscribe(ctx context.Context, req *eventstorev1.SubscribeRequ
 		select {
 		case <-ctx.Done():
 			return status(ctx.Err())
-		case <-log.Done():
+		case <-log.done():
 			return status(ErrStandby)
 		case <-cursor.Ready():
 		case <-checkpoint.C:
+			if err := log.permit(req.GetChannel(), access.Read); err != nil {
+				return status(err)
+			}
 			if err := b.flush(); err != nil {
 				return err
 			}
@@ -77,9 +81,9 @@ func (s *service) Subscribe(ctx context.Context, req *eventstorev1.SubscribeRequ
 }
 
 // endStatus is status for an error of a log. Once the log has ended, every error means standby.
-func endStatus(log Log, err error) error {
+func endStatus(log guarded, err error) error {
 	select {
-	case <-log.Done():
+	case <-log.done():
 		return status(ErrStandby)
 	default:
 		return status(err)

@@ -99,8 +99,10 @@ type Options struct {
 	// SyslogName names the event source in the Windows event log.
 	SyslogName string
 
-	// A signal on Reopen reopens the log file. A signal on Reload applies the embedded server's configuration, as
-	// Reread returns it. A nil channel never signals.
+	// Applied are the settings that a reload does not change.
+	Applied Applied
+	// A signal on Reopen reopens the log file. A signal on Reload applies what Reread returns, as far as that can change
+	// while the server runs. A nil channel never signals.
 	Reopen, Reload <-chan os.Signal
 	Reread         func() (Options, error)
 }
@@ -112,6 +114,7 @@ const DefaultEventChannels = "eventstore.>"
 func DefaultOptions() Options {
 	return Options{
 		ClusterID:         "test-cluster",
+		Applied:           make(Applied),
 		DiscoverPrefix:    "_STAN.discover",
 		NATS:              &natsd.Options{},
 		Events:            []eventlog.EventBlock{{Channels: []string{DefaultEventChannels}}},

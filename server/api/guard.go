@@ -1,0 +1,153 @@
+package api
+
+import (
+	"context"
+	"fmt"
+	"slices"
+
+	"github.com/nats-eventstore/nats-eventstore/server/access"
+	"github.com/nats-eventstore/nats-eventstore/server/eventlog"
+	"github.com/nats-eventstore/nats-eventstore/stores"
+)
+
+// guarded is the log as one caller may use it. Handlers have no other way to the log, so no method can forget to check a
+// right. It checks before the log looks anything up: a refusal does not tell whether a channel exists.
+type guarded struct {
+	log    Log
+	caller *caller
+}
+
+// active returns the log for the caller of a request, or ErrStandby.
+func (s *service) active(ctx context.Context) (guarded, error) {
+	log := s.log()
+	if log == nil {
+		return guarded{}, ErrStandby
+	}
+	return guarded{log, ctx.Value(callerKey{}).(*caller)}, nil
+}
+
+// permit returns an error unless the caller has one of the rights on the channel. The name of an invalid channel is for the
+// log to refuse.
+func (g guarded) permit(channel string, rights ...access.Right) error {
+	if !eventlog.ValidChannel(channel) {
+		return nil
+	}
+	p := g.caller.principal()
+	switch {
+	case p == nil:
+		return fmt.Errorf("%w: the token or client certificate is no longer accepted", ErrDenied)
+	case slices.ContainsFunc(rights, func(r access.Right) bool { return p.May(r, channel) }):
+		return nil
+	}
+	return fmt.Errorf("%w: principal %q has no right %q on channel %q; the server's access file grants rights", ErrDenied, p.Name, rights[0], channel)
+}
+
+func (g guarded) allows(channel string, rights ...access.Right) bool {
+	return eventlog.ValidChannel(channel) && g.permit(channel, rights...) == nil
+}
+
+// channel is Log.Channel for a caller with a right.
+func (g guarded) channel(name string, right access.Right) (Channel, error) {
+	if err := g.permit(name, right); err != nil {
+		return nil, err
+	}
+	ch, err := g.log.Channel(name)
+	if err != nil {
+		return nil, err
+	}
+	return guardedChannel{ch, g}, nil
+}
+
+// open is Log.Open for a caller with a right.
+func (g guarded) open(ctx context.Context, name string, right access.Right) (Channel, error) {
+	if err := g.permit(name, right); err != nil {
+		return nil, err
+	}
+	ch, err := g.log.Open(ctx, name)
+	if err != nil {
+		return nil, err
+	}
+	return guardedChannel{ch, g}, nil
+}
+
+// channels returns the channels on which the caller has one of the rights.
+func (g guarded) channels(rights ...access.Right) []Channel {
+	var channels []Channel
+	for _, ch := range g.log.Channels() {
+		if g.allows(ch.Stored().Name(), rights...) {
+			channels = append(channels, guardedChannel{ch, g})
+		}
+	}
+	return channels
+}
+
+// append is Log.Append to a channel of this log.
+func (g guarded) append(ctx context.Context, to Channel, events []Encoded, expect []stores.Expectation) ([]stores.Result, error) {
+	if err := g.permit(to.Stored().Name(), access.Append); err != nil {
+		return nil, err
+	}
+	return g.log.Append(ctx, to.(guardedChannel).Channel, events, expect)
+}
+
+// eventsWithID is Log.EventsWithID among the channels that the caller may read.
+func (g guarded) eventsWithID(ctx context.Context, id string) ([]stores.FoundEvent, error) {
+	found, err := g.log.EventsWithID(ctx, id)
+	return slices.DeleteFunc(found, func(e stores.FoundEvent) bool { return !g.allows(e.Channel.Name(), access.Read) }), err
+}
+
+// aggregatesWithID is Log.AggregatesWithID among the channels that the caller may read.
+func (g guarded) aggregatesWithID(ctx context.Context, id string) ([]stores.Aggregate, error) {
+	found, err := g.log.AggregatesWithID(ctx, id)
+	return slices.DeleteFunc(found, func(a stores.Aggregate) bool { return !g.allows(a.Channel.Name(), access.Read) }), err
+}
+
+func (g guarded) readAggregate(ctx context.Context, a stores.Aggregate, from uint64, backward bool, maxMsgs, maxBytes int) ([]stores.VersionedMessage, error) {
+	if err := g.permit(a.Channel.Name(), access.Read); err != nil {
+		return nil, err
+	}
+	return g.log.ReadAggregate(ctx, a, from, backward, maxMsgs, maxBytes)
+}
+
+// done is Log.Done.
+func (g guarded) done() <-chan struct{} { return g.log.Done() }
+
+// guardedChannel is a channel whose messages are for callers with the right to read.
+type guardedChannel struct {
+	Channel
+	guard guarded
+}
+
+func (c guardedChannel) mayRead() error { return c.guard.permit(c.Stored().Name(), access.Read) }
+
+// Lookup implements Channel.
+func (c guardedChannel) Lookup(ctx context.Context, sequences []uint64) (map[uint64]stores.Message, error) {
+	if err := c.mayRead(); err != nil {
+		return nil, err
+	}
+	return c.Channel.Lookup(ctx, sequences)
+}
+
+// SequenceAt implements Channel.
+func (c guardedChannel) SequenceAt(ctx context.Context, ns int64) (uint64, error) {
+	if err := c.mayRead(); err != nil {
+		return 0, err
+	}
+	return c.Channel.SequenceAt(ctx, ns)
+}
+
+// Cursor implements Channel.
+func (c guardedChannel) Cursor(from uint64) Cursor { return guardedCursor{c.Channel.Cursor(from), c} }
+
+// guardedCursor checks the right at each read: a reload may have taken it.
+type guardedCursor struct {
+	Cursor
+	channel guardedChannel
+}
+
+// ReadTo implements Cursor.
+func (c guardedCursor) ReadTo(ctx context.Context, to uint64, max int) ([]stores.Message, error) {
+	if err := c.channel.mayRead(); err != nil {
+		return nil, err
+	}
+	return c.Cursor.ReadTo(ctx, to, max)
+}
