@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"os"
 	"os/signal"
+	"slices"
 	"strings"
 	"syscall"
 
@@ -17,7 +18,9 @@ import (
 )
 
 func main() {
-	os.Exit(run(os.Args[1:]))
+	args := slices.Clone(os.Args[1:])
+	hideSecrets(os.Args[1:])
+	os.Exit(run(args))
 }
 
 // exitTerminated is the exit status after SIGTERM, the same as of a process without a signal handler.

@@ -28,6 +28,8 @@ type options struct {
 	dir           string
 	streamingFile string // from -sc
 
+	secrets map[string]bool // those given in the place that is being read: whether by a file
+
 	block *eventlog.EventBlock // the element of Events that the configuration file sets; nil for flags
 	route *config.Route        // the element of Routes that the configuration file sets
 	index int                  // of that element
@@ -51,6 +53,11 @@ func configure(args []string) (config.Options, error) {
 
 // load is configure without preparing the store.
 func load(args []string) (options, error) {
+	o, err := read(args)
+	return o, redacted(err)
+}
+
+func read(args []string) (options, error) {
 	o := options{Options: config.DefaultOptions(), dir: "data"}
 	line, err := parse(args)
 	streamingFile := line.given[streamingFileFlag].value
@@ -72,6 +79,9 @@ func load(args []string) (options, error) {
 		if err := o.readFile(streamingFile); err != nil {
 			return o, err
 		}
+	}
+	if err := o.applyEnvironment(); err != nil {
+		return o, err
 	}
 	for _, it := range settings {
 		if len(it.flags) == 0 {
@@ -207,7 +217,7 @@ func (o *options) resolveStore() error {
 			return errors.New("-store SQL needs -sql_driver postgres, mysql or sqlite")
 		}
 		if o.Store.Source == "" {
-			return errors.New("-store SQL needs -sql_source, the data source name of the database")
+			return errors.New("-store SQL needs the data source name of the database: -sql_source_file, NATS_STREAMING_SQL_SOURCE or -sql_source")
 		}
 	default:
 		return fmt.Errorf("-store %s: must be MEMORY, FILE or SQL", o.store)

@@ -22,8 +22,11 @@ type setting struct {
 	usage string
 	set   func(o *options, v, channel string) error
 	live  bool // a reload applies it
-	state state
-	note  string // what is better, why it has no effect, or what replaces it
+	// secret values are never shown. Each has a setting that names a file with the value; of is its secret.
+	secret bool
+	of     *setting
+	state  state
+	note   string // what is better, why it has no effect, or what replaces it
 }
 
 // state compares an option with NATS Streaming's option of the same name.
@@ -66,11 +69,11 @@ var groups = []group{
 	{"Streaming options", streamingSettings},
 	{"Event channels", eventSettings},
 	{"Routes", routeSettings},
-	{"Store options", storeSettings},
+	{"Store options", withFiles(storeSettings)},
 	{"Limits (default: unlimited)", limitSettings},
-	{"API for gRPC and HTTP (docs/api.md)", grpcSettings},
+	{"API for gRPC and HTTP (docs/api.md)", withFiles(grpcSettings)},
 	{"Rights (docs/security.md)", accessSettings},
-	{"Connection to NATS", natsSettings},
+	{"Connection to NATS", withFiles(natsSettings)},
 	{"NATS Streaming options that are accepted without effect", formerSettings},
 	{"NATS Streaming options that are refused", refusedSettings},
 }
@@ -112,6 +115,22 @@ func (it *setting) apply(o *options, name, v, channel string) error {
 			}
 		}
 		return errors.New("not supported: " + it.note)
+	}
+	if it.secret || it.of != nil {
+		secret, inFile := it, it.of != nil
+		if inFile {
+			secret = it.of
+		}
+		if err := o.noteSecret(secret, inFile); err != nil {
+			return err
+		}
+	}
+	if it.of != nil {
+		secret, err := readSecret(v)
+		if err != nil {
+			return err
+		}
+		it, v = it.of, secret
 	}
 	o.record(it, v, channel)
 	return it.set(o, v, channel)

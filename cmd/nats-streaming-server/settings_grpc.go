@@ -23,7 +23,7 @@ var grpcSettings = []setting{
 	},
 	{
 		flags: []string{"grpc_token"}, keys: under(grpcBlock, "token"), value: "<token>",
-		usage: "Token that API requests must send, as Authorization: Bearer <token>",
+		usage: "Token that API requests must send, as Authorization: Bearer <token>", secret: true,
 		state: added, live: true,
 		set: setString(func(o *options) *string { return &o.API.Token }),
 	},

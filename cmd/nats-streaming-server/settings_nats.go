@@ -14,13 +14,13 @@ var natsSettings = []setting{
 	},
 	{
 		keys: []string{"pass", "password"}, value: "<password>",
-		usage: "Password of the user (-pass)",
-		set:   setString(func(o *options) *string { return &o.Login.Password }),
+		usage: "Password of the user (-pass)", secret: true,
+		set: setString(func(o *options) *string { return &o.Login.Password }),
 	},
 	{
 		keys: []string{"token"}, value: "<token>",
-		usage: "Token (-auth)",
-		set:   setString(func(o *options) *string { return &o.Login.Token }),
+		usage: "Token (-auth)", secret: true,
+		set: setString(func(o *options) *string { return &o.Login.Token }),
 	},
 	{
 		keys: []string{"nkey_seed_file"}, value: "<file>",

@@ -26,8 +26,8 @@ var storeSettings = []setting{
 	},
 	{
 		flags: []string{"sql_source"}, keys: under(sqlBlocks, "source"), value: "<dsn>",
-		usage: "Data source name of the SQL store",
-		set:   setString(func(o *options) *string { return &o.Store.Source }),
+		usage: "Data source name of the SQL store", secret: true,
+		set: setString(func(o *options) *string { return &o.Store.Source }),
 	},
 	{
 		flags: []string{"sql_max_open_conns"}, keys: under(sqlBlocks, "max_open_conns", "max_conns"), kind: count,

@@ -100,26 +100,11 @@ func connect(o Options, ns *natsd.Server, kind string, log *slog.Logger) (*nats.
 	nc, err := nats.Connect(url, opts...)
 	if err != nil {
 		if errors.Is(err, nats.ErrNoServers) {
-			return nil, fmt.Errorf("connect to NATS at %q: %w", redactURLs(url), err)
+			return nil, fmt.Errorf("connect to NATS at %q: %w", RedactURLs(url), err)
 		}
-		return nil, fmt.Errorf("connect %s to NATS: %w", name, err)
+		return nil, fmt.Errorf("connect %s to NATS: %w", name, hideUsersIn(err))
 	}
 	return nc, nil
-}
-
-// redactURLs hides the user information in a comma-separated list of URLs.
-func redactURLs(urls string) string {
-	list := strings.Split(urls, ",")
-	for i, u := range list {
-		if at := strings.LastIndex(u, "@"); at >= 0 {
-			scheme := ""
-			if j := strings.Index(u, "://"); j >= 0 && j < at {
-				scheme = u[:j+3]
-			}
-			list[i] = scheme + "***" + u[at:]
-		}
-	}
-	return strings.Join(list, ",")
 }
 
 // Close ends all connections.

@@ -48,7 +48,7 @@ func StartServer(o Options, logger natsd.Logger) (*natsd.Server, error) {
 	}
 	ns, err := natsd.NewServer(o.Embedded)
 	if err != nil {
-		return nil, fmt.Errorf("start NATS server: %w", err)
+		return nil, fmt.Errorf("start NATS server: %w", hideUsersIn(err))
 	}
 	if !o.Embedded.NoLog {
 		ns.SetLoggerV2(logger, o.Embedded.Debug, o.Embedded.Trace, o.Embedded.TraceVerbose)

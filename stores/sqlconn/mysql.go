@@ -22,10 +22,10 @@ const mysqlIdle = time.Minute
 func MySQL(o Options, size int, multiStatements bool) (*sql.DB, error) {
 	cfg, err := mysqldriver.ParseDSN(o.Source)
 	if err != nil {
-		if strings.HasPrefix(err.Error(), "invalid") {
+		if strings.HasPrefix(err.Error(), "invalid") && !repeats(err.Error(), o.Source) {
 			return nil, fmt.Errorf("invalid source: %w", err)
 		}
-		// Other errors repeat what stands in place of the network, which can be the password.
+		// Other errors repeat parts of it, which can be the password.
 		return nil, errors.New("invalid source: want user:password@tcp(host:port)/database")
 	}
 	if cfg.DBName == "" {

@@ -16,10 +16,11 @@ import (
 // yet.
 func Postgres(o Options, writers, readers int) (write, read *sql.DB, err error) {
 	cfg, err := pq.NewConfig(o.Source)
-	if err != nil {
+	if err != nil || splitURL.MatchString(o.Source) {
 		// The error about an unreadable source repeats parts of it, for instance a password with a character that
 		// needed escaping.
-		if text := err.Error(); strings.HasPrefix(text, "pq: ") && (cfg.Password == "" || !strings.Contains(text, cfg.Password)) {
+		if err != nil && strings.HasPrefix(err.Error(), "pq: ") && !repeats(err.Error(), o.Source) &&
+			(cfg.Password == "" || !strings.Contains(err.Error(), cfg.Password)) {
 			return nil, nil, fmt.Errorf("invalid source: %w", err)
 		}
 		return nil, nil, errors.New("invalid source: want a postgres:// URL or a list of key=value (escape special characters in the password)")
