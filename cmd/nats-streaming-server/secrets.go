@@ -52,18 +52,24 @@ func (it *setting) variable() string { return environment + strings.ToUpper(it.n
 func (o *options) applyEnvironment() error {
 	o.secrets = nil
 	for _, it := range settings {
-		if !it.secret {
+		v, given := os.LookupEnv(it.variable())
+		if !it.secret || !given {
 			continue
 		}
-		if v := os.Getenv(it.variable()); v != "" {
-			if err := it.apply(o, it.variable(), v, ""); err != nil {
-				return fmt.Errorf("environment variable %s: %w", it.variable(), err)
-			}
+		err := errEmpty
+		if v != "" {
+			err = it.apply(o, it.variable(), v, "")
+		}
+		if err != nil {
+			return fmt.Errorf("environment variable %s: %w", it.variable(), err)
 		}
 	}
 	o.secrets = nil
 	return nil
 }
+
+// errEmpty refuses a secret that was probably meant to have a value. Without its token, the API would be open.
+var errEmpty = errors.New("the value is empty: leave it out, or give one")
 
 // noteSecret refuses a value that is also given as a file in the same place, or the other way round.
 func (o *options) noteSecret(secret *setting, inFile bool) error {

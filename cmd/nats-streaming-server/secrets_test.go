@@ -59,7 +59,9 @@ func TestPlacesOfSecrets(t *testing.T) {
 		"only one newline":    {"", []string{"-grpc_token_file", file(" a \n\n")}, " a \n"},
 	} {
 		t.Run(name, func(t *testing.T) {
-			t.Setenv("NATS_STREAMING_GRPC_TOKEN", it.env)
+			if it.env != "" {
+				t.Setenv("NATS_STREAMING_GRPC_TOKEN", it.env)
+			}
 			t.Setenv("A_TOKEN", `"from a variable"`)
 			o, err := configureIn(t, it.args...)
 			if err != nil || o.API.Token != it.want {
@@ -86,20 +88,23 @@ func TestErrorsOfSecrets(t *testing.T) {
 		args []string
 		want string
 	}{
-		"flags":         {[]string{"-grpc_token", "geheim", "-grpc_token_file", file}, "grpc_token and grpc_token_file are both given"},
-		"keys":          {conf("streaming { grpc {\n token: geheim\n token_file: " + file + " } }"), "server.conf:3: key \"grpc.token_file\": grpc_token and grpc_token_file are both given"},
-		"aliases":       {conf("streaming { pass: geheim, password_file: " + file + " }"), "pass and pass_file are both given"},
-		"missing file":  {[]string{"-grpc_token_file", file + ".x"}, "flag -grpc_token_file: open " + file + ".x: no such file"},
-		"empty file":    {[]string{"-sql_source_file", empty}, "flag -sql_source_file: " + empty + " is empty"},
-		"type":          {conf("streaming { pass: 9999 }"), `parameter "pass" value is expected to be string, got int64`},
-		"missing value": {conf("streaming { pass: $NO_SUCH_VARIABLE }"), "variable reference for 'NO_SUCH_VARIABLE' on line 1 can not be found"},
-		"large number":  {conf("streaming { pass: 99999999999999999999 }"), "looks like a number needs quotes"},
-		"variable":      {conf("streaming { pass: $A_NUMBER }"), "needs quotes inside the variable"},
-		"URL":           {[]string{"-cluster", "nats://geheim:geheim@h:port"}, "nats://***@h:port"},
-		"URL of a key":  {conf("cluster { routes: [\"nats://geheim:geheim@h:port\"] }"), "nats://***@h:port"},
+		"flags":          {[]string{"-grpc_token", "geheim", "-grpc_token_file", file}, "grpc_token and grpc_token_file are both given"},
+		"keys":           {conf("streaming { grpc {\n token: geheim\n token_file: " + file + " } }"), "server.conf:3: key \"grpc.token_file\": grpc_token and grpc_token_file are both given"},
+		"aliases":        {conf("streaming { pass: geheim, password_file: " + file + " }"), "pass and pass_file are both given"},
+		"missing file":   {[]string{"-grpc_token_file", file + ".x"}, "flag -grpc_token_file: open " + file + ".x: no such file"},
+		"empty file":     {[]string{"-sql_source_file", empty}, "flag -sql_source_file: " + empty + " is empty"},
+		"empty flag":     {[]string{"-grpc_token", ""}, "flag -grpc_token: the value is empty"},
+		"empty variable": {conf("streaming { grpc { token: $EMPTY } }"), `key "grpc.token": the value is empty`},
+		"type":           {conf("streaming { pass: 9999 }"), `parameter "pass" value is expected to be string, got int64`},
+		"missing value":  {conf("streaming { pass: $NO_SUCH_VARIABLE }"), "variable reference for 'NO_SUCH_VARIABLE' on line 1 can not be found"},
+		"large number":   {conf("streaming { pass: 99999999999999999999 }"), "looks like a number needs quotes"},
+		"variable":       {conf("streaming { pass: $A_NUMBER }"), "needs quotes inside the variable"},
+		"URL":            {[]string{"-cluster", "nats://geheim:geheim@h:port"}, "nats://***@h:port"},
+		"URL of a key":   {conf("cluster { routes: [\"nats://geheim:geheim@h:port\"] }"), "nats://***@h:port"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Setenv("A_NUMBER", "99999999999999999999")
+			t.Setenv("EMPTY", "")
 			_, err := configureIn(t, it.args...)
 			if err == nil || !strings.Contains(err.Error(), it.want) {
 				t.Fatalf("got error %v, want %s", err, it.want)
@@ -110,6 +115,13 @@ func TestErrorsOfSecrets(t *testing.T) {
 				}
 			}
 		})
+	}
+}
+
+func TestEmptyVariable(t *testing.T) {
+	t.Setenv("NATS_STREAMING_GRPC_TOKEN", "")
+	if _, err := configureIn(t); err == nil || !strings.Contains(err.Error(), "environment variable NATS_STREAMING_GRPC_TOKEN: the value is empty") {
+		t.Errorf("an empty variable: %v", err)
 	}
 }
 

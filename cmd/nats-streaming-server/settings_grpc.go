@@ -25,7 +25,12 @@ var grpcSettings = []setting{
 		flags: []string{"grpc_token"}, keys: under(grpcBlock, "token"), value: "<token>",
 		usage: "Token that API requests must send, as Authorization: Bearer <token>", secret: true,
 		state: added, live: true,
-		set: setString(func(o *options) *string { return &o.API.Token }),
+		set: func(o *options, v, _ string) error {
+			if o.API.Token = v; v == "" {
+				return errEmpty
+			}
+			return nil
+		},
 	},
 	{
 		flags: []string{"grpc_cert"}, keys: under(grpcBlock, "cert"), value: "<file>",
