@@ -73,7 +73,8 @@ func (l *loader) errorf(at any, format string, args ...any) error {
 // load reads the top level, whose only key is principals. Other keys define variables.
 func (l *loader) load(content map[string]any) error {
 	for _, key := range slices.Sorted(maps.Keys(content)) {
-		if tk, ok := content[key].(token); key != "principals" && !(ok && tk.IsUsedVariable()) {
+		tk, ok := content[key].(token)
+		if variable := ok && tk.IsUsedVariable(); key != "principals" && !variable {
 			return l.errorf(content[key], "unknown key %q: the only key is principals", key)
 		}
 	}

@@ -405,3 +405,22 @@ func TestReload(t *testing.T) {
 	reload()
 	ends("subscription without its right", reader, `principal "reader" has no right "read" on channel "`+billing+`"`)
 }
+
+// TestReloadTLS: connections cannot follow a reload that turns TLS on or off.
+func TestReloadTLS(t *testing.T) {
+	t.Parallel()
+	id := authority.New(t).Issue("server")
+	conf := filepath.Join(t.TempDir(), "server.conf")
+	configure := func(text string) {
+		t.Helper()
+		if err := os.WriteFile(conf, []byte("streaming { grpc { "+text+" } }"), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	configure("")
+	s, address := start(t, "sqlite", databases.SQLite(t), "-c", conf)
+	configure(fmt.Sprintf("cert: %q, key: %q", id.Cert, id.Key))
+	s.Process.Signal(syscall.SIGHUP)
+	s.WaitLog(t, "Reload: nothing was changed: grpc_cert and grpc_key: TLS is turned on and off at the start only")
+	works(t, dial(t, address), "a")
+}
