@@ -10,7 +10,7 @@ import (
 func TestChangedSettings(t *testing.T) {
 	source := write(t, "source", "a.db")
 	args := func(text string) []string {
-		return []string{"-store", "SQL", "-sql_driver", "sqlite", "-sql_source_file", source, "-hbi", "5s", "-c", write(t, "server.conf", "streaming { "+text+" }")}
+		return []string{"-a", "127.0.0.1", "-store", "SQL", "-sql_driver", "sqlite", "-sql_source_file", source, "-hbi", "5s", "-c", write(t, "server.conf", "streaming { "+text+" }")}
 	}
 	const before = `hb_interval: "1s", grpc { token: a }, limits { channels { "a.*" { max_msgs: 1 } } }
 		routes: [ { from: "eventstore.a", channel: x }, { from: "eventstore.b", channel: y } ]`

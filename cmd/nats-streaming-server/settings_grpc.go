@@ -53,8 +53,8 @@ var grpcSettings = []setting{
 	{
 		flags: []string{"grpc_insecure"}, keys: under(grpcBlock, "insecure"), kind: toggle,
 		usage: "Let other machines reach the API without TLS or authentication",
-		state: added,
-		set:   setBool(func(o *options) *bool { return &o.API.Insecure }),
+		state: added, live: true,
+		set: setBool(func(o *options) *bool { return &o.API.Insecure }),
 	},
 	{
 		flags: []string{"grpc_origins"}, keys: under(grpcBlock, "origins"), kind: list, value: "<origin,...>",
@@ -84,13 +84,13 @@ var grpcSettings = []setting{
 	{
 		flags: []string{"grpc_max_connections"}, keys: under(grpcBlock, "max_connections"), kind: count,
 		usage: "Maximum number of connections to the API, and of open calls (default 4096; at most half of the file descriptors)",
-		state: added,
-		set:   setCount(func(o *options) *int { return &o.API.Limits.Total }),
+		state: added, live: true,
+		set: setCount(func(o *options) *int { return &o.API.Limits.Total }),
 	},
 	{
 		flags: []string{"grpc_max_connections_per_peer"}, keys: under(grpcBlock, "max_connections_per_peer"), kind: count,
 		usage: "Maximum number of them for one client address (default 1024)",
-		state: added,
-		set:   setCount(func(o *options) *int { return &o.API.Limits.PerPeer }),
+		state: added, live: true,
+		set: setCount(func(o *options) *int { return &o.API.Limits.PerPeer }),
 	},
 }
