@@ -36,6 +36,9 @@ func (s *server) reload(ns *natsd.Server, port *monitor.Port, natsLog *natsconn.
 	}
 	port.SetEncryption(now.NATS.TLSConfig)
 	setAccess(s.rights, now.Access, s.log)
+	if t := s.active.Load(); t != nil {
+		t.door.Enforce()
+	}
 	applyAPI()
 	s.log.Info("Reloaded the access file and the API's certificates, token and limits")
 	if changed := s.opts.Applied.Changed(now.Applied); len(changed) > 0 {

@@ -27,11 +27,11 @@ const releaseTimeout = 2 * time.Second
 // Run starts the server and serves clients until ctx ends, which is not an error. While another server holds the lease of the
 // database it stands by; when it loses the lease it steps down to standby. An error has been written to the log.
 func Run(ctx context.Context, o config.Options) error {
-	if err := o.Validate(); err != nil {
-		return err
-	}
 	natsLog, log := natsconn.NewLoggers(o.NATS, o.Debug, o.Trace, o.SyslogName)
-	err := run(ctx, &o, natsLog, log)
+	err := o.Validate()
+	if err == nil {
+		err = run(ctx, &o, natsLog, log)
+	}
 	switch {
 	case err == nil:
 		return nil
@@ -65,7 +65,7 @@ func run(ctx context.Context, o *config.Options, natsLog *natsconn.Logger, log *
 	}()
 	mon := monitor.New(monitor.Options{
 		ServerID: id, ClusterID: o.ClusterID, Version: config.Version, FTGroup: o.FTGroup != "", External: o.NATSURL != "",
-		Store: o.Store, Limits: o.Limits, LeaseExpiry: lease.Expiry,
+		Store: o.Store, Limits: o.Limits, LeaseExpiry: lease.Expiry, Protect: protectMonitoring(rights),
 	}, log)
 	port, err := mon.Listen(where, o.NATS.TLSConfig, ns)
 	if err != nil {

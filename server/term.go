@@ -92,7 +92,7 @@ func (t *term) build() error {
 		ReplaceDurables:   o.ReplaceDurables,
 		SpoolDir:          o.PublishDir,
 		InboxPrefixes:     o.InboxPrefixes,
-		MayConsume:        func() func(user, channel string) bool { return nil },
+		MayConsume:        t.mayConsume,
 		LeaseExpiry:       lease.Expiry,
 		Failed:            t.failed,
 	}, metrics, t.log)

@@ -103,13 +103,13 @@ func read(args []string) (options, error) {
 		return o, err
 	}
 	o.resolveJetStream()
-	if err := o.Validate(); err != nil {
-		return o, err
-	}
 	if o.AccessFile != "" {
 		if o.Access, err = access.Load(o.AccessFile); err != nil {
 			return o, err
 		}
+	}
+	if err := o.Validate(); err != nil {
+		return o, err
 	}
 	if o.NATS.CheckConfig {
 		return o, errChecked

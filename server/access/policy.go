@@ -38,6 +38,9 @@ func (p *Policy) Monitors() bool {
 	return false
 }
 
+// NamesUsers reports whether some principal is a user of NATS; then others may not subscribe.
+func (p *Policy) NamesUsers() bool { return p != nil && len(p.users) > 0 }
+
 // Warning is a line for the log: who besides the server can read or change the file. It may be empty.
 func (p *Policy) Warning() string {
 	if p == nil {

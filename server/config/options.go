@@ -163,6 +163,9 @@ func (o *Options) Validate() error {
 	if err := o.validateAPI(events); err != nil {
 		return err
 	}
+	if err := o.validateUsers(); err != nil {
+		return err
+	}
 	if err := o.Store.Validate(); err != nil {
 		return err
 	}
@@ -209,6 +212,21 @@ func (o *Options) validateInboxes(events eventlog.Events) error {
 				return fmt.Errorf("inbox_prefixes: %q overlaps %q, which is not for inboxes", p, t)
 			}
 		}
+	}
+	return nil
+}
+
+// validateUsers checks that NATS can tell the users to whom the access file gives rights.
+func (o *Options) validateUsers() error {
+	n := o.NATS
+	users := len(n.Users)+len(n.Nkeys)+len(n.TrustedOperators)+len(n.TrustedKeys) > 0 || n.Username != "" || n.AuthCallout != nil
+	switch {
+	case !o.Access.NamesUsers():
+		return nil
+	case o.NATSURL != "":
+		return fmt.Errorf("%s: nats_users: an external NATS server does not tell who its users are: use permissions of NATS, or the embedded server", o.AccessFile)
+	case !users:
+		return fmt.Errorf("%s: nats_users: the NATS server has no users: add them to its configuration", o.AccessFile)
 	}
 	return nil
 }

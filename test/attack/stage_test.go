@@ -4,8 +4,10 @@ package attack
 
 import (
 	"context"
+	"database/sql"
 	"fmt"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -196,4 +198,45 @@ func (s *stage) publish(sc stan.Conn, channel string, data ...string) {
 // connectRequest is one of a client of protocol 1.
 func connectRequest(id, inbox string) *pb.ConnectRequest {
 	return &pb.ConnectRequest{ClientID: id, HeartbeatInbox: inbox, Protocol: 1, ConnID: []byte(nats.NewInbox()), PingInterval: 5, PingMaxOut: 3}
+}
+
+// channels returns the names of the channels in the database.
+func (s *stage) channels() []string {
+	s.t.Helper()
+	db, err := sql.Open("sqlite", s.source)
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	defer db.Close()
+	rows, err := db.QueryContext(s.t.Context(), "SELECT name FROM Channels ORDER BY name")
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	defer rows.Close()
+	var names []string
+	for rows.Next() {
+		var name string
+		if err := rows.Scan(&name); err != nil {
+			s.t.Fatal(err)
+		}
+		names = append(names, name)
+	}
+	if err := rows.Err(); err != nil {
+		s.t.Fatal(err)
+	}
+	return names
+}
+
+// refusedStart runs the server and returns its output. It must not start.
+func refusedStart(t *testing.T, args ...string) string {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), wire.Patience)
+	defer cancel()
+	cmd := exec.CommandContext(ctx, harness.Binary(), append([]string{"-a", "127.0.0.1", "-p", "-1"}, args...)...)
+	cmd.Dir = t.TempDir()
+	out, err := cmd.CombinedOutput()
+	if err == nil {
+		t.Error("the server started")
+	}
+	return string(out)
 }

@@ -1,0 +1,137 @@
+package attack
+
+import (
+	"fmt"
+	"os"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/stan.go"
+
+	"github.com/nats-eventstore/nats-eventstore/test/wire"
+)
+
+const rights = `principals: [
+  { name: victim, nats_users: [victim], consume: ["victim.>", "shared"] }
+  { name: mallory, nats_users: [mallory], consume: ["mallory.>", "shared"] }
+]`
+
+const denied = "stan: permissions violation"
+
+// TestRightsOfUsers subscribes to channels that the user has no right to, in every way that a subscription has.
+func TestRightsOfUsers(t *testing.T) {
+	t.Parallel()
+	s := embedded(t, "", "-access_file", write(t, "access.conf", rights))
+	victim := s.client("victim", "victim")
+	s.publish(victim, "victim.a", "secret")
+	_, in := s.deliveries(victim, "victim.a", stan.DeliverAllAvailable(), stan.DurableName("d"))
+	s.next(in)
+	mallory := s.as("mallory")
+	own := mallory.Register("mallory")
+	for name, opts := range map[string][]wire.Option{
+		"plain": nil, "all": {wire.All}, "durable": {wire.Durable("d")}, "queue": {wire.Queue("q")}, "durable queue": {wire.Queue("q"), wire.Durable("d")},
+	} {
+		for _, channel := range []string{"victim.a", "victim.new", "eventstore.a"} {
+			if _, got := own.TrySub(channel, opts...); !strings.HasPrefix(got, denied) {
+				t.Errorf("%s subscription to %s: %q", name, channel, got)
+			}
+		}
+	}
+	// Neither an inbox that the victim listens to, nor one that it answers heartbeats on, lends its right.
+	hb, err := s.as("victim").SubscribeSync(nats.NewInbox())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := s.as("victim").Flush(); err != nil {
+		t.Fatal(err)
+	}
+	if got := mallory.Connect(connectRequest("ghost", hb.Subject)).Error; got != "" {
+		t.Fatal(got)
+	}
+	ghost := own.NewRequest("victim.a", wire.All)
+	ghost.ClientID = "ghost"
+	if got := mallory.Subscribe(ghost).Error; !strings.HasPrefix(got, denied) {
+		t.Errorf("subscription of a client whose heartbeats the victim answers: %q", got)
+	}
+	lent := own.NewRequest("mallory.a", wire.All)
+	lent.Inbox = hb.Subject
+	if got := mallory.Subscribe(lent).Error; !strings.HasPrefix(got, denied) {
+		t.Errorf("subscription that sends to the victim what it has no right to: %q", got)
+	}
+	// What users have the right to works, and channels that were refused were not created.
+	own.Sub("mallory.a")
+	own.Sub("shared", wire.Queue("q"))
+	if got := len(s.channels()); got != 3 { // victim.a, mallory.a, shared
+		t.Errorf("channels: %v", s.channels())
+	}
+}
+
+// TestRightsAreTakenAway changes the access file under running subscriptions, and while the server is away.
+func TestRightsAreTakenAway(t *testing.T) {
+	t.Parallel()
+	file := write(t, "access.conf", rights)
+	s := embedded(t, "", "-access_file", file)
+	victim, mallory := s.client("victim", "victim"), s.client("mallory", "mallory")
+	_, kept := s.deliveries(victim, "shared")
+	_, lost := s.deliveries(mallory, "shared")
+	s.publish(victim, "victim.a", "x") // the victim may publish there only
+	admin := s.client("admin", "admin")
+	s.publish(admin, "shared", "one")
+	s.next(kept)
+	s.next(lost)
+	less := strings.Replace(rights, `consume: ["mallory.>", "shared"]`, `consume: ["mallory.>"]`, 1)
+	if err := os.WriteFile(file, []byte(less), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	s.server.Process.Signal(syscall.SIGHUP)
+	s.server.WaitLog(t, "Closed a subscription")
+	s.publish(admin, "shared", "two")
+	s.next(kept)
+	if _, err := mallory.Subscribe("shared", func(*stan.Msg) {}); err == nil || !strings.HasPrefix(err.Error(), denied) {
+		t.Errorf("subscribe without the right: %v", err)
+	}
+	_, own := s.deliveries(mallory, "mallory.a", stan.DurableName("d"))
+	s.server.Kill()
+	if err := os.WriteFile(file, []byte(strings.Replace(less, `"mallory.>"`, "", 1)), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	s.server.Restart()
+	s.server.WaitLog(t, "Closed a subscription") // as soon as mallory is back
+	for deadline := time.Now().Add(wire.Patience); mallory.Publish("mallory.a", []byte("three")) != nil; {
+		if time.Now().After(deadline) {
+			t.Fatal("mallory did not come back")
+		}
+	}
+	s.publish(admin, "shared", "four")
+	if m := s.next(kept); string(m.Data) != "four" {
+		t.Errorf("got %q", m.Data)
+	}
+	select {
+	case m := <-lost:
+		t.Errorf("received %q without the right", m.Data)
+	case m := <-own:
+		t.Errorf("received %q without the right", m.Data)
+	default:
+	}
+}
+
+// TestRightsThatCannotBeChecked stops the start.
+func TestRightsThatCannotBeChecked(t *testing.T) {
+	t.Parallel()
+	file := write(t, "access.conf", rights)
+	for args, want := range map[string]string{
+		"-ns nats://127.0.0.1:1": "an external NATS server does not tell who its users are",
+		"":                       "the NATS server has no users",
+	} {
+		t.Run(want, func(t *testing.T) {
+			t.Parallel()
+			out := refusedStart(t, append(strings.Fields(args), "-store", "MEMORY", "-access_file", file)...)
+			if !strings.Contains(out, want) {
+				t.Errorf("got %s", fmt.Sprintf("%q", out))
+			}
+		})
+	}
+}
