@@ -13,6 +13,7 @@ import (
 	"syscall"
 
 	"github.com/nats-eventstore/nats-eventstore/server/offline"
+	"github.com/nats-eventstore/nats-eventstore/server/printable"
 )
 
 // command is a subcommand, named by the first argument. It takes its own flags and those of the server.
@@ -41,7 +42,7 @@ func runCommand(name string, args []string) int {
 	case errors.Is(err, offline.ErrFindings):
 		return 1 // the report on stdout lists the findings
 	case err != nil:
-		fmt.Fprintf(os.Stderr, "nats-streaming-server %s: %s\n", name, strings.TrimSpace(err.Error()))
+		fmt.Fprintf(os.Stderr, "nats-streaming-server %s: %s\n", name, printable.Line(strings.TrimSpace(err.Error())))
 		return max(commands[name].failed, 1)
 	}
 	return 0

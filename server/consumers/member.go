@@ -7,6 +7,7 @@ import (
 	"github.com/nats-io/nats-streaming-server/spb"
 
 	"github.com/nats-eventstore/nats-eventstore/server/eventlog"
+	"github.com/nats-eventstore/nats-eventstore/server/printable"
 )
 
 // Client is a subscription's client.
@@ -78,12 +79,12 @@ func (m *Member) Describe(what string) string {
 	switch {
 	case m.state.QGroup != "":
 		kind += "queue "
-		name = fmt.Sprintf(" queue=%s,", m.state.QGroup)
+		name = fmt.Sprintf(" queue=%s,", printable.Value(m.state.QGroup))
 	case m.state.DurableName != "":
-		name = fmt.Sprintf(" durable=%s,", m.state.DurableName)
+		name = fmt.Sprintf(" durable=%s,", printable.Value(m.state.DurableName))
 	}
 	return fmt.Sprintf("[Client:%s] %s %ssubscription, subject=%s, inbox=%s,%s subid=%d",
-		m.state.ClientID, what, kind, m.group.ch.Name(), m.state.Inbox, name, m.state.ID)
+		m.state.ClientID, what, kind, printable.Value(m.group.ch.Name()), printable.Value(m.state.Inbox), name, m.state.ID)
 }
 
 // behind reports whether the member must be sent its unacknowledged messages before new ones.

@@ -12,6 +12,8 @@ import (
 
 	natslog "github.com/nats-io/nats-server/v2/logger"
 	natsd "github.com/nats-io/nats-server/v2/server"
+
+	"github.com/nats-eventstore/nats-eventstore/server/printable"
 )
 
 // Logger is the logger of the NATS server and the sink of the structured logger. It writes where the NATS options say,
@@ -103,41 +105,32 @@ func (l *Logger) Reopen() error {
 // ErrNoLogFile means that the log is not a file.
 var ErrNoLogFile = errors.New("not a file logger")
 
-func (l *Logger) write(f func(natsd.Logger)) {
+// write passes a line to one of the methods of the current output. Lines of the NATS server, as ours, hold names that
+// clients chose: what does not print is escaped here, so that each call writes one line and nothing else.
+func (l *Logger) write(method func(natsd.Logger, string, ...any), format string, v []any) {
+	line := printable.Line(fmt.Sprintf(format, v...))
 	l.mu.RLock()
 	defer l.mu.RUnlock()
-	f(l.out)
+	method(l.out, "%s", line)
 }
 
 // Noticef logs at level INF.
-func (l *Logger) Noticef(format string, v ...any) {
-	l.write(func(out natsd.Logger) { out.Noticef(format, v...) })
-}
+func (l *Logger) Noticef(format string, v ...any) { l.write(natsd.Logger.Noticef, format, v) }
 
 // Warnf logs at level WRN.
-func (l *Logger) Warnf(format string, v ...any) {
-	l.write(func(out natsd.Logger) { out.Warnf(format, v...) })
-}
+func (l *Logger) Warnf(format string, v ...any) { l.write(natsd.Logger.Warnf, format, v) }
 
 // Fatalf logs at level FTL and ends the process.
-func (l *Logger) Fatalf(format string, v ...any) {
-	l.write(func(out natsd.Logger) { out.Fatalf(format, v...) })
-}
+func (l *Logger) Fatalf(format string, v ...any) { l.write(natsd.Logger.Fatalf, format, v) }
 
 // Errorf logs at level ERR.
-func (l *Logger) Errorf(format string, v ...any) {
-	l.write(func(out natsd.Logger) { out.Errorf(format, v...) })
-}
+func (l *Logger) Errorf(format string, v ...any) { l.write(natsd.Logger.Errorf, format, v) }
 
 // Debugf logs at level DBG.
-func (l *Logger) Debugf(format string, v ...any) {
-	l.write(func(out natsd.Logger) { out.Debugf(format, v...) })
-}
+func (l *Logger) Debugf(format string, v ...any) { l.write(natsd.Logger.Debugf, format, v) }
 
 // Tracef logs at level TRC.
-func (l *Logger) Tracef(format string, v ...any) {
-	l.write(func(out natsd.Logger) { out.Tracef(format, v...) })
-}
+func (l *Logger) Tracef(format string, v ...any) { l.write(natsd.Logger.Tracef, format, v) }
 
 // LevelTrace is NATS' level TRC, below debug.
 const LevelTrace = slog.LevelDebug - 4
@@ -187,9 +180,5 @@ func (h *logHandler) WithAttrs(attrs []slog.Attr) slog.Handler {
 func (h *logHandler) WithGroup(string) slog.Handler { return h }
 
 func writeAttr(b *strings.Builder, a slog.Attr) {
-	v := a.Value.Resolve().String()
-	if v == "" || strings.ContainsAny(v, " \"\n") {
-		v = fmt.Sprintf("%q", v)
-	}
-	fmt.Fprintf(b, " %s=%s", a.Key, v)
+	fmt.Fprintf(b, " %s=%s", a.Key, printable.Value(a.Value.Resolve().String()))
 }

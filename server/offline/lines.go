@@ -4,6 +4,8 @@ import (
 	"fmt"
 	"io"
 	"time"
+
+	"github.com/nats-eventstore/nats-eventstore/server/printable"
 )
 
 // progressLines prints the progress of a command at intervals.
@@ -15,8 +17,9 @@ type progressLines struct {
 // progressInterval is the shortest time between two progress lines.
 const progressInterval = time.Second
 
+// line prints a line. What it names may come from the database, where clients put it.
 func (p *progressLines) line(format string, args ...any) {
-	fmt.Fprintf(p.to, format+"\n", args...)
+	fmt.Fprintln(p.to, printable.Line(fmt.Sprintf(format, args...)))
 }
 
 // progress prints a progress line, unless one was printed just before.
