@@ -30,8 +30,7 @@ func (s *server) serveAPI(ctx context.Context) (served context.Context, stop fun
 	if lacks := s.opts.APILacks(); lacks != "" {
 		s.log.Warn("The API can be reached from other machines without " + lacks + " (grpc_insecure)")
 	}
-	metrics := s.monitor.Metrics()
-	s.api, err = api.Listen(options, s.rights.Policy(), log, api.Observer{Request: metrics.APIRequest, Refused: metrics.ConnectionRefused("api")}, s.log)
+	s.api, err = api.Listen(options, s.rights.Policy(), log, s.monitor.Metrics(), s.log)
 	if err != nil {
 		return nil, nil, err
 	}

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"log/slog"
 	"runtime"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -72,6 +73,11 @@ func run(ctx context.Context, o *config.Options, natsLog *natsconn.Logger, log *
 		return err
 	}
 	defer port.Close()
+	monitoring, stopMonitoring := context.WithCancel(context.WithoutCancel(ctx))
+	var monitored sync.WaitGroup
+	monitored.Go(func() { mon.Run(monitoring) })
+	defer monitored.Wait()
+	defer stopMonitoring()
 	o.Store.Logger = log
 	store, err := stores.Open(ctx, o.Store)
 	if err != nil {

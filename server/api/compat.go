@@ -11,7 +11,9 @@ import (
 	googleproto "google.golang.org/protobuf/proto"
 
 	"github.com/nats-eventstore/nats-eventstore/proto/compat/eventstore"
+	"github.com/nats-eventstore/nats-eventstore/proto/compat/eventstore/eventstoreconnect"
 	"github.com/nats-eventstore/nats-eventstore/proto/compat/pb"
+	"github.com/nats-eventstore/nats-eventstore/proto/compat/pb/pbconnect"
 	eventstorev1 "github.com/nats-eventstore/nats-eventstore/proto/eventstore/v1"
 	"github.com/nats-eventstore/nats-eventstore/server/access"
 	"github.com/nats-eventstore/nats-eventstore/stores"
@@ -24,8 +26,7 @@ type eventStore struct{ *service }
 
 // CreateEvent implements eventstore.EventStore.
 func (s eventStore) CreateEvent(ctx context.Context, req *eventstore.CreateEventRequest) (*eventstore.CreateEventResponse, error) {
-	refused, err := s.create(ctx, req.GetEvent())
-	return &eventstore.CreateEventResponse{IsSuccess: refused == "" && err == nil, Error: refused}, err
+	return &eventstore.CreateEventResponse{IsSuccess: true}, s.create(ctx, req.GetEvent())
 }
 
 // GetEvents implements eventstore.EventStore.
@@ -45,11 +46,10 @@ type pbEventStore struct{ *service }
 
 // CreateEvent implements pb.EventStore.
 func (s pbEventStore) CreateEvent(ctx context.Context, req *pb.Event) (*pb.Response, error) {
-	refused, err := s.create(ctx, &eventstore.Event{
+	return &pb.Response{IsSuccess: true}, s.create(ctx, &eventstore.Event{
 		EventId: req.GetEventId(), EventType: req.GetEventType(), AggregateId: req.GetAggregateId(),
 		AggregateType: req.GetAggregateType(), EventData: req.GetEventData(), Stream: req.GetChannel(),
 	})
-	return &pb.Response{IsSuccess: refused == "" && err == nil, Error: refused}, err
 }
 
 // GetEvents implements pb.EventStore.
@@ -65,26 +65,48 @@ func (s pbEventStore) GetEvents(ctx context.Context, req *pb.EventFilter) (*pb.E
 	return resp, err
 }
 
-// create stores an event. It returns a text if the event itself is refused, and an error with a code if another attempt
-// may succeed.
-func (s *service) create(ctx context.Context, e *eventstore.Event) (refused string, err error) {
-	if e == nil {
-		return "the event is missing", nil
-	}
-	if err = s.store(ctx, e); err == nil {
-		return "", nil
-	}
-	switch connect.CodeOf(err) {
-	case connect.CodeInvalidArgument, connect.CodeFailedPrecondition, connect.CodeAlreadyExists, connect.CodeAborted:
+// refusedEvents is how CreateEvent refuses an event: with a text in its response. An error with a code means that another
+// attempt may succeed.
+type refusedEvents struct{}
+
+var _ connect.Interceptor = refusedEvents{}
+
+// WrapUnary implements connect.Interceptor.
+func (refusedEvents) WrapUnary(next connect.UnaryFunc) connect.UnaryFunc {
+	return func(ctx context.Context, req connect.AnyRequest) (connect.AnyResponse, error) {
+		resp, err := next(ctx, req)
 		var cause *connect.Error
-		errors.As(err, &cause)
-		return cause.Message(), nil
+		if !errors.As(err, &cause) {
+			return resp, err
+		}
+		switch cause.Code() {
+		case connect.CodeInvalidArgument, connect.CodeFailedPrecondition, connect.CodeAlreadyExists, connect.CodeAborted:
+			switch req.Spec().Procedure {
+			case eventstoreconnect.EventStoreCreateEventProcedure:
+				return connect.NewResponse(&eventstore.CreateEventResponse{Error: cause.Message()}), nil
+			case pbconnect.EventStoreCreateEventProcedure:
+				return connect.NewResponse(&pb.Response{Error: cause.Message()}), nil
+			}
+		}
+		return resp, err
 	}
-	return "", err
 }
 
-// store stores an event. Its error carries a code.
-func (s *service) store(ctx context.Context, e *eventstore.Event) error {
+// WrapStreamingClient implements connect.Interceptor.
+func (refusedEvents) WrapStreamingClient(next connect.StreamingClientFunc) connect.StreamingClientFunc {
+	return next
+}
+
+// WrapStreamingHandler implements connect.Interceptor.
+func (refusedEvents) WrapStreamingHandler(next connect.StreamingHandlerFunc) connect.StreamingHandlerFunc {
+	return next
+}
+
+// create stores an event. Its error carries a code.
+func (s *service) create(ctx context.Context, e *eventstore.Event) error {
+	if e == nil {
+		return invalid("the event is missing")
+	}
 	events, err := encode(&eventstorev1.Event{
 		EventId: e.GetEventId(), EventType: e.GetEventType(), AggregateId: e.GetAggregateId(),
 		AggregateType: e.GetAggregateType(), EventData: []byte(e.GetEventData()), Stream: e.GetStream(),

@@ -56,21 +56,13 @@ func Listen(o Options, policy *access.Policy, log func() Log, observer Observer,
 		}
 	}
 	s.port, err = httpport.Listen(httpport.Options{
-		Name: "The API", Host: o.Host, Port: o.Port, TLS: config, Limits: o.Limits, Refused: observer.Refused,
+		Name: "The API", Host: o.Host, Port: o.Port, TLS: config, Limits: o.Limits, Refused: observer.ConnectionRefused("api"),
 	}, logger)
 	if err != nil {
 		return nil, fmt.Errorf("listen for the API: %w", err)
 	}
 	logger.Info(fmt.Sprintf("API listens on %s://%s", s.port.Scheme(), s.port.Addr()))
 	return s, nil
-}
-
-// Observer learns what happens on the port.
-type Observer struct {
-	// Request receives the procedure and code of each finished request.
-	Request func(procedure, code string)
-	// Refused is called for each connection that is closed because there are too many.
-	Refused func()
 }
 
 // Run serves until Stop.
@@ -98,7 +90,7 @@ func (s *Server) handler(o Options) http.Handler {
 			}
 			return bounded(o.MaxMessage)
 		}),
-		connect.WithInterceptors(observer(s.observer.Request)),
+		connect.WithInterceptors(refusedEvents{}, witness{}),
 	)
 	mux := http.NewServeMux()
 	mux.Handle(eventstorev1connect.NewEventStoreHandler(svc, options...))
@@ -112,7 +104,7 @@ func (s *Server) handler(o Options) http.Handler {
 	public := http.NewServeMux()
 	public.Handle("/", s.requireCaller(requireMemory(s.log, o.MaxMessage, mux)))
 	public.Handle(grpchealth.NewHandler(health{s.log}, bounded(smallMessage)...)) // public: it reveals nothing about events
-	return s.countCalls(allowOrigins(o.Origins, public))
+	return observed(s.observer, s.countCalls(allowOrigins(o.Origins, public)))
 }
 
 // allowOrigins answers CORS preflight requests, which carry no token.
@@ -143,38 +135,4 @@ func (h health) Check(_ context.Context, req *grpchealth.CheckRequest) (*grpchea
 		return &grpchealth.CheckResponse{Status: grpchealth.StatusNotServing}, nil
 	}
 	return &grpchealth.CheckResponse{Status: grpchealth.StatusServing}, nil
-}
-
-// observer reports the procedure and code of each request.
-type observer func(procedure, code string)
-
-func (o observer) observe(procedure string, err error) {
-	code := "ok"
-	if err != nil {
-		code = connect.CodeOf(err).String()
-	}
-	o(procedure, code)
-}
-
-// WrapUnary implements connect.Interceptor.
-func (o observer) WrapUnary(next connect.UnaryFunc) connect.UnaryFunc {
-	return func(ctx context.Context, req connect.AnyRequest) (connect.AnyResponse, error) {
-		resp, err := next(ctx, req)
-		o.observe(req.Spec().Procedure, err)
-		return resp, err
-	}
-}
-
-// WrapStreamingClient implements connect.Interceptor.
-func (o observer) WrapStreamingClient(next connect.StreamingClientFunc) connect.StreamingClientFunc {
-	return next
-}
-
-// WrapStreamingHandler implements connect.Interceptor.
-func (o observer) WrapStreamingHandler(next connect.StreamingHandlerFunc) connect.StreamingHandlerFunc {
-	return func(ctx context.Context, conn connect.StreamingHandlerConn) error {
-		err := next(ctx, conn)
-		o.observe(conn.Spec().Procedure, err)
-		return err
-	}
 }

@@ -49,9 +49,9 @@ func (r *CopyRoute) hasFrom(channel string) bool {
 
 // Metrics is what the log counts.
 type Metrics interface {
-	// Committed counts a batch and the outcomes of its messages.
+	// Committed counts a batch and what was stored of it. Whoever answers a refused submission counts the refusal.
 	Committed(took time.Duration, results []stores.Result)
-	// Failed counts an error of an operation: "publish" or "retention".
+	// Failed counts an error of an operation: "retention".
 	Failed(operation string, err error)
 	// Replayed counts messages read from the database because memory did not have them.
 	Replayed(messages int)

@@ -21,23 +21,18 @@ const (
 func (l *Log) Submit(s Submission) {
 	e := &entry{Submission: s, deadline: s.Received.Add(l.o.StoreTimeout)}
 	if l.outage.Load() && !time.Now().Before(e.deadline) {
-		l.refuse(e, l.overdue())
+		e.Answer([]stores.Result{{Err: l.overdue()}})
 		l.admission.Release(e.Held)
 		return
 	}
 	line, ok := l.queue.put(e, e.Held > 0 && e.Held <= inlineBytes)
 	switch {
 	case !ok:
-		l.refuse(e, ErrStopped)
+		e.Answer([]stores.Result{{Err: ErrStopped}})
 		l.admission.Release(e.Held)
 	case line != nil:
 		l.decode(line, e)
 	}
-}
-
-func (l *Log) refuse(e *entry, err error) {
-	l.metrics.Failed("publish", err)
-	e.Answer([]stores.Result{{Err: err}})
 }
 
 // decoder decodes submissions until the queue ends.
@@ -77,7 +72,7 @@ func (l *Log) refuseAll(err error, entries ...*entry) {
 	}
 	held := 0
 	for _, e := range entries {
-		l.refuse(e, err)
+		e.Answer([]stores.Result{{Err: err}})
 		held += e.Held
 	}
 	l.finished(held, entries...)

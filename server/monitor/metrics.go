@@ -1,7 +1,6 @@
 package monitor
 
 import (
-	"errors"
 	"fmt"
 	"log/slog"
 	"net/http"
@@ -13,10 +12,6 @@ import (
 	"github.com/prometheus/client_golang/prometheus/collectors"
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 
-	"github.com/nats-eventstore/nats-eventstore/proto"
-	"github.com/nats-eventstore/nats-eventstore/server/consumers"
-	"github.com/nats-eventstore/nats-eventstore/server/eventlog"
-	"github.com/nats-eventstore/nats-eventstore/server/stan"
 	"github.com/nats-eventstore/nats-eventstore/stores"
 )
 
@@ -36,6 +31,8 @@ type Metrics struct {
 	sentBytes               atomic.Uint64 // of both
 	replayed                atomic.Uint64 // messages read from the database for subscribers
 
+	refusals *refusals
+
 	errors        *prometheus.CounterVec
 	apiRequests   *prometheus.CounterVec
 	connections   *prometheus.CounterVec
@@ -43,8 +40,9 @@ type Metrics struct {
 	commitMsgs    prometheus.Histogram
 }
 
-func newMetrics() *Metrics {
+func newMetrics(log *slog.Logger) *Metrics {
 	m := &Metrics{
+		refusals: newRefusals(log),
 		registry: prometheus.NewRegistry(),
 		errors: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: metricsPrefix + "errors_total",
@@ -68,6 +66,11 @@ func newMetrics() *Metrics {
 			Help:    "Published messages in one batch.",
 			Buckets: prometheus.ExponentialBuckets(1, 2, 13), // 1 to 4096
 		}),
+	}
+	for operation, kinds := range errorSeries {
+		for _, kind := range kinds {
+			m.errors.WithLabelValues(operation, kind)
+		}
 	}
 	m.registry.MustRegister(m.errors, m.apiRequests, m.connections, m.commitSeconds, m.commitMsgs,
 		collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
@@ -113,7 +116,7 @@ func (m *Metrics) PublishReceived(bytes int) {
 	m.receivedBytes.Add(uint64(bytes))
 }
 
-// Committed counts a batch and the outcomes of its messages.
+// Committed counts a batch and what was stored of it.
 func (m *Metrics) Committed(took time.Duration, results []stores.Result) {
 	if len(results) == 0 {
 		return
@@ -123,8 +126,7 @@ func (m *Metrics) Committed(took time.Duration, results []stores.Result) {
 	var stored, duplicates uint64
 	for i := range results {
 		switch {
-		case results[i].Err != nil:
-			m.Failed("publish", results[i].Err)
+		case results[i].Err != nil: // counted by whoever answers it
 		case results[i].Duplicate:
 			duplicates++
 		default:
@@ -154,15 +156,18 @@ func (m *Metrics) Acked() { m.acks.Add(1) }
 // Replayed counts messages read from the database.
 func (m *Metrics) Replayed(messages int) { m.replayed.Add(uint64(messages)) }
 
-// Failed counts an error of an operation. Clients request publish, connect, subscription, close and ping. The server
-// itself runs delivery (reads for subscribers), progress (writes of subscription state) and lease (renewals).
+// Failed counts an error of an operation of the server itself: delivery (reads for subscribers), progress (writes of
+// subscription state), retention (enforcing limits) and lease (renewals).
 func (m *Metrics) Failed(operation string, err error) {
 	m.errors.WithLabelValues(operation, errorKind(err)).Inc()
 }
 
-// APIRequest counts a request of the API.
-func (m *Metrics) APIRequest(procedure, code string) {
-	m.apiRequests.WithLabelValues(strings.TrimPrefix(procedure, "/"), code).Inc()
+// Refused counts a refused request, and tells of it. Clients of NATS Streaming request publish, connect, subscription,
+// close and ping, those of the API append, read, subscribe and, without a method, request. client and channel are what is known of them.
+func (m *Metrics) Refused(operation, client, channel string, err error) {
+	kind := errorKind(err)
+	m.errors.WithLabelValues(operation, kind).Inc()
+	m.refusals.tell(operation, kind, client, channel, err)
 }
 
 // ConnectionRefused returns a function that counts a connection closed because too many were open on a port.
@@ -170,68 +175,7 @@ func (m *Metrics) ConnectionRefused(port string) func() {
 	return m.connections.WithLabelValues(port).Inc
 }
 
-// Kinds of errors that errorKinds does not, or not alone, decide.
-const (
-	kindWrongVersion   = "wrong_version"
-	kindChannelDeleted = "channel_deleted"
-	kindOther          = "other"
-)
-
-// errorKinds maps errors to the kinds of errors_total. The first match decides.
-var errorKinds = []struct {
-	err  error
-	kind string
-}{
-	{stores.ErrOutcomeUnknown, "outcome_unknown"},
-	{stores.ErrFenced, "fenced"},
-	{stores.ErrUnavailable, "unavailable"},
-	{stores.ErrDuplicateEvent, "duplicate_event"},
-	{stores.ErrPartlyStored, "duplicate_event"},
-	{stores.ErrRefused, "refused"},
-	{proto.ErrInvalid, "invalid_event"},
-	{stan.ErrSubjectMismatch, "subject_mismatch"},
-	{stan.ErrNotInbox, "not_inbox"},
-	{stan.ErrPermission, "permissions"},
-	{eventlog.ErrTooLarge, "too_large"},
-	{eventlog.ErrOverloaded, "unavailable"},
-	{eventlog.ErrStopped, "unavailable"},
-	{stan.ErrInvalidConnect, "invalid_request"},
-	{stan.ErrInvalidClientID, "invalid_request"},
-	{stan.ErrInvalidPublish, "invalid_request"},
-	{stan.ErrInvalidSubscribe, "invalid_request"},
-	{stan.ErrInvalidAckWait, "invalid_request"},
-	{stan.ErrInvalidMaxInFlight, "invalid_request"},
-	{stan.ErrInvalidStart, "invalid_request"},
-	{stan.ErrInvalidSubject, "invalid_request"},
-	{stan.ErrDurableColon, "invalid_request"},
-	{stan.ErrInvalidUnsubscribe, "invalid_request"},
-	{stan.ErrInvalidClose, "invalid_request"},
-	{stan.ErrMissingClient, "unknown_client"},
-	{stan.ErrUnknownClient, "unknown_client"},
-	{stan.ErrClientRegistered, "client_registered"},
-	{stan.ErrClientReplaced, "client_replaced"},
-	{eventlog.ErrTooManyChannels, "limit"},
-	{consumers.ErrTooManySubs, "limit"},
-	{consumers.ErrChannelDeleted, kindChannelDeleted},
-	{eventlog.ErrChannelDeleted, kindChannelDeleted},
-	{consumers.ErrDuplicateDurable, "duplicate_durable"},
-	{stan.ErrUnknownChannel, "unknown_subscription"},
-	{stan.ErrInvalidSub, "unknown_subscription"},
-}
-
-func errorKind(err error) string {
-	var version *stores.VersionError
-	var expectation *stores.ExpectationError
-	switch {
-	case errors.As(err, &version), errors.As(err, &expectation):
-		return kindWrongVersion
-	case errors.Is(err, stores.ErrUnknownChannel): // the message's channel no longer exists
-		return kindChannelDeleted
-	}
-	for _, it := range errorKinds {
-		if errors.Is(err, it.err) {
-			return it.kind
-		}
-	}
-	return kindOther
+// APIRequests counts n requests of the API. With n 0 it makes the series exist.
+func (m *Metrics) APIRequests(procedure, code string, n int) {
+	m.apiRequests.WithLabelValues(strings.TrimPrefix(procedure, "/"), code).Add(float64(n))
 }

@@ -2,6 +2,7 @@ package monitor
 
 import (
 	"fmt"
+	"log/slog"
 	"os"
 	"regexp"
 	"slices"
@@ -31,11 +32,64 @@ func TestErrorKinds(t *testing.T) {
 	}
 }
 
+// errorCount returns the value of a series of errors_total, which must exist.
+func (m *Metrics) errorCount(t *testing.T, operation, kind string) float64 {
+	t.Helper()
+	families, err := m.registry.Gather()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, family := range families {
+		if family.GetName() != metricsPrefix+"errors_total" {
+			continue
+		}
+		for _, series := range family.GetMetric() {
+			labels := make(map[string]string)
+			for _, l := range series.GetLabel() {
+				labels[l.GetName()] = l.GetValue()
+			}
+			if labels["operation"] == operation && labels["kind"] == kind {
+				return series.GetCounter().GetValue()
+			}
+		}
+	}
+	t.Fatalf("no errors_total of operation %s and kind %s", operation, kind)
+	return 0
+}
+
+// The series of each kind exist before its first error, for at least one operation.
+func TestErrorSeriesExist(t *testing.T) {
+	t.Parallel()
+	m := newMetrics(slog.New(slog.DiscardHandler))
+	known := make(map[string]bool)
+	for operation, kinds := range errorSeries {
+		for _, kind := range kinds {
+			known[kind] = true
+			if got := m.errorCount(t, operation, kind); got != 0 {
+				t.Errorf("errors_total of operation %s and kind %s begins with %v", operation, kind, got)
+			}
+		}
+	}
+	for _, it := range errorKinds {
+		if !known[it.kind] {
+			t.Errorf("kind %s has no series", it.kind)
+		}
+	}
+	for _, kind := range codeKinds {
+		if !known[kind] {
+			t.Errorf("kind %s has no series", kind)
+		}
+	}
+}
+
 func TestErrorKindsAreDocumented(t *testing.T) {
 	t.Parallel()
 	kinds := []string{kindOther, kindWrongVersion}
 	for _, it := range errorKinds {
 		kinds = append(kinds, it.kind)
+	}
+	for _, kind := range codeKinds {
+		kinds = append(kinds, kind)
 	}
 	slices.Sort(kinds)
 	kinds = slices.Compact(kinds)

@@ -75,13 +75,16 @@ type Monitor struct {
 
 // New returns the monitor of a starting server.
 func New(o Options, log *slog.Logger) *Monitor {
-	m := &Monitor{opts: o, log: log, metrics: newMetrics(), lags: newLags(), start: time.Now(), state: stateStandalone}
+	m := &Monitor{opts: o, log: log, metrics: newMetrics(log), lags: newLags(), start: time.Now(), state: stateStandalone}
 	if o.FTGroup {
 		m.Standby()
 	}
 	m.metrics.registry.MustRegister(&gauges{monitor: m})
 	return m
 }
+
+// Run tells of refused requests in the log until ctx ends.
+func (m *Monitor) Run(ctx context.Context) { m.metrics.refusals.run(ctx) }
 
 // Metrics counts what this server does.
 func (m *Monitor) Metrics() *Metrics { return m.metrics }

@@ -28,30 +28,36 @@ type message interface {
 
 // Each kind of request has its answer. err is nil for a success; the other fields of an answer are set then only.
 
-func (s *Server) answerConnect(reply string, resp *pb.ConnectResponse, err error) {
+func (s *Server) answerPublish(reply string, from asker, guid string, err error) {
+	s.answer(s.conns.PubAcks, opPublish, reply, from, &pb.PubAck{Guid: guid, Error: clientText(err)}, err)
+}
+
+func (s *Server) answerConnect(reply string, from asker, resp *pb.ConnectResponse, err error) {
 	if err != nil {
 		resp = &pb.ConnectResponse{Error: clientText(err)}
 	}
-	s.answer(s.conns.Send, opConnect, reply, resp, err)
+	s.answer(s.conns.Send, opConnect, reply, from, resp, err)
 }
 
 func (s *Server) answerPing(reply string, err error) {
-	s.answer(s.conns.Send, opPing, reply, &pb.PingResponse{Error: clientText(err)}, err)
+	s.answer(s.conns.Send, opPing, reply, asker{}, &pb.PingResponse{Error: clientText(err)}, err)
 }
 
-func (s *Server) answerSubscription(reply, ackInbox string, err error) {
-	s.answer(s.conns.Send, opSubscription, reply, &pb.SubscriptionResponse{AckInbox: ackInbox, Error: clientText(err)}, err)
+func (s *Server) answerSubscription(reply string, from asker, ackInbox string, err error) {
+	s.answer(s.conns.Send, opSubscription, reply, from, &pb.SubscriptionResponse{AckInbox: ackInbox, Error: clientText(err)}, err)
 }
 
-func (s *Server) answerClose(reply string, err error) {
-	s.answer(s.conns.Send, opClose, reply, &pb.CloseResponse{Error: clientText(err)}, err)
+func (s *Server) answerClose(reply string, from asker, err error) {
+	s.answer(s.conns.Send, opClose, reply, from, &pb.CloseResponse{Error: clientText(err)}, err)
 }
 
-// answer sends an answer, and counts it if it is a refusal. A request without a reply subject gets none. Errors of messages
-// that reached the event log were counted there, so publishes are counted where they are refused.
-func (s *Server) answer(conn *nats.Conn, operation, reply string, m message, err error) {
-	if err != nil && operation != opPublish {
-		s.metrics.Failed(operation, err)
+// asker is who asks, and for which channel, as the request says. A refusal names both.
+type asker struct{ client, channel string }
+
+// answer sends an answer, after a refusal was counted. A request without a reply subject gets none.
+func (s *Server) answer(conn *nats.Conn, operation, reply string, from asker, m message, err error) {
+	if err != nil {
+		s.metrics.Refused(operation, from.client, from.channel, err)
 	}
 	if reply == "" || !mayAnswer(err, s.store, s.opts.LeaseExpiry) {
 		return
@@ -66,9 +72,7 @@ func (s *Server) answer(conn *nats.Conn, operation, reply string, m message, err
 // refuseReply drops a request that asks for an answer on a subject which is not an inbox: what it asks for must not happen if it
 // cannot be told.
 func (s *Server) refuseReply(m *nats.Msg) {
-	err := s.addresses.check("reply subject", m.Reply)
-	s.metrics.Failed(opRequest, err)
-	s.log.Warn("Request refused", "subject", m.Subject, "error", err)
+	s.metrics.Refused(opRequest, "", "", fmt.Errorf("on %q: %w", m.Subject, s.addresses.check("reply subject", m.Reply)))
 }
 
 // mayAnswer says whether an answer may leave. What was stored may always be told. But another server may have taken the

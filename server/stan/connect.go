@@ -26,14 +26,14 @@ func (s *Server) onConnect(ctx context.Context, msg *nats.Msg) {
 	var req pb.ConnectRequest
 	switch err := req.Unmarshal(msg.Data); {
 	case err != nil || req.HeartbeatInbox == "":
-		s.answerConnect(msg.Reply, nil, ErrInvalidConnect)
+		s.answerConnect(msg.Reply, asker{client: req.ClientID}, nil, ErrInvalidConnect)
 		return
 	case !validClientID.MatchString(req.ClientID):
-		s.answerConnect(msg.Reply, nil, ErrInvalidClientID)
+		s.answerConnect(msg.Reply, asker{client: req.ClientID}, nil, ErrInvalidClientID)
 		return
 	}
 	if err := s.addresses.check("heartbeat inbox", req.HeartbeatInbox); err != nil {
-		s.answerConnect(msg.Reply, nil, fmt.Errorf("%w: %w", ErrInvalidConnect, err))
+		s.answerConnect(msg.Reply, asker{client: req.ClientID}, nil, fmt.Errorf("%w: %w", ErrInvalidConnect, err))
 		return
 	}
 	info := &spb.ClientInfo{
@@ -59,7 +59,7 @@ func (s *Server) connect(ctx context.Context, info *spb.ClientInfo, reply string
 	switch {
 	case err != nil:
 		s.failed(err)
-		s.answerConnect(reply, nil, err)
+		s.answerConnect(reply, asker{client: info.ID}, nil, err)
 	case registered:
 		s.log.Debug(fmt.Sprintf("[Client:%s] Connected (Inbox=%s)", info.ID, info.HbInbox))
 		s.connected(ctx, c, reply)
@@ -95,7 +95,7 @@ func (s *Server) replace(ctx context.Context, holder *client, info *spb.ClientIn
 		return func() { s.alreadyConnected(info.ID, reply) }
 	}
 	if err := s.closeClient(ctx, holder); err != nil && !errors.Is(err, ErrUnknownClient) {
-		return func() { s.answerConnect(reply, nil, err) }
+		return func() { s.answerConnect(reply, asker{client: info.ID}, nil, err) }
 	}
 	bounded, cancelRegister := s.bounded(ctx)
 	defer cancelRegister()
@@ -103,7 +103,7 @@ func (s *Server) replace(ctx context.Context, holder *client, info *spb.ClientIn
 	switch {
 	case err != nil:
 		s.failed(err)
-		return func() { s.answerConnect(reply, nil, err) }
+		return func() { s.answerConnect(reply, asker{client: info.ID}, nil, err) }
 	case !registered:
 		return func() { s.alreadyConnected(info.ID, reply) }
 	default:
@@ -127,13 +127,12 @@ func (s *Server) connected(ctx context.Context, c *client, reply string) {
 		resp.PingInterval = c.info.PingInterval
 		resp.PingMaxOut = c.info.PingMaxOut
 	}
-	s.answerConnect(reply, resp, nil)
+	s.answerConnect(reply, asker{client: c.info.ID}, resp, nil)
 	s.startHeartbeats(ctx, c)
 }
 
 func (s *Server) alreadyConnected(id, reply string) {
-	s.log.Debug(fmt.Sprintf("[Client:%s] Connect failed; already connected", id))
-	s.answerConnect(reply, nil, ErrClientRegistered)
+	s.answerConnect(reply, asker{client: id}, nil, ErrClientRegistered)
 }
 
 // onPing answers a client's ping. A client that missed heartbeats is asked at once; one that was away is back.
@@ -160,11 +159,11 @@ func (s *Server) onPing(_ context.Context, msg *nats.Msg) {
 func (s *Server) onClose(ctx context.Context, msg *nats.Msg) {
 	var req pb.CloseRequest
 	if err := req.Unmarshal(msg.Data); err != nil {
-		s.answerClose(msg.Reply, ErrInvalidClose)
+		s.answerClose(msg.Reply, asker{}, ErrInvalidClose)
 		return
 	}
 	s.afterReceived(s.turnOf(req.ClientID, msg.Reply), func() {
-		s.answerClose(msg.Reply, s.closeRequested(ctx, req.ClientID, msg.Reply))
+		s.answerClose(msg.Reply, asker{client: req.ClientID}, s.closeRequested(ctx, req.ClientID, msg.Reply))
 	})
 }
 

@@ -27,13 +27,13 @@ func (s *Server) publish(in received) {
 		if req.Guid == "" && ctrl.Unmarshal(msg.Data) == nil && ctrl.ServerID != "" {
 			return // a control message among servers of NATS Streaming
 		}
-		s.refusePublish(msg.Reply, &req, err)
+		s.answerPublish(msg.Reply, asker{req.ClientID, req.Subject}, req.Guid, err)
 		return
 	}
 	if ctx := context.Background(); s.log.Enabled(ctx, natsconn.LevelTrace) {
 		s.log.Log(ctx, natsconn.LevelTrace, fmt.Sprintf("[Client:%s] Received message", req.ClientID), "channel", req.Subject, "guid", req.Guid)
 	}
-	guid, reply := req.Guid, msg.Reply
+	guid, reply, from := req.Guid, msg.Reply, asker{c.info.ID, req.Subject}
 	message := []eventlog.Message{{Reply: req.Reply, Payload: req.Data}}
 	s.eventlog.Submit(eventlog.Submission{
 		Channel:  req.Subject,
@@ -43,8 +43,7 @@ func (s *Server) publish(in received) {
 		Decode:   func(*eventlog.Channel) ([]eventlog.Message, error) { return message, nil },
 		Answer: func(results []stores.Result) {
 			s.inbox.answered()
-			err := results[0].Err
-			s.answer(s.conns.PubAcks, opPublish, reply, &pb.PubAck{Guid: guid, Error: clientText(err)}, err)
+			s.answerPublish(reply, from, guid, results[0].Err)
 		},
 	})
 }
@@ -63,11 +62,4 @@ func (s *Server) validatePublish(req *pb.PubMsg, msg *nats.Msg) (*client, error)
 		return nil, ErrSubjectMismatch
 	}
 	return c, nil
-}
-
-// refusePublish answers a publish that did not reach the event log.
-func (s *Server) refusePublish(reply string, req *pb.PubMsg, err error) {
-	s.metrics.Failed(opPublish, err)
-	s.log.Debug("Publish refused", "client", req.ClientID, "channel", req.Subject, "error", err)
-	s.answer(s.conns.PubAcks, opPublish, reply, &pb.PubAck{Guid: req.Guid, Error: clientText(err)}, err)
 }

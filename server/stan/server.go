@@ -50,7 +50,8 @@ type Options struct {
 // Metrics count requests.
 type Metrics interface {
 	PublishReceived(bytes int)
-	Failed(operation string, err error)
+	// Refused is told of each refusal once. client and channel are what the request says, whatever that is.
+	Refused(operation, client, channel string, err error)
 }
 
 // maxRequests bounds the requests to connect and to subscribe that are being handled. More wait in NATS. In

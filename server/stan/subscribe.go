@@ -19,26 +19,21 @@ const flushTimeout = 5 * time.Second
 func (s *Server) onSubscribe(ctx context.Context, msg *nats.Msg) {
 	var req pb.SubscriptionRequest
 	if err := req.Unmarshal(msg.Data); err != nil {
-		s.answerSubscription(msg.Reply, "", ErrInvalidSubscribe)
+		s.answerSubscription(msg.Reply, asker{}, "", ErrInvalidSubscribe)
 		return
 	}
 	c, err := s.validateSubscription(&req)
 	if err != nil {
-		s.refuseSubscription(&req, msg.Reply, err)
+		s.answerSubscription(msg.Reply, asker{req.ClientID, req.Subject}, "", err)
 		return
 	}
 	// Off this goroutine: what one client's subscription waits for delays no other client.
 	s.inTurn(s.turnOf(req.ClientID, msg.Reply), func() {
 		if err := s.subscribe(ctx, c, &req, msg.Reply); err != nil {
 			s.failed(err)
-			s.refuseSubscription(&req, msg.Reply, err)
+			s.answerSubscription(msg.Reply, asker{req.ClientID, req.Subject}, "", err)
 		}
 	})
-}
-
-func (s *Server) refuseSubscription(req *pb.SubscriptionRequest, reply string, err error) {
-	s.log.Debug(fmt.Sprintf("[Client:%s] Subscription refused", req.ClientID), "channel", req.Subject, "error", err)
-	s.answerSubscription(reply, "", err)
 }
 
 // validateSubscription checks a request in the order that clients can observe.
@@ -106,7 +101,7 @@ func (s *Server) subscribe(ctx context.Context, c *client, req *pb.SubscriptionR
 			return
 		}
 		active = c.add(m)
-		s.answerSubscription(reply, m.AckInbox(), nil)
+		s.answerSubscription(reply, asker{req.ClientID, req.Subject}, m.AckInbox(), nil)
 	})
 	switch {
 	case err != nil:
@@ -136,13 +131,13 @@ func (s *Server) replaceDurable(ctx context.Context, req *pb.SubscriptionRequest
 func (s *Server) onUnsubscribe(ctx context.Context, msg *nats.Msg, unsubscribe bool) {
 	var req pb.UnsubscribeRequest
 	if err := req.Unmarshal(msg.Data); err != nil {
-		s.answerSubscription(msg.Reply, "", ErrInvalidUnsubscribe)
+		s.answerSubscription(msg.Reply, asker{}, "", ErrInvalidUnsubscribe)
 		return
 	}
 	s.afterReceived(s.turnOf(req.ClientID, msg.Reply), func() {
 		err := s.endSubscription(ctx, &req, msg.Reply, unsubscribe)
 		s.failed(err)
-		s.answerSubscription(msg.Reply, "", err)
+		s.answerSubscription(msg.Reply, asker{req.ClientID, req.Subject}, "", err)
 	})
 }
 

@@ -1,0 +1,202 @@
+package test
+
+import (
+	"bytes"
+	"fmt"
+	"net/http"
+	"regexp"
+	"strings"
+	"testing"
+
+	"github.com/nats-io/stan.go"
+	"github.com/nats-io/stan.go/pb"
+
+	"github.com/nats-eventstore/nats-eventstore/test/databases"
+	"github.com/nats-eventstore/nats-eventstore/test/wire"
+)
+
+const apiToken = "secret"
+
+// call calls a method of the API with JSON, and returns the status and the body.
+func (s *server) call(token, method, body string) (int, string) {
+	s.t.Helper()
+	address := regexp.MustCompile(`API listens on (\S+)`).FindStringSubmatch(s.Log.String())[1]
+	req, err := http.NewRequest(http.MethodPost, address+method, strings.NewReader(body))
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	req.Header.Set("Content-Type", "application/json")
+	req.Header.Set("Authorization", "Bearer "+token)
+	resp, err := (&http.Client{Timeout: patience}).Do(req)
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	defer resp.Body.Close()
+	var answer bytes.Buffer
+	if _, err := answer.ReadFrom(resp.Body); err != nil {
+		s.t.Fatal(err)
+	}
+	return resp.StatusCode, answer.String()
+}
+
+// Each refusal counts once, for its door and reason, in a series that was there with 0 before. It has a line in the log,
+// with the client and the channel.
+func TestRefusals(t *testing.T) {
+	t.Parallel()
+	s := start(t, "sqlite", databases.SQLite(t), "-m", "-1", "-mc", "3", "-msu", "2", "-grpc_host", "127.0.0.1", "-grpc_port", "-1",
+		"-grpc_token", apiToken, "-grpc_max_message", "100000", "-event_channels", "eventstore.>,other.>")
+	nc := wire.Dial(t, s.URL())
+	cl := nc.Register("client")
+	sc := s.connect("publisher")
+	publish(t, sc, orders, event(t, "A", "T", withID("1")))
+	publish(t, sc, "plain", []byte("x"))
+	if _, err := sc.Subscribe("plain", func(*stan.Msg) {}, stan.DurableName("d")); err != nil {
+		t.Fatal(err)
+	}
+	cl.Sub("plain", wire.Durable("d"))
+	cl.Sub("third", wire.Durable("d"))
+
+	garbage := func(subject string) func() string {
+		return func() string {
+			answer, err := nc.Request(subject, []byte{0xff}, patience)
+			if err != nil {
+				t.Fatal(err)
+			}
+			return string(answer.Data)
+		}
+	}
+	tryPublish := func(channel string, payload []byte) func() string {
+		return func() string {
+			return cl.Publish(&pb.PubMsg{ClientID: cl.ID, ConnID: []byte(cl.ConnID), Subject: channel, Data: payload})
+		}
+	}
+	trySub := func(channel string, opts ...wire.Option) func() string {
+		return func() string { return nc.Subscribe(cl.NewRequest(channel, opts...)).Error }
+	}
+	call := func(method, body string) func() string {
+		return func() string { _, answer := s.call(apiToken, method, body); return answer }
+	}
+	const (
+		v1        = "/eventstore.v1.EventStore/"
+		older     = "/eventstore.EventStore/"
+		oldest    = "/pb.EventStore/"
+		valid     = `"aggregateId":"A","aggregateType":"Order","eventType":"T","eventData":"e30="`
+		fromLocal = `client=127.0.0.1`
+	)
+	for _, it := range []struct {
+		operation, kind, who string // as in the log
+		refused              func() string
+		method, code         string // of a request of the API
+	}{
+		{"connect", "invalid_request", `client=x channel=""`, func() string { return nc.Connect(&pb.ConnectRequest{ClientID: "x"}).Error }, "", ""},
+		{"connect", "client_registered", `client=client channel=""`, func() string { return nc.Connect(cl.Request()).Error }, "", ""},
+		{"ping", "client_replaced", `client="" channel=""`, func() string { return nc.Ping("unknown") }, "", ""},
+		{"close", "unknown_client", `client=nobody channel=""`, func() string { return nc.CloseClient("nobody") }, "", ""},
+		{"close", "invalid_request", `client="" channel=""`, garbage(wire.Close), "", ""},
+
+		{"publish", "invalid_request", `client=nobody channel=c`, func() string { return nc.Publish(&pb.PubMsg{ClientID: "nobody", Subject: "c"}) }, "", ""},
+		{"publish", "subject_mismatch", `client=client channel=c`, func() string {
+			var ack pb.PubAck
+			m := &pb.PubMsg{ClientID: cl.ID, ConnID: []byte(cl.ConnID), Guid: "g", Subject: "c"}
+			nc.Ask(wire.Publish+".d", wire.Encode(t, m), &ack, patience)
+			return ack.Error
+		}, "", ""},
+		{"publish", "invalid_event", `client=client channel=eventstore.orders`, tryPublish(orders, []byte("no event")), "", ""},
+		{"publish", "wrong_version", `client=client channel=eventstore.orders`, tryPublish(orders, event(t, "A", "T", withVersion(7))), "", ""},
+		{"publish", "duplicate_event", `client=client channel=eventstore.orders`, tryPublish(orders, event(t, "A", "T", withID("1"), withData("other"))), "", ""},
+		{"publish", "too_large", `client=client channel=plain`, tryPublish("plain", make([]byte, 1<<20-84)), "", ""},
+		{"publish", "limit", `client=client channel=fourth`, tryPublish("fourth", nil), "", ""},
+
+		{"subscription", "invalid_request", `client=client channel=a..b`, trySub("a..b"), "", ""},
+		{"subscription", "invalid_request", `client="" channel=""`, garbage(wire.Subscribe), "", ""},
+		{"subscription", "invalid_request", `client="" channel=""`, garbage(wire.Unsubscribe), "", ""},
+		{"subscription", "unknown_client", `client=nobody channel=plain`, func() string {
+			r := cl.NewRequest("plain")
+			r.ClientID = "nobody"
+			return nc.Subscribe(r).Error
+		}, "", ""},
+		{"subscription", "limit", `client=client channel=plain`, trySub("plain"), "", ""},
+		{"subscription", "duplicate_durable", `client=client channel=third`, trySub("third", wire.Durable("d")), "", ""},
+		{"subscription", "unknown_subscription", `client=client channel=plain`, func() string {
+			return nc.End(wire.Unsubscribe, &pb.UnsubscribeRequest{ClientID: cl.ID, Subject: "plain", Inbox: "unknown"})
+		}, "", ""},
+
+		{"append", "invalid_request", fromLocal + ` channel=eventstore.orders`, call(v1+"Append", `{"channel":"eventstore.orders"}`), v1 + "Append", "invalid_argument"},
+		{"append", "invalid_request", fromLocal + ` channel=a..b`, call(v1+"Append", `{"channel":"a..b","events":[{`+valid+`}]}`), v1 + "Append", "invalid_argument"},
+		{"append", "invalid_request", fromLocal + ` channel=""`, call(v1+"Append", `{"channel":`), v1 + "Append", "invalid_argument"},
+		{"append", "invalid_event", fromLocal + ` channel=eventstore.orders`, call(v1+"Append", `{"channel":"eventstore.orders","events":[{}]}`), v1 + "Append", "invalid_argument"},
+		{"append", "wrong_version", fromLocal + ` channel=eventstore.orders`,
+			call(v1+"Append", `{"channel":"eventstore.orders","events":[{`+valid+`,"eventVersion":"7"},{`+valid+`}]}`), v1 + "Append", "aborted"},
+		{"append", "duplicate_event", fromLocal + ` channel=eventstore.orders`,
+			call(v1+"Append", `{"channel":"eventstore.orders","events":[{`+valid+`,"eventId":"1"}]}`), v1 + "Append", "already_exists"},
+		{"append", "limit", fromLocal + ` channel=eventstore.fourth`,
+			call(v1+"Append", `{"channel":"eventstore.fourth","events":[{`+valid+`}]}`), v1 + "Append", "failed_precondition"},
+		{"append", "not_event_channel", fromLocal + ` channel=plain`, call(v1+"Append", `{"channel":"plain","events":[{`+valid+`}]}`), v1 + "Append", "failed_precondition"},
+		{"append", "unauthenticated", fromLocal + ` channel=""`, func() string { _, answer := s.call("guess", v1+"Append", "{}"); return answer }, v1 + "Append", "unauthenticated"},
+		{"append", "invalid_event", fromLocal + ` channel=eventstore.orders`, call(older+"CreateEvent", `{"event":{"stream":"eventstore.orders"}}`), older + "CreateEvent", "invalid_argument"},
+		{"append", "not_event_channel", fromLocal + ` channel=plain`, call(oldest+"CreateEvent", `{"channel":"plain",`+valid+`}`), oldest + "CreateEvent", "failed_precondition"},
+
+		{"read", "invalid_request", fromLocal + ` channel=eventstore.orders`, call(v1+"GetEvent", `{"channel":"eventstore.orders"}`), v1 + "GetEvent", "invalid_argument"},
+		{"read", "unknown_channel", fromLocal + ` channel=eventstore.none`,
+			call(v1+"GetEvent", `{"channel":"eventstore.none","sequence":"1"}`), v1 + "GetEvent", "not_found"},
+		{"read", "not_event_channel", fromLocal + ` channel=plain`, call(v1+"GetEvent", `{"channel":"plain","sequence":"1"}`), v1 + "GetEvent", "failed_precondition"},
+		{"read", "unauthenticated", fromLocal + ` channel=""`, func() string { _, answer := s.call("", v1+"ListChannels", "{}"); return answer }, v1 + "ListChannels", "unauthenticated"},
+		{"request", "unauthenticated", fromLocal + ` channel=""`, func() string { _, answer := s.call("", "/nothing", "{}"); return answer }, "", ""},
+	} {
+		series := fmt.Sprintf(`nats_streaming_errors_total{kind=%q,operation=%q}`, it.kind, it.operation)
+		requests := fmt.Sprintf(`nats_streaming_api_requests_total{code=%q,method=%q}`, it.code, strings.TrimPrefix(it.method, "/"))
+		before := s.metrics()
+		for _, name := range []string{series, requests} {
+			if _, ok := before[name]; !ok && (name == series || it.method != "") {
+				t.Errorf("no series %s before the first refusal", name)
+			}
+		}
+		if it.refused() == "" {
+			t.Errorf("%s was not refused with %s", it.operation, it.kind)
+			continue
+		}
+		var after metrics
+		eventually(t, func() bool {
+			after = s.metrics()
+			return after[series] == before[series]+1 && (it.method == "" || after[requests] == before[requests]+1)
+		})
+		for name, v := range after {
+			if strings.HasPrefix(name, "nats_streaming_errors_total{") && name != series && v != before[name] {
+				t.Errorf("%s %s: also counted as %s", it.operation, it.kind, name)
+			}
+		}
+	}
+	log := s.Log.String()
+	for _, line := range []string{
+		`[WRN] STREAM: Request refused operation=connect reason=client_registered client=client channel="" error="stan: clientID already registered"`,
+		`[WRN] STREAM: Request refused operation=publish reason=wrong_version client=client channel=eventstore.orders error=`,
+		`[WRN] STREAM: Request refused operation=subscription reason=unknown_client client=nobody channel=plain error=`,
+		`[WRN] STREAM: Request refused operation=append reason=duplicate_event client=127.0.0.1 channel=eventstore.orders error=`,
+		`[WRN] STREAM: Request refused operation=read reason=unknown_channel client=127.0.0.1 channel=eventstore.none error=`,
+	} {
+		if strings.Count(log, line) != 1 {
+			t.Errorf("the log has the line %d times, not once: %s", strings.Count(log, line), line)
+		}
+	}
+}
+
+// A client that tries again and again has one line for each reason at first, and the number of the others later.
+func TestRepeatedRefusals(t *testing.T) {
+	t.Parallel()
+	s := start(t, "sqlite", databases.SQLite(t), "-m", "-1")
+	sc := s.connect("client")
+	const n = 50
+	for range n {
+		if err := sc.Publish(orders, []byte("no event")); err == nil {
+			t.Fatal("an invalid event was stored")
+		}
+	}
+	s.metrics().check(t, map[string]float64{`errors_total{kind="invalid_event",operation="publish"}`: n})
+	if got := strings.Count(s.Log.String(), "refused operation=publish"); got != 1 {
+		t.Errorf("%d lines about refusals", got)
+	}
+	s.Stop()
+	if line := fmt.Sprintf("operation=publish reason=invalid_event client=client channel=%s", orders); !regexp.MustCompile(line + fmt.Sprintf(` error=".*" count=%d\n`, n-1)).MatchString(s.Log.String()) {
+		t.Errorf("no line at the end about the other refusals:\n%s", s.Log)
+	}
+}
