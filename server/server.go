@@ -66,7 +66,7 @@ func run(ctx context.Context, o *config.Options, natsLog *natsconn.Logger, log *
 	}()
 	mon := monitor.New(monitor.Options{
 		ServerID: id, ClusterID: o.ClusterID, Version: config.Version, FTGroup: o.FTGroup != "", External: o.NATSURL != "",
-		Store: o.Store, Limits: o.Limits, LeaseExpiry: lease.Expiry, Protect: protectMonitoring(rights),
+		Store: o.Store, Limits: o.Limits, LeaseExpiry: lease.Expiry, Series: o.MetricsSeries, Protect: protectMonitoring(rights),
 	}, log)
 	port, err := mon.Listen(where, o.NATS.TLSConfig, ns)
 	if err != nil {

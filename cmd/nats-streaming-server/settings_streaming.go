@@ -78,6 +78,12 @@ var streamingSettings = []setting{
 		set:   setBool(func(o *options) *bool { return &o.Debug }, func(o *options) *bool { return &o.Trace }),
 	},
 	{
+		flags: []string{"metrics_series"}, keys: []string{"metrics_series"}, kind: count,
+		usage: "Channels, and durables and queue groups, that have metrics of their own (default 1000)",
+		state: added, note: "the metrics of the others are added up",
+		set: setCount(func(o *options) *int { return &o.MetricsSeries }),
+	},
+	{
 		flags: []string{"syslog_name"}, keys: []string{"syslog_name"}, value: "<name>",
 		usage: "Name of the event source in the Windows event log",
 		set:   setString(func(o *options) *string { return &o.SyslogName }),

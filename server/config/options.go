@@ -88,6 +88,10 @@ type Options struct {
 	// ProgressInterval is the longest delay before the state of subscriptions is written.
 	ProgressInterval time.Duration
 
+	// MetricsSeries bounds the channels, the durables and queue groups, and the channels of each stream that have metrics
+	// of their own; the metrics of the others are added up.
+	MetricsSeries int
+
 	// MaxInflight bounds the unacknowledged messages of a subscription. A client that asks for more gets this many.
 	MaxInflight int
 
@@ -129,6 +133,7 @@ func DefaultOptions() Options {
 		ReadAheadBytes:    64 << 20,
 		PublishMemory:     64 << 20,
 		ProgressInterval:  100 * time.Millisecond,
+		MetricsSeries:     1000,
 		MaxInflight:       consumers.DefaultMaxInflight,
 	}
 }
@@ -182,6 +187,8 @@ func (o *Options) Validate() error {
 		return errors.New("batch bounds must be positive")
 	case o.MaxInflight <= 0:
 		return errors.New("max_inflight must be positive")
+	case o.MetricsSeries < 0:
+		return errors.New("metrics_series must not be negative")
 	case o.TailBytes < 0 || o.ReadAheadBytes < 0:
 		return errors.New("tail and read-ahead bytes must not be negative")
 	}

@@ -45,6 +45,14 @@ type Group struct {
 // Key returns the group's key.
 func (g *Group) Key() Key { return g.key }
 
+// ID returns the group's ID in the store, that of its first subscription: older groups have lower IDs. It is 0 while the
+// first subscription joins.
+func (g *Group) ID() uint64 {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	return g.state.id
+}
+
 // Size returns the numbers of active and offline subscriptions.
 func (g *Group) Size() (active, offline int) {
 	g.mu.Lock()

@@ -2,6 +2,7 @@ package monitor
 
 import (
 	"cmp"
+	"math"
 	"slices"
 	"strconv"
 	"time"
@@ -11,11 +12,9 @@ import (
 
 	"github.com/nats-eventstore/nats-eventstore/server/consumers"
 	"github.com/nats-eventstore/nats-eventstore/server/eventlog"
+	"github.com/nats-eventstore/nats-eventstore/server/relay"
+	"github.com/nats-eventstore/nats-eventstore/stores"
 )
-
-// seriesChannels bounds the channels that have their own series. The oldest channels have them, so that a channel keeps
-// its series. Totals cover all channels.
-const seriesChannels = 1000
 
 func describeGauge(name, help string, labels ...string) *prometheus.Desc {
 	return prometheus.NewDesc(metricsPrefix+name, help, labels, nil)
@@ -25,7 +24,9 @@ func describeGauge(name, help string, labels ...string) *prometheus.Desc {
 var gaugeDescs = struct {
 	info, active, clients, channels, subscriptions, messages, bytes, queued,
 	replayLimit, damaged, channelMessages, channelBytes, channelLast, lagMessages, lagSeconds,
-	relayLagMessages, relayLagSeconds, relayFailing, relayPublished, relayFailures *prometheus.Desc
+	otherChannels, otherChannelMessages, otherChannelBytes, otherGroups, otherLagMessages, otherLagSeconds,
+	relayLagMessages, relayLagSeconds, relayFailing, relayPublished, relayFailures,
+	relayOtherChannels, relayOtherLagMessages, relayOtherLagSeconds *prometheus.Desc
 }{
 	info:          describeGauge("info", "1; what this server is.", "cluster_id", "server_id", "version"),
 	active:        describeGauge("active", "1 while this server serves clients, 0 while it starts or is a standby."),
@@ -38,19 +39,31 @@ var gaugeDescs = struct {
 	replayLimit:   describeGauge("replay_limit", "Messages per second that all replays together may send; +Inf while replays do not slow publishers down."),
 	damaged:       describeGauge("damaged_rows", "Database rows found damaged."),
 	channelMessages: describeGauge("channel_messages",
-		"Stored messages in a channel. Only the 1000 oldest channels have their own series.", "channel"),
+		"Stored messages in a channel. Only the oldest channels have their own series: see nats_streaming_other_channels.", "channel"),
 	channelBytes: describeGauge("channel_message_bytes", "Bytes of the stored messages in a channel.", "channel"),
 	channelLast:  describeGauge("channel_last_sequence", "Sequence of the last message in a channel.", "channel"),
 	lagMessages: describeGauge("lag_messages",
 		"Messages not yet sent to a durable or queue group, or not acknowledged by it.", groupLabels...),
 	lagSeconds: describeGauge("lag_seconds",
 		"Age of the first message that a durable or queue group has not acknowledged, 0 without one.", groupLabels...),
+	otherChannels:        describeGauge("other_channels", "Channels without series of their own, beyond -metrics_series."),
+	otherChannelMessages: describeGauge("other_channel_messages", "Stored messages in the channels without series of their own."),
+	otherChannelBytes:    describeGauge("other_channel_message_bytes", "Bytes of the stored messages in the channels without series of their own."),
+	otherGroups:          describeGauge("other_groups", "Durables and queue groups without series of their own, beyond -metrics_series."),
+	otherLagMessages:     describeGauge("other_lag_messages", "Sum of lag_messages over the durables and queue groups without series of their own."),
+	otherLagSeconds:      describeGauge("other_lag_seconds", "Greatest lag_seconds of the durables and queue groups without series of their own."),
 	relayLagMessages: describeGauge("relay_lag_messages",
 		"Messages of an event channel that a relay has not yet processed.", "channel", "stream"),
 	relayLagSeconds: describeGauge("relay_lag_seconds", "Age of the first message that a relay has not yet processed, 0 without one.", "channel", "stream"),
 	relayFailing:    describeGauge("relay_failing", "1 while a relay waits after an error, 0 otherwise.", "stream"),
 	relayPublished:  describeGauge("relay_published_total", "Events acknowledged by a stream.", "stream"),
 	relayFailures:   describeGauge("relay_failures_total", "Relay attempts that ended with an error.", "stream"),
+	relayOtherChannels: describeGauge("relay_other_channels",
+		"Channels of a relay without series of their own, beyond -metrics_series.", "stream"),
+	relayOtherLagMessages: describeGauge("relay_other_lag_messages",
+		"Sum of relay_lag_messages over the channels without series of their own.", "stream"),
+	relayOtherLagSeconds: describeGauge("relay_other_lag_seconds",
+		"Greatest relay_lag_seconds of the channels without series of their own.", "stream"),
 }
 
 // groupLabels name a group as /streaming/channelsz does. A plain durable has client_id and durable_name. A queue group
@@ -65,91 +78,171 @@ func (c *gauges) Describe(chan<- *prometheus.Desc) {}
 
 // Collect never waits for the database.
 func (c *gauges) Collect(to chan<- prometheus.Metric) {
-	send := func(d *prometheus.Desc, kind prometheus.ValueType, v float64, labels ...string) {
-		for i := range labels {
-			// Clients choose the names and may send any bytes. Invalid UTF-8 must not break the scrape, nor merge two
-			// series.
-			if !utf8.ValidString(labels[i]) {
-				quoted := strconv.Quote(labels[i])
-				labels[i] = quoted[1 : len(quoted)-1]
-			}
-		}
-		m, err := prometheus.NewConstMetric(d, kind, v, labels...)
-		if err != nil {
-			m = prometheus.NewInvalidMetric(d, err)
-		}
-		to <- m
-	}
-	gauge := func(d *prometheus.Desc, v float64, labels ...string) { send(d, prometheus.GaugeValue, v, labels...) }
 	m := c.monitor
 	_, t := m.current()
-	gauge(gaugeDescs.info, 1, m.opts.ClusterID, m.opts.ServerID, m.opts.Version)
+	out := series(to)
+	out.gauge(gaugeDescs.info, 1, m.opts.ClusterID, m.opts.ServerID, m.opts.Version)
 	if t == nil {
-		gauge(gaugeDescs.active, 0)
+		out.gauge(gaugeDescs.active, 0)
 		return
 	}
-	gauge(gaugeDescs.active, 1)
-	gauge(gaugeDescs.clients, float64(len(t.clients())))
+	out.gauge(gaugeDescs.active, 1)
+	out.gauge(gaugeDescs.clients, float64(len(t.clients())))
 	_, damaged := t.damagedRows()
-	gauge(gaugeDescs.damaged, float64(damaged))
-	gauge(gaugeDescs.queued, float64(t.Clients.Unanswered()))
-	gauge(gaugeDescs.replayLimit, t.Log.ReplayLimit())
-
+	out.gauge(gaugeDescs.damaged, float64(damaged))
+	out.gauge(gaugeDescs.queued, float64(t.Clients.Unanswered()))
+	out.gauge(gaugeDescs.replayLimit, t.Log.ReplayLimit())
 	channels := t.oldestChannels()
-	gauge(gaugeDescs.channels, float64(len(channels)))
-	msgs, bytes := t.totals()
-	gauge(gaugeDescs.messages, float64(msgs))
-	gauge(gaugeDescs.bytes, float64(bytes))
-	for _, ch := range channels[:min(seriesChannels, len(channels))] {
-		info := ch.Info()
-		gauge(gaugeDescs.channelMessages, float64(info.Msgs), ch.Name())
-		gauge(gaugeDescs.channelBytes, float64(info.Bytes), ch.Name())
-		gauge(gaugeDescs.channelLast, float64(info.Last), ch.Name())
-	}
+	c.channels(out, channels)
+	c.groups(out, t, channels)
+	c.relays(out, t)
+}
 
-	now := time.Now().UnixNano()
-	groups := make(map[*consumers.Group]struct{})
+// channels sends the series of the oldest channels, and what the others have together.
+func (c *gauges) channels(out series, channels []*eventlog.Channel) {
+	var all, others stores.ChannelInfo
+	for i, ch := range channels {
+		info := ch.Info()
+		all.Msgs += info.Msgs
+		all.Bytes += info.Bytes
+		if i >= c.monitor.opts.Series {
+			others.Msgs += info.Msgs
+			others.Bytes += info.Bytes
+			continue
+		}
+		out.gauge(gaugeDescs.channelMessages, float64(info.Msgs), ch.Name())
+		out.gauge(gaugeDescs.channelBytes, float64(info.Bytes), ch.Name())
+		out.gauge(gaugeDescs.channelLast, float64(info.Last), ch.Name())
+	}
+	out.gauge(gaugeDescs.channels, float64(len(channels)))
+	out.gauge(gaugeDescs.messages, float64(all.Msgs))
+	out.gauge(gaugeDescs.bytes, float64(all.Bytes))
+	out.gauge(gaugeDescs.otherChannels, float64(max(0, len(channels)-c.monitor.opts.Series)))
+	out.gauge(gaugeDescs.otherChannelMessages, float64(others.Msgs))
+	out.gauge(gaugeDescs.otherChannelBytes, float64(others.Bytes))
+}
+
+// namedGroup is a durable or a queue group.
+type namedGroup struct {
+	*consumers.Group
+	channel *eventlog.Channel
+	id      uint64
+}
+
+// groups sends the series of the oldest durables and queue groups, and what the others have together.
+func (c *gauges) groups(out series, t *Term, channels []*eventlog.Channel) {
+	var named []namedGroup
 	active, offline := 0, 0
 	for _, ch := range channels {
 		for _, g := range t.groups(ch) {
 			a, o := g.Size()
 			active, offline = active+a, offline+o
-			key := g.Key()
-			if key == (consumers.Key{}) {
+			if g.Key() == (consumers.Key{}) {
 				continue // an anonymous subscription has no lasting name
 			}
-			groups[g] = struct{}{}
-			labels := []string{ch.Name(), key.Client, key.Durable, key.Queue}
-			b := g.Backlog()
-			seconds := 0.0
-			if b.First > 0 {
-				seconds = max(0, time.Duration(now-m.lags.since(ch, g, b)).Seconds())
+			id := g.ID()
+			if id == 0 {
+				id = math.MaxUint64 // the newest
 			}
-			gauge(gaugeDescs.lagMessages, float64(b.Msgs), labels...)
-			gauge(gaugeDescs.lagSeconds, seconds, labels...)
+			named = append(named, namedGroup{g, ch, id})
 		}
 	}
-	m.lags.forget(func(g *consumers.Group) bool {
-		_, ok := groups[g]
+	out.gauge(gaugeDescs.subscriptions, float64(active), "active")
+	out.gauge(gaugeDescs.subscriptions, float64(offline), "offline")
+	slices.SortFunc(named, func(a, b namedGroup) int { return cmp.Compare(a.id, b.id) })
+	own := min(c.monitor.opts.Series, len(named))
+	now, lags := time.Now(), c.monitor.lags
+	exist := make(map[*consumers.Group]struct{}, len(named))
+	for _, g := range named[:own] {
+		exist[g.Group] = struct{}{}
+		b, key := g.Backlog(), g.Key()
+		labels := []string{g.channel.Name(), key.Client, key.Durable, key.Queue}
+		out.gauge(gaugeDescs.lagMessages, float64(b.Msgs), labels...)
+		out.gauge(gaugeDescs.lagSeconds, lags.seconds(now, g, b), labels...)
+	}
+	var sum uint64
+	// Timestamps do not decrease along a channel: of the others, one in each channel waits longest.
+	longest := make(map[*eventlog.Channel]backlog)
+	for _, g := range named[own:] {
+		exist[g.Group] = struct{}{}
+		b := g.Backlog()
+		sum += b.Msgs
+		if l, ok := longest[g.channel]; b.First > 0 && (!ok || b.First < l.First) {
+			longest[g.channel] = backlog{g, b}
+		}
+	}
+	oldest := 0.0
+	for _, l := range longest {
+		oldest = max(oldest, lags.seconds(now, l.namedGroup, l.Backlog))
+	}
+	out.gauge(gaugeDescs.otherGroups, float64(len(named)-own))
+	out.gauge(gaugeDescs.otherLagMessages, float64(sum))
+	out.gauge(gaugeDescs.otherLagSeconds, oldest)
+	lags.forget(func(g *consumers.Group) bool {
+		_, ok := exist[g]
 		return ok
 	})
-	gauge(gaugeDescs.subscriptions, float64(active), "active")
-	gauge(gaugeDescs.subscriptions, float64(offline), "offline")
+}
 
+// backlog is that of a group.
+type backlog struct {
+	namedGroup
+	consumers.Backlog
+}
+
+// relays sends the series of relays and of their first channels, and what the other channels of each have together.
+func (c *gauges) relays(out series, t *Term) {
 	for _, r := range t.Relays {
 		failing := 0.0
 		if r.Failing() {
 			failing = 1
 		}
-		gauge(gaugeDescs.relayFailing, failing, r.Stream)
-		send(gaugeDescs.relayPublished, prometheus.CounterValue, float64(r.Published()), r.Stream)
-		send(gaugeDescs.relayFailures, prometheus.CounterValue, float64(r.Failures()), r.Stream)
+		out.gauge(gaugeDescs.relayFailing, failing, r.Stream)
+		out.counter(gaugeDescs.relayPublished, float64(r.Published()), r.Stream)
+		out.counter(gaugeDescs.relayFailures, float64(r.Failures()), r.Stream)
 		lags := r.Lags()
-		for _, l := range lags[:min(seriesChannels, len(lags))] {
-			gauge(gaugeDescs.relayLagMessages, float64(l.Messages), l.Channel, r.Stream)
-			gauge(gaugeDescs.relayLagSeconds, l.Seconds, l.Channel, r.Stream)
+		own := min(c.monitor.opts.Series, len(lags))
+		for _, l := range lags[:own] {
+			out.gauge(gaugeDescs.relayLagMessages, float64(l.Messages), l.Channel, r.Stream)
+			out.gauge(gaugeDescs.relayLagSeconds, l.Seconds, l.Channel, r.Stream)
+		}
+		var others relay.Lag
+		for _, l := range lags[own:] {
+			others.Messages += l.Messages
+			others.Seconds = max(others.Seconds, l.Seconds)
+		}
+		out.gauge(gaugeDescs.relayOtherChannels, float64(len(lags)-own), r.Stream)
+		out.gauge(gaugeDescs.relayOtherLagMessages, float64(others.Messages), r.Stream)
+		out.gauge(gaugeDescs.relayOtherLagSeconds, others.Seconds, r.Stream)
+	}
+}
+
+// series takes the series of a scrape.
+type series chan<- prometheus.Metric
+
+func (s series) gauge(d *prometheus.Desc, v float64, labels ...string) {
+	s.send(d, prometheus.GaugeValue, v, labels)
+}
+
+func (s series) counter(d *prometheus.Desc, v float64, labels ...string) {
+	s.send(d, prometheus.CounterValue, v, labels)
+}
+
+func (s series) send(d *prometheus.Desc, kind prometheus.ValueType, v float64, labels []string) {
+	labels = slices.Clone(labels)
+	for i := range labels {
+		// Clients choose the names and may send any bytes. Invalid UTF-8 must not break the scrape, nor merge two
+		// series.
+		if !utf8.ValidString(labels[i]) {
+			quoted := strconv.Quote(labels[i])
+			labels[i] = quoted[1 : len(quoted)-1]
 		}
 	}
+	m, err := prometheus.NewConstMetric(d, kind, v, labels...)
+	if err != nil {
+		m = prometheus.NewInvalidMetric(d, err)
+	}
+	s <- m
 }
 
 // oldestChannels returns all channels, oldest first.

@@ -37,6 +37,14 @@ func newLags() *lags {
 	return &lags{known: make(map[*consumers.Group]firstKnown), wanted: make(map[*consumers.Group]firstWanted), wake: make(chan struct{}, 1)}
 }
 
+// seconds returns how long the first message of a backlog has waited, or less until that is known.
+func (l *lags) seconds(now time.Time, g namedGroup, b consumers.Backlog) float64 {
+	if b.First == 0 {
+		return 0
+	}
+	return max(0, time.Duration(now.UnixNano()-l.since(g.channel, g.Group, b)).Seconds())
+}
+
 // since returns the timestamp of the first message in the backlog, or a later time until it is known.
 func (l *lags) since(ch *eventlog.Channel, g *consumers.Group, b consumers.Backlog) int64 {
 	at, exact := ch.TimestampInMemory(b.First)

@@ -43,6 +43,9 @@ type Options struct {
 	Limits eventlog.Limits
 	// Protect, if set, wraps every page but the health checks: it lets through whom it knows.
 	Protect func(http.Handler) http.Handler
+	// Series bounds the channels, the durables and queue groups, and the channels of each relay that have metrics of their
+	// own.
+	Series int
 	// LeaseExpiry is how long after the lease was last confirmed another server may take it.
 	LeaseExpiry time.Duration
 }
