@@ -31,7 +31,7 @@ func (s *Server) publish(in received) {
 		return
 	}
 	if ctx := context.Background(); s.log.Enabled(ctx, natsconn.LevelTrace) {
-		s.log.Log(ctx, natsconn.LevelTrace, fmt.Sprintf("[Client:%s] Received message", req.ClientID), "channel", req.Subject, "guid", req.Guid)
+		s.log.Log(ctx, natsconn.LevelTrace, fmt.Sprintf("[Client:%s] Received message", c.info.ID), "channel", req.Subject, "guid", req.Guid)
 	}
 	guid, reply, from := req.Guid, msg.Reply, asker{c.info.ID, req.Subject}
 	message := []eventlog.Message{{Reply: req.Reply, Payload: req.Data}}
