@@ -3,7 +3,7 @@ TOOL    := $(GO) tool -modfile=tools/go.mod
 TIMEOUT ?= 14m
 
 .DEFAULT_GOAL := build
-.PHONY: build test cover chaos test-clock test-figures test-sql-million lint generate check-generated bench profile fuzz clean
+.PHONY: build test cover chaos test-clock test-figures test-sql-million lint generate check-generated vulns bench profile fuzz clean
 
 # One static binary.
 build:
@@ -52,11 +52,22 @@ generate:
 	$(TOOL) buf generate
 	$(TOOL) buf generate --template buf.gen.examples.yaml
 	$(TOOL) buf build proto/testdata --config '{"version":"v1"}' --exclude-source-info -o proto/testdata/acme.binpb
+	$(GO) -C tools run ./notices -C .. ./cmd/nats-streaming-server >THIRD_PARTY_NOTICES.txt
 
-# Fails if the generated code in the repository is not what generate makes.
+# Fails if a generated file in the repository is not what generate makes.
+GENERATED = '*.pb.go' '*.binpb' THIRD_PARTY_NOTICES.txt
 check-generated: generate
-	@changed=$$(git status --porcelain -- '*.pb.go' '*.binpb'); \
-	if [ -n "$$changed" ]; then git diff -- '*.pb.go' '*.binpb'; echo "generated code is not current, commit what make generate makes:"; echo "$$changed"; exit 1; fi
+	@changed=$$(git status --porcelain -- $(GENERATED)); \
+	if [ -n "$$changed" ]; then git diff -- $(GENERATED); echo "generated code is not current, commit what make generate makes:"; echo "$$changed"; exit 1; fi
+
+# Fails if our code calls something that the Go vulnerability database warns of. Without the database there is nothing to say.
+VULNDB = $${GOVULNDB:-https://vuln.go.dev}
+vulns:
+	@if curl --fail --silent --max-time 10 --output /dev/null "$(VULNDB)/index/db.json"; then \
+		$(TOOL) govulncheck -db "$(VULNDB)" ./...; \
+	else \
+		echo "govulncheck skipped: cannot reach $(VULNDB)"; \
+	fi
 
 # Our server beside NATS Streaming, JetStream and the databases alone: docs/benchmarks.md. Flags, of which -help tells
 # all: make bench BENCH='-only publish,replay -db postgres -peers ours,raw', everything: make bench BENCH=-full
