@@ -136,16 +136,19 @@ func TestOutageIsNotARefusal(t *testing.T) {
 func TestFloodOfRefusals(t *testing.T) {
 	t.Parallel()
 	refusing(t, func(m *Metrics, log *output) {
-		const hours, perMinute = 5, 500
-		bytes, lines := 0, 0
+		const hours, perMinute = 3, 200
+		bytes, lines, most := 0, 0, 0
 		for i := range hours * 60 * perMinute {
 			name := fmt.Sprintf("%d-%s", i, strings.Repeat("x", 3*refusalText))
 			m.Refused("connect", name, name, fmt.Errorf("%w: %s", stan.ErrInvalidClientID, name))
 			m.Refused("publish", name, name, stan.ErrInvalidPublish)
 			time.Sleep(time.Minute / perMinute)
-			if n := len(m.refusals.told); n > maxRefusals+2 {
-				t.Fatalf("%d refusals are remembered", n)
-			}
+			m.refusals.mu.Lock()
+			most = max(most, len(m.refusals.told))
+			m.refusals.mu.Unlock()
+		}
+		if most > maxRefusals+2 {
+			t.Errorf("%d refusals were remembered", most)
 		}
 		others := regexp.MustCompile(`msg="Requests of other clients refused" .* count=\d+$`)
 		told := 0
