@@ -74,6 +74,7 @@ func Run(t *testing.T, open func(t *testing.T) stores.Options) {
 		{"MigrationWaits", testMigrationWaits},
 		{"MigrationOfStandby", testMigrationOfStandby},
 		{"Immutable", testImmutable},
+		{"ChannelsKeepEvents", testChannelsKeepEvents},
 		{"Indexes", testIndexes},
 		{"IndexedFields", testIndexedFields},
 		{"IndexesWhileAppending", testIndexesWhileAppending},

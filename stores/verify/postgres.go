@@ -5,18 +5,51 @@ var postgresTexts = texts{
 	firstChannel: "SELECT MIN(id) FROM Messages WHERE id > $1",
 	countMessage: "SELECT COUNT(*), MIN(seq), MAX(seq) FROM Messages WHERE id = $1",
 	hasEvents:    "SELECT 1 FROM Messages WHERE id = $1 AND event_type IS NOT NULL LIMIT 1",
-	objects: `SELECT CASE WHEN x.indisunique THEN 'unique index' ELSE 'index' END, lower(i.relname)
-FROM pg_index AS x JOIN pg_class AS i ON i.oid = x.indexrelid JOIN pg_class AS t ON t.oid = x.indrelid
-WHERE t.relnamespace = current_schema()::regnamespace AND x.indisvalid
+	objects: `WITH ours AS (
+    SELECT oid, lower(relname) AS name FROM pg_class
+    WHERE relnamespace = current_schema()::regnamespace AND relkind IN ('r', 'p') AND relname IN ` + ourTables + `
+)
+SELECT CASE WHEN x.indisunique THEN 'unique index' ELSE 'index' END, lower(i.relname), t.name, ''
+FROM pg_index AS x JOIN pg_class AS i ON i.oid = x.indexrelid JOIN ours AS t ON t.oid = x.indrelid
+WHERE x.indisvalid
 UNION ALL
-SELECT 'trigger', lower(g.tgname) FROM pg_trigger AS g JOIN pg_class AS t ON t.oid = g.tgrelid
-WHERE t.relnamespace = current_schema()::regnamespace AND t.relname = 'messages' AND g.tgenabled IN ('O', 'A')
+SELECT 'trigger', lower(g.tgname), t.name, pg_get_triggerdef(g.oid, true) FROM pg_trigger AS g JOIN ours AS t ON t.oid = g.tgrelid
+WHERE NOT g.tgisinternal AND g.tgenabled IN ('O', 'A')
 UNION ALL
-SELECT 'view', lower(relname) FROM pg_class WHERE relnamespace = current_schema()::regnamespace AND relkind = 'v'`,
+SELECT DISTINCT 'function', lower(p.proname), t.name, l.lanname || ' ' || COALESCE(replace(array_to_string(p.proconfig, '; '), 'search_path=', ''), '')
+    || CASE WHEN p.prosecdef THEN ' SECURITY DEFINER ' ELSE ' ' END || p.prosrc
+FROM pg_trigger AS g JOIN ours AS t ON t.oid = g.tgrelid JOIN pg_proc AS p ON p.oid = g.tgfoid JOIN pg_language AS l ON l.oid = p.prolang
+WHERE NOT g.tgisinternal
+UNION ALL
+SELECT 'foreign key', lower(k.conname), k.conrelid::regclass::text, 'on ' || k.conrelid::regclass || ' ' || pg_get_constraintdef(k.oid, true) FROM pg_constraint AS k
+WHERE k.contype = 'f' AND (k.conrelid IN (SELECT oid FROM ours) OR k.confrelid IN (SELECT oid FROM ours))
+UNION ALL
+SELECT 'rule', lower(r.rulename), t.name, pg_get_ruledef(r.oid, true) FROM pg_rewrite AS r JOIN ours AS t ON t.oid = r.ev_class
+UNION ALL
+SELECT 'row policy', lower(p.polname), t.name, COALESCE(pg_get_expr(p.polqual, p.polrelid), '') FROM pg_policy AS p JOIN ours AS t ON t.oid = p.polrelid
+UNION ALL
+SELECT 'setting', 'session_replication_role', 'catalog', 'of ' || CASE WHEN s.setrole = 0 THEN 'all roles' ELSE 'role ' || s.setrole::regrole END
+FROM pg_db_role_setting AS s WHERE 'session_replication_role=replica' = ANY (s.setconfig)
+    AND s.setdatabase IN (0, (SELECT oid FROM pg_database WHERE datname = current_database()))
+UNION ALL
+SELECT 'setting', 'session_replication_role', 'catalog', 'of this session' WHERE current_setting('session_replication_role') = 'replica'
+UNION ALL
+SELECT 'view', lower(relname), lower(relname), '' FROM pg_class WHERE relnamespace = current_schema()::regnamespace AND relkind = 'v'`,
 	lowest: -1 << 63,
 	wanted: []string{
 		"unique index pk_msgkey", "unique index idx_msgsaggregate", "unique index idx_msgseventid", "unique index idx_channelslivename",
 		"index idx_msgstime", "index idx_msgstypetime", "view events",
 		"trigger events_are_immutable", "trigger events_are_not_truncated",
+		"trigger channels_keep_events_update", "trigger channels_keep_events_delete", "trigger channels_keep_events_truncate",
 	},
+	// PostgreSQL shows its own wording of a trigger.
+	defined: map[string]string{
+		"trigger events_are_immutable":          "CREATE TRIGGER events_are_immutable BEFORE DELETE OR UPDATE ON messages FOR EACH ROW WHEN (old.event_type IS NOT NULL) EXECUTE FUNCTION eventstore_refuse_change()",
+		"trigger events_are_not_truncated":      "CREATE TRIGGER events_are_not_truncated BEFORE TRUNCATE ON messages FOR EACH STATEMENT EXECUTE FUNCTION eventstore_refuse_truncate()",
+		"trigger channels_keep_events_update":   "CREATE TRIGGER channels_keep_events_update AFTER UPDATE ON channels FOR EACH ROW WHEN (new.maxseq < old.maxseq OR new.maxseq IS NULL AND old.maxseq IS NOT NULL OR new.id <> old.id OR new.name::text <> old.name::text OR new.deleted IS DISTINCT FROM old.deleted AND new.deleted IS DISTINCT FROM false) EXECUTE FUNCTION eventstore_keep_channel()",
+		"trigger channels_keep_events_delete":   "CREATE TRIGGER channels_keep_events_delete BEFORE DELETE ON channels FOR EACH ROW EXECUTE FUNCTION eventstore_keep_channel()",
+		"trigger channels_keep_events_truncate": "CREATE TRIGGER channels_keep_events_truncate BEFORE TRUNCATE ON channels FOR EACH STATEMENT EXECUTE FUNCTION eventstore_keep_channels()",
+	},
+	definition: postgresFunction,
+	defines:    "function",
 }

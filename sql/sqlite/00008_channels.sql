@@ -1,0 +1,41 @@
+-- A channel that holds events stays: its row is not deleted, replaced, renamed, marked as deleted or set back, since its
+-- events would then be gone or begin again at 1.
+-- The file can be run by hand, and more than once; it records its own version.
+
+-- +goose Up
+
+-- The second half is for UPDATE OR REPLACE, which deletes the row of another channel without firing a trigger.
+-- (Not UPDATE OF id: rowid is another name of the column.)
+-- +goose StatementBegin
+CREATE TRIGGER IF NOT EXISTS channels_keep_events_update BEFORE UPDATE ON Channels
+WHEN (NEW.maxseq < OLD.maxseq OR NEW.id IS NOT OLD.id OR NEW.name IS NOT OLD.name
+        OR NEW.deleted IS NOT OLD.deleted AND NEW.deleted IS NOT 0)
+    AND EXISTS (SELECT 1 FROM Messages WHERE id = OLD.id AND event_type IS NOT NULL)
+    OR (NEW.id IS NOT OLD.id OR NEW.name IS NOT OLD.name OR NEW.deleted IS NOT OLD.deleted)
+    AND EXISTS (SELECT 1 FROM Channels AS c JOIN Messages AS m ON m.id = c.id
+        WHERE c.id <> OLD.id AND (c.id = NEW.id OR c.name = NEW.name AND c.deleted = 0) AND m.event_type IS NOT NULL)
+BEGIN
+    SELECT RAISE(ABORT, 'events are immutable: UPDATE of their channel refused');
+END;
+-- +goose StatementEnd
+
+-- +goose StatementBegin
+CREATE TRIGGER IF NOT EXISTS channels_keep_events_delete BEFORE DELETE ON Channels
+WHEN EXISTS (SELECT 1 FROM Messages WHERE id = OLD.id AND event_type IS NOT NULL)
+BEGIN
+    SELECT RAISE(ABORT, 'events are immutable: DELETE of their channel refused');
+END;
+-- +goose StatementEnd
+
+-- INSERT OR REPLACE fires no trigger for the row that it replaces.
+-- +goose StatementBegin
+CREATE TRIGGER IF NOT EXISTS channels_keep_events_insert BEFORE INSERT ON Channels
+WHEN EXISTS (SELECT 1 FROM Channels AS c JOIN Messages AS m ON m.id = c.id
+    WHERE (c.id = NEW.id OR c.name = NEW.name AND c.deleted = 0) AND m.event_type IS NOT NULL)
+BEGIN
+    SELECT RAISE(ABORT, 'events are immutable: INSERT OR REPLACE of their channel refused');
+END;
+-- +goose StatementEnd
+
+INSERT INTO goose_db_version (version_id, is_applied)
+SELECT 8, TRUE WHERE NOT EXISTS (SELECT 1 FROM goose_db_version WHERE version_id = 8);
