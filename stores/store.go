@@ -227,8 +227,13 @@ func (s *Store) start(ctx context.Context) error {
 	return s.migrateNew(ctx)
 }
 
-// prepareAll prepares the statements of all pools. The schema must be current.
+// prepareAll prepares the statements of all pools, which the user must be allowed to run. The schema must be current.
 func (s *Store) prepareAll(ctx context.Context) (err error) {
+	if d, ok := s.dialect.(rightsChecker); ok {
+		if err := d.checkRights(ctx, s.writer); err != nil {
+			return err
+		}
+	}
 	if s.prepared, err = prepare(ctx, s.writer, s.text.all()); err != nil {
 		return err
 	}

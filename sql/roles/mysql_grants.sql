@@ -1,0 +1,19 @@
+-- What the server and readers may do. Run it as an administrator, after each migration.
+
+-- Whoever serves may add messages, and remove those that are not events: retention does. It may not change a message, nor a
+-- trigger, and it may not TRUNCATE, which needs DROP.
+GRANT SELECT ON eventstore.goose_db_version TO 'eventstore_server'@'%';
+GRANT SELECT, INSERT, UPDATE ON eventstore.ServerInfo TO 'eventstore_server'@'%';
+GRANT SELECT, INSERT, UPDATE ON eventstore.Relays TO 'eventstore_server'@'%';
+GRANT SELECT, INSERT, UPDATE, DELETE ON eventstore.Clients TO 'eventstore_server'@'%';
+GRANT SELECT, INSERT, UPDATE, DELETE ON eventstore.Subscriptions TO 'eventstore_server'@'%';
+GRANT SELECT, INSERT, UPDATE, DELETE ON eventstore.SubsPending TO 'eventstore_server'@'%';
+GRANT SELECT, INSERT, UPDATE, DELETE ON eventstore.Consumers TO 'eventstore_server'@'%';
+GRANT SELECT, INSERT, UPDATE, DELETE ON eventstore.ConsumersPending TO 'eventstore_server'@'%';
+GRANT SELECT, INSERT, DELETE ON eventstore.Messages TO 'eventstore_server'@'%';
+GRANT SELECT, DELETE, INSERT (id, name, maxseq, msgs, bytes), UPDATE (maxseq, msgs, bytes, deleted) ON eventstore.Channels TO 'eventstore_server'@'%';
+GRANT SELECT, UPDATE ON eventstore.StoreLock TO 'eventstore_server'@'%';
+
+GRANT SELECT ON eventstore.events TO 'eventstore_analyst'@'%';
+GRANT SELECT ON eventstore.Messages TO 'eventstore_analyst'@'%';
+GRANT SELECT ON eventstore.Channels TO 'eventstore_analyst'@'%';

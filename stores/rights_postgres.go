@@ -1,0 +1,54 @@
+package stores
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+	"strings"
+)
+
+// rightsChecker is a dialect that must ask which rights the user lacks. Others notice when they prepare a statement.
+type rightsChecker interface {
+	// checkRights returns an error that names the missing rights. The schema must be current.
+	checkRights(ctx context.Context, db *sql.DB) error
+}
+
+var _ rightsChecker = (*postgres)(nil)
+
+// postgresMissingRights compares what the statements of a server need, and sql/roles/postgres_grants.sql grants, with
+// the rights of the current user. A right on some columns counts: the statements name their columns.
+const postgresMissingRights = `SELECT current_user, r.name || ' on ' || t.name
+FROM (VALUES ('goose_db_version', 'SELECT'),
+    ('ServerInfo', 'SELECT,INSERT,UPDATE'), ('Relays', 'SELECT,INSERT,UPDATE'), ('StoreLock', 'SELECT,UPDATE'),
+    ('Messages', 'SELECT,INSERT,DELETE'), ('Channels', 'SELECT,INSERT,UPDATE,DELETE'), ('Clients', 'SELECT,INSERT,UPDATE,DELETE'),
+    ('Subscriptions', 'SELECT,INSERT,UPDATE,DELETE'), ('SubsPending', 'SELECT,INSERT,UPDATE,DELETE'),
+    ('Consumers', 'SELECT,INSERT,UPDATE,DELETE'), ('ConsumersPending', 'SELECT,INSERT,UPDATE,DELETE')) AS t (name, rights)
+CROSS JOIN LATERAL unnest(string_to_array(t.rights, ',')) AS r (name)
+WHERE NOT CASE r.name WHEN 'DELETE' THEN has_table_privilege(t.name, r.name) ELSE has_any_column_privilege(t.name, r.name) END
+ORDER BY t.name, r.name`
+
+func (*postgres) checkRights(ctx context.Context, db *sql.DB) error {
+	rows, err := db.QueryContext(ctx, postgresMissingRights)
+	if err != nil {
+		return fmt.Errorf("read the rights of this role: %w", err)
+	}
+	user := ""
+	var missing []string
+	err = each(rows, func(rows *sql.Rows) error {
+		var right string
+		err := rows.Scan(&user, &right)
+		missing = append(missing, right)
+		return err
+	})
+	if err != nil {
+		return fmt.Errorf("read the rights of this role: %w", err)
+	}
+	if len(missing) > 0 {
+		return fmt.Errorf("%w %q: it needs %s; see sql/roles/postgres_grants.sql", errRights, user, strings.Join(missing, ", "))
+	}
+	return nil
+}
+
+// errRights means that an administrator must grant something. Trying again does not help.
+var errRights = errors.New("missing rights of role")
