@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"log/slog"
 	"os"
+	"runtime"
 	"time"
 
 	sqlitedriver "modernc.org/sqlite"
@@ -59,7 +60,23 @@ func (d *sqlite) check(ctx context.Context, db *sql.DB, log *slog.Logger) error 
 	if mode != "wal" && mode != "memory" {
 		log.Warn("SQLite's write-ahead log is not available here: readers will wait for writers", "journal_mode", mode)
 	}
+	d.warnOfMode(log)
 	return nil
+}
+
+// warnOfMode warns if other users of the machine can read or write the database. Its mode is their administrator's choice, so it
+// stays as it is.
+func (d *sqlite) warnOfMode(log *slog.Logger) {
+	if d.path == "" || runtime.GOOS == "windows" { // where a mode says nothing
+		return
+	}
+	for _, file := range sqliteFiles {
+		if info, err := os.Stat(d.path + file.suffix); err == nil && info.Mode().Perm()&0o007 != 0 {
+			log.Warn("every user of this machine has access to the database: run chmod 600 on its files",
+				"file", d.path+file.suffix, "mode", info.Mode().Perm().String())
+			return
+		}
+	}
 }
 
 // sqliteWait is how long a statement waits for a lock, for instance a migration, or a reader while the log is being

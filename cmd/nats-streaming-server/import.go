@@ -78,7 +78,7 @@ func importInto(ctx context.Context, o options, m offline.ImportOptions) error {
 	if exists(final) {
 		return fmt.Errorf("-dir %s already contains a database: import into an empty directory", o.dir)
 	}
-	if err := os.MkdirAll(o.dir, 0o750); err != nil {
+	if err := os.MkdirAll(o.dir, 0o700); err != nil {
 		return fmt.Errorf("data directory: %w", err)
 	}
 	o.Store.Source += importing

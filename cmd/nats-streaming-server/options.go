@@ -256,7 +256,7 @@ func (o *options) prepareStore() error {
 	if exists(o.Store.Source+importing) && !exists(o.Store.Source) {
 		return fmt.Errorf("-dir %s: an import into it was not finished: run nats-streaming-server import again", o.dir)
 	}
-	if err := os.MkdirAll(o.dir, 0o750); err != nil {
+	if err := os.MkdirAll(o.dir, 0o700); err != nil {
 		return fmt.Errorf("data directory: %w", err)
 	}
 	return nil

@@ -4,7 +4,6 @@ import (
 	"database/sql"
 	"fmt"
 	"net/url"
-	"os"
 	"path/filepath"
 	"strings"
 
@@ -22,7 +21,7 @@ const (
 
 // SQLite returns two pools. One has a single connection that writes, in transactions that lock the file when they
 // begin. The other has up to readers connections that read at the same time. In memory both are the same. SQLite
-// creates the file's folder, but does not connect yet.
+// creates the file and its folder, but does not connect yet.
 func SQLite(o Options, readers int) (write, read *sql.DB, err error) {
 	if o.Source == ":memory:" {
 		connector, err := sqlitedriver.NewConnector("file::memory:?_txlock=immediate")
@@ -37,7 +36,7 @@ func SQLite(o Options, readers int) (write, read *sql.DB, err error) {
 	if o.Source == "" || strings.HasPrefix(o.Source, "file:") {
 		return nil, nil, fmt.Errorf("source %q is not the path of a file", o.Source)
 	}
-	if err := os.MkdirAll(filepath.Dir(o.Source), 0o750); err != nil {
+	if err := createFile(o.Source); err != nil {
 		return nil, nil, err
 	}
 	writer, err := sqlitedriver.NewConnector(sqliteURI(o.Source) + "?_txlock=immediate&" + sqliteSettings + sqliteWriterMore)
