@@ -36,8 +36,9 @@ type Options struct {
 	// Driver is "postgres", "mysql" (also MariaDB) or "sqlite".
 	Driver string
 	// Source is the data source name in the driver's syntax. On postgres it also takes readTimeout= and writeTimeout=,
-	// the longest waits for the network, as durations ("5s"). On sqlite it is the path of a file, or ":memory:" for a
-	// database that ends with the store.
+	// the longest waits for the network, as durations ("5s"). On mysql it takes tls_ca=, a file of the authorities that
+	// may have signed the server's certificate. On sqlite it is the path of a file, or ":memory:" for a database that
+	// ends with the store.
 	Source string
 	// MaxOpenConns bounds the connections. A third of them, at least two and at most four, belong to the writer, so
 	// that readers cannot delay a commit or the lease; the rest serve reads. On SQLite it bounds the connections that
@@ -154,6 +155,9 @@ func Open(ctx context.Context, o Options) (*Store, error) {
 	writer, reader, err := d.open(o)
 	if err != nil {
 		return nil, fmt.Errorf("open %s database: %w", o.Driver, oneLine(err))
+	}
+	if host := sqlconn.PlainHost(o.Driver, o.Source); host != "" {
+		o.Logger.Warn("events may travel to the database in plain text: add sslmode=verify-full (PostgreSQL) or tls=true (MySQL, MariaDB) to -sql_source", "host", host)
 	}
 	s := &Store{
 		dialect:    d,

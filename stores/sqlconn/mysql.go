@@ -20,7 +20,7 @@ const mysqlIdle = time.Minute
 // MySQL returns a pool of up to size connections to MySQL or MariaDB, or to the nodes of a cluster. It does not connect
 // yet. With multiStatements a text may hold several statements.
 func MySQL(o Options, size int, multiStatements bool) (*sql.DB, error) {
-	cfg, err := mysqldriver.ParseDSN(o.Source)
+	cfg, err := parseMySQL(o.Source)
 	if err != nil {
 		if strings.HasPrefix(err.Error(), "invalid") && !repeats(err.Error(), o.Source) {
 			return nil, fmt.Errorf("invalid source: %w", err)
@@ -30,6 +30,9 @@ func MySQL(o Options, size int, multiStatements bool) (*sql.DB, error) {
 	}
 	if cfg.DBName == "" {
 		return nil, errors.New("invalid source: it does not name a database")
+	}
+	if err := mysqlTLS(cfg); err != nil {
+		return nil, fmt.Errorf("invalid source: %w", err)
 	}
 	cfg.InterpolateParams = true // safe: the connection is utf8mb4, and the driver heeds NO_BACKSLASH_ESCAPES
 	cfg.Collation = ""

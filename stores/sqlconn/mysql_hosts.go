@@ -17,6 +17,9 @@ func mysqlHosts(cfg *mysqldriver.Config, setup, try []string) (*hosts, error) {
 	for _, address := range mysqlAddresses(cfg) {
 		node := cfg.Clone()
 		node.Addr = address
+		if node.TLS != nil {
+			node.TLS.ServerName = "" // the driver took it from the whole list; it takes it from the address instead
+		}
 		connector, err := mysqldriver.NewConnector(node)
 		if err != nil {
 			return nil, err

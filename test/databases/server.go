@@ -60,6 +60,8 @@ type engine interface {
 	initialize(dir string) ([]string, error)
 	// serve returns the command that serves dir on a loopback port until the signal stop.
 	serve(dir string, port int, d Durability) []string
+	// tls returns further arguments of that command, for a server with a certificate.
+	tls(cert, key string) []string
 	// user is the system account for servers that refuse to run as root.
 	user() string
 	// stop ends the server cleanly; die ends it and all its processes at once.
@@ -83,6 +85,7 @@ type Server struct {
 	durability Durability
 	directory  *directory
 	port       int
+	more       []string         // further arguments
 	process    *process.Process // nil if stopped
 }
 
@@ -183,7 +186,7 @@ func (s *Server) Restart() error {
 	if s.process != nil {
 		return errors.New("database server is running")
 	}
-	argv := s.engine.serve(s.directory.path, s.port, s.durability)
+	argv := append(s.engine.serve(s.directory.path, s.port, s.durability), s.more...)
 	p, err := s.run(argv, s.engine.die())
 	if err != nil {
 		return err
