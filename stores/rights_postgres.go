@@ -3,16 +3,9 @@ package stores
 import (
 	"context"
 	"database/sql"
-	"errors"
 	"fmt"
 	"strings"
 )
-
-// rightsChecker is a dialect that must ask which rights the user lacks. Others notice when they prepare a statement.
-type rightsChecker interface {
-	// checkRights returns an error that names the missing rights. The schema must be current.
-	checkRights(ctx context.Context, db *sql.DB) error
-}
 
 var _ rightsChecker = (*postgres)(nil)
 
@@ -45,10 +38,7 @@ func (*postgres) checkRights(ctx context.Context, db *sql.DB) error {
 		return fmt.Errorf("read the rights of this role: %w", err)
 	}
 	if len(missing) > 0 {
-		return fmt.Errorf("%w %q: it needs %s; see sql/roles/postgres_grants.sql", errRights, user, strings.Join(missing, ", "))
+		return fmt.Errorf("%w: role %q needs %s; see sql/roles/postgres_grants.sql", errRights, user, strings.Join(missing, ", "))
 	}
 	return nil
 }
-
-// errRights means that an administrator must grant something. Trying again does not help.
-var errRights = errors.New("missing rights of role")

@@ -126,13 +126,16 @@ func testRoles(t *testing.T, kind databases.Kind) {
 	}
 	harness.Verify(t, driver, as("owner"))
 
-	revoke, missing := "REVOKE DELETE ON Clients FROM eventstore_server", `missing rights of role "eventstore_server": it needs DELETE on Clients; see sql/roles/postgres_grants.sql`
-	if driver == "mysql" {
-		revoke, missing = "REVOKE DELETE ON eventstore.Clients FROM 'eventstore_server'@'%'", "DELETE command denied to user 'eventstore_server'@"
-	}
-	query(t, driver, admin, revoke)
-	if out, status := runBinary(t, serve...); status != 1 || !strings.Contains(out, missing) {
-		t.Errorf("without a right: status %d\n%s", status, out)
+	for _, table := range []string{"Clients", "ConsumersPending"} {
+		revoke, missing := "REVOKE DELETE ON "+table+" FROM eventstore_server", `missing rights: role "eventstore_server" needs DELETE on `+table+"; see sql/roles/postgres_grants.sql"
+		if driver == "mysql" {
+			revoke, missing = "REVOKE DELETE ON eventstore."+table+" FROM 'eventstore_server'@'%'", "DELETE command denied to user 'eventstore_server'@"
+		}
+		query(t, driver, admin, revoke)
+		if out, status := runBinary(t, serve...); status != 1 || !strings.Contains(out, missing) {
+			t.Errorf("without a right on %s: status %d\n%s", table, status, out)
+		}
+		query(t, driver, admin, strings.NewReplacer("REVOKE", "GRANT", " FROM ", " TO ").Replace(revoke))
 	}
 }
 

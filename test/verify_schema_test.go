@@ -2,10 +2,11 @@ package test
 
 import (
 	"fmt"
+	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 
-	"github.com/nats-eventstore/nats-eventstore/sql"
 	"github.com/nats-eventstore/nats-eventstore/test/databases"
 	"github.com/nats-eventstore/nats-eventstore/test/harness"
 )
@@ -98,14 +99,18 @@ func TestVerifySchema(t *testing.T) {
 
 // guardOf returns the statement of the migrations that creates a trigger or function.
 func guardOf(driver, name string) string {
-	files, err := sql.Files(driver)
+	files, err := filepath.Glob("../sql/" + driver + "/*.sql")
 	if err != nil {
 		panic(err)
 	}
 	end := map[string]string{"sqlite": "END;\n", "postgres": "$$;\n", "mysql": ";\n"}[driver]
 	for _, file := range files {
+		text, err := os.ReadFile(file)
+		if err != nil {
+			panic(err)
+		}
 		for _, create := range []string{"CREATE TRIGGER IF NOT EXISTS ", "CREATE TRIGGER ", "CREATE OR REPLACE FUNCTION "} {
-			if _, rest, found := strings.Cut(file.Text, create+name); found {
+			if _, rest, found := strings.Cut(string(text), create+name); found {
 				body, _, _ := strings.Cut(rest, end)
 				return create + name + body + end
 			}

@@ -11,7 +11,8 @@ GRANT SELECT, INSERT, UPDATE, DELETE ON eventstore.SubsPending TO 'eventstore_se
 GRANT SELECT, INSERT, UPDATE, DELETE ON eventstore.Consumers TO 'eventstore_server'@'%';
 GRANT SELECT, INSERT, UPDATE, DELETE ON eventstore.ConsumersPending TO 'eventstore_server'@'%';
 GRANT SELECT, INSERT, DELETE ON eventstore.Messages TO 'eventstore_server'@'%';
-GRANT SELECT, DELETE, INSERT (id, name, maxseq, msgs, bytes), UPDATE (maxseq, msgs, bytes, deleted) ON eventstore.Channels TO 'eventstore_server'@'%';
+-- All columns: MariaDB wants UPDATE of the key for ON DUPLICATE KEY UPDATE. The triggers keep the channels of events.
+GRANT SELECT, INSERT, UPDATE, DELETE ON eventstore.Channels TO 'eventstore_server'@'%';
 GRANT SELECT, UPDATE ON eventstore.StoreLock TO 'eventstore_server'@'%';
 
 GRANT SELECT ON eventstore.events TO 'eventstore_analyst'@'%';
