@@ -1,11 +1,15 @@
 package test
 
 import (
+	"bytes"
 	"fmt"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"strings"
 	"testing"
+
+	mysqldriver "github.com/go-sql-driver/mysql"
 
 	"github.com/nats-eventstore/nats-eventstore/test/databases"
 	"github.com/nats-eventstore/nats-eventstore/test/harness"
@@ -95,6 +99,49 @@ func TestVerifySchema(t *testing.T) {
 			harness.Verify(t, driver, source)
 		}
 	})
+}
+
+// A database that was restored from a dump has the same guards.
+func TestVerifyRestored(t *testing.T) {
+	t.Parallel()
+	for driver, fresh := range map[string]func(testing.TB) string{"postgres": databases.Postgres, "mysql": databases.MySQL} {
+		t.Run(driver, func(t *testing.T) {
+			t.Parallel()
+			from, to := fresh(t), fresh(t)
+			s := start(t, driver, from)
+			publish(t, s.connect("client"), orders, event(t, "A", "T"))
+			s.Stop()
+			dump, restore := exec.Command("pg_dump", from), exec.Command("psql", "-X", "-q", "-v", "ON_ERROR_STOP=1", to)
+			if driver == "mysql" {
+				dump, restore = exec.Command("mysqldump", append([]string{"--single-transaction"}, mysqlArgs(t, from)...)...), exec.Command("mysql", mysqlArgs(t, to)...)
+			}
+			text, err := dump.Output()
+			if err != nil {
+				t.Fatal(err)
+			}
+			restore.Stdin = bytes.NewReader(text)
+			if out, err := restore.CombinedOutput(); err != nil {
+				t.Fatalf("%v\n%s", err, out)
+			}
+			harness.Verify(t, driver, to)
+			s = start(t, driver, to)
+			publish(t, s.connect("client"), orders, event(t, "A", "T", withVersion(2)))
+			if _, err := tryQuery(driver, to, "DELETE FROM Channels"); err == nil {
+				t.Error("the guard is not restored")
+			}
+		})
+	}
+}
+
+// mysqlArgs returns the arguments by which MySQL's programs reach a database.
+func mysqlArgs(t *testing.T, source string) []string {
+	t.Helper()
+	cfg, err := mysqldriver.ParseDSN(source)
+	if err != nil {
+		t.Fatal(err)
+	}
+	host, port, _ := strings.Cut(cfg.Addr, ":")
+	return []string{"-h", host, "-P", port, "-u", cfg.User, "-p" + cfg.Passwd, cfg.DBName}
 }
 
 // guardOf returns the statement of the migrations that creates a trigger or function.
