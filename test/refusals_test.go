@@ -1,9 +1,12 @@
 package test
 
 import (
+	"crypto/sha256"
 	"fmt"
 	"io"
 	"net/http"
+	"os"
+	"path/filepath"
 	"regexp"
 	"strings"
 	"testing"
@@ -205,4 +208,25 @@ func TestRepeatedRefusals(t *testing.T) {
 	if line := fmt.Sprintf("operation=publish reason=invalid_event client=client channel=%s", orders); !regexp.MustCompile(line + fmt.Sprintf(` error=".*" count=%d\n`, n-1)).MatchString(s.Log.String()) {
 		t.Errorf("no line at the end about the other refusals:\n%s", s.Log)
 	}
+}
+
+// A principal of the API without a right is refused by its name.
+func TestRefusalOfPrincipal(t *testing.T) {
+	t.Parallel()
+	file := filepath.Join(t.TempDir(), "access.conf")
+	principals := fmt.Sprintf(`principals: [ { name: billing, tokens: ["sha256:%x"], append: ["eventstore.billing.>"] } ]`, sha256.Sum256([]byte(apiToken)))
+	if err := os.WriteFile(file, []byte(principals), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	s := start(t, "sqlite", databases.SQLite(t), "-m", "-1", "-grpc_host", "127.0.0.1", "-grpc_port", "-1", "-access_file", file)
+	series := `errors_total{kind="permissions",operation="read"}`
+	if v, ok := s.metrics()["nats_streaming_"+series]; !ok || v != 0 {
+		t.Errorf("%s does not begin with 0", series)
+	}
+	s.call(apiToken, "/eventstore.v1.EventStore/GetEvent", `{"channel":"eventstore.orders","sequence":"1"}`)
+	s.WaitLog(t, `Request refused operation=read reason=permissions client=billing channel=eventstore.orders error=`)
+	s.metrics().check(t, map[string]float64{
+		series: 1,
+		`api_requests_total{code="permission_denied",method="eventstore.v1.EventStore/GetEvent"}`: 1,
+	})
 }
