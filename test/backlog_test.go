@@ -111,7 +111,7 @@ func TestBacklogOfConnects(t *testing.T) {
 	defer unlock()
 	for i := range clients {
 		id := fmt.Sprint("client-", i)
-		req, err := (&pb.ConnectRequest{ClientID: id, HeartbeatInbox: id}).Marshal()
+		req, err := (&pb.ConnectRequest{ClientID: id, HeartbeatInbox: "_INBOX." + id}).Marshal()
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -29,11 +29,7 @@ type Conns struct {
 
 // Connect opens all connections. ns is the embedded server, nil if NATS is external.
 func Connect(o Options, ns *natsd.Server, log *slog.Logger) (*Conns, error) {
-	peers, err := newPeers(o, ns)
-	if err != nil {
-		return nil, err
-	}
-	c := &Conns{Peers: peers}
+	c := &Conns{}
 	for _, it := range []struct {
 		kind   string
 		conn   **nats.Conn
@@ -51,6 +47,10 @@ func Connect(o Options, ns *natsd.Server, log *slog.Logger) (*Conns, error) {
 			return nil, err
 		}
 		*it.conn = nc
+	}
+	c.Peers = &Peers{own: c.General}
+	if o.URL == "" {
+		c.Peers.ns = ns
 	}
 	return c, nil
 }

@@ -7,6 +7,7 @@ import (
 	"sync"
 
 	natsd "github.com/nats-io/nats-server/v2/server"
+	"github.com/nats-io/nats.go"
 )
 
 // Peer is a connection of somebody else to the embedded NATS server.
@@ -20,34 +21,22 @@ type Peer struct {
 //
 // One look-up goes through all connections, so look-ups that are asked for at the same time share it.
 type Peers struct {
-	ns      *natsd.Server // nil: NATS is external, and knows more than it tells
-	account string        // as /connz names it: empty for the global account
+	ns  *natsd.Server // nil: NATS is external, and knows more than it tells
+	own *nats.Conn    // one of this server's own connections, which are in the account of its clients
 
-	mu      sync.Mutex // guards what follows
+	scanning sync.Mutex // held by a look-up for all that wait
+
+	mu      sync.Mutex // guards waiting
 	waiting []*lookup
-	looking bool
 }
 
 type lookup struct {
 	subjects []string
-	found    [][]Peer
-	err      error
-	done     chan struct{}
-}
 
-func newPeers(o Options, ns *natsd.Server) (*Peers, error) {
-	p := &Peers{}
-	if o.URL != "" {
-		return p, nil
-	}
-	account, err := o.Login.account(o.Embedded)
-	if err != nil {
-		return nil, err
-	}
-	if p.ns = ns; account != nil {
-		p.account = account.GetName()
-	}
-	return p, nil
+	// scanning guards what follows.
+	found [][]Peer
+	err   error
+	done  bool
 }
 
 // Listening returns, for each subject, the connections that listen to it as to an inbox of their own: to the subject itself, or
@@ -57,32 +46,20 @@ func (p *Peers) Listening(subjects ...string) ([][]Peer, error) {
 	if p.ns == nil {
 		return make([][]Peer, len(subjects)), nil
 	}
-	l := &lookup{subjects: subjects, done: make(chan struct{})}
+	l := &lookup{subjects: subjects}
 	p.mu.Lock()
 	p.waiting = append(p.waiting, l)
-	looking := p.looking
-	p.looking = true
 	p.mu.Unlock()
-	if !looking {
-		p.look()
-	}
-	<-l.done
-	return l.found, l.err
-}
-
-// look serves look-ups until none waits.
-func (p *Peers) look() {
-	for {
+	p.scanning.Lock()
+	defer p.scanning.Unlock()
+	if !l.done {
 		p.mu.Lock()
 		batch := p.waiting
 		p.waiting = nil
-		p.looking = len(batch) > 0
 		p.mu.Unlock()
-		if len(batch) == 0 {
-			return
-		}
 		p.scan(batch)
 	}
+	return l.found, l.err
 }
 
 // scan goes through all connections once for a batch of look-ups.
@@ -94,7 +71,7 @@ func (p *Peers) scan(batch []*lookup) {
 	}
 	wanted := make(map[string][]*[]Peer) // by what a connection subscribes to
 	for _, l := range batch {
-		l.found, l.err = make([][]Peer, len(l.subjects)), err
+		l.found, l.err, l.done = make([][]Peer, len(l.subjects)), err, true
 		for i, subject := range l.subjects {
 			for _, pattern := range inboxPatterns(subject) {
 				wanted[pattern] = append(wanted[pattern], &l.found[i])
@@ -102,8 +79,9 @@ func (p *Peers) scan(batch []*lookup) {
 		}
 	}
 	if err == nil {
+		account := p.account(conns)
 		for _, c := range conns.Conns {
-			if c.Account != p.account {
+			if c.Account != account {
 				continue
 			}
 			for _, subscribed := range c.Subs {
@@ -113,9 +91,17 @@ func (p *Peers) scan(batch []*lookup) {
 			}
 		}
 	}
-	for _, l := range batch {
-		close(l.done)
+}
+
+// account returns the account of the server's own connections, as /connz names it.
+func (p *Peers) account(conns *natsd.Connz) string {
+	id, _ := p.own.GetClientID() // an error: not connected; then no connection has the ID
+	for _, c := range conns.Conns {
+		if c.Cid == id {
+			return c.Account
+		}
 	}
+	return "" // the global one
 }
 
 // inboxPatterns returns the subscriptions by which a client listens to an inbox. Whoever listens to a prefix of one token, such
