@@ -24,8 +24,8 @@ type client struct {
 	// beatNow asks for a heartbeat before it is time. It has one slot and carries no data.
 	beatNow chan struct{}
 
-	mu      sync.Mutex // guards what follows
-	members map[*consumers.Member]struct{}
+	mu      sync.Mutex                   // guards what follows
+	members map[*consumers.Member]origin // of the subscribe request
 	closed  bool
 	beat    func() // stops the heartbeat timer
 }
@@ -33,7 +33,7 @@ type client struct {
 var _ consumers.Client = (*client)(nil)
 
 func newClient(info *spb.ClientInfo) *client {
-	return &client{info: info, beatNow: make(chan struct{}, 1), members: make(map[*consumers.Member]struct{})}
+	return &client{info: info, beatNow: make(chan struct{}, 1), members: make(map[*consumers.Member]origin)}
 }
 
 // ID implements consumers.Client.
@@ -46,13 +46,13 @@ func (c *client) Healthy() bool { return c.failedBeats.Load() == 0 }
 func (c *client) Reachable() bool { return !c.away.Load() }
 
 // add ties a member to the client's life. It reports false if the client is closed.
-func (c *client) add(m *consumers.Member) bool {
+func (c *client) add(m *consumers.Member, from origin) bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.closed {
 		return false
 	}
-	c.members[m] = struct{}{}
+	c.members[m] = from
 	return true
 }
 
@@ -60,6 +60,16 @@ func (c *client) remove(m *consumers.Member) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	delete(c.members, m)
+}
+
+// owner returns whose the client is.
+func (c *client) owner() owner { return owner{c.info.ID, c.origin, c.info.HbInbox} }
+
+// ownerOf returns whose a member is. It may be that of a client before, which lost its ID.
+func (c *client) ownerOf(m *consumers.Member) owner {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return owner{c.info.ID, c.members[m], m.Inbox()}
 }
 
 // all returns the client's active members.

@@ -173,7 +173,7 @@ func (s *Server) closeRequested(ctx context.Context, id, reply string) error {
 	if c == nil {
 		return ErrUnknownClient
 	}
-	if err := s.mayAct(c, reply); err != nil {
+	if err := s.mayAct(c.owner(), reply); err != nil {
 		return err
 	}
 	return s.closeClient(ctx, c)

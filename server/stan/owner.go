@@ -15,29 +15,36 @@ import (
 var ErrPermission = errors.New("stan: permissions violation")
 
 // Requests to subscribe, to unsubscribe and to close name a client, and anybody can name any. NATS does not tell who sent a
-// message, but whose inbox the reply subject is: it belongs to the connection on which the client listens for its heartbeats.
+// message, but whose inbox the reply subject is.
 
-// mayAct returns ErrPermission if a request in a client's name comes from somebody else.
-func (s *Server) mayAct(c *client, reply string) error {
-	foreign := foreignRequest(c.info.ID)
+// owner is whose a client or a subscription is: the connection that asked for it, and that listens to its inbox.
+type owner struct {
+	client string // ID
+	origin origin // of the request; empty if it is not known, as after a restart
+	inbox  string
+}
+
+// mayAct returns ErrPermission if a request with that reply subject comes from somebody else than the owner.
+func (s *Server) mayAct(o owner, reply string) error {
+	foreign := foreignRequest(o.client)
 	if reply == "" {
 		return foreign // nobody would hear the answer
 	}
 	from := originOf(reply)
-	if from != "" && from == c.origin {
-		return nil // only its owner knows where it awaits its answers
+	if from != "" && from == o.origin {
+		return nil // only the owner knows where it awaits its answers
 	}
-	found, err := s.conns.Peers.Listening(c.info.HbInbox, reply)
+	found, err := s.conns.Peers.Listening(o.inbox, reply)
 	if err != nil {
 		return fmt.Errorf("find the sender of a request: %w", err)
 	}
 	owners, senders := found[0], found[1]
 	switch {
 	case len(owners) > 0:
-		if len(common(owners, senders)) == 0 {
+		if !slices.ContainsFunc(senders, func(p natsconn.Peer) bool { return slices.Contains(owners, p) }) {
 			return foreign
 		}
-	case c.origin != "" && from != c.origin: // a client that closes may have left its heartbeat inbox, but not this
+	case o.origin != "" && from != o.origin: // a client that closes may have left its heartbeat inbox, but not this
 		return foreign
 	}
 	return nil // its own request, or nobody can tell
@@ -70,25 +77,15 @@ func (s *Server) abandoned(m *consumers.Member) error {
 	return nil
 }
 
-// common returns the peers that are in both lists.
-func common(a, b []natsconn.Peer) []natsconn.Peer {
-	var both []natsconn.Peer
-	for _, p := range a {
-		if slices.Contains(b, p) {
-			both = append(both, p)
-		}
-	}
-	return both
-}
-
 // mayConsume returns ErrPermission if rights are configured, and a user of NATS that would get the messages of a channel has none
-// to them. The users are those behind the connection that awaits the answer, and behind the one that listens to the inbox.
-func (s *Server) mayConsume(c *client, channel, inbox, reply string) error {
+// to them: the one behind the connection that awaits the answer, or one behind a connection that listens to the inbox. Without a
+// reply subject, the latter decide alone.
+func (s *Server) mayConsume(client, channel, inbox, reply string) error {
 	may := s.opts.MayConsume()
 	if may == nil {
 		return nil
 	}
-	subjects := []string{c.info.HbInbox, inbox}
+	subjects := []string{inbox}
 	if reply != "" {
 		subjects = append(subjects, reply)
 	}
@@ -96,14 +93,10 @@ func (s *Server) mayConsume(c *client, channel, inbox, reply string) error {
 	if err != nil {
 		return fmt.Errorf("find the user of a client: %w", err)
 	}
-	readers := found[0]
-	if reply != "" {
-		readers = common(found[0], found[2])
+	if len(found[len(found)-1]) == 0 {
+		return fmt.Errorf("%w: this server's NATS does not know the user of client %q: connect to it directly", ErrPermission, client)
 	}
-	if len(readers) == 0 {
-		return fmt.Errorf("%w: this server's NATS does not know the user of client %q: connect to it directly", ErrPermission, c.info.ID)
-	}
-	for _, p := range append(readers, found[1]...) {
+	for _, p := range slices.Concat(found...) {
 		if !may(p.User, channel) {
 			return fmt.Errorf("%w: user %q has no right to consume channel %q", ErrPermission, p.User, channel)
 		}
@@ -127,7 +120,7 @@ func (s *Server) enforce(c *client) {
 		return
 	}
 	for _, m := range c.all() {
-		err := s.mayConsume(c, m.Channel().Name(), m.Inbox(), "")
+		err := s.mayConsume(c.info.ID, m.Channel().Name(), m.Inbox(), "")
 		if err == nil {
 			continue
 		}

@@ -197,7 +197,7 @@ func (s *Server) listenToAcks(members []*consumers.Member) error {
 	}
 	for _, m := range members {
 		if c, ok := m.Client().(*client); ok {
-			c.add(m)
+			c.add(m, "")
 		}
 		if err := s.acks.add(m); err != nil {
 			return err

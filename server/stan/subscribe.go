@@ -64,10 +64,12 @@ func (s *Server) validateSubscription(req *pb.SubscriptionRequest) (*client, err
 // subscribe makes the subscription, answers, and only then lets messages flow. Both go through the same connection, so that no
 // message overtakes the answer.
 func (s *Server) subscribe(ctx context.Context, c *client, req *pb.SubscriptionRequest, reply string) error {
-	if err := s.mayAct(c, reply); err != nil {
-		return err
+	if req.DurableName != "" && req.QGroup == "" { // then its position belongs to the client
+		if err := s.mayAct(c.owner(), reply); err != nil {
+			return err
+		}
 	}
-	if err := s.mayConsume(c, req.Subject, req.Inbox, reply); err != nil {
+	if err := s.mayConsume(req.ClientID, req.Subject, req.Inbox, reply); err != nil {
 		return err
 	}
 	ctx, cancel := s.bounded(ctx)
@@ -100,7 +102,7 @@ func (s *Server) subscribe(ctx context.Context, c *client, req *pb.SubscriptionR
 		if failed = s.acks.add(m); failed != nil {
 			return
 		}
-		active = c.add(m)
+		active = c.add(m, originOf(reply))
 		s.answerSubscription(reply, asker{req.ClientID, req.Subject}, m.AckInbox(), nil)
 	})
 	switch {
@@ -156,8 +158,8 @@ func (s *Server) endSubscription(ctx context.Context, req *pb.UnsubscribeRequest
 	var err error
 	if reply == "" && !unsubscribe && req.Inbox == m.Inbox() {
 		err = s.abandoned(m)
-	} else {
-		err = s.mayAct(c, reply)
+	} else if err = s.mayAct(c.owner(), reply); err != nil {
+		err = s.mayAct(c.ownerOf(m), reply)
 	}
 	if err != nil {
 		return err

@@ -132,7 +132,10 @@ func replacedClient(s *stage) {
 		s.t.Errorf("close: %q, want %q", got, refused)
 	}
 	if got := old.Subscribe(old.NewRequest(s.id("c"), wire.Durable("other"))).Error; got != refused {
-		s.t.Errorf("subscribe: %q, want %q", got, refused)
+		s.t.Errorf("subscribe to a durable: %q, want %q", got, refused)
+	}
+	if got := old.Sub(s.id("c")).Unsubscribe(); got != "" {
+		s.t.Errorf("unsubscribe of its own subscription: %q", got)
 	}
 	if got := durable.Unsubscribe(); got != "stan: invalid subscription" {
 		s.t.Errorf("unsubscribe: %q", got)
