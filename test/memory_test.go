@@ -4,8 +4,10 @@ import (
 	"bytes"
 	"context"
 	"encoding/binary"
+	"fmt"
 	"io"
 	"net/http"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -50,7 +52,13 @@ func TestMemoryOfAppends(t *testing.T) {
 	for name, test := range map[string]struct {
 		request  *eventstorev1.AppendRequest
 		requests int
-	}{"large": {large, many}, "empty": {empty, 10}} {
+	}{
+		"large": {large, many}, "empty": {empty, 10},
+		// Each entry takes many times its encoded bytes in memory.
+		"entries": {withMetadata(1000, 31, 0), 100},
+		// As JSON, a control character takes six bytes.
+		"metadata": {withMetadata(6, 10, 60_000), 50},
+	} {
 		body, err := proto.Marshal(test.request)
 		if err != nil {
 			t.Fatal(err)
@@ -79,6 +87,19 @@ func TestMemoryOfAppends(t *testing.T) {
 			})
 		}
 	}
+}
+
+// withMetadata returns a request whose events have metadata of control characters.
+func withMetadata(events, entries, size int) *eventstorev1.AppendRequest {
+	request := &eventstorev1.AppendRequest{Channel: orders}
+	for i := range events {
+		metadata := make(map[string]string, entries)
+		for j := range entries {
+			metadata[fmt.Sprint(j)] = strings.Repeat("\x01", size)
+		}
+		request.Events = append(request.Events, &eventstorev1.Event{EventType: "T", AggregateId: fmt.Sprint(i), Metadata: metadata})
+	}
+	return request
 }
 
 // appendAll sends requests at once, waits for their answers, and counts these by status. The requests share the memory of one.

@@ -20,6 +20,7 @@ import (
 	"github.com/nats-eventstore/nats-eventstore/proto/compat/eventstore"
 	"github.com/nats-eventstore/nats-eventstore/proto/compat/pb"
 	eventstorev1 "github.com/nats-eventstore/nats-eventstore/proto/eventstore/v1"
+	"github.com/nats-eventstore/nats-eventstore/server/httpport"
 )
 
 const (
@@ -27,8 +28,12 @@ const (
 	// the message length.
 	envelopeHeader = 5
 	compressed     = 1
-	// decodedFactor estimates the memory of a request: its bytes, and the messages they decode to.
-	decodedFactor = 2
+	// decodedFactor and elementBytes estimate the memory of a request while it is decoded and encoded again: its bytes,
+	// several times, and what each message and map entry in it takes beside them. An element is encoded in two bytes.
+	decodedFactor = 3
+	elementBytes  = 256
+	// eventBytes is what an event that waits for its commit takes beside its payload and columns.
+	eventBytes = 512
 	// streamRequest bounds the request of a streaming method. Such a call may last for days, so it holds no admission
 	// memory.
 	streamRequest = 64 << 10
@@ -65,13 +70,13 @@ func methods() (unary, streams map[string]bool) {
 func isStream(r *http.Request) bool { return streams[r.URL.Path] }
 
 // requireMemory reserves memory for a request before it is read. The other doors share the same budget.
-func requireMemory(log func() Log, maxMessage int, next http.Handler) http.Handler {
+func (s *Server) requireMemory(maxMessage int, next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if !unary[r.URL.Path] || r.Method != http.MethodPost {
 			next.ServeHTTP(w, r)
 			return
 		}
-		held, err := admit(r, log(), maxMessage)
+		held, err := s.admit(r, s.log(), maxMessage)
 		if err != nil {
 			refuse(w, r, status(err), http.StatusServiceUnavailable)
 			return
@@ -107,10 +112,12 @@ func (a *answering) Flush() { _ = http.NewResponseController(a.ResponseWriter).F
 // Unwrap is for http.ResponseController.
 func (a *answering) Unwrap() http.ResponseWriter { return a.ResponseWriter }
 
-// hold is the memory of a request. It is given back when the handler has ended and nobody else needs the request.
+// hold is the memory of a request: while it arrives, the most that it may need, and then what it needs. It is given back
+// when the answer begins and nobody else needs the request.
 type hold struct {
 	admission Admission
 	bytes     int
+	arrived   func()
 	users     atomic.Int32
 }
 
@@ -118,7 +125,21 @@ type holdKey struct{}
 
 func (h *hold) release() {
 	if h.users.Add(-1) == 0 {
+		h.arrived()
 		h.admission.Release(h.bytes)
+	}
+}
+
+// settle reduces the memory of the request of ctx to what it still needs. The handler calls it before Retain.
+func settle(ctx context.Context, bytes int) {
+	h, ok := ctx.Value(holdKey{}).(*hold)
+	if !ok {
+		return
+	}
+	h.arrived()
+	if bytes < h.bytes {
+		h.admission.Release(h.bytes - bytes)
+		h.bytes = bytes
 	}
 }
 
@@ -133,8 +154,9 @@ func Retain(ctx context.Context) (release func()) {
 	return h.release
 }
 
-// admit waits until there is memory for a request.
-func admit(r *http.Request, log Log, maxMessage int) (*hold, error) {
+// admit waits until there is memory for a request: first of its peer's share of what arrives, so that a client that sends
+// slowly keeps only its own requests waiting, then of the memory for all.
+func (s *Server) admit(r *http.Request, log Log, maxMessage int) (*hold, error) {
 	if log == nil {
 		return nil, ErrStandby
 	}
@@ -142,11 +164,18 @@ func admit(r *http.Request, log Log, maxMessage int) (*hold, error) {
 	if err != nil {
 		return nil, connect.NewError(connect.CodeInvalidArgument, err)
 	}
-	h := &hold{admission: log.Admission(), bytes: decodedFactor * min(size, maxMessage)}
-	h.users.Store(1)
+	size = min(size, maxMessage)
+	bytes := decodedFactor*size + elementBytes*min(size/2, maxElements)
 	ctx, cancel := context.WithTimeout(r.Context(), admissionTimeout)
 	defer cancel()
+	arrived, err := s.arriving.acquire(ctx, httpport.PeerOf(r.RemoteAddr), bytes)
+	if err != nil {
+		return nil, err
+	}
+	h := &hold{admission: log.Admission(), bytes: bytes, arrived: sync.OnceFunc(arrived)}
+	h.users.Store(1)
 	if err := h.admission.Acquire(ctx, h.bytes); err != nil {
+		arrived()
 		return nil, err
 	}
 	return h, nil

@@ -35,6 +35,9 @@ func (s *service) Append(ctx context.Context, req *eventstorev1.AppendRequest) (
 	if err != nil {
 		return nil, err
 	}
+	contradiction := checkVersions(req)
+	req.Events, req.Expectations = nil, nil // only what is encoded waits for the commit
+	settle(ctx, memoryOf(events, expect))
 	log, err := s.active(ctx)
 	if err != nil {
 		return nil, status(err)
@@ -43,10 +46,8 @@ func (s *service) Append(ctx context.Context, req *eventstorev1.AppendRequest) (
 	if err != nil {
 		return nil, status(err)
 	}
-	if ch.Strict() {
-		if err := checkVersions(req); err != nil {
-			return nil, err
-		}
+	if contradiction != nil && ch.Strict() {
+		return nil, contradiction
 	}
 	results, err := log.append(ctx, ch, events, expect)
 	if err != nil {
@@ -76,6 +77,15 @@ func encode(events ...*eventstorev1.Event) ([]Encoded, error) {
 		}
 	}
 	return encoded, nil
+}
+
+// memoryOf estimates the memory of events that wait for their commit.
+func memoryOf(events []Encoded, expect []stores.Expectation) int {
+	bytes := eventBytes * (len(events) + len(expect))
+	for i := range events {
+		bytes += len(events[i].Payload) + len(events[i].Event.Metadata)
+	}
+	return bytes
 }
 
 // aggregateKey names an aggregate of a request.

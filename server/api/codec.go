@@ -12,7 +12,7 @@ import (
 
 // maxElements bounds the nested messages of a request, map entries included. Two encoded bytes can decode to hundreds
 // of bytes.
-const maxElements = 1 << 16
+const maxElements = 1 << 15
 
 // codecs returns codecs that count a request's elements before they decode it.
 func codecs() []connect.HandlerOption {

@@ -114,6 +114,7 @@ func (s *service) create(ctx context.Context, e *eventstore.Event) error {
 	if err != nil {
 		return err
 	}
+	settle(ctx, memoryOf(events, nil))
 	log, err := s.active(ctx)
 	if err != nil {
 		return status(err)

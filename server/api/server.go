@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"net/http"
+	"net/netip"
 	"sync/atomic"
 	"time"
 
@@ -37,12 +38,17 @@ type Server struct {
 	observer Observer
 	port     *httpport.Port
 	calls    *httpport.Peers
+	arriving arriving
+	outbox   outbox
 	settings atomic.Pointer[settings]
 }
 
 // Listen opens the port. policy is nil without an access file. log returns nil while this server is not active.
 func Listen(o Options, policy *access.Policy, log func() Log, observer Observer, logger *slog.Logger) (*Server, error) {
-	s := &Server{log: log, observer: observer, calls: httpport.NewPeers(o.Limits)}
+	s := &Server{
+		log: log, observer: observer, calls: httpport.NewPeers(o.Limits),
+		arriving: arriving{peers: make(map[netip.Prefix]*share)}, outbox: outbox{bound: outboxBytes, stall: stallTime},
+	}
 	first, err := s.newSettings(o, policy)
 	if err != nil {
 		return nil, err
@@ -102,9 +108,9 @@ func (s *Server) handler(o Options) http.Handler {
 	mux.Handle(grpcreflect.NewHandlerV1Alpha(reflector, bounded(smallMessage)...))
 
 	public := http.NewServeMux()
-	public.Handle("/", s.requireCaller(requireMemory(s.log, o.MaxMessage, mux)))
+	public.Handle("/", s.requireCaller(s.requireMemory(o.MaxMessage, mux)))
 	public.Handle(grpchealth.NewHandler(health{s.log}, bounded(smallMessage)...)) // public: it reveals nothing about events
-	return observed(s.observer, s.countCalls(allowOrigins(o.Origins, public)))
+	return observed(s.observer, s.countCalls(s.outbox.watch(allowOrigins(o.Origins, public))))
 }
 
 // allowOrigins answers CORS preflight requests, which carry no token.

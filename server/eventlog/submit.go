@@ -136,8 +136,9 @@ func (l *Log) prepareMessage(e *entry, i int) (missing string, err error) {
 			}
 			m.Event, a.Event = &event, &event // for a repeated call, too
 		}
+		size += len(a.Event.Metadata) // as JSON, it can be many times longer than in the payload
 		if a.Mapping != nil {
-			size += len(a.Event.Data) // JSON data can be many times longer than the payload
+			size += len(a.Event.Data) // likewise
 		}
 		copies, missing, err := l.route(e.ch, a)
 		if missing != "" || err != nil {

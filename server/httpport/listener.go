@@ -36,7 +36,7 @@ func (l *listener) Accept() (net.Conn, error) {
 		if err != nil {
 			return nil, err
 		}
-		peer := peerOf(accepted.RemoteAddr().String())
+		peer := PeerOf(accepted.RemoteAddr().String())
 		v := l.peers.add(peer)
 		for v != fits {
 			l.refused(peer, v)

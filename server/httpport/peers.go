@@ -39,10 +39,10 @@ func (p *Peers) Limits() Limits {
 
 // Add counts one more of a remote address, as net.Conn and http.Request have it, unless that exceeds a limit. Each Add
 // that succeeds is followed by a Remove.
-func (p *Peers) Add(address string) bool { return p.add(peerOf(address)) == fits }
+func (p *Peers) Add(address string) bool { return p.add(PeerOf(address)) == fits }
 
 // Remove counts one less.
-func (p *Peers) Remove(address string) { p.remove(peerOf(address)) }
+func (p *Peers) Remove(address string) { p.remove(PeerOf(address)) }
 
 type verdict int
 
@@ -75,8 +75,8 @@ func (p *Peers) remove(peer netip.Prefix) {
 	}
 }
 
-// peerOf returns the peer of a remote address. Addresses that are not IP share one peer.
-func peerOf(address string) netip.Prefix {
+// PeerOf returns the peer of a remote address. Addresses that are not IP share one peer.
+func PeerOf(address string) netip.Prefix {
 	ap, err := netip.ParseAddrPort(address)
 	if err != nil {
 		return netip.Prefix{}
