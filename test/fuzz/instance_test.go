@@ -38,7 +38,7 @@ type instance struct {
 }
 
 // startInstance starts a server and returns when it serves clients.
-func startInstance(t testing.TB, driver, source string) *instance {
+func startInstance(t testing.TB, driver, source string, set ...func(*config.Options)) *instance {
 	t.Helper()
 	i := &instance{before: make(map[string]bool), ended: make(chan error, 1)}
 	for id := range goroutines() {
@@ -57,6 +57,9 @@ func startInstance(t testing.TB, driver, source string) *instance {
 	o.NATS = &natsd.Options{NoLog: true}
 	o.NATSURL = i.ns.ClientURL()
 	o.Store = stores.Options{Driver: driver, Source: source}
+	for _, f := range set {
+		f(&o)
+	}
 	ctx, cancel := context.WithCancel(context.Background())
 	i.stopRun = cancel
 	go func() { i.ended <- server.Run(ctx, o) }()
