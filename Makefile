@@ -92,7 +92,7 @@ FUZZTIME ?= 60s
 fuzz:
 	$(GO) test ./test/fuzz -run '^$$' -fuzz '^FuzzRequests$$' -fuzztime $(FUZZTIME)
 	$(GO) test ./test/fuzz -run '^$$' -fuzz '^FuzzSequences$$' -fuzztime $(FUZZTIME)
-	$(GO) test ./test/fuzz -run '^$$' -fuzz '^FuzzHTTP$$' -fuzztime $(FUZZTIME)
+	$(GO) test ./test/fuzz -run '^$$' -fuzz '^FuzzHTTP$$' -fuzzminimizetime 10x -fuzztime $(FUZZTIME)
 	$(GO) test ./proto -run '^$$' -fuzz '^FuzzExtract$$' -fuzztime $(FUZZTIME)
 	$(GO) test ./proto -run '^$$' -fuzz '^FuzzMapping$$' -fuzztime $(FUZZTIME)
 
