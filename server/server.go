@@ -67,6 +67,7 @@ func run(ctx context.Context, o *config.Options, natsLog *natsconn.Logger, log *
 	mon := monitor.New(monitor.Options{
 		ServerID: id, ClusterID: o.ClusterID, Version: config.Version, FTGroup: o.FTGroup != "", External: o.NATSURL != "",
 		Store: o.Store, Limits: o.Limits, LeaseExpiry: lease.Expiry, Series: o.MetricsSeries, Protect: protectMonitoring(rights),
+		InboxPrefixes: o.InboxPrefixes,
 	}, log)
 	port, err := mon.Listen(where, o.NATS.TLSConfig, ns)
 	if err != nil {

@@ -16,6 +16,7 @@ import (
 	"time"
 
 	natsd "github.com/nats-io/nats-server/v2/server"
+	"github.com/nats-io/nats.go"
 	"github.com/nats-io/stan.go"
 
 	"github.com/nats-eventstore/nats-eventstore/test/databases"
@@ -232,8 +233,10 @@ func TestMonitoringPages(t *testing.T) {
 // No page can be read by web pages of other origins, or tells what lets its reader act.
 func TestMonitoringIsPrivate(t *testing.T) {
 	t.Parallel()
-	s := start(t, "sqlite", databases.SQLite(t), "-m", "-1")
+	s := start(t, "sqlite", databases.SQLite(t), "-m", "-1", "-inbox_prefixes", "_INBOX_shop")
 	subscribers(t, s, "foo")
+	shop := s.connect("shop", stan.NatsConn(natsConn(t, s.URL(), nats.CustomInboxPrefix("_INBOX_shop"))))
+	subscribe(t, shop, "foo")
 	for _, path := range []string{
 		"/", "/varz", "/connz", "/connz?subs=1", "/routez", "/gatewayz", "/leafz", "/subsz?subs=1", "/subscriptionsz", "/stacksz", "/accountz",
 		"/accstatz", "/jsz", "/healthz", "/healthz?js-enabled-only=true", "/readyz", "/ipqueuesz", "/raftz", "/debug/vars", "/metrics",
@@ -271,7 +274,7 @@ func TestMonitoringIsPrivate(t *testing.T) {
 }
 
 // secretInbox matches an inbox with more than a wildcard or asterisks in place of its secret.
-var secretInbox = regexp.MustCompile(`_INBOX\.[A-Za-z0-9]{20,}|acks\.[A-Za-z0-9]{20,}`)
+var secretInbox = regexp.MustCompile(`_INBOX(_shop)?\.[A-Za-z0-9]{20,}|acks\.[A-Za-z0-9]{20,}`)
 
 func TestMonitoringOfStandby(t *testing.T) {
 	t.Parallel()

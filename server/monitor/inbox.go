@@ -24,15 +24,25 @@ func masked(inbox string) string {
 	return "***"
 }
 
-// inInboxes matches subjects of inboxes in the JSON of NATS' pages; clients receive PubAcks on _STAN.acks.
-var inInboxes = regexp.MustCompile(`"_(INBOX|STAN\.acks)\.[^"]*"`)
+// inboxesIn returns what matches the inboxes with these prefixes in the JSON of NATS' pages. Clients receive PubAcks on
+// _STAN.acks.
+func inboxesIn(prefixes []string) *regexp.Regexp {
+	pattern := `"(_INBOX|_STAN\.acks`
+	for _, p := range prefixes {
+		pattern += "|" + regexp.QuoteMeta(p)
+	}
+	return regexp.MustCompile(pattern + `)\.[^"]*"`)
+}
 
 // masking masks the inboxes in a page, which is written at once.
-type masking struct{ http.ResponseWriter }
+type masking struct {
+	http.ResponseWriter
+	inboxes *regexp.Regexp
+}
 
 // Write implements http.ResponseWriter.
 func (m masking) Write(page []byte) (int, error) {
-	shown := inInboxes.ReplaceAllFunc(page, func(subject []byte) []byte {
+	shown := m.inboxes.ReplaceAllFunc(page, func(subject []byte) []byte {
 		return []byte(`"` + masked(strings.Trim(string(subject), `"`)) + `"`)
 	})
 	if _, err := m.ResponseWriter.Write(shown); err != nil {

@@ -41,6 +41,8 @@ type Options struct {
 	// Store and Limits are only displayed.
 	Store  stores.Options
 	Limits eventlog.Limits
+	// InboxPrefixes begin the inboxes of clients, besides _INBOX.
+	InboxPrefixes []string
 	// Protect, if set, wraps every page but the health checks: it lets through whom it knows.
 	Protect func(http.Handler) http.Handler
 	// Series bounds the channels, the durables and queue groups, and the channels of each relay that have metrics of their

@@ -23,9 +23,10 @@ func (m *Monitor) pages(ns *natsd.Server, p *Port) http.Handler {
 	pages.HandleFunc("/streaming/channelsz", m.channelsz)
 	pages.HandleFunc("/streaming/isFTActive", m.isActive)
 	pages.Handle("/metrics", m.metrics.handler(m.log))
+	inboxes := inboxesIn(m.opts.InboxPrefixes)
 	for name, handler := range natsPages(ns, p) {
 		pages.HandleFunc(path.Join("/", p.basePath, name), func(w http.ResponseWriter, r *http.Request) {
-			handler(masking{w}, r)
+			handler(masking{w, inboxes}, r)
 		})
 	}
 	protected := atATime(pages)
