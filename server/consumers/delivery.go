@@ -46,6 +46,8 @@ func (d *delivery) run(ctx context.Context) {
 	g := d.g
 	d.cursor = g.ch.Cursor(g.next())
 	defer func() { d.cursor.Close() }()
+	g.setDelivering(true)
+	defer g.setDelivering(false)
 	failing := false
 	toHolder := map[*Member]bool{}
 	timer := time.NewTimer(0)
@@ -67,6 +69,7 @@ func (d *delivery) run(ctx context.Context) {
 			clear(toHolder)
 			progress, err = d.deliver()
 		}
+		g.sentSome(err != nil)
 		switch {
 		case ctx.Err() != nil, errors.Is(err, eventlog.ErrChannelDeleted):
 			return

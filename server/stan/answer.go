@@ -28,8 +28,10 @@ type message interface {
 
 // Each kind of request has its answer. err is nil for a success; the other fields of an answer are set then only.
 
-func (s *Server) answerPublish(reply string, from asker, guid string, err error) {
-	s.answer(s.conns.PubAcks, opPublish, reply, from, &pb.PubAck{Guid: guid, Error: clientText(err)}, err)
+// answerPublish answers a publish: on the connection of the client's messages if the client subscribes to the channel, else on one
+// where the answer does not wait behind a replay.
+func (s *Server) answerPublish(conn *nats.Conn, reply string, from asker, guid string, err error) {
+	s.answer(conn, opPublish, reply, from, &pb.PubAck{Guid: guid, Error: clientText(err)}, err)
 }
 
 func (s *Server) answerConnect(reply string, from asker, resp *pb.ConnectResponse, err error) {

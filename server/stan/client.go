@@ -1,6 +1,7 @@
 package stan
 
 import (
+	"slices"
 	"sync"
 	"sync/atomic"
 
@@ -24,16 +25,19 @@ type client struct {
 	// beatNow asks for a heartbeat before it is time. It has one slot and carries no data.
 	beatNow chan struct{}
 
-	mu      sync.Mutex                   // guards what follows
-	members map[*consumers.Member]origin // of the subscribe request
+	mu      sync.Mutex                     // guards what follows
+	members map[*consumers.Member]origin   // of the subscribe request
+	hears   map[string][]*consumers.Member // the members by channel
 	closed  bool
-	beat    func() // stops the heartbeat timer
+	// answering are publishes whose answers wait for a message to be sent. None is added once the client is closed.
+	answering sync.WaitGroup
+	beat      func() // stops the heartbeat timer
 }
 
 var _ consumers.Client = (*client)(nil)
 
 func newClient(info *spb.ClientInfo) *client {
-	return &client{info: info, beatNow: make(chan struct{}, 1), members: make(map[*consumers.Member]origin)}
+	return &client{info: info, beatNow: make(chan struct{}, 1), members: make(map[*consumers.Member]origin), hears: make(map[string][]*consumers.Member)}
 }
 
 // ID implements consumers.Client.
@@ -53,6 +57,8 @@ func (c *client) add(m *consumers.Member, from origin) bool {
 		return false
 	}
 	c.members[m] = from
+	channel := m.Channel().Name()
+	c.hears[channel] = append(c.hears[channel], m)
 	return true
 }
 
@@ -60,6 +66,11 @@ func (c *client) remove(m *consumers.Member) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	delete(c.members, m)
+	channel := m.Channel().Name()
+	c.hears[channel] = slices.DeleteFunc(slices.Clone(c.hears[channel]), func(it *consumers.Member) bool { return it == m })
+	if len(c.hears[channel]) == 0 {
+		delete(c.hears, channel)
+	}
 }
 
 // owner returns whose the client is.
@@ -81,6 +92,33 @@ func (c *client) all() []*consumers.Member {
 		members = append(members, m)
 	}
 	return members
+}
+
+// answer calls f, which answers a publish: after the client's subscriptions to the channel were sent the message, so that who
+// publishes and subscribes sees both in this order. It reports whether there are such subscriptions.
+func (c *client) answer(channel string, sequence uint64, f func(heard bool)) {
+	c.mu.Lock()
+	hears := c.hears[channel]
+	if c.closed {
+		hears = nil
+	}
+	if len(hears) > 0 {
+		c.answering.Add(1)
+	}
+	c.mu.Unlock()
+	if len(hears) == 0 {
+		f(false)
+		return
+	}
+	next := func() {
+		defer c.answering.Done()
+		f(true)
+	}
+	for _, m := range hears {
+		after := next
+		next = func() { m.AfterSending(sequence, after) }
+	}
+	next()
 }
 
 // close marks the client closed, stops its heartbeats and returns its members.

@@ -195,6 +195,7 @@ func (s *Server) closeClient(ctx context.Context, c *client) error {
 		leaving.Go(func() { errs[1+i] = s.leave(ctx, m, false) })
 	}
 	leaving.Wait()
+	c.answering.Wait()
 	err := errors.Join(errs...)
 	s.failed(err)
 	s.log.Debug(fmt.Sprintf("[Client:%s] Closed (Inbox=%s)", c.info.ID, c.info.HbInbox))

@@ -27,7 +27,7 @@ func (s *Server) publish(in received) {
 		if req.Guid == "" && ctrl.Unmarshal(msg.Data) == nil && ctrl.ServerID != "" {
 			return // a control message among servers of NATS Streaming
 		}
-		s.answerPublish(msg.Reply, asker{req.ClientID, req.Subject}, req.Guid, err)
+		s.answerPublish(s.conns.PubAcks, msg.Reply, asker{req.ClientID, req.Subject}, req.Guid, err)
 		return
 	}
 	if ctx := context.Background(); s.log.Enabled(ctx, natsconn.LevelTrace) {
@@ -43,7 +43,17 @@ func (s *Server) publish(in received) {
 		Decode:   func(*eventlog.Channel) ([]eventlog.Message, error) { return message, nil },
 		Answer: func(results []stores.Result) {
 			s.inbox.answered()
-			s.answerPublish(reply, from, guid, results[0].Err)
+			if err := results[0].Err; err != nil {
+				s.answerPublish(s.conns.PubAcks, reply, from, guid, err)
+				return
+			}
+			c.answer(from.channel, results[0].Sequence, func(heard bool) {
+				conn := s.conns.PubAcks
+				if heard {
+					conn = s.conns.Send
+				}
+				s.answerPublish(conn, reply, from, guid, nil)
+			})
 		},
 	})
 }

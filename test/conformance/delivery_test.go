@@ -3,6 +3,7 @@ package conformance
 import (
 	"time"
 
+	"github.com/nats-io/nats.go"
 	"github.com/nats-io/stan.go/pb"
 
 	"github.com/nats-eventstore/nats-eventstore/test/wire"
@@ -140,6 +141,40 @@ func acksBeforeTheEnd(s *stage) {
 		resumed := owner.Sub(channel, wire.Durable(name))
 		if m := resumed.Next(); m.Redelivered {
 			s.t.Errorf("%s: %v was acknowledged before the end but redelivered", name, m)
+		}
+	}
+}
+
+// messageBeforeItsAck checks that a client that publishes to a channel to which it subscribes gets each message before its PubAck.
+func messageBeforeItsAck(s *stage) {
+	cl := s.client("a")
+	in := make(chan *nats.Msg, 1024)
+	reply := "_STAN.acks." + s.id("acks")
+	for kind, opts := range map[string][]wire.Option{"plain": nil, "durable": {wire.Durable("d")}, "queue": {wire.Queue("q")}} {
+		req := cl.NewRequest(s.id(kind), append(opts, wire.Max(1<<20))...)
+		for _, subject := range []string{req.Inbox, reply + kind} {
+			if _, err := cl.ChanSubscribe(subject, in); err != nil { // one Go channel shows the order
+				s.t.Fatal(err)
+			}
+		}
+		if text := cl.Subscribe(req).Error; text != "" {
+			s.t.Fatal(text)
+		}
+		for i := range 500 {
+			m := &pb.PubMsg{ClientID: cl.ID, ConnID: []byte(cl.ConnID), Guid: "g", Subject: req.Subject}
+			if err := cl.PublishRequest(wire.Publish+"."+m.Subject, reply+kind, wire.Encode(s.t, m)); err != nil {
+				s.t.Fatal(err)
+			}
+			for _, want := range []string{req.Inbox, reply + kind} {
+				select {
+				case got := <-in:
+					if got.Subject != want {
+						s.t.Fatalf("%s, publish %d: a message on %s arrived, want one on %s first", kind, i, got.Subject, want)
+					}
+				case <-time.After(wire.Patience):
+					s.t.Fatalf("%s, publish %d: nothing arrived on %s", kind, i, want)
+				}
+			}
 		}
 	}
 }

@@ -60,6 +60,7 @@ var table = []test{
 	{"§10", "close request", shared, everywhere, closeRequest},
 	{"§10", "acks before the end count", shared, everywhere, acksBeforeTheEnd},
 	{"§10", "publishes before the close count", shared, everywhere, publishesBeforeTheClose},
+	{"§5", "a message before its PubAck", shared, everywhere, messageBeforeItsAck},
 	{"§10", "no reply subject", shared, anywhere, noReply},
 
 	{"§11", "durable key", shared, everywhere, durableKey},
