@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nuid"
 	"github.com/nats-io/stan.go/pb"
 	"google.golang.org/protobuf/encoding/protowire"
 
@@ -129,7 +130,7 @@ func TestLargestMessages(t *testing.T) {
 		limit := int(cl.MaxPayload())
 		// of returns an event that has the given size when it is delivered.
 		of := func(size int) []byte {
-			overhead := len(orders) + 80
+			overhead := len(orders) + 53
 			payload := whole(field(eventData, strings.Repeat("x", size-overhead-len(whole())-4)))
 			if len(payload)+overhead != size {
 				t.Fatalf("%d bytes, want %d", len(payload)+overhead, size)
@@ -137,7 +138,7 @@ func TestLargestMessages(t *testing.T) {
 			return payload
 		}
 		answers := answersOf(t, cl)
-		for i, size := range []int{limit + 1, limit, limit + 2, limit - 1, limit + 20} {
+		for i, size := range []int{limit + 1, limit, limit + 2, limit - 1, limit + 10} {
 			answers.send(&pb.PubMsg{Guid: fmt.Sprint(i), Subject: orders, Data: of(size)})
 			answers.send(&pb.PubMsg{Guid: fmt.Sprint("good-", i), Subject: orders, Data: event(t, fmt.Sprint("good-", i), "Good")})
 		}
@@ -161,6 +162,32 @@ func TestLargestMessages(t *testing.T) {
 			t.Error("NATS accepted a message above its limit")
 		}
 	})
+}
+
+// TestAsLargeAsNATSTakes: what a client library can publish within max_payload is stored, delivered, and delivered again.
+func TestAsLargeAsNATSTakes(t *testing.T) {
+	t.Parallel()
+	s := start(t, "sqlite", databases.SQLite(t))
+	cl := wire.Dial(t, s.URL()).Register("a")
+	limit := int(cl.MaxPayload())
+	for _, below := range []int{0, 1, 12, 23, 24, 25} {
+		channel := fmt.Sprint("below", below)
+		m := &pb.PubMsg{ClientID: cl.ID, ConnID: []byte(cl.ConnID), Guid: nuid.Next(), Subject: channel, Data: make([]byte, limit-below)}
+		m.Data = m.Data[:2*len(m.Data)-len(wire.Encode(t, m))]
+		if n := len(wire.Encode(t, m)); n != limit-below {
+			t.Fatalf("the request has %d bytes, want %d", n, limit-below)
+		}
+		if text := cl.Publish(m); text != "" {
+			t.Errorf("%d bytes below max_payload: %s", below, text)
+			continue
+		}
+		sub := cl.Sub(channel, wire.All, wire.AckWait(1))
+		for _, redelivered := range []bool{false, true} {
+			if got := sub.Next(); len(got.Data) != len(m.Data) || got.Redelivered != redelivered {
+				t.Errorf("%d bytes below max_payload: %d bytes, redelivered %v", below, len(got.Data), got.Redelivered)
+			}
+		}
+	}
 }
 
 // answers publishes without waiting and collects the answers.

@@ -9,9 +9,11 @@ import (
 )
 
 const (
-	// deliveryOverhead is the most that a delivered pb.MsgProto needs beside subject, reply and payload: sequence,
-	// timestamp, redelivery fields, an assigned event_version and field lengths.
-	deliveryOverhead = 80
+	// deliveryOverhead is the most that a delivered pb.MsgProto needs beside subject, reply and payload: sequence 11 bytes,
+	// timestamp 10, redelivery fields 2 and 6, the headers of subject, reply and payload 3, 4 and 6, and an assigned
+	// event_version 11. A pb.PubMsg with the GUID and connection ID of a client library needs more, so that whatever such a
+	// client can publish can be delivered.
+	deliveryOverhead = 53
 	// inlineBytes is the largest submission that Submit decodes itself if its line is free. That is faster than to wake
 	// a decoder.
 	inlineBytes = 4 << 10
