@@ -7,6 +7,8 @@ import (
 	"encoding/base64"
 	"encoding/hex"
 	"errors"
+	"maps"
+	"slices"
 	"strings"
 	"sync/atomic"
 )
@@ -40,6 +42,14 @@ func (p *Policy) Monitors() bool {
 
 // NamesUsers reports whether some principal is a user of NATS; then others may not subscribe.
 func (p *Policy) NamesUsers() bool { return p != nil && len(p.users) > 0 }
+
+// Users returns the sorted names of the principals' users of NATS.
+func (p *Policy) Users() []string {
+	if p == nil {
+		return nil
+	}
+	return slices.Sorted(maps.Keys(p.users))
+}
 
 // Warning is a line for the log: who besides the server can read or change the file. It may be empty.
 func (p *Policy) Warning() string {

@@ -226,14 +226,28 @@ func (o *Options) validateInboxes(events eventlog.Events) error {
 // validateUsers checks that NATS can tell the users to whom the access file gives rights.
 func (o *Options) validateUsers() error {
 	n := o.NATS
-	users := len(n.Users)+len(n.Nkeys)+len(n.TrustedOperators)+len(n.TrustedKeys) > 0 || n.Username != "" || n.AuthCallout != nil
+	known := map[string]bool{n.Username: true}
+	for _, u := range n.Users {
+		known[u.Username] = true
+	}
+	for _, u := range n.Nkeys {
+		known[u.Nkey] = true
+	}
+	operators := len(n.TrustedOperators)+len(n.TrustedKeys) > 0
 	switch {
 	case !o.Access.NamesUsers():
 		return nil
 	case o.NATSURL != "":
 		return fmt.Errorf("%s: nats_users: an external NATS server does not tell who its users are: use permissions of NATS, or the embedded server", o.AccessFile)
-	case !users:
-		return fmt.Errorf("%s: nats_users: the NATS server has no users: add them to its configuration", o.AccessFile)
+	case n.AuthCallout != nil:
+		return fmt.Errorf("%s: nats_users: with auth_callout, the NATS server does not tell who its users are: use permissions of NATS", o.AccessFile)
+	case operators:
+		return nil
+	}
+	for _, user := range o.Access.Users() {
+		if !known[user] {
+			return fmt.Errorf("%s: nats_users: the NATS server has no user %q: add it to its configuration, or take it out of this file", o.AccessFile, user)
+		}
 	}
 	return nil
 }

@@ -48,7 +48,7 @@ func Connect(o Options, ns *natsd.Server, log *slog.Logger) (*Conns, error) {
 		}
 		*it.conn = nc
 	}
-	c.Peers = &Peers{own: c.General}
+	c.Peers = &Peers{own: c.General, operators: trustsOperators(o.Embedded)}
 	if o.URL == "" {
 		c.Peers.ns = ns
 	}

@@ -69,7 +69,7 @@ func (o *Options) Admit(embedded *natsd.Options) error {
 	switch {
 	case l.explicit():
 		return nil
-	case len(embedded.TrustedOperators) > 0 || len(embedded.TrustedKeys) > 0:
+	case trustsOperators(embedded):
 		return errors.New("the NATS server trusts operators: set `credentials` in the streaming block to the credentials file of a user in the streaming clients' account")
 	}
 	first := l.own == nil
@@ -103,6 +103,10 @@ func (o *Options) Admit(embedded *natsd.Options) error {
 		}
 	}
 	return nil
+}
+
+func trustsOperators(o *natsd.Options) bool {
+	return len(o.TrustedOperators) > 0 || len(o.TrustedKeys) > 0
 }
 
 // makeOwn makes the users of the server's own connections. Their secrets last as long as the process.

@@ -1,8 +1,10 @@
 package natsconn
 
 import (
+	"errors"
 	"fmt"
 	"math"
+	"slices"
 	"strings"
 	"sync"
 
@@ -13,7 +15,7 @@ import (
 // Peer is a connection of somebody else to the embedded NATS server.
 type Peer struct {
 	ID   uint64 // cid in /connz
-	User string // user name or public nkey; empty if NATS does not know a user
+	User string // user name or public nkey; empty if NATS has not checked one
 }
 
 // Peers finds out whose inbox a subject is. NATS does not tell who sent a message, but it knows who listens to the subject on
@@ -23,6 +25,8 @@ type Peer struct {
 type Peers struct {
 	ns  *natsd.Server // nil: NATS is external, and knows more than it tells
 	own *nats.Conn    // one of this server's own connections, which are in the account of its clients
+
+	operators bool // NATS trusts operators
 
 	scanning sync.Mutex // held by a look-up for all that wait
 
@@ -64,11 +68,7 @@ func (p *Peers) Listening(subjects ...string) ([][]Peer, error) {
 
 // scan goes through all connections once for a batch of look-ups.
 func (p *Peers) scan(batch []*lookup) {
-	// NATS has a data race where it selects the connections of an account.
-	conns, err := p.ns.Connz(&natsd.ConnzOptions{Username: true, Subscriptions: true, Limit: math.MaxInt32})
-	if err != nil {
-		err = fmt.Errorf("look up NATS connections: %w", err)
-	}
+	conns, err := p.connections()
 	wanted := make(map[string][]*[]Peer) // by what a connection subscribes to
 	for _, l := range batch {
 		l.found, l.err, l.done = make([][]Peer, len(l.subjects)), err, true
@@ -78,30 +78,32 @@ func (p *Peers) scan(batch []*lookup) {
 			}
 		}
 	}
-	if err == nil {
-		account := p.account(conns)
-		for _, c := range conns.Conns {
-			if c.Account != account {
-				continue
-			}
-			for _, subscribed := range c.Subs {
-				for _, found := range wanted[subscribed] {
-					*found = append(*found, Peer{ID: c.Cid, User: c.AuthorizedUser})
-				}
+	for _, c := range conns {
+		for _, subscribed := range c.Subs {
+			for _, found := range wanted[subscribed] {
+				*found = append(*found, Peer{ID: c.Cid, User: p.user(c)})
 			}
 		}
 	}
 }
 
-// account returns the account of the server's own connections, as /connz names it.
-func (p *Peers) account(conns *natsd.Connz) string {
-	id, _ := p.own.GetClientID() // an error: not connected; then no connection has the ID
-	for _, c := range conns.Conns {
-		if c.Cid == id {
-			return c.Account
-		}
+// connections returns those in the account of the server's own.
+func (p *Peers) connections() ([]*natsd.ConnInfo, error) {
+	// NATS has a data race where it selects the connections of an account.
+	all, err := p.ns.Connz(&natsd.ConnzOptions{Username: true, Subscriptions: true, Limit: math.MaxInt32})
+	if err != nil {
+		return nil, fmt.Errorf("look up NATS connections: %w", err)
 	}
-	return "" // the global one
+	id, err := p.own.GetClientID()
+	if err != nil {
+		return nil, fmt.Errorf("look up NATS connections: %w", err)
+	}
+	i := slices.IndexFunc(all.Conns, func(c *natsd.ConnInfo) bool { return c.Cid == id })
+	if i < 0 {
+		return nil, errors.New("look up NATS connections: the server's own is down") // nobody may pass for unknown
+	}
+	account := all.Conns[i].Account
+	return slices.DeleteFunc(all.Conns, func(c *natsd.ConnInfo) bool { return c.Account != account }), nil
 }
 
 // inboxPatterns returns the subscriptions by which a client listens to an inbox. Whoever listens to a prefix of one token, such

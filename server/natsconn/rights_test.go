@@ -17,9 +17,14 @@ const patience = 90 * time.Second
 // server starts an embedded server and connects to it.
 func server(t *testing.T, embedded *natsd.Options) (*natsd.Server, *Conns) {
 	t.Helper()
+	return serverWith(t, embedded, &Login{})
+}
+
+func serverWith(t *testing.T, embedded *natsd.Options, login *Login) (*natsd.Server, *Conns) {
+	t.Helper()
 	embedded.Host, embedded.Port, embedded.NoLog = "127.0.0.1", -1, true
 	o := Options{
-		Embedded: embedded, Login: &Login{}, ClusterID: "C", DiscoverPrefix: "_STAN.discover", InboxPrefixes: []string{"_INBOX_shop"},
+		Embedded: embedded, Login: login, ClusterID: "C", DiscoverPrefix: "_STAN.discover", InboxPrefixes: []string{"_INBOX_shop"},
 		Streams: map[string][]string{"ORDERS": {"ORDERS.>"}},
 	}
 	ns, err := StartServer(o, nil)

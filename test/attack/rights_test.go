@@ -61,6 +61,11 @@ func TestRightsOfUsers(t *testing.T) {
 	if got := mallory.Subscribe(lent).Error; !strings.HasPrefix(got, denied) {
 		t.Errorf("subscription that sends to the victim what it has no right to: %q", got)
 	}
+	// NATS shows the key that a client names, though it checks no key where none is configured.
+	forger := s.as("mallory", wire.Claim(`"nkey":"victim"`))
+	if _, got := forger.Register("forger").TrySub("victim.a", wire.All); !strings.HasPrefix(got, denied) {
+		t.Errorf("subscription of somebody who claims to be the victim: %q", got)
+	}
 	// What users have the right to works, and channels that were refused were not created.
 	own.Sub("mallory.a")
 	own.Sub("shared", wire.Queue("q"))
@@ -122,9 +127,14 @@ func TestRightsAreTakenAway(t *testing.T) {
 func TestRightsThatCannotBeChecked(t *testing.T) {
 	t.Parallel()
 	file := write(t, "access.conf", rights)
+	callout := write(t, "callout.conf", `
+accounts { AUTH { users: [ { user: auth, password: secret } ] }, APP { users: [ { user: victim, password: secret }, { user: mallory, password: secret } ] } }
+authorization { auth_callout { issuer: ABJHLOVMPA4CI6R5KLNGOB4GSLNIY7IOUPAJC4YFNDLQVIOBYQGUWVLA, auth_users: [auth], account: AUTH } }
+streaming { account: APP }`)
 	for args, want := range map[string]string{
 		"-ns nats://127.0.0.1:1": "an external NATS server does not tell who its users are",
-		"":                       "the NATS server has no users",
+		"-c " + callout:          "with auth_callout, the NATS server does not tell who its users are",
+		"":                       `the NATS server has no user "mallory": add it to its configuration`,
 	} {
 		t.Run(want, func(t *testing.T) {
 			t.Parallel()

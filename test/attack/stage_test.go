@@ -117,9 +117,9 @@ func write(t *testing.T, name, content string) string {
 }
 
 // as connects to NATS as a user.
-func (s *stage) as(user string) *wire.Conn {
+func (s *stage) as(user string, opts ...nats.Option) *wire.Conn {
 	s.t.Helper()
-	return wire.Dial(s.t, "nats://"+user+":secret@"+s.nats)
+	return wire.Dial(s.t, "nats://"+user+":secret@"+s.nats, opts...)
 }
 
 // client connects a NATS Streaming client as a user.

@@ -41,9 +41,10 @@ type Conn struct {
 }
 
 // Dial connects to NATS. The connection reconnects after a server restart, and is closed when the test ends.
-func Dial(t testing.TB, url string) *Conn {
+func Dial(t testing.TB, url string, opts ...nats.Option) *Conn {
 	t.Helper()
-	nc, err := nats.Connect(url, nats.MaxReconnects(-1), nats.ReconnectWait(20*time.Millisecond), nats.ReconnectJitter(0, 0))
+	opts = append(opts, nats.MaxReconnects(-1), nats.ReconnectWait(20*time.Millisecond), nats.ReconnectJitter(0, 0))
+	nc, err := nats.Connect(url, opts...)
 	if err != nil {
 		t.Fatal(err)
 	}
