@@ -25,13 +25,13 @@ func masked(inbox string) string {
 }
 
 // inboxesIn returns what matches the inboxes with these prefixes in the JSON of NATS' pages. Clients receive PubAcks on
-// _STAN.acks.
+// _STAN.acks. Some libraries make up inboxes of one token, without a prefix.
 func inboxesIn(prefixes []string) *regexp.Regexp {
-	pattern := `"(_INBOX|_STAN\.acks`
+	pattern := `"([0-9a-f]{16,32}|(_INBOX|_STAN\.acks`
 	for _, p := range prefixes {
 		pattern += "|" + regexp.QuoteMeta(p)
 	}
-	return regexp.MustCompile(pattern + `)\.[^"]*"`)
+	return regexp.MustCompile(pattern + `)\.[^"]*)"`)
 }
 
 // masking masks the inboxes in a page, which is written at once.

@@ -30,21 +30,22 @@ func (o *Options) rights() map[string]*natsd.Permissions {
 	inboxes = slices.Compact(inboxes)
 	nothing := &natsd.SubjectPermission{Deny: []string{">"}}
 	discover := o.DiscoverPrefix + "." + o.ClusterID
-	toClients := &natsd.Permissions{Publish: &natsd.SubjectPermission{Allow: inboxes}, Subscribe: nothing}
+	// Some libraries make up inboxes of one token. NATS cannot tell them from others; package stan does.
+	bare := append([]string{"*"}, inboxes...)
 	all := map[string]*natsd.Permissions{
 		general: {
 			// To look for another server of the same cluster ID, as a client does.
 			Publish:   &natsd.SubjectPermission{Allow: []string{discover, "_STAN.close.>"}},
 			Subscribe: &natsd.SubjectPermission{Allow: []string{discover, discover + ".pings", "_STAN.>", DefaultInboxPrefix + ".>"}},
 		},
-		send:    toClients,
-		pubAcks: toClients,
+		send:    {Publish: &natsd.SubjectPermission{Allow: bare}, Subscribe: nothing},
+		pubAcks: {Publish: &natsd.SubjectPermission{Allow: inboxes}, Subscribe: nothing},
 		acks: {
 			Publish:   nothing,
 			Subscribe: &natsd.SubjectPermission{Allow: []string{DefaultInboxPrefix + ".>"}},
 		},
 		heartbeats: {
-			Publish:   &natsd.SubjectPermission{Allow: inboxes},
+			Publish:   &natsd.SubjectPermission{Allow: bare},
 			Subscribe: &natsd.SubjectPermission{Allow: []string{OwnInboxes(o.ClusterID) + ">"}},
 		},
 	}

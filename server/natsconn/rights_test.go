@@ -76,16 +76,17 @@ func TestOwnRights(t *testing.T) {
 		"$JS.API.STREAM.INFO.ORDERS", "$JS.API.STREAM.DELETE.ORDERS", "$JS.API.STREAM.INFO.OTHER", "$SYS.REQ.SERVER.PING", "other",
 	}
 	inboxes := []string{"_INBOX.a", "_INBOX_shop.a", "_STAN.acks.a"}
+	toClients := append([]string{"other"}, inboxes...) // of one token
 	for kind, it := range map[string]struct {
 		conn func(*Conns) *nats.Conn
 		pub  []string
 		sub  []string
 	}{
 		general:    {func(c *Conns) *nats.Conn { return c.General }, []string{"_STAN.discover.C", "_STAN.close.C"}, []string{"_INBOX.a", "_STAN.acks.a", "_STAN.discover.C", "_STAN.close.C", "_STAN.pub.C.orders"}},
-		send:       {func(c *Conns) *nats.Conn { return c.Send }, inboxes, nil},
+		send:       {func(c *Conns) *nats.Conn { return c.Send }, toClients, nil},
 		pubAcks:    {func(c *Conns) *nats.Conn { return c.PubAcks }, inboxes, nil},
 		acks:       {func(c *Conns) *nats.Conn { return c.Acks }, nil, []string{"_INBOX.a"}},
-		heartbeats: {func(c *Conns) *nats.Conn { return c.Heartbeats }, inboxes, nil},
+		heartbeats: {func(c *Conns) *nats.Conn { return c.Heartbeats }, toClients, nil},
 		relaying:   {func(c *Conns) *nats.Conn { return c.Relay }, []string{"ORDERS.a", "$JS.API.STREAM.INFO.ORDERS"}, []string{"_INBOX.a"}},
 	} {
 		t.Run(kind, func(t *testing.T) {

@@ -44,7 +44,7 @@ func (a *addresses) allow(subject string) bool {
 	if strings.HasPrefix(subject, a.own) || !literal(subject) {
 		return false
 	}
-	if strings.HasPrefix(subject, serviceReply) {
+	if strings.HasPrefix(subject, serviceReply) || bare(subject) {
 		return true
 	}
 	for _, p := range a.prefixes {
@@ -53,6 +53,12 @@ func (a *addresses) allow(subject string) bool {
 		}
 	}
 	return false
+}
+
+// bare reports whether a subject is one token of 16 to 32 hexadecimal digits. The libraries for Python and Ruby make up such
+// inboxes, without a prefix.
+func bare(subject string) bool {
+	return len(subject) >= 16 && len(subject) <= 32 && strings.Trim(subject, "0123456789abcdef") == ""
 }
 
 // literal reports whether a subject has no empty token, no wildcard and nothing that could end a line of NATS' protocol.

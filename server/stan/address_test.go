@@ -15,6 +15,10 @@ func TestAddresses(t *testing.T) {
 		"reply.to.Gt4vJ0":                true,
 		"_STAN.acks.Gt4vJ0":              true, // where libraries await the answers to what they publish
 		"_R_.5nVu9C.GfKq7W":              true, // NATS', for a request that crosses accounts
+		"b1946ac92492d2347c6235b4d26":    true, // that of a library without a prefix
+		"b1946ac92492d23":                false,
+		"b1946ac92492d2347c6235b4d2.1":   false,
+		"b1946ac92492d2347c6235b4d2-":    false,
 		"":                               false,
 		"_INBOX":                         false,
 		"_INBOX.":                        false,

@@ -32,6 +32,26 @@ func protocolZero(s *stage) {
 	}
 }
 
+// bareInboxes is a client whose inboxes are one random token, as those of the libraries for Python and Ruby.
+func bareInboxes(s *stage) {
+	cl := s.conn.PrepareOn(s.id("a"), "7bd27db72f"+fmt.Sprintf("%012x", time.Now().UnixNano()&0xffffffffffff))
+	if resp := s.conn.Connect(cl.Request()); resp.Error != "" {
+		s.t.Fatal(resp.Error)
+	}
+	if got := s.conn.Connect(s.conn.Prepare(cl.ID).Request()).Error; got != registered {
+		s.t.Errorf("duplicate of a client whose heartbeats arrive: %q", got)
+	}
+	sub := cl.Sub(s.id("c"), wire.All, func(r *pb.SubscriptionRequest) { r.Inbox = cl.HB + "a1b2" })
+	cl.Fill(s.id("c"), 2)
+	sub.Expect(2, "1 2")
+	if text := sub.Close(); text != "" {
+		s.t.Error(text)
+	}
+	if text := cl.Bye(); text != "" {
+		s.t.Error(text)
+	}
+}
+
 func pingValues(s *stage) {
 	for _, v := range []int32{0, -1, -250, 1 << 30} {
 		resp := s.conn.Connect(&pb.ConnectRequest{ClientID: s.id(nuid.Next()), HeartbeatInbox: nats.NewInbox(), Protocol: 1, PingInterval: v, PingMaxOut: v})

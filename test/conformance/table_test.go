@@ -25,6 +25,7 @@ var table = []test{
 	{"§3", "order of the checks of ending a subscription", shared, anywhere, endChecks},
 
 	{"§4", "protocol 0", shared, everywhere, protocolZero},
+	{"§4", "inboxes without a prefix", shared, anywhere, bareInboxes},
 	{"§4", "ping values are echoed", shared, anywhere, pingValues},
 	{"§4", "duplicate of a living client", shared, anywhere, duplicateOfLiving},
 	{"§4", "silent client is replaced", shared, everywhere, silentIsReplaced},

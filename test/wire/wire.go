@@ -170,7 +170,13 @@ func (c *Conn) Register(id string) *Client {
 // Prepare returns a client that answers heartbeats but has not sent its connect request.
 func (c *Conn) Prepare(id string) *Client {
 	c.t.Helper()
-	cl := &Client{Conn: c, ID: id, ConnID: nuid.Next(), HB: nats.NewInbox(), Beats: make(chan struct{}, 1024)}
+	return c.PrepareOn(id, nats.NewInbox())
+}
+
+// PrepareOn is Prepare for a client that chose its heartbeat inbox.
+func (c *Conn) PrepareOn(id, inbox string) *Client {
+	c.t.Helper()
+	cl := &Client{Conn: c, ID: id, ConnID: nuid.Next(), HB: inbox, Beats: make(chan struct{}, 1024)}
 	var err error
 	if cl.beats, err = c.Conn.Subscribe(cl.HB, func(m *nats.Msg) {
 		_ = m.Respond(nil) // an error means a closed connection
