@@ -17,8 +17,8 @@ type client struct {
 	origin origin
 	// failedBeats counts the heartbeats that failed in a row.
 	failedBeats atomic.Int32
-	// away says that the client was recovered from the database and has not shown yet that it is connected to NATS: what is
-	// sent to it would be lost, and be sent again only after its AckWait.
+	// away says that the client was recovered from the database, or found to be gone, and has not shown yet that it is connected
+	// to NATS: what is sent to it would be lost, and be sent again only after its AckWait.
 	away atomic.Bool
 	// arriving says that the client has shown it, and is no longer away in a moment.
 	arriving atomic.Bool
@@ -48,6 +48,21 @@ func (c *client) Healthy() bool { return c.failedBeats.Load() == 0 }
 
 // Reachable implements consumers.Client.
 func (c *client) Reachable() bool { return !c.away.Load() }
+
+// leave notes that the client is not connected to NATS.
+func (c *client) leave() {
+	c.arriving.Store(false)
+	c.away.Store(true)
+	c.wantBeat()
+}
+
+// wantBeat asks for a heartbeat now.
+func (c *client) wantBeat() {
+	select {
+	case c.beatNow <- struct{}{}:
+	default:
+	}
+}
 
 // add ties a member to the client's life. It reports false if the client is closed.
 func (c *client) add(m *consumers.Member, from origin) bool {

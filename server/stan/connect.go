@@ -149,10 +149,7 @@ func (s *Server) onPing(_ context.Context, msg *nats.Msg) {
 	s.answerPing(msg.Reply, nil)
 	s.arrived(c)
 	if !c.Healthy() {
-		select {
-		case c.beatNow <- struct{}{}:
-		default:
-		}
+		c.wantBeat()
 	}
 }
 

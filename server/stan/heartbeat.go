@@ -81,7 +81,7 @@ func (s *Server) probe(ctx context.Context, c *client) {
 	}
 }
 
-// arrived notes that a recovered client is connected to NATS: delivery to it begins.
+// arrived notes that a client that was away is connected to NATS: delivery to it begins.
 func (s *Server) arrived(c *client) {
 	if !c.away.Load() || !c.arriving.CompareAndSwap(false, true) {
 		return

@@ -7,6 +7,8 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/nats-io/nats.go"
+
 	"github.com/nats-eventstore/nats-eventstore/server/consumers"
 	"github.com/nats-eventstore/nats-eventstore/server/natsconn"
 )
@@ -85,15 +87,18 @@ func (s *Server) mayConsume(client, channel, inbox, reply string) error {
 	if may == nil {
 		return nil
 	}
-	subjects := []string{inbox}
-	if reply != "" {
-		subjects = append(subjects, reply)
+	var subjects []string
+	for _, subject := range []string{inbox, reply} {
+		if subject != "" {
+			subjects = append(subjects, subject)
+		}
 	}
 	found, err := s.conns.Peers.Listening(subjects...)
 	if err != nil {
 		return fmt.Errorf("find the user of a client: %w", err)
 	}
-	if len(found[len(found)-1]) == 0 {
+	// Libraries listen before they ask. Who does not may listen to more than an inbox, and be anybody.
+	if slices.ContainsFunc(found, func(peers []natsconn.Peer) bool { return len(peers) == 0 }) {
 		return fmt.Errorf("%w: this server's NATS does not know the user of client %q: connect to it directly", ErrPermission, client)
 	}
 	for _, p := range slices.Concat(found...) {
@@ -109,10 +114,22 @@ func (s *Server) Enforce() {
 	s.handle(func() {
 		for _, c := range s.clients.all() {
 			if !c.away.Load() { // else when it arrives
-				s.requests.Go(func() { s.enforce(c) })
+				s.requests.Go(func() { s.enforceNow(c) })
 			}
 		}
 	})
+}
+
+// enforceNow is enforce for a client that may have lost its connection to NATS meanwhile: nobody can tell then who its user is,
+// and it is away until it is back.
+func (s *Server) enforceNow(c *client) {
+	ctx, cancel := context.WithTimeout(context.Background(), min(probeTimeout, s.opts.HeartbeatTimeout))
+	defer cancel()
+	if err := s.asks.ask(ctx, c.info.HbInbox); errors.Is(err, nats.ErrNoResponders) {
+		c.leave()
+		return
+	}
+	s.enforce(c)
 }
 
 func (s *Server) enforce(c *client) {

@@ -1,15 +1,19 @@
 package attack
 
 import (
+	"errors"
 	"fmt"
+	"net"
 	"os"
 	"strings"
+	"sync"
 	"syscall"
 	"testing"
 	"time"
 
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/stan.go"
+	"github.com/nats-io/stan.go/pb"
 
 	"github.com/nats-eventstore/nats-eventstore/test/wire"
 )
@@ -60,6 +64,36 @@ func TestRightsOfUsers(t *testing.T) {
 	lent.Inbox = hb.Subject
 	if got := mallory.Subscribe(lent).Error; !strings.HasPrefix(got, denied) {
 		t.Errorf("subscription that sends to the victim what it has no right to: %q", got)
+	}
+	// Somebody who listens to all inboxes listens to none of its own.
+	everything := s.as("mallory")
+	wide, err := everything.SubscribeSync("_INBOX.>")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := everything.Flush(); err != nil {
+		t.Fatal(err)
+	}
+	spy := own.NewRequest("victim.a", wire.All)
+	if err := mallory.PublishRequest(wire.Subscribe, hb.Subject, encode(spy)); err != nil {
+		t.Fatal(err)
+	}
+	for {
+		m, err := wide.NextMsg(wire.Patience)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if m.Subject != hb.Subject || len(m.Data) == 0 {
+			continue // something else, or a heartbeat
+		}
+		var resp pb.SubscriptionResponse
+		if err := resp.Unmarshal(m.Data); err != nil {
+			t.Fatal(err)
+		}
+		if !strings.HasPrefix(resp.Error, denied) {
+			t.Errorf("subscription that the victim seems to await: %q", resp.Error)
+		}
+		break
 	}
 	// NATS shows the key that a client names, though it checks no key where none is configured.
 	forger := s.as("mallory", wire.Claim(`"nkey":"victim"`))
@@ -144,4 +178,68 @@ streaming { account: APP }`)
 			}
 		})
 	}
+}
+
+// TestReloadWhileAway reloads the access file while a client is not connected to NATS: its subscription waits for it.
+func TestReloadWhileAway(t *testing.T) {
+	t.Parallel()
+	s := embedded(t, "", "-access_file", write(t, "access.conf", rights))
+	way := &drawbridge{}
+	mallory := s.as("mallory", nats.SetCustomDialer(way))
+	sub := mallory.Register("mallory").Sub("shared")
+	victim := s.client("victim", "victim")
+	way.raise()
+	probe := s.as("mallory")
+	for {
+		_, err := probe.Request(sub.Client.HB, nil, wire.Patience)
+		if errors.Is(err, nats.ErrNoResponders) {
+			break
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	s.server.Process.Signal(syscall.SIGHUP)
+	s.server.WaitLog(t, "Reloaded")
+	_, in := s.deliveries(victim, "shared")
+	s.publish(s.client("admin", "admin"), "shared", "one")
+	s.next(in)
+	way.lower()
+	sub.Expect(1, "1")
+}
+
+// drawbridge dials connections that it can cut, and then no more until it is lowered.
+type drawbridge struct {
+	mu     sync.Mutex // guards what follows
+	raised bool
+	conns  []net.Conn
+}
+
+// Dial implements nats.CustomDialer.
+func (d *drawbridge) Dial(network, address string) (net.Conn, error) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if d.raised {
+		return nil, errors.New("the bridge is up")
+	}
+	conn, err := net.Dial(network, address)
+	if err == nil {
+		d.conns = append(d.conns, conn)
+	}
+	return conn, err
+}
+
+func (d *drawbridge) raise() {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.raised = true
+	for _, conn := range d.conns {
+		_ = conn.Close() // an error: it was closed before
+	}
+}
+
+func (d *drawbridge) lower() {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.raised = false
 }
