@@ -61,26 +61,19 @@ func (r *clients) register(ctx context.Context, info *spb.ClientInfo, from origi
 	return c, true, nil
 }
 
-// remove takes a client out of memory. It reports false if another one took its place, or it was removed before.
-func (r *clients) remove(c *client) bool {
+// remove takes a client out of memory, and out of the store in a while: before anybody with the same ID comes there. It returns
+// false if another one took its place, or it was removed before.
+func (r *clients) remove(c *client) (unregistered <-chan error, ok bool) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if r.byID[c.info.ID] != c {
-		return false
+		return nil, false
 	}
 	delete(r.byID, c.info.ID)
 	if r.byConn[string(c.info.ConnID)] == c {
 		delete(r.byConn, string(c.info.ConnID))
 	}
-	return true
-}
-
-// unregister takes a client that was removed out of the store. After an error it goes as soon as that is possible.
-func (r *clients) unregister(ctx context.Context, c *client) error {
-	if err := r.rows.set(ctx, c.info.ID, nil); err != nil {
-		return fmt.Errorf("unregister client %q: %w", c.info.ID, err)
-	}
-	return nil
+	return r.rows.queue(c.info.ID, nil), true
 }
 
 func (r *clients) get(id string) *client {

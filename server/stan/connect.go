@@ -180,14 +180,19 @@ func (s *Server) closeRequested(ctx context.Context, id, reply string) error {
 func (s *Server) closeClient(ctx context.Context, c *client) error {
 	ctx, cancel := s.bounded(ctx)
 	defer cancel()
-	if !s.clients.remove(c) {
+	unregistered, ok := s.clients.remove(c)
+	if !ok {
 		return ErrUnknownClient
 	}
 	// All at once, so that they are written together.
 	members := c.close()
 	errs := make([]error, 1+len(members))
 	var leaving sync.WaitGroup
-	leaving.Go(func() { errs[0] = s.clients.unregister(ctx, c) })
+	leaving.Go(func() {
+		if err := await(ctx, unregistered); err != nil { // it goes as soon as that is possible
+			errs[0] = fmt.Errorf("unregister client %q: %w", c.info.ID, err)
+		}
+	})
 	for i, m := range members {
 		leaving.Go(func() { errs[1+i] = s.leave(ctx, m, false) })
 	}

@@ -50,7 +50,11 @@ func newRegistrar(store clientStore, timeout time.Duration) *registrar {
 // set makes info the row of a client, nil removes it. It waits until that is written, or ctx ends; then it is still to be
 // written.
 func (r *registrar) set(ctx context.Context, id string, info *spb.ClientInfo) error {
-	done := r.queue(id, info)
+	return await(ctx, r.queue(id, info))
+}
+
+// await waits until a row is written, or ctx ends; then it is still to be written.
+func await(ctx context.Context, done <-chan error) error {
 	select {
 	case err := <-done:
 		return err

@@ -110,10 +110,11 @@ func TestRegistrarComesToAgree(t *testing.T) {
 		t.Errorf("registered in an outage: %v", err)
 	}
 	old := c.get("old")
-	if !c.remove(old) || c.remove(old) {
+	unregistered, ok := c.remove(old)
+	if _, again := c.remove(old); !ok || again {
 		t.Error("a client is removed once")
 	}
-	if err := c.unregister(impatient, old); !errors.Is(err, stores.ErrUnavailable) {
+	if err := await(impatient, unregistered); !errors.Is(err, stores.ErrUnavailable) {
 		t.Errorf("unregistered in an outage: %v", err)
 	}
 	rows.setFail(nil)
@@ -124,6 +125,28 @@ func TestRegistrarComesToAgree(t *testing.T) {
 	defer rows.mu.Unlock()
 	if len(rows.rows) != 1 || !rows.rows["last"] {
 		t.Errorf("rows after the outage: %v, want that of the last client alone", rows.rows)
+	}
+}
+
+// TestSuccessorStays: a client that takes the ID of one which has just been removed keeps its row.
+func TestSuccessorStays(t *testing.T) {
+	t.Parallel()
+	r, rows := startRegistrar(t)
+	c := newClients(r)
+	if _, ok, err := c.register(t.Context(), &spb.ClientInfo{ID: "a"}, ""); err != nil || !ok {
+		t.Fatal(ok, err)
+	}
+	unregistered, _ := c.remove(c.get("a"))
+	if _, ok, err := c.register(t.Context(), &spb.ClientInfo{ID: "a"}, ""); err != nil || !ok {
+		t.Fatal(ok, err)
+	}
+	if err := await(t.Context(), unregistered); err != nil {
+		t.Error(err)
+	}
+	rows.mu.Lock()
+	defer rows.mu.Unlock()
+	if !rows.rows["a"] {
+		t.Error("the row of the second client is gone")
 	}
 }
 
