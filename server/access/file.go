@@ -7,6 +7,7 @@ import (
 	"io/fs"
 	"maps"
 	"os"
+	"runtime"
 	"slices"
 
 	"github.com/nats-io/nats-server/v2/conf"
@@ -37,6 +38,7 @@ func Load(name string) (*Policy, error) {
 // exposed warns of a file that others may read or change.
 func exposed(name string, mode fs.FileMode) string {
 	switch {
+	case runtime.GOOS == "windows": // where a mode says nothing
 	case mode&0o022 != 0:
 		return fmt.Sprintf("Access file %s can be changed by other users of this host (mode %#o): chmod 600 %s", name, mode.Perm(), name)
 	case mode&0o004 != 0:
