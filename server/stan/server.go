@@ -105,7 +105,7 @@ func (s *Server) Send(inbox string, msg []byte) { s.sendOn(s.conns.Send, inbox, 
 // sendOn publishes to a client. An error means that the connection to NATS is down, or the message too large for a NATS server
 // that changed its limit; the client's time-out or ack timeout covers both.
 func (s *Server) sendOn(conn *nats.Conn, subject string, data []byte) {
-	if !s.addresses.allow(subject) {
+	if !s.addresses.publishReply(subject) {
 		return // refused where it was named; nothing else may lead there
 	}
 	if err := conn.Publish(subject, data); err != nil {
@@ -225,8 +225,12 @@ func (s *Server) listen(ctx context.Context) ([]*nats.Subscription, error) {
 		{s.subjects.subClose, func(ctx context.Context, m *nats.Msg) { s.onUnsubscribe(ctx, m, false) }, true},
 		{s.subjects.close, s.onClose, true},
 	} {
+		answerable := s.addresses.reply
+		if it.subject == s.subjects.publish+".>" {
+			answerable = s.addresses.publishReply
+		}
 		sub, err := s.conns.General.Subscribe(it.subject, func(m *nats.Msg) {
-			if m.Reply == "" || s.addresses.allow(m.Reply) {
+			if m.Reply == "" || answerable(m.Reply) {
 				s.handle(func() { it.handle(ctx, m) })
 			} else {
 				s.refuseReply(m)
