@@ -117,14 +117,3 @@ func TestLongInboxes(t *testing.T) {
 		}
 	})
 }
-
-// TestForeignPublishByName publishes in the name of a client that proves itself by its connection ID, without one.
-func TestForeignPublishByName(t *testing.T) {
-	t.Parallel()
-	everywhere(t, "", func(s *stage) {
-		s.as("victim").Register("victim")
-		if got := s.as("mallory").Publish(&pb.PubMsg{ClientID: "victim", Subject: "mallory.a"}); got != "stan: invalid publish request" {
-			s.t.Errorf("got %q", got)
-		}
-	})
-}

@@ -40,13 +40,13 @@ const (
 var validClientID = regexp.MustCompile(`^[a-zA-Z0-9_-]+$`)
 
 var (
-	inbox    = regexp.MustCompile(`^(_INBOX|_STAN\.acks|_R_)(\.[^\x00- .*>\x7f]+)+$`)
+	inbox    = regexp.MustCompile(`^(_INBOX(\.[^\x00- .*>\x7f]+)+|[0-9a-f]{16,32})$`)
 	ownInbox = regexp.MustCompile(`^_INBOX\.` + clusterID + `\.`)
 )
 
 // isInbox reports whether the server sends to a subject that a client names.
 func isInbox(subject string) bool {
-	return inbox.MatchString(subject) && !ownInbox.MatchString(subject)
+	return len(subject) <= 1024 && utf8.ValidString(subject) && inbox.MatchString(subject) && !ownInbox.MatchString(subject)
 }
 
 func notInbox(what, subject string) string {
