@@ -132,6 +132,6 @@ var errorSeries = func() map[string][]string {
 		"append":    slices.Concat(database, event, door, []string{"not_event_channel"}),
 		"read":      slices.Concat(database, door, []string{kindInvalidRequest, kindTooLarge, "unknown_channel", "not_event_channel", kindChannelDeleted}),
 		"subscribe": slices.Concat(database, door, []string{kindInvalidRequest, kindTooLarge, "not_event_channel", kindChannelDeleted}),
-		"request":   append(door, "not_inbox"),
+		"request":   slices.Concat(door, []string{"not_inbox"}),
 	}
 }()

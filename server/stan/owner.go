@@ -102,6 +102,9 @@ func (s *Server) mayConsume(client, channel, inbox, reply string) error {
 		return fmt.Errorf("%w: this server's NATS does not know the user of client %q: connect to it directly", ErrPermission, client)
 	}
 	for _, p := range slices.Concat(found...) {
+		if p.User == "" {
+			return fmt.Errorf("%w: NATS has not checked who client %q is: log in with one name", ErrPermission, client)
+		}
 		if !may(p.User, channel) {
 			return fmt.Errorf("%w: user %q has no right to consume channel %q", ErrPermission, p.User, channel)
 		}
@@ -111,6 +114,10 @@ func (s *Server) mayConsume(client, channel, inbox, reply string) error {
 
 // Enforce closes the subscriptions that their users have no right to any more. Durables keep their position.
 func (s *Server) Enforce() {
+	s.enforced.Add(1)
+	if s.opts.MayConsume() == nil {
+		return
+	}
 	s.handle(func() {
 		for _, c := range s.clients.all() {
 			if !c.away.Load() { // else when it arrives

@@ -11,6 +11,7 @@ import (
 	"fmt"
 	"log/slog"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/nats-io/nats-streaming-server/spb"
@@ -76,6 +77,9 @@ type Server struct {
 	asks      *asks
 	inbox     *inbox
 	slots     chan struct{} // one for each request of inTurn that is being handled
+
+	// enforced counts the calls of Enforce. A subscription that was allowed before one is checked again.
+	enforced atomic.Int64
 
 	gate    sync.RWMutex // guards stopped
 	stopped bool

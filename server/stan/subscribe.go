@@ -69,6 +69,7 @@ func (s *Server) subscribe(ctx context.Context, c *client, req *pb.SubscriptionR
 			return err
 		}
 	}
+	enforced := s.enforced.Load()
 	if err := s.mayConsume(req.ClientID, req.Subject, req.Inbox, reply); err != nil {
 		return err
 	}
@@ -113,6 +114,8 @@ func (s *Server) subscribe(ctx context.Context, c *client, req *pb.SubscriptionR
 		return failed
 	case !active: // its client was closed meanwhile
 		return s.leave(ctx, m, false)
+	case s.enforced.Load() != enforced:
+		s.enforce(c)
 	}
 	return nil
 }
