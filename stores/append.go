@@ -46,8 +46,8 @@ type Result struct {
 //
 // A message that cannot be stored has an error in its result, and the others are stored: *VersionError,
 // ErrDuplicateEvent, ErrRefused, ErrUnknownChannel, or the *DamagedError of its channel. In a Group it may also be
-// *ExpectationError or ErrPartlyStored. If the database refuses a row, Append halves the batch until that row, or its
-// group, stands alone; the batch then takes several transactions.
+// *ExpectationError or ErrPartlyStored. If the database refuses a value, in a row or a look-up, Append halves the batch
+// until that message, or its group, stands alone; the batch then takes several transactions.
 //
 // The returned error is the batch's: ErrFenced, ErrUnavailable or ErrClosed. Results without an error are then stored
 // nevertheless, by an earlier part of a halved batch; all others carry the batch's error. Append retries until ctx
@@ -89,15 +89,16 @@ func (b *batch) run(ctx context.Context, items []int) error {
 	refreshed := 0
 	for len(items) > 0 {
 		p, err := b.plan(ctx, items)
-		if err != nil {
-			return err
-		}
-		switch {
-		case len(p.rows) > 0:
-			err = b.commit(ctx, p)
-		case p.refuses():
-			// Memory decided this refusal, which counts only while this server holds the lease.
-			err = b.s.RenewLease(ctx)
+		stored := items // if their look-ups were refused, there is no plan
+		if err == nil {
+			stored = p.items()
+			switch {
+			case len(p.rows) > 0:
+				err = b.commit(ctx, p)
+			case p.refuses():
+				// Memory decided this refusal, which counts only while this server holds the lease.
+				err = b.s.RenewLease(ctx)
+			}
 		}
 		if err == nil {
 			b.record(p)
@@ -107,28 +108,31 @@ func (b *batch) run(ctx context.Context, items []int) error {
 		if !errors.As(err, &failed) || (failed.kind != failedUnique && failed.kind != failedRefused) {
 			return err
 		}
-		stored := p.items()
 		alone := len(stored) == 1 || b.sameGroup(stored[0], stored[len(stored)-1])
-		switch {
-		case failed.kind == failedUnique && (refreshed == 0 || alone && refreshed < maxRefreshes):
+		if failed.kind == failedUnique && (refreshed == 0 || alone && refreshed < maxRefreshes) {
 			// Most likely the event is already stored. Ask, and plan again with the answer.
 			refreshed++
-			if err := b.refresh(ctx, p, items); err != nil {
+			err := b.refresh(ctx, p, items)
+			if err == nil {
+				continue
+			}
+			if !errors.As(err, &failed) {
 				return err
 			}
-		case alone:
+		}
+		if alone {
 			for _, culprit := range stored {
 				b.finish(culprit, Result{Err: fmt.Errorf("%w: %w", ErrRefused, oneLine(failed.err))})
 			}
 			// Plan the rest again without it: a repeat of the same event may follow.
 			items = slices.DeleteFunc(slices.Clone(items), func(item int) bool { return slices.Contains(stored, item) })
-		default:
-			middle := b.splitPoint(items, slices.Index(items, stored[len(stored)/2]))
-			if err := b.run(ctx, items[:middle]); err != nil {
-				return err
-			}
-			items, refreshed = items[middle:], 0
+			continue
 		}
+		middle := b.splitPoint(items, slices.Index(items, stored[len(stored)/2]))
+		if err := b.run(ctx, items[:middle]); err != nil {
+			return err
+		}
+		items, refreshed = items[middle:], 0
 	}
 	return nil
 }

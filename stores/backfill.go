@@ -104,7 +104,7 @@ func (f *backfill) batch(ctx context.Context, from, last uint64) (uint64, error)
 	if err != nil {
 		return 0, err
 	}
-	b := f.s.newBatch(nil)
+	var appends []Append
 	var sequences []uint64
 	for _, m := range messages {
 		payload, ev, err := extract(m.data, f.Mapping)
@@ -113,12 +113,9 @@ func (f *backfill) batch(ctx context.Context, from, last uint64) (uint64, error)
 			continue
 		}
 		sequences = append(sequences, m.sequence)
-		b.add(Append{Channel: f.c, Payload: payload, Event: &ev, Mapping: f.Mapping, Versions: f.Versions})
+		appends = append(appends, Append{Channel: f.c, Payload: payload, Event: &ev, Mapping: f.Mapping, Versions: f.Versions})
 	}
-	if len(sequences) == 0 {
-		return next, nil
-	}
-	return next, f.fill(ctx, b, sequences)
+	return next, f.fill(ctx, appends, sequences)
 }
 
 // extract reads the event in an encoded pb.MsgProto.
@@ -131,8 +128,29 @@ func extract(data []byte, mapping *proto.Mapping) ([]byte, proto.Event, error) {
 	return m.Data, ev, err
 }
 
-// fill assigns versions to the events of a batch, as if they were published now, and stores them.
-func (f *backfill) fill(ctx context.Context, b *batch, sequences []uint64) error {
+// fill makes messages events. It finds each whose look-up the database refuses by halving.
+func (f *backfill) fill(ctx context.Context, appends []Append, sequences []uint64) error {
+	if len(appends) == 0 {
+		return nil
+	}
+	err := f.fillBatch(ctx, f.s.newBatch(appends), sequences)
+	var failed *txError
+	switch {
+	case !errors.As(err, &failed):
+		return err
+	case len(appends) == 1:
+		f.Left(sequences[0], err)
+		return nil
+	}
+	middle := len(appends) / 2
+	if err := f.fill(ctx, appends[:middle], sequences[:middle]); err != nil {
+		return err
+	}
+	return f.fill(ctx, appends[middle:], sequences[middle:])
+}
+
+// fillBatch assigns versions to the events of a batch, as if they were published now, and stores them.
+func (f *backfill) fillBatch(ctx context.Context, b *batch, sequences []uint64) error {
 	items := make([]int, len(sequences))
 	var ids []eventKey
 	for i := range items {

@@ -28,14 +28,6 @@ func (s *Store) newBatch(messages []Append) *batch {
 	}
 }
 
-// add appends an item to the batch.
-func (b *batch) add(a Append) {
-	b.appends = append(b.appends, a)
-	b.results = append(b.results, Result{})
-	b.done = append(b.done, false)
-	b.documents = append(b.documents, nil)
-}
-
 func (b *batch) dropHeads(items []int) {
 	drop := func(_ *Channel, key aggregate) {
 		delete(b.heads, key)

@@ -83,10 +83,14 @@ func (*mysql) classify(err error) failure {
 		return failedUnique
 	case 1020, 1205, 1213, 3101, 3572: // record changed, lock wait timeout, deadlock, certification, NOWAIT
 		return failedConflict
-	case 1048, 1118, 1153, 1264, 1265, 1292, 1300, 1301, 1366, 1367, 1406, 1411, 1416, 1452, 1644, 1690, // values
-		// 1649 is "unknown locale", which our triggers raise to keep events immutable.
-		1649, 3140, 3141, 3143, 3144, 3145, 3146, 3147, 3148, 3149, 3150, 3151, 3156, 3157, 3158, // JSON
-		3819, 4025: // CHECK of MySQL and of MariaDB, also that of a JSON column
+	case 1118, 1153, 1265, 1300, 1301, 1366, 1411, // values, in other classes: too long, cut off, in another character set
+		1649,                               // "unknown locale", which our triggers raise to keep events immutable
+		3141, 3143, 3146, 3149, 3150, 3151, // JSON
+		3819: // CHECK
+		return failedRefused
+	}
+	switch string(e.SQLState[:2]) {
+	case "22", "23", "44", "45": // data, constraint, check option, an administrator's trigger
 		return failedRefused
 	}
 	return failedUnavailable

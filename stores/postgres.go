@@ -24,8 +24,12 @@ func (*postgres) open(o Options) (write, read *sql.DB, err error) {
 
 func (*postgres) check(ctx context.Context, db *sql.DB, log *slog.Logger) error {
 	var fsync sql.NullString
-	if err := db.QueryRowContext(ctx, "SELECT current_setting('fsync', true)").Scan(&fsync); err != nil {
+	var encoding string
+	if err := db.QueryRowContext(ctx, "SELECT current_setting('fsync', true), current_setting('server_encoding')").Scan(&fsync, &encoding); err != nil {
 		return fmt.Errorf("read settings: %w", err)
+	}
+	if encoding != "UTF8" {
+		log.Warn("the database cannot store every character: events with others are refused (CREATE DATABASE … ENCODING 'UTF8' takes all)", "encoding", encoding)
 	}
 	if fsync.String == "off" {
 		log.Warn("fsync is off on this PostgreSQL server: acknowledged messages are lost if its machine fails")

@@ -260,7 +260,8 @@ func (s *Store) write(ctx context.Context, fn func(*transaction) error) error {
 	}
 }
 
-// retryRead retries a read until ctx ends.
+// retryRead retries a read until ctx ends. A *txError means that the database refused a value of the question, which
+// would be refused again.
 func (s *Store) retryRead(ctx context.Context, read func() error) error {
 	var wait backoff
 	for {
@@ -273,6 +274,9 @@ func (s *Store) retryRead(ctx context.Context, read func() error) error {
 		}
 		if isOurs(err) {
 			return err
+		}
+		if s.classify(err) == failedRefused {
+			return &txError{err: oneLine(err), kind: failedRefused}
 		}
 		if !wait.sleep(ctx) {
 			return unavailable(ctx, err)
@@ -287,6 +291,9 @@ func (s *Store) readError(ctx context.Context, err error) error {
 	}
 	if isOurs(err) {
 		return err
+	}
+	if s.classify(err) == failedRefused {
+		return fmt.Errorf("%w: %w", ErrRefused, oneLine(err))
 	}
 	return unavailable(ctx, err)
 }
