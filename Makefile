@@ -3,7 +3,7 @@ TOOL    := $(GO) tool -modfile=tools/go.mod
 TIMEOUT ?= 14m
 
 .DEFAULT_GOAL := build
-.PHONY: build test cover chaos test-clock test-figures test-sql-million lint generate check-generated vulns bench profile fuzz clean
+.PHONY: build test cover chaos test-clock test-postgres test-figures test-sql-million lint generate check-generated vulns bench profile fuzz clean
 
 # One static binary.
 build:
@@ -26,6 +26,11 @@ cover:
 	CGO_ENABLED=1 GOCOVERDIR=$(CURDIR)/bin/cover $(GO) test -count=1 -parallel 4 -timeout $(TIMEOUT) $(COVERED)
 	$(GO) tool covdata percent -i bin/cover
 	$(GO) tool covdata textfmt -i bin/cover -o bin/cover.txt
+
+# The stores on PostgreSQL 16, 17 and 18: from npm, on Linux and x86-64. Debian's PostgreSQL is that of make test.
+test-postgres:
+	test/databases/install
+	test/databases/postgres-releases $(GO) test -count=1 -timeout $(TIMEOUT) -run 'Postgres|postgres|Encodings|Standby|Publication|MigrationsByHand' ./stores/... ./test/databases
 
 # A server whose clock is set forward and back. It builds everything once more, with a standard library of its own.
 test-clock:

@@ -83,10 +83,21 @@ CREATE TABLE IF NOT EXISTS SubsPending (
 
 CREATE TABLE IF NOT EXISTS StoreLock (
     id VARCHAR(30),
-    tick BIGINT UNSIGNED DEFAULT 0
+    tick BIGINT UNSIGNED DEFAULT 0,
+    uniquerow INT NOT NULL DEFAULT 1,
+    PRIMARY KEY (uniquerow)
 ) ENGINE = InnoDB DEFAULT CHARACTER SET utf8mb4 COLLATE utf8mb4_bin;
--- The one row of the lease. It has no key, so that it is made here, under the lock of the migration: two servers that
--- start on a new database can only update it.
+-- NATS Streaming's has no key. It gets one before anything else: a server that requires keys changes no table without one.
+SET @ddl = IF(
+    (SELECT COUNT(*) FROM information_schema.columns
+     WHERE table_schema = DATABASE() AND table_name = 'StoreLock' AND column_name = 'uniquerow') = 0,
+    'ALTER TABLE StoreLock ADD COLUMN uniquerow INT NOT NULL DEFAULT 1, ADD PRIMARY KEY (uniquerow), ENGINE = InnoDB',
+    'DO 0');
+PREPARE ddl FROM @ddl;
+EXECUTE ddl;
+DEALLOCATE PREPARE ddl;
+-- The one row of the lease. It is made here, under the lock of the migration: two servers that start on a new database can
+-- only update it.
 INSERT INTO StoreLock (id, tick)
 SELECT '', 0 FROM DUAL WHERE NOT EXISTS (SELECT 1 FROM StoreLock);
 

@@ -68,12 +68,15 @@ CREATE TABLE IF NOT EXISTS SubsPending (
     CONSTRAINT PK_MsgPendingKey PRIMARY KEY (subid, "row")
 );
 
+-- NATS Streaming's has no key (00009_key.sql).
 CREATE TABLE IF NOT EXISTS StoreLock (
     id VARCHAR(30),
-    tick BIGINT DEFAULT 0
+    tick BIGINT DEFAULT 0,
+    uniquerow INTEGER NOT NULL DEFAULT 1,
+    PRIMARY KEY (uniquerow)
 );
--- The one row of the lease. It has no key, so that it is made here, under the lock of the migration: two servers that
--- start on a new database can only update it.
+-- The one row of the lease. It is made here, under the lock of the migration: two servers that start on a new database can
+-- only update it.
 INSERT INTO StoreLock (id, tick)
 SELECT '', 0 WHERE NOT EXISTS (SELECT 1 FROM StoreLock);
 

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"database/sql"
 	"fmt"
+	"os"
 	"os/exec"
 	"path/filepath"
 	"slices"
@@ -18,7 +19,13 @@ type postgres struct{ bin string }
 
 var _ engine = postgres{}
 
+// postgresEnv names the directory of the programs of another release.
+const postgresEnv = "NATS_EVENTSTORE_TEST_POSTGRES"
+
 func findPostgres() (engine, error) {
+	if bin := os.Getenv(postgresEnv); bin != "" {
+		return postgres{bin}, nil
+	}
 	// Debian keeps initdb outside PATH, in one directory per version.
 	dirs, _ := filepath.Glob("/usr/lib/postgresql/*/bin")
 	slices.SortFunc(dirs, func(a, b string) int { return cmp.Compare(release(b), release(a)) })
