@@ -31,8 +31,9 @@ type dialect interface {
 	// open checks the source and returns the pools for writes and for reads, which are the same for a database in
 	// memory. It does not connect yet. Its errors do not contain the password in the source.
 	open(o Options) (write, read *sql.DB, err error)
-	// check runs once per Open, on a connection. It inspects the server and warns about settings that can lose data.
-	check(ctx context.Context, db *sql.DB, log *slog.Logger) error
+	// check runs once per Open, on connections of both pools. It inspects the server, and warns about settings that can lose
+	// data. It returns an ErrSetup if the server cannot be used.
+	check(ctx context.Context, write, read *sql.DB, log *slog.Logger) error
 	// version returns the version of the schema, 0 if there is none. It changes nothing.
 	version(ctx context.Context, db *sql.DB) (int64, error)
 	// snapshot returns the options of a read-only transaction that sees one state of the whole database.

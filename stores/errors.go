@@ -35,6 +35,10 @@ var (
 	// ErrRefused means that the database refused the row of this message. The wrapped cause says why.
 	ErrRefused = errors.New("the database refused the message")
 
+	// ErrSetup means that an administrator must change the database, its settings or the rights of its user first. The text
+	// says what. Trying again does not help.
+	ErrSetup = errors.New("the database is not set up for this server")
+
 	// ErrTooNew means that the schema of the database is newer than this program.
 	ErrTooNew = errors.New("the schema of the database is newer than this server")
 

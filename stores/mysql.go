@@ -33,7 +33,7 @@ func (*mysql) open(o Options) (write, read *sql.DB, err error) {
 	return write, read, err
 }
 
-func (m *mysql) check(ctx context.Context, db *sql.DB, log *slog.Logger) error {
+func (m *mysql) check(ctx context.Context, _, db *sql.DB, log *slog.Logger) error {
 	var version string
 	var flush int
 	err := db.QueryRowContext(ctx, "SELECT VERSION(), @@innodb_flush_log_at_trx_commit, @@max_allowed_packet").

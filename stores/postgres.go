@@ -22,10 +22,10 @@ func (*postgres) open(o Options) (write, read *sql.DB, err error) {
 	return sqlconn.Postgres(o.pool(), o.writes(), o.reads())
 }
 
-func (*postgres) check(ctx context.Context, db *sql.DB, log *slog.Logger) error {
+func (p *postgres) check(ctx context.Context, write, read *sql.DB, log *slog.Logger) error {
 	var fsync sql.NullString
 	var encoding string
-	if err := db.QueryRowContext(ctx, "SELECT current_setting('fsync', true), current_setting('server_encoding')").Scan(&fsync, &encoding); err != nil {
+	if err := read.QueryRowContext(ctx, "SELECT current_setting('fsync', true), current_setting('server_encoding')").Scan(&fsync, &encoding); err != nil {
 		return fmt.Errorf("read settings: %w", err)
 	}
 	if encoding != "UTF8" {
@@ -34,7 +34,7 @@ func (*postgres) check(ctx context.Context, db *sql.DB, log *slog.Logger) error 
 	if fsync.String == "off" {
 		log.Warn("fsync is off on this PostgreSQL server: acknowledged messages are lost if its machine fails")
 	}
-	return nil
+	return p.checkPooler(ctx, write, read)
 }
 
 func (*postgres) version(ctx context.Context, db *sql.DB) (int64, error) {

@@ -26,7 +26,7 @@ func (*mysql) checkRights(ctx context.Context, db *sql.DB) error {
 		var e *mysqldriver.MySQLError
 		switch {
 		case errors.As(err, &e) && (e.Number == 1142 || e.Number == 1143): // on a table, on a column
-			return fmt.Errorf("%w: %w; see sql/roles/mysql_grants.sql", errRights, err)
+			return fmt.Errorf("%w: missing rights: %w; see sql/roles/mysql_grants.sql", ErrSetup, err)
 		case err != nil:
 			return fmt.Errorf("prepare %q: %w", text, err)
 		}

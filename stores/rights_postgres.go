@@ -38,7 +38,7 @@ func (*postgres) checkRights(ctx context.Context, db *sql.DB) error {
 		return fmt.Errorf("read the rights of this role: %w", err)
 	}
 	if len(missing) > 0 {
-		return fmt.Errorf("%w: role %q needs %s; see sql/roles/postgres_grants.sql", errRights, user, strings.Join(missing, ", "))
+		return fmt.Errorf("%w: missing rights: role %q needs %s; see sql/roles/postgres_grants.sql", ErrSetup, user, strings.Join(missing, ", "))
 	}
 	return nil
 }

@@ -3,6 +3,7 @@ package stores
 import (
 	"context"
 	"database/sql"
+	"errors"
 	"fmt"
 	"os"
 	"time"
@@ -26,7 +27,7 @@ const snapshotTimeout = 7 * 24 * time.Hour
 // ReadSnapshot calls read with one state of the database. It takes no lease and writes nothing. It treats an error of
 // read as a failure to read the database, unless ctx has ended.
 //
-// The error is ErrUnavailable, ErrTooNew, a *SchemaError, fs.ErrNotExist for a missing SQLite file, or the cause of
+// The error is ErrUnavailable, ErrSetup, ErrTooNew, a *SchemaError, fs.ErrNotExist for a missing SQLite file, or the cause of
 // ctx's end.
 func ReadSnapshot(ctx context.Context, o Options, read func(context.Context, *Snapshot) error) error {
 	o = o.withDefaults()
@@ -47,7 +48,10 @@ func ReadSnapshot(ctx context.Context, o Options, read func(context.Context, *Sn
 	}
 	defer writer.Close()
 	defer reader.Close()
-	if err := d.check(ctx, reader, o.Logger); err != nil {
+	switch err := d.check(ctx, writer, reader, o.Logger); {
+	case errors.Is(err, ErrSetup):
+		return err
+	case err != nil:
 		return unavailable(ctx, err)
 	}
 	version, err := knownSchema(ctx, d, reader, o.Driver)

@@ -51,7 +51,7 @@ func (d *sqlite) openOwn(o Options, writer *sql.DB) (*sql.DB, error) {
 	return db, err
 }
 
-func (d *sqlite) check(ctx context.Context, db *sql.DB, log *slog.Logger) error {
+func (d *sqlite) check(ctx context.Context, _, db *sql.DB, log *slog.Logger) error {
 	d.wal = sqliteWAL{log: log, limit: walLimit, warning: walWarning, pause: walPause}
 	var mode string
 	if err := db.QueryRowContext(ctx, "PRAGMA journal_mode").Scan(&mode); err != nil {

@@ -225,7 +225,7 @@ func (s *Store) start(ctx context.Context) error {
 	if err := s.own.db.PingContext(ping); err != nil {
 		return fmt.Errorf("connect: %w", err)
 	}
-	if err := s.dialect.check(ctx, s.writer, s.log); err != nil {
+	if err := s.dialect.check(ctx, s.writer, s.reader.db, s.log); err != nil {
 		return err
 	}
 	return s.migrateNew(ctx)

@@ -227,7 +227,7 @@ func (s *Store) classify(err error) failure {
 
 // isOurs reports whether this package, not the database, made err.
 func isOurs(err error) bool {
-	for _, ours := range []error{ErrFenced, errNeedsTransaction, ErrClosed, ErrUnknownChannel, ErrRefused, ErrUnavailable, errCorrupt, errLeaseTaken, errRights} {
+	for _, ours := range []error{ErrFenced, errNeedsTransaction, ErrClosed, ErrUnknownChannel, ErrRefused, ErrUnavailable, errCorrupt, errLeaseTaken, ErrSetup} {
 		if errors.Is(err, ours) {
 			return true
 		}
