@@ -3,7 +3,6 @@ package api
 import (
 	"context"
 	"encoding/base64"
-	"errors"
 	"fmt"
 	"unicode/utf8"
 
@@ -11,9 +10,7 @@ import (
 	googleproto "google.golang.org/protobuf/proto"
 
 	"github.com/nats-eventstore/nats-eventstore/proto/compat/eventstore"
-	"github.com/nats-eventstore/nats-eventstore/proto/compat/eventstore/eventstoreconnect"
 	"github.com/nats-eventstore/nats-eventstore/proto/compat/pb"
-	"github.com/nats-eventstore/nats-eventstore/proto/compat/pb/pbconnect"
 	eventstorev1 "github.com/nats-eventstore/nats-eventstore/proto/eventstore/v1"
 	"github.com/nats-eventstore/nats-eventstore/server/access"
 	"github.com/nats-eventstore/nats-eventstore/stores"
@@ -26,7 +23,10 @@ type eventStore struct{ *service }
 
 // CreateEvent implements eventstore.EventStore.
 func (s eventStore) CreateEvent(ctx context.Context, req *eventstore.CreateEventRequest) (*eventstore.CreateEventResponse, error) {
-	return &eventstore.CreateEventResponse{IsSuccess: true}, s.create(ctx, req.GetEvent())
+	if err := s.create(ctx, req.GetEvent()); err != nil {
+		return nil, err
+	}
+	return &eventstore.CreateEventResponse{IsSuccess: true}, nil
 }
 
 // GetEvents implements eventstore.EventStore.
@@ -46,10 +46,14 @@ type pbEventStore struct{ *service }
 
 // CreateEvent implements pb.EventStore.
 func (s pbEventStore) CreateEvent(ctx context.Context, req *pb.Event) (*pb.Response, error) {
-	return &pb.Response{IsSuccess: true}, s.create(ctx, &eventstore.Event{
+	err := s.create(ctx, &eventstore.Event{
 		EventId: req.GetEventId(), EventType: req.GetEventType(), AggregateId: req.GetAggregateId(),
 		AggregateType: req.GetAggregateType(), EventData: req.GetEventData(), Stream: req.GetChannel(),
 	})
+	if err != nil {
+		return nil, err
+	}
+	return &pb.Response{IsSuccess: true}, nil
 }
 
 // GetEvents implements pb.EventStore.
@@ -65,44 +69,8 @@ func (s pbEventStore) GetEvents(ctx context.Context, req *pb.EventFilter) (*pb.E
 	return resp, err
 }
 
-// refusedEvents is how CreateEvent refuses an event: with a text in its response. An error with a code means that another
-// attempt may succeed.
-type refusedEvents struct{}
-
-var _ connect.Interceptor = refusedEvents{}
-
-// WrapUnary implements connect.Interceptor.
-func (refusedEvents) WrapUnary(next connect.UnaryFunc) connect.UnaryFunc {
-	return func(ctx context.Context, req connect.AnyRequest) (connect.AnyResponse, error) {
-		resp, err := next(ctx, req)
-		var cause *connect.Error
-		if !errors.As(err, &cause) {
-			return resp, err
-		}
-		switch cause.Code() {
-		case connect.CodeInvalidArgument, connect.CodeFailedPrecondition, connect.CodeAlreadyExists, connect.CodeAborted:
-			switch req.Spec().Procedure {
-			case eventstoreconnect.EventStoreCreateEventProcedure:
-				return connect.NewResponse(&eventstore.CreateEventResponse{Error: cause.Message()}), nil
-			case pbconnect.EventStoreCreateEventProcedure:
-				return connect.NewResponse(&pb.Response{Error: cause.Message()}), nil
-			}
-		}
-		return resp, err
-	}
-}
-
-// WrapStreamingClient implements connect.Interceptor.
-func (refusedEvents) WrapStreamingClient(next connect.StreamingClientFunc) connect.StreamingClientFunc {
-	return next
-}
-
-// WrapStreamingHandler implements connect.Interceptor.
-func (refusedEvents) WrapStreamingHandler(next connect.StreamingHandlerFunc) connect.StreamingHandlerFunc {
-	return next
-}
-
-// create stores an event. Its error carries a code.
+// create stores an event. Its error carries a code: callers of the two services look at the status, not all of them at
+// is_success, and would take OK for a stored event.
 func (s *service) create(ctx context.Context, e *eventstore.Event) error {
 	if e == nil {
 		return invalid("the event is missing")

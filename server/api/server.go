@@ -96,7 +96,7 @@ func (s *Server) handler(o Options) http.Handler {
 			}
 			return bounded(o.MaxMessage)
 		}),
-		connect.WithInterceptors(refusedEvents{}, witness{}),
+		connect.WithInterceptors(witness{}),
 	)
 	mux := http.NewServeMux()
 	mux.Handle(eventstorev1connect.NewEventStoreHandler(svc, options...))

@@ -17,7 +17,7 @@ func TestCompatibleServices(t *testing.T) {
 	}
 	const want = `eventstore created: true 
 pb created: true 
-pb created: false event_id "2" already stored with different content
+pb refused: AlreadyExists event_id "2" already stored with different content
 event: 2 OrderPaid order-1 cash eventstore.events
 event: 1 OrderCreated order-1 {"amount":1} eventstore.orders
 found: 2 OrderPaid eventstore.events
