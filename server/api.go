@@ -5,11 +5,13 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"slices"
 	"time"
 
 	"connectrpc.com/connect"
 
 	"github.com/nats-eventstore/nats-eventstore/server/api"
+	"github.com/nats-eventstore/nats-eventstore/server/config"
 	"github.com/nats-eventstore/nats-eventstore/server/eventlog"
 	"github.com/nats-eventstore/nats-eventstore/stores"
 )
@@ -109,6 +111,11 @@ func (l apiLog) Channels() []api.Channel {
 	return channels
 }
 
+// FillsStream implements api.Log.
+func (l apiLog) FillsStream(name string) bool {
+	return slices.ContainsFunc(l.opts.Routes, func(r config.Route) bool { return r.Stream != "" && r.Stream == name })
+}
+
 // Append implements api.Log.
 func (l apiLog) Append(ctx context.Context, to api.Channel, events []api.Encoded, expect []stores.Expectation) ([]stores.Result, error) {
 	ch := to.(apiChannel).Channel
@@ -117,7 +124,7 @@ func (l apiLog) Append(ctx context.Context, to api.Channel, events []api.Encoded
 	}
 	messages := make([]eventlog.Message, len(events))
 	for i := range events {
-		messages[i] = eventlog.Message{Payload: events[i].Payload, Event: &events[i].Event}
+		messages[i] = eventlog.Message{Payload: events[i].Payload, Event: &events[i].Event, DataTo: events[i].DataTo}
 		l.monitor.Metrics().PublishReceived(len(events[i].Payload))
 	}
 	answered := make(chan []stores.Result, 1)

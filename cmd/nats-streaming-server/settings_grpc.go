@@ -67,7 +67,7 @@ var grpcSettings = []setting{
 	},
 	{
 		flags: []string{"grpc_default_channel"}, keys: under(grpcBlock, "default_channel"), value: "<channel>",
-		usage: "Event channel for requests to eventstore.EventStore and pb.EventStore that name none (default eventstore.events)",
+		usage: "Event channel for eventstore.EventStore and pb.EventStore, unless a request names another (default eventstore.events)",
 		state: added, live: true,
 		set: setString(func(o *options) *string { return &o.API.DefaultChannel }),
 	},

@@ -21,6 +21,8 @@ type Log interface {
 	Open(ctx context.Context, name string) (Channel, error)
 	// Channels returns the event channels, sorted by name.
 	Channels() []Channel
+	// FillsStream reports whether a route publishes events to a stream of this name.
+	FillsStream(name string) bool
 	// Append stores all events or none. After a context error, the outcome is unknown.
 	Append(ctx context.Context, to Channel, events []Encoded, expect []stores.Expectation) ([]stores.Result, error)
 	// EventsWithID and AggregatesWithID do what stores.Store documents.
@@ -44,6 +46,7 @@ type Admission interface {
 type Encoded struct {
 	Payload []byte // an eventstore.v1.Event
 	Event   proto.Event
+	DataTo  string // a channel that gets event_data in the same transaction; not an event channel. "" if none
 }
 
 // Channel is an event channel.
@@ -91,7 +94,7 @@ var (
 	ErrStandby = errors.New("this server is not the active one")
 )
 
-// DefaultChannel stores the events that the two other services append without a channel.
+// DefaultChannel stores the events of the two other services, unless they name another event channel.
 const DefaultChannel = "eventstore.events"
 
 // service answers the requests of all three services.

@@ -3,6 +3,7 @@ package api
 import (
 	"context"
 	"encoding/base64"
+	"errors"
 	"fmt"
 	"unicode/utf8"
 
@@ -87,16 +88,33 @@ func (s *service) create(ctx context.Context, e *eventstore.Event) error {
 	if err != nil {
 		return status(err)
 	}
-	name := e.GetStream()
-	if name == "" {
-		name = s.defaultChannel
+	name, dataTo, err := s.destinations(log, e.GetStream())
+	if err != nil {
+		return status(err)
 	}
+	events[0].DataTo = dataTo
 	ch, err := log.open(ctx, name, access.Append)
 	if err != nil {
 		return status(err)
 	}
 	_, err = log.append(ctx, ch, events, nil)
 	return appendStatus(name, err)
+}
+
+// destinations returns the channel that stores an event, and the plain channel that gets its data, or "". Field 6 of the
+// event says where to publish: a stream that routes fill gets the event from there, and an event channel stores it.
+func (s *service) destinations(log guarded, field6 string) (channel, dataTo string, err error) {
+	if field6 == "" || log.fillsStream(field6) {
+		return s.defaultChannel, "", nil
+	}
+	switch _, err := log.channel(field6, access.Append); {
+	case err == nil, errors.Is(err, ErrUnknownChannel):
+		return field6, "", nil
+	case errors.Is(err, ErrNoEventChannel):
+		return s.defaultChannel, field6, nil
+	default:
+		return "", "", err
+	}
 }
 
 // findAll is find for a single response of bounded size.

@@ -81,10 +81,21 @@ func (g guarded) channels(rights ...access.Right) []Channel {
 	return channels
 }
 
+// fillsStream is Log.FillsStream. The name of a stream says nothing about a channel.
+func (g guarded) fillsStream(name string) bool { return g.log.FillsStream(name) }
+
 // append is Log.Append to a channel of this log.
 func (g guarded) append(ctx context.Context, to Channel, events []Encoded, expect []stores.Expectation) ([]stores.Result, error) {
 	if err := g.permit(to.Stored().Name(), access.Append); err != nil {
 		return nil, err
+	}
+	for i := range events {
+		if events[i].DataTo == "" {
+			continue
+		}
+		if err := g.permit(events[i].DataTo, access.Append); err != nil {
+			return nil, err
+		}
 	}
 	return g.log.Append(ctx, to.(guardedChannel).Channel, events, expect)
 }

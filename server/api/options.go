@@ -31,7 +31,7 @@ type Options struct {
 	// Origins lists the web origins that may call from a browser, such as https://shop.example. "*" allows any (CORS,
 	// the Fetch standard).
 	Origins []string
-	// DefaultChannel stores the events that the two other services append without a channel.
+	// DefaultChannel stores the events of the two other services, unless they name another event channel.
 	DefaultChannel string
 	// MaxMessage bounds a request, and a response that is not a stream, in bytes.
 	MaxMessage int

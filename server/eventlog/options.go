@@ -85,4 +85,6 @@ type Message struct {
 	Reply   string
 	Payload []byte
 	Event   *proto.Event // nil: an event channel extracts it from Payload
+	// DataTo is a channel that gets event_data, in addition to those of Options.Copies. It is not an event channel. "" if none.
+	DataTo string
 }

@@ -142,7 +142,7 @@ func (l *Log) prepareMessage(e *entry, i int) (missing string, err error) {
 		if a.Mapping != nil {
 			size += len(a.Event.Data) // likewise
 		}
-		copies, missing, err := l.route(e.ch, a)
+		copies, missing, err := l.route(e.ch, a, m.DataTo)
 		if missing != "" || err != nil {
 			return missing, err
 		}
@@ -165,8 +165,12 @@ func (l *Log) prepareMessage(e *entry, i int) (missing string, err error) {
 
 // route adds the copies of an event and returns their channels. Its error refuses the event, which must not be stored
 // without its copies.
-func (l *Log) route(ch *Channel, a *stores.Append) (to []*Channel, missing string, err error) {
-	for _, r := range ch.copies {
+func (l *Log) route(ch *Channel, a *stores.Append, dataTo string) (to []*Channel, missing string, err error) {
+	routes := ch.copies
+	if dataTo != "" {
+		routes = append(slices.Clip(routes), &CopyRoute{Channel: dataTo, DataOnly: true})
+	}
+	for _, r := range routes {
 		if len(r.Types) > 0 && !r.MatchesType(r.Types, a.Event.Type) ||
 			slices.ContainsFunc(to, func(other *Channel) bool { return other.name == r.Channel }) {
 			continue
