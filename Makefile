@@ -100,6 +100,7 @@ fuzz:
 	$(GO) test ./test/fuzz -run '^$$' -fuzz '^FuzzHTTP$$' -fuzzminimizetime 10x -fuzztime $(FUZZTIME)
 	$(GO) test ./proto -run '^$$' -fuzz '^FuzzExtract$$' -fuzztime $(FUZZTIME)
 	$(GO) test ./proto -run '^$$' -fuzz '^FuzzMapping$$' -fuzztime $(FUZZTIME)
+	$(GO) test ./proto -run '^$$' -fuzz '^FuzzDocument$$' -fuzztime $(FUZZTIME)
 
 clean:
 	rm -rf bin data profiles

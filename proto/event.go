@@ -34,6 +34,10 @@ type Event struct {
 	Data          []byte // event_data: a slice of the payload, or JSON that a Mapping created
 	Metadata      []byte // JSON object of strings with sorted keys, nil if there is none; a Mapping may create any object
 
+	// Only a Mapping sets these, which have no columns.
+	Occurred    *timestamppb.Timestamp // occurred_at; may be nil
+	ContentType string                 // may be empty
+
 	// binary is the message from which a Mapping created the JSON in Data, otherwise nil.
 	binary []byte
 }
@@ -188,10 +192,13 @@ func extract(payload []byte, maxMetadata int) (Event, error) {
 	return ev, nil
 }
 
+// versionField is the most that AppendVersion appends: a tag and a varint.
+const versionField = 1 + 10
+
 // AppendVersion returns a copy of payload with this event_version. It appends the
 // field: in protobuf, the last occurrence of a scalar field counts.
 func AppendVersion(payload []byte, version uint64) []byte {
-	b := make([]byte, 0, len(payload)+protowire.SizeTag(fieldEventVersion)+protowire.SizeVarint(version))
+	b := make([]byte, 0, len(payload)+versionField)
 	b = append(b, payload...)
 	b = protowire.AppendTag(b, fieldEventVersion, protowire.VarintType)
 	return protowire.AppendVarint(b, version)

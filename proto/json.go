@@ -243,36 +243,41 @@ func scanDigits(b []byte, i int) int {
 }
 
 func scanNumber(b []byte, i int) int {
-	start := i
+	mantissa, exponent, end := scanNumeral(b, i)
+	// Without an exponent, the length limit keeps a number in the range of a double.
+	if end < 0 || end-i > maxNumber || exponent > 0 && (end-exponent > maxExponentDigits || !isDouble(b[i:end], b[i:mantissa])) {
+		return -1
+	}
+	return end
+}
+
+// scanNumeral scans a number of any size. It returns the end of the mantissa and the first digit of the exponent, 0 without
+// one.
+func scanNumeral(b []byte, i int) (mantissa, exponent, end int) {
 	if b[i] == '-' {
 		i++
 	}
 	first := i
 	if i = scanDigits(b, i); i == first || (b[first] == '0' && i > first+1) {
-		return -1
+		return 0, 0, -1
 	}
 	if i < len(b) && b[i] == '.' {
 		point := i + 1
 		if i = scanDigits(b, point); i == point {
-			return -1
+			return 0, 0, -1
 		}
 	}
+	mantissa = i
 	if i < len(b) && (b[i] == 'e' || b[i] == 'E') {
-		mantissa := b[start:i]
 		if i++; i < len(b) && (b[i] == '+' || b[i] == '-') {
 			i++
 		}
-		exponent := i
-		i = scanDigits(b, i)
-		if i == exponent || i-exponent > maxExponentDigits || i-start > maxNumber || !isDouble(b[start:i], mantissa) {
-			return -1
+		exponent = i
+		if i = scanDigits(b, i); i == exponent {
+			return 0, 0, -1
 		}
 	}
-	// Without an exponent, the length limit keeps a number in the range of a double.
-	if i-start > maxNumber {
-		return -1
-	}
-	return i
+	return mantissa, exponent, i
 }
 
 // isDouble reports whether number neither overflows a double nor rounds to zero.

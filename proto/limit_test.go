@@ -21,7 +21,7 @@ func TestMetadataEntriesAreLimited(t *testing.T) {
 		field   protowire.Number
 	}{
 		"envelope": {nil, event, 8},
-		"mapping":  {mapping, mapped, 6},
+		"mapping":  {mapping.Mapping, mapped, 6},
 	} {
 		distinct := bytes.Clone(it.payload)
 		for i := range MaxMetadata {

@@ -2,18 +2,14 @@ package proto
 
 import (
 	"bytes"
+	"fmt"
 	"math"
-
-	"google.golang.org/protobuf/proto"
-	"google.golang.org/protobuf/reflect/protoreflect"
-	"google.golang.org/protobuf/reflect/protoregistry"
-	"google.golang.org/protobuf/types/dynamicpb"
 )
 
-// MappingConfig configures where a message of the application's own type holds the values of the event columns.
-// DescriptorSet and Message name the type. All other fields are sources. A column with an empty source stays empty.
+// MappingConfig configures where a payload that is not an eventstore.v1.Event holds the values of the event columns. All
+// fields but Format, DescriptorSet and Message are sources. A column with an empty source stays empty.
 //
-// A source is one of
+// In a protobuf message, a source is one of
 //
 //	order.id              a field, by the names of the .proto file, through nested messages
 //	= OrderPlaced         the text after the sign, for all events
@@ -21,19 +17,34 @@ import (
 //	oneof:payload         the member of a oneof that is set: for EventData its content, otherwise its name
 //	oneof_type:payload    the name of that member's message type without the package
 //
+// In JSON, a source is one of
+//
+//	$.order.id            a member, through nested objects
+//	= OrderPlaced         the text after the sign, for all events
+//	$                     the whole payload; for EventData
+//
 // docs/events.md specifies the text form of identifiers and the JSON form of messages.
 type MappingConfig struct {
+	Format string // FormatProtobuf (default) or FormatJSON
+
 	DescriptorSet string // name of a file with a google.protobuf.FileDescriptorSet, including imports
 	Message       string // full name of the payload's message type
 
-	AggregateID   string // a field or a text; required
-	EventType     string // any source; required
-	AggregateType string // any source
-	EventID       string // a field
-	EventVersion  string // an integer field
-	EventData     string // $message, or a field or oneof: of type message, bytes or string
-	Metadata      string // a field that is a message or a map of scalars
+	AggregateID   string // required
+	EventType     string // required
+	AggregateType string
+	EventID       string
+	EventVersion  string // an integer
+	EventData     string // in protobuf $message, or a field or oneof: of type message, bytes or string
+	Metadata      string // in protobuf a field that is a message or a map of scalars, in JSON an object
+	OccurredAt    string // an RFC 3339 timestamp; only in JSON
 }
+
+// Formats of payloads.
+const (
+	FormatProtobuf = "protobuf"
+	FormatJSON     = "json"
+)
 
 // column is a column that a mapping fills.
 type column int
@@ -59,107 +70,100 @@ var columnNames = [columns]string{
 	columnMetadata:      "metadata",
 }
 
-// Mapping reads events from payloads of one message type. The nil *Mapping reads eventstore.v1.Event. A Mapping is
-// safe for concurrent use.
-type Mapping struct {
-	message protoreflect.MessageDescriptor
-	types   *dynamicpb.Types
-	sources [columns]source
-	root    *step // nil if no source reads a field
+// source returns the configured source of a column.
+func (c *MappingConfig) source(of column) string {
+	return [columns]string{
+		columnID: c.EventID, columnType: c.EventType,
+		columnAggregateID: c.AggregateID, columnAggregateType: c.AggregateType,
+		columnVersion: c.EventVersion, columnData: c.EventData, columnMetadata: c.Metadata,
+	}[of]
+}
 
-	hasRequired bool // the message can contain a required field (proto2)
-	hasAny      bool // the message can contain a google.protobuf.Any
+// Mapping reads events from payloads of one format. The nil *Mapping reads eventstore.v1.Event. A Mapping is safe for
+// concurrent use.
+type Mapping struct{ format }
+
+// format reads and compares payloads.
+type format interface {
+	extract(payload []byte, maxMetadata int) (Event, error)
+	// appendVersion returns a copy of payload with an assigned version, or payload itself if it has no place for one.
+	appendVersion(payload []byte, version uint64) []byte
+	// growth is the most that appendVersion adds, in bytes.
+	growth() int
+	// copiesVersion reports whether appendVersion changes what other columns hold.
+	copiesVersion() bool
+	// sameEvent compares payloads that differ in their bytes.
+	sameEvent(a, b []byte) bool
 }
 
 // NewMapping compiles a mapping. Its error names the invalid setting.
 func NewMapping(cfg MappingConfig) (*Mapping, error) {
-	message, types, err := findMessage(cfg.DescriptorSet, cfg.Message)
+	var (
+		f   format
+		err error
+	)
+	switch cfg.Format {
+	case "", FormatProtobuf:
+		f, err = newMessages(cfg)
+	case FormatJSON:
+		f, err = newDocuments(cfg)
+	default:
+		err = fmt.Errorf("format: %q must be %s or %s", cfg.Format, FormatProtobuf, FormatJSON)
+	}
 	if err != nil {
 		return nil, err
 	}
-	return compile(message, types, cfg)
+	return &Mapping{f}, nil
 }
 
-// Extract reads the event in payload. For eventstore.v1.Event it is the function Extract. For another message type it
-// scans the wire format for the sources. It accepts what proto.Unmarshal accepts, up to a nesting depth of 100 and
-// maxFields fields. Event data that is a message becomes JSON.
+// Extract reads the event in payload. For eventstore.v1.Event it is the function Extract.
 //
 // The error is an *InvalidError, for the same reasons as in the function Extract, or because metadata has no JSON form.
-func (m *Mapping) Extract(payload []byte) (Event, error) { return m.extract(payload, math.MaxInt) }
+func (m *Mapping) Extract(payload []byte) (Event, error) { return m.read(payload, math.MaxInt) }
 
 // ExtractNew is Extract for a payload that is not stored yet. The error can also be ErrMetadataEntries.
-func (m *Mapping) ExtractNew(payload []byte) (Event, error) { return m.extract(payload, MaxMetadata) }
+func (m *Mapping) ExtractNew(payload []byte) (Event, error) { return m.read(payload, MaxMetadata) }
 
-func (m *Mapping) extract(payload []byte, maxMetadata int) (Event, error) {
+func (m *Mapping) read(payload []byte, maxMetadata int) (Event, error) {
 	if m == nil {
-		return extract(payload, maxMetadata)
+		ev, err := extract(payload, maxMetadata)
+		return ev, explainJSON(err, payload, "eventstore.v1.Event")
 	}
-	s := scanner{payload: payload, name: m.message.FullName(), left: maxFields, maxEntries: maxMetadata}
-	if err := s.message(payload, m.message, m.root, 1); err != nil {
-		return Event{}, err
-	}
-	if m.hasRequired {
-		msg := dynamicpb.NewMessage(m.message)
-		if err := unmarshalOptions.Unmarshal(payload, msg); err != nil {
-			return Event{}, s.invalid(err.Error())
-		}
-		if err := proto.CheckInitialized(msg); err != nil {
-			return Event{}, s.invalid("a required field is missing")
-		}
-	}
-	var (
-		ev  Event
-		err error
-	)
-	if ev.AggregateID, err = m.identifier(&s, columnAggregateID); err != nil {
-		return Event{}, err
-	}
-	if ev.Type, err = m.identifier(&s, columnType); err != nil {
-		return Event{}, err
-	}
-	switch {
-	case ev.AggregateID == "":
-		return Event{}, ErrNoAggregateID
-	case ev.Type == "":
-		return Event{}, ErrNoEventType
-	}
-	if ev.Version, err = m.version(&s); err != nil {
-		return Event{}, err
-	}
-	if ev.ID, err = m.identifier(&s, columnID); err != nil {
-		return Event{}, err
-	}
-	if ev.AggregateType, err = m.identifier(&s, columnAggregateType); err != nil {
-		return Event{}, err
-	}
-	if ev.Metadata, err = m.metadata(&s); err != nil {
-		return Event{}, err
-	}
-	m.data(&s, &ev)
-	return ev, nil
+	return m.extract(payload, maxMetadata)
 }
 
 // AppendVersion returns a copy of payload with the version that the server assigned, as the function AppendVersion
-// does. It returns payload itself if the version cannot be appended: event_version has no source, is in a nested
-// message or a oneof, or its type is too small.
+// does. It returns payload itself if the payload has no place for the version: only the column has it.
 func (m *Mapping) AppendVersion(payload []byte, version uint64) []byte {
 	if m == nil {
 		return AppendVersion(payload, version)
 	}
-	src := m.sources[columnVersion]
-	if len(src.path) != 1 || inOneof(src.path[0]) {
-		return payload
-	}
-	out := make([]byte, len(payload), len(payload)+integerField)
-	copy(out, payload)
-	out, ok := appendInteger(out, src.path[0], version)
-	if !ok {
-		return payload
-	}
-	return out
+	return m.appendVersion(payload, version)
 }
 
-// SameEvent reports whether two payloads are the same event, as the function SameEvent does: all fields are equal,
+// Assign is AppendVersion with the event in the returned payload. That is ev, unless event_data or metadata contain the
+// version.
+func (m *Mapping) Assign(payload []byte, ev *Event, version uint64) ([]byte, *Event) {
+	assigned := m.AppendVersion(payload, version)
+	if m == nil || !m.copiesVersion() || bytes.Equal(assigned, payload) {
+		return assigned, ev
+	}
+	changed, err := m.Extract(assigned)
+	if err != nil {
+		return payload, ev // the version exceeds a bound; only the column has it
+	}
+	return assigned, &changed
+}
+
+// Growth is the most that AppendVersion adds to a payload, in bytes.
+func (m *Mapping) Growth() int {
+	if m == nil {
+		return versionField
+	}
+	return m.growth()
+}
+
+// SameEvent reports whether two payloads are the same event, as the function SameEvent does: all values are equal,
 // except for an event_version that one of them leaves to the server.
 func (m *Mapping) SameEvent(a, b []byte) bool {
 	switch {
@@ -168,64 +172,5 @@ func (m *Mapping) SameEvent(a, b []byte) bool {
 	case bytes.Equal(a, b):
 		return true
 	}
-	x, y := dynamicpb.NewMessage(m.message), dynamicpb.NewMessage(m.message)
-	for _, p := range []struct {
-		payload []byte
-		to      *dynamicpb.Message
-	}{{a, x}, {b, y}} {
-		// The bounds apply to both payloads: other programs can write to the database.
-		s := scanner{payload: p.payload, name: m.message.FullName(), left: maxFields, maxEntries: math.MaxInt}
-		if s.message(p.payload, m.message, nil, 1) != nil || unmarshalOptions.Unmarshal(p.payload, p.to) != nil {
-			return false
-		}
-	}
-	path := m.sources[columnVersion].path
-	if len(path) > 0 && (unversioned(x, path) || unversioned(y, path)) {
-		clearField(x, path)
-		clearField(y, path)
-	}
-	return proto.Equal(x, y)
+	return m.sameEvent(a, b)
 }
-
-// unversioned reports whether the integer at path is absent or 0.
-func unversioned(m protoreflect.Message, path []protoreflect.FieldDescriptor) bool {
-	last := len(path) - 1
-	for _, fd := range path[:last] {
-		m = m.Get(fd).Message()
-	}
-	if !m.Has(path[last]) {
-		return true
-	}
-	switch v := m.Get(path[last]).Interface().(type) {
-	case int32:
-		return v == 0
-	case int64:
-		return v == 0
-	case uint32:
-		return v == 0
-	case uint64:
-		return v == 0
-	}
-	return false
-}
-
-func clearField(m protoreflect.Message, path []protoreflect.FieldDescriptor) {
-	last := len(path) - 1
-	for _, fd := range path[:last] {
-		if !m.Has(fd) {
-			return
-		}
-		m = m.Mutable(fd).Message()
-	}
-	m.Clear(path[last])
-}
-
-// inOneof reports whether setting the field unsets others.
-func inOneof(fd protoreflect.FieldDescriptor) bool {
-	o := fd.ContainingOneof()
-	return o != nil && !o.IsSynthetic()
-}
-
-// unmarshalOptions apply to all messages that this package builds, after a scanner has checked their bounds. The empty
-// Resolver keeps extensions (proto2) unknown, as in the scanner.
-var unmarshalOptions = proto.UnmarshalOptions{AllowPartial: true, RecursionLimit: maxDepth, Resolver: new(protoregistry.Types)}

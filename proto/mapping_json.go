@@ -26,7 +26,7 @@ func (e *Event) Document(maxDepth int) []byte {
 }
 
 // data sets the event data.
-func (m *Mapping) data(s *scanner, ev *Event) {
+func (m *messages) data(s *scanner, ev *Event) {
 	md, content := m.message, s.payload
 	switch slot := &s.slots[columnData]; {
 	case m.sources[columnData].kind == sourceMessage:
@@ -46,7 +46,7 @@ func (m *Mapping) data(s *scanner, ev *Event) {
 }
 
 // metadata returns the column metadata, nil if there is none.
-func (m *Mapping) metadata(s *scanner) ([]byte, error) {
+func (m *messages) metadata(s *scanner) ([]byte, error) {
 	slot := &s.slots[columnMetadata]
 	if slot.field == nil {
 		return nil, nil
@@ -57,16 +57,18 @@ func (m *Mapping) metadata(s *scanner) ([]byte, error) {
 	doc, ok := m.document(slot.field.Message(), slot.value.bytes)
 	switch {
 	case !ok || !storable(doc, metadataDepth):
-		return nil, &InvalidError{Field: "metadata", Reason: "has no JSON form that every database accepts"}
+		return nil, errMetadataForm
 	case string(doc) == "{}":
 		return nil, nil
 	}
 	return doc, nil
 }
 
+var errMetadataForm = &InvalidError{Field: "metadata", Reason: "has no JSON form that every database accepts"}
+
 // document returns the JSON form of a scanned message, or false if it has none. Reasons are an Any whose type is not in
 // the descriptor set, a Timestamp out of range, and text that is not UTF-8.
-func (m *Mapping) document(md protoreflect.MessageDescriptor, content []byte) ([]byte, bool) {
+func (m *messages) document(md protoreflect.MessageDescriptor, content []byte) ([]byte, bool) {
 	msg := dynamicpb.NewMessage(md)
 	if unmarshalOptions.Unmarshal(content, msg) != nil {
 		return nil, false
@@ -93,7 +95,7 @@ func (m *Mapping) document(md protoreflect.MessageDescriptor, content []byte) ([
 // anyWalk applies the bounds of a payload to the contents of google.protobuf.Any. The scanner sees only bytes there, and
 // protojson unpacks them without bounds.
 type anyWalk struct {
-	m    *Mapping
+	m    *messages
 	left int
 }
 

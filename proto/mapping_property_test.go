@@ -23,7 +23,7 @@ import (
 )
 
 // everything returns mappings that together use each kind of field as each kind of source.
-func everything(t testing.TB) []*Mapping {
+func everything(t testing.TB) []messageMapping {
 	t.Helper()
 	const message = "acme.orders.v1.Everything"
 	configs := []MappingConfig{
@@ -37,7 +37,7 @@ func everything(t testing.TB) []*Mapping {
 		{Message: "acme.orders.v1.Legacy", AggregateID: "id", EventType: "type", EventVersion: "body.version", EventData: "body", EventID: "body.text", Metadata: "labels"},
 		{Message: "acme.orders.v1.Legacy", AggregateID: "inner.text", EventType: "= x", EventData: "$message", Metadata: "inner"},
 	}
-	var all []*Mapping
+	var all []messageMapping
 	for _, cfg := range configs {
 		if cfg.DescriptorSet = acme; cfg.Message == "" {
 			cfg.Message = message
@@ -166,7 +166,7 @@ func FuzzMapping(f *testing.F) {
 }
 
 // agree compares the result of Extract with a message that proto.Unmarshal built. It reports whether the payload is an event.
-func agree(t *testing.T, m *Mapping, payload []byte) bool {
+func agree(t *testing.T, m messageMapping, payload []byte) bool {
 	t.Helper()
 	before := bytes.Clone(payload)
 	got, err := m.Extract(payload)
@@ -206,7 +206,7 @@ func agree(t *testing.T, m *Mapping, payload []byte) bool {
 
 // extractSlowly implements Extract with proto.Unmarshal. Data is the document, unless it must be base64: then the message to
 // encode is returned.
-func (m *Mapping) extractSlowly(payload []byte) (Event, protoreflect.Message, bool) {
+func (m *messages) extractSlowly(payload []byte) (Event, protoreflect.Message, bool) {
 	msg := dynamicpb.NewMessage(m.message)
 	if !slowUnmarshal(payload, msg) {
 		return Event{}, nil, false
@@ -300,7 +300,7 @@ func slowGet(msg protoreflect.Message, path []protoreflect.FieldDescriptor) (pro
 	return protoreflect.Value{}, false
 }
 
-func (m *Mapping) slowText(msg protoreflect.Message, src source) string {
+func (m *messages) slowText(msg protoreflect.Message, src source) string {
 	switch src.kind {
 	case sourceText:
 		return src.text
@@ -357,7 +357,7 @@ func slowObject(object map[string]string) []byte {
 	return bytes.TrimSpace(out.Bytes())
 }
 
-func (m *Mapping) slowJSON(msg protoreflect.Message) ([]byte, bool) {
+func (m *messages) slowJSON(msg protoreflect.Message) ([]byte, bool) {
 	doc, err := protojson.MarshalOptions{UseProtoNames: true, AllowPartial: true, Resolver: m.types}.Marshal(msg.Interface())
 	var out bytes.Buffer
 	if err != nil || json.Compact(&out, doc) != nil {

@@ -7,7 +7,6 @@ import (
 	"unicode/utf8"
 
 	"google.golang.org/protobuf/reflect/protoreflect"
-	"google.golang.org/protobuf/types/dynamicpb"
 )
 
 // source is where a column gets its value.
@@ -29,18 +28,18 @@ const (
 	sourceOneofType            // the message type of that member
 )
 
-// compile parses the sources of a configuration.
-func compile(message protoreflect.MessageDescriptor, types *dynamicpb.Types, cfg MappingConfig) (*Mapping, error) {
-	m := &Mapping{message: message, types: types}
-	for c, text := range map[column]string{
-		columnID: cfg.EventID, columnType: cfg.EventType,
-		columnAggregateID: cfg.AggregateID, columnAggregateType: cfg.AggregateType,
-		columnVersion: cfg.EventVersion, columnData: cfg.EventData, columnMetadata: cfg.Metadata,
-	} {
-		m.sources[c].text = strings.TrimSpace(text)
+// newMessages parses the sources of a configuration.
+func newMessages(cfg MappingConfig) (*messages, error) {
+	message, types, err := findMessage(cfg.DescriptorSet, cfg.Message)
+	if err != nil {
+		return nil, err
 	}
+	if cfg.OccurredAt != "" {
+		return nil, errors.New("occurred_at is for format: json")
+	}
+	m := &messages{message: message, types: types}
 	for c := range columns {
-		text := m.sources[c].text
+		text := strings.TrimSpace(cfg.source(c))
 		if text == "" {
 			if c == columnAggregateID || c == columnType {
 				return nil, fmt.Errorf("%s is missing", columnNames[c])
@@ -67,17 +66,9 @@ func compile(message protoreflect.MessageDescriptor, types *dynamicpb.Types, cfg
 
 // parseSource parses a source in messages of a type.
 func parseSource(message protoreflect.MessageDescriptor, text string) (source, error) {
-	if constant, ok := strings.CutPrefix(text, "="); ok {
-		constant = strings.TrimSpace(constant)
-		switch {
-		case constant == "":
-			return source{}, errors.New("the text after = is missing")
-		case !utf8.ValidString(constant) || strings.ContainsRune(constant, 0):
-			return source{}, errors.New("the text must be valid UTF-8 without NUL bytes")
-		case len(constant) > MaxIdentifier:
-			return source{}, fmt.Errorf("the text is longer than %d bytes", MaxIdentifier)
-		}
-		return source{kind: sourceText, text: constant}, nil
+	if text[0] == '=' {
+		constant, err := parseConstant(text)
+		return source{kind: sourceText, text: constant}, err
 	}
 	if text == "$message" {
 		return source{kind: sourceMessage, text: string(message.Name())}, nil
@@ -117,6 +108,20 @@ func parseSource(message protoreflect.MessageDescriptor, text string) (source, e
 		message = fd.Message()
 	}
 	return src, nil
+}
+
+// parseConstant returns the text after the sign =.
+func parseConstant(text string) (string, error) {
+	constant := strings.TrimSpace(strings.TrimPrefix(text, "="))
+	switch {
+	case constant == "":
+		return "", errors.New("the text after = is missing")
+	case !utf8.ValidString(constant) || strings.ContainsRune(constant, 0):
+		return "", errors.New("the text must be valid UTF-8 without NUL bytes")
+	case len(constant) > MaxIdentifier:
+		return "", fmt.Errorf("the text is longer than %d bytes", MaxIdentifier)
+	}
+	return constant, nil
 }
 
 // check returns an error if the source cannot fill the column.

@@ -20,7 +20,7 @@ type want struct {
 }
 
 // addSource adds a column's source to the steps that lead to it.
-func (m *Mapping) addSource(c column, src source) {
+func (m *messages) addSource(c column, src source) {
 	if len(src.path) == 0 && src.oneof == nil {
 		return
 	}

@@ -21,17 +21,23 @@ import (
 // acme is the descriptor set of the .proto files in testdata/acme; make generate creates it.
 const acme = "testdata/acme.binpb"
 
-func newMapping(t testing.TB, cfg MappingConfig) *Mapping {
+// messageMapping is a mapping of messages with its parts.
+type messageMapping struct {
+	*Mapping
+	*messages
+}
+
+func newMapping(t testing.TB, cfg MappingConfig) messageMapping {
 	t.Helper()
 	m, err := NewMapping(cfg)
 	if err != nil {
 		t.Fatal(err)
 	}
-	return m
+	return messageMapping{m, m.format.(*messages)}
 }
 
 // encode converts JSON to an encoded message of the mapping's type.
-func encode(t testing.TB, m *Mapping, json string) []byte {
+func encode(t testing.TB, m messageMapping, json string) []byte {
 	t.Helper()
 	msg := dynamicpb.NewMessage(m.message)
 	if err := (protojson.UnmarshalOptions{Resolver: m.types, AllowPartial: true}).Unmarshal([]byte(json), msg); err != nil {
@@ -45,7 +51,7 @@ func encode(t testing.TB, m *Mapping, json string) []byte {
 }
 
 // orders maps acme.orders.v1.OrderEvent as docs/events.md shows.
-func orders(t testing.TB) *Mapping {
+func orders(t testing.TB) messageMapping {
 	return newMapping(t, MappingConfig{
 		DescriptorSet: acme, Message: "acme.orders.v1.OrderEvent",
 		AggregateID: "header.order_id", AggregateType: "= Order", EventType: "oneof_type:event",
@@ -328,6 +334,22 @@ func TestMappingVersions(t *testing.T) {
 	}
 }
 
+// If event_data is the whole message, it has the assigned version, too.
+func TestMappingVersionInData(t *testing.T) {
+	t.Parallel()
+	m := newMapping(t, MappingConfig{DescriptorSet: acme, Message: "acme.orders.v1.OrderEvent", AggregateID: "header.order_id", EventType: "$message", EventVersion: "version", EventData: "$message"})
+	payload := encode(t, m, `{"header": {"order_id": "1"}}`)
+	ev, err := m.ExtractNew(payload)
+	if err != nil {
+		t.Fatal(err)
+	}
+	stored, assigned := m.Assign(payload, &ev, 7)
+	again, err := m.Extract(stored)
+	if want := `{"header":{"order_id":"1"},"version":"7"}`; err != nil || string(assigned.Document(31)) != want || string(again.Document(31)) != want {
+		t.Errorf("event_data %s, of the stored message %s, error %v, want %s", assigned.Document(31), again.Document(31), err, want)
+	}
+}
+
 func TestMappingRefusedPayloads(t *testing.T) {
 	t.Parallel()
 	id := bytesField(1, "id")
@@ -428,7 +450,7 @@ func BenchmarkMapping(b *testing.B) {
 		DescriptorSet: acme, Message: "acme.orders.v1.OrderEvent", AggregateID: "header.order_id", EventType: "oneof_type:event",
 		EventVersion: "version", EventID: "header.event_id", EventData: "header.event_id",
 	})
-	for name, m := range map[string]*Mapping{"message": m, "bytes": plain} {
+	for name, m := range map[string]messageMapping{"message": m, "bytes": plain} {
 		b.Run(name, func(b *testing.B) {
 			b.ReportAllocs()
 			b.SetBytes(int64(len(payload)))

@@ -12,7 +12,7 @@ import (
 )
 
 // identifier returns the text of an identifier column, empty if the payload has none.
-func (m *Mapping) identifier(s *scanner, c column) (string, error) {
+func (m *messages) identifier(s *scanner, c column) (string, error) {
 	src, slot := &m.sources[c], &s.slots[c]
 	text := ""
 	switch src.kind {
@@ -100,7 +100,7 @@ func scalarText(fd protoreflect.FieldDescriptor, v value) string {
 }
 
 // version returns event_version, 0 if the server assigns it.
-func (m *Mapping) version(s *scanner) (uint64, error) {
+func (m *messages) version(s *scanner) (uint64, error) {
 	slot := &s.slots[columnVersion]
 	if slot.field == nil {
 		return 0, nil

@@ -55,7 +55,7 @@ func (t *term) relayed(ch *eventlog.Channel) {
 		}
 		ch.Watch(r.Wake)
 		ch.AddCheck(func(ev *proto.Event, payload []byte) error {
-			if !r.Fits(ch.Name(), ev, payload, t.conns.Send.MaxPayload()) {
+			if !r.Fits(ch.Name(), ev, payload, ch.Mapping().Growth(), t.conns.Send.MaxPayload()) {
 				return fmt.Errorf("route to stream %q: message is %w", r.Stream, eventlog.ErrTooLarge)
 			}
 			return nil

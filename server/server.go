@@ -90,8 +90,8 @@ func run(ctx context.Context, o *config.Options, natsLog *natsconn.Logger, log *
 	for _, line := range o.Limits.Table() {
 		log.Info(line)
 	}
-	for i := range o.Routes {
-		log.Info(o.Routes[i].Describe())
+	for _, line := range o.Describe() {
+		log.Info(line)
 	}
 
 	conns, err := natsconn.Connect(o.NATSOptions(), ns, log)

@@ -144,12 +144,16 @@ func (p *plan) put(b *batch, item int, ask *questions, now int64) (refused, err 
 		}
 		r.before = p.claimVersion(b, a, r.version)
 		if a.Event.Version == 0 {
-			r.payload = a.Mapping.AppendVersion(r.payload, r.version)
+			r.payload, r.event = a.Mapping.Assign(r.payload, a.Event, r.version)
 		}
-		if b.documents[item] == nil {
-			b.documents[item] = a.Event.Document(b.s.dialect.jsonDepth())
+		if r.event != a.Event {
+			r.document = r.event.Document(b.s.dialect.jsonDepth()) // with the version, which another plan may change
+		} else {
+			if b.documents[item] == nil {
+				b.documents[item] = a.Event.Document(b.s.dialect.jsonDepth())
+			}
+			r.document = b.documents[item]
 		}
-		r.document = b.documents[item]
 		if a.Event.ID != "" {
 			p.ids[key] = r
 		}
@@ -160,7 +164,7 @@ func (p *plan) put(b *batch, item int, ask *questions, now int64) (refused, err 
 	for _, c := range a.Copies {
 		copied := &row{item: item, channel: c.Channel, payload: r.payload, copied: true}
 		if c.Kind == CopyData {
-			copied.payload = a.Event.Data
+			copied.payload = r.event.Data
 		}
 		if err := p.place(copied, "", now); err != nil {
 			return nil, err

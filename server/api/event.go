@@ -40,7 +40,7 @@ func recorded(channel string, mapping *proto.Mapping, m stores.Message) (*events
 	}
 	r.Event = &eventstorev1.Event{
 		EventId: ev.ID, EventType: ev.Type, AggregateId: ev.AggregateID, AggregateType: ev.AggregateType,
-		EventVersion: ev.Version, EventData: ev.Data, Metadata: metadataOf(ev.Metadata),
+		EventVersion: ev.Version, EventData: ev.Data, Metadata: metadataOf(ev.Metadata), OccurredAt: ev.Occurred, ContentType: ev.ContentType,
 	}
 	return r, nil
 }

@@ -54,6 +54,18 @@ func NewEvents(blocks []EventBlock) (Events, error) {
 	return events, nil
 }
 
+// Describe returns the block's log line.
+func (b *EventBlock) Describe() string {
+	format := "eventstore.v1.Event"
+	switch {
+	case b.Payload.Message != "":
+		format = b.Payload.Message
+	case b.Payload.Format != "":
+		format = b.Payload.Format
+	}
+	return "Event channels: " + strings.Join(b.Channels, ", ") + ": " + format
+}
+
 // Of returns a channel's block, or nil if it is not an event channel.
 func (e Events) Of(channel string) *Block {
 	for _, b := range e.blocks {

@@ -10,10 +10,10 @@ import (
 
 const (
 	// deliveryOverhead is the most that a delivered pb.MsgProto needs beside subject, reply and payload: sequence 11 bytes,
-	// timestamp 10, redelivery fields 2 and 6, the headers of subject, reply and payload 3, 4 and 6, and an assigned
-	// event_version 11. A pb.PubMsg with the GUID and connection ID of a client library needs more, so that whatever such a
-	// client can publish can be delivered.
-	deliveryOverhead = 53
+	// timestamp 10, redelivery fields 2 and 6, and the headers of subject, reply and payload 3, 4 and 6. A pb.PubMsg with the GUID
+	// and connection ID of a client library needs 56 and more, so that whatever such a client can publish can be delivered, with
+	// an assigned event_version in protobuf, too.
+	deliveryOverhead = 42
 	// inlineBytes is the largest submission that Submit decodes itself if its line is free. That is faster than to wake
 	// a decoder.
 	inlineBytes = 4 << 10
@@ -125,7 +125,11 @@ func (e *entry) numbered(i int, err error) error {
 
 func (l *Log) prepareMessage(e *entry, i int) (missing string, err error) {
 	m, a := &e.messages[i], &e.appends[i]
-	if !l.deliverable(e.Channel, m.Reply, m.Payload) {
+	growth := 0
+	if e.ch.block != nil {
+		growth = e.ch.block.Mapping.Growth()
+	}
+	if !l.deliverable(e.Channel, m.Reply, len(m.Payload)+growth) {
 		return "", errMessageTooLarge
 	}
 	*a = stores.Append{Channel: e.ch.stored, Reply: m.Reply, Payload: m.Payload, Event: m.Event, Versions: e.ch.versions, Group: e.Group}
@@ -188,7 +192,7 @@ func (l *Log) route(ch *Channel, a *stores.Append, dataTo string) (to []*Channel
 		if r.DataOnly {
 			c.Kind, payload = stores.CopyData, a.Event.Data
 		}
-		if !l.deliverable(r.Channel, "", payload) {
+		if !l.deliverable(r.Channel, "", len(payload)+a.Mapping.Growth()) {
 			return nil, "", fmt.Errorf("route to channel %q: %w", r.Channel, errMessageTooLarge)
 		}
 		a.Copies = append(a.Copies, c)
@@ -200,6 +204,6 @@ func (l *Log) route(ch *Channel, a *stores.Append, dataTo string) (to []*Channel
 var errMessageTooLarge = fmt.Errorf("message is %w", ErrTooLarge)
 
 // deliverable reports whether NATS can carry a message to a subscriber.
-func (l *Log) deliverable(channel, reply string, payload []byte) bool {
-	return int64(len(channel)+len(reply)+len(payload)+deliveryOverhead) <= l.o.MaxPayload()
+func (l *Log) deliverable(channel, reply string, payload int) bool {
+	return int64(len(channel)+len(reply)+payload+deliveryOverhead) <= l.o.MaxPayload()
 }
