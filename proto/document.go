@@ -15,10 +15,12 @@ import (
 
 // documents reads events from payloads that are JSON objects.
 type documents struct {
+	kind     string // for errors
 	root     *node
 	nodes    int
 	sources  [columns]memberSource
 	occurred memberSource
+	instead  memberSource // of aggregate_id, where its own source has no value
 }
 
 // memberSource is where a column gets its value.
@@ -37,7 +39,7 @@ func newDocuments(cfg MappingConfig) (*documents, error) {
 			return nil, fmt.Errorf("%s is for format: protobuf", key)
 		}
 	}
-	d := &documents{root: &node{}, nodes: 1}
+	d := &documents{kind: "JSON event", root: &node{}, nodes: 1}
 	for c := range columns {
 		text := strings.TrimSpace(cfg.source(c))
 		if text == "" {
@@ -107,7 +109,7 @@ func (src *memberSource) check(c column) error {
 }
 
 func (d *documents) extract(payload []byte, maxMetadata int) (Event, error) {
-	s := documentScan{doc: payload}
+	s := documentScan{doc: payload, kind: d.kind}
 	if err := s.scan(d.root, d.nodes); err != nil {
 		return Event{}, err
 	}
@@ -128,7 +130,11 @@ func (d *documents) event(s *documentScan, maxMetadata int) (Event, error) {
 		{columnAggregateID, &ev.AggregateID, ErrNoAggregateID}, {columnType, &ev.Type, ErrNoEventType},
 		{columnID, &ev.ID, nil}, {columnAggregateType, &ev.AggregateType, nil},
 	} {
-		if *it.to, err = d.identifier(s, it.c); err != nil {
+		*it.to, err = d.identifier(s, &d.sources[it.c], columnNames[it.c])
+		if *it.to == "" && err == nil && it.c == columnAggregateID {
+			*it.to, err = d.identifier(s, &d.instead, columnNames[it.c])
+		}
+		if err != nil {
 			return Event{}, err
 		}
 		if *it.to == "" && it.none != nil {
@@ -187,12 +193,10 @@ func kindOf(first byte) string {
 
 // identifier returns the text of an identifier column, empty if the payload has none: a string, or an integer as it is
 // written.
-func (d *documents) identifier(s *documentScan, c column) (string, error) {
-	src := &d.sources[c]
+func (d *documents) identifier(s *documentScan, src *memberSource, field string) (string, error) {
 	if src.nodes == nil {
 		return src.text, nil
 	}
-	field := columnNames[c]
 	value, err := s.find(src, field)
 	if err != nil || value == nil {
 		return "", err

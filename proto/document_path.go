@@ -85,6 +85,8 @@ type node struct {
 	name     string
 	index    int // in documentScan.found
 	children []*node
+
+	attribute bool // of a CloudEvent that is not an extension
 }
 
 func (n *node) child(name []byte) *node {

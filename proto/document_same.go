@@ -12,18 +12,11 @@ import (
 func (d *documents) sameEvent(a, b []byte) bool {
 	x, okX := d.versioned(a)
 	y, okY := d.versioned(b)
-	if !okX || !okY {
+	if !okX || !okY || x != y && x != 0 && y != 0 {
 		return false
 	}
-	switch {
-	case x == 0 && y == 0:
-		a, b = d.appendVersion(a, 1), d.appendVersion(b, 1)
-	case x == 0:
-		a = d.appendVersion(a, y)
-	case y == 0:
-		b = d.appendVersion(b, x)
-	}
-	return sameDocument(a, b)
+	version := max(x, y, 1)
+	return sameDocument(d.appendVersion(a, version), d.appendVersion(b, version))
 }
 
 // versioned returns the version in a document, and false if it is not valid.

@@ -14,13 +14,14 @@ import (
 // see one or the other, invalid UTF-8, and escapes that stand for NUL or half a character.
 type documentScan struct {
 	doc   []byte
+	kind  string // what the document should be, for errors
 	found []span // by node.index
 	names [][]byte
 	left  int // remaining number of maxFields; an object or a list counts as messageFields
 	err   error
 
-	// others, if not nil, are the members of the document that have no node: their names and values.
-	others *[]member
+	// extensions, if not nil, collects the members of the document whose node is not an attribute, or that have none.
+	extensions *[]member
 }
 
 // span is a value in a document. The zero span is absent.
@@ -46,7 +47,7 @@ func (s *documentScan) scan(root *node, nodes int) error {
 
 func (s *documentScan) refuse(format string, args ...any) int {
 	if s.err == nil {
-		s.err = &InvalidError{Reason: "not a valid JSON event: " + fmt.Sprintf(format, args...)}
+		s.err = &InvalidError{Reason: "not a valid " + s.kind + ": " + fmt.Sprintf(format, args...)}
 	}
 	return len(s.doc)
 }
@@ -145,8 +146,8 @@ func (s *documentScan) object(i int, n *node, depth int) (end, members int) {
 		if i = s.value(start, below, depth+1); s.err != nil {
 			return i, 0
 		}
-		if depth == 1 && s.others != nil && below == nil {
-			*s.others = append(*s.others, member{name, s.doc[start:i]})
+		if depth == 1 && s.extensions != nil && (below == nil || !below.attribute) {
+			*s.extensions = append(*s.extensions, member{name, s.doc[start:i]})
 		}
 		if i = skipSpace(s.doc, i); i >= len(s.doc) || s.doc[i] != ',' && s.doc[i] != '}' {
 			return s.unexpected(i), 0

@@ -151,7 +151,7 @@ func TestDocumentRefusedPayloads(t *testing.T) {
 func TestJSONInsteadOfProtobuf(t *testing.T) {
 	t.Parallel()
 	for message, m := range map[string]*Mapping{"eventstore.v1.Event": nil, "acme.orders.v1.OrderEvent": orders(t).Mapping} {
-		want := "invalid event: this looks like JSON: messages of this channel are " + message + ", encoded as protobuf; a block events with format: json accepts JSON"
+		want := "invalid event: this looks like JSON: messages of this channel are " + message + ", encoded as protobuf; a block events with format: json or cloudevents accepts JSON"
 		for _, payload := range []string{`{"order_id": "1"}`, "\n {}", `[{"a": 1}]`} {
 			if _, err := m.ExtractNew([]byte(payload)); err == nil || err.Error() != want {
 				t.Errorf("%s: error %v, want %s", payload, err, want)
@@ -270,6 +270,7 @@ func TestSameDocument(t *testing.T) {
 	for payload, want := range map[string]bool{
 		`{"type":"T","x":[15e-1,100,{"b":0.0,"a":"\/"}],"order":{"id":"\u00e4"}}`:                     true,
 		`{"type":"T","x":[1.5,100.0,{"b":0,"a":"/"}],"order":{"version":0,"id":"ä"}}`:                 true,
+		`{"type":"T","x":[1.5,100.0,{"b":0,"a":"/"}],"order":{"version":"7","id":"ä"}}`:               true,
 		`{"type":"T","x":[1.5,100.0,{"b":0,"a":"/"}],"order":{"version":7,"id":"ä"}}`:                 true,
 		`{"type":"T","x":[1.5,{"b":0,"a":"/"},100],"order":{"id":"ä"}}`:                               false,
 		`{"type":"T","x":[1.5,100.00000000000000000000000000001,{"b":0,"a":"/"}],"order":{"id":"ä"}}`: false,
@@ -327,6 +328,7 @@ func BenchmarkFormats(b *testing.B) {
 		AggregateID: "$.header.order_id", AggregateType: "= Order", EventType: "$.header.type", EventID: "$.header.event_id", EventVersion: "$.version",
 		EventData: "$.order_placed", Metadata: "$.metadata",
 	})
+	cloud := newCloudMapping(b, MappingConfig{EventVersion: "$.version"})
 	var envelope []byte
 	for num, text := range []string{1: "5f0c1f87-8a57-4a1c-9a0b-2f3c7d0e9b11", 2: "OrderPlaced", 3: "order-17", 4: "Order", 5: "{" + order + "}"} {
 		if num > 0 {
@@ -341,6 +343,9 @@ func BenchmarkFormats(b *testing.B) {
 		{"envelope", nil, envelope},
 		{"protobuf", messages.Mapping, encode(b, messages, `{"header": {"order_id": "order-17", "event_id": "Xwwfh4pXShyaCy88fQ6bEQ=="}, `+order+`, `+metadata+`}`)},
 		{"json", document, []byte(`{"header": {"order_id": "order-17", "event_id": "5f0c1f87-8a57-4a1c-9a0b-2f3c7d0e9b11", "type": "OrderPlaced"}, ` + order + `, ` + metadata + `}`)},
+		{"cloudevents in json", cloud, []byte(`{"specversion": "1.0", "id": "e-1", "source": "/shop", "type": "OrderPlaced", "subject": "order-17", "time": "2026-01-02T03:04:05Z", "user": "ann", "data": {` + order + `}}`)},
+		{"cloudevents in protobuf", cloud, cloudPayload(b, `spec_version: "1.0" id: "e-1" source: "/shop" type: "OrderPlaced" attributes { key: "subject" value { ce_string: "order-17" } }
+			attributes { key: "time" value { ce_timestamp { seconds: 1767323045 } } } attributes { key: "user" value { ce_string: "ann" } } text_data: '{`+order+`}'`)},
 	} {
 		b.Run(f.name, func(b *testing.B) {
 			b.ReportAllocs()

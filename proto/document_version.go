@@ -19,7 +19,7 @@ func (d *documents) growth() int {
 
 const maxVersionDigits = len("9223372036854775807")
 
-// appendVersion writes the version in place of null, 0 or "", or adds the member and the objects around it. All other bytes
+// appendVersion writes the version in place of the member's value, which is 0 or null, or adds the member and the objects around it. All other bytes
 // stay as they were published. It returns payload itself if event_version has no source, or a value on its path is not an
 // object.
 func (d *documents) appendVersion(payload []byte, version uint64) []byte {

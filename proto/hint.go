@@ -11,5 +11,5 @@ func explainJSON(err error, payload []byte, message string) error {
 		return err
 	}
 	return &InvalidError{Reason: "this looks like JSON: messages of this channel are " + message +
-		", encoded as protobuf; a block events with format: json accepts JSON"}
+		", encoded as protobuf; a block events with format: json or cloudevents accepts JSON"}
 }

@@ -25,7 +25,7 @@ import (
 //
 // docs/events.md specifies the text form of identifiers and the JSON form of messages.
 type MappingConfig struct {
-	Format string // FormatProtobuf (default) or FormatJSON
+	Format string // FormatProtobuf (default), FormatJSON or FormatCloudEvents
 
 	DescriptorSet string // name of a file with a google.protobuf.FileDescriptorSet, including imports
 	Message       string // full name of the payload's message type
@@ -42,8 +42,9 @@ type MappingConfig struct {
 
 // Formats of payloads.
 const (
-	FormatProtobuf = "protobuf"
-	FormatJSON     = "json"
+	FormatProtobuf    = "protobuf"
+	FormatJSON        = "json"
+	FormatCloudEvents = "cloudevents" // 1.0, in JSON or protobuf; sources are those of JSON, and none is required
 )
 
 // column is a column that a mapping fills.
@@ -107,8 +108,10 @@ func NewMapping(cfg MappingConfig) (*Mapping, error) {
 		f, err = newMessages(cfg)
 	case FormatJSON:
 		f, err = newDocuments(cfg)
+	case FormatCloudEvents:
+		f, err = newCloudEvents(cfg)
 	default:
-		err = fmt.Errorf("format: %q must be %s or %s", cfg.Format, FormatProtobuf, FormatJSON)
+		err = fmt.Errorf("format: %q must be %s, %s or %s", cfg.Format, FormatProtobuf, FormatJSON, FormatCloudEvents)
 	}
 	if err != nil {
 		return nil, err

@@ -43,32 +43,9 @@ func findMessage(file, name string) (protoreflect.MessageDescriptor, *dynamicpb.
 	case name == "":
 		return nil, nil, errors.New("message is missing")
 	}
-	content, err := os.ReadFile(file)
+	files, err := readDescriptors(file)
 	if err != nil {
 		return nil, nil, fmt.Errorf("descriptor_set: %w", err)
-	}
-	var set descriptorpb.FileDescriptorSet
-	if err := proto.Unmarshal(content, &set); err != nil {
-		return nil, nil, fmt.Errorf("descriptor_set: %q is not a google.protobuf.FileDescriptorSet", file)
-	}
-	present := make(map[string]bool, len(set.GetFile()))
-	for _, fd := range set.GetFile() {
-		present[fd.GetName()] = true
-	}
-	for _, fd := range set.GetFile() {
-		for _, dep := range fd.GetDependency() {
-			if !present[dep] {
-				return nil, nil, fmt.Errorf("descriptor_set: %q contains %s but not its import %s: create it with buf build or protoc --include_imports",
-					file, fd.GetName(), dep)
-			}
-		}
-	}
-	files, err := protodesc.NewFiles(&set)
-	if err != nil {
-		return nil, nil, fmt.Errorf("descriptor_set: %q: %w", file, err)
-	}
-	if err := checkWellKnown(files); err != nil {
-		return nil, nil, fmt.Errorf("descriptor_set: %q: %w", file, err)
 	}
 	d, err := files.FindDescriptorByName(protoreflect.FullName(name))
 	message, ok := d.(protoreflect.MessageDescriptor)
@@ -126,4 +103,36 @@ func reachable(md protoreflect.MessageDescriptor) iter.Seq[protoreflect.MessageD
 			}
 		}
 	}
+}
+
+// readDescriptors reads a file with a descriptor set.
+func readDescriptors(file string) (*protoregistry.Files, error) {
+	content, err := os.ReadFile(file)
+	if err != nil {
+		return nil, err
+	}
+	var set descriptorpb.FileDescriptorSet
+	if err := proto.Unmarshal(content, &set); err != nil {
+		return nil, fmt.Errorf("%q is not a google.protobuf.FileDescriptorSet", file)
+	}
+	present := make(map[string]bool, len(set.GetFile()))
+	for _, fd := range set.GetFile() {
+		present[fd.GetName()] = true
+	}
+	for _, fd := range set.GetFile() {
+		for _, dep := range fd.GetDependency() {
+			if !present[dep] {
+				return nil, fmt.Errorf("%q contains %s but not its import %s: create it with buf build or protoc --include_imports",
+					file, fd.GetName(), dep)
+			}
+		}
+	}
+	files, err := protodesc.NewFiles(&set)
+	if err != nil {
+		return nil, fmt.Errorf("%q: %w", file, err)
+	}
+	if err := checkWellKnown(files); err != nil {
+		return nil, fmt.Errorf("%q: %w", file, err)
+	}
+	return files, nil
 }

@@ -35,7 +35,7 @@ func newMessages(cfg MappingConfig) (*messages, error) {
 		return nil, err
 	}
 	if cfg.OccurredAt != "" {
-		return nil, errors.New("occurred_at is for format: json")
+		return nil, errors.New("occurred_at is for format: json or cloudevents")
 	}
 	m := &messages{message: message, types: types}
 	for c := range columns {

@@ -53,7 +53,7 @@ var eventSettings = []setting{
 			return nil
 		},
 	},
-	mapping("format", "Format of the payloads: protobuf (default) or json",
+	mapping("format", "Format of the payloads: protobuf (default), json or cloudevents",
 		func(b *eventlog.EventBlock) *string { return &b.Payload.Format }),
 	mapping("descriptor_set", "File with the FileDescriptorSet of the payload's message type (default eventstore.v1.Event)",
 		func(b *eventlog.EventBlock) *string { return &b.Payload.DescriptorSet }),

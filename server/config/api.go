@@ -28,10 +28,11 @@ func (o *Options) validateAPI(events eventlog.Events) error {
 		return err
 	}
 	switch block := events.Of(o.API.DefaultChannel); {
+	case o.API.DefaultChannel == api.DefaultChannel: // nobody asked for it; where it holds no events, requests that need it fail
 	case !eventlog.ValidChannel(o.API.DefaultChannel) || block == nil:
-		return fmt.Errorf("grpc default channel %q is not an event channel", o.API.DefaultChannel)
+		return fmt.Errorf("grpc default channel %q is not an event channel: name one, or add it to the channels of a block events", o.API.DefaultChannel)
 	case block.Mapping != nil:
-		return fmt.Errorf("grpc default channel %q: its messages are not eventstore.v1.Event", o.API.DefaultChannel)
+		return fmt.Errorf("grpc default channel %q: its messages are not eventstore.v1.Event: name a channel of another block events", o.API.DefaultChannel)
 	}
 	if o.API.Insecure {
 		return nil
