@@ -53,6 +53,9 @@ func run(ctx context.Context, o *config.Options, natsLog *natsconn.Logger, log *
 		log.Info(n)
 	}
 
+	if err := checkPublishDir(o.PublishDir); err != nil {
+		return err
+	}
 	where := monitor.TakePort(o.NATS)
 	rights := &access.Holder{}
 	setAccess(rights, o.Access, log)
@@ -66,7 +69,7 @@ func run(ctx context.Context, o *config.Options, natsLog *natsconn.Logger, log *
 	}()
 	mon := monitor.New(monitor.Options{
 		ServerID: id, ClusterID: o.ClusterID, Version: config.Version, FTGroup: o.FTGroup != "", External: o.NATSURL != "",
-		Store: o.Store, Limits: o.Limits, LeaseExpiry: lease.Expiry, Series: o.MetricsSeries, Protect: protectMonitoring(rights),
+		StoreType: o.StoreType, Limits: o.Limits, LeaseExpiry: lease.Expiry, Series: o.MetricsSeries, Protect: protectMonitoring(rights),
 		InboxPrefixes: o.InboxPrefixes,
 	}, log)
 	port, err := mon.Listen(where, o.NATS.TLSConfig, ns)
@@ -85,7 +88,7 @@ func run(ctx context.Context, o *config.Options, natsLog *natsconn.Logger, log *
 		return err
 	}
 	defer store.Close()
-	log.Info("Message store is SQL")
+	log.Info("Message store is " + o.StoreType)
 	log.Info("Database is " + o.Store.Driver)
 	for _, line := range o.Limits.Table() {
 		log.Info(line)

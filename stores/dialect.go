@@ -36,6 +36,8 @@ type dialect interface {
 	check(ctx context.Context, write, read *sql.DB, log *slog.Logger) error
 	// version returns the version of the schema, 0 if there is none. It changes nothing.
 	version(ctx context.Context, db *sql.DB) (int64, error)
+	// layout returns the text () → table, column, type, whether it is a view, of relations with our names, in lower case.
+	layout() string
 	// snapshot returns the options of a read-only transaction that sees one state of the whole database.
 	snapshot() *sql.TxOptions
 	// statements returns the statements whose text is fixed. The store prepares all of them.

@@ -35,8 +35,8 @@ const (
 	eventColumns = 2
 )
 
-// Inspect connects and fills an Inspection; Close ends it. The errors are those of Open, and fs.ErrNotExist for a
-// missing SQLite file.
+// Inspect connects and fills an Inspection; Close ends it. The errors are those of Open and of its migration, which it tries:
+// on MySQL with a table that it creates and drops. It returns fs.ErrNotExist for a missing SQLite file.
 func Inspect(ctx context.Context, o Options) (*Inspection, error) {
 	o = o.withDefaults()
 	d, err := newDialect(o)
@@ -51,11 +51,11 @@ func Inspect(ctx context.Context, o Options) (*Inspection, error) {
 	}
 	writer, reader, err := d.open(o)
 	if err != nil {
-		return nil, fmt.Errorf("open %s database: %w", o.Driver, oneLine(err))
+		return nil, openError(o, err)
 	}
 	i := &Inspection{dialect: d, writer: writer, reader: &handle{db: reader, timeout: o.StatementTimeout, dialect: d}}
 	if err := i.look(ctx, o); err != nil {
-		return nil, errors.Join(fmt.Errorf("inspect %s database: %w", o.Driver, oneLine(err)), i.Close())
+		return nil, errors.Join(openError(o, err), i.Close())
 	}
 	return i, nil
 }
@@ -76,6 +76,17 @@ func (i *Inspection) look(ctx context.Context, o Options) error {
 		if file.Version > i.Version {
 			i.Files = append(i.Files, file.Path)
 		}
+	}
+	if err := i.dialect.check(ctx, i.writer, i.reader.db, o.Logger); err != nil {
+		return err
+	}
+	if len(i.Files) == 0 {
+		err = checkLayout(ctx, i.dialect, o.Driver, i.reader, i.Version)
+	} else {
+		err = checkMigration(ctx, i.dialect, i.writer, o, i.Version)
+	}
+	if err != nil {
+		return err
 	}
 	if i.lease, err = i.dialect.hasTable(ctx, i.reader, "StoreLock"); err != nil {
 		return err

@@ -146,12 +146,27 @@ func (s *Store) whileRenewing(ctx context.Context, work func(context.Context) er
 
 // migrate brings the schema from a version up to date.
 func migrate(ctx context.Context, d dialect, db *dbsql.DB, o Options, version, needed int64) error {
+	if err := checkMigration(ctx, d, db, o, version); err != nil {
+		return err
+	}
 	o.Logger.Info("migrating the database", "from", version, "to", needed)
 	start := time.Now()
 	if err := runMigrations(ctx, d, db, o); err != nil {
 		return fmt.Errorf("migrate from version %d to %d: %w", version, needed, err)
 	}
 	o.Logger.Info("migrated the database", "version", needed, "took", time.Since(start).Round(time.Millisecond))
+	return nil
+}
+
+// checkMigration returns an ErrSetup if a migration from a version would meet something else than it expects, or something
+// that it may not do. It comes before the first change.
+func checkMigration(ctx context.Context, d dialect, db *dbsql.DB, o Options, version int64) error {
+	if err := checkLayout(ctx, d, o.Driver, &handle{db: db, timeout: o.StatementTimeout, dialect: d}, version); err != nil {
+		return err
+	}
+	if d, ok := d.(trier); ok {
+		return d.try(ctx, db)
+	}
 	return nil
 }
 

@@ -12,8 +12,8 @@ import (
 var _ rightsChecker = (*mysql)(nil)
 
 // checkRights prepares the statements whose text depends on the number of rows, which are not prepared otherwise: the
-// server then asks for the rights that they need.
-func (*mysql) checkRights(ctx context.Context, db *sql.DB) error {
+// server then asks for the rights that they need. It also fires the triggers.
+func (m *mysql) checkRights(ctx context.Context, db *sql.DB) error {
 	for _, text := range []string{
 		mysqlInsertChannels + mysqlInsertChannelsRow,
 		mysqlAdvanceChannels + mysqlAdvanceChannelsRow + mysqlAdvanceChannelsEnd,
@@ -31,7 +31,7 @@ func (*mysql) checkRights(ctx context.Context, db *sql.DB) error {
 			return fmt.Errorf("prepare %q: %w", text, err)
 		}
 	}
-	return nil
+	return m.checkTriggers(ctx, db)
 }
 
 func mysqlPrepare(ctx context.Context, db *sql.DB, text string) error {
@@ -40,5 +40,37 @@ func mysqlPrepare(ctx context.Context, db *sql.DB, text string) error {
 		return err
 	}
 	defer stmt.Close()
+	return nil
+}
+
+// mysqlFire fires each trigger, on rows that no channel can have, in a transaction that is rolled back.
+var mysqlFire = []string{
+	"INSERT INTO Channels (id, name) VALUES (-1, '')",
+	"UPDATE Channels SET msgs = 0 WHERE id = -1",
+	"INSERT INTO Messages (id, seq) VALUES (-1, 1)",
+	"DELETE FROM Messages WHERE id = -1",
+	"DELETE FROM Channels WHERE id = -1",
+}
+
+// checkTriggers finds out whether the triggers run: each does so as the user who created it, who may be absent after a restore
+// on another server. Every commit would then fail. That the rows are locked says nothing.
+func (m *mysql) checkTriggers(ctx context.Context, db *sql.DB) error {
+	tx, err := db.BeginTx(ctx, nil)
+	if err != nil {
+		return err
+	}
+	defer tx.Rollback()
+	for _, text := range mysqlFire {
+		_, err := tx.ExecContext(ctx, text)
+		var e *mysqldriver.MySQLError
+		switch {
+		case errors.As(err, &e) && (e.Number == 1449 || e.Number == 1227 || e.Number == 1370 || e.Number == 1356): // no such definer, or one without rights
+			return fmt.Errorf("%w: a trigger does not run: %w: as the owner of the tables, run sql/mysql/00003_immutable.sql and sql/mysql/00008_channels.sql", ErrSetup, err)
+		case err != nil && m.classify(err) != failedUnavailable:
+			return nil
+		case err != nil:
+			return fmt.Errorf("try %q: %w", text, err)
+		}
+	}
 	return nil
 }

@@ -44,7 +44,7 @@ func ReadSnapshot(ctx context.Context, o Options, read func(context.Context, *Sn
 	}
 	writer, reader, err := d.open(o)
 	if err != nil {
-		return fmt.Errorf("open %s database: %w", o.Driver, oneLine(err))
+		return openError(o, err)
 	}
 	defer writer.Close()
 	defer reader.Close()
@@ -52,11 +52,17 @@ func ReadSnapshot(ctx context.Context, o Options, read func(context.Context, *Sn
 	case errors.Is(err, ErrSetup):
 		return err
 	case err != nil:
-		return unavailable(ctx, err)
+		return withRemedy(unavailable(ctx, err))
 	}
 	version, err := knownSchema(ctx, d, reader, o.Driver)
 	if err != nil {
 		return err
+	}
+	switch err := checkLayout(ctx, d, o.Driver, &handle{db: reader, timeout: o.StatementTimeout, dialect: d}, version); {
+	case errors.Is(err, ErrSetup):
+		return err
+	case err != nil:
+		return unavailable(ctx, err)
 	}
 	tx, err := reader.BeginTx(ctx, d.snapshot())
 	if err != nil {

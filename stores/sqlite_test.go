@@ -220,3 +220,64 @@ func (c *eitherConnector) Connect(ctx context.Context) (driver.Conn, error) {
 	}
 	return c.Connector.Connect(ctx)
 }
+
+// A server that opens a new file waits for another that sets it up, where SQLite itself does not.
+func TestSQLiteOpenedTogether(t *testing.T) {
+	t.Parallel()
+	path := databases.SQLite(t)
+	busy := &busyConnector{err: sqliteBusy(t)}
+	s, err := stores.Open(t.Context(), stores.Options{Driver: "sqlite", Source: path, WrapConnector: busy.wrap})
+	if err != nil {
+		t.Fatal(err)
+	}
+	s.Close()
+	if busy.err != nil {
+		t.Fatal("no connection was refused")
+	}
+}
+
+// busyConnector fails once, with err.
+type busyConnector struct {
+	driver.Connector
+	err error
+}
+
+func (c *busyConnector) wrap(inner driver.Connector) driver.Connector {
+	if c.Connector == nil {
+		c.Connector = inner
+		return c
+	}
+	return inner
+}
+
+func (c *busyConnector) Connect(ctx context.Context) (driver.Conn, error) {
+	if err := c.err; err != nil {
+		c.err = nil
+		return nil, err
+	}
+	return c.Connector.Connect(ctx)
+}
+
+// sqliteBusy returns the error of a locked file.
+func sqliteBusy(t *testing.T) error {
+	t.Helper()
+	path := databases.SQLite(t)
+	var pools [2]*sql.DB
+	for i := range pools {
+		db, err := sql.Open("sqlite", path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { db.Close() })
+		db.SetMaxOpenConns(1)
+		pools[i] = db
+	}
+	if _, err := pools[0].ExecContext(t.Context(), "BEGIN EXCLUSIVE"); err != nil {
+		t.Fatal(err)
+	}
+	_, err := pools[1].ExecContext(t.Context(), "BEGIN EXCLUSIVE")
+	if err == nil {
+		t.Fatal("the file is not locked")
+	}
+	return err
+}

@@ -154,7 +154,7 @@ func Open(ctx context.Context, o Options) (*Store, error) {
 	}
 	writer, reader, err := d.open(o)
 	if err != nil {
-		return nil, fmt.Errorf("open %s database: %w", o.Driver, oneLine(err))
+		return nil, openError(o, err)
 	}
 	if host := sqlconn.PlainHost(o.Driver, o.Source); host != "" {
 		o.Logger.Warn("events may travel to the database in plain text: add sslmode=verify-full (PostgreSQL) or tls=true (MySQL, MariaDB) to -sql_source", "host", host)
@@ -174,13 +174,17 @@ func Open(ctx context.Context, o Options) (*Store, error) {
 	}
 	if err := s.openWriters(o); err != nil {
 		s.Close()
-		return nil, fmt.Errorf("open %s database: %w", o.Driver, oneLine(err))
+		return nil, openError(o, err)
 	}
 	if err := s.start(ctx); err != nil {
 		s.Close()
-		return nil, fmt.Errorf("open %s database: %w", o.Driver, oneLine(err))
+		return nil, openError(o, err)
 	}
 	return s, nil
+}
+
+func openError(o Options, err error) error {
+	return fmt.Errorf("open %s database: %w", o.Driver, withRemedy(oneLine(err)))
 }
 
 // openWriters opens the pools that the dialect needs besides the writer's and the reader's.
@@ -219,11 +223,10 @@ func newDialect(o Options) (dialect, error) {
 func (s *Store) start(ctx context.Context) error {
 	ping, cancel := context.WithTimeout(ctx, s.timeout)
 	defer cancel()
-	if err := s.writer.PingContext(ping); err != nil {
-		return fmt.Errorf("connect: %w", err)
-	}
-	if err := s.own.db.PingContext(ping); err != nil {
-		return fmt.Errorf("connect: %w", err)
+	for _, db := range []*sql.DB{s.writer, s.own.db, s.reader.db} {
+		if err := s.connect(ping, db); err != nil {
+			return fmt.Errorf("connect: %w", err)
+		}
 	}
 	if err := s.dialect.check(ctx, s.writer, s.reader.db, s.log); err != nil {
 		return err
@@ -231,8 +234,26 @@ func (s *Store) start(ctx context.Context) error {
 	return s.migrateNew(ctx)
 }
 
+// connect makes a connection. SQLite's does not wait by itself while another process sets a new file up.
+func (s *Store) connect(ctx context.Context, db *sql.DB) error {
+	var wait backoff
+	for {
+		err := db.PingContext(ctx)
+		if err == nil || s.classify(err) != failedConflict || !wait.sleep(ctx) {
+			return err
+		}
+	}
+}
+
 // prepareAll prepares the statements of all pools, which the user must be allowed to run. The schema must be current.
 func (s *Store) prepareAll(ctx context.Context) (err error) {
+	version, err := s.dialect.version(ctx, s.writer)
+	if err != nil {
+		return fmt.Errorf("read schema version: %w", err)
+	}
+	if err := checkLayout(ctx, s.dialect, s.options.Driver, s.own, version); err != nil {
+		return err
+	}
 	if d, ok := s.dialect.(rightsChecker); ok {
 		if err := d.checkRights(ctx, s.writer); err != nil {
 			return err

@@ -12,6 +12,7 @@ import (
 	"strings"
 	"syscall"
 
+	"github.com/nats-eventstore/nats-eventstore/server/config"
 	"github.com/nats-eventstore/nats-eventstore/server/offline"
 	"github.com/nats-eventstore/nats-eventstore/server/printable"
 )
@@ -86,7 +87,7 @@ func database(args []string) (options, error) {
 	if err != nil {
 		return o, err
 	}
-	if o.store == storeMemory {
+	if o.StoreType == config.StoreMemory {
 		return o, errors.New("-store MEMORY keeps nothing on disk: name the database with -store, -dir, -sql_driver and -sql_source, or -c")
 	}
 	o.Store.Logger = slog.New(slog.NewTextHandler(os.Stderr, nil))

@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 	"strings"
 
+	"github.com/nats-eventstore/nats-eventstore/server/config"
 	"github.com/nats-eventstore/nats-eventstore/server/offline"
 )
 
@@ -68,7 +69,7 @@ interrupt the import and run it again.
 const importing = ".importing"
 
 func importInto(ctx context.Context, o options, m offline.ImportOptions) error {
-	if o.store != storeFile {
+	if o.StoreType != config.StoreFile {
 		return offline.Import(ctx, o.Options, m)
 	}
 	if inside(m.Dir, o.dir) {

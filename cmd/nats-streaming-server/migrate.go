@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 
+	"github.com/nats-eventstore/nats-eventstore/server/config"
 	"github.com/nats-eventstore/nats-eventstore/server/offline"
 )
 
@@ -37,10 +38,10 @@ The options name the database (-store, -dir, -sql_driver, -sql_source) and the e
 		if err != nil {
 			return err
 		}
-		if o.store == storeFile && offline.HoldsFileStore(o.dir) && !exists(o.Store.Source) {
+		if o.StoreType == config.StoreFile && offline.HoldsFileStore(o.dir) && !exists(o.Store.Source) {
 			return o.prepareStore() // its error recommends the import command
 		}
-		if o.store == storeFile && !exists(o.Store.Source) {
+		if o.StoreType == config.StoreFile && !exists(o.Store.Source) {
 			return fmt.Errorf("there is no database in %s", o.dir)
 		}
 		return offline.Migrate(ctx, o.Options, m)

@@ -24,7 +24,6 @@ import (
 // flags take precedence.
 type options struct {
 	config.Options
-	store         string // MEMORY, FILE or SQL; "" if not given
 	dir           string
 	streamingFile string // from -sc
 
@@ -198,21 +197,21 @@ func hideFlags(args []string) []string {
 // resolveStore sets the driver and the data source from the kind of store. The default is SQLite in ./data.
 func (o *options) resolveStore() error {
 	sql := o.Store.Driver != "" || o.Store.Source != ""
-	kind := strings.ToUpper(o.store)
+	kind := strings.ToUpper(o.StoreType)
 	if kind == "" {
-		if kind = storeFile; sql {
-			kind = storeSQL
+		if kind = config.StoreFile; sql {
+			kind = config.StoreSQL
 		}
 	}
-	if kind != storeSQL && sql {
+	if kind != config.StoreSQL && sql {
 		return fmt.Errorf("-sql_driver and -sql_source need -store SQL, not %s", kind)
 	}
 	switch kind {
-	case storeMemory:
+	case config.StoreMemory:
 		o.Store.Driver, o.Store.Source = "sqlite", ":memory:"
-	case storeFile:
+	case config.StoreFile:
 		o.Store.Driver, o.Store.Source = "sqlite", filepath.Join(o.dir, databaseFile)
-	case storeSQL:
+	case config.StoreSQL:
 		if o.Store.Driver == "" {
 			return errors.New("-store SQL needs -sql_driver postgres, mysql or sqlite")
 		}
@@ -220,9 +219,9 @@ func (o *options) resolveStore() error {
 			return errors.New("-store SQL needs the data source name of the database: -sql_source_file, NATS_STREAMING_SQL_SOURCE or -sql_source")
 		}
 	default:
-		return fmt.Errorf("-store %s: must be MEMORY, FILE or SQL", o.store)
+		return fmt.Errorf("-store %s: must be MEMORY, FILE or SQL", o.StoreType)
 	}
-	o.store = kind
+	o.StoreType = kind
 	return nil
 }
 
@@ -238,15 +237,9 @@ func (o *options) resolveJetStream() {
 	}
 }
 
-const (
-	storeMemory = "MEMORY"
-	storeFile   = "FILE"
-	storeSQL    = "SQL"
-)
-
 // prepareStore creates the directory of a FILE store.
 func (o *options) prepareStore() error {
-	if o.store != storeFile {
+	if o.StoreType != config.StoreFile {
 		return nil
 	}
 	if offline.HoldsFileStore(o.dir) && !exists(o.Store.Source) {
@@ -257,7 +250,7 @@ func (o *options) prepareStore() error {
 		return fmt.Errorf("-dir %s: an import into it was not finished: run nats-streaming-server import again", o.dir)
 	}
 	if err := os.MkdirAll(o.dir, 0o700); err != nil {
-		return fmt.Errorf("data directory: %w", err)
+		return fmt.Errorf("data directory: %w: let this user write there, or name another with -dir", err)
 	}
 	return nil
 }

@@ -10,7 +10,7 @@ var storeSettings = []setting{
 		flags: []string{"st", "store"}, keys: []string{"st", "store", "store_type", "storetype"}, value: "<type>",
 		usage: "FILE (embedded SQLite, the default), MEMORY or SQL",
 		state: better, note: "the default is FILE, not MEMORY; a FILE store is an SQLite database",
-		set: setString(func(o *options) *string { return &o.store }),
+		set: setString(func(o *options) *string { return &o.StoreType }),
 	},
 	{
 		flags: []string{"dir"}, keys: []string{"dir", "datastore"}, value: "<directory>",

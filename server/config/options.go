@@ -22,6 +22,13 @@ import (
 // Version is the server's version, as -version and the log print it.
 const Version = "0.1.0"
 
+// The types of stores, by their names in NATS Streaming.
+const (
+	StoreMemory = "MEMORY"
+	StoreFile   = "FILE"
+	StoreSQL    = "SQL"
+)
+
 // Options configure a server. DefaultOptions fills every field that has a default.
 type Options struct {
 	// ClusterID names this NATS Streaming service to its clients. The database stores it and refuses any other.
@@ -38,6 +45,8 @@ type Options struct {
 	// Login is how the server's own connections log in to NATS.
 	Login natsconn.Login
 
+	// StoreType is how the store was asked for: StoreMemory, StoreFile or StoreSQL. Logs and status pages name it.
+	StoreType string
 	// Store configures the database.
 	Store stores.Options
 	// Events declare the event channels. The first block that matches a channel counts.

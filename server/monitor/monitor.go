@@ -17,7 +17,6 @@ import (
 	"github.com/nats-eventstore/nats-eventstore/server/eventlog"
 	"github.com/nats-eventstore/nats-eventstore/server/relay"
 	"github.com/nats-eventstore/nats-eventstore/server/stan"
-	"github.com/nats-eventstore/nats-eventstore/stores"
 )
 
 // The states of a server in /streaming/serverz.
@@ -38,9 +37,9 @@ type Options struct {
 	FTGroup bool
 	// External is true if NATS is not embedded.
 	External bool
-	// Store and Limits are only displayed.
-	Store  stores.Options
-	Limits eventlog.Limits
+	// StoreType and Limits are only displayed.
+	StoreType string
+	Limits    eventlog.Limits
 	// InboxPrefixes begin the inboxes of clients, besides _INBOX.
 	InboxPrefixes []string
 	// Protect, if set, wraps every page but the health checks: it lets through whom it knows.
@@ -167,7 +166,7 @@ func (m *Monitor) serverz(w http.ResponseWriter, _ *http.Request) {
 
 func (m *Monitor) storez(w http.ResponseWriter, _ *http.Request) {
 	_, t := m.current()
-	status := storeStatus{header: m.header(t), Type: storeType(m.opts.Store), Limits: statusOfLimits(m.opts.Limits)}
+	status := storeStatus{header: m.header(t), Type: m.opts.StoreType, Limits: statusOfLimits(m.opts.Limits)}
 	status.TotalMsgs, status.TotalBytes = t.totals()
 	status.Damaged, _ = t.damagedRows()
 	m.answer(w, status)

@@ -11,7 +11,6 @@ import (
 	"github.com/nats-eventstore/nats-eventstore/server/consumers"
 	"github.com/nats-eventstore/nats-eventstore/server/eventlog"
 	"github.com/nats-eventstore/nats-eventstore/server/stan"
-	"github.com/nats-eventstore/nats-eventstore/stores"
 )
 
 // The documents of /streaming/*. Dashboards and autoscalers read their fields, which are NATS Streaming's, by name.
@@ -47,7 +46,7 @@ type serverStatus struct {
 // storeStatus is /streaming/storez.
 type storeStatus struct {
 	header
-	Type       string       `json:"type"` // SQL, or MEMORY
+	Type       string       `json:"type"` // MEMORY, FILE or SQL
 	Limits     limitsStatus `json:"limits"`
 	TotalMsgs  uint64       `json:"total_msgs"`
 	TotalBytes uint64       `json:"total_bytes"`
@@ -136,14 +135,6 @@ func fileDescriptors() (open int, limit uint64) {
 		return open, 0
 	}
 	return open, limits.OpenFiles
-}
-
-// storeType names the store as NATS Streaming did: every database is SQL, an embedded one too.
-func storeType(o stores.Options) string {
-	if o.Driver == "sqlite" && o.Source == ":memory:" {
-		return "MEMORY"
-	}
-	return "SQL"
 }
 
 func statusOfLimits(l eventlog.Limits) limitsStatus {

@@ -23,7 +23,7 @@ func Postgres(o Options, writers, readers int) (write, read *sql.DB, err error) 
 			(cfg.Password == "" || !strings.Contains(err.Error(), cfg.Password)) {
 			return nil, nil, fmt.Errorf("invalid source: %w", err)
 		}
-		return nil, nil, errors.New("invalid source: want a postgres:// URL or a list of key=value (escape special characters in the password)")
+		return nil, nil, errors.New("invalid source: want a postgres:// URL or a list of key=value (escape special characters in the password: in a URL, @ is %40, / is %2F, # is %23, ? is %3F, % is %25)")
 	}
 	timeouts := deadlines{read: o.StatementTimeout + networkGrace, write: o.StatementTimeout + networkGrace}
 	for key, value := range cfg.Runtime {

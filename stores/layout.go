@@ -1,0 +1,186 @@
+package stores
+
+import (
+	"context"
+	"database/sql"
+	"fmt"
+	"strings"
+)
+
+// relation is a table or a view that the database has under one of our names.
+type relation struct {
+	view    bool
+	columns map[string]string // type by name
+}
+
+// column is a column of a table, and the schema version that adds it. The types are those that the dialects' texts of
+// layout return; none means that any will do.
+type column struct {
+	table, name                 string
+	since                       int64
+	postgres, mysql, mysqlOther string
+}
+
+// layout is what a server relies on. NATS Streaming's own columns are only named: administrators have changed their types.
+var layout = []column{
+	{table: "serverinfo", name: "uniquerow", since: 1}, {table: "serverinfo", name: "id", since: 1},
+	{table: "serverinfo", name: "proto", since: 1}, {table: "serverinfo", name: "version", since: 1},
+	{table: "clients", name: "id", since: 1}, {table: "clients", name: "hbinbox", since: 1},
+	{table: "channels", name: "id", since: 1}, {table: "channels", name: "name", since: 1},
+	{table: "channels", name: "maxseq", since: 1}, {table: "channels", name: "deleted", since: 1},
+	{table: "messages", name: "id", since: 1}, {table: "messages", name: "seq", since: 1},
+	{table: "messages", name: "timestamp", since: 1}, {table: "messages", name: "size", since: 1}, {table: "messages", name: "data", since: 1},
+	{table: "subscriptions", name: "id", since: 1}, {table: "subscriptions", name: "subid", since: 1},
+	{table: "subscriptions", name: "proto", since: 1}, {table: "subscriptions", name: "deleted", since: 1},
+	{table: "subspending", name: "subid", since: 1}, {table: "subspending", name: "row", since: 1},
+	{table: "subspending", name: "pending", since: 1}, {table: "subspending", name: "acks", since: 1},
+	{table: "storelock", name: "id", since: 1}, {table: "storelock", name: "tick", since: 1},
+
+	{"messages", "event_id", 2, "text", "varchar(255)", ""},
+	{"messages", "aggregate_type", 2, "text", "varchar(255)", ""},
+	{"messages", "aggregate_id", 2, "text", "varchar(255)", ""},
+	{"messages", "event_version", 2, "bigint", "bigint", ""},
+	{"messages", "event_type", 2, "text", "varchar(255)", ""},
+	{"messages", "event_data", 2, "jsonb", "json", "longtext"},
+	{"messages", "metadata", 2, "jsonb", "json", "longtext"},
+	{"channels", "msgs", 2, "bigint", "bigint", ""},
+	{"channels", "bytes", 2, "bigint", "bigint", ""},
+	{"relays", "stream", 5, "character varying(255)", "varchar(255)", ""},
+	{"relays", "position", 5, "bytea", "longblob", ""},
+	{"consumers", "consumer", 7, "bigint", "bigint", ""},
+	{"consumers", "id", 7, "integer", "int", ""},
+	{"consumers", "lastsent", 7, "bigint", "bigint", ""},
+	{"consumers", "members", 7, "text", "mediumtext", ""},
+	{"consumerspending", "consumer", 7, "bigint", "bigint", ""},
+	{"consumerspending", "part", 7, "bigint", "bigint", ""},
+	{"consumerspending", "pending", 7, "text", "mediumtext", ""},
+}
+
+// viewColumns are those of the view "events".
+var viewColumns = []string{"channel", "sequence", "time", "event_id", "aggregate_type", "aggregate_id", "event_version", "event_type", "event_data", "metadata"}
+
+// fits reports whether a column of that name may have the type.
+func (c *column) fits(driver, typ string) bool {
+	switch {
+	case driver == "postgres" && c.postgres != "":
+		return typ == c.postgres
+	case driver == "mysql" && c.mysql != "":
+		return typ == c.mysql || typ == c.mysqlOther
+	}
+	return true
+}
+
+// conflicts says why the relations of a database are not those of a schema version: another program's, those of a changed
+// NATS Streaming, or what an incomplete restore left. A migration to the next versions would make things worse.
+func conflicts(driver string, version int64, migrated bool, found map[string]relation) []string {
+	var all []string
+	if r, ok := found["events"]; ok && (!r.view || !r.has(viewColumns)) {
+		kind := "table"
+		if r.view {
+			kind = "view"
+		}
+		all = append(all, fmt.Sprintf("%s %q is not that of this server, which creates a view of that name: rename it, or use another database or schema", kind, "events"))
+	}
+	born := map[string]int64{} // by table
+	for i := range layout {
+		if table := layout[i].table; born[table] == 0 {
+			born[table] = layout[i].since
+		}
+	}
+	for table, since := range born {
+		if _, ok := found[table]; ok {
+			continue
+		}
+		switch {
+		case since <= version:
+			all = append(all, fmt.Sprintf("table goose_db_version says that the schema is at version %d, but table %s is missing: the rest of an incomplete restore (drop all tables and restore again), or another program's goose_db_version", version, table))
+		case since == 1 && table != "storelock" && !migrated && found["messages"].columns != nil:
+			all = append(all, fmt.Sprintf("table %s is missing, although there are messages: restore the whole backup", table))
+		}
+	}
+	for i := range layout {
+		c := &layout[i]
+		r, ok := found[c.table]
+		if !ok {
+			continue
+		}
+		typ, ok := r.columns[c.name]
+		switch {
+		case r.view:
+			all = append(all, fmt.Sprintf("%s is a view, not the table of this server", c.table))
+		case !ok && c.since <= max(version, born[c.table]):
+			all = append(all, fmt.Sprintf("table %s has no column %s: another program's, or the rest of an incomplete restore", c.table, c.name))
+		case ok && !c.fits(driver, typ):
+			all = append(all, fmt.Sprintf("column %s of table %s has the type %s, not that of this server: another program's; rename the column", c.name, c.table, typ))
+		}
+	}
+	return all
+}
+
+func (r relation) has(columns []string) bool {
+	for _, name := range columns {
+		if _, ok := r.columns[name]; !ok {
+			return false
+		}
+	}
+	return true
+}
+
+// checkLayout returns an ErrSetup if the database holds something else than a schema version does.
+func checkLayout(ctx context.Context, d dialect, driver string, q querier, version int64) error {
+	found := map[string]relation{}
+	err := q.query(ctx, d.layout(), func(rows *sql.Rows) error {
+		var table, name, typ string
+		var view bool
+		if err := rows.Scan(&table, &name, &typ, &view); err != nil {
+			return err
+		}
+		if found[table].columns == nil {
+			found[table] = relation{view, map[string]string{}}
+		}
+		found[table].columns[name] = typ
+		return nil
+	})
+	if err != nil {
+		return fmt.Errorf("read the tables' columns: %w", err)
+	}
+	_, migrated := found["goose_db_version"]
+	all := conflicts(driver, version, migrated, found)
+	_, filled := found["messages"].columns["event_type"]
+	if len(all) == 0 && filled && version < eventColumns && found["relays"].columns == nil { // not if only goose_db_version was lost
+		err := q.query(ctx, "SELECT 1 FROM Messages WHERE event_type IS NOT NULL LIMIT 1", func(*sql.Rows) error {
+			all = append(all, "table messages already has events, which this server did not write: another program's columns event_type and so on; rename them")
+			return nil
+		})
+		if err != nil {
+			return fmt.Errorf("look for events: %w", err)
+		}
+	}
+	if len(all) == 0 {
+		return nil
+	}
+	return fmt.Errorf("%w: %s", ErrSetup, strings.Join(all, "; "))
+}
+
+// ourRelations are the names in layout, in SQL.
+const ourRelations = `('serverinfo', 'clients', 'channels', 'messages', 'subscriptions', 'subspending', 'storelock', 'relays', 'consumers', 'consumerspending', 'events', 'goose_db_version')`
+
+func (*postgres) layout() string {
+	return `SELECT c.relname, a.attname, format_type(a.atttypid, a.atttypmod), c.relkind IN ('v', 'm')
+FROM pg_class AS c JOIN pg_attribute AS a ON a.attrelid = c.oid
+WHERE c.relnamespace = current_schema()::regnamespace AND c.relkind IN ('r', 'p', 'f', 'v', 'm') AND c.relname IN ` + ourRelations + `
+AND a.attnum > 0 AND NOT a.attisdropped ORDER BY c.relname, a.attname`
+}
+
+// An identifier that does not compare by bytes shows its collation.
+func (*mysql) layout() string {
+	return `SELECT LOWER(c.table_name), LOWER(c.column_name),
+    CONCAT(LOWER(c.data_type), IF(c.data_type = 'varchar', CONCAT('(', c.character_maximum_length, ')', IF(c.collation_name LIKE '%bin', '', CONCAT(' ', c.collation_name))), '')), t.table_type LIKE '%VIEW'
+FROM information_schema.columns AS c JOIN information_schema.tables AS t ON t.table_schema = c.table_schema AND t.table_name = c.table_name
+WHERE c.table_schema = DATABASE() AND LOWER(c.table_name) IN ` + ourRelations + ` ORDER BY c.table_name, c.column_name`
+}
+
+func (*sqlite) layout() string {
+	return `SELECT LOWER(m.name), LOWER(c.name), c.type, m.type = 'view' FROM sqlite_master AS m JOIN pragma_table_info(m.name) AS c
+WHERE m.type IN ('table', 'view') AND LOWER(m.name) IN ` + ourRelations + ` ORDER BY 1, 2`
+}

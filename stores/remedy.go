@@ -1,0 +1,58 @@
+package stores
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+
+	mysqldriver "github.com/go-sql-driver/mysql"
+	"github.com/lib/pq"
+	sqlitedriver "modernc.org/sqlite"
+	sqlite3 "modernc.org/sqlite/lib"
+)
+
+// withRemedy adds to an error of opening a database what an administrator can do about it.
+func withRemedy(err error) error {
+	if remedy := remedyOf(err); remedy != "" {
+		return fmt.Errorf("%w: %s", err, remedy)
+	}
+	return err
+}
+
+func remedyOf(err error) string {
+	const password = "check user and password; in a URL, a password has @ as %40, / as %2F, # as %23 and % as %25"
+	var postgres *pq.Error
+	var mysql *mysqldriver.MySQLError
+	var sqlite *sqlitedriver.Error
+	var file *fs.PathError
+	switch {
+	case errors.Is(err, pq.ErrSSLNotSupported):
+		return "turn TLS on there, or add ?sslmode=disable to -sql_source if nobody can listen on the way"
+	case errors.As(err, &postgres):
+		switch postgres.Code {
+		case "3D000": // invalid_catalog_name
+			return "CREATE DATABASE with ENCODING 'UTF8', or name another in -sql_source"
+		case "28P01": // invalid_password
+			return password
+		case "0A000": // feature_not_supported, at the start of a session
+			return "CREATE DATABASE with ENCODING 'UTF8'"
+		}
+	case errors.As(err, &mysql):
+		switch mysql.Number {
+		case 1049: // unknown database
+			return "CREATE DATABASE, or name another in -sql_source"
+		case 1045: // access denied
+			return "check user and password, which is not escaped"
+		}
+	case errors.As(err, &sqlite):
+		switch sqlite.Code() & 0xff {
+		case sqlite3.SQLITE_READONLY, sqlite3.SQLITE_CANTOPEN:
+			return "this user must own the database, or be able to write its files and their directory"
+		case sqlite3.SQLITE_NOTADB:
+			return "the file is not an SQLite database: move it away, or name another"
+		}
+	case errors.As(err, &file):
+		return "this user must be able to write the directory: chown it, or name another"
+	}
+	return ""
+}
