@@ -8,6 +8,8 @@ import (
 	"time"
 
 	"github.com/nats-io/stan.go"
+
+	mapping "github.com/nats-eventstore/nats-eventstore/proto"
 )
 
 // Reactor does the work that events trigger outside its database: it sends a message, calls a service or executes a
@@ -22,6 +24,8 @@ type Reactor struct {
 	// is skipped.
 	Registry    *Registry
 	SkipUnknown bool
+	// Mapping says how Work reads events from messages, as that of StreamingSource. Sources have one of their own.
+	Mapping *mapping.Mapping
 	// Handle does the work. After an error it is retried with backoff, up to Attempts calls in total; 0 means no limit.
 	Handle   func(ctx context.Context, event *Event) error
 	Attempts int
@@ -115,7 +119,7 @@ func (r *Reactor) handleMessage(ctx context.Context, channel string, m *stan.Msg
 	if !errors.Is(err, sql.ErrNoRows) {
 		return err // nil: handled before
 	}
-	event, err := fromStreaming(channel, m)
+	event, err := fromStreaming(channel, r.Mapping, m)
 	if err != nil {
 		return err
 	}

@@ -113,7 +113,7 @@ func ReplayStreaming(ctx context.Context, cluster, clientIDPrefix, channel strin
 			case previous > 0 && m.Sequence != previous+1:
 				return fmt.Errorf("%w: got sequence %d of channel %q, want %d", ErrGap, m.Sequence, channel, previous+1)
 			}
-			event, err := fromStreaming(channel, m)
+			event, err := fromStreaming(channel, nil, m)
 			if err == nil {
 				err = handle(event)
 			}

@@ -8,6 +8,7 @@ import (
 	"github.com/nats-io/stan.go"
 	"google.golang.org/protobuf/proto"
 
+	mapping "github.com/nats-eventstore/nats-eventstore/proto"
 	eventstorev1 "github.com/nats-eventstore/nats-eventstore/proto/eventstore/v1"
 	"github.com/nats-eventstore/nats-eventstore/proto/eventstore/v1/eventstorev1connect"
 )
@@ -108,6 +109,9 @@ func (c *Client) subscribe(ctx context.Context, start Start, channel string, fil
 type StreamingSource struct {
 	Conn    stan.Conn
 	Channel string
+	// Mapping says how events are read from messages, as the channel's block events in the server's configuration does.
+	// nil means eventstore.v1.Event.
+	Mapping *mapping.Mapping
 	// AckWait is the time after which the server redelivers an event that is not handled yet; Receive ignores the copy.
 	// 0 means 30 s.
 	AckWait time.Duration
@@ -131,7 +135,7 @@ func (s *StreamingSource) Receive(ctx context.Context, after uint64, handle func
 			return context.Cause(ctx)
 		case m := <-messages:
 			if m.Sequence > after { // otherwise it is a redelivery
-				event, err := fromStreaming(s.Channel, m)
+				event, err := fromStreaming(s.Channel, s.Mapping, m)
 				if err != nil {
 					return err
 				}
@@ -167,12 +171,20 @@ func receive(sc stan.Conn, channel, group string, options ...stan.SubscriptionOp
 }
 
 // fromStreaming converts a message that NATS Streaming delivered.
-func fromStreaming(channel string, m *stan.Msg) (*Event, error) {
-	var message eventstorev1.Event
-	if err := proto.Unmarshal(m.Data, &message); err != nil {
+func fromStreaming(channel string, how *mapping.Mapping, m *stan.Msg) (*Event, error) {
+	message := &eventstorev1.Event{}
+	var err error
+	if how == nil {
+		err = proto.Unmarshal(m.Data, message)
+	} else {
+		var ev mapping.Event
+		ev, err = how.Extract(m.Data)
+		message = ev.Message()
+	}
+	if err != nil {
 		return nil, fmt.Errorf("decode sequence %d of channel %q: %w", m.Sequence, channel, err)
 	}
-	event := fromMessage(&message)
+	event := fromMessage(message)
 	event.Channel, event.Sequence, event.RecordedAt = channel, m.Sequence, time.Unix(0, m.Timestamp).UTC()
 	return event, nil
 }

@@ -1,7 +1,6 @@
 package api
 
 import (
-	"encoding/json"
 	"fmt"
 	"time"
 
@@ -38,26 +37,6 @@ func recorded(channel string, mapping *proto.Mapping, m stores.Message) (*events
 	if err != nil {
 		return r, nil
 	}
-	r.Event = &eventstorev1.Event{
-		EventId: ev.ID, EventType: ev.Type, AggregateId: ev.AggregateID, AggregateType: ev.AggregateType,
-		EventVersion: ev.Version, EventData: ev.Data, Metadata: metadataOf(ev.Metadata), OccurredAt: ev.Occurred, ContentType: ev.ContentType,
-	}
+	r.Event = ev.Message()
 	return r, nil
-}
-
-// metadataOf returns the members of a JSON object. Strings are returned as they are, other values as JSON.
-func metadataOf(object []byte) map[string]string {
-	var members map[string]json.RawMessage
-	if len(object) == 0 || json.Unmarshal(object, &members) != nil {
-		return nil
-	}
-	metadata := make(map[string]string, len(members))
-	for key, value := range members {
-		var text string
-		if json.Unmarshal(value, &text) != nil {
-			text = string(value)
-		}
-		metadata[key] = text
-	}
-	return metadata
 }

@@ -1,0 +1,77 @@
+package client
+
+import (
+	"context"
+	"errors"
+	"os"
+	"path/filepath"
+	"reflect"
+	"testing"
+	"time"
+
+	"github.com/nats-eventstore/nats-eventstore/client"
+	"github.com/nats-eventstore/nats-eventstore/proto"
+	"github.com/nats-eventstore/nats-eventstore/test/databases"
+	"github.com/nats-eventstore/nats-eventstore/test/harness"
+)
+
+// Events in JSON are the same for a reader of the API, a source of NATS Streaming and a member of a queue group.
+func TestReadersOfJSON(t *testing.T) {
+	t.Parallel()
+	conf := filepath.Join(t.TempDir(), "server.conf")
+	if err := os.WriteFile(conf, []byte(`streaming { events {
+		channels: "orders", format: json, aggregate_id: "$.id", event_type: "$.type", event_version: "$.version", event_data: "$.data", metadata: "$.context"
+	} }`), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	mapping, err := proto.NewMapping(proto.MappingConfig{
+		Format: proto.FormatJSON, AggregateID: "$.id", EventType: "$.type", EventVersion: "$.version", EventData: "$.data", Metadata: "$.context",
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	databases.Each(t, func(t *testing.T, driver, source string) {
+		s := &server{harness.Start(t, driver, source, "-grpc_host", "127.0.0.1", "-grpc_port", "-1", "-c", conf), t, driver, source}
+		sc := s.stan("publisher")
+		for _, payload := range []string{`{"id":1,"type":"AccountOpened","data":{"Owner":"Ada"},"context":{"user":"u","n":1}}`, `{"id":1,"type":"Deposited","data":{"Cents":5}}`} {
+			if err := sc.Publish("orders", []byte(payload)); err != nil {
+				t.Fatal(err)
+			}
+		}
+		read := func(source eventstore.Source) (events []*eventstore.Event) {
+			t.Helper()
+			err := source.Receive(patient(t), 0, func(b eventstore.Batch) error {
+				if events = append(events, b.Events...); len(events) == 2 {
+					return eventstore.ErrStop
+				}
+				return nil
+			})
+			if !errors.Is(err, eventstore.ErrStop) {
+				t.Fatal(err)
+			}
+			return events
+		}
+		api := read(s.client().Source("orders", eventstore.Filter{}))
+		if e := api[1]; e.Type != "Deposited" || e.AggregateID != "1" || e.Version != 2 || string(e.Payload) != `{"Cents":5}` || e.ContentType != "application/json" {
+			t.Errorf("event %+v", e)
+		}
+		if want := map[string]string{"user": "u", "n": "1"}; !reflect.DeepEqual(api[0].Metadata, want) {
+			t.Errorf("metadata %v", api[0].Metadata)
+		}
+		if streamed := read(&eventstore.StreamingSource{Conn: sc, Channel: "orders", Mapping: mapping}); !reflect.DeepEqual(streamed, api) {
+			t.Errorf("NATS Streaming delivers %+v, the API %+v", streamed, api)
+		}
+		db, dialect := s.readModel()
+		var worked []*eventstore.Event
+		done := errors.New("done")
+		r := &eventstore.Reactor{Name: "worker", DB: db, Dialect: dialect, Mapping: mapping, Attempts: 1, Handle: func(_ context.Context, e *eventstore.Event) error {
+			if worked = append(worked, e); len(worked) == 2 {
+				return done
+			}
+			return nil
+		}}
+		if err := r.Work(patient(t), sc, "orders", 10*time.Second); !errors.Is(err, done) || !reflect.DeepEqual(worked, api) {
+			t.Errorf("a worker gets %+v, error %v", worked, err)
+		}
+	})
+}
