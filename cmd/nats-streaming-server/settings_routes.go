@@ -18,7 +18,7 @@ var routeSettings = []setting{
 		func(r *config.Route, v string) error { r.From = splitList(v); return nil }),
 	routeSetting("types", list, "Patterns of the event types to forward, such as OrderPaid, Order* or orders.> (default all)",
 		func(r *config.Route, v string) error { r.Types = splitList(v); return nil }),
-	routeSetting("channel", text, "Channel that gets a copy of each event, in the event's own transaction",
+	routeSetting("channel", text, "Channel that gets a copy of each event, in the event's own transaction; a name, or a template such as {event_type}",
 		func(r *config.Route, v string) error { r.Channel = v; return nil }),
 	routeSetting("payload", text, "What to forward: envelope, the whole message (default), or data, only event_data",
 		func(r *config.Route, v string) error {

@@ -21,8 +21,9 @@ type Route struct {
 	// DataOnly sends event_data without its envelope.
 	DataOnly bool
 
-	// Channel receives a copy of each event in the transaction that stores the event. It is not an event channel. If
-	// several routes send an event to the same channel or stream, the first counts.
+	// Channel receives a copy of each event in the transaction that stores the event. It is not an event channel. It may be
+	// a template, as relay.ParseTemplate reads it. If several routes send an event to the same channel or stream, the first
+	// counts.
 	Channel string
 
 	// Stream is the stream to which the relay publishes. Subject is a template, as relay.ParseTemplate reads it;
@@ -57,11 +58,10 @@ func (r *Route) validate(events eventlog.Events, all []Route) error {
 		}
 	}
 	if r.Channel != "" {
+		if err := r.validateChannel(events); err != nil {
+			return fmt.Errorf("channel: %w", err)
+		}
 		switch {
-		case !eventlog.ValidChannel(r.Channel):
-			return fmt.Errorf("channel: %q is not a valid channel name", r.Channel)
-		case events.Of(r.Channel) != nil:
-			return fmt.Errorf("channel: %q is an event channel, which stores only events published to it", r.Channel)
 		case r.Subject != "" || r.Headers != relay.HeadersNATS:
 			return errors.New("subject and headers apply only to a route to a stream")
 		}
@@ -79,6 +79,29 @@ func (r *Route) validate(events eventlog.Events, all []Route) error {
 	}
 	return nil
 }
+
+// validateChannel reports why no event can be copied to the channel.
+func (r *Route) validateChannel(events eventlog.Events) error {
+	channels := []string{r.Channel}
+	if r.isTemplate() {
+		template, err := relay.ParseTemplate(r.Channel)
+		if err != nil {
+			return err
+		}
+		channels = template.Patterns(r.Types)
+	}
+	for _, c := range channels {
+		switch {
+		case !eventlog.ValidPattern(c) || !r.isTemplate() && !eventlog.ValidChannel(c):
+			return fmt.Errorf("%q is not a valid channel name", r.Channel)
+		case slices.ContainsFunc(events.Patterns(), func(e string) bool { return eventlog.Covers(e, c) }):
+			return fmt.Errorf("%q is an event channel, which stores only events published to it", c)
+		}
+	}
+	return nil
+}
+
+func (r *Route) isTemplate() bool { return strings.ContainsAny(r.Channel, "{}") }
 
 // validateBeside reports why a route conflicts with an earlier one.
 func (r *Route) validateBeside(other *Route) error {
@@ -126,9 +149,11 @@ func Copies(routes []Route) []eventlog.CopyRoute {
 	var copies []eventlog.CopyRoute
 	for i := range routes {
 		if r := &routes[i]; r.Channel != "" {
-			copies = append(copies, eventlog.CopyRoute{
-				From: r.From, Types: r.Types, Channel: r.Channel, DataOnly: r.DataOnly, MatchesType: relay.MatchesAnyType,
-			})
+			c := eventlog.CopyRoute{From: r.From, Types: r.Types, Channel: r.Channel, DataOnly: r.DataOnly, MatchesType: relay.MatchesAnyType}
+			if template, err := relay.ParseTemplate(r.Channel); r.isTemplate() && err == nil { // else validate has told
+				c.To = template.Channel
+			}
+			copies = append(copies, c)
 		}
 	}
 	return copies
@@ -146,21 +171,24 @@ func streams(routes []Route) map[string][]string {
 	return all
 }
 
-// Describe returns the route's log line.
+// Describe returns the route's log line. It says what arrives at the other end and from where a new route counts, because
+// neither can be changed for what has arrived.
 func (r *Route) Describe() string {
-	from, types, what := "all event channels", "all events", "envelope"
+	from, types := "all event channels", "all events"
 	if len(r.From) > 0 {
 		from = strings.Join(r.From, ", ")
 	}
 	if len(r.Types) > 0 {
 		types = "events " + strings.Join(r.Types, ", ")
 	}
-	if r.DataOnly {
-		what = "data"
-	}
-	to := fmt.Sprintf("channel %q", r.Channel)
+	to, count := fmt.Sprintf("channel %q", r.Channel), "from the next event on"
 	if r.Stream != "" {
 		to = fmt.Sprintf("stream %q, subject %q", r.Stream, r.Subject)
+		count = "a new stream from the first event on, an existing one from where it is"
 	}
-	return fmt.Sprintf("Route: %s of %s to %s, %s", types, from, to, what)
+	what := "the whole message (payload: envelope)"
+	if r.DataOnly {
+		what = "event_data alone (payload: data)"
+	}
+	return fmt.Sprintf("Route: %s of %s to %s: %s; %s", types, from, to, what, count)
 }

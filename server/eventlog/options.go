@@ -34,10 +34,12 @@ type Options struct {
 
 // CopyRoute copies events to a channel, each in the event's own transaction.
 type CopyRoute struct {
-	From     []string // patterns of event channels; empty: all
-	Types    []string // patterns of event types for MatchesType; empty: all
-	Channel  string   // receives the copies; not an event channel
-	DataOnly bool     // copies event_data without its envelope
+	From    []string // patterns of event channels; empty: all
+	Types   []string // patterns of event types for MatchesType; empty: all
+	Channel string   // receives the copies; not an event channel
+	// To, if set, returns the channel for an event of a channel instead.
+	To       func(channel string, ev *proto.Event) string
+	DataOnly bool // copies event_data without its envelope
 	// MatchesType reports whether an event type matches one of the patterns.
 	MatchesType func(types []string, event string) bool
 }

@@ -1,6 +1,7 @@
 package eventlog
 
 import (
+	"errors"
 	"fmt"
 	"slices"
 	"time"
@@ -175,16 +176,22 @@ func (l *Log) route(ch *Channel, a *stores.Append, dataTo string) (to []*Channel
 		routes = append(slices.Clip(routes), &CopyRoute{Channel: dataTo, DataOnly: true})
 	}
 	for _, r := range routes {
-		if len(r.Types) > 0 && !r.MatchesType(r.Types, a.Event.Type) ||
-			slices.ContainsFunc(to, func(other *Channel) bool { return other.name == r.Channel }) {
+		if len(r.Types) > 0 && !r.MatchesType(r.Types, a.Event.Type) {
 			continue
 		}
-		target, err := l.channels.find(r.Channel)
+		name := r.Channel
+		if r.To != nil {
+			name = r.To(ch.name, a.Event)
+		}
+		if slices.ContainsFunc(to, func(other *Channel) bool { return other.name == name }) {
+			continue
+		}
+		target, err := l.target(name)
 		if err != nil {
-			return nil, "", fmt.Errorf("route to channel %q: %w", r.Channel, err)
+			return nil, "", fmt.Errorf("route to channel %q: %w", name, err)
 		}
 		if target == nil {
-			return nil, r.Channel, nil
+			return nil, name, nil
 		}
 		target.Touch() // not to be deleted for inactivity before the commit
 		c := stores.Copy{Channel: target.stored}
@@ -192,13 +199,24 @@ func (l *Log) route(ch *Channel, a *stores.Append, dataTo string) (to []*Channel
 		if r.DataOnly {
 			c.Kind, payload = stores.CopyData, a.Event.Data
 		}
-		if !l.deliverable(r.Channel, "", len(payload)+a.Mapping.Growth()) {
-			return nil, "", fmt.Errorf("route to channel %q: %w", r.Channel, errMessageTooLarge)
+		if !l.deliverable(name, "", len(payload)+a.Mapping.Growth()) {
+			return nil, "", fmt.Errorf("route to channel %q: %w", name, errMessageTooLarge)
 		}
 		a.Copies = append(a.Copies, c)
 		to = append(to, target)
 	}
 	return to, "", nil
+}
+
+// target returns the channel of a copy, nil if it is missing.
+func (l *Log) target(name string) (*Channel, error) {
+	switch {
+	case !ValidChannel(name):
+		return nil, errors.New("not a valid channel name")
+	case l.o.Events.Of(name) != nil:
+		return nil, errors.New("an event channel stores only events published to it")
+	}
+	return l.channels.find(name)
 }
 
 var errMessageTooLarge = fmt.Errorf("message is %w", ErrTooLarge)

@@ -56,6 +56,8 @@ type Relay struct {
 	Positions Positions
 	Log       *slog.Logger
 
+	doubled bool // warned of a word that subjects have twice
+
 	streams jetstream.JetStream
 	stored  nats.JetStreamContext // reads from the stream leader; a replica may lag
 
@@ -295,6 +297,7 @@ func (r *Relay) relay(ctx context.Context, src *source) (int, error) {
 				err = fmt.Errorf("publish event %d of channel %q: %w", m.Sequence, src.Name(), err)
 				break
 			}
+			r.warnDoubled(route, e)
 			next, before = next+1, e.id()
 		}
 		sent++
@@ -368,6 +371,18 @@ func (r *Relay) match(src *source, m stores.Message) (*event, *Route) {
 		}
 	}
 	return nil, nil
+}
+
+// warnDoubled warns once if a subject has the same word twice, such as ORDERS.ORDERS.created, because the type has it, too.
+func (r *Relay) warnDoubled(route *Route, e *event) {
+	if r.doubled {
+		return
+	}
+	if word := route.Subject.Doubles(e.Type); word != "" {
+		r.doubled = true
+		r.Log.Warn(fmt.Sprintf("Stream %q: event types begin with %q as the subject does, so it is there twice: leave it out of the subject", r.Stream, word),
+			"subject", route.Subject.subject(e), "event_type", e.Type)
+	}
 }
 
 // message converts an event to a message that the stream accepts only after its sequence last. If before is set, the

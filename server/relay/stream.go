@@ -19,7 +19,7 @@ func (r *Relay) open(ctx context.Context) (*jetstream.StreamInfo, error) {
 	stream, err := r.streams.Stream(ctx, r.Stream)
 	if errors.Is(err, jetstream.ErrStreamNotFound) {
 		if stream, err = r.streams.CreateStream(ctx, jetstream.StreamConfig{Name: r.Stream, Subjects: wanted}); err == nil {
-			r.Log.Info(fmt.Sprintf("Stream %q has been created", r.Stream), "subjects", strings.Join(wanted, ", "))
+			r.Log.Info(fmt.Sprintf("Stream %q has been created", r.Stream), "subjects", strings.Join(wanted, ", "), "payload", r.payloads())
 		}
 	}
 	if err != nil {
@@ -64,4 +64,17 @@ func (r *Relay) subjects() []string {
 	return slices.DeleteFunc(slices.Clone(all), func(s string) bool {
 		return slices.ContainsFunc(all, func(other string) bool { return other != s && natsd.SubjectMatchesFilter(s, other) })
 	})
+}
+
+// payloads says what the stream carries.
+func (r *Relay) payloads() string {
+	var all []string
+	for i := range r.Routes {
+		name := "envelope"
+		if r.Routes[i].DataOnly {
+			name = "data"
+		}
+		all = append(all, name)
+	}
+	return strings.Join(slices.Compact(all), ", ")
 }

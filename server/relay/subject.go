@@ -7,6 +7,8 @@ import (
 	"strings"
 
 	natsd "github.com/nats-io/nats-server/v2/server"
+
+	"github.com/nats-eventstore/nats-eventstore/proto"
 )
 
 // Template builds the subjects of events.
@@ -105,7 +107,17 @@ func (t Template) Collides(types []string, other Template, otherTypes []string) 
 }
 
 // subject returns the subject of an event.
-func (t Template) subject(e *event) string {
+func (t Template) subject(e *event) string { return t.fill(&e.Event, e.channel, notInSubjects) }
+
+// Channel returns the channel that a template names for an event of a channel.
+func (t Template) Channel(channel string, ev *proto.Event) string {
+	return t.fill(ev, channel, notInSubjects+"/")
+}
+
+// notInSubjects are the characters that a token of a subject cannot have, or that mean something there.
+const notInSubjects = ".*>$%"
+
+func (t Template) fill(e *proto.Event, channel, special string) string {
 	var b strings.Builder
 	for i, parts := range t.tokens {
 		if i > 0 {
@@ -116,13 +128,13 @@ func (t Template) subject(e *event) string {
 			case "":
 				b.WriteString(p.literal)
 			case fieldType:
-				b.WriteString(escapeTokens(e.Type))
+				b.WriteString(escapeTokens(e.Type, special))
 			case fieldChannel:
-				b.WriteString(escapeTokens(e.channel))
+				b.WriteString(escapeTokens(channel, special))
 			case fieldAggregateType:
-				b.WriteString(escapeToken(e.AggregateType))
+				b.WriteString(escapeToken(e.AggregateType, special))
 			case fieldAggregateID:
-				b.WriteString(escapeToken(e.AggregateID))
+				b.WriteString(escapeToken(e.AggregateID, special))
 			}
 		}
 	}
@@ -145,7 +157,7 @@ func (t Template) Patterns(types []string) []string {
 					if strings.HasSuffix(token, "*") {
 						token = "*"
 					} else if token != ">" {
-						token = escapeToken(token)
+						token = escapeToken(token, notInSubjects)
 					}
 					tokens = append(tokens, token)
 				}
@@ -167,24 +179,36 @@ func (t Template) Patterns(types []string) []string {
 	return slices.Compact(all)
 }
 
+// Doubles returns the word in front of {event_type} if the type begins with that word, too, so that the subject has it twice.
+func (t Template) Doubles(eventType string) string {
+	for i, parts := range t.tokens {
+		if parts[0].field == fieldType && i > 0 && len(t.tokens[i-1]) == 1 {
+			if word := t.tokens[i-1][0].literal; word != "" && strings.HasPrefix(eventType, word+".") {
+				return word
+			}
+		}
+	}
+	return ""
+}
+
 // escapeTokens escapes each token of a dotted value.
-func escapeTokens(value string) string {
+func escapeTokens(value, special string) string {
 	if !strings.Contains(value, ".") {
-		return escapeToken(value)
+		return escapeToken(value, special)
 	}
 	tokens := strings.Split(value, ".")
 	for i := range tokens {
-		tokens[i] = escapeToken(tokens[i])
+		tokens[i] = escapeToken(tokens[i], special)
 	}
 	return strings.Join(tokens, ".")
 }
 
 // escapeToken turns any value into one token: special bytes become %XX, an empty value becomes _.
-func escapeToken(value string) string {
+func escapeToken(value, special string) string {
 	if value == "" {
 		return "_"
 	}
-	return escape(value, ".*>$%")
+	return escape(value, special)
 }
 
 // escape writes special characters, and bytes that are not visible ASCII, as %XX.

@@ -2,6 +2,7 @@ package relay
 
 import (
 	"fmt"
+	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
@@ -223,4 +224,17 @@ func waitEvents(t *testing.T, js jetstream.JetStream, name string, sequence int)
 			return
 		}
 	}
+}
+
+// A subject that repeats a word of the types is told, and what a new stream carries.
+func TestDoubledSubject(t *testing.T) {
+	t.Parallel()
+	s := harness.Start(t, "sqlite", filepath.Join(t.TempDir(), "events.db"), "-js", "-sd", t.TempDir(), "-sc",
+		configuration(t, `streaming { routes { stream: ORDERS, subject: "ORDERS.{event_type}", payload: data } }`))
+	s.WaitLog(t, `to stream "ORDERS", subject "ORDERS.{event_type}": event_data alone (payload: data); a new stream from the first event on, an existing one from where it is`)
+	s.WaitLog(t, `Stream "ORDERS" has been created`)
+	s.WaitLog(t, `payload=data`)
+	publish(t, connect(t, s, "publisher"), orders, order(t, "o", "ORDERSNEW.created", 1), order(t, "o", "ORDERS.created", 2))
+	s.WaitLog(t, `event types begin with "ORDERS" as the subject does, so it is there twice: leave it out of the subject`)
+	s.WaitLog(t, `subject=ORDERS.ORDERS.created event_type=ORDERS.created`)
 }
