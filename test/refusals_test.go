@@ -113,7 +113,12 @@ func TestRefusals(t *testing.T) {
 		{"publish", "invalid_event", `client=client channel=eventstore.orders`, tryPublish(orders, []byte("no event")), "", ""},
 		{"publish", "wrong_version", `client=client channel=eventstore.orders`, tryPublish(orders, event(t, "A", "T", withVersion(7))), "", ""},
 		{"publish", "duplicate_event", `client=client channel=eventstore.orders`, tryPublish(orders, event(t, "A", "T", withID("1"), withData("other"))), "", ""},
-		{"publish", "too_large", `client=client channel=plain`, tryPublish("plain", make([]byte, 1<<20-84)), "", ""},
+		{"publish", "too_large", `client=client channel=plain`, func() string { // with a shorter GUID than libraries have, and no connection ID
+			var ack pb.PubAck
+			m := &pb.PubMsg{ClientID: cl.ID, Guid: "g", Subject: "plain", Data: make([]byte, 1<<20-40)}
+			nc.Ask(wire.Publish+".plain", wire.Encode(t, m), &ack, patience)
+			return ack.Error
+		}, "", ""},
 		{"publish", "limit", `client=client channel=fourth`, tryPublish("fourth", nil), "", ""},
 
 		{"subscription", "invalid_request", `client=client channel=a..b`, trySub("a..b"), "", ""},

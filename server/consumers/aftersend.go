@@ -21,7 +21,7 @@ func (m *Member) AfterSending(seq uint64, f func()) {
 func (g *Group) waitToSend(seq uint64, f func()) bool {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	if !g.delivering || seq <= g.state.lastSent || seq > g.state.lastSent+liveLag || g.state.window() == 0 {
+	if g.finished || seq <= g.state.lastSent || seq > g.state.lastSent+liveLag || g.state.window() == 0 {
 		return false
 	}
 	g.afterSend = append(g.afterSend, afterSend{seq, f})
@@ -49,12 +49,10 @@ func (g *Group) sentSome(stuck bool) {
 	}
 }
 
-// setDelivering notes that the group's goroutine runs, or has ended.
-func (g *Group) setDelivering(delivering bool) {
+// finish makes all calls, and those to come at once: the group sends nothing any more.
+func (g *Group) finish() {
 	g.mu.Lock()
-	g.delivering = delivering
+	g.finished = true
 	g.mu.Unlock()
-	if !delivering {
-		g.sentSome(true)
-	}
+	g.sentSome(true)
 }

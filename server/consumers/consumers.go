@@ -181,7 +181,9 @@ func (c *channel) detach(g *Group) {
 		delete(c.keyed, g.key)
 	}
 	if g.stop != nil {
-		g.stop()
+		g.stop() // its goroutine finishes it
+	} else {
+		g.finish()
 	}
 }
 

@@ -46,8 +46,7 @@ func (d *delivery) run(ctx context.Context) {
 	g := d.g
 	d.cursor = g.ch.Cursor(g.next())
 	defer func() { d.cursor.Close() }()
-	g.setDelivering(true)
-	defer g.setDelivering(false)
+	defer g.finish()
 	failing := false
 	toHolder := map[*Member]bool{}
 	timer := time.NewTimer(0)

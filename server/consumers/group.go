@@ -37,11 +37,11 @@ type Group struct {
 	stop     func() // ends the group's goroutine; nil without one
 	reserved int    // joins in progress
 
-	mu         sync.Mutex // guards what follows
-	state      state
-	queued     bool // markDirty was called
-	delivering bool // the group's goroutine runs
-	afterSend  []afterSend
+	mu        sync.Mutex // guards what follows
+	state     state
+	queued    bool // markDirty was called
+	finished  bool // nothing is sent any more
+	afterSend []afterSend
 }
 
 // Key returns the group's key.
