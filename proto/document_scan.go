@@ -75,18 +75,18 @@ func (s *documentScan) value(i int, n *node, depth int) int {
 		return s.refuse("it has too many values")
 	}
 	members := 0
-	switch c := s.doc[i]; {
-	case c == '{':
+	switch s.doc[i] {
+	case '{':
 		i, members = s.object(i+1, n, depth)
-	case c == '[':
+	case '[':
 		i = s.list(i+1, depth)
-	case c == '"':
+	case '"':
 		i = s.text(i)
-	case c == 't':
+	case 't':
 		i = s.literal(i, "true")
-	case c == 'f':
+	case 'f':
 		i = s.literal(i, "false")
-	case c == 'n':
+	case 'n':
 		i = s.literal(i, "null")
 	default:
 		if _, _, end := scanNumeral(s.doc, i); end >= 0 {

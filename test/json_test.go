@@ -101,3 +101,37 @@ func TestVersionInEventData(t *testing.T) {
 		}
 	})
 }
+
+// TestMigrateJSON: messages in JSON that were published before their channel had events become events. Payloads stay as they
+// are, and a message that is not an event stays a message.
+func TestMigrateJSON(t *testing.T) {
+	t.Parallel()
+	databases.Each(t, func(t *testing.T, driver, source string) {
+		s := start(t, driver, source)
+		sc := s.connect("client")
+		publish(t, sc, "orders.old", []byte(`{"type":"OrderPlaced","order":{"id":1},"data":{"total":0.10}}`),
+			[]byte(`{"type":"OrderPaid","order":{"id":1},"data":{}}`), []byte(`{"type":"A","type":"B"}`))
+		s.Stop()
+
+		conf := write(t, "server.conf", example(t, "json configuration"))
+		out, status := runBinary(t, "migrate", "-store", "SQL", "-sql_driver", driver, "-sql_source", source, "-c", conf)
+		if status != 0 || !strings.Contains(out, `an object has two members "type"`) {
+			t.Errorf("migrate: status %d\n%s", status, out)
+		}
+		s = start(t, driver, source, "-c", conf)
+		sc = s.connect("client")
+		publish(t, sc, "orders.old", []byte(`{"type":"OrderShipped","order":{"id":1,"version":3}}`))
+		got := query(t, driver, source, "SELECT event_type FROM events WHERE aggregate_id = '1' ORDER BY event_version")
+		if strings.Join(got, " ") != "OrderPlaced OrderPaid OrderShipped" {
+			t.Errorf("events %q", got)
+		}
+		_, in := subscribe(t, sc, "orders.old", stan.DeliverAllAvailable())
+		if got := string(in.next(t).Data); got != `{"type":"OrderPlaced","order":{"id":1},"data":{"total":0.10}}` {
+			t.Errorf("the payload became %s", got)
+		}
+		s.Stop()
+		if r, status := verify(t, driver, source, "-c", conf); !r.Clean || status != 0 || r.Events != 3 {
+			t.Errorf("verify: %+v", r)
+		}
+	})
+}
