@@ -255,7 +255,7 @@ func TestCloudEventsAgreeWithUnmarshal(t *testing.T) {
 	m, md := newCloudMapping(t, MappingConfig{}), cloudMessage(t)
 	r := rand.New(rand.NewPCG(11, 12))
 	accepted := 0
-	const rounds = 20_000
+	const rounds = 10_000
 	for range rounds {
 		if agreeCloudEvent(t, m, md, randomCloudEvent(r, md)) {
 			accepted++

@@ -232,7 +232,7 @@ func TestDocumentAgreesWithEncodingJSON(t *testing.T) {
 	m := jsonOrders(t)
 	r := rand.New(rand.NewPCG(7, 8))
 	accepted := 0
-	const rounds = 20_000
+	const rounds = 10_000
 	for range rounds {
 		if agreeDocument(t, m, randomObject(r, nil, eventNames, 5)) {
 			accepted++
