@@ -9,12 +9,13 @@ TIMEOUT ?= 14m
 build:
 	CGO_ENABLED=0 $(GO) build -trimpath -o bin/nats-streaming-server ./cmd/nats-streaming-server
 
-# All tests on SQLite, PostgreSQL and MariaDB. Without a database server its
+# All tests on SQLite, PostgreSQL and MariaDB. Without a database server or a client library its
 # tests are skipped, with CI=true they fail. Packages: make test PKG=./stores/...
 # Never cached: tests that build the server as a program do not show the cache what they depend on.
 PKG ?= ./...
 test:
 	test/databases/install
+	test/clients/install
 	CGO_ENABLED=1 $(GO) test -race -count=1 -parallel 4 -timeout $(TIMEOUT) $(PKG)
 
 # What of the server the tests that run it as a program reach, by package, and line by line in bin/cover.txt for
@@ -22,6 +23,7 @@ test:
 COVERED = $(if $(filter ./...,$(PKG)),./test/...,$(PKG))
 cover:
 	test/databases/install
+	test/clients/install
 	rm -rf bin/cover && mkdir -p bin/cover
 	CGO_ENABLED=1 GOCOVERDIR=$(CURDIR)/bin/cover $(GO) test -count=1 -parallel 4 -timeout $(TIMEOUT) $(COVERED)
 	$(GO) tool covdata percent -i bin/cover

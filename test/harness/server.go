@@ -71,7 +71,7 @@ func New(t testing.TB, binary string, args ...string) *Server {
 // Launch starts the binary without waiting.
 func (s *Server) Launch() {
 	s.t.Helper()
-	s.Log = &Log{changed: make(chan struct{})}
+	s.Log = NewLog()
 	cmd := exec.Command(s.Binary, s.Args...)
 	cmd.Stderr, cmd.Dir = s.Log, s.Dir
 	// The race detector makes each process sleep for a second at exit by default.
@@ -146,6 +146,9 @@ type Log struct {
 	buf     bytes.Buffer
 	changed chan struct{} // closed on each write
 }
+
+// NewLog returns an empty log.
+func NewLog() *Log { return &Log{changed: make(chan struct{})} }
 
 func (l *Log) Write(b []byte) (int, error) {
 	l.mu.Lock()
