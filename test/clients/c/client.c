@@ -1,5 +1,5 @@
 // A client that a test commands, one line for each command and answer: see ../libraries/program_test.go.
-// Usage: client URL CLIENT-ID
+// Usage: client URL CLIENT-ID [CA-FILE]
 
 #define NATS_HAS_STREAMING
 #include <nats/nats.h>
@@ -78,7 +78,7 @@ static subscription *find(const char *name)
 	exit(2);
 }
 
-static natsStatus connectTo(stanConnection **sc, const char *url, const char *id)
+static natsStatus connectTo(stanConnection **sc, const char *url, const char *id, const char *ca)
 {
 	natsOptions *nats = NULL;
 	stanConnOptions *opts = NULL;
@@ -87,6 +87,8 @@ static natsStatus connectTo(stanConnection **sc, const char *url, const char *id
 	if (s == NATS_OK) s = natsOptions_SetMaxReconnect(nats, -1);
 	if (s == NATS_OK) s = natsOptions_SetReconnectWait(nats, 50);
 	if (s == NATS_OK) s = natsOptions_SetReconnectedCB(nats, onReconnected, NULL);
+	if (s == NATS_OK && ca != NULL) s = natsOptions_SetSecure(nats, true);
+	if (s == NATS_OK && ca != NULL) s = natsOptions_LoadCATrustedCertificates(nats, ca);
 	if (s == NATS_OK) s = stanConnOptions_Create(&opts);
 	if (s == NATS_OK) s = stanConnOptions_SetNATSOptions(opts, nats);
 	if (s == NATS_OK) s = stanConnOptions_SetConnectionWait(opts, PATIENCE);
@@ -124,10 +126,10 @@ static natsStatus subscribe(stanConnection *sc, char **word)
 
 int main(int argc, char **argv)
 {
-	if (argc != 3)
+	if (argc < 3)
 		return 2;
 	stanConnection *sc = NULL;
-	natsStatus s = connectTo(&sc, argv[1], argv[2]);
+	natsStatus s = connectTo(&sc, argv[1], argv[2], argc > 3 ? argv[3] : NULL);
 	answer(s);
 	char line[4096];
 	while (s == NATS_OK && fgets(line, sizeof line, stdin) != NULL) {

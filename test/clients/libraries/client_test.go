@@ -11,10 +11,16 @@ import (
 type library struct {
 	name string
 	// connect connects a client. An error is the library's, and contains what the server said.
-	connect func(t *testing.T, url, id string) (client, error)
+	connect connector
 	// pings says that the library pings the server and tells the application when its registration is gone.
 	pings bool
 }
+
+// connector connects a client with an ID.
+type connector func(t *testing.T, to address, id string) (client, error)
+
+// address is that of NATS. A ca is the file of the authority of its certificate, if NATS speaks TLS.
+type address struct{ url, ca string }
 
 // client is a connected client, whatever library it uses.
 type client interface {

@@ -50,11 +50,15 @@ type programSubscription struct {
 	in      chan message
 }
 
-// runs returns how to connect a client that is a program.
-func runs(command func(t *testing.T, url, id string) *exec.Cmd) func(t *testing.T, url, id string) (client, error) {
-	return func(t *testing.T, url, id string) (client, error) {
+// runs returns how to connect a client that is a program. Its last arguments are NATS' URL, the client ID, and a file of
+// authorities if NATS speaks TLS.
+func runs(command func(t *testing.T) *exec.Cmd) connector {
+	return func(t *testing.T, to address, id string) (client, error) {
 		t.Helper()
-		cmd := command(t, url, id)
+		cmd := command(t)
+		if cmd.Args = append(cmd.Args, to.url, id); to.ca != "" {
+			cmd.Args = append(cmd.Args, to.ca)
+		}
 		p := &program{
 			answers: make(chan error, 16), heard: make(chan struct{}), again: make(chan struct{}, 16), gone: make(chan string, 16),
 			stderr: harness.NewLog(), subscriptions: make(map[string]*programSubscription),

@@ -18,8 +18,8 @@ func missing(t *testing.T, what string, err error) {
 }
 
 // node runs node-nats-streaming. See client.js for the argument.
-func node(connection string) func(t *testing.T, url, id string) (client, error) {
-	return runs(func(t *testing.T, url, id string) *exec.Cmd {
+func node(connection string) connector {
+	return runs(func(t *testing.T) *exec.Cmd {
 		t.Helper()
 		if _, err := os.Stat("../node/node_modules/node-nats-streaming"); err != nil {
 			missing(t, "node-nats-streaming", err)
@@ -28,20 +28,20 @@ func node(connection string) func(t *testing.T, url, id string) (client, error) 
 		if err != nil {
 			missing(t, "node", err)
 		}
-		return exec.Command(program, "../node/client.js", url, id, connection)
+		return exec.Command(program, "../node/client.js", connection)
 	})
 }
 
 // nativeC compiles the program that uses nats.c, and returns how to run it.
-func nativeC(t *testing.T) func(t *testing.T, url, id string) (client, error) {
+func nativeC(t *testing.T) connector {
 	t.Helper()
 	program := filepath.Join(t.TempDir(), "client")
 	out, err := exec.Command("cc", "-Wall", "-Wextra", "-Werror", "-o", program, "../c/client.c", "-lnats", "-lpthread").CombinedOutput()
-	return runs(func(t *testing.T, url, id string) *exec.Cmd {
+	return runs(func(t *testing.T) *exec.Cmd {
 		t.Helper()
 		if err != nil {
 			missing(t, "libnats-dev", fmt.Errorf("%w\n%s", err, out))
 		}
-		return exec.Command(program, url, id)
+		return exec.Command(program)
 	})
 }

@@ -42,10 +42,10 @@ type scriptedSubscription struct {
 }
 
 // speaks returns how to connect a client that speaks as a library does.
-func speaks(d dialect) func(t *testing.T, url, id string) (client, error) {
-	return func(t *testing.T, url, id string) (client, error) {
+func speaks(d dialect) connector {
+	return func(t *testing.T, to address, id string) (client, error) {
 		t.Helper()
-		nats, err := dial(t, d, url, id)
+		nats, err := dial(t, d, to, id)
 		if err != nil {
 			t.Fatal(err)
 		}

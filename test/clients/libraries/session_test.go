@@ -2,10 +2,13 @@ package libraries
 
 import (
 	"bufio"
+	"crypto/tls"
+	"crypto/x509"
 	"fmt"
 	"io"
 	"net"
 	"net/url"
+	"os"
 	"strconv"
 	"strings"
 	"sync"
@@ -19,6 +22,7 @@ type session struct {
 	t       *testing.T
 	speaks  dialect
 	address string
+	secure  *tls.Config   // nil without TLS
 	ended   chan struct{} // closed when run has returned
 	again   chan struct{} // receives a value for each new connection
 
@@ -36,8 +40,8 @@ type natsSubscription struct {
 }
 
 // dial connects, and returns when NATS has answered the first PING.
-func dial(t *testing.T, speaks dialect, natsURL, id string) (*session, error) {
-	u, err := url.Parse(natsURL)
+func dial(t *testing.T, speaks dialect, to address, id string) (*session, error) {
+	u, err := url.Parse(to.url)
 	if err != nil {
 		return nil, err
 	}
@@ -45,7 +49,14 @@ func dial(t *testing.T, speaks dialect, natsURL, id string) (*session, error) {
 	if password, ok := u.User.Password(); ok {
 		speaks.hello = fmt.Sprintf("%s,%q:%q,%q:%q}", strings.TrimSuffix(speaks.hello, "}"), "user", u.User.Username(), "pass", password)
 	}
-	s := &session{t: t, speaks: speaks, address: u.Host, ended: make(chan struct{}), again: make(chan struct{}, 16), subs: make(map[int]*natsSubscription)}
+	secure, err := secured(to.ca)
+	if err != nil {
+		return nil, err
+	}
+	if secure != nil { // as Java and .NET say
+		speaks.hello = strings.NewReplacer(`"tls_required":false`, `"tls_required":true`, `"ssl_required":false`, `"ssl_required":true`).Replace(speaks.hello)
+	}
+	s := &session{t: t, speaks: speaks, address: u.Host, secure: secure, ended: make(chan struct{}), again: make(chan struct{}, 16), subs: make(map[int]*natsSubscription)}
 	in, err := s.greet()
 	if err != nil {
 		close(s.ended)
@@ -53,6 +64,22 @@ func dial(t *testing.T, speaks dialect, natsURL, id string) (*session, error) {
 	}
 	go s.run(in)
 	return s, nil
+}
+
+// secured returns how to speak TLS with a server whose certificate is from an authority, or nil without one.
+func secured(ca string) (*tls.Config, error) {
+	if ca == "" {
+		return nil, nil
+	}
+	pem, err := os.ReadFile(ca)
+	if err != nil {
+		return nil, err
+	}
+	pool := x509.NewCertPool()
+	if !pool.AppendCertsFromPEM(pem) {
+		return nil, fmt.Errorf("%s holds no certificate", ca)
+	}
+	return &tls.Config{RootCAs: pool, ServerName: "127.0.0.1", MinVersion: tls.VersionTLS12}, nil
 }
 
 // greet opens the connection.
@@ -65,6 +92,10 @@ func (s *session) greet() (*bufio.Reader, error) {
 	info, err := in.ReadString('\n')
 	if err == nil && !strings.HasPrefix(info, "INFO {") {
 		err = fmt.Errorf("NATS begins with %q", info)
+	}
+	if err == nil && s.secure != nil {
+		conn = tls.Client(conn, s.secure)
+		in = bufio.NewReader(conn)
 	}
 	if err == nil {
 		_, err = io.WriteString(conn, "CONNECT "+s.speaks.hello+"\r\nPING\r\n")

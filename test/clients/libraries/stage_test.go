@@ -9,6 +9,7 @@ import (
 
 	natsd "github.com/nats-io/nats-server/v2/server"
 
+	"github.com/nats-eventstore/nats-eventstore/test/authority"
 	"github.com/nats-eventstore/nats-eventstore/test/databases"
 	"github.com/nats-eventstore/nats-eventstore/test/harness"
 )
@@ -18,7 +19,7 @@ type stage struct {
 	t       *testing.T
 	library library
 	server  *harness.Server
-	url     string // of NATS
+	nats    address
 	forgets bool   // the store is in memory
 	outside bool   // NATS is another program
 	name    string // of the behaviour, and the prefix of its clients and channels
@@ -53,13 +54,21 @@ var places = []place{
 		t.Helper()
 		ns := startNATS(t)
 		s := started(t, "-store", "FILE", "-dir", filepath.Join(t.TempDir(), "data"), "-ns", ns.ClientURL())
-		s.url, s.outside = ns.ClientURL(), true
+		s.nats, s.outside = address{url: ns.ClientURL()}, true
 		return s
 	}},
 	{"users and rights", func(t *testing.T) *stage {
 		t.Helper()
 		s := started(t, "-store", "FILE", "-dir", filepath.Join(t.TempDir(), "data"), "-c", write(t, "server.conf", users), "-access_file", write(t, "access.conf", rights))
-		s.url = strings.Replace(s.url, "nats://", "nats://app:secret@", 1)
+		s.nats.url = strings.Replace(s.nats.url, "nats://", "nats://app:secret@", 1)
+		return s
+	}},
+	{"TLS", func(t *testing.T) *stage {
+		t.Helper()
+		ca := authority.New(t)
+		id := ca.Issue("server")
+		s := started(t, "-store", "FILE", "-dir", filepath.Join(t.TempDir(), "data"), "-tls", "-tlscert", id.Cert, "-tlskey", id.Key)
+		s.nats.ca = ca.File
 		return s
 	}},
 }
@@ -94,7 +103,7 @@ func started(t *testing.T, args ...string) *stage {
 	s := &stage{t: t, server: harness.New(t, harness.Binary(), append(args, "-hbi", "500ms", "-hbt", "30s")...)}
 	s.server.Launch()
 	s.server.Ready()
-	s.url = s.server.URL()
+	s.nats.url = s.server.URL()
 	return s
 }
 
@@ -130,7 +139,7 @@ func (s *stage) connect(name string) client {
 
 func (s *stage) try(name string) (client, error) {
 	s.t.Helper()
-	return s.library.connect(s.t, s.url, s.name+"-"+name)
+	return s.library.connect(s.t, s.nats, s.name+"-"+name)
 }
 
 func (s *stage) must(what string, err error) {

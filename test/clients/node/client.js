@@ -1,20 +1,23 @@
 // A client that a test commands, one line for each command and answer: see ../libraries/program_test.go.
-// Usage: node client.js URL CLIENT-ID [owned|borrowed]
+// Usage: node client.js owned|borrowed URL CLIENT-ID [CA-FILE]
 //
 // A borrowed client uses a NATS connection of the application, with an inbox for each request.
 'use strict'
 
+const fs = require('fs')
 const nats = require('nats')
 const readline = require('readline')
 const stan = require('node-nats-streaming')
 
-const [url, id, connection] = process.argv.slice(2)
+const [connection, url, id, ca] = process.argv.slice(2)
 const say = (...words) => process.stdout.write(words.join(' ') + '\n')
 const answer = (err) => err ? say('error', err.message || err) : say('ok')
 
-const options = { url, maxReconnectAttempts: -1, reconnectTimeWait: 50, connectTimeout: 60000, ackTimeout: 60000, stanPingInterval: 1000, stanMaxPingOut: 60 }
+const transport = { url, maxReconnectAttempts: -1, reconnectTimeWait: 50 }
+if (ca) transport.tls = { ca: [fs.readFileSync(ca)] }
+const options = { ...transport, connectTimeout: 60000, ackTimeout: 60000, stanPingInterval: 1000, stanMaxPingOut: 60 }
 if (connection === 'borrowed') {
-  options.nc = nats.connect({ url, encoding: 'binary', maxReconnectAttempts: -1, reconnectTimeWait: 50, useOldRequestStyle: true })
+  options.nc = nats.connect({ ...transport, encoding: 'binary', useOldRequestStyle: true })
 }
 const client = stan.connect('test-cluster', id, options)
 const subscriptions = new Map() // by name
