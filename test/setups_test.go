@@ -108,7 +108,10 @@ func (it *setup) try(t *testing.T, admin string) {
 		query(t, it.driver, admin, here.Replace(text))
 		if role, created := strings.CutPrefix(here.Replace(text), "CREATE ROLE "); created {
 			role = strings.TrimSuffix(role, " LOGIN")
-			t.Cleanup(func() { query(t, it.driver, admin, "DROP OWNED BY "+role); query(t, it.driver, admin, "DROP ROLE "+role) })
+			t.Cleanup(func() {
+				query(t, it.driver, admin, "DROP OWNED BY "+role)
+				query(t, it.driver, admin, "DROP ROLE "+role)
+			})
 		}
 	}
 	source := admin
@@ -214,7 +217,7 @@ func TestWrongFiles(t *testing.T) {
 	}
 	inFile := filepath.Join(file, "sub")
 	for want, args := range map[string][]string{
-		"name another with -dir":                       {"-store", "FILE", "-dir", inFile},
+		"name another with -dir":                        {"-store", "FILE", "-dir", inFile},
 		"this user must be able to write the directory": {"-store", "SQL", "-sql_driver", "sqlite", "-sql_source", filepath.Join(inFile, "events.db")},
 		"the file is not an SQLite database":            {"-store", "SQL", "-sql_driver", "sqlite", "-sql_source", file},
 		"name another with -publish_dir":                {"-store", "MEMORY", "-publish_dir", filepath.Join(t.TempDir(), "absent")},
