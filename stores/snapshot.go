@@ -9,6 +9,7 @@ import (
 	"time"
 
 	schema "github.com/nats-eventstore/nats-eventstore/sql"
+	"github.com/nats-eventstore/nats-eventstore/stores/sqlconn"
 )
 
 // Snapshot is one state of the whole database, which does not change while a server continues to write.
@@ -48,7 +49,15 @@ func ReadSnapshot(ctx context.Context, o Options, read func(context.Context, *Sn
 	}
 	defer writer.Close()
 	defer reader.Close()
-	switch err := d.check(ctx, writer, reader, o.Logger); {
+	err = d.check(ctx, writer, reader, o.Logger)
+	if d, ok := d.(*sqlite); ok && err != nil && d.refusesWrites(err) {
+		var copied *sql.DB
+		if copied, err = d.openCopy(o); err == nil {
+			defer copied.Close()
+			reader = copied
+		}
+	}
+	switch {
 	case errors.Is(err, ErrSetup):
 		return err
 	case err != nil:
@@ -125,4 +134,12 @@ func (s *Snapshot) Query(ctx context.Context, text string, scan func(*sql.Rows) 
 		return err
 	}
 	return each(rows, scan)
+}
+
+// openCopy opens a file that nobody can change, since it or its directory is read-only.
+func (d *sqlite) openCopy(o Options) (*sql.DB, error) {
+	if info, err := os.Stat(d.path + sqliteWALSuffix); err == nil && info.Size() > 0 {
+		return nil, fmt.Errorf("%w: %s has a log, %s, which can only be read where it can be written: copy both to another directory", ErrSetup, d.path, d.path+sqliteWALSuffix)
+	}
+	return sqlconn.SQLiteCopy(o.pool(), o.reads())
 }

@@ -61,3 +61,12 @@ func SQLiteReader(o Options, size int) (*sql.DB, error) {
 func sqliteURI(path string) string {
 	return "file:" + (&url.URL{Path: filepath.ToSlash(path)}).EscapedPath()
 }
+
+// SQLiteCopy returns a pool of up to size connections to a file that nobody changes. SQLite then needs neither a log nor locks.
+func SQLiteCopy(o Options, size int) (*sql.DB, error) {
+	connector, err := sqlitedriver.NewConnector(sqliteURI(o.Source) + "?mode=ro&immutable=1&_query_only=1&" + sqliteReaderCache[1:])
+	if err != nil {
+		return nil, err
+	}
+	return o.open(connector, size), nil
+}

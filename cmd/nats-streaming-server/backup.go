@@ -1,0 +1,41 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"strings"
+
+	"github.com/nats-eventstore/nats-eventstore/stores"
+)
+
+var backupCommand = command{
+	usage: `Usage: nats-streaming-server backup <file> [options of the server]
+
+Writes one state of an SQLite database to a new file; the server may be running. The file exists only once it is
+complete and on disk. It is an SQLite database: name it with -sql_driver sqlite -sql_source, or put it in the place of
+the lost one.
+
+The options name the database (-store, -dir, -sql_driver, -sql_source), or the configuration file does (-c). Other
+databases have their own tools: docs/backup.md.
+`,
+	run: func(ctx context.Context, name string, args []string) error {
+		rest, err := split(flag.NewFlagSet(name, flag.ContinueOnError), args)
+		if err != nil {
+			return err
+		}
+		if len(rest) == 0 || strings.HasPrefix(rest[0], "-") {
+			return errors.New("name the file to write first: nats-streaming-server backup <file> [options]")
+		}
+		o, err := database(rest[1:])
+		if err != nil {
+			return err
+		}
+		if err := stores.Backup(ctx, o.Store, rest[0]); err != nil {
+			return err
+		}
+		fmt.Println("Backed up to " + rest[0])
+		return nil
+	},
+}
