@@ -20,8 +20,8 @@ var (
 	ErrDuplicate = errors.New("event_id is already stored")
 	// ErrUnknownType means that the event type, or the Go type of the data, is not in the Registry.
 	ErrUnknownType = errors.New("unknown event type")
-	// ErrGap means that a source of a Projector, Reactor or replay skipped events, or that another program changed the
-	// checkpoint.
+	// ErrGap means that a source of a Projector, Reactor or replay skipped events that the store has, or that another program
+	// changed the checkpoint. Events that an administrator erased are not a gap.
 	ErrGap = errors.New("gap in the events after the checkpoint")
 	// ErrStop ends a replay without an error: return it from the replay's handle function.
 	ErrStop = errors.New("stop")

@@ -99,20 +99,17 @@ func (p *Projector) project(ctx context.Context, checkpoint uint64, batch Batch)
 	return tx.Commit()
 }
 
-// checkFollows returns ErrGap if an event is missing between the checkpoint and the batch, or within the batch.
+// checkFollows returns ErrGap unless the events come after the checkpoint, in order, and up to the batch's own checkpoint.
 func (b Batch) checkFollows(checkpoint uint64) error {
-	if !b.Complete {
-		return nil
-	}
-	next := checkpoint + 1
+	last := checkpoint
 	for _, e := range b.Events {
-		if e.Sequence != next {
-			return fmt.Errorf("%w: got sequence %d, want %d", ErrGap, e.Sequence, next)
+		if e.Sequence <= last {
+			return fmt.Errorf("%w: got sequence %d after %d", ErrGap, e.Sequence, last)
 		}
-		next++
+		last = e.Sequence
 	}
-	if b.Checkpoint != next-1 {
-		return fmt.Errorf("%w: the batch ends at sequence %d, its checkpoint is %d", ErrGap, next-1, b.Checkpoint)
+	if b.Checkpoint < last {
+		return fmt.Errorf("%w: the batch ends at sequence %d, its checkpoint is %d", ErrGap, last, b.Checkpoint)
 	}
 	return nil
 }

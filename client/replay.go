@@ -102,16 +102,23 @@ func ReplayStreaming(ctx context.Context, cluster, clientIDPrefix, channel strin
 		return err
 	}
 	defer stop()
-	for previous := uint64(0); ; {
+	seen := holes{channel: channel, first: func(ctx context.Context, from uint64) (uint64, error) {
+		return firstStreamed(ctx, sc, channel, from)
+	}}
+	for {
 		select {
 		case <-ctx.Done():
 			return context.Cause(ctx)
 		case m := <-messages:
 			switch {
-			case m.Sequence <= previous:
+			case m.Sequence <= seen.last:
 				continue // redelivered because its acknowledgement was late
-			case previous > 0 && m.Sequence != previous+1:
-				return fmt.Errorf("%w: got sequence %d of channel %q, want %d", ErrGap, m.Sequence, channel, previous+1)
+			case seen.last == 0:
+				seen.last = m.Sequence
+			default:
+				if err := seen.follow(ctx, m.Sequence); err != nil {
+					return err
+				}
 			}
 			event, err := fromStreaming(channel, nil, m)
 			if err == nil {
@@ -120,7 +127,6 @@ func ReplayStreaming(ctx context.Context, cluster, clientIDPrefix, channel strin
 			if err != nil {
 				return ignoreStop(err)
 			}
-			previous = m.Sequence
 		}
 	}
 }

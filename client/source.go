@@ -27,8 +27,6 @@ type Batch struct {
 	Checkpoint uint64
 	// CaughtUp means that Checkpoint was the last sequence of the channel. A StreamingSource never sets it.
 	CaughtUp bool
-	// Complete means that the source has no filter, so a missing event is an error.
-	Complete bool
 }
 
 // Filter selects events. Each field that is set must match.
@@ -57,7 +55,17 @@ type apiSource struct {
 }
 
 func (s *apiSource) Receive(ctx context.Context, after uint64, handle func(Batch) error) error {
-	return s.client.subscribe(ctx, Start{sequence: after + 1}, s.channel, s.filter, handle)
+	seen := holes{channel: s.channel, last: after, first: func(ctx context.Context, from uint64) (uint64, error) {
+		return s.client.firstFrom(ctx, s.channel, from)
+	}}
+	return s.client.subscribe(ctx, Start{sequence: after + 1}, s.channel, s.filter, func(batch Batch) error {
+		if s.filter.empty() {
+			if err := seen.followBatch(ctx, batch); err != nil {
+				return err
+			}
+		}
+		return handle(batch)
+	})
 }
 
 // subscribe receives events from the start on. After an interruption it subscribes again from the last checkpoint.
@@ -74,7 +82,7 @@ func (c *Client) subscribe(ctx context.Context, start Start, channel string, fil
 			defer func() { _ = stream.Close() }() // stream.Err returns the error
 			for stream.Receive() {
 				response := stream.Msg()
-				batch := Batch{Checkpoint: response.GetCheckpoint(), CaughtUp: response.GetCaughtUp(), Complete: filter.empty()}
+				batch := Batch{Checkpoint: response.GetCheckpoint(), CaughtUp: response.GetCaughtUp()}
 				for _, e := range response.GetEvents() {
 					batch.Events = append(batch.Events, fromRecorded(e))
 				}
@@ -112,6 +120,9 @@ type StreamingSource struct {
 	// Mapping says how events are read from messages, as the channel's block events in the server's configuration does.
 	// nil means eventstore.v1.Event.
 	Mapping *mapping.Mapping
+	// Limited says that the channel has limits, which remove messages that were not read yet: a missing message is ErrGap. An
+	// event channel has none. There, the server skips only what an administrator has erased.
+	Limited bool
 	// AckWait is the time after which the server redelivers an event that is not handled yet; Receive ignores the copy.
 	// 0 means 30 s.
 	AckWait time.Duration
@@ -135,11 +146,15 @@ func (s *StreamingSource) Receive(ctx context.Context, after uint64, handle func
 			return context.Cause(ctx)
 		case m := <-messages:
 			if m.Sequence > after { // otherwise it is a redelivery
+				// The server sends a message only after the one before is acknowledged, so it has nothing in between.
+				if s.Limited && m.Sequence != after+1 {
+					return fmt.Errorf("%w: got sequence %d of channel %q, want %d", ErrGap, m.Sequence, s.Channel, after+1)
+				}
 				event, err := fromStreaming(s.Channel, s.Mapping, m)
 				if err != nil {
 					return err
 				}
-				if err := handle(Batch{Events: []*Event{event}, Checkpoint: m.Sequence, Complete: true}); err != nil {
+				if err := handle(Batch{Events: []*Event{event}, Checkpoint: m.Sequence}); err != nil {
 					return err
 				}
 				after = m.Sequence

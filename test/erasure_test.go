@@ -1,34 +1,86 @@
 package test
 
 import (
+	"context"
 	"database/sql"
+	"errors"
 	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
 	"slices"
 	"strings"
 	"testing"
 
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
 	"github.com/nats-io/stan.go"
 	"google.golang.org/protobuf/proto"
 
+	"github.com/nats-eventstore/nats-eventstore/client"
 	eventstorev1 "github.com/nats-eventstore/nats-eventstore/proto/eventstore/v1"
 	"github.com/nats-eventstore/nats-eventstore/test/databases"
+	"github.com/nats-eventstore/nats-eventstore/test/harness"
 )
 
-// TestErasure runs the statements of docs/erasure.md and checks what the page says about the result.
-func TestErasure(t *testing.T) {
-	t.Parallel()
+// customer is the condition that the page shows.
+const customer = "aggregate_id = 'customer-17'"
+
+// erase runs the statements of docs/erasure.md with a condition. It returns the list of erased events that the page says to
+// keep.
+func erase(t *testing.T, driver, source, condition string) (list string) {
+	t.Helper()
 	page, err := os.ReadFile("../docs/erasure.md")
 	if err != nil {
 		t.Fatal(err)
 	}
-	sections := map[string]string{"postgres": "### PostgreSQL", "mysql": "### MySQL", "sqlite": "### SQLite"}
-	databases.Each(t, func(t *testing.T, driver, source string) {
-		_, section, _ := strings.Cut(string(page), sections[driver])
+	statements := func(after string, conditions int) string {
+		_, section, _ := strings.Cut(string(page), after)
 		_, section, _ = strings.Cut(section, "```sql\n")
-		statements, _, found := strings.Cut(section, "```")
-		if !found || strings.Count(statements, "'customer-17'") != 3 {
-			t.Fatalf("found no statements in:\n%s", statements)
+		text, _, found := strings.Cut(section, "```")
+		if !found || strings.Count(text, customer) != conditions {
+			t.Fatalf("found no statements in:\n%s", text)
 		}
+		return strings.ReplaceAll(text, customer, condition)
+	}
+	list = filepath.Join(t.TempDir(), "erased.txt")
+	rows := query(t, driver, source, statements("## How", 1))
+	if err := os.WriteFile(list, []byte("# by order of the court\n"+strings.Join(rows, "\n")), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if driver == "mysql" {
+		source += "?multiStatements=true"
+	}
+	db, err := sql.Open(driver, source)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer db.Close()
+	db.SetMaxOpenConns(1)
+	section := map[string]string{"postgres": "### PostgreSQL", "mysql": "### MySQL", "sqlite": "### SQLite"}[driver]
+	if _, err := db.ExecContext(t.Context(), statements(section, 3)); err != nil {
+		t.Fatal(err)
+	}
+	return list
+}
+
+// eachFound reports whether each of the wanted findings, part of a key and part of a text, is of the kind and among those found.
+func eachFound(found []finding, kind string, want []string) bool {
+	for _, w := range want {
+		key, text, _ := strings.Cut(w, "|")
+		if !slices.ContainsFunc(found, func(f finding) bool {
+			return f.Kind == kind && strings.HasSuffix(f.Key, key) && strings.Contains(f.Text, text)
+		}) {
+			return false
+		}
+	}
+	return true
+}
+
+// TestErasure runs the statements of docs/erasure.md and checks what the page says about the result.
+func TestErasure(t *testing.T) {
+	t.Parallel()
+	databases.Each(t, func(t *testing.T, driver, source string) {
 		s := start(t, driver, source)
 		sc := s.connect("before")
 		publish(t, sc, orders,
@@ -41,22 +93,7 @@ func TestErasure(t *testing.T) {
 		publish(t, sc, "eventstore.customers", event(t, "keep", "First"), event(t, "customer-17", "Named"))
 		s.Stop()
 
-		multiple := source
-		if driver == "mysql" {
-			multiple += "?multiStatements=true"
-		}
-		db, err := sql.Open(driver, multiple)
-		if err != nil {
-			t.Fatal(err)
-		}
-		defer db.Close()
-		db.SetMaxOpenConns(1)
-		if _, err := db.ExecContext(t.Context(), statements); err != nil {
-			t.Fatal(err)
-		}
-		if err := db.Close(); err != nil {
-			t.Fatal(err)
-		}
+		list := erase(t, driver, source, customer)
 		if driver == "sqlite" {
 			file, err := os.ReadFile(source)
 			if err != nil || strings.Contains(string(file), "Jane") {
@@ -75,6 +112,16 @@ func TestErasure(t *testing.T) {
 			if _, err := tryQuery(driver, source, text); err == nil || !strings.Contains(err.Error(), "events are immutable") {
 				t.Errorf("%s: error %v", text, err)
 			}
+		}
+
+		// Verify names the gaps, and accepts those of the list.
+		gaps := []string{"sequence 2|the messages from here to sequence 2 are missing", "sequence 4|the messages from here to sequence 4 are missing",
+			"sequence 2|the messages from here to sequence 2, the last one assigned, are missing"}
+		if r, status := verify(t, driver, source); status != 1 || r.Counts["gap"] != 3 || len(r.Findings) != 3 || !eachFound(r.Findings, "gap", gaps) {
+			t.Errorf("verify: %d, %+v", status, r)
+		}
+		if r, status := verify(t, driver, source, "-erased", list); status != 0 || !r.Clean || r.Erased != 3 {
+			t.Errorf("verify -erased: %d, %+v", status, r)
 		}
 
 		s.Restart()
@@ -105,6 +152,227 @@ func TestErasure(t *testing.T) {
 				if m := hole.next(t); m.Sequence != 3 {
 					t.Errorf("start at an erased sequence: received %d", m.Sequence)
 				}
+			}
+		}
+		harness.Verify(t, driver, source, "-erased", list)
+	})
+}
+
+// TestErasedVersions: versions that erased events had are accepted, others are not, and a message that comes back is a finding. A
+// channel whose events all went is reported.
+func TestErasedVersions(t *testing.T) {
+	t.Parallel()
+	databases.Each(t, func(t *testing.T, driver, source string) {
+		s := start(t, driver, source)
+		sc := s.connect("client")
+		publish(t, sc, orders, event(t, "A", "First"), event(t, "A", "Second"), event(t, "B", "First"), event(t, "A", "Third"), event(t, "B", "Second"))
+		publish(t, sc, "eventstore.gone", event(t, "C", "Gone"), event(t, "C", "Gone"))
+		s.Stop()
+		list := erase(t, driver, source, "event_type = 'Second' AND aggregate_id = 'A'")
+		if r, status := verify(t, driver, source); status != 1 || r.Counts["versions"] != 1 || r.Counts["gap"] != 1 || len(r.Findings) != 2 {
+			t.Errorf("verify: %d, %+v", status, r)
+		}
+		harness.Verify(t, driver, source, "-erased", list)
+
+		gone := erase(t, driver, source, "event_type = 'Gone'")
+		r, status := verify(t, driver, source, "-erased", list)
+		if want := []string{"sequence 1|the messages from here to sequence 2, the last one assigned, are missing"}; status != 1 || len(r.Findings) != 1 || !eachFound(r.Findings, "gap", want) {
+			t.Errorf("without events: %d, %+v", status, r)
+		}
+		harness.Verify(t, driver, source, "-erased", concatenated(t, list, gone))
+
+		// One more event is lost: the list does not hide that.
+		erase(t, driver, source, "event_type = 'First' AND aggregate_id = 'B'")
+		r, status = verify(t, driver, source, "-erased", concatenated(t, list, gone))
+		if status != 1 || len(r.Findings) != 1 || !eachFound(r.Findings, "gap", []string{"sequence 3|to sequence 3 are missing"}) {
+			t.Errorf("another event: %d, %+v", status, r)
+		}
+		back := filepath.Join(t.TempDir(), "erased.txt")
+		if err := os.WriteFile(back, []byte("1 "+orders+"\n2-3|"+orders+"\n1-2\teventstore.gone\n9 eventstore.unknown"), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		r, status = verify(t, driver, source, "-erased", back)
+		if status != 1 || len(r.Findings) != 1 || !eachFound(r.Findings, "erased", []string{"sequence 1|it is there"}) {
+			t.Errorf("a message that is there: %d, %+v", status, r)
+		}
+		if err := os.WriteFile(back, []byte("orders 1"), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		out, err := exec.Command(harness.Binary(), "verify", "-store", "SQL", "-sql_driver", driver, "-sql_source", source, "-erased", back).CombinedOutput()
+		if err == nil || !strings.Contains(string(out), "line 1") {
+			t.Errorf("a line that is wrong: %v, %s", err, out)
+		}
+	})
+}
+
+func concatenated(t *testing.T, files ...string) string {
+	t.Helper()
+	var all []byte
+	for _, file := range files {
+		text, err := os.ReadFile(file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		all = append(append(all, text...), '\n')
+	}
+	file := filepath.Join(t.TempDir(), "all.txt")
+	if err := os.WriteFile(file, all, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	return file
+}
+
+// TestErasedReaders: no reader of the Go library stops at the hole of erased events.
+func TestErasedReaders(t *testing.T) {
+	t.Parallel()
+	databases.Each(t, func(t *testing.T, driver, source string) {
+		s := start(t, driver, source, "-grpc_host", "127.0.0.1", "-grpc_port", "-1")
+		publish(t, s.connect("before"), orders,
+			event(t, "customer-17", "Named"), event(t, "keep", "First"), event(t, "customer-17", "Moved"), event(t, "customer-17", "Moved"),
+			event(t, "keep", "Second"), event(t, "keep", "Third"), event(t, "customer-17", "Left"))
+		s.Stop()
+		erase(t, driver, source, customer)
+		s.Restart()
+		sc := s.connect("after")
+		publish(t, sc, orders, event(t, "keep", "Fourth"))
+
+		client, err := eventstore.New(eventstore.Options{URLs: []string{apiLine.FindStringSubmatch(s.Log.String())[1]}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer client.Close()
+		want := []uint64{2, 5, 6, 8}
+		collect := func(got *[]uint64) func(*eventstore.Event) error {
+			return func(e *eventstore.Event) error {
+				if *got = append(*got, e.Sequence); len(*got) == len(want) {
+					return eventstore.ErrStop
+				}
+				return nil
+			}
+		}
+		db, err := sql.Open("sqlite", "file:"+filepath.Join(t.TempDir(), "view.db")+"?_txlock=immediate&_pragma=busy_timeout(10000)")
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer db.Close()
+		project := func(name string, from eventstore.Source) func(func(*eventstore.Event) error) error {
+			return func(handle func(*eventstore.Event) error) error {
+				p := &eventstore.Projector{Name: name, DB: db, Dialect: eventstore.SQLite, Source: from,
+					Apply: func(_ context.Context, _ *sql.Tx, e *eventstore.Event) error { return handle(e) }}
+				return p.Run(t.Context())
+			}
+		}
+		react := func(name string, from eventstore.Source) func(func(*eventstore.Event) error) error {
+			return func(handle func(*eventstore.Event) error) error {
+				ctx, stop := context.WithCancelCause(t.Context())
+				r := &eventstore.Reactor{Name: name, DB: db, Dialect: eventstore.SQLite, Handle: func(_ context.Context, e *eventstore.Event) error {
+					if err := handle(e); err != nil {
+						stop(err)
+					}
+					return nil
+				}}
+				return r.Run(ctx, from)
+			}
+		}
+		overAPI := client.Source(orders, eventstore.Filter{})
+		for what, read := range map[string]func(func(*eventstore.Event) error) error{
+			"projector over the API":        project("a", overAPI),
+			"projector over NATS Streaming": project("b", &eventstore.StreamingSource{Conn: sc, Channel: orders}),
+			"reactor over the API":          react("c", overAPI),
+			"reactor over NATS Streaming":   react("d", &eventstore.StreamingSource{Conn: sc, Channel: orders}),
+			"replay over the API": func(handle func(*eventstore.Event) error) error {
+				return client.Replay(t.Context(), orders, eventstore.FromBeginning(), eventstore.Filter{}, handle)
+			},
+			"replay over NATS Streaming": func(handle func(*eventstore.Event) error) error {
+				return eventstore.ReplayStreaming(t.Context(), "test-cluster", "replay", orders, eventstore.FromBeginning(), handle, stan.NatsURL(s.URL()))
+			},
+		} {
+			var got []uint64
+			if err := read(collect(&got)); err != nil && !errors.Is(err, eventstore.ErrStop) {
+				t.Errorf("%s: %v", what, err)
+			}
+			if !slices.Equal(got, want) {
+				t.Errorf("%s: sequences %v, want %v", what, got, want)
+			}
+		}
+		limited := &eventstore.StreamingSource{Conn: sc, Channel: orders, Limited: true}
+		if err := limited.Receive(t.Context(), 0, func(eventstore.Batch) error { return nil }); !errors.Is(err, eventstore.ErrGap) {
+			t.Errorf("a source on a channel with limits: %v", err)
+		}
+	})
+}
+
+var apiLine = regexp.MustCompile(`API listens on (\S+)`)
+
+// TestErasedCopies: the conditions of the page find the copies on channels, and a stream is filled again without what was
+// erased.
+func TestErasedCopies(t *testing.T) {
+	t.Parallel()
+	page, err := os.ReadFile("../docs/erasure.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	file := filepath.Join(t.TempDir(), "server.conf")
+	if err := os.WriteFile(file, []byte(`
+jetstream {}
+streaming { routes: [
+	{ channel: projector }
+	{ types: "Named", channel: names, payload: data }
+	{ stream: EVENTS, subject: "events.{event_type}" }
+] }`), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	databases.Each(t, func(t *testing.T, driver, source string) {
+		_, condition, found := strings.Cut(string(page), "\n| "+map[string]string{"postgres": "PostgreSQL", "mysql": "MySQL, MariaDB", "sqlite": "SQLite"}[driver]+" | `")
+		condition, _, ended := strings.Cut(condition, "` |")
+		if !found || !ended {
+			t.Fatal("the page has no condition")
+		}
+		s := start(t, driver, source, "-sc", file, "-c", file, "-sd", t.TempDir())
+		publish(t, s.connect("before"), orders,
+			event(t, "keep", "First"), event(t, "customer-17", "Named", withData(`{"id":"customer-17"}`)), event(t, "keep", "Second"))
+		nc, err := nats.Connect(s.URL(), nats.MaxReconnects(-1))
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer nc.Close()
+		js, err := jetstream.New(nc)
+		if err != nil {
+			t.Fatal(err)
+		}
+		filled := func(want uint64) bool {
+			stream, err := js.Stream(t.Context(), "EVENTS")
+			if err != nil {
+				return false
+			}
+			info, err := stream.Info(t.Context())
+			return err == nil && info.State.Msgs == want
+		}
+		eventually(t, func() bool { return filled(3) })
+		s.Stop()
+		list := erase(t, driver, source, customer)
+		erase(t, driver, source, condition)
+		counted := query(t, driver, source, "SELECT name, msgs FROM Channels ORDER BY name")
+		if want := []string{orders + "|2", "names|0", "projector|2"}; !slices.Equal(counted, want) {
+			t.Errorf("messages %q, want %q", counted, want)
+		}
+		harness.Verify(t, driver, source, "-erased", list)
+
+		s.Restart()
+		_, in := subscribe(t, s.connect("after"), "projector", stan.DeliverAllAvailable())
+		if got := in.sequences(t, 2); !slices.Equal(got, []uint64{1, 3}) {
+			t.Errorf("projector has %v", got)
+		}
+		eventually(t, func() bool { return js.DeleteStream(t.Context(), "EVENTS") == nil }) // once the client has reconnected
+		s.WaitLog(t, `Stream "EVENTS" has been created`)
+		eventually(t, func() bool { return filled(2) })
+		stream, err := js.Stream(t.Context(), "EVENTS")
+		if err != nil {
+			t.Fatal(err)
+		}
+		for sequence, want := range map[uint64]string{1: "events.First", 2: "events.Second"} {
+			if m, err := stream.GetMsg(t.Context(), sequence); err != nil || m.Subject != want {
+				t.Errorf("message %d: %v, %v", sequence, m, err)
 			}
 		}
 	})

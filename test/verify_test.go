@@ -22,6 +22,7 @@ type verified struct {
 	Channels int
 	Messages uint64
 	Events   uint64
+	Erased   uint64
 	Findings []finding
 	Counts   map[string]int `json:"finding_counts"`
 }

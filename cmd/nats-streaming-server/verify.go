@@ -1,15 +1,18 @@
 package main
 
 import (
+	"bytes"
 	"context"
 	"flag"
+	"fmt"
 	"os"
 
 	"github.com/nats-eventstore/nats-eventstore/server/offline"
+	"github.com/nats-eventstore/nats-eventstore/stores/verify"
 )
 
 var verifyCommand = command{
-	usage: `Usage: nats-streaming-server verify [-json] [-report <n>] [options of the server]
+	usage: `Usage: nats-streaming-server verify [-json] [-report <n>] [-erased <file>] [options of the server]
 
 Checks a database without writing to it; the server may be running. It checks that sequences have no gaps,
 versions of aggregates, event columns against payloads, counters, state of clients and subscriptions,
@@ -17,6 +20,7 @@ indexes and triggers. The report goes to stdout, progress to stderr.
 
     -json                                        Write the report as JSON
     -report <n>                                  How many findings of each kind to list (default 10)
+    -erased <file>                               Messages that were erased: lines such as 17 eventstore.orders
 
 The options name the database (-store, -dir, -sql_driver, -sql_source) and the event channels
 (-event_channels, -event_versions), or the configuration file with these settings (-c).
@@ -29,9 +33,19 @@ Exit status: 0 no findings, 1 findings, 2 the database could not be verified.
 		fs := flag.NewFlagSet(name, flag.ContinueOnError)
 		fs.BoolVar(&v.JSON, "json", false, "")
 		fs.IntVar(&v.Report, "report", defaultReport, "")
+		erased := fs.String("erased", "", "")
 		rest, err := split(fs, args)
 		if err != nil {
 			return err
+		}
+		if *erased != "" {
+			list, err := os.ReadFile(*erased)
+			if err != nil {
+				return err
+			}
+			if v.Erased, err = verify.ReadErased(bytes.NewReader(list)); err != nil {
+				return fmt.Errorf("%s: %w", *erased, err)
+			}
 		}
 		o, err := database(rest)
 		if err != nil {

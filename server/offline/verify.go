@@ -19,10 +19,11 @@ import (
 
 // VerifyOptions configure Verify.
 type VerifyOptions struct {
-	JSON   bool      // print JSON instead of text
-	Report int       // findings to list per kind; all are counted
-	Out    io.Writer // report
-	Log    io.Writer // progress
+	JSON   bool          // print JSON instead of text
+	Erased verify.Erased // missing messages that are no fault
+	Report int           // findings to list per kind; all are counted
+	Out    io.Writer     // report
+	Log    io.Writer     // progress
 }
 
 // ErrFindings means that Verify found a fault in the database.
@@ -47,7 +48,7 @@ func Verify(ctx context.Context, o config.Options, v VerifyOptions) error {
 	lines := &progressLines{to: v.Log}
 	started := time.Now()
 	report, err := verify.Run(ctx, o.Store, verify.Options{
-		Limit: v.Report,
+		Limit: v.Report, Erased: v.Erased,
 		Rules: func(channel string) verify.Rules {
 			rules := verify.Rules{Valid: eventlog.ValidChannel(channel)}
 			if block := events.Of(channel); block != nil {
@@ -107,6 +108,9 @@ func printReport(to io.Writer, r *verify.Report, took time.Duration) {
 	out.line("Verified %d channels, %d messages with %d bytes, %d events of %d aggregates, %d subscriptions, %d clients in %v (%.0f messages/s).",
 		r.Channels, r.Messages, r.Bytes, r.Events, r.Aggregates, r.Subscriptions, r.Clients,
 		took.Round(time.Millisecond), float64(r.Messages)/took.Seconds())
+	if r.Erased > 0 {
+		out.line("Accepted %d missing messages as erased.", r.Erased)
+	}
 	printFindings(out, "Note", r.Notes, r.NoteCount)
 	printFindings(out, "FINDING", r.Findings, r.FindingCount)
 	if len(r.FindingCount) == 0 {

@@ -31,6 +31,7 @@ type channelCheck struct {
 	deleted             bool
 	maxseq, msgs, bytes int64
 	rules               Rules
+	erased              Ranges
 
 	count, size int64 // of the rows read
 	last, time  int64 // of the last row read
@@ -129,6 +130,10 @@ func (ch *channelCheck) follow(r *row) {
 		c.findings.add("message", "Messages", ch.key(r.seq), "sequences begin at 1")
 	} else if ch.count > 0 || ch.rules.Events {
 		r.missing = r.seq - max(ch.last, 0) - 1
+		c.report.Erased += uint64(ch.erased.within(Range{r.seq - r.missing, r.seq - 1}).count())
+	}
+	if len(ch.erased.within(Range{r.seq, r.seq})) > 0 {
+		c.findings.add("erased", "Messages", ch.key(r.seq), "the list of erased messages names it, but it is there: was a backup restored?")
 	}
 	ch.count++
 	ch.size += int64(len(r.data))
@@ -152,8 +157,10 @@ func (ch *channelCheck) finish() {
 	switch {
 	case ch.maxseq < ch.last:
 		bad("maxseq is %d, but a message has sequence %d", ch.maxseq, ch.last)
-	case ch.maxseq > ch.last && ch.rules.Events && ch.events:
-		ch.check.findings.add("gap", "Messages", ch.key(ch.last+1), "the messages from here to sequence %d, the last one assigned, are missing", ch.maxseq)
+	case ch.maxseq > ch.last && ch.rules.Events && (ch.events || ch.count == 0):
+		end := Range{ch.last + 1, ch.maxseq}
+		ch.check.report.Erased += uint64(ch.erased.within(end).count())
+		ch.gap(ch.check.findings, end)
 	}
 	if !ch.rules.Events && ch.events {
 		ch.check.notes.add("events", "Channels", fmt.Sprintf("id %d, name %q", ch.id, ch.name),
@@ -201,7 +208,18 @@ func (ch *channelCheck) compare(r *row) {
 	if !ch.rules.Events || historic {
 		to = c.notes
 	}
-	to.add("gap", "Messages", ch.key(r.seq-r.missing), "the messages from here to sequence %d are missing", r.seq-1)
+	ch.gap(to, Range{r.seq - r.missing, r.seq - 1})
+}
+
+// gap adds missing messages, unless they were erased.
+func (ch *channelCheck) gap(to *findings, missing Range) {
+	for _, r := range ch.erased.without(missing) {
+		which := ""
+		if r.Last == ch.maxseq {
+			which = ", the last one assigned,"
+		}
+		to.add("gap", "Messages", ch.key(r.First), "the messages from here to sequence %d%s are missing", r.Last, which)
+	}
 }
 
 // compareEvent compares the event columns with the payload. It reports whether the event was a message before it became

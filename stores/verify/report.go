@@ -10,6 +10,7 @@ type Report struct {
 	Bytes         uint64 `json:"bytes"` // of the encoded messages
 	Events        uint64 `json:"events"`
 	Aggregates    uint64 `json:"aggregates"`
+	Erased        uint64 `json:"erased"` // missing messages that Options.Erased names
 	Subscriptions int    `json:"subscriptions"`
 	Clients       int    `json:"clients"`
 

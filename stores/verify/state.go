@@ -56,7 +56,7 @@ func (c *check) server(ctx context.Context) error {
 // readChannels reads the rows of Channels, including deleted ones.
 func (c *check) readChannels(ctx context.Context) error {
 	names, lower := map[string]int64{}, map[string]string{}
-	return c.snapshot.Query(ctx, "SELECT id, name, maxseq, msgs, bytes, deleted FROM Channels ORDER BY id", func(rows *sql.Rows) error {
+	err := c.snapshot.Query(ctx, "SELECT id, name, maxseq, msgs, bytes, deleted FROM Channels ORDER BY id", func(rows *sql.Rows) error {
 		ch := &channelCheck{check: c}
 		var name sql.NullString
 		var maxseq, msgs, bytes sql.NullInt64
@@ -74,7 +74,7 @@ func (c *check) readChannels(ctx context.Context) error {
 		c.order = append(c.order, ch)
 		c.total += uint64(max(ch.msgs, 0))
 		c.report.Channels++
-		ch.rules = c.Rules(ch.name)
+		ch.rules, ch.erased = c.Rules(ch.name), c.Erased[ch.name]
 		bad := func(format string, args ...any) {
 			c.findings.add("channel", "Channels", fmt.Sprintf("id %d, name %q", ch.id, ch.name), format, args...)
 		}
@@ -93,6 +93,12 @@ func (c *check) readChannels(ctx context.Context) error {
 		names[ch.name], lower[strings.ToLower(ch.name)] = ch.id, ch.name
 		return nil
 	})
+	for channel := range c.Erased {
+		if err == nil && names[channel] == 0 {
+			c.notes.add("erased", "Channels", fmt.Sprintf("name %q", channel), "the list of erased messages names it, but there is no such channel")
+		}
+	}
+	return err
 }
 
 // state checks clients, subscriptions and their pending messages.

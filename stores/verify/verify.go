@@ -25,7 +25,9 @@ type Rules struct {
 // Options say what Run compares the database with and how it reports.
 type Options struct {
 	Rules func(channel string) Rules
-	Limit int // how many findings of a kind to keep; all are counted
+	// Erased are missing messages that are no fault. It may be nil.
+	Erased Erased
+	Limit  int // how many findings of a kind to keep; all are counted
 	// Progress is called after each step of some thousand rows. It may be nil.
 	Progress func(phase string, done, total uint64)
 }
