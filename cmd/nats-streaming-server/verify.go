@@ -1,14 +1,11 @@
 package main
 
 import (
-	"bytes"
 	"context"
 	"flag"
-	"fmt"
 	"os"
 
 	"github.com/nats-eventstore/nats-eventstore/server/offline"
-	"github.com/nats-eventstore/nats-eventstore/stores/verify"
 )
 
 var verifyCommand = command{
@@ -39,13 +36,12 @@ Exit status: 0 no findings, 1 findings, 2 the database could not be verified.
 			return err
 		}
 		if *erased != "" {
-			list, err := os.ReadFile(*erased)
+			list, err := os.Open(*erased)
 			if err != nil {
 				return err
 			}
-			if v.Erased, err = verify.ReadErased(bytes.NewReader(list)); err != nil {
-				return fmt.Errorf("%s: %w", *erased, err)
-			}
+			defer list.Close() //nolint:errcheck // nothing was written
+			v.Erased = list
 		}
 		o, err := database(rest)
 		if err != nil {

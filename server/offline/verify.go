@@ -19,11 +19,11 @@ import (
 
 // VerifyOptions configure Verify.
 type VerifyOptions struct {
-	JSON   bool          // print JSON instead of text
-	Erased verify.Erased // missing messages that are no fault
-	Report int           // findings to list per kind; all are counted
-	Out    io.Writer     // report
-	Log    io.Writer     // progress
+	JSON   bool      // print JSON instead of text
+	Report int       // findings to list per kind; all are counted
+	Erased io.Reader // list of missing messages that are no fault, as verify.ReadErased reads it; nil without one
+	Out    io.Writer // report
+	Log    io.Writer // progress
 }
 
 // ErrFindings means that Verify found a fault in the database.
@@ -45,10 +45,16 @@ func Verify(ctx context.Context, o config.Options, v VerifyOptions) error {
 	if err != nil {
 		return err
 	}
+	var erased verify.Erased
+	if v.Erased != nil {
+		if erased, err = verify.ReadErased(v.Erased); err != nil {
+			return fmt.Errorf("list of erased messages: %w", err)
+		}
+	}
 	lines := &progressLines{to: v.Log}
 	started := time.Now()
 	report, err := verify.Run(ctx, o.Store, verify.Options{
-		Limit: v.Report, Erased: v.Erased,
+		Limit: v.Report, Erased: erased,
 		Rules: func(channel string) verify.Rules {
 			rules := verify.Rules{Valid: eventlog.ValidChannel(channel)}
 			if block := events.Of(channel); block != nil {

@@ -80,7 +80,7 @@ func TestPublishesData(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		defer sc.Close()
+		t.Cleanup(func() { _ = sc.Close() })
 		for channel, want := range map[string][]string{"order-notification": {"one", "", "seven"}, "both": {"six"}} {
 			if got := published(t, sc, channel, len(want)); !slices.Equal(got, want) {
 				t.Errorf("channel %q got %q, want %q", channel, got, want)
