@@ -35,8 +35,10 @@ func Backup(ctx context.Context, o Options, to string) error {
 	if err != nil {
 		return fmt.Errorf("backup to %s: %w", to, err)
 	}
-	defer os.Remove(partial.Name())
-	defer partial.Close()
+	defer func() {
+		_ = partial.Close() // synced before it gets its name
+		_ = os.Remove(partial.Name())
+	}()
 	if _, err = writer.ExecContext(ctx, "VACUUM INTO ?", partial.Name()); err == nil {
 		err = partial.Sync()
 	}
@@ -54,7 +56,7 @@ func syncDir(path string) error {
 	if err != nil {
 		return err
 	}
-	defer dir.Close()
+	defer func() { _ = dir.Close() }() // only read
 	if err := dir.Sync(); err != nil && !errors.Is(err, errors.ErrUnsupported) {
 		return fmt.Errorf("sync directory %s: %w", path, err)
 	}

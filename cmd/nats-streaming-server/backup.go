@@ -7,7 +7,7 @@ import (
 	"fmt"
 	"strings"
 
-	"github.com/nats-eventstore/nats-eventstore/stores"
+	"github.com/nats-eventstore/nats-eventstore/server/offline"
 )
 
 var backupCommand = command{
@@ -32,7 +32,7 @@ databases have their own tools: docs/backup.md.
 		if err != nil {
 			return err
 		}
-		if err := stores.Backup(ctx, o.Store, rest[0]); err != nil {
+		if err := offline.Backup(ctx, &o.Options, rest[0]); err != nil {
 			return err
 		}
 		fmt.Println("Backed up to " + rest[0])
