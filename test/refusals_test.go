@@ -88,7 +88,6 @@ func TestRefusals(t *testing.T) {
 	const (
 		v1        = "/eventstore.v1.EventStore/"
 		older     = "/eventstore.EventStore/"
-		oldest    = "/pb.EventStore/"
 		valid     = `"aggregateId":"A","aggregateType":"Order","eventType":"T","eventData":"e30="`
 		fromLocal = `client=127.0.0.1`
 	)
@@ -148,7 +147,7 @@ func TestRefusals(t *testing.T) {
 		{"append", "not_event_channel", fromLocal + ` channel=plain`, call(v1+"Append", `{"channel":"plain","events":[{`+valid+`}]}`), v1 + "Append", "failed_precondition"},
 		{"append", "unauthenticated", fromLocal + ` channel=""`, func() string { return s.call("guess", v1+"Append", "{}") }, v1 + "Append", "unauthenticated"},
 		{"append", "invalid_event", fromLocal + ` channel=eventstore.orders`, call(older+"CreateEvent", `{"event":{"stream":"eventstore.orders"}}`), older + "CreateEvent", "invalid_argument"},
-		{"append", "not_event_channel", fromLocal + ` channel=plain`, call(oldest+"CreateEvent", `{"channel":"plain",`+valid+`}`), oldest + "CreateEvent", "failed_precondition"},
+		{"append", "not_event_channel", fromLocal + ` channel=plain`, call(v1+"Append", `{"channel":"plain","events":[{`+valid+`}]}`), v1 + "Append", "failed_precondition"},
 
 		{"read", "invalid_request", fromLocal + ` channel=eventstore.orders`, call(v1+"GetEvent", `{"channel":"eventstore.orders"}`), v1 + "GetEvent", "invalid_argument"},
 		{"read", "unknown_channel", fromLocal + ` channel=eventstore.none`,
