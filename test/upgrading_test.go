@@ -18,18 +18,18 @@ import (
 	"github.com/nats-eventstore/nats-eventstore/test/upstream"
 )
 
-// block is a shell block of docs/upgrading.md.
+// block is a shell block of a page.
 type block struct {
 	heading string // the nearest heading above
-	only    string // the driver that it applies to
+	only    string // what it applies to, such as a driver
 	text    string
 }
 
 var shellBlock = regexp.MustCompile("^ *```sh ?(.*)$")
 
-func upgradingBlocks(t *testing.T) (blocks []block) {
+func shellBlocks(t *testing.T, file string) (blocks []block) {
 	t.Helper()
-	page, err := os.ReadFile("../docs/upgrading.md")
+	page, err := os.ReadFile(file)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -58,7 +58,7 @@ func upgradingBlocks(t *testing.T) (blocks []block) {
 // TestUpgradingGuide runs the commands of docs/upgrading.md in order, on a store written by NATS Streaming.
 func TestUpgradingGuide(t *testing.T) {
 	t.Parallel()
-	blocks := upgradingBlocks(t)
+	blocks := shellBlocks(t, "../docs/upgrading.md")
 	run := make([]bool, len(blocks))
 	t.Run("guide", func(t *testing.T) {
 		for _, store := range []string{"postgres", "mysql", "file"} {
@@ -174,18 +174,25 @@ func (g *walk) run(b block) {
 		publish(g.t, g.server.connect("publisher"), "orders.new", event(g.t, "A", "T", withVersion(3)))
 		return
 	}
+	out := g.shell(b)
+	switch {
+	case strings.Contains(b.text, "-dry_run"):
+		has(g.t, out, `Channel "orders.new": 2 messages would become events, 1 stay as they are.`, "00002_events.sql")
+	case strings.Contains(b.text, " migrate "), strings.Contains(b.text, " import "):
+		has(g.t, out, `Channel "orders.new": 2 messages became events in `, `channel "orders.new" sequence 2: invalid event: `)
+	}
+}
+
+// shell runs a block and returns its output.
+func (g *walk) shell(b block) string {
+	g.t.Helper()
 	cmd := exec.CommandContext(g.t.Context(), "sh", "-e", "-c", b.text)
 	cmd.Dir, cmd.Env = g.dir, g.env
 	out, err := cmd.CombinedOutput()
 	if err != nil {
 		g.t.Fatalf("%s%v\n%s", b.text, err, out)
 	}
-	switch {
-	case strings.Contains(b.text, "-dry_run"):
-		has(g.t, string(out), `Channel "orders.new": 2 messages would become events, 1 stay as they are.`, "00002_events.sql")
-	case strings.Contains(b.text, " migrate "), strings.Contains(b.text, " import "):
-		has(g.t, string(out), `Channel "orders.new": 2 messages became events in `, `channel "orders.new" sequence 2: invalid event: `)
-	}
+	return string(out)
 }
 
 // end starts NATS Streaming after the rollback.
