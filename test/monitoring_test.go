@@ -391,3 +391,27 @@ func TestMonitoringSeesSubscribers(t *testing.T) {
 		}
 	}
 }
+
+// After a restart, an offline durable has the ID of its last client, which is part of its name, and a durable queue group none.
+func TestMonitoringOffline(t *testing.T) {
+	t.Parallel()
+	s := start(t, "sqlite", databases.SQLite(t), "-m", "-1")
+	subscribers(t, s, "foo")
+	clients := func() map[string]string {
+		all := map[string]string{}
+		for _, sub := range s.json("/streaming/channelsz?channel=foo&subs=1").list("subscriptions") {
+			if sub["is_offline"] == true {
+				all[fmt.Sprint(sub["durable_name"], " ", sub["queue_name"])] = fmt.Sprint(sub["client_id"])
+			}
+		}
+		return all
+	}
+	if got, want := fmt.Sprint(clients()), "map[<nil> away:group:away away <nil>:away]"; got != want {
+		t.Errorf("offline: %s, want %s", got, want)
+	}
+	s.Stop()
+	s.Restart()
+	if got, want := fmt.Sprint(clients()), "map[<nil> away:group: away <nil>:away]"; got != want {
+		t.Errorf("offline after a restart: %s, want %s", got, want)
+	}
+}

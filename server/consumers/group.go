@@ -149,7 +149,7 @@ func now() time.Duration { return time.Since(started) }
 
 // Status describes a subscription for monitoring.
 type Status struct {
-	ClientID     string // of an offline durable: its last client
+	ClientID     string // of an offline durable: its last client; of a queue group that is offline since the start: none
 	Inbox        string
 	AckInbox     string
 	DurableName  string
@@ -183,8 +183,12 @@ func (m *Member) Status() Status {
 
 // describe returns a member's status. The caller holds g.mu.
 func (g *Group) describe(m *Member) Status {
+	client := m.state.ClientID
+	if m.client == nil && m.state.QGroup != "" {
+		client = ""
+	}
 	return Status{
-		ClientID:     m.state.ClientID,
+		ClientID:     client,
 		Inbox:        m.state.Inbox,
 		AckInbox:     m.state.AckInbox,
 		DurableName:  m.state.DurableName,
