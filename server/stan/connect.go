@@ -159,9 +159,18 @@ func (s *Server) onClose(ctx context.Context, msg *nats.Msg) {
 		s.answerClose(msg.Reply, asker{}, ErrInvalidClose)
 		return
 	}
-	s.afterReceived(s.turnOf(req.ClientID, msg.Reply), func() {
-		s.answerClose(msg.Reply, asker{client: req.ClientID}, s.closeRequested(ctx, req.ClientID, msg.Reply))
-	})
+	answer := func(err error) { s.answerClose(msg.Reply, asker{client: req.ClientID}, err) }
+	if msg.Reply == "" {
+		answer(foreignRequest(req.ClientID))
+		return
+	}
+	check := func() error {
+		if c := s.clients.get(req.ClientID); c != nil {
+			return s.mayAct(c.owner(), msg.Reply)
+		}
+		return nil
+	}
+	s.ending(req.ClientID, msg.Reply, check, answer, func() { answer(s.closeRequested(ctx, req.ClientID, msg.Reply)) })
 }
 
 // closeRequested closes a client if its own connection asks for it.

@@ -35,6 +35,12 @@ var (
 // permissions for the latter. It is this server's own.
 var ErrSubjectMismatch = errors.New("stan: invalid publish request: channel differs from the NATS subject")
 
+// errBusy refuses a request because too many are being handled.
+var errBusy = errors.New("stan: too many requests: try again")
+
+// errLongRequest refuses a request that no client library sends.
+var errLongRequest = errors.New("the request is too long")
+
 // errChannelDeleted is the answer to a publish whose channel was deleted after the message was received.
 var errChannelDeleted = errors.New("stan: channel is being deleted")
 

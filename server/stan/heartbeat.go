@@ -123,7 +123,7 @@ func (s *Server) heartbeat(ctx context.Context, c *client) bool {
 func (s *Server) expire(ctx context.Context, c *client) {
 	// The context of heartbeats ends when the client is closed; closing must go on.
 	ctx = context.WithoutCancel(ctx)
-	s.afterReceived(c.info.ID, func() {
+	s.afterReceived(c.info.ID, unchecked, func(error) {
 		s.log.Error(fmt.Sprintf("[Client:%s] Timed out on heartbeats", c.info.ID))
 		// A client that closed in the meantime is gone as well.
 		if err := s.closeClient(ctx, c); err != nil && !errors.Is(err, ErrUnknownClient) {

@@ -32,10 +32,10 @@ func (s *Server) mayAct(o owner, reply string) error {
 	if reply == "" {
 		return foreign // nobody would hear the answer
 	}
-	from := originOf(reply)
-	if from != "" && from == o.origin {
-		return nil // only the owner knows where it awaits its answers
+	if o.proves(reply) {
+		return nil
 	}
+	from := originOf(reply)
 	found, err := s.conns.Peers.Listening(o.inbox, reply)
 	if err != nil {
 		return fmt.Errorf("find the sender of a request: %w", err)
@@ -52,19 +52,19 @@ func (s *Server) mayAct(o owner, reply string) error {
 	return nil // its own request, or nobody can tell
 }
 
+// proves reports whether a reply subject shows that the owner itself asks: only it knows where it awaits its answers.
+func (o owner) proves(reply string) bool {
+	from := originOf(reply)
+	return from != "" && from == o.origin
+}
+
 func foreignRequest(id string) error {
 	return fmt.Errorf("%w: the request does not come from client %q", ErrPermission, id)
 }
 
-// turnOf returns the key of a request in a client's name, for inTurn: what others send in its name does not hold up its own
+// turn returns the key of a request in a client's name, for turns: what others send in its name does not hold up its own
 // requests.
-func (s *Server) turnOf(id, reply string) string {
-	from := originOf(reply)
-	if c := s.clients.get(id); c != nil && reply == "" {
-		from = c.origin
-	}
-	return id + " " + string(from)
-}
+func turn(id string, from origin) string { return id + " " + string(from) }
 
 // abandoned returns ErrPermission if somebody listens to the inbox of a member. A client that did not get the answer to its
 // subscribe request takes the subscription back by its inbox, and asks for no answer.

@@ -10,6 +10,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"math"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -55,9 +56,22 @@ type Metrics interface {
 	Refused(operation, client, channel string, err error)
 }
 
-// maxRequests bounds the requests to connect and to subscribe that are being handled. More wait in NATS. In
-// an outage each takes StoreTimeout and about 5 KB.
-const maxRequests = 16384
+const (
+	// maxRequests bounds the requests to connect and to subscribe that are being handled. More wait in NATS. In an outage each
+	// takes StoreTimeout and about 5 KB.
+	maxRequests = 16384
+	// maxEndings bounds the requests to close and to unsubscribe that are being handled, maxUnproven those that have to be
+	// looked into first, and maxAbandoned those that await no answer. More are refused: they cannot wait where others have to
+	// pass.
+	maxEndings   = 65536
+	maxUnproven  = 32768
+	maxAbandoned = 1024
+	// maxRequest bounds the bytes of one request, but for publishes. The longest names that databases take fit.
+	maxRequest = 16 << 10
+	// maxWaiting bounds the requests to one subject that wait, but for publishes. Others are lost: somebody sends them faster
+	// than they can be refused.
+	maxWaiting = 65536
+)
 
 // Server is the door of NATS Streaming for as long as this server holds the database's lease.
 type Server struct {
@@ -77,6 +91,12 @@ type Server struct {
 	asks      *asks
 	inbox     *inbox
 	slots     chan struct{} // one for each request of inTurn that is being handled
+	endings   chan struct{} // one for each request to close or to unsubscribe that is being handled
+	unproven  chan struct{} // one for each request that may come from somebody else
+	abandons  chan struct{} // one for each that awaits no answer
+
+	// pubAcksSent and acksReceived wait until NATS has taken the answers to publishes, and handed over the acks on the way.
+	pubAcksSent, acksReceived rounds
 
 	// enforced counts the calls of Enforce. A subscription that was allowed before one is checked again.
 	enforced atomic.Int64
@@ -100,6 +120,12 @@ func New(store *stores.Store, l *eventlog.Log, conns *natsconn.Conns, o Options,
 	s.clients = newClients(s.registrar)
 	s.inbox = newInbox(l.Admission(), o.SpoolDir, s.publish, log)
 	s.slots = make(chan struct{}, maxRequests)
+	s.endings = make(chan struct{}, maxEndings)
+	s.unproven = make(chan struct{}, maxUnproven)
+	s.abandons = make(chan struct{}, maxAbandoned)
+	// After an error the connection is down, and nothing is on the way.
+	s.pubAcksSent.call = func() { _ = conns.PubAcks.FlushTimeout(flushTimeout) }
+	s.acksReceived.call = func() { _ = conns.Acks.FlushTimeout(flushTimeout) }
 	return s
 }
 
@@ -216,38 +242,39 @@ func (s *Server) listenToAcks(members []*consumers.Member) error {
 // listen subscribes to the subjects of clients' requests.
 func (s *Server) listen(ctx context.Context) ([]*nats.Subscription, error) {
 	var subs []*nats.Subscription
+	publishes := s.subjects.publish + ".>"
 	for _, it := range []struct {
-		subject   string
-		handle    func(context.Context, *nats.Msg)
-		unlimited bool
+		subject string
+		handle  func(context.Context, *nats.Msg)
 	}{
-		{s.subjects.discover, s.onConnect, true},
-		{s.subjects.pings, s.onPing, true},
-		{s.subjects.publish + ".>", s.inbox.add, true},
-		{s.subjects.subscribe, s.onSubscribe, false},
-		{s.subjects.unsubscribe, func(ctx context.Context, m *nats.Msg) { s.onUnsubscribe(ctx, m, true) }, true},
-		{s.subjects.subClose, func(ctx context.Context, m *nats.Msg) { s.onUnsubscribe(ctx, m, false) }, true},
-		{s.subjects.close, s.onClose, true},
+		{s.subjects.discover, s.onConnect},
+		{s.subjects.pings, s.onPing},
+		{publishes, s.inbox.add},
+		{s.subjects.subscribe, s.onSubscribe},
+		{s.subjects.unsubscribe, func(ctx context.Context, m *nats.Msg) { s.onUnsubscribe(ctx, m, true) }},
+		{s.subjects.subClose, func(ctx context.Context, m *nats.Msg) { s.onUnsubscribe(ctx, m, false) }},
+		{s.subjects.close, s.onClose},
 	} {
-		answerable := s.addresses.reply
-		if it.subject == s.subjects.publish+".>" {
-			answerable = s.addresses.publishReply
+		answerable, size, waiting := s.addresses.reply, maxRequest, maxWaiting
+		if it.subject == publishes {
+			answerable, size, waiting = s.addresses.publishReply, math.MaxInt, -1
 		}
 		sub, err := s.conns.General.Subscribe(it.subject, func(m *nats.Msg) {
-			if m.Reply == "" || answerable(m.Reply) {
-				s.handle(func() { it.handle(ctx, m) })
-			} else {
+			switch {
+			case m.Reply != "" && !answerable(m.Reply):
 				s.refuseReply(m)
+			case len(m.Data) > size:
+				s.metrics.Refused(opRequest, "", "", fmt.Errorf("on %q: %w: %d bytes", m.Subject, errLongRequest, len(m.Data)))
+			default:
+				s.handle(func() { it.handle(ctx, m) })
 			}
 		})
 		if err != nil {
 			return subs, fmt.Errorf("subscribe to %q: %w", it.subject, err)
 		}
 		subs = append(subs, sub)
-		if it.unlimited {
-			if err := unlimited(sub); err != nil {
-				return subs, fmt.Errorf("subscribe to %q: %w", it.subject, err)
-			}
+		if err := sub.SetPendingLimits(waiting, -1); err != nil {
+			return subs, fmt.Errorf("subscribe to %q: %w", it.subject, err)
 		}
 	}
 	if err := s.conns.General.FlushTimeout(flushTimeout); err != nil {
@@ -280,45 +307,126 @@ func (s *Server) stop() {
 // are being handled.
 func (s *Server) inTurn(key string, f func()) {
 	s.slots <- struct{}{}
+	s.checked(s.slots, key, unchecked, func(error) { f() })
+}
+
+// checked is inTurn for a request that has one of the slots. What check returns goes to f; checks do not wait for their turn.
+func (s *Server) checked(slots chan struct{}, key string, check func() error, f func(error)) {
 	begin, end := s.turns.take(key)
 	s.requests.Go(func() {
-		defer func() { <-s.slots }()
+		defer func() { <-slots }()
 		defer end()
+		err := check()
 		<-begin
-		f()
+		f(err)
 	})
 }
 
+// subscribing calls f in turn, or refuse if check fails, or too many are being handled.
+func (s *Server) subscribing(c *client, reply string, check func() error, refuse func(error), f func()) {
+	slots := s.slots
+	if c.owner().proves(reply) {
+		slots <- struct{}{}
+	} else if slots = s.unproven; !occupy(slots) {
+		refuse(errBusy)
+		return
+	}
+	s.checked(slots, turn(c.info.ID, originOf(reply)), check, either(refuse, f))
+}
+
+// ending calls f as afterReceived does, or refuse if check fails, or too many are being handled. What shows that the client itself
+// asks is not checked.
+func (s *Server) ending(id, reply string, check func() error, refuse func(error), f func()) {
+	c := s.clients.get(id)
+	slots, from := s.endings, originOf(reply)
+	switch {
+	case reply == "":
+		slots, check = s.abandons, unchecked
+		if c != nil {
+			from = c.origin
+		}
+	case c != nil && c.owner().proves(reply):
+		check = unchecked
+	default:
+		slots = s.unproven
+	}
+	if !occupy(slots) {
+		refuse(errBusy)
+		return
+	}
+	answer := either(refuse, f)
+	s.afterReceived(turn(id, from), check, func(err error) {
+		defer func() { <-slots }()
+		answer(err)
+	})
+}
+
+// either returns what calls refuse with an error, and f without one.
+func either(refuse func(error), f func()) func(error) {
+	return func(err error) {
+		if err != nil {
+			refuse(err)
+			return
+		}
+		f()
+	}
+}
+
+// occupy takes one of the slots. It reports false if there is none.
+func occupy(slots chan struct{}) bool {
+	select {
+	case slots <- struct{}{}:
+		return true
+	default:
+		return false
+	}
+}
+
 // afterReceived calls f, on a goroutine of its own, once every publish and ack that the server has already received was
-// processed. Calls with one key keep their order.
-func (s *Server) afterReceived(key string, f func()) {
+// processed. Calls with one key keep their order. If check fails, its error goes to f, which waits for its turn only.
+func (s *Server) afterReceived(key string, check func() error, f func(error)) {
 	s.requests.Add(1)
 	begin, end := s.turns.take(key)
-	run := func() {
+	run := func(err error) {
 		defer s.requests.Done()
 		defer end()
 		<-begin
-		// The answers to what was published before have a connection of their own, too: they go out before f's.
-		_ = s.conns.PubAcks.FlushTimeout(flushTimeout)
-		f()
+		f(err)
 	}
 	queued := func() {
-		s.inbox.after(func() { s.eventlog.After(func() { go run() }) })
+		s.inbox.after(func() {
+			s.eventlog.After(func() {
+				go func() {
+					// The answers to what was published before have a connection of their own, too: they go out before f's.
+					s.pubAcksSent.wait()
+					run(nil)
+				}()
+			})
+		})
 	}
 	acked := func() {
 		// Acks come on a connection of their own. What a client sent there before its request may still be on the way: the
 		// flush waits for it, away from the goroutine of the requests.
 		go func() {
-			_ = s.conns.Acks.FlushTimeout(flushTimeout) // an error: the connection is down, and nothing is on the way
+			s.acksReceived.wait()
 			if s.conns.Acks.Barrier(queued) != nil {
 				queued()
 			}
 		}()
 	}
-	if s.conns.General.Barrier(acked) != nil {
-		acked()
-	}
+	go func() {
+		if err := check(); err != nil {
+			run(err)
+			return
+		}
+		if s.conns.General.Barrier(acked) != nil {
+			acked()
+		}
+	}()
 }
+
+// unchecked is the check of what needs none.
+func unchecked() error { return nil }
 
 // bounded returns a context for one wait for the store.
 func (s *Server) bounded(ctx context.Context) (context.Context, context.CancelFunc) {

@@ -27,11 +27,16 @@ func (s *Server) onSubscribe(ctx context.Context, msg *nats.Msg) {
 		s.answerSubscription(msg.Reply, asker{req.ClientID, req.Subject}, "", err)
 		return
 	}
+	refuse := func(err error) { s.answerSubscription(msg.Reply, asker{req.ClientID, req.Subject}, "", err) }
+	check := unchecked
+	if req.DurableName != "" && req.QGroup == "" { // then its position belongs to the client
+		check = func() error { return s.mayAct(c.owner(), msg.Reply) }
+	}
 	// Off this goroutine: what one client's subscription waits for delays no other client.
-	s.inTurn(s.turnOf(req.ClientID, msg.Reply), func() {
+	s.subscribing(c, msg.Reply, check, refuse, func() {
 		if err := s.subscribe(ctx, c, &req, msg.Reply); err != nil {
 			s.failed(err)
-			s.answerSubscription(msg.Reply, asker{req.ClientID, req.Subject}, "", err)
+			refuse(err)
 		}
 	})
 }
@@ -64,11 +69,6 @@ func (s *Server) validateSubscription(req *pb.SubscriptionRequest) (*client, err
 // subscribe makes the subscription, answers, and only then lets messages flow. Both go through the same connection, so that no
 // message overtakes the answer.
 func (s *Server) subscribe(ctx context.Context, c *client, req *pb.SubscriptionRequest, reply string) error {
-	if req.DurableName != "" && req.QGroup == "" { // then its position belongs to the client
-		if err := s.mayAct(c.owner(), reply); err != nil {
-			return err
-		}
-	}
 	enforced := s.enforced.Load()
 	if err := s.mayConsume(req.ClientID, req.Subject, req.Inbox, reply); err != nil {
 		return err
@@ -139,35 +139,61 @@ func (s *Server) onUnsubscribe(ctx context.Context, msg *nats.Msg, unsubscribe b
 		s.answerSubscription(msg.Reply, asker{}, "", ErrInvalidUnsubscribe)
 		return
 	}
-	s.afterReceived(s.turnOf(req.ClientID, msg.Reply), func() {
+	answer := func(err error) { s.answerSubscription(msg.Reply, asker{req.ClientID, req.Subject}, "", err) }
+	if msg.Reply == "" && unsubscribe {
+		answer(foreignRequest(req.ClientID))
+		return
+	}
+	check := func() error {
+		m, c, err := s.subscription(&req)
+		if err != nil {
+			return nil // it may still be made
+		}
+		return s.mayEnd(m, c, &req, msg.Reply)
+	}
+	s.ending(req.ClientID, msg.Reply, check, answer, func() {
 		err := s.endSubscription(ctx, &req, msg.Reply, unsubscribe)
 		s.failed(err)
-		s.answerSubscription(msg.Reply, asker{req.ClientID, req.Subject}, "", err)
+		answer(err)
 	})
 }
 
 func (s *Server) endSubscription(ctx context.Context, req *pb.UnsubscribeRequest, reply string, unsubscribe bool) error {
-	if s.eventlog.Channel(req.Subject) == nil {
-		return ErrUnknownChannel
-	}
-	m := s.consumers.ByInbox(req.Subject, req.Inbox)
-	if m == nil {
-		return ErrInvalidSub
-	}
-	c, ok := m.Client().(*client)
-	if m.ClientID() != req.ClientID || !ok {
-		return ErrUnknownClient
-	}
-	var err error
-	if reply == "" && !unsubscribe && req.Inbox == m.Inbox() {
-		err = s.abandoned(m)
-	} else if err = s.mayAct(c.owner(), reply); err != nil {
-		err = s.mayAct(c.ownerOf(m), reply)
-	}
+	m, c, err := s.subscription(req)
 	if err != nil {
 		return err
 	}
+	if err := s.mayEnd(m, c, req, reply); err != nil {
+		return err
+	}
 	return s.leave(ctx, m, unsubscribe)
+}
+
+// subscription returns the subscription that a request names, and its client.
+func (s *Server) subscription(req *pb.UnsubscribeRequest) (*consumers.Member, *client, error) {
+	if s.eventlog.Channel(req.Subject) == nil {
+		return nil, nil, ErrUnknownChannel
+	}
+	m := s.consumers.ByInbox(req.Subject, req.Inbox)
+	if m == nil {
+		return nil, nil, ErrInvalidSub
+	}
+	c, ok := m.Client().(*client)
+	if m.ClientID() != req.ClientID || !ok {
+		return nil, nil, ErrUnknownClient
+	}
+	return m, c, nil
+}
+
+// mayEnd returns ErrPermission if a request to end a subscription comes neither from its client nor from whoever made it.
+func (s *Server) mayEnd(m *consumers.Member, c *client, req *pb.UnsubscribeRequest, reply string) error {
+	if reply == "" && req.Inbox == m.Inbox() {
+		return s.abandoned(m)
+	}
+	if s.mayAct(c.owner(), reply) == nil {
+		return nil
+	}
+	return s.mayAct(c.ownerOf(m), reply)
 }
 
 // leave takes a member out of its group, with a bounded wait for the store.

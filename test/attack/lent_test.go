@@ -100,7 +100,7 @@ func TestLongInboxes(t *testing.T) {
 	everywhere(t, "", func(s *stage) {
 		mallory := s.as("mallory")
 		own := mallory.Register("mallory")
-		for _, n := range []int{4000, 5000, 100_000} {
+		for _, n := range []int{2000, 5000} {
 			long := "_INBOX." + strings.Repeat("x", n)
 			if got := mallory.Connect(connectRequest("long", long)).Error; !strings.Contains(got, "is not an inbox") {
 				s.t.Errorf("connect with a heartbeat inbox of %d bytes: %q", n, got)
