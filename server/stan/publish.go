@@ -37,7 +37,7 @@ func (s *Server) publish(in received) {
 	message := []eventlog.Message{{Reply: req.Reply, Payload: req.Data}}
 	s.eventlog.Submit(eventlog.Submission{
 		Channel:  req.Subject,
-		From:     c.info.ID,
+		From:     submitter(c, &req),
 		Held:     in.held(),
 		Received: in.at,
 		Decode:   func(*eventlog.Channel) ([]eventlog.Message, error) { return message, nil },
@@ -56,6 +56,15 @@ func (s *Server) publish(in received) {
 			})
 		},
 	})
+}
+
+// submitter names who takes turns with others. A publish that names a client by its ID only may come from anybody, and delays
+// none that prove themselves with the connection ID.
+func submitter(c *client, req *pb.PubMsg) string {
+	if len(req.ConnID) == 0 && len(c.info.ConnID) > 0 {
+		return c.info.ID + " by name" // no client ID has a space
+	}
+	return c.info.ID
 }
 
 // validatePublish decodes a publish request and returns its client, or says what is wrong with it whatever the event log would
