@@ -66,11 +66,12 @@ const (
 	maxEndings   = 65536
 	maxUnproven  = 32768
 	maxAbandoned = 1024
-	// maxRequest bounds the bytes of one request, but for publishes. The longest names that databases take fit.
-	maxRequest = 16 << 10
+	// maxRequest bounds the bytes of one request, but for publishes. The longest names that databases take fit many times.
+	maxRequest = 128 << 10
 	// maxWaiting bounds the requests to one subject that wait, but for publishes. Others are lost: somebody sends them faster
 	// than they can be refused.
-	maxWaiting = 65536
+	maxWaiting      = 65536
+	maxWaitingBytes = 256 << 20
 )
 
 // Server is the door of NATS Streaming for as long as this server holds the database's lease.
@@ -255,9 +256,9 @@ func (s *Server) listen(ctx context.Context) ([]*nats.Subscription, error) {
 		{s.subjects.subClose, func(ctx context.Context, m *nats.Msg) { s.onUnsubscribe(ctx, m, false) }},
 		{s.subjects.close, s.onClose},
 	} {
-		answerable, size, waiting := s.addresses.reply, maxRequest, maxWaiting
+		answerable, size, waiting, waitingBytes := s.addresses.reply, maxRequest, maxWaiting, maxWaitingBytes
 		if it.subject == publishes {
-			answerable, size, waiting = s.addresses.publishReply, math.MaxInt, -1
+			answerable, size, waiting, waitingBytes = s.addresses.publishReply, math.MaxInt, -1, -1
 		}
 		sub, err := s.conns.General.Subscribe(it.subject, func(m *nats.Msg) {
 			switch {
@@ -273,7 +274,7 @@ func (s *Server) listen(ctx context.Context) ([]*nats.Subscription, error) {
 			return subs, fmt.Errorf("subscribe to %q: %w", it.subject, err)
 		}
 		subs = append(subs, sub)
-		if err := sub.SetPendingLimits(waiting, -1); err != nil {
+		if err := sub.SetPendingLimits(waiting, waitingBytes); err != nil {
 			return subs, fmt.Errorf("subscribe to %q: %w", it.subject, err)
 		}
 	}
