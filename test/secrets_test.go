@@ -106,7 +106,7 @@ func TestSecretsInErrors(t *testing.T) {
 		t.Fatal(err)
 	}
 	sql := func(driver, source string, args ...string) []string {
-		return append([]string{"-store", "SQL", "-sql_driver", driver, "-sql_source", source}, args...)
+		return append([]string{"-a", "127.0.0.1", "-p", "-1", "-store", "SQL", "-sql_driver", driver, "-sql_source", source}, args...)
 	}
 	for name, it := range map[string]struct {
 		args []string
