@@ -3,6 +3,8 @@ package proto
 import (
 	"bytes"
 	"encoding/json"
+	"errors"
+	"io"
 	"strconv"
 	"strings"
 )
@@ -30,20 +32,29 @@ func (d *documents) versioned(doc []byte) (uint64, bool) {
 }
 
 // sameDocument compares two valid documents.
-func sameDocument(a, b []byte) bool {
+func sameDocument(a, b []byte) bool { return SameJSON(a, b, SameNumber) }
+
+// SameJSON reports whether two texts are JSON documents with the same value; number compares their numbers. The order of
+// members does not matter.
+func SameJSON(a, b []byte, number func(x, y json.Number) bool) bool {
 	x, errX := decodeDocument(a)
 	y, errY := decodeDocument(b)
-	return errX == nil && errY == nil && sameValue(x, y)
+	return errX == nil && errY == nil && sameValue(x, y, number)
 }
 
 func decodeDocument(doc []byte) (value any, err error) {
 	decoder := json.NewDecoder(bytes.NewReader(doc))
-	decoder.UseNumber()
-	err = decoder.Decode(&value)
-	return value, err
+	decoder.UseNumber() // an amount of money is not a double
+	if err := decoder.Decode(&value); err != nil {
+		return nil, err
+	}
+	if _, err := decoder.Token(); !errors.Is(err, io.EOF) {
+		return nil, errors.New("more than one document")
+	}
+	return value, nil
 }
 
-func sameValue(a, b any) bool {
+func sameValue(a, b any, number func(x, y json.Number) bool) bool {
 	switch x := a.(type) {
 	case map[string]any:
 		y, ok := b.(map[string]any)
@@ -51,7 +62,7 @@ func sameValue(a, b any) bool {
 			return false
 		}
 		for name, value := range x {
-			if other, ok := y[name]; !ok || !sameValue(value, other) {
+			if other, ok := y[name]; !ok || !sameValue(value, other, number) {
 				return false
 			}
 		}
@@ -62,23 +73,29 @@ func sameValue(a, b any) bool {
 			return false
 		}
 		for i := range x {
-			if !sameValue(x[i], y[i]) {
+			if !sameValue(x[i], y[i], number) {
 				return false
 			}
 		}
 		return true
 	case json.Number:
 		y, ok := b.(json.Number)
-		return ok && (x == y || sameNumber(string(x), string(y)))
+		return ok && (x == y || number(x, y))
 	}
 	return a == b
 }
 
-// sameNumber reports whether two JSON numbers are equal, whatever their size.
-func sameNumber(a, b string) bool {
-	negativeA, digitsA, exponentA := decimal(a)
-	negativeB, digitsB, exponentB := decimal(b)
+// SameNumber reports whether two JSON numbers are equal, whatever their size.
+func SameNumber(a, b json.Number) bool {
+	negativeA, digitsA, exponentA := decimal(a.String())
+	negativeB, digitsB, exponentB := decimal(b.String())
 	return digitsA == digitsB && (digitsA == "" || negativeA == negativeB && exponentA == exponentB)
+}
+
+// IsInteger reports whether a JSON number is one without a fraction.
+func IsInteger(n json.Number) bool {
+	_, digits, exponent := decimal(n.String())
+	return int64(len(digits)) <= exponent || digits == ""
 }
 
 // decimal returns a number as ±0.digits × 10^exponent, without zeros at either end of the digits. The digits of 0 are empty.

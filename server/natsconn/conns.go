@@ -14,6 +14,9 @@ import (
 // reconnectWait is the pause between two attempts to reach NATS.
 const reconnectWait = 250 * time.Millisecond
 
+// dropInterval is the shortest time between two lines of one connection about requests that it drops.
+const dropInterval = 10 * time.Second
+
 // Conns are the server's own connections to NATS. Each kind of traffic has one, so that it does not wait behind
 // another.
 type Conns struct {
@@ -60,6 +63,7 @@ func connectionName(clusterID, kind string) string { return "_NSS-" + clusterID 
 
 func connect(o Options, ns *natsd.Server, kind string, log *slog.Logger) (*nats.Conn, error) {
 	name := connectionName(o.ClusterID, kind)
+	var dropped time.Time // of the last line about dropped requests; NATS calls handlers one at a time
 	opts := []nats.Option{
 		nats.Name(name),
 		nats.MaxReconnects(-1),
@@ -78,6 +82,12 @@ func connect(o Options, ns *natsd.Server, kind string, log *slog.Logger) (*nats.
 			subject := ""
 			if sub != nil {
 				subject = sub.Subject
+			}
+			if errors.Is(err, nats.ErrSlowConsumer) {
+				if time.Since(dropped) < dropInterval {
+					return // under a flood there is one each time a subject begins to drop
+				}
+				dropped = time.Now()
 			}
 			log.Error("NATS error", "connection", name, "subject", subject, "error", err)
 		}),
