@@ -46,7 +46,7 @@ test-figures:
 	$(GO) test -v -count=1 -timeout 20m -parallel 3 -run '^Test(Hole|Backlog|MemoryOfAppends|Bystander|FullChannel|Readers|Standbys|ManyUnacked|WritesBeside|Restart)' \
 		./test -args -long $(FIGURES)
 
-# The statements of docs/sql.md on a million events of each database, with their plans.
+# The statements of docs/reference/sql.md on a million events of each database, with their plans.
 test-sql-million:
 	$(GO) test -v -timeout 20m -run 'TestQueries$$' -parallel 1 ./test -args -sql_events 1000000
 
@@ -54,6 +54,7 @@ test-sql-million:
 lint:
 	$(TOOL) golangci-lint run --allow-parallel-runners
 	$(TOOL) buf lint
+	$(GO) -C tools run ./links ..
 
 generate:
 	$(TOOL) buf generate
@@ -76,7 +77,7 @@ vulns:
 		echo "govulncheck skipped: cannot reach $(VULNDB)"; \
 	fi
 
-# Our server beside NATS Streaming, JetStream and the databases alone: docs/benchmarks.md. Flags, of which -help tells
+# Our server beside NATS Streaming, JetStream and the databases alone: docs/reference/benchmarks.md. Flags, of which -help tells
 # all: make bench BENCH='-only publish,replay -db postgres -peers ours,raw', everything: make bench BENCH=-full
 bench:
 	$(GO) run ./test/bench $(BENCH)
@@ -86,7 +87,7 @@ bench:
 profile:
 	$(GO) run ./test/bench -profile profiles $(BENCH)
 
-# Servers and their databases fail while clients publish and subscribe, and what the clients saw is checked: docs/reliability.md.
+# Servers and their databases fail while clients publish and subscribe, and what the clients saw is checked: docs/reference/reliability.md.
 # Longer, and again as it was: make chaos CHAOS='-faults 500 -seed 7 -db postgres'
 CHAOS ?= -faults 40
 chaos:

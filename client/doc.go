@@ -1,7 +1,7 @@
 // Package eventstore is a client library for event-sourced applications: a Repository executes commands on aggregates, a
 // Projector maintains a read model, and a Reactor does the work that events trigger.
 //
-// A Client calls the server's API (docs/api.md). The API and NATS Streaming clients share one log, so projectors and
+// A Client calls the server's API (docs/reference/api.md). The API and NATS Streaming clients share one log, so projectors and
 // reactors can read it either way: Client.Source uses the API, StreamingSource uses NATS Streaming.
 //
 //	registry := eventstore.NewRegistry()

@@ -22,7 +22,7 @@ func newDocumentMapping(t testing.TB, cfg MappingConfig) *Mapping {
 	return m
 }
 
-// jsonOrders maps the JSON events of docs/events.md.
+// jsonOrders maps the JSON events of docs/reference/events.md.
 func jsonOrders(t testing.TB) *Mapping {
 	return newDocumentMapping(t, MappingConfig{
 		AggregateID: "$.order.id", AggregateType: "= Order", EventType: "$.type", EventID: "$.id", EventVersion: "$.order.version",

@@ -23,7 +23,7 @@ import (
 //	= OrderPlaced         the text after the sign, for all events
 //	$                     the whole payload; for EventData
 //
-// docs/events.md specifies the text form of identifiers and the JSON form of messages.
+// docs/reference/events.md specifies the text form of identifiers and the JSON form of messages.
 type MappingConfig struct {
 	Format string // FormatProtobuf (default), FormatJSON or FormatCloudEvents
 

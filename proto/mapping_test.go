@@ -50,7 +50,7 @@ func encode(t testing.TB, m messageMapping, json string) []byte {
 	return b
 }
 
-// orders maps acme.orders.v1.OrderEvent as docs/events.md shows.
+// orders maps acme.orders.v1.OrderEvent as docs/reference/events.md shows.
 func orders(t testing.TB) messageMapping {
 	return newMapping(t, MappingConfig{
 		DescriptorSet: acme, Message: "acme.orders.v1.OrderEvent",

@@ -1,5 +1,5 @@
 // Package server runs the server: it stands by, leads, and serves clients for a term of the lease. It wires packages that know
-// only what is below them; see docs/architecture.md.
+// only what is below them; see docs/reference/architecture.md.
 package server
 
 import (

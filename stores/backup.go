@@ -14,7 +14,7 @@ import (
 func Backup(ctx context.Context, o Options, to string) error {
 	o = o.withDefaults()
 	if o.Driver != "sqlite" {
-		return fmt.Errorf("backups of %s are for its own tools: see docs/backup.md", o.Driver)
+		return fmt.Errorf("backups of %s are for its own tools: see docs/operate/backup.md", o.Driver)
 	}
 	if _, err := os.Stat(o.Source); err != nil {
 		return openError(o, err)

@@ -59,11 +59,11 @@ func (l *load) reach(t *testing.T, n int) int {
 	return l.count()
 }
 
-// TestBackups runs the commands of docs/backup.md under load. A restored copy holds what was acknowledged before the backup
+// TestBackups runs the commands of docs/operate/backup.md under load. A restored copy holds what was acknowledged before the backup
 // began, and nothing but whole commits; a server goes on with it.
 func TestBackups(t *testing.T) {
 	t.Parallel()
-	blocks := shellBlocks(t, "../docs/backup.md")
+	blocks := shellBlocks(t, "../docs/operate/backup.md")
 	run := func(t *testing.T, g *walk, only string) {
 		t.Helper()
 		for _, b := range blocks {
@@ -72,7 +72,7 @@ func TestBackups(t *testing.T) {
 				return
 			}
 		}
-		t.Fatalf("docs/backup.md has no block %q", only)
+		t.Fatalf("docs/operate/backup.md has no block %q", only)
 	}
 	databases.Each(t, func(t *testing.T, driver, source string) {
 		g := &walk{t: t, dir: t.TempDir()}
@@ -122,7 +122,7 @@ func continues(t *testing.T, driver, source string, least, most int) {
 func TestPointInTime(t *testing.T) {
 	t.Parallel()
 	blocks := map[string]block{}
-	for _, b := range shellBlocks(t, "../docs/backup.md") {
+	for _, b := range shellBlocks(t, "../docs/operate/backup.md") {
 		blocks[b.only] = b
 	}
 	server := databases.Own(t, databases.KindPostgres)

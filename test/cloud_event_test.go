@@ -12,7 +12,7 @@ import (
 	"github.com/nats-eventstore/nats-eventstore/test/databases"
 )
 
-// cloudEvent encodes a CloudEvent in the protobuf format, with the fields and attributes of the one in docs/events.md.
+// cloudEvent encodes a CloudEvent in the protobuf format, with the fields and attributes of the one in docs/reference/events.md.
 func cloudEvent(id, subject, data string) []byte {
 	text := func(b []byte, num protowire.Number, text string) []byte {
 		return protowire.AppendString(protowire.AppendTag(b, num, protowire.BytesType), text)
@@ -23,7 +23,7 @@ func cloudEvent(id, subject, data string) []byte {
 	return text(text(b, 5, string(attribute)), 7, data)
 }
 
-// TestCloudEvents: the example of docs/events.md, and the same channel in protobuf, through NATS Streaming, the API and a
+// TestCloudEvents: the example of docs/reference/events.md, and the same channel in protobuf, through NATS Streaming, the API and a
 // route to a stream.
 func TestCloudEvents(t *testing.T) {
 	t.Parallel()

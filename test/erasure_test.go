@@ -26,11 +26,11 @@ import (
 // customer is the condition that the page shows.
 const customer = "aggregate_id = 'customer-17'"
 
-// erase runs the statements of docs/erasure.md with a condition. It returns the list of erased events that the page says to
+// erase runs the statements of docs/operate/erasure.md with a condition. It returns the list of erased events that the page says to
 // keep.
 func erase(t *testing.T, driver, source, condition string) (list string) {
 	t.Helper()
-	page, err := os.ReadFile("../docs/erasure.md")
+	page, err := os.ReadFile("../docs/operate/erasure.md")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -77,7 +77,7 @@ func eachFound(found []finding, kind string, want []string) bool {
 	return true
 }
 
-// TestErasure runs the statements of docs/erasure.md and checks what the page says about the result.
+// TestErasure runs the statements of docs/operate/erasure.md and checks what the page says about the result.
 func TestErasure(t *testing.T) {
 	t.Parallel()
 	databases.Each(t, func(t *testing.T, driver, source string) {
@@ -308,7 +308,7 @@ var apiLine = regexp.MustCompile(`API listens on (\S+)`)
 // erased.
 func TestErasedCopies(t *testing.T) {
 	t.Parallel()
-	page, err := os.ReadFile("../docs/erasure.md")
+	page, err := os.ReadFile("../docs/operate/erasure.md")
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -26,7 +26,7 @@ import (
 // Every code block of the guide occurs in examples/guide or in its tests here, so it is compiled and tested.
 func TestGuideShowsItsCode(t *testing.T) {
 	t.Parallel()
-	page, err := os.ReadFile("../docs/guide.md")
+	page, err := os.ReadFile("../docs/guides/applications.md")
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -9,7 +9,7 @@ import (
 	"github.com/nats-eventstore/nats-eventstore/test/databases"
 )
 
-// TestJSONEvents: the examples of docs/events.md for JSON.
+// TestJSONEvents: the examples of docs/reference/events.md for JSON.
 func TestJSONEvents(t *testing.T) {
 	t.Parallel()
 	databases.Each(t, func(t *testing.T, driver, source string) {

@@ -1,5 +1,5 @@
 // Package test tests the product from outside, with the built binary, official clients and real databases. Each promise
-// of docs/architecture.md has a test named after it.
+// of docs/reference/architecture.md has a test named after it.
 package test
 
 import (

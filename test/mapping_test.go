@@ -22,16 +22,16 @@ import (
 
 const acme = "../proto/testdata/acme.binpb"
 
-// example returns the example of docs/events.md after a mark: the contents of its code block, or its table.
+// example returns the example of docs/reference/events.md after a mark: the contents of its code block, or its table.
 func example(t *testing.T, mark string) string {
 	t.Helper()
-	page, err := os.ReadFile("../docs/events.md")
+	page, err := os.ReadFile("../docs/reference/events.md")
 	if err != nil {
 		t.Fatal(err)
 	}
 	_, after, ok := strings.Cut(string(page), "<!-- example: "+mark+" -->\n")
 	if !ok {
-		t.Fatalf("docs/events.md has no example %q", mark)
+		t.Fatalf("docs/reference/events.md has no example %q", mark)
 	}
 	if strings.HasPrefix(after, "```") {
 		_, after, _ = strings.Cut(after, "\n")
@@ -87,7 +87,7 @@ func sameJSON(a, b string) bool {
 	return json.Unmarshal([]byte(a), &x) == nil && json.Unmarshal([]byte(b), &y) == nil && reflect.DeepEqual(x, y)
 }
 
-// checkRow compares the only event with a table of docs/events.md.
+// checkRow compares the only event with a table of docs/reference/events.md.
 func checkRow(t *testing.T, driver, source, mark string) {
 	t.Helper()
 	columns := map[string]string{}
@@ -107,7 +107,7 @@ func checkRow(t *testing.T, driver, source, mark string) {
 	}
 }
 
-// TestMappedMessages: the examples of docs/events.md for a custom message type.
+// TestMappedMessages: the examples of docs/reference/events.md for a custom message type.
 func TestMappedMessages(t *testing.T) {
 	t.Parallel()
 	databases.Each(t, func(t *testing.T, driver, source string) {

@@ -277,7 +277,7 @@ func TestMonitoringWithoutDatabase(t *testing.T) {
 	}
 }
 
-// docs/monitoring.md lists exactly the existing metrics, and their names follow Prometheus' conventions.
+// docs/operate/monitoring.md lists exactly the existing metrics, and their names follow Prometheus' conventions.
 func TestMetricsAreDocumented(t *testing.T) {
 	t.Parallel()
 	file := filepath.Join(t.TempDir(), "server.conf")
@@ -300,7 +300,7 @@ func TestMetricsAreDocumented(t *testing.T) {
 	for _, line := range regexp.MustCompile(`(?m)^# TYPE (nats_streaming_\w+)`).FindAllStringSubmatch(body, -1) {
 		got = append(got, line[1])
 	}
-	page, err := os.ReadFile("../docs/monitoring.md")
+	page, err := os.ReadFile("../docs/operate/monitoring.md")
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -9,10 +9,10 @@ import (
 	"github.com/nats-eventstore/nats-eventstore/test/databases"
 )
 
-// TestLogicalReplication follows docs/replication.md: another server has the events, those from before the subscription and later ones.
+// TestLogicalReplication follows docs/operate/replication.md: another server has the events, those from before the subscription and later ones.
 func TestLogicalReplication(t *testing.T) {
 	t.Parallel()
-	page, err := os.ReadFile("../docs/replication.md")
+	page, err := os.ReadFile("../docs/operate/replication.md")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -20,7 +20,7 @@ func TestLogicalReplication(t *testing.T) {
 		_, rest, ok := strings.Cut(string(page), "\n"+begin)
 		text, _, _ := strings.Cut(rest, ";\n")
 		if !ok {
-			t.Fatalf("docs/replication.md has no %s", begin)
+			t.Fatalf("docs/operate/replication.md has no %s", begin)
 		}
 		return begin + text
 	}

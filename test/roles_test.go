@@ -12,7 +12,7 @@ import (
 	"github.com/nats-eventstore/nats-eventstore/test/harness"
 )
 
-// TestRoles runs the statements of sql/roles, which docs/security.md names. The owner migrates, the server serves with
+// TestRoles runs the statements of sql/roles, which docs/operate/security.md names. The owner migrates, the server serves with
 // the least rights, and the analyst reads; each is refused what belongs to another.
 func TestRoles(t *testing.T) {
 	t.Parallel()

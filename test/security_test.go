@@ -251,7 +251,7 @@ func TestEmbeddedTLS(t *testing.T) {
 // Permissions on NATS subjects protect channels: a request cannot name another channel than its subject.
 func TestPublishPermissions(t *testing.T) {
 	t.Parallel()
-	// The permissions that docs/operations.md lists for clients.
+	// The permissions that docs/operate/operations.md lists for clients.
 	s := secured(t, `authorization {
 		writer: {
 			publish: ["_STAN.discover.test-cluster", "_STAN.discover.test-cluster.pings", "_STAN.close.test-cluster", "_INBOX.>", "_STAN.pub.test-cluster.a"]

@@ -21,14 +21,14 @@ import (
 	"github.com/nats-eventstore/nats-eventstore/test/harness"
 )
 
-// sqlEvents is the number of events for the statements of docs/sql.md. The default is low, because the race detector
+// sqlEvents is the number of events for the statements of docs/reference/sql.md. The default is low, because the race detector
 // makes SQLite's indexes slow. make test-sql-million uses a million events and a server without the race detector.
-var sqlEvents = flag.Int("sql_events", minSQLEvents, "number of events for the statements of docs/sql.md")
+var sqlEvents = flag.Int("sql_events", minSQLEvents, "number of events for the statements of docs/reference/sql.md")
 
 // minSQLEvents is enough to include everything that the statements name.
 const minSQLEvents = 20_000
 
-// sqlPage is the content of docs/sql.md.
+// sqlPage is the content of docs/reference/sql.md.
 type sqlPage struct {
 	configuration string
 	statements    []sqlStatement
@@ -49,7 +49,7 @@ var pageDrivers = map[string][]string{
 // readSQLPage parses the page: headings, with blocks of statements and configuration.
 func readSQLPage(t *testing.T) sqlPage {
 	t.Helper()
-	text, err := os.ReadFile("../docs/sql.md")
+	text, err := os.ReadFile("../docs/reference/sql.md")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -356,19 +356,19 @@ func publishUntil(t *testing.T, s *server, text string) {
 	t.Logf("indexes built in %v; %d events published meanwhile, the slowest in %v", time.Since(began).Round(time.Millisecond), count, longest.Round(time.Millisecond))
 }
 
-// TestQueries runs the statements of docs/sql.md. Each must give the right answer by an index.
+// TestQueries runs the statements of docs/reference/sql.md. Each must give the right answer by an index.
 func TestQueries(t *testing.T) {
 	t.Parallel()
 	page := readSQLPage(t)
 	used := map[string]bool{}
 	for _, s := range page.statements {
 		if used[s.heading] = true; expectedRows[s.heading] == nil {
-			t.Errorf("docs/sql.md, %q: the test has no expected answer", s.heading)
+			t.Errorf("docs/reference/sql.md, %q: the test has no expected answer", s.heading)
 		}
 	}
 	for heading := range expectedRows {
 		if !used[heading] {
-			t.Errorf("docs/sql.md has no statement under %q", heading)
+			t.Errorf("docs/reference/sql.md has no statement under %q", heading)
 		}
 	}
 	n := *sqlEvents

@@ -55,10 +55,10 @@ func shellBlocks(t *testing.T, file string) (blocks []block) {
 	return blocks
 }
 
-// TestUpgradingGuide runs the commands of docs/upgrading.md in order, on a store written by NATS Streaming.
+// TestUpgradingGuide runs the commands of docs/operate/upgrading.md in order, on a store written by NATS Streaming.
 func TestUpgradingGuide(t *testing.T) {
 	t.Parallel()
-	blocks := shellBlocks(t, "../docs/upgrading.md")
+	blocks := shellBlocks(t, "../docs/operate/upgrading.md")
 	run := make([]bool, len(blocks))
 	t.Run("guide", func(t *testing.T) {
 		for _, store := range []string{"postgres", "mysql", "file"} {

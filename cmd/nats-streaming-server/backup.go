@@ -18,7 +18,7 @@ complete and on disk. It is an SQLite database: name it with -sql_driver sqlite 
 the lost one.
 
 The options name the database (-store, -dir, -sql_driver, -sql_source), or the configuration file does (-c). Other
-databases have their own tools: docs/backup.md.
+databases have their own tools: docs/operate/backup.md.
 `,
 	run: func(ctx context.Context, name string, args []string) error {
 		rest, err := split(flag.NewFlagSet(name, flag.ContinueOnError), args)

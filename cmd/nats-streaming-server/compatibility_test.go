@@ -8,15 +8,15 @@ import (
 	"testing"
 )
 
-var update = flag.Bool("update", false, "rewrite the options table in docs/compatibility.md")
+var update = flag.Bool("update", false, "rewrite the options table in docs/reference/compatibility.md")
 
 const (
-	compatibilityPage = "../../docs/compatibility.md"
+	compatibilityPage = "../../docs/reference/compatibility.md"
 	tableBegin        = "<!-- options: go test ./cmd/... -run Compatibility -update -->\n"
 	tableEnd          = "<!-- end of options -->\n"
 )
 
-// docs/compatibility.md lists exactly the options that the code defines.
+// docs/reference/compatibility.md lists exactly the options that the code defines.
 func TestCompatibilityPage(t *testing.T) {
 	page, err := os.ReadFile(compatibilityPage)
 	if err != nil {

@@ -4,7 +4,7 @@ package main
 var accessSettings = []setting{
 	{
 		flags: []string{"access_file"}, keys: []string{"access_file"}, value: "<file>",
-		usage: "Principals and their rights on channels; read again on SIGHUP (docs/security.md)",
+		usage: "Principals and their rights on channels; read again on SIGHUP (docs/operate/security.md)",
 		state: added, live: true,
 		set: setString(func(o *options) *string { return &o.AccessFile }),
 	},

@@ -1,4 +1,4 @@
-// Package guide is the code of docs/guide.md: a bank whose accounts are aggregates. Copy from it.
+// Package guide is the code of docs/guides/applications.md: a bank whose accounts are aggregates. Copy from it.
 package guide
 
 import (

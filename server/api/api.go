@@ -1,6 +1,6 @@
 // Package api serves the event log over gRPC, gRPC-Web and HTTP with JSON. It offers eventstore.v1.EventStore and two
 // services for clients of other event stores. Like the NATS Streaming protocol, it appends, reads and subscribes
-// through the log. docs/api.md is its contract.
+// through the log. docs/reference/api.md is its contract.
 package api
 
 import (

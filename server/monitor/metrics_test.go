@@ -93,7 +93,7 @@ func TestErrorKindsAreDocumented(t *testing.T) {
 	}
 	slices.Sort(kinds)
 	kinds = slices.Compact(kinds)
-	page, err := os.ReadFile("../../docs/monitoring.md")
+	page, err := os.ReadFile("../../docs/operate/monitoring.md")
 	if err != nil {
 		t.Fatal(err)
 	}

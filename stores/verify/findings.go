@@ -9,7 +9,7 @@ import (
 
 // Finding is one fault in a row or in the schema.
 type Finding struct {
-	Kind  string `json:"kind"`  // one of a few words, such as "gap"; docs/operations.md lists them
+	Kind  string `json:"kind"`  // one of a few words, such as "gap"; docs/operate/operations.md lists them
 	Table string `json:"table"` // "Messages"
 	Key   string `json:"key"`   // of the row, for a person and for a WHERE
 	Text  string `json:"text"`  // the fault

@@ -177,7 +177,7 @@ func speaks(t *testing.T, c client, channel string) {
 	wantCode(t, "stream of an unknown channel", err, connect.CodeNotFound)
 }
 
-// TestJSON: makes the calls of docs/api.md without a client library.
+// TestJSON: makes the calls of docs/reference/api.md without a client library.
 func TestJSON(t *testing.T) {
 	t.Parallel()
 	_, address := start(t, "sqlite", databases.SQLite(t))

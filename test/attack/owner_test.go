@@ -101,7 +101,7 @@ func TestForeignRequests(t *testing.T) {
 				"subscribe":                  {wire.Subscribe, takeover},
 			} {
 				if s.external() && it.to == wire.SubClose && how.name == "without a reply subject" {
-					continue // docs/security.md: an external NATS server does not tell whether somebody listens
+					continue // docs/operate/security.md: an external NATS server does not tell whether somebody listens
 				}
 				got := how.send(mallory, it.to, it.req)
 				if got != noAnswer && !strings.Contains(got, "permissions violation") && got != "stan: unknown clientID" {

@@ -1,4 +1,4 @@
-// Package attack tries what docs/security.md says is impossible, as somebody with the documented minimal permissions would: on an
+// Package attack tries what docs/operate/security.md says is impossible, as somebody with the documented minimal permissions would: on an
 // embedded NATS server that authenticates its clients, and on an external one.
 package attack
 

@@ -73,7 +73,7 @@ func (o *options) register(f *flag.FlagSet) {
 	f.IntVar(&o.n, "n", 100_000, "most messages of one measure")
 	f.DurationVar(&o.limit, "limit", 0, "about the longest `time` of one measure (default 400ms, with -full 600ms)")
 	f.IntVar(&o.commitDelay, "commit_delay", 0, "`microseconds` that each flush of PostgreSQL's log takes longer, as on a slower disk; needs -db postgres")
-	f.BoolVar(&o.full, "full", false, "measure more, and write docs/benchmarks.md, .csv and .svg if nothing is left out")
+	f.BoolVar(&o.full, "full", false, "measure more, and write docs/reference/benchmarks.md, .csv and .svg if nothing is left out")
 	f.StringVar(&o.binary, "binary", "", "our server's `file`, instead of building it")
 	f.StringVar(&o.before, "before", "", "another `file` of our server, to be compared with it")
 	f.StringVar(&o.profile, "profile", "", "write profiles of our server into this `directory` instead of measuring")
@@ -89,7 +89,7 @@ func (o *options) complete() {
 		limit, list = 600*time.Millisecond, sizes{256, 1024, 16384}
 	}
 	if o.full && len(o.only)+len(o.databases)+len(o.peers) == 0 { // no part of it may replace the documentation
-		for file, name := range map[*string]string{&o.out: "docs/benchmarks.md", &o.csv: "docs/benchmarks.csv", &o.svg: "docs/benchmarks.svg"} {
+		for file, name := range map[*string]string{&o.out: "docs/reference/benchmarks.md", &o.csv: "docs/reference/benchmarks.csv", &o.svg: "docs/reference/benchmarks.svg"} {
 			if *file == "" {
 				*file = name
 			}

@@ -1,4 +1,4 @@
-// Package ordersystems runs the calls of two published order systems on the configurations of docs/order-systems.md, with
+// Package ordersystems runs the calls of two published order systems on the configurations of docs/guides/order-systems.md, with
 // stubs of gRPC's own generator and the official NATS clients.
 package ordersystems
 
@@ -34,7 +34,7 @@ const (
 // start runs a server with a configuration of the page, on other ports, and returns the address of its API.
 func start(t *testing.T, driver, source, name string, args ...string) (s *harness.Server, api string) {
 	t.Helper()
-	page, err := os.ReadFile("../../docs/order-systems.md")
+	page, err := os.ReadFile("../../docs/guides/order-systems.md")
 	if err != nil {
 		t.Fatal(err)
 	}

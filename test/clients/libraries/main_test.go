@@ -1,6 +1,6 @@
 // Package libraries runs the client libraries of NATS Streaming against the server, with every store: node-nats-streaming and
 // nats.c as they are published, and those of Python, Java, .NET and Ruby byte by byte as their sources say that they speak.
-// docs/compatibility.md lists them.
+// docs/reference/compatibility.md lists them.
 package libraries
 
 import (

@@ -73,7 +73,7 @@ var places = []place{
 	}},
 }
 
-// users and rights are what docs/security.md says that an application needs.
+// users and rights are what docs/operate/security.md says that an application needs.
 const (
 	users = `
 authorization {

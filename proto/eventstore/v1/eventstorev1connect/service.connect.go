@@ -1,5 +1,5 @@
 // The API of the event store, over gRPC, gRPC-Web, or HTTP with JSON. It reads and writes the same log as NATS Streaming
-// clients. docs/api.md lists error codes, limits and examples.
+// clients. docs/reference/api.md lists error codes, limits and examples.
 //
 // A channel is an event channel of the server's configuration. Comments assume messages of type eventstore.v1.Event and
 // mention differences for channels with another message type. An aggregate is identified by aggregate_type, which may be
