@@ -3,7 +3,7 @@ TOOL    := $(GO) tool -modfile=tools/go.mod
 TIMEOUT ?= 14m
 
 .DEFAULT_GOAL := build
-.PHONY: build test cover chaos test-clock test-postgres test-figures test-sql-million lint generate check-generated vulns bench profile fuzz clean
+.PHONY: build test cover chaos test-clock test-postgres test-mysql test-figures test-sql-million lint generate check-generated vulns bench profile fuzz clean
 
 # One static binary.
 build:
@@ -33,6 +33,17 @@ cover:
 test-postgres:
 	test/databases/install
 	test/databases/postgres-releases $(GO) test -count=1 -timeout $(TIMEOUT) -run 'Postgres|postgres|Encodings|Standby|Publication|MigrationsByHand' ./stores/... ./test/databases
+
+# MySQL, from Debian's unstable suite, on Debian and x86-64: the stores, and the server's set-ups, roles, migrations,
+# upgrades, backups, outages and promises. Debian's MariaDB is that of make test.
+test-mysql:
+	test/databases/install
+	test/databases/mysql-release sh -ec '\
+		$(GO) test -count=1 -timeout $(TIMEOUT) -run "MySQL|MigrationsByHand|RequiredKeys|Settings|Open|TLS|Statements|Answers|Holder|IndexPaths" ./stores ./stores/sqlconn; \
+		$(GO) test -count=1 -timeout $(TIMEOUT) -run "^Test(EachDatabase|ServerLives|Killed)[^/]*/mysql" ./test/databases; \
+		$(GO) test -count=1 -timeout $(TIMEOUT) -run "^TestUpgradingGuide$$" ./test; \
+		$(GO) test -count=1 -timeout $(TIMEOUT) -run "^Test($(MYSQL_TESTS))[^/]*/mysql" ./test'
+MYSQL_TESTS = Wrong(Setups|Servers)|Roles|Verify|Migrate|UpgradeIn|NewerSchema|Backups|Damaged|Erased|Outage|LostLease|Restart|Rolling|LeaseOf|Queries|Guide|FullDiskOf|Acknowledged|NoGaps|EventsAre|Optimistic|Idempotent|BadInput|Durables|QueueGroups|Limits
 
 # A server whose clock is set forward and back. It builds everything once more, with a standard library of its own.
 test-clock:

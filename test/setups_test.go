@@ -169,7 +169,7 @@ func TestWrongServers(t *testing.T) {
 	t.Run("mysql", func(t *testing.T) {
 		t.Parallel()
 		server := databases.Own(t, databases.KindMySQL)
-		if err := server.Restarted("--log-bin=binlog", "--server-id=1", "--sql-safe-updates"); err != nil {
+		if err := server.Restarted("--log-bin=binlog", "--server-id=1", "--init-connect=SET sql_safe_updates = 1"); err != nil {
 			t.Fatal(err)
 		}
 		for _, name := range []string{"hosted", "restored"} {

@@ -310,12 +310,12 @@ func answer(t *testing.T, db *sql.DB, text string) []string {
 var (
 	readsAll = map[string]*regexp.Regexp{
 		"postgres": regexp.MustCompile(`Seq Scan on messages|Index Cond: \(id = c\.id\)`),
-		"mysql":    regexp.MustCompile(`(?m)^[^|]*\|[^|]*\|m\|(?:ALL|index|ref\|[^|]*\|PRIMARY\|4)\|`),
+		"mysql":    regexp.MustCompile(`(?m)^[^|]*\|[^|]*\|m\|(?:ALL|index|ref\|[^|]*\|PRIMARY\|4)\||(?:Table|Index) scan on m |Index lookup on m using PRIMARY \(id = [^,)]*\)`), // of MariaDB, and of MySQL
 		"sqlite":   regexp.MustCompile(`SCAN m|SEARCH m .*\(id=\?\)`),
 	}
 	readsIndex = map[string]*regexp.Regexp{
 		"postgres": regexp.MustCompile(`Index (?:Only )?Scan.* on (?:messages|idx_|pk_|eventstore_idx_)`),
-		"mysql":    regexp.MustCompile(`(?m)^[^|]*\|[^|]*\|m\|(?:const|eq_ref|ref|range)\|`),
+		"mysql":    regexp.MustCompile(`(?m)^[^|]*\|[^|]*\|m\|(?:const|eq_ref|ref|range)\||(?:lookup|range scan) on m using`),
 		"sqlite":   regexp.MustCompile(`SEARCH m USING (?:COVERING )?INDEX`),
 	}
 )

@@ -88,10 +88,16 @@ CREATE TABLE IF NOT EXISTS StoreLock (
     PRIMARY KEY (uniquerow)
 ) ENGINE = InnoDB DEFAULT CHARACTER SET utf8mb4 COLLATE utf8mb4_bin;
 -- NATS Streaming's has no key. It gets one before anything else: a server that requires keys changes no table without one.
+-- It replaces the key that MySQL generates if sql_generate_invisible_primary_key is on.
+SET @generated = IF(
+    (SELECT COUNT(*) FROM information_schema.columns
+     WHERE table_schema = DATABASE() AND table_name = 'StoreLock' AND column_name = 'my_row_id') = 0,
+    '',
+    'DROP PRIMARY KEY, DROP COLUMN my_row_id, ');
 SET @ddl = IF(
     (SELECT COUNT(*) FROM information_schema.columns
      WHERE table_schema = DATABASE() AND table_name = 'StoreLock' AND column_name = 'uniquerow') = 0,
-    'ALTER TABLE StoreLock ADD COLUMN uniquerow INT NOT NULL DEFAULT 1, ADD PRIMARY KEY (uniquerow), ENGINE = InnoDB',
+    CONCAT('ALTER TABLE StoreLock ', @generated, 'ADD COLUMN uniquerow INT NOT NULL DEFAULT 1, ADD PRIMARY KEY (uniquerow), ENGINE = InnoDB'),
     'DO 0');
 PREPARE ddl FROM @ddl;
 EXECUTE ddl;

@@ -20,7 +20,13 @@ type mysql struct {
 
 var _ engine = mysql{}
 
+// mysqlEnv names the directory of the programs of MySQL.
+const mysqlEnv = "NATS_EVENTSTORE_TEST_MYSQL"
+
 func findMySQL() (engine, error) {
+	if bin := os.Getenv(mysqlEnv); bin != "" {
+		return mysql{server: filepath.Join(bin, "mysqld")}, nil
+	}
 	server := look("mariadbd", "mysqld")
 	if server == "" {
 		return nil, &MissingError{Server: "MariaDB", Package: "mariadb-server"}
@@ -64,7 +70,8 @@ func (m mysql) serve(dir string, port int, d Durability) []string {
 		"--skip-networking=0",
 		"--skip-name-resolve",
 		"--skip-log-bin",
-		"--loose-mysqlx=OFF", // MySQL's second port
+		"--loose-mysqlx=OFF",  // MySQL's second port
+		"--secure-file-priv=", // the default of Debian's MySQL is a directory that need not exist
 		// Relative to the data directory, to keep the path short.
 		"--socket=socket",
 		"--pid-file=pid",
