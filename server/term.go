@@ -29,6 +29,7 @@ type term struct {
 	consumers *consumers.Consumers
 	door      *stan.Server
 	relays    []*relay.Relay
+	outage    outage
 
 	ended <-chan struct{} // closed when the term is about to end
 	end   func(error)     // ends the term, such as with stores.ErrFenced
@@ -81,6 +82,7 @@ func (t *term) build() error {
 		MaxPayload:     t.conns.Send.MaxPayload,
 		Added:          t.relayed,
 		Failed:         t.failed,
+		Stored:         t.stored,
 	}, metrics, t.log)
 	t.door = stan.New(t.store, t.eventlog, t.conns, stan.Options{
 		ClusterID:         o.ClusterID,
@@ -203,13 +205,20 @@ func (t *term) startWork(ctx context.Context, work *sync.WaitGroup) {
 }
 
 // failed notes an error of the store that is not a client's fault. A lost lease, and a database that was set back, end the
-// term.
+// term. An outage is logged once, however many requests meet it.
 func (t *term) failed(err error) {
 	switch {
 	case errors.Is(err, stores.ErrFenced), errors.Is(err, stores.ErrRewound):
 		t.end(err)
-	case errors.Is(err, stores.ErrUnavailable):
+	case errors.Is(err, stores.ErrUnavailable) && t.outage.begin():
 		t.log.Error("The database is unavailable", "error", err)
+	}
+}
+
+// stored notes that the database works.
+func (t *term) stored() {
+	if took, ok := t.outage.end(); ok {
+		t.log.Info("The database stores messages again", "after", took.Round(time.Millisecond))
 	}
 }
 

@@ -177,6 +177,7 @@ func (b *batch) commit(ctx context.Context, p *plan) error {
 		err := b.commitOnce(ctx, p, unknown)
 		if err == nil {
 			b.advance(p)
+			b.s.told = ""
 			return nil
 		}
 		var failed *txError
@@ -196,7 +197,10 @@ func (b *batch) commit(ctx context.Context, p *plan) error {
 			return failed
 		}
 		unknown = unknown || failed.unknown
-		b.s.log.Warn("transaction failed, trying again", "messages", len(p.rows), "error", failed.err, "unknown", failed.unknown)
+		if text := failed.err.Error(); text != b.s.told {
+			b.s.log.Warn("transaction failed, trying again", "messages", len(p.rows), "error", failed.err, "unknown", failed.unknown)
+			b.s.told = text
+		}
 		if !wait.sleep(ctx) {
 			err := unavailable(ctx, failed.err)
 			if unknown {

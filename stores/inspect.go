@@ -81,7 +81,9 @@ func (i *Inspection) look(ctx context.Context, o Options) error {
 		return err
 	}
 	if len(i.Files) == 0 {
-		err = checkLayout(ctx, i.dialect, o.Driver, i.reader, i.Version)
+		if err = checkLayout(ctx, i.dialect, o.Driver, i.reader, i.Version); err == nil {
+			err = brokenTriggers(ctx, i.dialect, i.writer)
+		}
 	} else {
 		err = checkMigration(ctx, i.dialect, i.writer, o, i.Version)
 	}

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"strings"
 
 	mysqldriver "github.com/go-sql-driver/mysql"
 	"github.com/lib/pq"
@@ -11,9 +12,14 @@ import (
 	sqlite3 "modernc.org/sqlite/lib"
 )
 
-// withRemedy adds to an error of opening a database what an administrator can do about it.
+const (
+	triggersRemedy = "as the owner of the tables, run sql/mysql/00003_immutable.sql and sql/mysql/00008_channels.sql"
+	restoreRemedy  = "somebody dropped it or changed its name: stop the server and restore a backup"
+)
+
+// withRemedy adds to an error of a database what an administrator can do about it.
 func withRemedy(err error) error {
-	if remedy := remedyOf(err); remedy != "" {
+	if remedy := remedyOf(err); remedy != "" && !strings.Contains(err.Error(), remedy) {
 		return fmt.Errorf("%w: %s", err, remedy)
 	}
 	return err
@@ -36,6 +42,10 @@ func remedyOf(err error) string {
 			return password
 		case "0A000": // feature_not_supported, at the start of a session
 			return "CREATE DATABASE with ENCODING 'UTF8'"
+		case "42P01", "42703": // undefined_table, undefined_column
+			return restoreRemedy
+		case "42501": // insufficient_privilege
+			return "run sql/roles/postgres_grants.sql again"
 		}
 	case errors.As(err, &mysql):
 		switch mysql.Number {
@@ -43,6 +53,12 @@ func remedyOf(err error) string {
 			return "CREATE DATABASE, or name another in -sql_source"
 		case 1045: // access denied
 			return "check user and password, which is not escaped"
+		case 1449: // the definer of a trigger does not exist
+			return triggersRemedy
+		case 1054, 1146: // unknown column, unknown table
+			return restoreRemedy
+		case 1142, 1143: // no right to a table, to a column
+			return "run sql/roles/mysql_grants.sql again"
 		}
 	case errors.As(err, &sqlite):
 		switch sqlite.Code() & 0xff {

@@ -52,6 +52,8 @@ var mysqlFire = []string{
 	"DELETE FROM Channels WHERE id = -1",
 }
 
+var _ triggerChecker = (*mysql)(nil)
+
 // checkTriggers finds out whether the triggers run: each does so as the user who created it, who may be absent after a restore
 // on another server. Every commit would then fail. That the rows are locked says nothing.
 func (m *mysql) checkTriggers(ctx context.Context, db *sql.DB) error {
@@ -65,7 +67,7 @@ func (m *mysql) checkTriggers(ctx context.Context, db *sql.DB) error {
 		var e *mysqldriver.MySQLError
 		switch {
 		case errors.As(err, &e) && (e.Number == 1449 || e.Number == 1227 || e.Number == 1370 || e.Number == 1356): // no such definer, or one without rights
-			return fmt.Errorf("%w: a trigger does not run: %w: as the owner of the tables, run sql/mysql/00003_immutable.sql and sql/mysql/00008_channels.sql", ErrSetup, err)
+			return fmt.Errorf("%w: a trigger does not run: %w: %s", ErrSetup, err, triggersRemedy)
 		case err != nil && m.classify(err) != failedUnavailable:
 			return nil
 		case err != nil:

@@ -17,6 +17,7 @@ type Snapshot struct {
 	Driver    string // as in Options
 	Schema    int64  // version of the schema, always the one this program knows
 	JSONDepth int    // deepest nesting of a JSON document that the database accepts
+	Triggers  error  // says which trigger does not run; nil if all do, or if this user cannot fire them
 
 	tx       *sql.Tx
 	prepared map[string]*sql.Stmt
@@ -25,7 +26,8 @@ type Snapshot struct {
 // snapshotTimeout bounds a statement of a snapshot. It is long, because one statement may read all events.
 const snapshotTimeout = 7 * 24 * time.Hour
 
-// ReadSnapshot calls read with one state of the database. It takes no lease and writes nothing. It treats an error of
+// ReadSnapshot calls read with one state of the database. It takes no lease and writes nothing; on MySQL it fires the triggers, in
+// a transaction that it rolls back. It treats an error of
 // read as a failure to read the database, unless ctx has ended.
 //
 // The error is ErrUnavailable, ErrSetup, ErrTooNew, a *SchemaError, fs.ErrNotExist for a missing SQLite file, or the cause of
@@ -61,7 +63,7 @@ func ReadSnapshot(ctx context.Context, o Options, read func(context.Context, *Sn
 	case errors.Is(err, ErrSetup):
 		return err
 	case err != nil:
-		return withRemedy(unavailable(ctx, err))
+		return unavailable(ctx, err)
 	}
 	version, err := knownSchema(ctx, d, reader, o.Driver)
 	if err != nil {
@@ -73,12 +75,13 @@ func ReadSnapshot(ctx context.Context, o Options, read func(context.Context, *Sn
 	case err != nil:
 		return unavailable(ctx, err)
 	}
+	triggers := brokenTriggers(ctx, d, writer)
 	tx, err := reader.BeginTx(ctx, d.snapshot())
 	if err != nil {
 		return unavailable(ctx, err)
 	}
 	defer tx.Rollback()
-	err = read(ctx, &Snapshot{Driver: o.Driver, Schema: version, JSONDepth: d.jsonDepth(), tx: tx, prepared: map[string]*sql.Stmt{}})
+	err = read(ctx, &Snapshot{Driver: o.Driver, Schema: version, JSONDepth: d.jsonDepth(), Triggers: triggers, tx: tx, prepared: map[string]*sql.Stmt{}})
 	switch {
 	case err == nil:
 		return nil

@@ -124,6 +124,7 @@ type Store struct {
 
 	heads        *headCache // owned by the goroutine of Append
 	unresolved   []*Channel // channels of commits with an unknown outcome; owned by the goroutine of Append
+	told         string     // the last failure of a commit that the log tells, until one succeeds; owned by the goroutine of Append
 	clockWarned  time.Time  // last warning of warnOfClock; owned by the goroutine of Append
 	maybeDeleted []*Channel // channels whose deletion has an unknown outcome; owned by the goroutine of Append
 

@@ -298,8 +298,9 @@ func (s *Store) readError(ctx context.Context, err error) error {
 	return unavailable(ctx, err)
 }
 
-// unavailable wraps the last error and, if ctx ended, the reason.
+// unavailable wraps the last error, its remedy and, if ctx ended, the reason.
 func unavailable(ctx context.Context, err error) error {
+	err = withRemedy(err)
 	if ended := context.Cause(ctx); ended != nil && !errors.Is(err, ended) {
 		return fmt.Errorf("%w: %w (%w)", ErrUnavailable, oneLine(err), ended)
 	}

@@ -30,6 +30,8 @@ type Options struct {
 	// Failed, if set, is called for each error that affects more than one message: stores.ErrFenced and
 	// stores.ErrUnavailable.
 	Failed func(error)
+	// Stored, if set, is called after each commit.
+	Stored func()
 }
 
 // CopyRoute copies events to a channel, each in the event's own transaction.

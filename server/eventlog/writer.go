@@ -171,6 +171,9 @@ func (w *writer) commit(ctx context.Context, batch []*entry) error {
 		i += len(e.appends)
 	}
 	if err == nil && len(stored) > 0 { // duplicates and refusals need no commit
+		if w.log.o.Stored != nil {
+			w.log.o.Stored()
+		}
 		w.pace.committed(len(appends), took)
 	}
 	for ch, msgs := range stored {

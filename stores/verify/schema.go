@@ -44,6 +44,9 @@ func (c *check) schema(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	if err := c.snapshot.Triggers; err != nil {
+		c.findings.add("schema", "catalog", "triggers", "%v", err)
+	}
 	for object := range wanted {
 		if !found[object] {
 			c.findings.add("schema", "catalog", object, "it is missing, disabled or hidden from this user")
