@@ -5,9 +5,13 @@ TIMEOUT ?= 14m
 .DEFAULT_GOAL := build
 .PHONY: build test cover chaos test-clock test-postgres test-mysql test-figures test-sql-million lint generate check-generated vulns bench profile fuzz clean
 
-# One static binary.
+# One static binary. Go records the commit of a checkout in it. Without a checkout, say what is built:
+# make build VERSION=1.2.3 COMMIT=0123abc… DATE=2026-11-26T05:50:58Z
+BIN ?= bin/nats-streaming-server
+CONFIG = github.com/nats-eventstore/nats-eventstore/server/config
 build:
-	CGO_ENABLED=0 $(GO) build -trimpath -o bin/nats-streaming-server ./cmd/nats-streaming-server
+	CGO_ENABLED=0 $(GO) build -trimpath -o $(BIN) \
+		-ldflags '-s -w -X $(CONFIG).version=$(VERSION) -X $(CONFIG).commit=$(COMMIT) -X $(CONFIG).date=$(DATE)' ./cmd/nats-streaming-server
 
 # All tests on SQLite, PostgreSQL and MariaDB. Without a database server or a client library its
 # tests are skipped, with CI=true they fail. Packages: make test PKG=./stores/...

@@ -46,7 +46,8 @@ func Run(ctx context.Context, o config.Options) error {
 
 func run(ctx context.Context, o *config.Options, natsLog *natsconn.Logger, log *slog.Logger) (err error) {
 	id := stores.NewLeaseID()
-	log.Info(fmt.Sprintf("Starting nats-streaming-server[%s] version %s", o.ClusterID, config.Version))
+	build := config.CurrentBuild()
+	log.Info(fmt.Sprintf("Starting nats-streaming-server[%s] version %s", o.ClusterID, build))
 	log.Info("ServerID: " + id)
 	log.Info("Go version: " + runtime.Version())
 	for _, n := range o.Notices {
@@ -68,7 +69,7 @@ func run(ctx context.Context, o *config.Options, natsLog *natsconn.Logger, log *
 		ns.WaitForShutdown()
 	}()
 	mon := monitor.New(monitor.Options{
-		ServerID: id, ClusterID: o.ClusterID, Version: config.Version, FTGroup: o.FTGroup != "", External: o.NATSURL != "",
+		ServerID: id, ClusterID: o.ClusterID, Version: build.Version, Commit: build.Commit, CommitDate: build.Date, FTGroup: o.FTGroup != "", External: o.NATSURL != "",
 		StoreType: o.StoreType, Limits: o.Limits, LeaseExpiry: lease.Expiry, Series: o.MetricsSeries, Protect: protectMonitoring(rights),
 		InboxPrefixes: o.InboxPrefixes,
 	}, log)

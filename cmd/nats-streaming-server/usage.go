@@ -13,8 +13,10 @@ import (
 	"github.com/nats-eventstore/nats-eventstore/server/config"
 )
 
+// printVersion prints NATS Streaming's line, which scripts read, and what is new below it.
 func printVersion(w io.Writer) {
-	fmt.Fprintf(w, "nats-streaming-server version %s, nats-server: v%s\n", config.Version, natsd.VERSION)
+	b := config.CurrentBuild()
+	fmt.Fprintf(w, "nats-streaming-server version %s, nats-server: v%s\n%s\n", b.Version, natsd.VERSION, b.Details())
 }
 
 // printUsage lists all options: ours by group, then NATS' own.

@@ -19,9 +19,6 @@ import (
 	"github.com/nats-eventstore/nats-eventstore/stores"
 )
 
-// Version is the server's version, as -version and the log print it.
-const Version = "0.1.0"
-
 // The types of stores, by their names in NATS Streaming.
 const (
 	StoreMemory = "MEMORY"

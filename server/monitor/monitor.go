@@ -33,6 +33,8 @@ type Options struct {
 	ServerID  string
 	ClusterID string
 	Version   string
+	// Commit and CommitDate are those of the server's source, empty if unknown.
+	Commit, CommitDate string
 	// FTGroup is true for a server that is configured as one of several.
 	FTGroup bool
 	// External is true if NATS is not embedded.

@@ -26,6 +26,8 @@ type header struct {
 type serverStatus struct {
 	header
 	Version       string    `json:"version"`
+	GitCommit     string    `json:"git_commit,omitempty"`
+	CommitDate    string    `json:"commit_date,omitempty"`
 	GoVersion     string    `json:"go"`
 	State         string    `json:"state"`
 	Start         time.Time `json:"start_time"`
@@ -82,7 +84,7 @@ func (m *Monitor) serverStatus() serverStatus {
 	status := serverStatus{
 		header:    h,
 		Version:   m.opts.Version,
-		GoVersion: runtime.Version(),
+		GitCommit: m.opts.Commit, CommitDate: m.opts.CommitDate, GoVersion: runtime.Version(),
 		State:     state,
 		Start:     m.start,
 		Uptime:    uptime(h.Now.Sub(m.start)),
