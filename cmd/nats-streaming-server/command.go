@@ -24,7 +24,10 @@ type command struct {
 	run    func(ctx context.Context, name string, args []string) error
 }
 
-var commands = map[string]*command{"migrate": &migrateCommand, "import": &importCommand, "verify": &verifyCommand, "backup": &backupCommand, "token": &tokenCommand}
+var commands = map[string]*command{
+	"migrate": &migrateCommand, "import": &importCommand, "verify": &verifyCommand, "backup": &backupCommand, "token": &tokenCommand,
+	"healthcheck": &healthcheckCommand,
+}
 
 // runCommand returns the exit status.
 func runCommand(name string, args []string) int {

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"errors"
 	"flag"
 	"fmt"
@@ -58,12 +59,7 @@ func load(args []string) (options, error) {
 
 func read(args []string) (options, error) {
 	o := options{Options: config.DefaultOptions(), dir: "data"}
-	line, err := parse(args)
-	streamingFile := line.given[streamingFileFlag].value
-	if streamingFile != "" && line.natsFile == "" && !line.printed {
-		// Without -c, the file of -sc also configures NATS.
-		line, err = parse(append([]string{"-c", streamingFile}, args...))
-	}
+	line, streamingFile, err := parseFiles(args)
 	switch {
 	case line.printed:
 		return o, flag.ErrHelp
@@ -71,9 +67,6 @@ func read(args []string) (options, error) {
 		return o, err
 	}
 	o.NATS = line.nats
-	if streamingFile == "" {
-		streamingFile = line.natsFile
-	}
 	if streamingFile != "" {
 		if err := o.readFile(streamingFile); err != nil {
 			return o, err
@@ -114,6 +107,17 @@ func read(args []string) (options, error) {
 		return o, errChecked
 	}
 	return o, nil
+}
+
+// parseFiles returns the command line with NATS' configuration file, and the name of the file of the streaming part, if any.
+func parseFiles(args []string) (line commandLine, streamingFile string, err error) {
+	line, err = parse(args)
+	streamingFile = line.given[streamingFileFlag].value
+	if streamingFile != "" && line.natsFile == "" && !line.printed {
+		// Without -c, the file of -sc also configures NATS.
+		line, err = parse(append([]string{"-c", streamingFile}, args...))
+	}
+	return line, cmp.Or(streamingFile, line.natsFile), err
 }
 
 // commandLine is a parsed command line.

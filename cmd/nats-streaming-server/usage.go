@@ -21,7 +21,7 @@ func printVersion(w io.Writer) {
 
 // printUsage lists all options: ours by group, then NATS' own.
 func printUsage(w io.Writer, fs *flag.FlagSet) {
-	fmt.Fprint(w, "Usage: nats-streaming-server [options]\n       nats-streaming-server migrate [options], for an older database (-h for details)\n       nats-streaming-server import -from_dir <directory> [options], for a FILE store of NATS Streaming\n       nats-streaming-server verify [options], to check a database\n       nats-streaming-server backup <file> [options], to copy an SQLite database\n       nats-streaming-server token, for a new token of the access file\n\nWithout options: embedded SQLite in ./data, NATS on port 4222.\n")
+	fmt.Fprint(w, "Usage: nats-streaming-server [options]\n       nats-streaming-server migrate [options], for an older database (-h for details)\n       nats-streaming-server import -from_dir <directory> [options], for a FILE store of NATS Streaming\n       nats-streaming-server verify [options], to check a database\n       nats-streaming-server backup <file> [options], to copy an SQLite database\n       nats-streaming-server token, for a new token of the access file\n       nats-streaming-server healthcheck [options], to ask a server whether it is healthy\n\nWithout options: embedded SQLite in ./data, NATS on port 4222.\n")
 	ours := make(map[string]bool)
 	for _, g := range groups {
 		fmt.Fprintf(w, "\n%s:\n", g.title)

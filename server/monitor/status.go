@@ -85,13 +85,13 @@ func (m *Monitor) serverStatus() serverStatus {
 		header:    h,
 		Version:   m.opts.Version,
 		GitCommit: m.opts.Commit, CommitDate: m.opts.CommitDate, GoVersion: runtime.Version(),
-		State:     state,
-		Start:     m.start,
-		Uptime:    uptime(h.Now.Sub(m.start)),
-		InMsgs:    m.metrics.received.Load(),
-		InBytes:   m.metrics.receivedBytes.Load(),
-		OutMsgs:   m.metrics.delivered.Load() + m.metrics.redelivered.Load(),
-		OutBytes:  m.metrics.sentBytes.Load(),
+		State:    state,
+		Start:    m.start,
+		Uptime:   uptime(h.Now.Sub(m.start)),
+		InMsgs:   m.metrics.received.Load(),
+		InBytes:  m.metrics.receivedBytes.Load(),
+		OutMsgs:  m.metrics.delivered.Load() + m.metrics.redelivered.Load(),
+		OutBytes: m.metrics.sentBytes.Load(),
 	}
 	status.OpenFDs, status.MaxFDs = fileDescriptors()
 	status.TotalMsgs, status.TotalBytes = t.totals()

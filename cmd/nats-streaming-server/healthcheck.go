@@ -1,0 +1,152 @@
+package main
+
+import (
+	"context"
+	"crypto/tls"
+	"encoding/json"
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"time"
+
+	natsd "github.com/nats-io/nats-server/v2/server"
+)
+
+// healthTimeout bounds the whole check.
+const healthTimeout = 5 * time.Second
+
+var healthcheckCommand = command{
+	usage: `Usage: nats-streaming-server healthcheck [-path <path>] [options of the server]
+
+Asks a server on this host whether it is healthy. The exit status is 0 if it is, else 1.
+
+The options (-m, -ms, -a, -c) name the server's monitoring port. In a container none are needed: the options of process 1
+count. Without a monitoring port, the check asks only whether the NATS port answers.
+
+    -path <path>    What to ask (default /healthz). /readyz: does it serve clients? /readyz?standby=1: or stand by?
+`,
+	run: func(ctx context.Context, name string, args []string) error {
+		path := "/healthz"
+		fs := flag.NewFlagSet(name, flag.ContinueOnError)
+		fs.StringVar(&path, "path", path, "")
+		rest, err := split(fs, args)
+		if err != nil {
+			return err
+		}
+		if len(rest) == 0 {
+			rest = argsOfContainer()
+		}
+		line, _, err := parseFiles(rest)
+		if err != nil {
+			return redacted(err)
+		}
+		ctx, cancel := context.WithTimeout(ctx, healthTimeout)
+		defer cancel()
+		healthy, err := checkHealth(ctx, line.nats, "/"+strings.TrimPrefix(path, "/"))
+		if err != nil {
+			return err
+		}
+		fmt.Println(healthy)
+		return nil
+	},
+}
+
+// argsOfContainer returns the arguments of process 1 if that is a server, as it is in a container.
+func argsOfContainer() []string {
+	b, err := os.ReadFile("/proc/1/cmdline")
+	if err != nil {
+		return nil
+	}
+	line := strings.Split(strings.TrimSuffix(string(b), "\x00"), "\x00")
+	if filepath.Base(line[0]) != "nats-streaming-server" {
+		return nil
+	}
+	return line[1:]
+}
+
+// checkHealth returns a sentence about a healthy server, or why it is not.
+func checkHealth(ctx context.Context, o *natsd.Options, path string) (string, error) {
+	host := o.HTTPHost
+	if host == "" {
+		host = o.Host
+	}
+	switch {
+	case o.HTTPPort < 0 || o.HTTPSPort < 0:
+		return "", errors.New("the monitoring port is a random one: name it with -m PORT")
+	case o.HTTPSPort != 0:
+		return getHealth(ctx, "https://"+onThisHost(host, o.HTTPSPort)+path)
+	case o.HTTPPort != 0:
+		return getHealth(ctx, "http://"+onThisHost(host, o.HTTPPort)+path)
+	}
+	port := o.Port
+	if port == 0 {
+		port = natsd.DEFAULT_PORT
+	}
+	return greet(ctx, onThisHost(o.Host, port), o.TLSHandshakeFirst)
+}
+
+// onThisHost returns the address where a server that listens on host answers.
+func onThisHost(host string, port int) string {
+	if ip := net.ParseIP(host); host == "" || ip != nil && ip.IsUnspecified() {
+		host = "localhost"
+	}
+	return net.JoinHostPort(host, strconv.Itoa(port))
+}
+
+// getHealth asks the monitoring port.
+func getHealth(ctx context.Context, url string) (string, error) {
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)
+	if err != nil {
+		return "", err
+	}
+	// Nothing secret is sent, and certificates rarely name the host as it calls itself.
+	client := &http.Client{Transport: &http.Transport{TLSClientConfig: &tls.Config{InsecureSkipVerify: true}}}
+	resp, err := client.Do(req)
+	if err != nil {
+		return "", fmt.Errorf("%w: start the server, or give its options here (-m PORT, -c FILE)", err)
+	}
+	defer resp.Body.Close()
+	body, err := io.ReadAll(io.LimitReader(resp.Body, 1<<16))
+	if err != nil {
+		return "", fmt.Errorf("%s: %w", url, err)
+	}
+	var status struct{ State, Error string }
+	switch err := json.Unmarshal(body, &status); {
+	case resp.StatusCode == http.StatusOK:
+		return fmt.Sprintf("%s: ok %s", url, status.State), nil
+	case err != nil || status.Error == "":
+		return "", fmt.Errorf("%s: %s", url, resp.Status)
+	}
+	return "", fmt.Errorf("%s: %s", url, status.Error)
+}
+
+// greet asks the NATS port for the server's first line, which it sends unless TLS begins first.
+func greet(ctx context.Context, address string, silent bool) (string, error) {
+	var d net.Dialer
+	conn, err := d.DialContext(ctx, "tcp", address)
+	if err != nil {
+		return "", fmt.Errorf("%w: start the server, or give its options here (-m PORT, -c FILE)", err)
+	}
+	defer conn.Close()
+	if !silent {
+		greeting := make([]byte, len("INFO "))
+		err := conn.SetReadDeadline(time.Now().Add(healthTimeout))
+		if err == nil {
+			_, err = io.ReadFull(conn, greeting)
+		}
+		if err == nil && string(greeting) != "INFO " {
+			err = fmt.Errorf("%q is not the greeting of a NATS server", greeting)
+		}
+		if err != nil {
+			return "", fmt.Errorf("%s: %w: give the server's options here (-m PORT, -c FILE)", address, err)
+		}
+	}
+	return fmt.Sprintf("%s answers; start the server with -m PORT to learn more", address), nil
+}
