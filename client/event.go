@@ -11,7 +11,7 @@ type Event struct {
 	ID                         string // event_id; may be empty
 	Type                       string
 	AggregateType, AggregateID string
-	Version                    uint64 // position in the aggregate, starting at 1
+	Version                    uint64 // position in the aggregate, starting at 1. Through NATS Streaming, 0 if the payload has no place for it
 	Payload                    []byte // event_data, encoded as ContentType
 	ContentType                string // set by the publisher; may be empty
 	Metadata                   map[string]string

@@ -9,6 +9,7 @@ import (
 	"github.com/nats-io/stan.go"
 	"google.golang.org/protobuf/types/known/timestamppb"
 
+	mapping "github.com/nats-eventstore/nats-eventstore/proto"
 	eventstorev1 "github.com/nats-eventstore/nats-eventstore/proto/eventstore/v1"
 )
 
@@ -86,24 +87,33 @@ func (c *Client) Replay(ctx context.Context, channel string, start Start, filter
 	}))
 }
 
-// ReplayStreaming is Client.Replay through NATS Streaming. It connects with a unique client ID that begins with
-// clientIDPrefix, so it does not affect other subscriptions. Options configure the connection, for example stan.NatsURL.
-func ReplayStreaming(ctx context.Context, cluster, clientIDPrefix, channel string, start Start, handle func(*Event) error, options ...stan.Option) error {
+// StreamingReplay is Client.Replay through NATS Streaming.
+type StreamingReplay struct {
+	Cluster string
+	// ClientIDPrefix begins the client ID, which is unique, so a replay does not affect other clients.
+	ClientIDPrefix string
+	Channel        string
+	Mapping        *mapping.Mapping // as in StreamingSource
+	Options        []stan.Option    // of the connection, such as stan.NatsURL
+}
+
+// Run calls handle as Client.Replay does.
+func (r *StreamingReplay) Run(ctx context.Context, start Start, handle func(*Event) error) error {
 	ctx, lost := context.WithCancelCause(ctx)
 	defer lost(nil)
-	options = append(options[:len(options):len(options)], stan.SetConnectionLostHandler(func(_ stan.Conn, err error) { lost(err) }))
-	sc, err := stan.Connect(cluster, clientIDPrefix+"-"+rand.Text(), options...)
+	options := append(r.Options[:len(r.Options):len(r.Options)], stan.SetConnectionLostHandler(func(_ stan.Conn, err error) { lost(err) }))
+	sc, err := stan.Connect(r.Cluster, r.ClientIDPrefix+"-"+rand.Text(), options...)
 	if err != nil {
-		return fmt.Errorf("connect to replay channel %q: %w", channel, err)
+		return fmt.Errorf("connect to replay channel %q: %w", r.Channel, err)
 	}
 	defer func() { _ = sc.Close() }() // a failed close loses no events
-	messages, stop, err := receive(sc, channel, "", start.option())
+	messages, stop, err := receive(sc, r.Channel, "", start.option())
 	if err != nil {
 		return err
 	}
 	defer stop()
-	seen := holes{channel: channel, first: func(ctx context.Context, from uint64) (uint64, error) {
-		return firstStreamed(ctx, sc, channel, from)
+	seen := holes{channel: r.Channel, first: func(ctx context.Context, from uint64) (uint64, error) {
+		return firstStreamed(ctx, sc, r.Channel, from)
 	}}
 	for {
 		select {
@@ -120,7 +130,7 @@ func ReplayStreaming(ctx context.Context, cluster, clientIDPrefix, channel strin
 					return err
 				}
 			}
-			event, err := fromStreaming(channel, nil, m)
+			event, err := fromStreaming(r.Channel, r.Mapping, m)
 			if err == nil {
 				err = handle(event)
 			}

@@ -2,6 +2,7 @@ package eventstore
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"time"
 
@@ -190,7 +191,10 @@ func fromStreaming(channel string, how *mapping.Mapping, m *stan.Msg) (*Event, e
 	message := &eventstorev1.Event{}
 	var err error
 	if how == nil {
-		err = proto.Unmarshal(m.Data, message)
+		// A message of another type may decode, too.
+		if proto.Unmarshal(m.Data, message) != nil || message.GetEventType() == "" || message.GetAggregateId() == "" {
+			err = errors.New("not an eventstore.v1.Event: if the channel has another format, set Mapping as its block events does")
+		}
 	} else {
 		var ev mapping.Event
 		ev, err = how.Extract(m.Data)

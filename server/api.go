@@ -177,7 +177,7 @@ func (l apiLog) AggregatesWithID(ctx context.Context, id string) ([]stores.Aggre
 }
 
 // ReadAggregate implements api.Log.
-func (l apiLog) ReadAggregate(ctx context.Context, a stores.Aggregate, from uint64, backward bool, maxMsgs, maxBytes int) ([]stores.VersionedMessage, error) {
+func (l apiLog) ReadAggregate(ctx context.Context, a stores.Aggregate, from uint64, backward bool, maxMsgs, maxBytes int) ([]stores.Message, error) {
 	if l.isDone() {
 		return nil, api.ErrStandby
 	}

@@ -54,14 +54,14 @@ func (b *batch) advance(p *plan) {
 		b.versions[at] = true
 	}
 	for id, r := range p.ids {
-		b.known[id] = &stored{r.sequence, r.payload}
+		b.known[id] = &stored{r.sequence, r.version, r.payload}
 	}
 }
 
 // record sets the results of a committed plan.
 func (b *batch) record(p *plan) {
 	for _, r := range p.rows {
-		m := Message{r.sequence, r.timestamp, r.data}
+		m := Message{r.sequence, r.timestamp, r.data, r.version}
 		if r.copied { // the row of its item came before, so its result exists
 			b.results[r.item].Copies = append(b.results[r.item].Copies, m)
 		} else {

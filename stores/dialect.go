@@ -77,9 +77,9 @@ type dialect interface {
 	fillEvents(ctx context.Context, tx *transaction, rows []*row) error
 	// hasTable reports whether a table of that name exists, ignoring case.
 	hasTable(ctx context.Context, q querier, name string) (bool, error)
-	// eventsByID calls found with the index in keys, the sequence and the encoded MsgProto of each event that is
-	// stored.
-	eventsByID(ctx context.Context, q querier, keys []eventKey, found func(i int, sequence uint64, data []byte)) error
+	// eventsByID calls found with the index in keys, the sequence, event_version and the encoded MsgProto of each event
+	// that is stored.
+	eventsByID(ctx context.Context, q querier, keys []eventKey, found func(i int, sequence, version uint64, data []byte)) error
 }
 
 // ownReader is a dialect that needs a separate pool for the reads that writing depends on.

@@ -12,18 +12,12 @@ type Aggregate struct {
 	Type, ID string
 }
 
-// VersionedMessage is a message that holds an event of an aggregate.
-type VersionedMessage struct {
-	Message
-	Version uint64 // the column event_version
-}
-
 // ReadAggregate returns events of an aggregate in the order of their versions: upwards from version "from", or
 // downwards if backward is set. It stops as Read does. It reads through the index of aggregates, whatever the size of
 // the channel.
 //
 // The error is ErrUnavailable. ReadAggregate does not retry.
-func (s *Store) ReadAggregate(ctx context.Context, a Aggregate, from uint64, backward bool, maxMsgs, maxBytes int) ([]VersionedMessage, error) {
+func (s *Store) ReadAggregate(ctx context.Context, a Aggregate, from uint64, backward bool, maxMsgs, maxBytes int) ([]Message, error) {
 	if !s.isKnown(a.Channel) {
 		return nil, ErrUnknownChannel
 	}
@@ -36,10 +30,10 @@ func (s *Store) ReadAggregate(ctx context.Context, a Aggregate, from uint64, bac
 		return nil, nil
 	}
 	limit := a.Channel.rowLimit(maxMsgs, maxBytes)
-	var messages []VersionedMessage
+	var messages []Message
 	bytes := 0
 	err := s.reader.query(ctx, text, func(rows *sql.Rows) error {
-		var m VersionedMessage
+		var m Message
 		if err := rows.Scan(&m.Sequence, &m.Timestamp, &m.Data, &m.Version); err != nil {
 			return err
 		}
@@ -94,7 +88,7 @@ func (s *Store) EventsWithID(ctx context.Context, id string) ([]FoundEvent, erro
 	err := s.reader.query(ctx, s.text.eventsWithID, func(rows *sql.Rows) error {
 		var channel int64
 		var e FoundEvent
-		if err := rows.Scan(&channel, &e.Sequence, &e.Timestamp, &e.Data); err != nil {
+		if err := rows.Scan(&channel, &e.Sequence, &e.Timestamp, &e.Data, (*versionColumn)(&e.Version)); err != nil {
 			return err
 		}
 		if e.Channel = byID[channel]; e.Channel != nil {

@@ -18,9 +18,9 @@ CROSS JOIN LATERAL (SELECT 1 FROM Messages
     WHERE aggregate_id = k.aggregate_id AND aggregate_type = k.aggregate_type AND event_version = k.event_version AND id = k.id
     LIMIT 1) AS m`
 
-	postgresEventsByID = `SELECT k.n, m.seq, m.data
+	postgresEventsByID = `SELECT k.n, m.seq, m.event_version, m.data
 FROM unnest($1::text[], $2::integer[]) WITH ORDINALITY AS k (event_id, id, n)
-CROSS JOIN LATERAL (SELECT seq, data FROM Messages WHERE event_id = k.event_id AND id = k.id LIMIT 1) AS m`
+CROSS JOIN LATERAL (SELECT seq, event_version, data FROM Messages WHERE event_id = k.event_id AND id = k.id LIMIT 1) AS m`
 )
 
 func (*postgres) heads(ctx context.Context, q querier, keys []aggregate, found func(int, uint64)) error {
@@ -58,7 +58,7 @@ func (*postgres) versions(ctx context.Context, q querier, keys []versionKey, fou
 	}, id.buf, typ.buf, version.buf, channel.buf)
 }
 
-func (*postgres) eventsByID(ctx context.Context, q querier, keys []eventKey, found func(int, uint64, []byte)) error {
+func (*postgres) eventsByID(ctx context.Context, q querier, keys []eventKey, found func(i int, sequence, version uint64, data []byte)) error {
 	n := len(keys)
 	id, channel := newArray(oidText, n, 36*n), newArray(oidInt4, n, 4*n)
 	for _, key := range keys {
@@ -69,8 +69,9 @@ func (*postgres) eventsByID(ctx context.Context, q querier, keys []eventKey, fou
 		var at int
 		var sequence uint64
 		var data []byte
-		err := rows.Scan(&at, &sequence, &data)
-		found(at-1, sequence, data)
+		var version versionColumn
+		err := rows.Scan(&at, &sequence, &version, &data)
+		found(at-1, sequence, uint64(version), data)
 		return err
 	}, id.buf, channel.buf)
 }

@@ -12,6 +12,17 @@ type Message struct {
 	Sequence  uint64
 	Timestamp int64  // ns since 1970
 	Data      []byte // encoded pb.MsgProto, exactly what a subscriber gets on first delivery; read-only
+	Version   uint64 // the column event_version, which Data may lack; 0 if the message is not an event
+}
+
+// versionColumn scans event_version. NULL and what another program may have written become 0.
+type versionColumn uint64
+
+// Scan implements sql.Scanner.
+func (v *versionColumn) Scan(value any) error {
+	n, _ := value.(int64)
+	*v = versionColumn(max(n, 0))
+	return nil
 }
 
 // Read returns committed messages of a channel with sequences from "from" to "to", both included, ascending. It returns
@@ -33,9 +44,10 @@ func (s *Store) Read(ctx context.Context, c *Channel, from, to uint64, maxMsgs, 
 	var block blocks
 	var sequence, timestamp int64 // the types that drivers return; others are converted through text
 	var data sql.RawBytes
+	var version versionColumn
 	err := s.reader.query(ctx, s.text.read, func(rows *sql.Rows) error {
 		sequence = 0
-		err := rows.Scan(&sequence, &timestamp, &data)
+		err := rows.Scan(&sequence, &timestamp, &data, &version)
 		if err != nil && !isWrongType(rows, err) {
 			return err
 		}
@@ -54,7 +66,7 @@ func (s *Store) Read(ctx context.Context, c *Channel, from, to uint64, maxMsgs, 
 			}
 			return err
 		}
-		messages = append(messages, Message{Sequence: uint64(sequence), Timestamp: timestamp, Data: block.clone(data)})
+		messages = append(messages, Message{Sequence: uint64(sequence), Timestamp: timestamp, Data: block.clone(data), Version: uint64(version)})
 		return nil
 	}, c.id, from, min(to, maxSequence), limit)
 	if err != nil {

@@ -25,7 +25,7 @@ type row struct {
 	copied    bool         // a copy of the item
 }
 
-// carried returns the version that subscribers see.
+// carried returns the version that readers see: that of the payload, otherwise that of the column.
 func (r *row) carried() uint64 {
 	if r.event != nil && r.event.Version != 0 {
 		return r.event.Version // not the column's, if versions are off
@@ -36,6 +36,7 @@ func (r *row) carried() uint64 {
 // stored is an event that the database holds.
 type stored struct {
 	sequence uint64
+	version  uint64 // the column event_version
 	payload  []byte // as published, perhaps plus a version that the store appended
 }
 
@@ -268,7 +269,7 @@ func (p *plan) resolveDuplicate(b *batch, item int) bool {
 	case first != nil:
 		p.duplicates = append(p.duplicates, duplicate{item, first})
 	default:
-		p.decided = append(p.decided, decided{item, Result{Sequence: b.known[id].sequence, Version: payloadVersion(a.Mapping, payload), Duplicate: true}})
+		p.decided = append(p.decided, decided{item, Result{Sequence: b.known[id].sequence, Version: b.known[id].carried(a.Mapping), Duplicate: true}})
 	}
 	return true
 }
@@ -288,13 +289,12 @@ func (p *plan) earlier(b *batch, a *Append) ([]byte, bool) {
 	return nil, false
 }
 
-// payloadVersion returns the version that a stored payload carries.
-func payloadVersion(mapping *proto.Mapping, payload []byte) uint64 {
-	event, err := mapping.Extract(payload)
-	if err != nil {
-		return 0 // another program wrote it
+// carried is the version that row.carried returned when the event was stored.
+func (s *stored) carried(mapping *proto.Mapping) uint64 {
+	if event, err := mapping.Extract(s.payload); err == nil && event.Version != 0 {
+		return event.Version
 	}
-	return event.Version
+	return s.version
 }
 
 func duplicateError(id eventKey) error {

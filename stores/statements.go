@@ -51,13 +51,13 @@ type sharedStatements struct {
 	deleteConsumersOf        string // (id): of all consumers of a channel
 	deleteConsumersPendingOf string // (id)
 
-	read     string // (id, from, to, limit) → seq, timestamp, data, by seq
+	read     string // (id, from, to, limit) → seq, timestamp, data, event_version, by seq
 	timeFrom string // (id, from) → seq, timestamp of the first message from a sequence on
 
-	aggregateForward  string // (aggregate_id, aggregate_type, id, from version, limit) → seq, timestamp, data, version, by version
+	aggregateForward  string // (aggregate_id, aggregate_type, id, from version, limit) → seq, timestamp, data, event_version, by event_version
 	aggregateBackward string // the same, by descending version
 	aggregatesWithID  string // (aggregate_id) → id, aggregate_type of each aggregate
-	eventsWithID      string // (event_id) → id, seq, timestamp, data, by id
+	eventsWithID      string // (event_id) → id, seq, timestamp, data, event_version, by id
 
 	hasEvents        string // (id) → a row if the channel holds an event
 	countUpTo        string // (id, to) → number and bytes of the messages up to a sequence
@@ -105,13 +105,13 @@ func newSharedStatements(text func(string) string) sharedStatements {
 		deleteConsumersOf:        text("DELETE FROM Consumers WHERE id = ?"),
 		deleteConsumersPendingOf: text("DELETE FROM ConsumersPending WHERE consumer IN (SELECT consumer FROM Consumers WHERE id = ?)"),
 
-		read:     text("SELECT seq, timestamp, data FROM Messages WHERE id = ? AND seq >= ? AND seq <= ? ORDER BY seq LIMIT ?"),
+		read:     text("SELECT seq, timestamp, data, event_version FROM Messages WHERE id = ? AND seq >= ? AND seq <= ? ORDER BY seq LIMIT ?"),
 		timeFrom: text("SELECT seq, timestamp FROM Messages WHERE id = ? AND seq >= ? ORDER BY seq LIMIT 1"),
 
 		aggregateForward:  text("SELECT seq, timestamp, data, event_version FROM Messages WHERE aggregate_id = ? AND aggregate_type = ? AND id = ? AND event_version >= ? ORDER BY event_version LIMIT ?"),
 		aggregateBackward: text("SELECT seq, timestamp, data, event_version FROM Messages WHERE aggregate_id = ? AND aggregate_type = ? AND id = ? AND event_version <= ? ORDER BY event_version DESC LIMIT ?"),
 		aggregatesWithID:  text("SELECT DISTINCT id, aggregate_type FROM Messages WHERE aggregate_id = ? ORDER BY id, aggregate_type"),
-		eventsWithID:      text("SELECT id, seq, timestamp, data FROM Messages WHERE event_id = ? ORDER BY id"),
+		eventsWithID:      text("SELECT id, seq, timestamp, data, event_version FROM Messages WHERE event_id = ? ORDER BY id"),
 
 		hasEvents:        text("SELECT 1 FROM Messages WHERE id = ? AND event_type IS NOT NULL LIMIT 1"),
 		countUpTo:        text("SELECT COUNT(*), COALESCE(SUM(size), 0) FROM Messages WHERE id = ? AND seq <= ?"),

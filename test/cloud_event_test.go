@@ -1,6 +1,7 @@
 package test
 
 import (
+	"strconv"
 	"strings"
 	"testing"
 
@@ -57,7 +58,7 @@ func TestCloudEvents(t *testing.T) {
 		}
 		ev := got.GetEvent().GetEvent()
 		if ev.GetAggregateType() != "/shop/orders" || ev.GetAggregateId() != "order-17" || ev.GetMetadata()["correlationid"] != "c-1" ||
-			ev.GetOccurredAt().GetSeconds() != 1767323045 || ev.GetContentType() != "application/json" || string(got.GetEvent().GetPayload()) != string(payload) {
+			ev.GetEventVersion() != 1 || ev.GetOccurredAt().GetSeconds() != 1767323045 || ev.GetContentType() != "application/json" || string(got.GetEvent().GetPayload()) != string(payload) {
 			t.Errorf("the API returns %v", got)
 		}
 
@@ -67,7 +68,7 @@ func TestCloudEvents(t *testing.T) {
 		}
 		for i, want := range []string{"com.example.order.placed", "com.example.order.paid"} {
 			m := relayedMessage(t, js, "SHOP", uint64(i+1))
-			if m.Subject != "SHOP.order-17" || m.Header.Get("ce-type") != want || m.Header.Get("ce-aggregatetype") != "/shop/orders" || !strings.HasPrefix(string(m.Data), "{\"") {
+			if m.Subject != "SHOP.order-17" || m.Header.Get("ce-type") != want || m.Header.Get("ce-aggregateversion") != strconv.Itoa(i+1) || m.Header.Get("ce-aggregatetype") != "/shop/orders" || !strings.HasPrefix(string(m.Data), "{\"") {
 				t.Errorf("the stream has %s %v %s", m.Subject, m.Header, m.Data)
 			}
 		}

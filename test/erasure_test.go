@@ -284,7 +284,8 @@ func TestErasedReaders(t *testing.T) {
 				return client.Replay(t.Context(), orders, eventstore.FromBeginning(), eventstore.Filter{}, handle)
 			},
 			"replay over NATS Streaming": func(handle func(*eventstore.Event) error) error {
-				return eventstore.ReplayStreaming(t.Context(), "test-cluster", "replay", orders, eventstore.FromBeginning(), handle, stan.NatsURL(s.URL()))
+				replay := eventstore.StreamingReplay{Cluster: "test-cluster", ClientIDPrefix: "replay", Channel: orders, Options: []stan.Option{stan.NatsURL(s.URL())}}
+				return replay.Run(t.Context(), eventstore.FromBeginning(), handle)
 			},
 		} {
 			var got []uint64

@@ -28,7 +28,7 @@ type Log interface {
 	// EventsWithID and AggregatesWithID do what stores.Store documents.
 	EventsWithID(ctx context.Context, id string) ([]stores.FoundEvent, error)
 	AggregatesWithID(ctx context.Context, id string) ([]stores.Aggregate, error)
-	ReadAggregate(ctx context.Context, a stores.Aggregate, from uint64, backward bool, maxMsgs, maxBytes int) ([]stores.VersionedMessage, error)
+	ReadAggregate(ctx context.Context, a stores.Aggregate, from uint64, backward bool, maxMsgs, maxBytes int) ([]stores.Message, error)
 	// Admission bounds the memory of requests.
 	Admission() Admission
 	// Done is closed when this server is no longer active.

@@ -198,8 +198,8 @@ func findByAggregate(ctx context.Context, log guarded, id string, f func(*events
 		if err != nil {
 			continue
 		}
-		err = readAggregate(ctx, log, a, 0, false, func(m stores.VersionedMessage) (bool, error) {
-			event, err := recorded(a.Channel.Name(), ch.Mapping(), m.Message)
+		err = readAggregate(ctx, log, a, 0, false, func(m stores.Message) (bool, error) {
+			event, err := recorded(a.Channel.Name(), ch.Mapping(), m)
 			if err != nil {
 				return false, err
 			}

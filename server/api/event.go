@@ -1,6 +1,7 @@
 package api
 
 import (
+	"cmp"
 	"fmt"
 	"time"
 
@@ -13,7 +14,7 @@ import (
 	"github.com/nats-eventstore/nats-eventstore/stores"
 )
 
-// recorded returns the event of a stored message.
+// recorded returns the event of a stored message. A payload without a version has that of the column.
 func recorded(channel string, mapping *proto.Mapping, m stores.Message) (*eventstorev1.RecordedEvent, error) {
 	var msg pb.MsgProto
 	if err := msg.Unmarshal(m.Data); err != nil {
@@ -26,6 +27,7 @@ func recorded(channel string, mapping *proto.Mapping, m stores.Message) (*events
 			if !event.OccurredAt.IsValid() {
 				event.OccurredAt = nil // stored before it was an event channel; JSON cannot express such a time
 			}
+			event.EventVersion = cmp.Or(event.GetEventVersion(), m.Version)
 			r.Event = event
 			return r, nil
 		}
@@ -37,6 +39,7 @@ func recorded(channel string, mapping *proto.Mapping, m stores.Message) (*events
 	if err != nil {
 		return r, nil
 	}
+	ev.Version = cmp.Or(ev.Version, m.Version)
 	r.Event = ev.Message()
 	return r, nil
 }

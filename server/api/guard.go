@@ -112,7 +112,7 @@ func (g guarded) aggregatesWithID(ctx context.Context, id string) ([]stores.Aggr
 	return slices.DeleteFunc(found, func(a stores.Aggregate) bool { return !g.allows(a.Channel.Name(), access.Read) }), err
 }
 
-func (g guarded) readAggregate(ctx context.Context, a stores.Aggregate, from uint64, backward bool, maxMsgs, maxBytes int) ([]stores.VersionedMessage, error) {
+func (g guarded) readAggregate(ctx context.Context, a stores.Aggregate, from uint64, backward bool, maxMsgs, maxBytes int) ([]stores.Message, error) {
 	if err := g.permit(a.Channel.Name(), access.Read); err != nil {
 		return nil, err
 	}

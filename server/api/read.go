@@ -49,8 +49,8 @@ func (s *service) ReadAggregate(ctx context.Context, req *eventstorev1.ReadAggre
 		return stream.Send(&eventstorev1.ReadAggregateResponse{Events: events})
 	}}
 	a := stores.Aggregate{Channel: ch.Stored(), Type: req.GetAggregateType(), ID: req.GetAggregateId()}
-	err = readAggregate(ctx, log, a, req.GetFromVersion(), backward, func(m stores.VersionedMessage) (bool, error) {
-		event, err := recorded(ch.Stored().Name(), ch.Mapping(), m.Message)
+	err = readAggregate(ctx, log, a, req.GetFromVersion(), backward, func(m stores.Message) (bool, error) {
+		event, err := recorded(ch.Stored().Name(), ch.Mapping(), m)
 		if err != nil {
 			return false, err
 		}
@@ -63,7 +63,7 @@ func (s *service) ReadAggregate(ctx context.Context, req *eventstorev1.ReadAggre
 }
 
 // readAggregate calls f with the events of an aggregate until f returns false.
-func readAggregate(ctx context.Context, log guarded, a stores.Aggregate, from uint64, backward bool, f func(stores.VersionedMessage) (bool, error)) error {
+func readAggregate(ctx context.Context, log guarded, a stores.Aggregate, from uint64, backward bool, f func(stores.Message) (bool, error)) error {
 	if backward && from == 0 {
 		from = math.MaxInt64
 	}

@@ -1,6 +1,7 @@
 package relay
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -363,6 +364,7 @@ func (r *Relay) match(src *source, m stores.Message) (*event, *Route) {
 	if err != nil {
 		return nil, nil // stored before its channel became an event channel
 	}
+	ev.Version = cmp.Or(ev.Version, m.Version) // a payload without a version has that of the column
 	for _, route := range src.routes {
 		if MatchesAnyType(route.Types, ev.Type) {
 			return &event{

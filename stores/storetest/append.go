@@ -43,7 +43,7 @@ func testRoundTrip(t *testing.T, o stores.Options) {
 			t.Fatal(err)
 		}
 		for i, want := range []stores.Message{results[1].Message, results[3].Message} {
-			if read[i].Sequence != want.Sequence || read[i].Timestamp != want.Timestamp || !bytes.Equal(read[i].Data, want.Data) {
+			if read[i].Sequence != want.Sequence || read[i].Timestamp != want.Timestamp || read[i].Version != uint64(i+1) || want.Version != uint64(i+1) || !bytes.Equal(read[i].Data, want.Data) {
 				t.Fatalf("message %d is not the one of the result", i)
 			}
 		}

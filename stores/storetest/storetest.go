@@ -42,6 +42,7 @@ func Run(t *testing.T, open func(t *testing.T) stores.Options) {
 		{"VersionsBeyondTheCache", testVersionsBeyondTheCache},
 		{"VersionsUnique", testUniqueVersions},
 		{"VersionsOff", testVersionsOff},
+		{"VersionsInTheColumn", testVersionsInTheColumn},
 		{"VersionsAndIdentifiersAsModelled", testVersionsModel},
 		{"Copies", testCopies},
 		{"CopiesToUnknownChannels", testCopiesToUnknownChannels},

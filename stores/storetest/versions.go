@@ -16,6 +16,7 @@ import (
 
 	"github.com/nats-io/stan.go/pb"
 
+	"github.com/nats-eventstore/nats-eventstore/proto"
 	"github.com/nats-eventstore/nats-eventstore/stores"
 )
 
@@ -344,4 +345,48 @@ func (m *model) outcome(e event) string {
 		m.byID[e.id] = modelEvent{e, m.seq}
 	}
 	return fmt.Sprint(m.seq)
+}
+
+// testVersionsInTheColumn: where the payload has no place for the version, results and messages have that of the column.
+func testVersionsInTheColumn(t *testing.T, o stores.Options) {
+	s, _ := lead(t, o)
+	mapping, err := proto.NewMapping(proto.MappingConfig{Format: proto.FormatJSON, AggregateID: "$.order", EventType: "= Changed", EventID: "$.id"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	payloads := []string{`{"order":1,"id":"a"}`, `{"order":1,"id":"b"}`, `{"order":1,"id":"b"}`}
+	publish := func(c *stores.Channel) []stores.Result {
+		var batch []stores.Append
+		for _, payload := range payloads {
+			e, err := mapping.Extract([]byte(payload))
+			if err != nil {
+				t.Fatal(err)
+			}
+			batch = append(batch, stores.Append{Channel: c, Payload: []byte(payload), Event: &e, Mapping: mapping})
+		}
+		return appendAll(t, s, batch...)
+	}
+	check := func(when string, results []stores.Result) {
+		t.Helper()
+		for i, want := range []uint64{1, 2, 2} {
+			if results[i].Version != want {
+				t.Errorf("%s: version %d of %s, want %d", when, results[i].Version, payloads[i], want)
+			}
+		}
+	}
+	c := channel(t, s, "orders")
+	check("new", publish(c))
+	check("again", publish(c))
+	s, _ = restart(t, s, o)
+	c = s.Channel("orders")
+	check("after a restart", publish(c))
+
+	read, err := s.Read(testContext(t), c, 1, 2, 10, 1<<20)
+	if err != nil || len(read) != 2 || read[0].Version != 1 || read[1].Version != 2 {
+		t.Errorf("Read returns %v, %v", read, err)
+	}
+	found, err := s.EventsWithID(testContext(t), "b")
+	if err != nil || len(found) != 1 || found[0].Version != 2 {
+		t.Errorf("EventsWithID returns %v, %v", found, err)
+	}
 }

@@ -6,8 +6,11 @@ import (
 	"os"
 	"path/filepath"
 	"reflect"
+	"strings"
 	"testing"
 	"time"
+
+	"github.com/nats-io/stan.go"
 
 	"github.com/nats-eventstore/nats-eventstore/client"
 	"github.com/nats-eventstore/nats-eventstore/proto"
@@ -60,6 +63,23 @@ func TestReadersOfJSON(t *testing.T) {
 		}
 		if streamed := read(&eventstore.StreamingSource{Conn: sc, Channel: "orders", Mapping: mapping}); !reflect.DeepEqual(streamed, api) {
 			t.Errorf("NATS Streaming delivers %+v, the API %+v", streamed, api)
+		}
+		var replayed []*eventstore.Event
+		handle := func(e *eventstore.Event) error {
+			if replayed = append(replayed, e); len(replayed) == 2 {
+				return eventstore.ErrStop
+			}
+			return nil
+		}
+		replay := eventstore.StreamingReplay{
+			Cluster: "test-cluster", ClientIDPrefix: "replay", Channel: "orders", Mapping: mapping, Options: []stan.Option{stan.NatsURL(s.URL())},
+		}
+		if err := replay.Run(patient(t), eventstore.FromBeginning(), handle); err != nil || !reflect.DeepEqual(replayed, api) {
+			t.Errorf("a replay gets %+v, error %v", replayed, err)
+		}
+		replay.Mapping = nil
+		if err := replay.Run(patient(t), eventstore.FromBeginning(), handle); err == nil || !strings.Contains(err.Error(), "set Mapping") {
+			t.Errorf("without the mapping: error %v", err)
 		}
 		db, dialect := s.readModel()
 		var worked []*eventstore.Event

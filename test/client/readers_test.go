@@ -370,7 +370,8 @@ func TestReplay(t *testing.T) {
 					return c.Replay(ctx, channel, it.start, eventstore.Filter{}, handle)
 				},
 				"NATS Streaming": func(ctx context.Context, handle func(*eventstore.Event) error) error {
-					return eventstore.ReplayStreaming(ctx, "test-cluster", "replay", channel, it.start, handle, stan.NatsURL(s.URL()))
+					replay := eventstore.StreamingReplay{Cluster: "test-cluster", ClientIDPrefix: "replay", Channel: channel, Options: []stan.Option{stan.NatsURL(s.URL())}}
+					return replay.Run(ctx, it.start, handle)
 				},
 			} {
 				if name == "time" && way == "NATS Streaming" {
