@@ -69,7 +69,7 @@ func newCloudEvents(cfg MappingConfig) (*cloudEvents, error) {
 		}
 		version.nodes[1].attribute = true // it has a column of its own
 	}
-	return c, nil
+	return c, c.checkOverlaps()
 }
 
 func (c *cloudEvents) extract(payload []byte, maxMetadata int) (Event, error) {
@@ -116,7 +116,7 @@ func (c *cloudEvents) check(s *documentScan) error {
 	case err != nil:
 		return err
 	case version == "":
-		return c.invalid("specversion is missing: it must be in the structured mode, with its attributes")
+		return c.invalid("specversion is missing: publish a single event, in the structured mode, with its attributes")
 	case version != "1.0":
 		return c.invalid(fmt.Sprintf("specversion is %q, not 1.0", version))
 	}

@@ -32,10 +32,11 @@ const (
 )
 
 // isDocument reports whether a CloudEvent is in the JSON format. White space may come first, of which a line break is also
-// the tag of the protobuf field id; but an event in protobuf has a source, whose tag is never in JSON.
+// the tag of the protobuf field id; but an event in protobuf has a source, whose tag is never in JSON. Nor does protobuf begin
+// with a byte order mark, which has the wire type 7.
 func isDocument(payload []byte) bool {
 	start := skipSpace(payload, 0)
-	return start == len(payload) || payload[start] == '{' && (start == 0 || bytes.IndexByte(payload, byte(cloudSource<<3|2)) < 0)
+	return start == len(payload) || bytes.HasPrefix(payload, byteOrderMark) || payload[start] == '{' && (start == 0 || bytes.IndexByte(payload, byte(cloudSource<<3|2)) < 0)
 }
 
 // document returns the JSON form of a CloudEvent.

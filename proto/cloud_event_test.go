@@ -170,7 +170,8 @@ func TestCloudEventsRefused(t *testing.T) {
 		"nothing":                    {"", not + "it ends too early"},
 		"text":                       {"hello", not + "it is not a JSON object, and as io.cloudevents.v1.CloudEvent malformed at byte 3"},
 		"a batch":                    {"[{" + required + "}]", not + "it is a list: publish each event of a batch as a message of its own"},
-		"only data":                  {`{"order": 1}`, not + "specversion is missing: it must be in the structured mode, with its attributes"},
+		"byte order mark":            {"\ufeff{" + required + "}", not + "it begins with a byte order mark: encode it as UTF-8 without one"},
+		"only data":                  {`{"order": 1}`, not + "specversion is missing: publish a single event, in the structured mode, with its attributes"},
 		"an envelope":                {string(with()), not + `specversion is "order-1", not 1.0`},
 		"version 0.3":                {strings.Replace("{"+required+"}", "1.0", "0.3", 1), not + `specversion is "0.3", not 1.0`},
 		"no ID":                      {strings.Replace("{"+required+"}", `"id": "e-1"`, `"x": 1`, 1), not + "id is missing"},
@@ -182,13 +183,13 @@ func TestCloudEventsRefused(t *testing.T) {
 		"bad time":                   {"{" + required + `, "time": "now"}`, `invalid event: occurred_at is not an RFC 3339 timestamp, such as "2026-01-02T03:04:05Z"`},
 		"attribute twice":            {"{" + required + `, "a": 1, "a": 2}`, not + `an object has two members "a"`},
 		"long source":                {strings.Replace("{"+required+"}", `/shop`, strings.Repeat("x", 256), 1), "invalid event: aggregate_id is longer than 255 bytes"},
-		"huge number":                {"{" + required + `, "a": 1e999}`, "invalid event: metadata has no JSON form that every database accepts"},
+		"huge number":                {"{" + required + `, "a": 1e999}`, "invalid event: metadata has no JSON form that every database accepts: it is nested too deeply, or has a number beyond a double or a NUL"},
 		"ID among the attributes":    {string(cloudPayload(t, fields+`attributes { key: "id" value { ce_string: "2" } }`)), not + "id is among the attributes, but has a field of its own"},
 		"NUL in protobuf":            {string(cloudPayload(t, fields+`attributes { key: "a" value { ce_string: "\x00" } }`)), "invalid event: not a valid CloudEvent, in its JSON form: a text contains a NUL byte, at byte 75"},
 		"Timestamp out of range":     {string(cloudPayload(t, fields+`attributes { key: "time" value { ce_timestamp { nanos: -1 } } }`)), not + "an attribute is not a valid Timestamp"},
 		"bad UTF-8":                  {string(bytesField(1, "\xff")), "invalid event: id is not valid UTF-8"},
 		"truncated":                  {string(cloudPayload(t, fields)[:9]), not + "it is not a JSON object, and as io.cloudevents.v1.CloudEvent malformed at byte 6"},
-		"protobuf without a version": {string(cloudPayload(t, `id: "1" source: "s" type: "t"`)), not + "specversion is missing: it must be in the structured mode, with its attributes"},
+		"protobuf without a version": {string(cloudPayload(t, `id: "1" source: "s" type: "t"`)), not + "specversion is missing: publish a single event, in the structured mode, with its attributes"},
 	}
 	m := newCloudMapping(t, MappingConfig{})
 	for name, tt := range tests {

@@ -36,7 +36,7 @@ var _ format = (*documents)(nil)
 func newDocuments(cfg MappingConfig) (*documents, error) {
 	for key, value := range map[string]string{"descriptor_set": cfg.DescriptorSet, "message": cfg.Message} {
 		if value != "" {
-			return nil, fmt.Errorf("%s is for format: protobuf", key)
+			return nil, fmt.Errorf("%s is for format: protobuf: remove it, or remove format: %s", key, cfg.Format)
 		}
 	}
 	d := &documents{kind: "JSON event", root: &node{}, nodes: 1}
@@ -44,7 +44,7 @@ func newDocuments(cfg MappingConfig) (*documents, error) {
 		text := strings.TrimSpace(cfg.source(c))
 		if text == "" {
 			if c == columnAggregateID || c == columnType {
-				return nil, fmt.Errorf("%s is missing", columnNames[c])
+				return nil, fmt.Errorf("%s is missing: name a member, such as $.order.id, or a text for all events, such as \"= Order\"", columnNames[c])
 			}
 			continue
 		}
@@ -68,6 +68,38 @@ func newDocuments(cfg MappingConfig) (*documents, error) {
 		d.occurred = src
 	}
 	return d, nil
+}
+
+// newObjects is newDocuments for JSON, where only the configuration knows the members.
+func newObjects(cfg MappingConfig) (*documents, error) {
+	d, err := newDocuments(cfg)
+	if err != nil {
+		return nil, err
+	}
+	return d, d.checkOverlaps()
+}
+
+// checkOverlaps returns an error if no payload could have a value at each of two sources.
+func (d *documents) checkOverlaps() error {
+	for c := range columns {
+		src := &d.sources[c]
+		if c == columnData || c == columnMetadata || src.nodes == nil {
+			continue
+		}
+		for other := range columns {
+			below := &d.sources[other]
+			same := src.contains(below) && below.contains(src)
+			switch {
+			case other == c:
+			case same && c == columnVersion && other != columnData && other != columnMetadata:
+				return fmt.Errorf("event_version: %s is %s, too: name a member of its own", shownPath(src.names), columnNames[other])
+			case !same && src.contains(below):
+				return fmt.Errorf("%s: %s is inside %s, the %s, which is a text or a number: name other members",
+					columnNames[other], shownPath(below.names), shownPath(src.names), columnNames[c])
+			}
+		}
+	}
+	return nil
 }
 
 // parseSource parses a source and adds its nodes.
@@ -123,12 +155,12 @@ func (d *documents) event(s *documentScan, maxMetadata int) (Event, error) {
 		err error
 	)
 	for _, it := range []struct {
-		c    column
-		to   *string
-		none error
+		c        column
+		to       *string
+		required bool
 	}{
-		{columnAggregateID, &ev.AggregateID, ErrNoAggregateID}, {columnType, &ev.Type, ErrNoEventType},
-		{columnID, &ev.ID, nil}, {columnAggregateType, &ev.AggregateType, nil},
+		{columnAggregateID, &ev.AggregateID, true}, {columnType, &ev.Type, true},
+		{columnID, &ev.ID, false}, {columnAggregateType, &ev.AggregateType, false},
 	} {
 		*it.to, err = d.identifier(s, &d.sources[it.c], columnNames[it.c])
 		if *it.to == "" && err == nil && it.c == columnAggregateID {
@@ -137,8 +169,8 @@ func (d *documents) event(s *documentScan, maxMetadata int) (Event, error) {
 		if err != nil {
 			return Event{}, err
 		}
-		if *it.to == "" && it.none != nil {
-			return Event{}, it.none
+		if *it.to == "" && it.required {
+			return Event{}, &InvalidError{Field: columnNames[it.c], Reason: "is missing: " + shownPath(d.sources[it.c].names) + " is absent, null or empty"}
 		}
 	}
 	if ev.Version, err = d.version(s); err != nil {

@@ -52,13 +52,19 @@ func (s *documentScan) refuse(format string, args ...any) int {
 	return len(s.doc)
 }
 
+// byteOrderMark is what some editors and libraries write in front of UTF-8. RFC 8259 section 8.1 forbids it in JSON.
+var byteOrderMark = []byte("\uFEFF")
+
 func (s *documentScan) unexpected(i int) int {
 	if i >= len(s.doc) {
 		return s.refuse("it ends too early")
 	}
 	r, n := utf8.DecodeRune(s.doc[i:])
-	if r == utf8.RuneError && n <= 1 {
+	switch {
+	case r == utf8.RuneError && n <= 1:
 		return s.refuse("invalid UTF-8 at byte %d", i)
+	case i == 0 && bytes.HasPrefix(s.doc, byteOrderMark):
+		return s.refuse("it begins with a byte order mark: encode it as UTF-8 without one")
 	}
 	return s.refuse("unexpected %q at byte %d", r, i)
 }

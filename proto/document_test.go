@@ -73,7 +73,7 @@ func TestDocumentRefusedPayloads(t *testing.T) {
 	tests := map[string]struct{ payload, want string }{
 		"least":                    {`{"order": {"id": "1"}, "type": "T"}`, ""},
 		"nothing":                  {"", not + "it ends too early"},
-		"an empty object":          {"{}", "invalid event: aggregate_id is missing"},
+		"an empty object":          {"{}", "invalid event: aggregate_id is missing: $.order.id is absent, null or empty"},
 		"a list":                   {"[1]", not + "it is not an object"},
 		"text":                     {"hello", not + `unexpected 'h' at byte 0`},
 		"true":                     {"true", not + "it is not an object"},
@@ -84,7 +84,7 @@ func TestDocumentRefusedPayloads(t *testing.T) {
 		"comma in a list":          {`{"a": [1,]}`, not + "unexpected ']' at byte 9"},
 		"comment":                  {`{/**/}`, not + "unexpected '/' at byte 1"},
 		"single quotes":            {`{'a': 1}`, not + `unexpected '\'' at byte 1`},
-		"byte order mark":          {"\ufeff{}", not + `unexpected '\ufeff' at byte 0`},
+		"byte order mark":          {"\ufeff{}", not + "it begins with a byte order mark: encode it as UTF-8 without one"},
 		"leading zero":             {`{"a": 01}`, not + "unexpected '0' at byte 6"},
 		"NaN":                      {`{"a": NaN}`, not + "unexpected 'N' at byte 6"},
 		"bad UTF-8":                {"{\"a\": \"\xff\"}", not + "invalid UTF-8 at byte 7"},
@@ -109,9 +109,9 @@ func TestDocumentRefusedPayloads(t *testing.T) {
 		"too many values":          {with(many(1 << 20)), not + "it has too many values"},
 		"too many objects":         {with(`"x": [{}` + strings.Repeat(",{}", 1<<17) + `]`), not + "it has too many values"},
 		"huge number":              {with(`"x": 1e999999`), ""},
-		"no type":                  {`{"order": {"id": "1"}, "type": null}`, "invalid event: event_type is missing"},
-		"empty id":                 {`{"order": {"id": ""}, "type": "T"}`, "invalid event: aggregate_id is missing"},
-		"order is null":            {`{"order": null, "type": "T"}`, "invalid event: aggregate_id is missing"},
+		"no type":                  {`{"order": {"id": "1"}, "type": null}`, "invalid event: event_type is missing: $.type is absent, null or empty"},
+		"empty id":                 {`{"order": {"id": ""}, "type": "T"}`, "invalid event: aggregate_id is missing: $.order.id is absent, null or empty"},
+		"order is null":            {`{"order": null, "type": "T"}`, "invalid event: aggregate_id is missing: $.order.id is absent, null or empty"},
 		"order is a text":          {`{"order": "1", "type": "T"}`, "invalid event: aggregate_id is missing: $.order is a text, not an object"},
 		"id is a boolean":          {`{"order": {"id": true}, "type": "T"}`, "invalid event: aggregate_id must be a text or an integer: $.order.id is a boolean"},
 		"id is a fraction":         {`{"order": {"id": 1.5}, "type": "T"}`, "invalid event: aggregate_id must be a text or an integer: $.order.id is 1.5"},
@@ -124,8 +124,8 @@ func TestDocumentRefusedPayloads(t *testing.T) {
 		"version is too large":     {`{"order": {"id": 1, "version": 9223372036854775808}, "type": "T"}`, "invalid event: event_version is out of range"},
 		"largest version":          {`{"order": {"id": 1, "version": "9223372036854775807"}, "type": "T"}`, ""},
 		"metadata is a list":       {with(`"context": []`), "invalid event: metadata must be an object: $.context is a list"},
-		"metadata is too deep":     {with(`"context": {"a": ` + nested("[", "]", 31) + `}`), "invalid event: metadata has no JSON form that every database accepts"},
-		"metadata has huge number": {with(`"context": {"a": 1e999}`), "invalid event: metadata has no JSON form that every database accepts"},
+		"metadata is too deep":     {with(`"context": {"a": ` + nested("[", "]", 31) + `}`), "invalid event: metadata has no JSON form that every database accepts: it is nested too deeply, or has a number beyond a double or a NUL"},
+		"metadata has huge number": {with(`"context": {"a": 1e999}`), "invalid event: metadata has no JSON form that every database accepts: it is nested too deeply, or has a number beyond a double or a NUL"},
 		"bad time":                 {with(`"at": "yesterday"`), `invalid event: occurred_at is not an RFC 3339 timestamp, such as "2026-01-02T03:04:05Z"`},
 		"time is a number":         {with(`"at": 5`), `invalid event: occurred_at is not an RFC 3339 timestamp, such as "2026-01-02T03:04:05Z"`},
 		"year 0":                   {with(`"at": "0000-01-01T00:00:00Z"`), "invalid event: occurred_at is out of range"},
@@ -153,7 +153,7 @@ func TestJSONInsteadOfProtobuf(t *testing.T) {
 	t.Parallel()
 	for message, m := range map[string]*Mapping{"eventstore.v1.Event": nil, "acme.orders.v1.OrderEvent": orders(t).Mapping} {
 		want := "invalid event: this looks like JSON: messages of this channel are " + message + ", encoded as protobuf; a block events with format: json or cloudevents accepts JSON"
-		for _, payload := range []string{`{"order_id": "1"}`, "\n {}", `[{"a": 1}]`} {
+		for _, payload := range []string{`{"order_id": "1"}`, "\n {}", `[{"a": 1}]`, "\ufeff{}"} {
 			if _, err := m.ExtractNew([]byte(payload)); err == nil || err.Error() != want {
 				t.Errorf("%s: error %v, want %s", payload, err, want)
 			}
@@ -189,6 +189,11 @@ func TestDocumentSources(t *testing.T) {
 		"constant ID":        {func(c *MappingConfig) { c.EventID = "= 1" }, `event_id: "= 1": must be a member, such as $.id, not a text for all events`},
 		"constant time":      {func(c *MappingConfig) { c.OccurredAt = "= 1" }, `occurred_at: "= 1": must be a member, such as $.time`},
 		"empty constant":     {func(c *MappingConfig) { c.EventType = "=" }, `event_type: "=": the text after = is missing`},
+		"version in an ID":   {func(c *MappingConfig) { c.EventVersion = "$.id.v" }, "event_version: $.id.v is inside $.id, the aggregate_id, which is a text or a number"},
+		"version is a type":  {func(c *MappingConfig) { c.EventVersion = "$.type" }, "event_version: $.type is event_type, too: name a member of its own"},
+		"data in an ID":      {func(c *MappingConfig) { c.EventData = "$.id.data" }, "event_data: $.id.data is inside $.id, the aggregate_id"},
+		"version in data":    {func(c *MappingConfig) { c.EventVersion, c.EventData = "$.data.v", "$.data" }, ""},
+		"two of one member":  {func(c *MappingConfig) { c.EventID = "$.id" }, ""},
 		"a message type":     {func(c *MappingConfig) { c.Message = "acme.E" }, "message is for format: protobuf"},
 		"unknown format":     {func(c *MappingConfig) { c.Format = "xml" }, `format: "xml" must be `},
 	}

@@ -107,7 +107,7 @@ func NewMapping(cfg MappingConfig) (*Mapping, error) {
 	case "", FormatProtobuf:
 		f, err = newMessages(cfg)
 	case FormatJSON:
-		f, err = newDocuments(cfg)
+		f, err = newObjects(cfg)
 	case FormatCloudEvents:
 		f, err = newCloudEvents(cfg)
 	default:

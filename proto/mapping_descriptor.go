@@ -39,9 +39,9 @@ const anyName protoreflect.FullName = "google.protobuf.Any"
 func findMessage(file, name string) (protoreflect.MessageDescriptor, *dynamicpb.Types, error) {
 	switch {
 	case file == "":
-		return nil, nil, errors.New("descriptor_set is missing")
+		return nil, nil, errors.New("descriptor_set is missing: name the file that buf build writes; for events in JSON, set format: json")
 	case name == "":
-		return nil, nil, errors.New("message is missing")
+		return nil, nil, errors.New("message is missing: name the message type of the payloads, such as acme.orders.v1.OrderEvent")
 	}
 	files, err := readDescriptors(file)
 	if err != nil {
@@ -109,7 +109,7 @@ func reachable(md protoreflect.MessageDescriptor) iter.Seq[protoreflect.MessageD
 func readDescriptors(file string) (*protoregistry.Files, error) {
 	content, err := os.ReadFile(file)
 	if err != nil {
-		return nil, err
+		return nil, fmt.Errorf("%w: buf build or protoc writes it", err)
 	}
 	var set descriptorpb.FileDescriptorSet
 	if err := proto.Unmarshal(content, &set); err != nil {

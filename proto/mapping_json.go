@@ -64,7 +64,7 @@ func (m *messages) metadata(s *scanner) ([]byte, error) {
 	return doc, nil
 }
 
-var errMetadataForm = &InvalidError{Field: "metadata", Reason: "has no JSON form that every database accepts"}
+var errMetadataForm = &InvalidError{Field: "metadata", Reason: "has no JSON form that every database accepts: it is nested too deeply, or has a number beyond a double or a NUL"}
 
 // document returns the JSON form of a scanned message, or false if it has none. Reasons are an Any whose type is not in
 // the descriptor set, a Timestamp out of range, and text that is not UTF-8.

@@ -122,7 +122,7 @@ func TestMappingMetadata(t *testing.T) {
 		"empty":        {"leaf", `{"leaf": {}}`, ``, ""},
 		"struct":       {"struct", `{"struct": {"a": 1}}`, `{"a":1}`, ""},
 		"NUL in a map": {"words", `{"words": {"1": "\u0000"}}`, ``, "invalid event: metadata contains a NUL byte"},
-		"NUL":          {"leaf", `{"leaf": {"name": "\u0000"}}`, ``, "invalid event: metadata has no JSON form that every database accepts"},
+		"NUL":          {"leaf", `{"leaf": {"name": "\u0000"}}`, ``, "invalid event: metadata has no JSON form that every database accepts: it is nested too deeply, or has a number beyond a double or a NUL"},
 	}
 	for name, tt := range tests {
 		t.Run(name, func(t *testing.T) {

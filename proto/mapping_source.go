@@ -42,7 +42,7 @@ func newMessages(cfg MappingConfig) (*messages, error) {
 		text := strings.TrimSpace(cfg.source(c))
 		if text == "" {
 			if c == columnAggregateID || c == columnType {
-				return nil, fmt.Errorf("%s is missing", columnNames[c])
+				return nil, fmt.Errorf("%s is missing: name a field, such as order_id, or a text for all events, such as \"= Order\"", columnNames[c])
 			}
 			continue
 		}

@@ -120,7 +120,7 @@ func (l apiLog) FillsStream(name string) bool {
 func (l apiLog) Append(ctx context.Context, to api.Channel, events []api.Encoded, expect []stores.Expectation) ([]stores.Result, error) {
 	ch := to.(apiChannel).Channel
 	if ch.Mapping() != nil {
-		return nil, fmt.Errorf("channel %q: %w whose messages are eventstore.v1.Event, but %s", ch.Name(), api.ErrNoEventChannel, ch.Events().Payload.Message)
+		return nil, fmt.Errorf("channel %q: %w of eventstore.v1.Event: its messages are %s, which NATS Streaming clients publish", ch.Name(), api.ErrNoEventChannel, ch.Events().Format())
 	}
 	messages := make([]eventlog.Message, len(events))
 	for i := range events {

@@ -62,6 +62,11 @@ func TestCloudEvents(t *testing.T) {
 			t.Errorf("the API returns %v", got)
 		}
 
+		refused := &eventstorev1.AppendRequest{Channel: "shop.orders", Events: []*eventstorev1.Event{{EventType: "T", AggregateId: "A"}}}
+		if _, err := dialAPI(t, url).Append(t.Context(), refused); err == nil || !strings.Contains(err.Error(), "its messages are cloudevents, which NATS Streaming clients publish") {
+			t.Errorf("Append: error %v", err)
+		}
+
 		js, err := jetstream.New(sc.NatsConn())
 		if err != nil {
 			t.Fatal(err)
@@ -73,7 +78,7 @@ func TestCloudEvents(t *testing.T) {
 			}
 		}
 		for payload, want := range map[string]string{
-			`{"order": 1}`: "stan: invalid event: not a valid CloudEvent: specversion is missing: it must be in the structured mode, with its attributes",
+			`{"order": 1}`: "stan: invalid event: not a valid CloudEvent: specversion is missing: publish a single event, in the structured mode, with its attributes",
 			"[]":           "stan: invalid event: not a valid CloudEvent: it is a list: publish each event of a batch as a message of its own",
 			"hello":        "stan: invalid event: not a valid CloudEvent: it is not a JSON object, and as io.cloudevents.v1.CloudEvent malformed at byte 3",
 		} {

@@ -45,7 +45,7 @@ func TestJSONEvents(t *testing.T) {
 
 		for payload, want := range map[string]string{
 			"":                               "stan: invalid event: not a valid JSON event: it ends too early",
-			"{}":                             "stan: invalid event: aggregate_id is missing",
+			"{}":                             "stan: invalid event: aggregate_id is missing: $.order.id is absent, null or empty",
 			`{"type": "A", "type": "B"}`:     `stan: invalid event: not a valid JSON event: an object has two members "type"`,
 			"{\"type\": \"\xff\"}":           "stan: invalid event: not a valid JSON event: invalid UTF-8 at byte 10",
 			`{"order": {"id": 1.5}}`:         "stan: invalid event: aggregate_id must be a text or an integer: $.order.id is 1.5",

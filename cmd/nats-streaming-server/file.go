@@ -24,7 +24,7 @@ type token interface {
 func (o *options) readFile(name string) error {
 	file, err := conf.ParseFileWithChecks(name)
 	if err != nil {
-		return fmt.Errorf("%s: %w", name, err)
+		return syntaxError(name, err)
 	}
 	for key, tk := range file {
 		if strings.EqualFold(key, "streaming") {
@@ -36,6 +36,14 @@ func (o *options) readFile(name string) error {
 		}
 	}
 	return o.applyBlock(blockOf{file: name}, file)
+}
+
+// syntaxError completes an error of NATS' parser. It takes a path without quotes for a variable.
+func syntaxError(file string, err error) error {
+	if strings.Contains(err.Error(), "variable reference for '.") {
+		return fmt.Errorf("%s: %w: write a path in quotes, such as \"$.id\"", file, err)
+	}
+	return fmt.Errorf("%s: %w", file, err)
 }
 
 // blockOf is the context of a block.
@@ -174,7 +182,20 @@ func place(file string, v any) string {
 		if src := tk.SourceFile(); src != "" {
 			file = src
 		}
-		return fmt.Sprintf("%s:%d", file, tk.Line())
+		return fmt.Sprintf("%s:%d", file, firstLine(tk))
 	}
 	return file
+}
+
+// firstLine returns the line of a token. That of a block in a list is where the block ends, so its keys count, too.
+func firstLine(tk token) int {
+	line := tk.Line()
+	if content, ok := tk.Value().(map[string]any); ok {
+		for _, v := range content {
+			if tk, ok := v.(token); ok {
+				line = min(line, firstLine(tk))
+			}
+		}
+	}
+	return line
 }

@@ -167,7 +167,7 @@ func parse(args []string) (commandLine, error) {
 	if err != nil && c.natsFile != "" {
 		// NATS' syntax errors do not name the file.
 		if _, syntax := conf.ParseFile(c.natsFile); syntax != nil && syntax.Error() == err.Error() {
-			err = fmt.Errorf("%s: %w", c.natsFile, err)
+			err = syntaxError(c.natsFile, err)
 		}
 	}
 	return c, err

@@ -109,6 +109,7 @@ func (o *options) applyEvents(b blockOf, name string, tk any) error {
 		if o.block, o.index = &o.Events[i], i; !several {
 			o.block.Channels = []string{config.DefaultEventChannels}
 		}
+		o.block.At = place(b.file, tk)
 		if err := o.applyBlock(b, content); err != nil {
 			return err
 		}

@@ -48,7 +48,7 @@ const severalBlocks = `streaming {
 }`
 
 func TestEventBlocks(t *testing.T) {
-	o, _, err := configureWith(t, severalBlocks)
+	o, file, err := configureWith(t, severalBlocks)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -61,7 +61,8 @@ func TestEventBlocks(t *testing.T) {
 	order.Payload.AggregateID, order.Payload.AggregateType, order.Payload.EventType = "header.order_id", "= Order", "oneof_type:event"
 	order.Payload.EventID, order.Payload.EventVersion = "header.event_id", "version"
 	order.Payload.EventData, order.Payload.Metadata = "oneof:event", "metadata"
-	if want := []eventlog.EventBlock{order, {Channels: []string{">"}}}; !reflect.DeepEqual(o.Events, want) {
+	order.At = file + ":4"
+	if want := []eventlog.EventBlock{order, {At: file + ":18", Channels: []string{">"}}}; !reflect.DeepEqual(o.Events, want) {
 		t.Errorf("events %+v\nwant %+v", o.Events, want)
 	}
 	if want := []string{"$.carrier", "$.customer_id"}; !reflect.DeepEqual(o.Store.IndexEventData, want) {
@@ -104,10 +105,10 @@ func TestEventBlockErrors(t *testing.T) {
 	}
 }`
 	for line, want := range map[string]string{
-		`aggregate_id: "header.id"`: `events block of channels orders.>, returns: aggregate_id: "header.id": acme.orders.v1.Header has no field "id"`,
-		`event_type: ""`:            `events block of channels orders.>, returns: event_type is missing`,
-		`descriptor_set: "none"`:    `events block of channels orders.>, returns: descriptor_set: open none: `,
-		`channels: "a..b"`:          `event channel pattern "a..b" is not valid`,
+		`aggregate_id: "header.id"`: `:2: events block of channels orders.>, returns: aggregate_id: "header.id": acme.orders.v1.Header has no field "id"`,
+		`event_type: ""`:            `:2: events block of channels orders.>, returns: event_type is missing`,
+		`descriptor_set: "none"`:    `:2: events block of channels orders.>, returns: descriptor_set: open none: `,
+		`channels: "a..b"`:          `:2: events block of channels a..b: channels: "a..b" is not a pattern`,
 		`aggregate: "x"`:            `:5: unknown key "events.aggregate"`,
 		`event_id: 5`:               `:5: parameter "event_id" value is expected to be string, got int64`,
 		`versions: "loose"`:         `:5: key "events.versions": versions "loose"`,
@@ -119,8 +120,9 @@ func TestEventBlockErrors(t *testing.T) {
 	for text, want := range map[string]string{
 		`events: 5`:                   `:1: parameter "events" value is expected to be map, got int64`,
 		`events: ["a"]`:               `:1: parameter "events" value is expected to be map, got string`,
-		`events: [{versions: "off"}]`: `events block 1: channels are missing`,
-		`events {message: "acme.E"}`:  `events block of channels eventstore.>: descriptor_set is missing`,
+		`events: [{versions: "off"}]`: `:1: events block 1: channels are missing`,
+		`events {aggregate_id: $.id}`: `: write a path in quotes, such as "$.id"`,
+		`events {message: "acme.E"}`:  `:1: events block of channels eventstore.>: descriptor_set is missing`,
 		`limits {channels {"orders.new" {mm: 1}}}, events: [{channels: "a"}, {channels: "orders.*"}]`: `would remove events of "orders.*"`,
 	} {
 		if _, _, err := configureWith(t, text); err == nil || !strings.Contains(err.Error(), want) {

@@ -1,6 +1,8 @@
 package eventlog
 
 import (
+	"cmp"
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -11,6 +13,8 @@ import (
 
 // EventBlock declares channels on which every message must be an event.
 type EventBlock struct {
+	// At is where the block is configured. Errors begin with it.
+	At string
 	// Channels are patterns of channel names: tokens separated by dots; * matches one token, > the rest.
 	Channels []string
 	// Versions select which event_version the channels accept. The first matching pattern counts. Without a match, a
@@ -29,41 +33,50 @@ type Block struct {
 // Events are validated blocks. The first block with a matching pattern counts.
 type Events struct{ blocks []*Block }
 
-// NewEvents validates blocks. Its error names the block by its channels.
+// NewEvents validates blocks. Its error names the block by its place and its channels.
 func NewEvents(blocks []EventBlock) (Events, error) {
 	var events Events
 	for i, b := range blocks {
-		if len(b.Channels) == 0 {
-			return Events{}, fmt.Errorf("events block %d: channels are missing", i+1)
-		}
-		for _, p := range b.Channels {
-			if !ValidPattern(p) {
-				return Events{}, fmt.Errorf("event channel pattern %q is not valid", p)
-			}
-		}
 		checked := &Block{EventBlock: b}
 		events.blocks = append(events.blocks, checked)
-		if b.Payload == (proto.MappingConfig{}) {
-			continue
-		}
-		var err error
-		if checked.Mapping, err = proto.NewMapping(b.Payload); err != nil {
-			return Events{}, fmt.Errorf("events block of channels %s: %w", strings.Join(b.Channels, ", "), err)
+		if err := checked.compile(); err != nil {
+			name := fmt.Sprintf("events block %d", i+1)
+			if len(b.Channels) > 0 {
+				name = "events block of channels " + strings.Join(b.Channels, ", ")
+			}
+			if b.At != "" {
+				name = b.At + ": " + name
+			}
+			return Events{}, fmt.Errorf("%s: %w", name, err)
 		}
 	}
 	return events, nil
 }
 
+// compile checks the block and compiles its mapping.
+func (b *Block) compile() (err error) {
+	if len(b.Channels) == 0 {
+		return errors.New("channels are missing: name them, such as channels: [\"orders.>\"]")
+	}
+	for _, p := range b.Channels {
+		if !ValidPattern(p) {
+			return fmt.Errorf("channels: %q is not a pattern: write names, with * for one token between dots, > for the rest", p)
+		}
+	}
+	if b.Payload != (proto.MappingConfig{}) {
+		b.Mapping, err = proto.NewMapping(b.Payload)
+	}
+	return err
+}
+
 // Describe returns the block's log line.
 func (b *EventBlock) Describe() string {
-	format := "eventstore.v1.Event"
-	switch {
-	case b.Payload.Message != "":
-		format = b.Payload.Message
-	case b.Payload.Format != "":
-		format = b.Payload.Format
-	}
-	return "Event channels: " + strings.Join(b.Channels, ", ") + ": " + format
+	return "Event channels: " + strings.Join(b.Channels, ", ") + ": " + b.Format()
+}
+
+// Format names what a message of the channels is.
+func (b *EventBlock) Format() string {
+	return cmp.Or(b.Payload.Message, b.Payload.Format, "eventstore.v1.Event")
 }
 
 // Of returns a channel's block, or nil if it is not an event channel.
