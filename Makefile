@@ -3,7 +3,7 @@ TOOL    := $(GO) tool -modfile=tools/go.mod
 TIMEOUT ?= 14m
 
 .DEFAULT_GOAL := build
-.PHONY: build test cover chaos test-clock test-postgres test-mysql test-figures test-sql-million lint generate check-generated vulns bench profile fuzz clean
+.PHONY: build test cover show-clients show-orders show-setups chaos test-clock test-postgres test-mysql test-figures test-sql-million lint generate check-generated vulns bench profile fuzz clean
 
 # One static binary. Go records the commit of a checkout in it. Without a checkout, say what is built:
 # make build VERSION=1.2.3 COMMIT=0123abc… DATE=2026-11-26T05:50:58Z
@@ -101,6 +101,22 @@ bench:
 # functions: make profile BENCH='-db sqlite -only publish'
 profile:
 	$(GO) run ./test/bench -profile profiles $(BENCH)
+
+# What docs/reference/compatibility.md promises, as tables: the client libraries with every store; the published order systems through
+# kill -9 of the server; wrong set-ups, each with the line that the server writes.
+RESULTS = | $(GO) run ./test/results
+show-clients:
+	test/databases/install
+	test/clients/install
+	$(GO) test -json -count=1 -timeout $(TIMEOUT) ./test/clients/libraries ./test/stango $(RESULTS)
+
+show-orders:
+	test/databases/install
+	$(GO) test -json -count=1 -timeout $(TIMEOUT) ./test/ordersystems $(RESULTS)
+
+show-setups:
+	test/databases/install
+	$(GO) test -json -count=1 -timeout $(TIMEOUT) -run '^TestWrong' ./test ./cmd/nats-streaming-server $(RESULTS)
 
 # Servers and their databases fail while clients publish and subscribe, and what the clients saw is checked: docs/reference/reliability.md.
 # Longer, and again as it was: make chaos CHAOS='-faults 500 -seed 7 -db postgres'

@@ -188,12 +188,15 @@ func TestErasedVersions(t *testing.T) {
 			t.Errorf("another event: %d, %+v", status, r)
 		}
 		back := filepath.Join(t.TempDir(), "erased.txt")
-		if err := os.WriteFile(back, []byte("1 "+orders+"\n2-3|"+orders+"\n1-2\teventstore.gone\n9 eventstore.unknown"), 0o600); err != nil {
+		if err := os.WriteFile(back, []byte("1 "+orders+"\n2-3|"+orders+"\n1-2\teventstore.gone\n9 eventstore.unknown\n9 eventstore.gone"), 0o600); err != nil {
 			t.Fatal(err)
 		}
 		r, status = verify(t, driver, source, "-erased", back)
 		if status != 1 || len(r.Findings) != 1 || !eachFound(r.Findings, "erased", []string{"sequence 1|it is there"}) {
 			t.Errorf("a message that is there: %d, %+v", status, r)
+		}
+		if !eachFound(r.Notes, "erased", []string{`name "eventstore.unknown"|no such channel`, `name "eventstore.gone"|names sequence 9, but the last one was 2`}) {
+			t.Errorf("what never was: %+v", r.Notes)
 		}
 		if err := os.WriteFile(back, []byte("orders 1"), 0o600); err != nil {
 			t.Fatal(err)

@@ -126,13 +126,28 @@ func (it *setup) try(t *testing.T, admin string) {
 	}
 	want := here.Replace(it.want)
 	for what, args := range commands {
-		if out, status := runBinary(t, args...); status != 1 || !strings.Contains(out, want) {
+		out, status := runBinary(t, args...)
+		if status != 1 || !strings.Contains(out, want) {
 			t.Errorf("%s: status %d, want %q:\n%s", what, status, want, out)
+		}
+		if what == "start" {
+			t.Log(lineWith(out, want))
 		}
 	}
 	if after := relations(t, it.driver, admin); after != before {
 		t.Errorf("tables before:\n%s\nafter:\n%s", before, after)
 	}
+}
+
+// lineWith returns the line that contains a text, without the time, for make show-setups.
+func lineWith(out, text string) string {
+	before, after, _ := strings.Cut(out, text)
+	before = before[strings.LastIndex(before, "\n")+1:]
+	rest, _, _ := strings.Cut(after, "\n")
+	if at := strings.Index(before, "[ERR]"); at >= 0 {
+		before = before[at:]
+	}
+	return before + text + rest
 }
 
 // baseline makes the tables of NATS Streaming.
@@ -198,9 +213,12 @@ func TestWrongServers(t *testing.T) {
 		server := databases.Own(t, databases.KindPostgres)
 		query(t, "postgres", server.DSN("postgres"), "CREATE DATABASE mule ENCODING 'MULE_INTERNAL' TEMPLATE template0")
 		store := []string{"-p", "-1", "-store", "SQL", "-sql_driver", "postgres", "-sql_source"}
-		if out, status := runBinary(t, append(store, server.DSN("mule"))...); status != 1 || !strings.Contains(out, "CREATE DATABASE with ENCODING 'UTF8'") {
+		const want = "CREATE DATABASE with ENCODING 'UTF8'"
+		out, status := runBinary(t, append(store, server.DSN("mule"))...)
+		if status != 1 || !strings.Contains(out, want) {
 			t.Errorf("status %d:\n%s", status, out)
 		}
+		t.Log(lineWith(out, want))
 		pooler := databases.PgBouncer(t, server, "transaction")
 		(&setup{driver: "postgres", source: func(string) string { return pooler.DSN("postgres") }, want: "set pool_mode = session"}).try(t, server.DSN("postgres"))
 	})
@@ -249,9 +267,11 @@ func TestWrongFiles(t *testing.T) {
 		"the file is not an SQLite database":            {"-store", "SQL", "-sql_driver", "sqlite", "-sql_source", file},
 		"name another with -publish_dir":                {"-store", "MEMORY", "-publish_dir", filepath.Join(t.TempDir(), "absent")},
 	} {
-		if out, status := runBinary(t, append([]string{"-p", "-1"}, args...)...); status != 1 || !strings.Contains(out, want) {
+		out, status := runBinary(t, append([]string{"-p", "-1"}, args...)...)
+		if status != 1 || !strings.Contains(out, want) {
 			t.Errorf("%v: status %d, want %q:\n%s", args, status, want, out)
 		}
+		t.Log(lineWith(out, want))
 	}
 }
 

@@ -24,6 +24,7 @@ type verified struct {
 	Events   uint64
 	Erased   uint64
 	Findings []finding
+	Notes    []finding
 	Counts   map[string]int `json:"finding_counts"`
 }
 

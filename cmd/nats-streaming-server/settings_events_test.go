@@ -1,6 +1,7 @@
 package main
 
 import (
+	"fmt"
 	"os"
 	"path/filepath"
 	"reflect"
@@ -96,7 +97,7 @@ func TestEventChannelsOfFileAndFlag(t *testing.T) {
 	}
 }
 
-func TestEventBlockErrors(t *testing.T) {
+func TestWrongEventBlocks(t *testing.T) {
 	const block = `streaming {
 	events {
 		channels: ["orders.>", "returns"], descriptor_set: "` + acme + `", message: "acme.orders.v1.OrderEvent"
@@ -113,21 +114,32 @@ func TestEventBlockErrors(t *testing.T) {
 		`event_id: 5`:               `:5: parameter "event_id" value is expected to be string, got int64`,
 		`versions: "loose"`:         `:5: key "events.versions": versions "loose"`,
 	} {
-		if _, _, err := configureWith(t, strings.Replace(block, "%", line, 1)); err == nil || !strings.Contains(err.Error(), want) {
+		_, file, err := configureWith(t, strings.Replace(block, "%", line, 1))
+		if err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%s: error %v, want %s", line, err, want)
 		}
+		t.Log(strings.ReplaceAll(fmt.Sprint(err), file, filepath.Base(file)))
 	}
 	for text, want := range map[string]string{
-		`events: 5`:                   `:1: parameter "events" value is expected to be map, got int64`,
-		`events: ["a"]`:               `:1: parameter "events" value is expected to be map, got string`,
-		`events: [{versions: "off"}]`: `:1: events block 1: channels are missing`,
-		`events {aggregate_id: $.id}`: `: write a path in quotes, such as "$.id"`,
-		`events {message: "acme.E"}`:  `:1: events block of channels eventstore.>: descriptor_set is missing`,
+		`events: 5`:                                `:1: parameter "events" value is expected to be map, got int64`,
+		`events: ["a"]`:                            `:1: parameter "events" value is expected to be map, got string`,
+		`events: [{versions: "off"}]`:              `:1: events block 1: channels are missing`,
+		`events {format: xml}`:                     `:1: events block of channels eventstore.>: format: "xml" must be protobuf, json or cloudevents`,
+		`events {format: json, event_type: "= T"}`: `aggregate_id is missing: name a member, such as $.order.id`,
+		`events {format: json, event_type: "= T", aggregate_id: "id"}`:                                `aggregate_id: "id": must begin with $., such as $.order.id`,
+		`events {format: json, event_type: "= T", aggregate_id: "$.ids[0]"}`:                          `so it cannot be in a list`,
+		`events {format: json, event_type: "= T", aggregate_id: "$.id", event_version: "$.id"}`:       `event_version: $.id is aggregate_id, too: name a member of its own`,
+		`events {format: json, event_type: "= T", aggregate_id: "$.id", descriptor_set: "a"}`:         `descriptor_set is for format: protobuf: remove it, or remove format: json`,
+		`events {format: cloudevents, event_version: "$.id"}`:                                         `name an extension, or a member of $.data`,
+		`events {aggregate_id: $.id}`:                                                                 `: write a path in quotes, such as "$.id"`,
+		`events {message: "acme.E"}`:                                                                  `:1: events block of channels eventstore.>: descriptor_set is missing`,
 		`limits {channels {"orders.new" {mm: 1}}}, events: [{channels: "a"}, {channels: "orders.*"}]`: `would remove events of "orders.*"`,
 	} {
-		if _, _, err := configureWith(t, text); err == nil || !strings.Contains(err.Error(), want) {
+		_, file, err := configureWith(t, text)
+		if err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%s: error %v, want %s", text, err, want)
 		}
+		t.Log(strings.ReplaceAll(fmt.Sprint(err), file, filepath.Base(file)))
 	}
 	if _, _, err := configureWith(t, severalBlocks, "-event_channels=a"); err == nil || !strings.Contains(err.Error(), "several events blocks") {
 		t.Errorf("flag over several blocks: error %v", err)

@@ -1,6 +1,8 @@
 package main
 
 import (
+	"fmt"
+	"path/filepath"
 	"reflect"
 	"strings"
 	"testing"
@@ -77,5 +79,6 @@ func TestWrongRoutes(t *testing.T) {
 		if err == nil || !strings.Contains(err.Error(), want) || !strings.Contains(err.Error(), file+":2") {
 			t.Errorf("%s: error %v, want %s at line 2", text, err, want)
 		}
+		t.Log(strings.ReplaceAll(fmt.Sprint(err), file, filepath.Base(file)))
 	}
 }

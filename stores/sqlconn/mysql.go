@@ -29,7 +29,7 @@ func MySQL(o Options, size int, multiStatements bool) (*sql.DB, error) {
 		return nil, errors.New("invalid source: want user:password@tcp(host:port)/database")
 	}
 	if cfg.DBName == "" {
-		return nil, errors.New("invalid source: it does not name a database")
+		return nil, errors.New("invalid source: it does not name a database: want user:password@tcp(host:port)/database")
 	}
 	if err := mysqlTLS(cfg); err != nil {
 		return nil, fmt.Errorf("invalid source: %w", err)

@@ -162,6 +162,11 @@ func (ch *channelCheck) finish() {
 		ch.check.report.Erased += uint64(ch.erased.within(end).count())
 		ch.gap(ch.check.findings, end)
 	}
+	last := max(ch.maxseq, ch.last)
+	if beyond := ch.erased.within(Range{last + 1, math.MaxInt64}); len(beyond) > 0 {
+		ch.check.notes.add("erased", "Channels", fmt.Sprintf("id %d, name %q", ch.id, ch.name),
+			"the list of erased messages names sequence %d, but the last one was %d", beyond[0].First, last)
+	}
 	if !ch.rules.Events && ch.events {
 		ch.check.notes.add("events", "Channels", fmt.Sprintf("id %d, name %q", ch.id, ch.name),
 			"it holds events but is not an event channel in this configuration: their columns were not compared with the payloads")

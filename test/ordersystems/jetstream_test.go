@@ -128,6 +128,7 @@ func TestJetStream(t *testing.T) {
 				t.Fatalf("message %d is %q, event %q", i+1, published[i], events[i])
 			}
 		}
+		t.Logf("%d kills: %d accepted orders, %d events in three steps, %d messages in the stream", kills, len(accepted), len(events), len(published))
 		harness.Verify(t, driver, source)
 	})
 }

@@ -95,6 +95,7 @@ func TestStreaming(t *testing.T) {
 			}
 		}
 		same(t, "messages", messages[:len(messages)-1], want)
+		t.Logf("%d kills: %d accepted orders, %d events, %d messages on %s", kills, len(accepted), len(events), len(messages)-1, channel)
 		harness.Verify(t, driver, source)
 	})
 }

@@ -55,6 +55,7 @@ func TestStanGo(t *testing.T) {
 		running.Go(func() { run(t, privateNetwork(suite, args(part)...), part) })
 	}
 	running.Wait()
+	t.Logf("stan.go %s: %d tests of its own", stanVersion, len(tests))
 }
 
 func args(tests []string) []string {
