@@ -108,7 +108,7 @@ RESULTS = | $(GO) run ./test/results
 show-clients:
 	test/databases/install
 	test/clients/install
-	$(GO) test -json -count=1 -timeout $(TIMEOUT) ./test/clients/libraries ./test/stango $(RESULTS)
+	$(GO) test -json -count=1 -timeout $(TIMEOUT) -p 1 ./test/clients/libraries ./test/stango $(RESULTS)
 
 show-orders:
 	test/databases/install

@@ -95,7 +95,8 @@ func connect(o Options, ns *natsd.Server, kind string, log *slog.Logger) (*nats.
 	url := o.URL
 	if url == "" {
 		url = nats.DefaultURL // not dialled: the connection is in process
-		opts = append(opts, nats.InProcessServer(ns))
+		// A busy machine may pause for longer than the 2 s in which a server that does not answer counts as unreachable.
+		opts = append(opts, nats.InProcessServer(ns), nats.Timeout(startTimeout))
 	} else if !strings.Contains(url, ",") {
 		// Clients in other languages use schemes such as tcp://.
 		if _, rest, ok := strings.Cut(url, "://"); ok && !strings.HasPrefix(url, "tls://") {
