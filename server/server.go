@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"log/slog"
 	"runtime"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -37,7 +38,7 @@ func Run(ctx context.Context, o config.Options) error {
 	case err == nil:
 		return nil
 	case ctx.Err() == nil:
-		log.Error("Failed to start: " + err.Error())
+		log.Error("Failed to start: " + strings.ReplaceAll(err.Error(), "\n", "; "))
 	default:
 		log.Error("Stopping: " + err.Error())
 	}
@@ -54,8 +55,13 @@ func run(ctx context.Context, o *config.Options, natsLog *natsconn.Logger, log *
 		log.Info(n)
 	}
 
-	if err := checkPublishDir(o.PublishDir); err != nil {
+	if err := checkFiles(o); err != nil {
 		return err
+	}
+	if err := expired(o); err != nil {
+		for line := range strings.Lines(err.Error()) {
+			log.Warn(strings.TrimSpace(line))
+		}
 	}
 	where := monitor.TakePort(o.NATS)
 	rights := &access.Holder{}

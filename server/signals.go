@@ -2,6 +2,7 @@ package server
 
 import (
 	"errors"
+	"strings"
 	"sync"
 
 	natsd "github.com/nats-io/nats-server/v2/server"
@@ -30,7 +31,7 @@ func (s *server) handleSignals(ns *natsd.Server, port *monitor.Port, natsLog *na
 				}
 			case <-s.opts.Reload:
 				if err := s.reload(ns, port, natsLog); err != nil {
-					s.log.Error("Reload: nothing was changed: " + err.Error())
+					s.log.Error("Reload: nothing was changed: " + strings.ReplaceAll(err.Error(), "\n", "; "))
 				}
 			}
 		}

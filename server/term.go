@@ -12,7 +12,6 @@ import (
 	"github.com/nats-eventstore/nats-eventstore/server/eventlog"
 	"github.com/nats-eventstore/nats-eventstore/server/lease"
 	"github.com/nats-eventstore/nats-eventstore/server/monitor"
-	"github.com/nats-eventstore/nats-eventstore/server/offline"
 	"github.com/nats-eventstore/nats-eventstore/server/relay"
 	"github.com/nats-eventstore/nats-eventstore/server/stan"
 	"github.com/nats-eventstore/nats-eventstore/stores"
@@ -114,11 +113,8 @@ func (t *term) recover(ctx context.Context) ([]*consumers.Member, error) {
 	if err != nil {
 		return nil, fmt.Errorf("recover the state: %w", err)
 	}
-	if state.Importing != nil {
-		return nil, offline.ErrImporting
-	}
-	if n := len(state.Channels); state.Server == nil && n > 0 {
-		return nil, fmt.Errorf("recover the state: table ServerInfo has no row, though there are %d channels: without it their subscriptions would be lost", n)
+	if err := identify(t.opts.ClusterID, state.Server, state.Importing, len(state.Channels)); err != nil {
+		return nil, err
 	}
 	info, err := t.door.RecoverClients(state)
 	if err != nil {

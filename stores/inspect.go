@@ -5,7 +5,11 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
+	"io/fs"
 	"os"
+	"path/filepath"
+
+	"github.com/nats-io/nats-streaming-server/spb"
 
 	"github.com/nats-eventstore/nats-eventstore/proto"
 	schema "github.com/nats-eventstore/nats-eventstore/sql"
@@ -19,6 +23,10 @@ type Inspection struct {
 	// Channels are those of the database, in the order of their creation. Their Info has only First and Last, plus Msgs
 	// and Bytes if the schema counts them.
 	Channels []*Channel
+	// Server and Importing are those of State; nil in a database without the tables.
+	Server, Importing *spb.ServerInfo
+	// ValueLimit is that of Store.
+	ValueLimit ValueLimit
 
 	dialect       dialect
 	writer        *sql.DB
@@ -98,6 +106,79 @@ func (i *Inspection) look(ctx context.Context, o Options) error {
 	}
 	i.events = i.Version >= eventColumns
 	return i.channels(ctx)
+}
+
+// identity reads ServerInfo.
+func (i *Inspection) identity(ctx context.Context) error {
+	var r recovery
+	if err := i.reader.query(ctx, i.dialect.statements().serverInfo, r.server); err != nil {
+		return err
+	}
+	i.Server, i.Importing = r.state.Server, r.state.Importing
+	return nil
+}
+
+// Check returns what Inspect does, and the errors of opening an up-to-date database for writing. It returns nil for an SQLite file
+// that Open would create.
+func Check(ctx context.Context, o Options) (*Inspection, error) {
+	if o.Driver == "sqlite" {
+		if created, err := checkSQLiteFile(o.Source); created || err != nil {
+			return nil, err
+		}
+	}
+	i, err := Inspect(ctx, o)
+	if err != nil {
+		return nil, err
+	}
+	if err := i.writable(ctx, o); err != nil {
+		return nil, errors.Join(openError(o, err), i.Close())
+	}
+	return i, nil
+}
+
+// checkSQLiteFile returns an error if the user may not write an SQLite database and the files beside it, and whether Open would
+// create it.
+func checkSQLiteFile(source string) (created bool, err error) {
+	dir := filepath.Dir(source)
+	beside, err := os.CreateTemp(dir, "eventstore-check-")
+	if err == nil {
+		err = errors.Join(beside.Close(), os.Remove(beside.Name()))
+	}
+	var at *fs.PathError
+	if errors.As(err, &at) { // its file means nothing to an operator
+		err = &fs.PathError{Op: "create a file in", Path: dir, Err: at.Err}
+	}
+	if err == nil {
+		var file *os.File
+		if file, err = os.OpenFile(source, os.O_RDWR, 0); errors.Is(err, os.ErrNotExist) {
+			return true, nil
+		}
+		if err == nil {
+			err = file.Close()
+		}
+	}
+	if err != nil {
+		return false, openError(Options{Driver: "sqlite"}, err)
+	}
+	return false, nil
+}
+
+// writable returns the errors that Open has after those of Inspect.
+func (i *Inspection) writable(ctx context.Context, o Options) error {
+	o = o.withDefaults()
+	if _, _, err := schemaVersions(ctx, i.dialect, i.writer, o); err != nil {
+		return err
+	}
+	if i.tables {
+		if err := i.identity(ctx); err != nil {
+			return err
+		}
+	}
+	i.ValueLimit = i.dialect.valueLimit()
+	if d, ok := i.dialect.(rightsChecker); ok && len(i.Files) == 0 {
+		return d.checkRights(ctx, i.writer)
+	}
+	return nil
 }
 
 func (i *Inspection) channels(ctx context.Context) error {

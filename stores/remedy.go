@@ -4,7 +4,9 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"net"
 	"strings"
+	"syscall"
 
 	mysqldriver "github.com/go-sql-driver/mysql"
 	"github.com/lib/pq"
@@ -31,7 +33,12 @@ func remedyOf(err error) string {
 	var mysql *mysqldriver.MySQLError
 	var sqlite *sqlitedriver.Error
 	var file *fs.PathError
+	var host *net.DNSError
 	switch {
+	case errors.Is(err, syscall.ECONNREFUSED):
+		return "start the database, or check host and port in -sql_source"
+	case errors.As(err, &host):
+		return "check the host in -sql_source"
 	case errors.Is(err, pq.ErrSSLNotSupported):
 		return "turn TLS on there, or add ?sslmode=disable to -sql_source if nobody can listen on the way"
 	case errors.As(err, &postgres):
@@ -52,7 +59,7 @@ func remedyOf(err error) string {
 		case 1049: // unknown database
 			return "CREATE DATABASE, or name another in -sql_source"
 		case 1045: // access denied
-			return "check user and password, which is not escaped"
+			return "check user and password; write the password as it is, without escapes"
 		case 1449: // the definer of a trigger does not exist
 			return triggersRemedy
 		case 1054, 1146: // unknown column, unknown table
@@ -68,7 +75,7 @@ func remedyOf(err error) string {
 			return "the file is not an SQLite database: move it away, or name another"
 		}
 	case errors.As(err, &file):
-		return "this user must be able to write the directory: chown it, or name another"
+		return "this user must be able to write the directory: create or chown it, or name another"
 	}
 	return ""
 }

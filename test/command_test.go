@@ -5,6 +5,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"syscall"
 	"testing"
@@ -18,8 +19,19 @@ import (
 	"github.com/nats-eventstore/nats-eventstore/test/harness"
 )
 
-// runBinary runs the binary to completion and returns its output and exit status.
+// runBinary runs the binary to completion and returns its output and exit status. Whatever a start refuses, -t must refuse as well.
 func runBinary(t *testing.T, args ...string) (string, int) {
+	t.Helper()
+	out, status := runOnce(t, args...)
+	if isStart := strings.HasPrefix(args[0], "-") && !slices.Contains(args, "-t") && !slices.Contains(args, "-sl"); status != 0 && isStart {
+		if checked, status := runOnce(t, append([]string{"-t"}, args...)...); status != 1 {
+			t.Errorf("%q: -t passes what a start refuses:\n%s\nThe start:\n%s", args, checked, out)
+		}
+	}
+	return out, status
+}
+
+func runOnce(t *testing.T, args ...string) (string, int) {
 	t.Helper()
 	cmd := exec.Command(harness.Binary(), args...)
 	cmd.Dir = t.TempDir()

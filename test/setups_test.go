@@ -119,7 +119,7 @@ func (it *setup) try(t *testing.T, admin string) {
 	}
 	before := relations(t, it.driver, admin)
 	store := []string{"-store", "SQL", "-sql_driver", it.driver, "-sql_source", source}
-	commands := map[string][]string{"start": append([]string{"-p", "-1"}, store...)}
+	commands := map[string][]string{"start": append([]string{"-p", "-1"}, store...), "-t": append([]string{"-t", "-p", "-1"}, store...)}
 	if !it.start {
 		commands["dry run"] = append([]string{"migrate", "-dry_run"}, store...)
 		commands["migrate"] = append([]string{"migrate"}, store...)

@@ -24,9 +24,13 @@ type command struct {
 	run    func(ctx context.Context, name string, args []string) error
 }
 
-var commands = map[string]*command{
-	"migrate": &migrateCommand, "import": &importCommand, "verify": &verifyCommand, "backup": &backupCommand, "token": &tokenCommand,
-	"healthcheck": &healthcheckCommand,
+var commands map[string]*command
+
+func init() { // their flags are read by what names the commands in errors
+	commands = map[string]*command{
+		"migrate": &migrateCommand, "import": &importCommand, "verify": &verifyCommand, "backup": &backupCommand, "token": &tokenCommand,
+		"healthcheck": &healthcheckCommand,
+	}
 }
 
 // runCommand returns the exit status.
@@ -46,7 +50,9 @@ func runCommand(name string, args []string) int {
 	case errors.Is(err, offline.ErrFindings):
 		return 1 // the report on stdout lists the findings
 	case err != nil:
-		fmt.Fprintf(os.Stderr, "nats-streaming-server %s: %s\n", name, printable.Line(strings.TrimSpace(err.Error())))
+		for line := range strings.Lines(strings.TrimSpace(err.Error())) {
+			fmt.Fprintf(os.Stderr, "nats-streaming-server %s: %s\n", name, printable.Line(strings.TrimSpace(line)))
+		}
 		return max(commands[name].failed, 1)
 	}
 	return 0
@@ -89,6 +95,9 @@ func database(args []string) (options, error) {
 	o, err := load(args)
 	if err != nil {
 		return o, err
+	}
+	if o.check {
+		return o, errors.New("-t checks the configuration of a server: leave out the command, or -t")
 	}
 	if o.StoreType == config.StoreMemory {
 		return o, errors.New("-store MEMORY keeps nothing on disk: name the database with -store, -dir, -sql_driver and -sql_source, or -c")

@@ -8,7 +8,7 @@ import (
 	"testing"
 )
 
-var update = flag.Bool("update", false, "rewrite the options table in docs/reference/compatibility.md")
+var update = flag.Bool("update", false, "rewrite the tables of options in docs/reference")
 
 const (
 	compatibilityPage = "../../docs/reference/compatibility.md"
@@ -63,17 +63,4 @@ func optionsTable() string {
 	}
 	b.WriteString("\n")
 	return b.String()
-}
-
-// isAlias reports whether the table leaves out the key: it uses an alias of its block's name, or it is a limit of a single
-// channel, which repeats a key of limits.
-func isAlias(key string) bool {
-	for _, names := range [][]string{limitBlocks, channelBlocks, sqlBlocks, fileBlocks} {
-		for _, n := range names[1:] {
-			if strings.HasPrefix(key, n+".") || key == n {
-				return true
-			}
-		}
-	}
-	return strings.Contains(key, "*")
 }

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"maps"
@@ -10,6 +11,8 @@ import (
 	"time"
 
 	"github.com/nats-io/nats-server/v2/conf"
+
+	"github.com/nats-eventstore/nats-eventstore/server/config"
 )
 
 // token is a value of a parsed configuration file with its position.
@@ -17,25 +20,22 @@ type token interface {
 	Value() any
 	Line() int
 	SourceFile() string
+	IsUsedVariable() bool
 }
 
-// readFile applies the streaming part of a configuration file: the streaming block, where an unknown key is an error. If the
-// file has no such block, readFile applies the top-level keys that it knows.
+// readFile applies the streaming part of a configuration file: the streaming block, or the keys at the top if the file has no
+// such block.
 func (o *options) readFile(name string) error {
 	file, err := conf.ParseFileWithChecks(name)
 	if err != nil {
 		return syntaxError(name, err)
 	}
-	for key, tk := range file {
-		if strings.EqualFold(key, "streaming") {
-			content, ok := value(tk).(map[string]any)
-			if !ok {
-				return fmt.Errorf("%s: %w", place(name, tk), wrongType(key, "map", tk))
-			}
-			return o.applyBlock(blockOf{file: name, strict: true}, content)
-		}
+	o.Notices = append(o.Notices, duplicateKeys(name)...)
+	top := blockOf{file: name, top: true}
+	for key := range file {
+		top.beside = top.beside || strings.EqualFold(key, streamingKey)
 	}
-	return o.applyBlock(blockOf{file: name}, file)
+	return o.applyBlock(top, file)
 }
 
 // syntaxError completes an error of NATS' parser. It takes a path without quotes for a variable.
@@ -46,27 +46,43 @@ func syntaxError(file string, err error) error {
 	return fmt.Errorf("%s: %w", file, err)
 }
 
+// streamingKey is the key of the block of the streaming part. Its keys may also be at the top, in a file without the block.
+const streamingKey = "streaming"
+
 // blockOf is the context of a block.
 type blockOf struct {
 	file    string
 	prefix  string // prefix of its keys, ending with a dot
 	channel string // channel name, within the limits of one channel
-	strict  bool   // unknown keys are errors
+	shared  bool   // NATS has a block of this name, too: unknown keys are its own
+	top     bool   // the top of a file
+	beside  bool   // the top of a file that has a streaming block
 }
 
-// applyBlock sets the options of one block. It sorts the keys, so that the first error is deterministic.
+// applyBlock sets the options of one block, and returns all errors. Keys come in the order of their lines.
 func (o *options) applyBlock(b blockOf, content map[string]any) error {
-	for _, name := range slices.Sorted(maps.Keys(content)) {
+	names := slices.SortedFunc(maps.Keys(content), func(x, y string) int {
+		return cmp.Or(cmp.Compare(line(content[x]), line(content[y])), cmp.Compare(x, y))
+	})
+	var errs []error
+	given := make(map[*setting]string)
+	for _, name := range names {
+		here := o.here
+		o.here = place(b.file, content[name]) + ": "
+		it := settingsByKey[b.prefix+strings.ToLower(name)]
 		err := o.applyKey(b, name, content[name])
-		var inner *placedError
-		switch {
-		case errors.As(err, &inner): // from a nested block
-			return err
-		case err != nil:
-			return &placedError{place(b.file, content[name]), err}
+		if was, twice := given[it]; err == nil && it != nil && twice && !b.beside {
+			err = fmt.Errorf("key %q: already given as %q, which means the same: remove one of them", name, was)
 		}
+		given[it] = name
+		o.here = here
+		var inner *placedError
+		if err != nil && !errors.As(err, &inner) { // otherwise from a nested block
+			err = &placedError{place(b.file, content[name]), err}
+		}
+		errs = append(errs, err)
 	}
-	return nil
+	return errors.Join(errs...)
 }
 
 // placedError is an error with its file and line.
@@ -83,12 +99,30 @@ func (o *options) applyKey(b blockOf, name string, tk any) error {
 	it := settingsByKey[key]
 	content, isBlock := value(tk).(map[string]any)
 	isBlockKey := hasKeysBelow(key)
+	if b.top {
+		if key == streamingKey {
+			if !isBlock {
+				return wrongType(name, block, tk)
+			}
+			return o.applyBlock(blockOf{file: b.file}, content)
+		}
+		b.top, b.shared = false, natsKnows(name)
+		switch {
+		case b.beside && !b.shared && (it != nil || isBlockKey):
+			return fmt.Errorf("key %q belongs to the streaming part: move it into the block streaming { ... }", name)
+		case b.beside && b.shared:
+			return nil
+		case it == nil && !isBlockKey && !b.shared:
+			return o.unknownAtTop(name, tk)
+		}
+	}
 	switch {
 	case hasKeysBelow(b.prefix + "*"):
 		if !isBlock {
-			return wrongType(name, "map", tk)
+			return wrongType(name, block, tk)
 		}
 		b.prefix, b.channel = b.prefix+"*.", name
+		o.given[config.LimitsOf(name)] = place(b.file, tk)
 		return o.applyBlock(b, content)
 	case key == eventsKey:
 		return o.applyEvents(b, name, tk)
@@ -96,20 +130,20 @@ func (o *options) applyKey(b blockOf, name string, tk any) error {
 		return o.applyRoutes(b, name, tk)
 	case isBlock && isBlockKey:
 		// Without a streaming block, this may be a block of NATS with the same name: the keys in it decide.
-		if it != nil && it.state == refused && b.strict {
+		if it != nil && it.state == refused && !b.shared {
 			return fmt.Errorf("key %q: %w", key, it.apply(o, key, "", ""))
 		}
 		b.prefix = key + "."
 		return o.applyBlock(b, content)
 	case it == nil && isBlockKey, it != nil && it.kind == block:
-		return wrongType(name, "map", tk)
-	case it == nil && b.strict:
-		return fmt.Errorf("unknown key %q", key)
-	case it == nil:
+		return wrongType(name, block, tk)
+	case it == nil && (b.shared || isVariable(tk)):
 		return nil
+	case it == nil:
+		return unknownKey(b.prefix, name)
 	}
 	if want := it.kind.configType(); want != "" && want != typeName(tk) && (it.kind != list || typeName(tk) != "string") {
-		return wrongType(name, want, tk)
+		return wrongType(name, it.kind, tk)
 	}
 	if err := it.apply(o, key, asFlag(tk), b.channel); err != nil {
 		return fmt.Errorf("key %q: %w", key, err)
@@ -138,9 +172,19 @@ func (k kind) configType() string {
 		return "int64"
 	case list:
 		return "slice"
+	case block:
+		return "map"
 	default:
 		return ""
 	}
+}
+
+// example returns a value of the kind as the configuration file has it.
+func (k kind) example() string {
+	return [...]string{
+		text: `"text"`, toggle: "true or false", count: "1000, without quotes", size: "10GB, a number or a number with KB, MB or GB, without quotes",
+		duration: `"1h30m" or "10s", in quotes`, list: `["a", "b"]`, block: "", anything: "",
+	}[k]
 }
 
 func typeName(tk any) string {
@@ -151,8 +195,13 @@ func typeName(tk any) string {
 	return reflect.TypeOf(v).Kind().String()
 }
 
-func wrongType(name, want string, tk any) error {
-	return fmt.Errorf("parameter %q value is expected to be %s, got %s", name, want, typeName(tk))
+// wrongType begins as NATS Streaming's error does.
+func wrongType(name string, want kind, tk any) error {
+	err := fmt.Errorf("parameter %q value is expected to be %s, got %s", name, want.configType(), typeName(tk))
+	if e := want.example(); e != "" {
+		err = fmt.Errorf("%w: write %s: %s", err, name, e)
+	}
+	return err
 }
 
 // value returns the value of a token; any other value is returned as is.
@@ -174,6 +223,20 @@ func asFlag(v any) string {
 		out[i] = asFlag(elements[i])
 	}
 	return strings.Join(out, ",")
+}
+
+// line returns the line of a token.
+func line(v any) int {
+	if tk, ok := v.(token); ok {
+		return tk.Line()
+	}
+	return 0
+}
+
+// isVariable reports whether a value has a name of the operator's, to be used elsewhere in the file as $name.
+func isVariable(v any) bool {
+	tk, ok := v.(token)
+	return ok && tk.IsUsedVariable()
 }
 
 // place returns the file and line of a token.

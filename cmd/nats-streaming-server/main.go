@@ -31,17 +31,21 @@ func run(args []string) int {
 		return runCommand(args[0], args[1:])
 	}
 	nameProcess()
-	opts, err := configure(args)
+	o, err := load(args)
+	if err == nil && o.check {
+		return check(o)
+	}
+	if err == nil {
+		err = o.prepareStore()
+	}
 	switch {
 	case errors.Is(err, flag.ErrHelp):
 		return 0
-	case errors.Is(err, errChecked):
-		fmt.Fprintf(os.Stderr, "nats-streaming-server: %v\n", err)
-		return 0
 	case err != nil:
-		fmt.Fprintf(os.Stderr, "nats-streaming-server: %s\n", strings.TrimSpace(err.Error()))
+		printLines(err.Error())
 		return 1
 	}
+	opts := o.Options
 	opts.Reread = func() (config.Options, error) { return configure(args) }
 	notifyControl(&opts)
 	ctx, stop := context.WithCancel(context.Background())
@@ -64,6 +68,29 @@ func run(args []string) int {
 		return s
 	default:
 		return 0
+	}
+}
+
+// check prints all that would keep a server from starting, and returns the exit status of -t.
+func check(o options) int {
+	warnings, err := server.Check(context.Background(), o.Options)
+	for _, w := range append(o.Notices, warnings...) {
+		printLines("warning: " + w)
+	}
+	if err := redacted(errors.Join(o.checkStore(), err)); err != nil {
+		printLines(err.Error())
+		return 1
+	}
+	printLines("the configuration is valid")
+	return 0
+}
+
+// printLines writes lines for an operator.
+func printLines(text string) {
+	for line := range strings.Lines(strings.TrimSpace(text)) {
+		if line = strings.TrimSpace(line); line != "" {
+			fmt.Fprintf(os.Stderr, "nats-streaming-server: %s\n", line)
+		}
 	}
 }
 

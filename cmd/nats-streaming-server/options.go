@@ -5,19 +5,13 @@ import (
 	"errors"
 	"flag"
 	"fmt"
-	"io"
 	"os"
 	"path/filepath"
-	"slices"
 	"strings"
-
-	"github.com/nats-io/nats-server/v2/conf"
-	natsd "github.com/nats-io/nats-server/v2/server"
 
 	"github.com/nats-eventstore/nats-eventstore/server/access"
 	"github.com/nats-eventstore/nats-eventstore/server/config"
 	"github.com/nats-eventstore/nats-eventstore/server/eventlog"
-	"github.com/nats-eventstore/nats-eventstore/server/natsconn"
 	"github.com/nats-eventstore/nats-eventstore/server/offline"
 )
 
@@ -27,6 +21,10 @@ type options struct {
 	config.Options
 	dir           string
 	streamingFile string // from -sc
+	check         bool   // -t
+
+	given map[string]string // where each option is set, by its name: "server.conf:7: key ..." or "flag -..."
+	here  string            // place of the key that is being read, with ": "; "" outside of a file
 
 	secrets map[string]bool // those given in the place that is being read: whether by a file
 
@@ -38,8 +36,9 @@ type options struct {
 // databaseFile is the name of the SQLite database in the directory of a FILE store.
 const databaseFile = "eventstore.db"
 
-// errChecked ends a run with -t whose configuration is valid.
-var errChecked = errors.New("the configuration is valid")
+func defaultOptions() options {
+	return options{Options: config.DefaultOptions(), dir: "data", given: make(map[string]string)}
+}
 
 // configure returns the options of the command line and of the files that it names. It returns flag.ErrHelp after it
 // printed the help or the version.
@@ -57,145 +56,85 @@ func load(args []string) (options, error) {
 	return o, redacted(err)
 }
 
+// read reports all errors that it can find, not only the first.
 func read(args []string) (options, error) {
-	o := options{Options: config.DefaultOptions(), dir: "data"}
+	o := defaultOptions()
 	line, streamingFile, err := parseFiles(args)
 	switch {
 	case line.printed:
 		return o, flag.ErrHelp
-	case err != nil:
+	case err != nil && line.nats == nil && line.natsFile == "":
 		return o, err
 	}
-	o.NATS = line.nats
+	errs := []error{err}
+	o.check, o.Notices = line.check, line.repeated
+	if line.nats != nil {
+		o.NATS = line.nats
+	}
 	if streamingFile != "" {
-		if err := o.readFile(streamingFile); err != nil {
-			return o, err
+		if in := o.readFile(streamingFile); err == nil || !sameError(err, in) {
+			errs = append(errs, in)
 		}
 	}
-	if err := o.applyEnvironment(); err != nil {
-		return o, err
-	}
+	errs = append(errs, o.applyEnvironment())
 	for _, it := range settings {
 		if len(it.flags) == 0 {
 			continue
 		}
 		if f, ok := line.given[it.flags[0]]; ok {
 			if err := it.apply(&o, "-"+f.name, f.value, ""); err != nil {
-				return o, fmt.Errorf("flag -%s: %w", f.name, err)
+				errs = append(errs, fmt.Errorf("flag -%s: %w", f.name, err))
 			}
 		}
 	}
 	if os.Getenv(encryptionKeyVariable) != "" {
-		return o, fmt.Errorf("environment variable %s: not supported: %s", encryptionKeyVariable, noEncryption)
+		errs = append(errs, fmt.Errorf("environment variable %s: not supported: %s", encryptionKeyVariable, noEncryption))
 	}
-	if o.NATSURL == "" && o.Login.TLS != (natsconn.LoginTLS{}) {
-		o.Notices = append(o.Notices, "secure and tls have no effect: connections to the embedded NATS server are in-process")
-	}
-	if err := o.resolveStore(); err != nil {
-		return o, err
-	}
+	errs = append(errs, o.resolveStore())
 	o.resolveJetStream()
 	if o.AccessFile != "" {
+		var err error
 		if o.Access, err = access.Load(o.AccessFile); err != nil {
-			return o, err
+			errs = append(errs, err)
 		}
 	}
-	if err := o.Validate(); err != nil {
-		return o, err
+	if err := errors.Join(errs...); err != nil {
+		return o, err // what follows looks at options beside each other
 	}
-	if o.NATS.CheckConfig {
-		return o, errChecked
-	}
-	return o, nil
+	o.noteIdle()
+	return o, o.located(o.Validate())
 }
 
 // parseFiles returns the command line with NATS' configuration file, and the name of the file of the streaming part, if any.
 func parseFiles(args []string) (line commandLine, streamingFile string, err error) {
 	line, err = parse(args)
 	streamingFile = line.given[streamingFileFlag].value
-	if streamingFile != "" && line.natsFile == "" && !line.printed {
+	if streamingFile != "" && line.natsFile == "" && !line.printed && err == nil {
 		// Without -c, the file of -sc also configures NATS.
 		line, err = parse(append([]string{"-c", streamingFile}, args...))
 	}
 	return line, cmp.Or(streamingFile, line.natsFile), err
 }
 
-// commandLine is a parsed command line.
-type commandLine struct {
-	nats     *natsd.Options       // NATS' own options and those of its configuration file
-	natsFile string               // name of that file
-	given    map[string]givenFlag // our flags, by their first names
-	printed  bool                 // help or version was printed
+// located adds to the errors of options where these are set.
+func (o *options) located(err error) error {
+	if joined, ok := err.(interface{ Unwrap() []error }); ok { //nolint:errorlint // what it wraps is looked at below
+		var all []error
+		for _, err := range joined.Unwrap() {
+			all = append(all, o.located(err))
+		}
+		return errors.Join(all...)
+	}
+	var of *config.OptionError
+	if errors.As(err, &of) && o.given[of.Option] != "" {
+		return fmt.Errorf("%s: %w", o.given[of.Option], err)
+	}
+	return err
 }
 
-// givenFlag is a flag on the command line. If one is repeated, also under an alias, the last one counts.
-type givenFlag struct{ name, value string }
-
-// streamingFileFlag is the first name of the flag that names the configuration file of the streaming part.
-const streamingFileFlag = "sc"
-
-func parse(args []string) (commandLine, error) {
-	c := commandLine{given: make(map[string]givenFlag)}
-	fs := flag.NewFlagSet("nats-streaming-server", flag.ContinueOnError)
-	fs.SetOutput(io.Discard) // the caller prints errors, on one line
-	for _, it := range settings {
-		for _, name := range it.flags {
-			record := func(v string) error {
-				c.given[it.flags[0]] = givenFlag{name, v}
-				return nil
-			}
-			if it.kind == toggle {
-				fs.BoolFunc(hidden(name), it.usage, record)
-			} else {
-				fs.Func(hidden(name), it.usage, record)
-			}
-		}
-	}
-	printing := func(f func()) func() {
-		return func() {
-			f()
-			c.printed = true
-		}
-	}
-	natsd.NoErrOnUnknownFields(true) // NATS shares the configuration file with the streaming part
-	var err error
-	c.nats, err = natsd.ConfigureOptions(fs, hideFlags(args),
-		printing(func() { printVersion(os.Stdout) }), printing(func() { printUsage(os.Stdout, fs) }), natsd.PrintTLSHelpAndDie)
-	if f := fs.Lookup("c"); f != nil {
-		c.natsFile = f.Value.String()
-	}
-	if err != nil && c.natsFile != "" {
-		// NATS' syntax errors do not name the file.
-		if _, syntax := conf.ParseFile(c.natsFile); syntax != nil && syntax.Error() == err.Error() {
-			err = syntaxError(c.natsFile, err)
-		}
-	}
-	return c, err
-}
-
-// hidden returns the name under which NATS sees one of our flags. NATS treats every flag that starts with tls as its own, and
-// refuses tls_client_* unless the server's TLS flags are set.
-func hidden(name string) string {
-	if strings.HasPrefix(name, "tls") {
-		return "streaming_" + name
-	}
-	return name
-}
-
-// hideFlags returns the arguments with the tls_client_* flags renamed to their hidden names.
-func hideFlags(args []string) []string {
-	out := slices.Clone(args)
-	for i, arg := range out {
-		name, value, hasValue := strings.Cut(strings.TrimLeft(arg, "-"), "=")
-		if !strings.HasPrefix(arg, "-") || !strings.HasPrefix(name, "tls_client_") {
-			continue
-		}
-		out[i] = "-" + hidden(name)
-		if hasValue {
-			out[i] += "=" + value
-		}
-	}
-	return out
+// sameError reports whether NATS and the streaming part found the same fault in their common file.
+func sameError(nats, ours error) bool {
+	return errors.Unwrap(ours) != nil && strings.Contains(nats.Error(), errors.Unwrap(ours).Error())
 }
 
 // resolveStore sets the driver and the data source from the kind of store. The default is SQLite in ./data.
@@ -207,9 +146,6 @@ func (o *options) resolveStore() error {
 			kind = config.StoreSQL
 		}
 	}
-	if kind != config.StoreSQL && sql {
-		return fmt.Errorf("-sql_driver and -sql_source need -store SQL, not %s", kind)
-	}
 	switch kind {
 	case config.StoreMemory:
 		o.Store.Driver, o.Store.Source = "sqlite", ":memory:"
@@ -217,16 +153,33 @@ func (o *options) resolveStore() error {
 		o.Store.Driver, o.Store.Source = "sqlite", filepath.Join(o.dir, databaseFile)
 	case config.StoreSQL:
 		if o.Store.Driver == "" {
-			return errors.New("-store SQL needs -sql_driver postgres, mysql or sqlite")
+			return errors.New("-store SQL needs -sql_driver postgres, mysql or sqlite, or sql { driver: ... } in the configuration file")
 		}
 		if o.Store.Source == "" {
 			return errors.New("-store SQL needs the data source name of the database: -sql_source_file, NATS_STREAMING_SQL_SOURCE or -sql_source")
 		}
 	default:
-		return fmt.Errorf("-store %s: must be MEMORY, FILE or SQL", o.StoreType)
+		return fmt.Errorf("%s: %q must be FILE, MEMORY or SQL%s", o.given["store"], o.StoreType, storeHint(o.StoreType))
 	}
 	o.StoreType = kind
 	return nil
+}
+
+// storeHint says what an unknown kind of store was probably meant to be.
+func storeHint(kind string) string {
+	if hint := didYouMean("", kind, []string{config.StoreFile, config.StoreMemory, config.StoreSQL}); hint != "" {
+		return hint
+	}
+	driver := nearest(kind, []string{"postgres", "mysql", "sqlite", "postgresql", "mariadb"})
+	switch driver {
+	case "":
+		return ""
+	case "postgresql":
+		driver = "postgres"
+	case "mariadb":
+		driver = "mysql"
+	}
+	return ": did you mean SQL, with sql_driver " + driver + "?"
 }
 
 // resolveJetStream places the streams of the embedded JetStream in -dir unless the configuration says where. NATS' default
@@ -243,18 +196,26 @@ func (o *options) resolveJetStream() {
 
 // prepareStore creates the directory of a FILE store.
 func (o *options) prepareStore() error {
-	if o.StoreType != config.StoreFile {
-		return nil
-	}
-	if offline.HoldsFileStore(o.dir) && !exists(o.Store.Source) {
-		return fmt.Errorf("-dir %s holds a NATS Streaming FILE store: import it with nats-streaming-server import -from_dir %s -dir %s, or name another directory",
-			o.dir, o.dir, o.dir)
-	}
-	if exists(o.Store.Source+importing) && !exists(o.Store.Source) {
-		return fmt.Errorf("-dir %s: an import into it was not finished: run nats-streaming-server import again", o.dir)
+	if err := o.checkStore(); err != nil || o.StoreType != config.StoreFile {
+		return err
 	}
 	if err := os.MkdirAll(o.dir, 0o700); err != nil {
 		return fmt.Errorf("data directory: %w: let this user write there, or name another with -dir", err)
+	}
+	return nil
+}
+
+// checkStore returns an error if the directory of a FILE store holds something else than a whole database.
+func (o *options) checkStore() error {
+	if o.StoreType != config.StoreFile || exists(o.Store.Source) {
+		return nil
+	}
+	if offline.HoldsFileStore(o.dir) {
+		return fmt.Errorf("-dir %s holds a NATS Streaming FILE store: import it with nats-streaming-server import -from_dir %s -dir %s, or name another directory",
+			o.dir, o.dir, o.dir)
+	}
+	if exists(o.Store.Source + importing) {
+		return fmt.Errorf("-dir %s: an import into it was not finished: run nats-streaming-server import again", o.dir)
 	}
 	return nil
 }

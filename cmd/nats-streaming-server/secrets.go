@@ -50,6 +50,9 @@ func (it *setting) variable() string { return environment + strings.ToUpper(it.n
 
 // applyEnvironment sets the secrets that environment variables hold.
 func (o *options) applyEnvironment() error {
+	if err := o.checkEnvironment(); err != nil {
+		return err
+	}
 	o.secrets = nil
 	for _, it := range settings {
 		v, given := os.LookupEnv(it.variable())
@@ -147,6 +150,13 @@ var unparsed = regexp.MustCompile(`(?s)((?:integer|float|boolean value|DateTime)
 func redacted(err error) error {
 	if err == nil {
 		return nil
+	}
+	if joined, ok := err.(interface{ Unwrap() []error }); ok { //nolint:errorlint // what it wraps is looked at below
+		var all []error
+		for _, err := range joined.Unwrap() {
+			all = append(all, redacted(err))
+		}
+		return errors.Join(all...)
 	}
 	text := natsconn.HideUsers(err.Error())
 	if m := unparsed.FindStringSubmatchIndex(text); m != nil {

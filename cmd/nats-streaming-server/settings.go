@@ -22,11 +22,22 @@ type setting struct {
 	usage string
 	set   func(o *options, v, channel string) error
 	live  bool // a reload applies it
+	// def is the default, as the usage and the reference show it. values are the possible values of an enumeration. needs, if
+	// set, is what else has to be set.
+	def    string
+	values []string
+	needs  *need
 	// secret values are never shown. Each has a setting that names a file with the value; of is its secret.
 	secret bool
 	of     *setting
 	state  state
 	note   string // what is better, why it has no effect, or what replaces it
+}
+
+// or returns the setting with a default, and with its values if it is an enumeration.
+func (it setting) or(def string, values ...string) setting {
+	it.def, it.values = def, values
+	return it
 }
 
 // state compares an option with NATS Streaming's option of the same name.
@@ -101,9 +112,13 @@ func init() {
 
 // apply sets the option. name is the flag or key that was used.
 func (it *setting) apply(o *options, name, v, channel string) error {
-	if err := it.kind.check(v); err != nil {
+	if err := it.check(v); err != nil {
 		return err
 	}
+	if it.of == nil {
+		o.given[it.name()] = o.where(name)
+	}
+	name = o.here + name
 	switch it.state {
 	case noEffect:
 		o.Notices = append(o.Notices, name+" has no effect: "+it.note)
@@ -131,6 +146,7 @@ func (it *setting) apply(o *options, name, v, channel string) error {
 			return err
 		}
 		it, v = it.of, secret
+		o.given[it.name()] = name
 	}
 	o.record(it, v, channel)
 	return it.set(o, v, channel)
@@ -164,6 +180,24 @@ func (o *options) record(it *setting, v, channel string) {
 	o.Applied[name] = v
 }
 
+// where says where an option is set: "server.conf:7: key" or "flag -name".
+func (o *options) where(name string) string {
+	if o.here == "" && strings.HasPrefix(name, "-") {
+		return "flag " + name
+	}
+	return o.here + name
+}
+
+// check reports whether v is a value of the setting.
+func (it *setting) check(v string) error {
+	sameText := func(want string) bool { return strings.EqualFold(v, want) }
+	if v == "" || it.values == nil || slices.ContainsFunc(it.values, sameText) {
+		return it.kind.check(v)
+	}
+	last := len(it.values) - 1
+	return fmt.Errorf("%q must be %s or %s%s", v, strings.Join(it.values[:last], ", "), it.values[last], didYouMean("", v, it.values))
+}
+
 // check reports whether v is a value of the kind.
 func (k kind) check(v string) error {
 	var err error
@@ -174,13 +208,13 @@ func (k kind) check(v string) error {
 		}
 	case count:
 		if _, err = strconv.ParseInt(v, 10, 64); err != nil {
-			err = fmt.Errorf("%q is not a number", v)
+			err = fmt.Errorf("%q is not a number such as 1000", v)
 		}
 	case size:
 		_, err = parseSize(v)
 	case duration:
 		if _, err = time.ParseDuration(v); err != nil {
-			err = fmt.Errorf("%q is not a duration such as 1h30m or 10s", v)
+			err = fmt.Errorf("%q is not a duration: write one such as 10s, 1h30m or 168h", v)
 		}
 	}
 	return err
@@ -192,7 +226,7 @@ func parseSize(v string) (int64, error) {
 	if n, ok := m["size"].(int64); err == nil && ok {
 		return n, nil
 	}
-	return 0, fmt.Errorf("%q is not a size such as 1024 or 10MB", v)
+	return 0, fmt.Errorf("%q is not a size: write one such as 1024, 10MB or 10GB", v)
 }
 
 func setString(field func(*options) *string) func(*options, string, string) error {
@@ -259,4 +293,17 @@ func under(blocks []string, keys ...string) []string {
 		}
 	}
 	return slices.Clip(out)
+}
+
+// isAlias reports whether lists of keys leave out the key: it uses an alias of its block's name, or it is a limit of a single
+// channel, which repeats a key of limits.
+func isAlias(key string) bool {
+	for _, names := range [][]string{limitBlocks, channelBlocks, sqlBlocks, fileBlocks} {
+		for _, n := range names[1:] {
+			if strings.HasPrefix(key, n+".") || key == n {
+				return true
+			}
+		}
+	}
+	return strings.Contains(key, "*")
 }

@@ -16,7 +16,7 @@ const eventsKey = "events"
 var eventSettings = []setting{
 	{
 		flags: []string{"event_channels"}, keys: under(events, "channels"), kind: list, value: "<patterns>",
-		usage: "Channels whose messages must be events, comma-separated (default " + config.DefaultEventChannels + ")",
+		usage: "Channels whose messages must be events, comma-separated", def: config.DefaultEventChannels,
 		state: added,
 		set: func(o *options, v, _ string) error {
 			switch {
@@ -34,7 +34,7 @@ var eventSettings = []setting{
 	},
 	{
 		flags: []string{"event_versions"}, keys: under(events, "versions"), kind: list, value: "<pattern=mode>",
-		usage: "How event channels check event_version: strict, unique or off (default strict)",
+		usage: "How event channels check event_version: strict, unique or off", def: "strict",
 		state: added,
 		set: func(o *options, v, _ string) error {
 			var all []eventlog.ChannelVersions
@@ -53,9 +53,9 @@ var eventSettings = []setting{
 			return nil
 		},
 	},
-	mapping("format", "Format of the payloads: protobuf (default), json or cloudevents",
-		func(b *eventlog.EventBlock) *string { return &b.Payload.Format }),
-	mapping("descriptor_set", "File with the FileDescriptorSet of the payload's message type (default eventstore.v1.Event)",
+	mapping("format", "Format of the payloads: protobuf, json or cloudevents",
+		func(b *eventlog.EventBlock) *string { return &b.Payload.Format }).or("protobuf", "protobuf", "json", "cloudevents"),
+	mapping("descriptor_set", "File with the FileDescriptorSet of the payload's message type; without it, eventstore.v1.Event",
 		func(b *eventlog.EventBlock) *string { return &b.Payload.DescriptorSet }),
 	mapping("message", "Full name of that message type",
 		func(b *eventlog.EventBlock) *string { return &b.Payload.Message }),
@@ -101,23 +101,23 @@ func (o *options) applyEvents(b blockOf, name string, tk any) error {
 	o.Events = make([]eventlog.EventBlock, len(blocks))
 	defer func() { o.block = nil }()
 	var data, metadata []string
+	var errs []error
 	for i, tk := range blocks {
 		content, ok := value(tk).(map[string]any)
 		if !ok {
-			return &placedError{place(b.file, tk), wrongType(name, "map", tk)}
+			errs = append(errs, &placedError{place(b.file, tk), wrongType(name, block, tk)})
+			continue
 		}
 		if o.block, o.index = &o.Events[i], i; !several {
 			o.block.Channels = []string{config.DefaultEventChannels}
 		}
 		o.block.At = place(b.file, tk)
-		if err := o.applyBlock(b, content); err != nil {
-			return err
-		}
+		errs = append(errs, o.applyBlock(b, content))
 		data, metadata = append(data, o.Store.IndexEventData...), append(metadata, o.Store.IndexMetadata...)
 		o.Store.IndexEventData, o.Store.IndexMetadata = nil, nil
 	}
 	slices.Sort(data)
 	slices.Sort(metadata)
 	o.Store.IndexEventData, o.Store.IndexMetadata = slices.Compact(data), slices.Compact(metadata)
-	return nil
+	return errors.Join(errs...)
 }

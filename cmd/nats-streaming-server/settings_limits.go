@@ -35,7 +35,7 @@ var limitSettings = []setting{
 		func(l *eventlog.ChannelLimits, n int64) { l.MaxInactivity = time.Duration(n) }),
 	{
 		flags: []string{"max_inflight"}, keys: under(limitBlocks, "max_inflight"), kind: count,
-		usage: "Maximum number of unacknowledged messages of a subscription; a larger MaxInflight is reduced to it (default 262144)",
+		usage: "Maximum number of unacknowledged messages of a subscription; a larger MaxInflight is reduced to it", def: "262144",
 		state: added,
 		set:   setCount(func(o *options) *int { return &o.MaxInflight }),
 	},

@@ -8,12 +8,12 @@ import (
 var streamingSettings = []setting{
 	{
 		flags: []string{"cid", "cluster_id"}, keys: []string{"id", "cid", "cluster_id"}, value: "<id>",
-		usage: "Cluster ID (default test-cluster)",
-		set:   setString(func(o *options) *string { return &o.ClusterID }),
+		usage: "Cluster ID", def: "test-cluster",
+		set: setString(func(o *options) *string { return &o.ClusterID }),
 	},
 	{
 		flags: []string{"discover_prefix"}, keys: []string{"discover_prefix"}, value: "<subject>",
-		usage: "Subject prefix of connect requests (default _STAN.discover)",
+		usage: "Subject prefix of connect requests", def: "_STAN.discover",
 		state: better, note: "also a flag",
 		set: setString(func(o *options) *string { return &o.DiscoverPrefix }),
 	},
@@ -33,18 +33,18 @@ var streamingSettings = []setting{
 	},
 	{
 		flags: []string{"hbi", "hb_interval"}, keys: []string{"hbi", "hb_interval", "server_to_client_hb_interval"}, kind: duration,
-		usage: "Interval between heartbeats to clients (default 30s)",
-		set:   setDuration(func(o *options) *time.Duration { return &o.HeartbeatInterval }),
+		usage: "Interval between heartbeats to clients", def: "30s",
+		set: setDuration(func(o *options) *time.Duration { return &o.HeartbeatInterval }),
 	},
 	{
 		flags: []string{"hbt", "hb_timeout"}, keys: []string{"hbt", "hb_timeout", "server_to_client_hb_timeout"}, kind: duration,
-		usage: "How long to wait for a client's reply to a heartbeat (default 10s)",
-		set:   setDuration(func(o *options) *time.Duration { return &o.HeartbeatTimeout }),
+		usage: "How long to wait for a client's reply to a heartbeat", def: "10s",
+		set: setDuration(func(o *options) *time.Duration { return &o.HeartbeatTimeout }),
 	},
 	{
 		flags: []string{"hbf", "hb_fail_count"}, keys: []string{"hbf", "hb_fail_count", "server_to_client_hb_fail_count"}, kind: count,
-		usage: "Number of failed heartbeats before a client's connection is closed (default 10)",
-		set:   setCount(func(o *options) *int { return &o.HeartbeatFailures }),
+		usage: "Number of failed heartbeats before a client's connection is closed", def: "10",
+		set: setCount(func(o *options) *int { return &o.HeartbeatFailures }),
 	},
 	{
 		flags: []string{"replace_durable"}, kind: toggle,
@@ -79,7 +79,7 @@ var streamingSettings = []setting{
 	},
 	{
 		flags: []string{"metrics_series"}, keys: []string{"metrics_series"}, kind: count,
-		usage: "Channels, and durables and queue groups, that have metrics of their own (default 1000)",
+		usage: "Channels, and durables and queue groups, that have metrics of their own", def: "1000",
 		state: added, note: "the metrics of the others are added up",
 		set: setCount(func(o *options) *int { return &o.MetricsSeries }),
 	},

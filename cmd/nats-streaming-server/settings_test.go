@@ -147,7 +147,7 @@ func TestKeysOfTheReference(t *testing.T) {
 		if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
 			t.Fatal(err)
 		}
-		o := options{Options: config.DefaultOptions()}
+		o := defaultOptions()
 		return o.readFile(file)
 	}
 	n := 0
@@ -202,7 +202,7 @@ func TestFlatFile(t *testing.T) {
 		"cid: c\ncluster { peers: [a, b] }": "several servers",
 		"cid: 1":                            "expected to be string",
 	} {
-		o := options{Options: config.DefaultOptions()}
+		o := defaultOptions()
 		file := filepath.Join(t.TempDir(), "server.conf")
 		if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
 			t.Fatal(err)

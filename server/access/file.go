@@ -19,7 +19,7 @@ import (
 func Load(name string) (*Policy, error) {
 	info, err := os.Stat(name)
 	if err != nil {
-		return nil, fmt.Errorf("access file: %w", err)
+		return nil, fmt.Errorf("access file: %w: create it (docs/operate/security.md), or name another with access_file", err)
 	}
 	content, err := conf.ParseFileWithChecks(name)
 	if err != nil {

@@ -70,9 +70,9 @@ func validOrigin(s string) bool {
 	return s == "*" || err == nil && s == u.Scheme+"://"+u.Host && u.Hostname() != "" && !strings.Contains(s, "*")
 }
 
-// tls returns the TLS configuration, or nil if TLS is off. If there are other credentials than client certificates, they are
+// TLS returns the TLS configuration, or nil if TLS is off. If there are other credentials than client certificates, they are
 // optional.
-func (o *Options) tls(others bool) (*tls.Config, error) {
+func (o *Options) TLS(others bool) (*tls.Config, error) {
 	if o.CertFile == "" {
 		return nil, nil
 	}

@@ -18,7 +18,7 @@ type settings struct {
 
 // newSettings reads the files that the options name.
 func (s *Server) newSettings(o Options, policy *access.Policy) (*settings, error) {
-	config, err := o.tls(policy != nil)
+	config, err := o.TLS(policy != nil)
 	if err != nil {
 		return nil, err
 	}

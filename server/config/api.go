@@ -1,8 +1,7 @@
 package config
 
 import (
-	"errors"
-	"fmt"
+	"crypto/tls"
 	"net"
 	"strings"
 
@@ -19,6 +18,22 @@ func (o *Options) APIOptions() api.Options {
 	return a
 }
 
+// APITLS returns the TLS configuration of the API, from its files; nil without TLS or without an API.
+func (o *Options) APITLS() (*tls.Config, error) {
+	if o.API.Port == 0 {
+		return nil, nil
+	}
+	return o.API.TLS(o.Access != nil)
+}
+
+// CheckAPI returns an error if the API's certificates cannot be loaded.
+func (o *Options) CheckAPI() error {
+	if _, err := o.APITLS(); err != nil {
+		return &OptionError{"grpc_cert", err}
+	}
+	return nil
+}
+
 // validateAPI validates the options of the API.
 func (o *Options) validateAPI(events eventlog.Events) error {
 	if o.API.Port == 0 {
@@ -30,18 +45,18 @@ func (o *Options) validateAPI(events eventlog.Events) error {
 	switch block := events.Of(o.API.DefaultChannel); {
 	case o.API.DefaultChannel == api.DefaultChannel: // nobody asked for it; where it holds no events, requests that need it fail
 	case !eventlog.ValidChannel(o.API.DefaultChannel) || block == nil:
-		return fmt.Errorf("grpc default channel %q is not an event channel: name one, or add it to the channels of a block events", o.API.DefaultChannel)
+		return invalid("grpc_default_channel", "grpc default channel %q is not an event channel: name one, or add it to the channels of a block events", o.API.DefaultChannel)
 	case block.Mapping != nil:
-		return fmt.Errorf("grpc default channel %q: its messages are not eventstore.v1.Event: name a channel of another block events", o.API.DefaultChannel)
+		return invalid("grpc_default_channel", "grpc default channel %q: its messages are not eventstore.v1.Event: name a channel of another block events", o.API.DefaultChannel)
 	}
 	if o.API.Insecure {
 		return nil
 	}
 	if o.authenticates() && !o.apiAuthenticates() {
-		return errors.New("NATS authenticates its clients, but the API does not: set grpc_token, grpc_client_ca or access_file, or accept that with grpc_insecure")
+		return invalid("grpc_port", "NATS authenticates its clients, but the API does not: set grpc_token, grpc_client_ca or access_file, or accept that with grpc_insecure")
 	}
 	if lacks := o.APILacks(); lacks != "" {
-		return fmt.Errorf("the API listens on %s without %s: set grpc_cert and grpc_key, and grpc_token, grpc_client_ca or access_file; or listen on this machine only, with grpc_host 127.0.0.1; or accept that with grpc_insecure",
+		return invalid("grpc_port", "the API listens on %s without %s: set grpc_cert and grpc_key, and grpc_token, grpc_client_ca or access_file; or listen on this machine only, with grpc_host 127.0.0.1; or accept that with grpc_insecure",
 			shown(o.APIOptions().Host), lacks)
 	}
 	return nil

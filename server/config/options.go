@@ -4,8 +4,10 @@ package config
 import (
 	"errors"
 	"fmt"
+	"maps"
 	"os"
 	"regexp"
+	"slices"
 	"strings"
 	"time"
 
@@ -147,58 +149,70 @@ func DefaultOptions() Options {
 // validClusterID is NATS Streaming's rule: the ID becomes a token of subjects.
 var validClusterID = regexp.MustCompile(`^[a-zA-Z0-9_-]+$`)
 
-// Validate reports the first invalid option by name.
+// Validate reports all invalid options, those that it can name as OptionError.
 func (o *Options) Validate() error {
-	if !validClusterID.MatchString(o.ClusterID) {
-		return fmt.Errorf("cluster ID %q: only alphanumeric and `-` or `_` characters allowed", o.ClusterID)
-	}
-	events, err := eventlog.NewEvents(o.Events)
-	if err != nil {
-		return err
-	}
-	if err := o.Limits.Validate(events); err != nil {
-		return err
-	}
-	if err := validateRoutes(o.Routes, events); err != nil {
-		return err
-	}
-	if err := o.validateInboxes(events); err != nil {
-		return err
-	}
 	if o.NATS == nil {
 		return errors.New("NATS server options are missing")
 	}
-	if err := o.validateStreams(); err != nil {
-		return err
+	var errs []error
+	if !validClusterID.MatchString(o.ClusterID) {
+		errs = append(errs, invalid("cluster_id", "cluster ID %q: only alphanumeric and `-` or `_` characters allowed", o.ClusterID))
 	}
-	if err := o.validateAPI(events); err != nil {
-		return err
+	events, err := eventlog.NewEvents(o.Events)
+	if err != nil {
+		errs = append(errs, err)
+	} else { // these compare with event channels
+		errs = append(errs, o.validateLimits(events), validateRoutes(o.Routes, events), o.validateInboxes(events), o.validateAPI(events))
 	}
-	if err := o.validateUsers(); err != nil {
-		return err
+	errs = append(errs, o.validateStreams(), o.validateUsers(), o.Store.Validate())
+	for _, it := range []struct {
+		name  string
+		valid bool
+		want  string
+	}{
+		{"hb_interval", o.HeartbeatInterval > 0, "positive"},
+		{"hb_timeout", o.HeartbeatTimeout > 0, "positive"},
+		{"hb_fail_count", o.HeartbeatFailures >= 0, "0 or more"},
+		{"store_timeout", o.StoreTimeout > 0, "positive"},
+		{"progress interval", o.ProgressInterval > 0, "positive"},
+		{"publish_memory", o.PublishMemory > 0, "positive"},
+		{"batch bounds", o.MaxBatchMsgs > 0 && o.MaxBatchBytes > 0, "positive"},
+		{"max_inflight", o.MaxInflight > 0, "positive"},
+		{"metrics_series", o.MetricsSeries >= 0, "0 or more"},
+		{"tail_bytes", o.TailBytes >= 0, "0 or more"},
+		{"read_ahead_bytes", o.ReadAheadBytes >= 0, "0 or more"},
+	} {
+		if !it.valid {
+			errs = append(errs, invalid(it.name, "%s must be %s", it.name, it.want))
+		}
 	}
-	if err := o.Store.Validate(); err != nil {
-		return err
+	return errors.Join(errs...)
+}
+
+// LimitsOf is the name of the limits of one channel in an OptionError.
+func LimitsOf(channel string) string { return "limits of " + channel }
+
+func (o *Options) validateLimits(events eventlog.Events) error {
+	var errs []error
+	for _, channel := range slices.Sorted(maps.Keys(o.Limits.PerChannel)) {
+		if err := o.Limits.ValidateOf(channel, events); err != nil {
+			errs = append(errs, &OptionError{LimitsOf(channel), err})
+		}
 	}
-	switch {
-	case o.HeartbeatInterval <= 0 || o.HeartbeatTimeout <= 0:
-		return errors.New("heartbeat interval and timeout must be positive")
-	case o.HeartbeatFailures < 0:
-		return errors.New("heartbeat failure count must not be negative")
-	case o.StoreTimeout <= 0 || o.ProgressInterval <= 0:
-		return errors.New("store timeout and progress interval must be positive")
-	case o.PublishMemory <= 0:
-		return errors.New("publish memory must be positive")
-	case o.MaxBatchMsgs <= 0 || o.MaxBatchBytes <= 0:
-		return errors.New("batch bounds must be positive")
-	case o.MaxInflight <= 0:
-		return errors.New("max_inflight must be positive")
-	case o.MetricsSeries < 0:
-		return errors.New("metrics_series must not be negative")
-	case o.TailBytes < 0 || o.ReadAheadBytes < 0:
-		return errors.New("tail and read-ahead bytes must not be negative")
-	}
-	return nil
+	return errors.Join(errs...)
+}
+
+// OptionError is an error of one option, by the name that the command line and the configuration file have for it.
+type OptionError struct {
+	Option string
+	Err    error
+}
+
+func (e *OptionError) Error() string { return e.Err.Error() }
+func (e *OptionError) Unwrap() error { return e.Err }
+
+func invalid(option, format string, args ...any) error {
+	return &OptionError{option, fmt.Errorf(format, args...)}
 }
 
 // NATSOptions returns the options of the NATS connections.
@@ -218,11 +232,11 @@ func (o *Options) validateInboxes(events eventlog.Events) error {
 	}
 	for _, p := range o.InboxPrefixes {
 		if !natsd.IsValidLiteralSubject(p) || strings.HasPrefix(p, "$") {
-			return fmt.Errorf("inbox_prefixes: %q is not a prefix of inboxes: use one or more tokens without wildcards, such as _INBOX_shop", p)
+			return invalid("inbox_prefixes", "inbox_prefixes: %q is not a prefix of inboxes: use one or more tokens without wildcards, such as _INBOX_shop", p)
 		}
 		for _, t := range taken {
 			if natsd.SubjectsCollide(p+".>", t) || natsd.SubjectsCollide(p, t) {
-				return fmt.Errorf("inbox_prefixes: %q overlaps %q, which is not for inboxes", p, t)
+				return invalid("inbox_prefixes", "inbox_prefixes: %q overlaps %q, which is not for inboxes", p, t)
 			}
 		}
 	}

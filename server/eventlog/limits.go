@@ -33,19 +33,17 @@ func (l ChannelLimits) prunes() bool {
 	return l.MaxMsgs > 0 || l.MaxBytes > 0 || l.MaxAge > 0 || l.MaxInactivity > 0
 }
 
-// Validate reports an invalid limit, given the event channels.
-func (l Limits) Validate(events Events) error {
-	for _, p := range slices.Sorted(maps.Keys(l.PerChannel)) {
-		if !ValidPattern(p) {
-			return fmt.Errorf("limits of channel %q: not a valid channel name or pattern", p)
-		}
-		if !l.PerChannel[p].prunes() {
-			continue
-		}
-		for _, channels := range events.Patterns() {
-			if Overlap(p, channels) {
-				return fmt.Errorf("limits of channel %q would remove events of %q: only subscriptions can be limited on event channels", p, channels)
-			}
+// ValidateOf reports an invalid entry of PerChannel, given the event channels.
+func (l Limits) ValidateOf(p string, events Events) error {
+	if !ValidPattern(p) {
+		return fmt.Errorf("limits of channel %q: not a valid channel name or pattern", p)
+	}
+	if !l.PerChannel[p].prunes() {
+		return nil
+	}
+	for _, channels := range events.Patterns() {
+		if Overlap(p, channels) {
+			return fmt.Errorf("limits of channel %q would remove events of %q: only subscriptions can be limited on event channels", p, channels)
 		}
 	}
 	return nil

@@ -44,11 +44,11 @@ func TestLimitsNeverRemoveEvents(t *testing.T) {
 		"eventstore.a": false, ">": false, "*.a": false, "orders.>": false, "*.*": false,
 	} {
 		l := Limits{PerChannel: map[string]ChannelLimits{p: {MaxMsgs: 1}}}
-		if err := l.Validate(events); (err == nil) != ok {
+		if err := l.ValidateOf(p, events); (err == nil) != ok {
 			t.Errorf("limit on %q: error %v", p, err)
 		}
 		l.PerChannel[p] = ChannelLimits{MaxSubscriptions: 5, MaxMsgs: -1}
-		if err := l.Validate(events); err != nil {
+		if err := l.ValidateOf(p, events); err != nil {
 			t.Errorf("no limit on %q: error %v", p, err)
 		}
 	}

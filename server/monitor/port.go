@@ -46,6 +46,17 @@ func TakePort(o *natsd.Options) Where {
 	return w
 }
 
+// Validate returns an error if there can be no such port, with TLS as the NATS server has it.
+func (w Where) Validate(encryption *tls.Config) error {
+	switch {
+	case w.HTTP != 0 && w.HTTPS != 0:
+		return fmt.Errorf("can't specify both HTTP (%v) and HTTPs (%v) ports: leave out one of them", w.HTTP, w.HTTPS)
+	case w.HTTPS != 0 && encryption == nil:
+		return errors.New("TLS cert and key required for HTTPS: set -tlscert and -tlskey, or the block tls")
+	}
+	return nil
+}
+
 // Port is the open monitoring port.
 type Port struct {
 	*httpport.Port
@@ -62,13 +73,12 @@ func (m *Monitor) Listen(w Where, encryption *tls.Config, ns *natsd.Server) (*Po
 		Refused: m.metrics.ConnectionRefused("monitoring"),
 	}
 	p := &Port{basePath: w.BasePath}
+	if err := w.Validate(encryption); err != nil {
+		return nil, err
+	}
 	switch {
 	case w.HTTP == 0 && w.HTTPS == 0:
 		return nil, nil
-	case w.HTTP != 0 && w.HTTPS != 0:
-		return nil, fmt.Errorf("can't specify both HTTP (%v) and HTTPs (%v) ports", w.HTTP, w.HTTPS)
-	case w.HTTPS != 0 && encryption == nil:
-		return nil, errors.New("TLS cert and key required for HTTPS")
 	case w.HTTPS != 0:
 		p.SetEncryption(encryption)
 		o.Port, o.TLS = w.HTTPS, &tls.Config{

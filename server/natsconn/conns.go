@@ -111,7 +111,7 @@ func connect(o Options, ns *natsd.Server, kind string, log *slog.Logger) (*nats.
 	nc, err := nats.Connect(url, opts...)
 	if err != nil {
 		if errors.Is(err, nats.ErrNoServers) {
-			return nil, fmt.Errorf("connect to NATS at %q: %w", RedactURLs(url), err)
+			return nil, fmt.Errorf("connect to NATS at %q: %w: start NATS there, or check -ns, and tls if it wants it", RedactURLs(url), err)
 		}
 		return nil, fmt.Errorf("connect %s to NATS: %w", name, hideUsersIn(err))
 	}

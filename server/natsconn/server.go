@@ -34,6 +34,30 @@ type Options struct {
 	Streams map[string][]string
 }
 
+// StartTrial starts the embedded NATS server as StartServer does, but only for connections in process: it opens no port, no
+// stream and no file. The options are not to be used again.
+func StartTrial(o Options) (*natsd.Server, error) {
+	o.Embedded.NoSigs = true
+	RestrictSuites(o.Embedded)
+	if err := o.Admit(o.Embedded); err != nil {
+		return nil, fmt.Errorf("start NATS server: %w", err)
+	}
+	ns, err := natsd.NewServer(o.Embedded) // validates all options
+	if err != nil {
+		return nil, fmt.Errorf("start NATS server: %w", hideUsersIn(err))
+	}
+	e := o.Embedded
+	e.DontListen, e.JetStream, e.ProfPort, e.PidFile, e.PortsFileDir = true, false, 0, "", ""
+	e.Cluster, e.Gateway, e.LeafNode, e.Routes = natsd.ClusterOpts{}, natsd.GatewayOpts{}, natsd.LeafNodeOpts{}, nil
+	e.Websocket, e.MQTT = natsd.WebsocketOpts{}, natsd.MQTTOpts{}
+	ns.Start()
+	if !ns.ReadyForConnections(startTimeout) {
+		ns.Shutdown()
+		return nil, fmt.Errorf("start NATS server: not ready within %v", startTimeout)
+	}
+	return ns, nil
+}
+
 // StartServer starts the embedded NATS server. If NATS is external, the server that it returns only answers monitoring.
 func StartServer(o Options, logger natsd.Logger) (*natsd.Server, error) {
 	o.Embedded.NoSigs = true // the command handles signals

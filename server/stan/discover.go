@@ -18,6 +18,31 @@ const (
 	alonePatience = 2 * time.Second
 )
 
+// CheckRights returns an error if the connection may not receive what clients of the cluster ID send.
+func CheckRights(discoverPrefix, clusterID string, nc *nats.Conn) error {
+	s := newSubjects(discoverPrefix, clusterID)
+	for _, subject := range []string{s.discover, s.pings, s.publish + ".>", s.subscribe, s.unsubscribe, s.subClose, s.close} {
+		sub, err := nc.Subscribe(subject, func(*nats.Msg) {})
+		if err != nil {
+			return fmt.Errorf("subscribe to %q: %w", subject, err)
+		}
+		defer sub.Unsubscribe() //nolint:errcheck // the connection ends
+	}
+	if err := nc.FlushTimeout(flushTimeout); err != nil {
+		return fmt.Errorf("subscribe to the subjects of clients: %w: %w", ErrNoNATS, err)
+	}
+	return permitted(nc)
+}
+
+// permitted returns the error of a subscription without permission, which NATS sends beside the flush: a server that hears nothing
+// must not start.
+func permitted(nc *nats.Conn) error {
+	if err := nc.LastError(); errors.Is(err, nats.ErrPermissionViolation) {
+		return fmt.Errorf("subscribe to the subjects of clients: %w: give its user the rights of docs/operate/security.md", err)
+	}
+	return nil
+}
+
 // EnsureAlone returns an error if another server answers clients of the cluster ID, which it finds out as a client does: two
 // of them, on two databases, would both answer every request. Servers on one database are told apart by its lease, which the
 // caller holds. ErrNoNATS means that nobody could be asked.

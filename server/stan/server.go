@@ -148,9 +148,6 @@ func (s *Server) sendOn(conn *nats.Conn, subject string, data []byte) {
 // has to remember of the server.
 func (s *Server) RecoverClients(state *stores.State) (*spb.ServerInfo, error) {
 	if state.Server != nil {
-		if id := state.Server.ClusterID; id != s.opts.ClusterID {
-			return nil, fmt.Errorf("cluster ID %q does not match recovered value of %q", s.opts.ClusterID, id)
-		}
 		s.subjects = s.subjects.recovered(state.Server)
 	}
 	for _, info := range state.Clients {
@@ -281,9 +278,8 @@ func (s *Server) listen(ctx context.Context) ([]*nats.Subscription, error) {
 	if err := s.conns.General.FlushTimeout(flushTimeout); err != nil {
 		return subs, fmt.Errorf("subscribe to the subjects of clients: %w: %w", ErrNoNATS, err)
 	}
-	// NATS answers a subscription without permission beside the flush; a server that hears nothing must not start.
-	if err := s.conns.General.LastError(); errors.Is(err, nats.ErrPermissionViolation) {
-		return subs, fmt.Errorf("subscribe to the subjects of clients: %w", err)
+	if err := permitted(s.conns.General); err != nil {
+		return subs, err
 	}
 	return subs, nil
 }

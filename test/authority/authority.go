@@ -48,8 +48,20 @@ func New(t testing.TB) *Authority {
 // Issue creates an identity for the name, valid for a server on this machine.
 func (a *Authority) Issue(name string) Identity {
 	a.t.Helper()
-	key := a.newKey()
+	return a.issue(a.template(name))
+}
+
+// IssueExpired creates an identity that was valid until a minute ago.
+func (a *Authority) IssueExpired(name string) Identity {
+	a.t.Helper()
 	template := a.template(name)
+	template.NotAfter = time.Now().Add(-time.Minute)
+	return a.issue(template)
+}
+
+func (a *Authority) issue(template *x509.Certificate) Identity {
+	a.t.Helper()
+	key := a.newKey()
 	template.ExtKeyUsage = []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth, x509.ExtKeyUsageClientAuth}
 	template.DNSNames, template.IPAddresses = []string{"localhost"}, []net.IP{net.IPv4(127, 0, 0, 1)}
 	der, err := x509.MarshalECPrivateKey(key)
