@@ -175,10 +175,11 @@ func (i *Inspection) writable(ctx context.Context, o Options) error {
 		}
 	}
 	i.ValueLimit = i.dialect.valueLimit()
-	if d, ok := i.dialect.(rightsChecker); ok && len(i.Files) == 0 {
-		return d.checkRights(ctx, i.writer)
+	if len(i.Files) > 0 {
+		return nil // Inspect has tried the migration
 	}
-	return nil
+	_, err := prepareWrites(ctx, i.dialect, i.writer)
+	return err
 }
 
 func (i *Inspection) channels(ctx context.Context) error {

@@ -255,12 +255,7 @@ func (s *Store) prepareAll(ctx context.Context) (err error) {
 	if err := checkLayout(ctx, s.dialect, s.options.Driver, s.own, version); err != nil {
 		return err
 	}
-	if d, ok := s.dialect.(rightsChecker); ok {
-		if err := d.checkRights(ctx, s.writer); err != nil {
-			return err
-		}
-	}
-	if s.prepared, err = prepare(ctx, s.writer, s.text.all()); err != nil {
+	if s.prepared, err = prepareWrites(ctx, s.dialect, s.writer); err != nil {
 		return err
 	}
 	for _, h := range []*handle{s.reader, s.own} {
@@ -272,6 +267,16 @@ func (s *Store) prepareAll(ctx context.Context) (err error) {
 		}
 	}
 	return nil
+}
+
+// prepareWrites prepares the statements of the writer, after it has asked for the rights that preparing does not ask for.
+func prepareWrites(ctx context.Context, d dialect, db *sql.DB) (map[string]*sql.Stmt, error) {
+	if d, ok := d.(rightsChecker); ok {
+		if err := d.checkRights(ctx, db); err != nil {
+			return nil, err
+		}
+	}
+	return prepare(ctx, db, d.statements().all())
 }
 
 func prepare(ctx context.Context, db *sql.DB, texts []string) (map[string]*sql.Stmt, error) {

@@ -98,10 +98,7 @@ func (m *mistake) try(t *testing.T) string {
 	for line := range strings.Lines(string(out)) {
 		if strings.Contains(line, m.want) {
 			line = strings.TrimPrefix(strings.TrimSpace(line), "nats-streaming-server: ")
-			if i := strings.Index(line, filepath.Dir(t.TempDir())); i >= 0 {
-				line = shortPaths(line, filepath.Dir(t.TempDir()))
-			}
-			return fmt.Sprintf("%-36s %s", m.what, line)
+			return fmt.Sprintf("%-36s %s", m.what, shortPaths(line, filepath.Dir(t.TempDir())))
 		}
 	}
 	t.Errorf("%s: no line has %q:\n%s", m.what, m.want, out)
