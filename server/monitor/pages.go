@@ -12,22 +12,31 @@ import (
 	"github.com/nats-eventstore/nats-eventstore/server/httpport"
 )
 
+// endpoint is a page of the port.
+type endpoint struct {
+	path  string
+	about string // what it shows; the index says so
+	serve http.HandlerFunc
+}
+
 // pages returns all that the port serves. The health checks are public and always answered; everything else is
 // protected, and only so many requests are answered at a time.
 func (m *Monitor) pages(ns *natsd.Server, p *Port) http.Handler {
+	checks, own, nats := m.checks(ns), m.ownPages(), natsPages(ns, p)
 	pages := http.NewServeMux()
-	pages.HandleFunc("/streaming", m.rootz)
-	pages.HandleFunc("/streaming/serverz", m.serverz)
-	pages.HandleFunc("/streaming/storez", m.storez)
-	pages.HandleFunc("/streaming/clientsz", m.clientsz)
-	pages.HandleFunc("/streaming/channelsz", m.channelsz)
-	pages.HandleFunc("/streaming/isFTActive", m.isActive)
-	pages.Handle("/metrics", m.metrics.handler(m.log))
+	for _, e := range own {
+		pages.HandleFunc(e.path, e.serve)
+	}
 	inboxes := inboxesIn(m.opts.InboxPrefixes)
-	for name, handler := range natsPages(ns, p) {
-		pages.HandleFunc(path.Join("/", p.basePath, name), func(w http.ResponseWriter, r *http.Request) {
-			handler(masking{w, inboxes}, r)
-		})
+	for _, e := range nats {
+		pages.HandleFunc(e.path, func(w http.ResponseWriter, r *http.Request) { e.serve(masking{w, inboxes}, r) })
+	}
+	root := path.Join("/", p.basePath)
+	home := index(root, []section{{"Health", checks}, {"NATS Streaming", own}, {"NATS", nats}})
+	if root == "/" {
+		pages.Handle("/{$}", home)
+	} else {
+		pages.Handle(root, home)
 	}
 	protected := atATime(pages)
 	if m.opts.Protect != nil {
@@ -35,34 +44,63 @@ func (m *Monitor) pages(ns *natsd.Server, p *Port) http.Handler {
 	}
 	public := http.NewServeMux()
 	public.Handle("/", protected)
-	public.Handle("GET /healthz", unlessDetailed(m.healthz(ns), protected))
-	public.HandleFunc("GET /readyz", m.readyz)
+	for _, e := range checks {
+		check := http.Handler(e.serve)
+		if e.path == natsd.HealthzPath { // with a query, it may be NATS' own
+			check = unlessDetailed(check, protected)
+		}
+		public.Handle("GET "+e.path, check)
+	}
 	return sameOrigin(public)
 }
 
-// natsPages are those of NATS' own monitoring, without a base path. /debug/vars lacks the command line.
-func natsPages(ns *natsd.Server, p *Port) map[string]http.HandlerFunc {
-	return map[string]http.HandlerFunc{
-		natsd.RootPath:         ns.HandleRoot,
-		natsd.VarzPath:         func(w http.ResponseWriter, r *http.Request) { ns.HandleVarz(varz{w, p}, r) },
-		natsd.ConnzPath:        ns.HandleConnz,
-		natsd.RoutezPath:       ns.HandleRoutez,
-		natsd.GatewayzPath:     ns.HandleGatewayz,
-		natsd.LeafzPath:        ns.HandleLeafz,
-		natsd.SubszPath:        ns.HandleSubsz,
-		"/subscriptionsz":      ns.HandleSubsz,
-		natsd.StackszPath:      ns.HandleStacksz,
-		natsd.AccountzPath:     ns.HandleAccountz,
-		natsd.AccountStatzPath: ns.HandleAccountStatz,
-		natsd.JszPath:          ns.HandleJsz,
-		natsd.HealthzPath:      ns.HandleHealthz,
-		natsd.IPQueuesPath:     ns.HandleIPQueuesz,
-		natsd.RaftzPath:        ns.HandleRaftz,
-		natsd.ExpvarzPath: func(w http.ResponseWriter, _ *http.Request) {
+// checks are the health checks.
+func (m *Monitor) checks(ns *natsd.Server) []endpoint {
+	return []endpoint{
+		{"/healthz", "whether the process works", m.healthz(ns)},
+		{"/readyz", "whether this server serves clients", m.readyz},
+	}
+}
+
+// ownPages are those of the streaming part.
+func (m *Monitor) ownPages() []endpoint {
+	return []endpoint{
+		{"/metrics", "metrics for Prometheus", m.metrics.handler(m.log).ServeHTTP},
+		{"/streaming", "the pages of NATS Streaming", m.rootz},
+		{"/streaming/serverz", "the server: its state, uptime and totals", m.serverz},
+		{"/streaming/storez", "the store: its limits, contents and damaged rows", m.storez},
+		{"/streaming/clientsz", "clients; ?subs=1 for their subscriptions", m.clientsz},
+		{"/streaming/channelsz", "channels; ?subs=1 for their contents and subscriptions", m.channelsz},
+		{"/streaming/isFTActive", "status 200 on an active server that has standbys, else 204", m.isActive},
+	}
+}
+
+// natsPages are those of NATS' own monitoring, under its base path. /debug/vars lacks the command line.
+func natsPages(ns *natsd.Server, p *Port) []endpoint {
+	pages := []endpoint{
+		{natsd.VarzPath, "the NATS server: its options, memory and traffic", func(w http.ResponseWriter, r *http.Request) { ns.HandleVarz(varz{w, p}, r) }},
+		{natsd.ConnzPath, "connections", ns.HandleConnz},
+		{natsd.SubszPath, "subscriptions", ns.HandleSubsz},
+		{"/subscriptionsz", "the same", ns.HandleSubsz},
+		{natsd.JszPath, "JetStream: its streams, consumers and storage", ns.HandleJsz},
+		{natsd.AccountzPath, "accounts", ns.HandleAccountz},
+		{natsd.AccountStatzPath, "traffic of accounts", ns.HandleAccountStatz},
+		{natsd.RoutezPath, "routes to servers of the cluster", ns.HandleRoutez},
+		{natsd.GatewayzPath, "gateways to other clusters", ns.HandleGatewayz},
+		{natsd.LeafzPath, "leaf nodes", ns.HandleLeafz},
+		{natsd.RaftzPath, "Raft groups of JetStream", ns.HandleRaftz},
+		{natsd.IPQueuesPath, "internal queues", ns.HandleIPQueuesz},
+		{natsd.StackszPath, "stacks of all goroutines", ns.HandleStacksz},
+		{natsd.ExpvarzPath, "memory statistics of Go", func(w http.ResponseWriter, _ *http.Request) {
 			w.Header().Set("Content-Type", "application/json; charset=utf-8")
 			fmt.Fprintf(w, "{\n\"memstats\": %s\n}\n", expvar.Get("memstats"))
-		},
+		}},
+		{natsd.HealthzPath, "health as NATS sees it", ns.HandleHealthz},
 	}
+	for i := range pages {
+		pages[i].path = path.Join("/", p.basePath, pages[i].path)
+	}
+	return pages
 }
 
 // varz shows the port, which NATS does not know of, in /varz.
