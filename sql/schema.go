@@ -3,6 +3,7 @@
 // A file is plain SQL that the database's own client runs as it is, and may run again: it creates what is absent, and
 // records its version in the table goose_db_version itself. The comments "+goose" tell the migration library where
 // statements end. A released file never changes; a change of the schema is a new file with the next number.
+// A file that takes something away says which programs can go on: docs/operate/releases.md.
 package sql
 
 import (

@@ -39,7 +39,7 @@ var (
 	// says what. Trying again does not help.
 	ErrSetup = errors.New("the database is not set up for this server")
 
-	// ErrTooNew means that the schema of the database is newer than this program.
+	// ErrTooNew means that the schema of the database is newer than this program, which can therefore not do what was asked.
 	ErrTooNew = errors.New("the schema of the database is newer than this server")
 
 	// ErrUnknownChannel means that the channel does not belong to this store: another store returned it, or this one

@@ -12,7 +12,6 @@ import (
 	"github.com/nats-io/nats-streaming-server/spb"
 
 	"github.com/nats-eventstore/nats-eventstore/proto"
-	schema "github.com/nats-eventstore/nats-eventstore/sql"
 )
 
 // Inspection looks at a database of any schema version without changing it.
@@ -69,22 +68,14 @@ func Inspect(ctx context.Context, o Options) (*Inspection, error) {
 }
 
 func (i *Inspection) look(ctx context.Context, o Options) error {
-	files, err := schema.Files(o.Driver)
-	if err != nil {
+	found, err := readSchema(ctx, i.dialect, i.writer, o.Driver)
+	switch {
+	case err != nil:
 		return err
+	case found.ahead():
+		return found.tooNew()
 	}
-	i.Needed = files[len(files)-1].Version
-	if i.Version, err = i.dialect.version(ctx, i.writer); err != nil {
-		return fmt.Errorf("read schema version: %w", err)
-	}
-	if i.Version > i.Needed {
-		return fmt.Errorf("%w: it is at version %d, this server knows version %d", ErrTooNew, i.Version, i.Needed)
-	}
-	for _, file := range files {
-		if file.Version > i.Version {
-			i.Files = append(i.Files, file.Path)
-		}
-	}
+	i.Version, i.Needed, i.Files = found.version, found.known, found.missing()
 	if err := i.dialect.check(ctx, i.writer, i.reader.db, o.Logger); err != nil {
 		return err
 	}

@@ -126,8 +126,8 @@ func (r relation) has(columns []string) bool {
 	return true
 }
 
-// checkLayout returns an ErrSetup if the database holds something else than a schema version does.
-func checkLayout(ctx context.Context, d dialect, driver string, q querier, version int64) error {
+// readRelations returns what the database has under our names, by name in lower case.
+func readRelations(ctx context.Context, d dialect, q querier) (map[string]relation, error) {
 	found := map[string]relation{}
 	err := q.query(ctx, d.layout(), func(rows *sql.Rows) error {
 		var table, name, typ string
@@ -142,7 +142,16 @@ func checkLayout(ctx context.Context, d dialect, driver string, q querier, versi
 		return nil
 	})
 	if err != nil {
-		return fmt.Errorf("read the tables' columns: %w", err)
+		return nil, fmt.Errorf("read the tables' columns: %w", err)
+	}
+	return found, nil
+}
+
+// checkLayout returns an ErrSetup if the database holds something else than a schema version does.
+func checkLayout(ctx context.Context, d dialect, driver string, q querier, version int64) error {
+	found, err := readRelations(ctx, d, q)
+	if err != nil {
+		return err
 	}
 	_, migrated := found["goose_db_version"]
 	all := conflicts(driver, version, migrated, found)

@@ -16,49 +16,41 @@ import (
 	"github.com/nats-eventstore/nats-eventstore/sql"
 )
 
-// schemaVersions returns the version of the schema and the version that this program needs, which is the same or
-// higher. With Options.NoMigrate it must be the same.
-func schemaVersions(ctx context.Context, d dialect, db *dbsql.DB, o Options) (version, needed int64, err error) {
-	files, err := sql.Files(o.Driver)
-	if err != nil {
-		return 0, 0, err
-	}
-	needed = files[len(files)-1].Version
-	version, err = d.version(ctx, db)
+// schemaToServe returns the schema of a database that this program can serve once it has run the migrations that are missing.
+// With Options.NoMigrate none may be.
+func schemaToServe(ctx context.Context, d dialect, db *dbsql.DB, o Options) (schema, error) {
+	found, err := readSchema(ctx, d, db, o.Driver)
 	switch {
 	case err != nil:
-		return 0, 0, fmt.Errorf("read schema version: %w", err)
-	case version > needed:
-		return 0, 0, fmt.Errorf("%w: it is at version %d, this server knows version %d", ErrTooNew, version, needed)
-	case version < needed && o.NoMigrate:
-		behind := &SchemaError{Version: version, Needed: needed}
-		for _, file := range files {
-			if file.Version > version {
-				behind.Files = append(behind.Files, file.Path)
-			}
-		}
-		return 0, 0, behind
+		return schema{}, err
+	case found.ahead():
+		return found, found.checkServable(ctx, d, &handle{db: db, timeout: o.StatementTimeout, dialect: d})
+	case found.behind() && o.NoMigrate:
+		return schema{}, found.behindError()
 	}
-	return version, needed, nil
+	return found, nil
 }
 
 // migrateNew creates the schema of a database without a lease, which no server can be using. The holder of the lease
 // migrates any other database.
 func (s *Store) migrateNew(ctx context.Context) error {
-	version, needed, err := schemaVersions(ctx, s.dialect, s.writer, s.options)
+	found, err := schemaToServe(ctx, s.dialect, s.writer, s.options)
 	if err != nil {
 		return err
 	}
-	if version < needed {
+	if found.ahead() {
+		s.log.Warn("the schema of the database is newer than this server, and has everything that it needs", "version", found.version, "known", found.known)
+	}
+	if found.behind() {
 		leased, err := s.hasLease(ctx)
 		if err != nil {
 			return err
 		}
 		if leased {
-			s.log.Info("the schema of the database is out of date; this server migrates it once it holds the lease", "version", version, "needed", needed)
+			s.log.Info("the schema of the database is out of date; this server migrates it once it holds the lease", "version", found.version, "needed", found.known)
 			return nil
 		}
-		if err := migrate(ctx, s.dialect, s.writer, s.options, version, needed); err != nil {
+		if err := migrate(ctx, s.dialect, s.writer, s.options, found); err != nil {
 			return err
 		}
 	}
@@ -81,16 +73,16 @@ func (s *Store) hasLease(ctx context.Context) (bool, error) {
 
 // migrateHeld brings the schema up to date while holding, and renewing, the lease.
 func (s *Store) migrateHeld(ctx context.Context) error {
-	version, needed, err := schemaVersions(ctx, s.dialect, s.writer, s.options)
+	found, err := schemaToServe(ctx, s.dialect, s.writer, s.options)
 	if err != nil {
 		return err
 	}
-	if version == needed && s.prepared != nil {
+	if !found.behind() && s.prepared != nil {
 		return nil
 	}
-	if version < needed {
+	if found.behind() {
 		if err := s.whileRenewing(ctx, func(ctx context.Context) error {
-			return migrate(ctx, s.dialect, s.writer, s.options, version, needed)
+			return migrate(ctx, s.dialect, s.writer, s.options, found)
 		}); err != nil {
 			return err
 		}
@@ -144,17 +136,17 @@ func (s *Store) whileRenewing(ctx context.Context, work func(context.Context) er
 	return err
 }
 
-// migrate brings the schema from a version up to date.
-func migrate(ctx context.Context, d dialect, db *dbsql.DB, o Options, version, needed int64) error {
-	if err := checkMigration(ctx, d, db, o, version); err != nil {
+// migrate brings the schema up to date.
+func migrate(ctx context.Context, d dialect, db *dbsql.DB, o Options, from schema) error {
+	if err := checkMigration(ctx, d, db, o, from.version); err != nil {
 		return err
 	}
-	o.Logger.Info("migrating the database", "from", version, "to", needed)
+	o.Logger.Info("migrating the database", "from", from.version, "to", from.known)
 	start := time.Now()
 	if err := runMigrations(ctx, d, db, o); err != nil {
-		return fmt.Errorf("migrate from version %d to %d: %w", version, needed, err)
+		return fmt.Errorf("migrate from version %d to %d: %w", from.version, from.known, err)
 	}
-	o.Logger.Info("migrated the database", "version", needed, "took", time.Since(start).Round(time.Millisecond))
+	o.Logger.Info("migrated the database", "version", from.known, "took", time.Since(start).Round(time.Millisecond))
 	return nil
 }
 

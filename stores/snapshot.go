@@ -8,7 +8,6 @@ import (
 	"os"
 	"time"
 
-	schema "github.com/nats-eventstore/nats-eventstore/sql"
 	"github.com/nats-eventstore/nats-eventstore/stores/sqlconn"
 )
 
@@ -93,27 +92,16 @@ func ReadSnapshot(ctx context.Context, o Options, read func(context.Context, *Sn
 
 // knownSchema returns the version of the schema, or an error unless it is the one this program knows.
 func knownSchema(ctx context.Context, d dialect, db *sql.DB, driver string) (int64, error) {
-	files, err := schema.Files(driver)
-	if err != nil {
-		return 0, err
-	}
-	needed := files[len(files)-1].Version
-	version, err := d.version(ctx, db)
+	found, err := readSchema(ctx, d, db, driver)
 	switch {
 	case err != nil:
-		return 0, unavailable(ctx, fmt.Errorf("read schema version: %w", err))
-	case version > needed:
-		return 0, fmt.Errorf("%w: it is at version %d, this server knows version %d", ErrTooNew, version, needed)
-	case version < needed:
-		behind := &SchemaError{Version: version, Needed: needed}
-		for _, file := range files {
-			if file.Version > version {
-				behind.Files = append(behind.Files, file.Path)
-			}
-		}
-		return 0, behind
+		return 0, unavailable(ctx, err)
+	case found.ahead():
+		return 0, found.tooNew()
+	case found.behind():
+		return 0, found.behindError()
 	}
-	return version, nil
+	return found.version, nil
 }
 
 // Query calls scan for each row, and returns its error. A text with parameters usually runs many times, so Query

@@ -74,6 +74,7 @@ func Run(t *testing.T, open func(t *testing.T) stores.Options) {
 		{"MigrationsRunAgain", testMigrationsRunAgain},
 		{"MigrationWaits", testMigrationWaits},
 		{"MigrationOfStandby", testMigrationOfStandby},
+		{"NewerSchema", testNewerSchema},
 		{"Immutable", testImmutable},
 		{"ChannelsKeepEvents", testChannelsKeepEvents},
 		{"Indexes", testIndexes},
