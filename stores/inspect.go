@@ -157,7 +157,7 @@ func checkSQLiteFile(source string) (created bool, err error) {
 // writable returns the errors that Open has after those of Inspect.
 func (i *Inspection) writable(ctx context.Context, o Options) error {
 	o = o.withDefaults()
-	if _, _, err := schemaVersions(ctx, i.dialect, i.writer, o); err != nil {
+	if _, err := schemaToServe(ctx, i.dialect, i.writer, o); err != nil {
 		return err
 	}
 	if i.tables {
