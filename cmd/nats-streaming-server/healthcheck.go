@@ -134,7 +134,7 @@ func greet(ctx context.Context, address string, silent bool) (string, error) {
 	if err != nil {
 		return "", fmt.Errorf("%w: start the server, or give its options here (-m PORT, -c FILE)", err)
 	}
-	defer conn.Close()
+	defer conn.Close() //nolint:errcheck // nothing was written
 	if !silent {
 		greeting := make([]byte, len("INFO "))
 		err := conn.SetReadDeadline(time.Now().Add(healthTimeout))

@@ -124,7 +124,7 @@ func TestWrongEventBlocks(t *testing.T) {
 		`events: 5`:                                `:1: parameter "events" value is expected to be map, got int64`,
 		`events: ["a"]`:                            `:1: parameter "events" value is expected to be map, got string`,
 		`events: [{versions: "off"}]`:              `:1: events block 1: channels are missing`,
-		`events {format: xml}`:                     `:1: events block of channels eventstore.>: format: "xml" must be protobuf, json or cloudevents`,
+		`events {format: xml}`:                     `:1: key "events.format": "xml" must be protobuf, json or cloudevents`,
 		`events {format: json, event_type: "= T"}`: `aggregate_id is missing: name a member, such as $.order.id`,
 		`events {format: json, event_type: "= T", aggregate_id: "id"}`:                                `aggregate_id: "id": must begin with $., such as $.order.id`,
 		`events {format: json, event_type: "= T", aggregate_id: "$.ids[0]"}`:                          `so it cannot be in a list`,
