@@ -3,7 +3,7 @@ TOOL    := $(GO) tool -modfile=tools/go.mod
 TIMEOUT ?= 14m
 
 .DEFAULT_GOAL := build
-.PHONY: build test cover show-clients show-orders show-setups chaos test-clock test-postgres test-mysql test-figures test-sql-million lint generate check-generated vulns bench profile fuzz clean
+.PHONY: build packages test cover show-clients show-orders show-setups chaos test-clock test-postgres test-mysql test-figures test-sql-million lint generate check-generated vulns bench profile fuzz clean
 
 # One static binary. Go records the commit of a checkout in it. Without a checkout, say what is built:
 # make build VERSION=1.2.3 COMMIT=0123abc… DATE=2026-11-26T05:50:58Z
@@ -13,6 +13,10 @@ build:
 	CGO_ENABLED=0 $(GO) build -trimpath -o $(BIN) \
 		-ldflags '-s -w -X $(CONFIG).version=$(VERSION) -X $(CONFIG).commit=$(COMMIT) -X $(CONFIG).date=$(DATE)' ./cmd/nats-streaming-server
 
+# The deb and the rpm package, in bin.
+packages: build
+	deploy/packages/pack $(BIN) $$($(GO) env GOARCH) $(or $(VERSION),0.1.0-dev) bin
+
 # All tests on SQLite, PostgreSQL and MariaDB. Without a database server or a client library its
 # tests are skipped, with CI=true they fail. Packages: make test PKG=./stores/...
 # Never cached: tests that build the server as a program do not show the cache what they depend on.
@@ -20,6 +24,7 @@ PKG ?= ./...
 test:
 	test/databases/install
 	test/clients/install
+	test/install/install
 	CGO_ENABLED=1 $(GO) test -race -count=1 -parallel 4 -timeout $(TIMEOUT) $(PKG)
 
 # What of the server the tests that run it as a program reach, by package, and line by line in bin/cover.txt for
@@ -28,6 +33,7 @@ COVERED = $(if $(filter ./...,$(PKG)),./test/...,$(PKG))
 cover:
 	test/databases/install
 	test/clients/install
+	test/install/install
 	rm -rf bin/cover && mkdir -p bin/cover
 	CGO_ENABLED=1 GOCOVERDIR=$(CURDIR)/bin/cover $(GO) test -count=1 -parallel 4 -timeout $(TIMEOUT) $(COVERED)
 	$(GO) tool covdata percent -i bin/cover

@@ -148,7 +148,11 @@ type server struct {
 // lead stands by and serves in turns until ctx ends, or something happens that no other term can mend.
 func (s *server) lead(ctx context.Context) error {
 	standby := &lease.Standby{
-		Store: s.store, ID: s.id, Waiting: s.monitor.Standby, Able: s.conns.General.IsConnected, Log: s.log,
+		Store: s.store, ID: s.id, Able: s.conns.General.IsConnected, Log: s.log,
+		Waiting: func() {
+			s.monitor.Standby()
+			s.started()
+		},
 	}
 	// Until the database was reached once, it being unavailable is an error of the start; afterwards it is waited for.
 	for reached := false; ; reached = true {
@@ -187,6 +191,16 @@ func (s *server) lead(ctx context.Context) error {
 			s.monitor.Stopping(err)
 			return errors.Join(err, s.release(ctx))
 		}
+	}
+}
+
+// started tells whoever started the server that it does what it can.
+func (s *server) started() {
+	if s.opts.Started == nil {
+		return
+	}
+	if err := s.opts.Started(); err != nil {
+		s.log.Warn("Failed to tell the service manager that the server has started", "error", err)
 	}
 }
 

@@ -165,6 +165,7 @@ func (t *term) run(ctx context.Context, members []*consumers.Member) error {
 		})
 		t.active.Store(t)
 		t.log.Info("Streaming Server is ready")
+		t.started()
 		context.AfterFunc(ctx, func() { t.leaving(context.Cause(ctx)) })
 	})
 	stopWork()

@@ -48,6 +48,7 @@ func run(args []string) int {
 	opts := o.Options
 	opts.Reread = func() (config.Options, error) { return configure(args) }
 	notifyControl(&opts)
+	opts.Started = notifyReady
 	ctx, stop := context.WithCancel(context.Background())
 	defer stop()
 	signals := notify(syscall.SIGINT, syscall.SIGTERM)

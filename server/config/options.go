@@ -117,6 +117,8 @@ type Options struct {
 	// while the server runs. A nil channel never signals.
 	Reopen, Reload <-chan os.Signal
 	Reread         func() (Options, error)
+	// Started, if set, is called each time the server begins to serve or to stand by. An error is logged.
+	Started func() error
 }
 
 // DefaultEventChannels is the default pattern of event channels.

@@ -1,0 +1,21 @@
+package main
+
+import (
+	"net"
+	"os"
+)
+
+// notifyReady tells systemd that the service has started, if it is one of Type=notify (sd_notify(3)). Once more does no harm.
+func notifyReady() error {
+	socket := os.Getenv("NOTIFY_SOCKET")
+	if socket == "" {
+		return nil
+	}
+	conn, err := net.Dial("unixgram", socket)
+	if err != nil {
+		return err
+	}
+	defer conn.Close()
+	_, err = conn.Write([]byte("READY=1"))
+	return err
+}
