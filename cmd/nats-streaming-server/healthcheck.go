@@ -95,7 +95,7 @@ func checkHealth(ctx context.Context, o *natsd.Options, path string) (string, er
 // onThisHost returns the address where a server that listens on host answers.
 func onThisHost(host string, port int) string {
 	if ip := net.ParseIP(host); host == "" || ip != nil && ip.IsUnspecified() {
-		host = "localhost"
+		host = "127.0.0.1"
 	}
 	return net.JoinHostPort(host, strconv.Itoa(port))
 }

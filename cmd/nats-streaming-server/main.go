@@ -12,6 +12,7 @@ import (
 	"slices"
 	"strings"
 	"syscall"
+	_ "time/tzdata" // for data source names with a time zone, where the system has none
 
 	"github.com/nats-eventstore/nats-eventstore/server"
 	"github.com/nats-eventstore/nats-eventstore/server/config"
