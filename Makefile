@@ -3,7 +3,7 @@ TOOL    := $(GO) tool -modfile=tools/go.mod
 TIMEOUT ?= 14m
 
 .DEFAULT_GOAL := build
-.PHONY: build packages test cover show-clients show-orders show-setups chaos test-clock test-postgres test-mysql test-figures test-sql-million lint generate check-generated vulns bench profile fuzz clean
+.PHONY: build cross release-rehearsal packages test cover show-clients show-orders show-setups chaos test-clock test-postgres test-mysql test-figures test-sql-million lint generate check-generated vulns bench profile fuzz clean
 
 # One static binary. Go records the commit of a checkout in it. Without a checkout, say what is built:
 # make build VERSION=1.2.3 COMMIT=0123abc… DATE=2026-11-26T05:50:58Z
@@ -16,6 +16,14 @@ build:
 # The deb and the rpm package, in bin.
 packages: build
 	deploy/packages/pack $(BIN) $$($(GO) env GOARCH) $(or $(VERSION),0.1.0-dev) bin
+
+# What a release would publish, in dist: takes half an hour, since it builds everything twice for six platforms.
+release-rehearsal:
+	deploy/release/rehearse
+
+# The server builds for the other platforms of a release.
+cross:
+	for os in darwin windows; do CGO_ENABLED=0 GOOS=$$os $(GO) build -trimpath -o /dev/null ./cmd/nats-streaming-server || exit 1; done
 
 # All tests on SQLite, PostgreSQL and MariaDB. Without a database server or a client library its
 # tests are skipped, with CI=true they fail. Packages: make test PKG=./stores/...
