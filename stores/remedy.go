@@ -16,6 +16,7 @@ import (
 
 const (
 	triggersRemedy = "as the owner of the tables, run sql/mysql/00003_immutable.sql and sql/mysql/00008_channels.sql"
+	roomRemedy     = "the disk of the database is full: make room there, and it goes on"
 	restoreRemedy  = "somebody dropped it or changed its name: stop the server and restore a backup"
 )
 
@@ -49,6 +50,8 @@ func remedyOf(err error) string {
 			return password
 		case "0A000": // feature_not_supported, at the start of a session
 			return "CREATE DATABASE with ENCODING 'UTF8'"
+		case "53100": // disk_full
+			return roomRemedy
 		case "42P01", "42703": // undefined_table, undefined_column
 			return restoreRemedy
 		case "42501": // insufficient_privilege
@@ -62,15 +65,24 @@ func remedyOf(err error) string {
 			return "check user and password; write the password as it is, without escapes"
 		case 1449: // the definer of a trigger does not exist
 			return triggersRemedy
+		case 1021, 1114: // disk full, table full
+			return roomRemedy
+		case 1030: // any error of the engine: MariaDB rebuilds a table on a full disk
+			return "the disk of the database may be full: make room there, or read its log"
 		case 1054, 1146: // unknown column, unknown table
 			return restoreRemedy
 		case 1142, 1143: // no right to a table, to a column
 			return "run sql/roles/mysql_grants.sql again"
 		}
 	case errors.As(err, &sqlite):
+		if sqlite.Code() == sqlite3.SQLITE_IOERR_SHMSIZE {
+			return roomRemedy
+		}
 		switch sqlite.Code() & 0xff {
 		case sqlite3.SQLITE_READONLY, sqlite3.SQLITE_CANTOPEN:
 			return "this user must own the database, or be able to write its files and their directory"
+		case sqlite3.SQLITE_FULL:
+			return roomRemedy
 		case sqlite3.SQLITE_NOTADB:
 			return "the file is not an SQLite database: move it away, or name another"
 		}
