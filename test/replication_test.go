@@ -3,6 +3,8 @@ package test
 import (
 	"fmt"
 	"os"
+	"path/filepath"
+	"regexp"
 	"strings"
 	"testing"
 
@@ -54,4 +56,49 @@ func TestLogicalReplication(t *testing.T) {
 	}
 	s.Stop()
 	query(t, "postgres", to, "DROP SUBSCRIPTION eventstore_events")
+}
+
+// TestBinaryLog follows docs/operate/replication.md: the binary log has each event as one INSERT, in the order of sequences, and nothing
+// changes one.
+func TestBinaryLog(t *testing.T) {
+	t.Parallel()
+	server := databases.Own(t, databases.KindMySQL)
+	if err := server.Restarted("--log-bin=binlog", "--binlog-format=ROW", "--server-id=1"); err != nil {
+		t.Fatal(err)
+	}
+	if err := server.CreateDatabase("events"); err != nil {
+		t.Fatal(err)
+	}
+	source := server.DSN("events")
+	s := start(t, "mysql", source)
+	l := startLoad(t, s)
+	l.reach(t, 50)
+	l.stop()
+	s.Stop()
+
+	log := strings.Fields(strings.ReplaceAll(query(t, "mysql", source, "SHOW BINARY LOGS")[0], "|", " "))[0]
+	query(t, "mysql", source, "FLUSH BINARY LOGS") // the reader stops at the end of a log
+	g := &walk{t: t, dir: t.TempDir(), env: append(os.Environ(), "LOG="+log)}
+	g.mysqlClient(source)
+	for _, b := range shellBlocks(t, "../docs/operate/replication.md") {
+		g.shell(b)
+	}
+	changes, err := os.ReadFile(filepath.Join(g.dir, "changes.txt"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	inserted := regexp.MustCompile("### INSERT INTO `events`.`Messages`\n### SET\n###   @1=1 .*\n###   @2=([0-9]+) ").FindAllStringSubmatch(string(changes), -1)
+	if len(inserted) != l.count() {
+		t.Fatalf("%d events in the log, want %d", len(inserted), l.count())
+	}
+	for i, m := range inserted {
+		if m[1] != fmt.Sprint(i+1) {
+			t.Fatalf("change %d has sequence %s", i+1, m[1])
+		}
+	}
+	for _, change := range []string{"UPDATE", "DELETE FROM"} {
+		if strings.Contains(string(changes), "### "+change+" `events`.`Messages`") {
+			t.Errorf("the log has an %s of Messages", change)
+		}
+	}
 }
