@@ -61,7 +61,7 @@ test-mysql:
 		$(GO) test -count=1 -timeout $(TIMEOUT) -run "^Test(EachDatabase|ServerLives|Killed)[^/]*/mysql" ./test/databases; \
 		$(GO) test -count=1 -timeout $(TIMEOUT) -run "^TestUpgradingGuide$$" ./test; \
 		$(GO) test -count=1 -timeout $(TIMEOUT) -run "^Test($(MYSQL_TESTS))[^/]*/mysql" ./test'
-MYSQL_TESTS = Wrong(Setups|Servers)|Roles|Verify|Migrate|UpgradeIn|NewerSchema|Backups|Damaged|Erased|Outage|LostLease|Restart|Rolling|LeaseOf|Queries|Guide|FullDiskOf|Mistakes|BinaryLog|Acknowledged|NoGaps|EventsAre|Optimistic|Idempotent|BadInput|Durables|QueueGroups|Limits
+MYSQL_TESTS = Wrong(Setups|Servers)|Roles|Verify|Migrate|UpgradeIn|NewerSchema|Backups|Damaged|Erased|Outage|LostLease|Restart|Rolling|LeaseOf|Queries|Guide|FullDiskOf|Mistakes|BinaryLog|OddSettings|Acknowledged|NoGaps|EventsAre|Optimistic|Idempotent|BadInput|Durables|QueueGroups|Limits
 
 # A server whose clock is set forward and back. It builds everything once more, with a standard library of its own.
 test-clock:

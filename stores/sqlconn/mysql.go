@@ -62,8 +62,8 @@ func MySQL(o Options, size int, multiStatements bool) (*sql.DB, error) {
 		// client's. The locks of a vanished client end soon, even if its statement failed and its transaction wrote
 		// nothing; MySQL has no limit for transactions only.
 		// The rest are defaults that a server or an init_connect may have changed: a statement commits by itself, and may change
-		// rows without naming their key.
-		"SET SESSION sql_mode = 'STRICT_TRANS_TABLES,NO_ENGINE_SUBSTITUTION', SESSION autocommit = 1, SESSION completion_type = 'NO_CHAIN', SESSION sql_safe_updates = 0, SESSION sql_big_selects = 1, SESSION sql_select_limit = 18446744073709551615, SESSION innodb_lock_wait_timeout = %d, SESSION wait_timeout = %d /*M! , SESSION idle_transaction_timeout = %d */",
+		// rows without naming their key; no limit of the server ends it before ours.
+		"SET SESSION sql_mode = 'STRICT_TRANS_TABLES,NO_ENGINE_SUBSTITUTION', SESSION autocommit = 1, SESSION completion_type = 'NO_CHAIN', SESSION sql_safe_updates = 0, SESSION sql_big_selects = 1, SESSION sql_select_limit = 18446744073709551615, SESSION innodb_lock_wait_timeout = %d, SESSION wait_timeout = %d /*!80000 , SESSION max_execution_time = 0 */ /*M! , SESSION max_statement_time = 0, SESSION idle_transaction_timeout = %d */",
 		max(1, int(math.Floor(min(o.StatementTimeout.Seconds(), 1<<20)))), int(mysqlIdle.Seconds()), int(idleInTransaction.Seconds()))},
 		// On Galera, a node that answers has applied what others committed. Servers built without it lack the setting.
 		[]string{"SET SESSION wsrep_sync_wait = 1"})

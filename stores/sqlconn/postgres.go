@@ -60,6 +60,7 @@ func Postgres(o Options, writers, readers int) (write, read *sql.DB, err error) 
 	settings := []string{
 		// Acknowledged means committed. Keep a stricter setting, in which a standby confirms commits.
 		"set_config('synchronous_commit', CASE WHEN current_setting('synchronous_commit') IN ('off', 'local') THEN 'on' ELSE current_setting('synchronous_commit') END, false)",
+		"set_config('quote_all_identifiers', 'off', false)", // the catalog names types as the server knows them
 		fmt.Sprintf("set_config('idle_in_transaction_session_timeout', '%d', false)", idleInTransaction.Milliseconds()),
 	}
 	if _, given := cfg.Runtime["statement_timeout"]; !given {
@@ -68,8 +69,8 @@ func Postgres(o Options, writers, readers int) (write, read *sql.DB, err error) 
 	all := &session{Connector: connector, setup: []string{
 		"SELECT " + strings.Join(settings, ", "),
 		// Each of our statements has one good plan. Without their values arrays look expensive, and the server would
-		// plan each execution anew, which costs more than executing it. (The setting exists from version 12 on.)
-		"SELECT set_config('plan_cache_mode', 'force_generic_plan', false) FROM pg_settings WHERE name = 'plan_cache_mode'",
+		// plan each execution anew, or compile it, which costs more than executing it. (The settings exist from versions 12 and 11 on.)
+		"SELECT set_config(name, CASE name WHEN 'jit' THEN 'off' ELSE 'force_generic_plan' END, false) FROM pg_settings WHERE name IN ('jit', 'plan_cache_mode')",
 	}}
 	return o.open(all, writers), o.open(all, readers), nil
 }
