@@ -36,6 +36,7 @@ func (s *server) serveAPI(ctx context.Context) (served context.Context, stop fun
 	if err != nil {
 		return nil, nil, err
 	}
+	s.monitor.Metrics().Certificate("api", s.api.Encryption())
 	ctx, cancel := context.WithCancel(ctx)
 	failed := make(chan error, 1)
 	go func() {

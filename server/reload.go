@@ -40,6 +40,10 @@ func (s *server) reload(ns *natsd.Server, port *monitor.Port, natsLog *natsconn.
 		t.door.Enforce()
 	}
 	applyAPI()
+	s.monitor.Metrics().Certificate("nats", now.NATS.TLSConfig)
+	if s.api != nil {
+		s.monitor.Metrics().Certificate("api", s.api.Encryption())
+	}
 	s.log.Info("Reloaded the access file and the API's certificates, token and limits")
 	if changed := s.opts.Applied.Changed(now.Applied); len(changed) > 0 {
 		s.log.Warn("Reload: these settings changed and need a restart: " + strings.Join(changed, ", "))

@@ -79,6 +79,7 @@ func run(ctx context.Context, o *config.Options, natsLog *natsconn.Logger, log *
 		StoreType: o.StoreType, Limits: o.Limits, LeaseExpiry: lease.Expiry, Series: o.MetricsSeries, Protect: protectMonitoring(rights),
 		InboxPrefixes: o.InboxPrefixes,
 	}, log)
+	mon.Metrics().Certificate("nats", o.NATS.TLSConfig)
 	port, err := mon.Listen(where, o.NATS.TLSConfig, ns)
 	if err != nil {
 		return err

@@ -48,9 +48,11 @@ func TestHealthOfExternalNATS(t *testing.T) {
 	s := start(t, "sqlite", databases.SQLite(t), "-ns", ns.ClientURL(), "-m", "-1")
 	s.health("/healthz", 200, "ok")
 	s.health("/readyz", 200, "ok")
+	s.metrics().check(t, map[string]float64{"connected": 1})
 	ns.Shutdown()
 	ns.WaitForShutdown()
 	s.health("/readyz", 503, "not connected to NATS")
+	s.metrics().check(t, map[string]float64{"active": 1, "connected": 0})
 	s.health("/healthz", 200, "ok")
 	runNATS(t, options) // its port is now in the options
 	s.health("/readyz", 200, "ok")

@@ -1,6 +1,8 @@
 package test
 
 import (
+	"crypto/tls"
+	"database/sql"
 	"fmt"
 	"net/http"
 	"os"
@@ -9,6 +11,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -17,6 +20,7 @@ import (
 	"github.com/nats-io/stan.go/pb"
 	"github.com/prometheus/client_golang/prometheus/testutil/promlint"
 
+	"github.com/nats-eventstore/nats-eventstore/test/authority"
 	"github.com/nats-eventstore/nats-eventstore/test/databases"
 )
 
@@ -244,9 +248,11 @@ func TestMonitoringWithoutDatabase(t *testing.T) {
 	fill(t, sc, "c", 3)
 	s.Stop()
 	s.Restart()
+	s.metrics().check(t, map[string]float64{"clock_behind_seconds": 0})
 	if err := db.Kill(); err != nil {
 		t.Fatal(err)
 	}
+	eventually(t, func() bool { return s.metrics()["nats_streaming_lease_age_seconds"] > 1 })
 	// Requests that wait for the database delay nobody.
 	nc, err := nats.Connect(s.URL())
 	if err != nil {
@@ -277,6 +283,59 @@ func TestMonitoringWithoutDatabase(t *testing.T) {
 	}
 }
 
+// The expiry of a certificate follows a reload, and a clock that is behind the last message shows.
+func TestMetricsOfCertificatesAndClock(t *testing.T) {
+	t.Parallel()
+	ca, dir := authority.New(t), t.TempDir()
+	cert, key := filepath.Join(dir, "cert.pem"), filepath.Join(dir, "key.pem")
+	install := func(end time.Time) {
+		t.Helper()
+		id := ca.IssueUntil("server", end)
+		for to, from := range map[string]string{cert: id.Cert, key: id.Key} {
+			if err := os.Rename(from, to); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	end := time.Now().Add(time.Hour).Truncate(time.Second)
+	install(end)
+	file, source := filepath.Join(dir, "server.conf"), databases.SQLite(t)
+	if err := os.WriteFile(file, fmt.Appendf(nil, "tls { cert_file: %q, key_file: %q }", cert, key), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	s := start(t, "sqlite", source, "-m", "-1", "-c", file, "-grpc_port", "-1", "-grpc_cert", cert, "-grpc_key", key)
+	check := func(end time.Time) {
+		t.Helper()
+		at := float64(end.Unix())
+		s.metrics().check(t, map[string]float64{`certificate_expiry_timestamp_seconds{port="nats"}`: at, `certificate_expiry_timestamp_seconds{port="api"}`: at})
+	}
+	check(end)
+	sc := s.connect("client", stan.NatsOptions(nats.RootCAs(ca.File)))
+	fill(t, sc, "c", 1)
+	if err := sc.Close(); err != nil {
+		t.Fatal(err)
+	}
+	install(end.Add(time.Minute))
+	s.Process.Signal(syscall.SIGHUP)
+	s.WaitLog(t, "Reloaded the access file")
+	check(end.Add(time.Minute))
+
+	s.Stop()
+	db, err := sql.Open("sqlite", source)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer db.Close()
+	ahead := time.Now().Add(time.Hour)
+	if _, err := db.ExecContext(t.Context(), "UPDATE Messages SET timestamp = ?", ahead.UnixNano()); err != nil {
+		t.Fatal(err)
+	}
+	s.Restart()
+	if behind, most := s.metrics()["nats_streaming_clock_behind_seconds"], time.Hour.Seconds(); behind > most || behind < most-patience.Seconds() {
+		t.Errorf("the clock is %v seconds behind, want up to %v", behind, most)
+	}
+}
+
 // docs/operate/monitoring.md lists exactly the existing metrics, and their names follow Prometheus' conventions.
 func TestMetricsAreDocumented(t *testing.T) {
 	t.Parallel()
@@ -285,9 +344,14 @@ func TestMetricsAreDocumented(t *testing.T) {
 	if err := os.WriteFile(file, []byte(`streaming { routes { stream: ORDERS, subject: "ORDERS.{event_type}" } }`), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	s := start(t, "sqlite", databases.SQLite(t), "-m", "-1", "-js", "-sd", t.TempDir(), "-sc", file, "-grpc_host", "127.0.0.1", "-grpc_port", "-1")
+	ca := authority.New(t)
+	id := ca.Issue("server") // a certificate has its expiry
+	s := start(t, "sqlite", databases.SQLite(t), "-m", "-1", "-js", "-sd", t.TempDir(), "-sc", file,
+		"-grpc_host", "127.0.0.1", "-grpc_port", "-1", "-grpc_cert", id.Cert, "-grpc_key", id.Key)
 	api := regexp.MustCompile(`API listens on (\S+)`).FindStringSubmatch(s.Log.String())[1]
-	resp, err := http.Post(api+"/eventstore.v1.EventStore/ListChannels", "application/json", strings.NewReader("{}")) // the API counts requests
+	trusting := &http.Client{Transport: &http.Transport{TLSClientConfig: &tls.Config{RootCAs: ca.Pool()}}}
+	defer trusting.CloseIdleConnections()
+	resp, err := trusting.Post(api+"/eventstore.v1.EventStore/ListChannels", "application/json", strings.NewReader("{}")) // the API counts requests
 	if err != nil {
 		t.Fatal(err)
 	}

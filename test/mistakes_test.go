@@ -7,6 +7,7 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/nats-eventstore/nats-eventstore/test/authority"
 	"github.com/nats-eventstore/nats-eventstore/test/databases"
@@ -28,7 +29,7 @@ func TestMistakes(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
 	ca := authority.New(t)
-	expired, valid := ca.IssueExpired("expired"), ca.Issue("valid")
+	expired, valid := ca.IssueUntil("expired", time.Now().Add(-time.Minute)), ca.Issue("valid")
 	taken := startNATS(t, "")
 	postgres, mysql := databases.Postgres(t), databases.MySQL(t)
 	sql := func(driver, source string) []string {

@@ -76,6 +76,11 @@ func TestOverloadIsNoCrash(t *testing.T) {
 			t.Fatalf("only %v messages arrived", n)
 		}
 	}
+	m := s.metrics()
+	if held := m["nats_streaming_publish_memory_bytes"]; held < memory-2*size || held > memory {
+		t.Errorf("%v bytes of unanswered messages in memory, want almost %d", held, memory)
+	}
+	m.check(t, map[string]float64{"publish_memory_limit_bytes": memory})
 	if grown := heap() - idle; grown > heapFactor*memory {
 		t.Errorf("%d messages of %d bytes use %.0f MiB of memory", messages, size, grown/(1<<20))
 	}

@@ -80,6 +80,9 @@ func (s *Server) Run() error {
 	return nil
 }
 
+// Encryption returns the current TLS configuration, or nil if TLS is off.
+func (s *Server) Encryption() *tls.Config { return s.settings.Load().tls }
+
 // Stop waits for running requests and cancels those that take too long.
 func (s *Server) Stop() {
 	ctx, cancel := context.WithTimeout(context.Background(), stopTimeout)

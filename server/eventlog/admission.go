@@ -101,3 +101,6 @@ func (a *Admission) Held() int {
 	defer a.mu.Unlock()
 	return a.held
 }
+
+// Max returns the bound of Held.
+func (a *Admission) Max() int { return a.max }

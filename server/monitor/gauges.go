@@ -22,22 +22,28 @@ func describeGauge(name, help string, labels ...string) *prometheus.Desc {
 
 // gaugeDescs describes the gauges that a scrape computes; metrics holds the counters.
 var gaugeDescs = struct {
-	info, active, clients, channels, subscriptions, messages, bytes, queued,
-	replayLimit, damaged, channelMessages, channelBytes, channelLast, lagMessages, lagSeconds,
+	info, active, connected, leaseAge, clockBehind, clients, channels, subscriptions, messages, bytes, queued,
+	publishMemory, publishMemoryLimit, replayLimit, damaged, channelMessages, channelBytes, channelLast, lagMessages, lagSeconds,
 	otherChannels, otherChannelMessages, otherChannelBytes, otherGroups, otherLagMessages, otherLagSeconds,
 	relayLagMessages, relayLagSeconds, relayFailing, relayPublished, relayFailures,
 	relayOtherChannels, relayOtherLagMessages, relayOtherLagSeconds *prometheus.Desc
 }{
 	info:          describeGauge("info", "1; what this server is.", "cluster_id", "server_id", "version"),
 	active:        describeGauge("active", "1 while this server serves clients, 0 while it starts or is a standby."),
+	connected:     describeGauge("connected", "1 while this server is connected to NATS, 0 otherwise."),
+	leaseAge:      describeGauge("lease_age_seconds", "Time since the database confirmed that this server holds the lease."),
+	clockBehind:   describeGauge("clock_behind_seconds", "How far the clock is behind the last message of any channel, 0 if it is not."),
 	clients:       describeGauge("clients", "Registered clients."),
 	channels:      describeGauge("channels", "Channels."),
 	subscriptions: describeGauge("subscriptions", "Subscriptions by state: active, or offline durables.", "state"),
 	messages:      describeGauge("messages", "Stored messages in all channels."),
 	bytes:         describeGauge("message_bytes", "Bytes of the stored messages in all channels."),
 	queued:        describeGauge("queued_publishes", "Published messages that are waiting for a commit."),
-	replayLimit:   describeGauge("replay_limit", "Messages per second that all replays together may send; +Inf while replays do not slow publishers down."),
-	damaged:       describeGauge("damaged_rows", "Database rows found damaged."),
+	publishMemory: describeGauge("publish_memory_bytes", "Bytes of unanswered messages and requests in memory."),
+	publishMemoryLimit: describeGauge("publish_memory_limit_bytes",
+		"Bound of publish_memory_bytes: -publish_memory."),
+	replayLimit: describeGauge("replay_limit", "Messages per second that all replays together may send; +Inf while replays do not slow publishers down."),
+	damaged:     describeGauge("damaged_rows", "Database rows found damaged."),
 	channelMessages: describeGauge("channel_messages",
 		"Stored messages in a channel. Only the oldest channels have their own series: see nats_streaming_other_channels.", "channel"),
 	channelBytes: describeGauge("channel_message_bytes", "Bytes of the stored messages in a channel.", "channel"),
@@ -87,10 +93,18 @@ func (c *gauges) Collect(to chan<- prometheus.Metric) {
 		return
 	}
 	out.gauge(gaugeDescs.active, 1)
+	connected := 0.0
+	if t.Connected() {
+		connected = 1
+	}
+	out.gauge(gaugeDescs.connected, connected)
+	out.gauge(gaugeDescs.leaseAge, t.LeaseAge().Seconds())
 	out.gauge(gaugeDescs.clients, float64(len(t.clients())))
 	_, damaged := t.damagedRows()
 	out.gauge(gaugeDescs.damaged, float64(damaged))
 	out.gauge(gaugeDescs.queued, float64(t.Clients.Unanswered()))
+	out.gauge(gaugeDescs.publishMemory, float64(t.Log.Admission().Held()))
+	out.gauge(gaugeDescs.publishMemoryLimit, float64(t.Log.Admission().Max()))
 	out.gauge(gaugeDescs.replayLimit, t.Log.ReplayLimit())
 	channels := t.oldestChannels()
 	c.channels(out, channels)
@@ -101,8 +115,10 @@ func (c *gauges) Collect(to chan<- prometheus.Metric) {
 // channels sends the series of the oldest channels, and what the others have together.
 func (c *gauges) channels(out series, channels []*eventlog.Channel) {
 	var all, others stores.ChannelInfo
+	var newest int64
 	for i, ch := range channels {
 		info := ch.Info()
+		newest = max(newest, info.LastTime)
 		all.Msgs += info.Msgs
 		all.Bytes += info.Bytes
 		if i >= c.monitor.opts.Series {
@@ -114,6 +130,7 @@ func (c *gauges) channels(out series, channels []*eventlog.Channel) {
 		out.gauge(gaugeDescs.channelBytes, float64(info.Bytes), ch.Name())
 		out.gauge(gaugeDescs.channelLast, float64(info.Last), ch.Name())
 	}
+	out.gauge(gaugeDescs.clockBehind, max(0, time.Duration(newest-time.Now().UnixNano()).Seconds()))
 	out.gauge(gaugeDescs.channels, float64(len(channels)))
 	out.gauge(gaugeDescs.messages, float64(all.Msgs))
 	out.gauge(gaugeDescs.bytes, float64(all.Bytes))

@@ -1,6 +1,7 @@
 package monitor
 
 import (
+	"crypto/tls"
 	"fmt"
 	"log/slog"
 	"net/http"
@@ -36,6 +37,7 @@ type Metrics struct {
 	errors        *prometheus.CounterVec
 	apiRequests   *prometheus.CounterVec
 	connections   *prometheus.CounterVec
+	certificates  *prometheus.GaugeVec
 	commitSeconds prometheus.Histogram
 	commitMsgs    prometheus.Histogram
 }
@@ -56,6 +58,10 @@ func newMetrics(log *slog.Logger) *Metrics {
 			Name: metricsPrefix + "refused_connections_total",
 			Help: "Connections closed because too many were open, by port.",
 		}, []string{"port"}),
+		certificates: prometheus.NewGaugeVec(prometheus.GaugeOpts{
+			Name: metricsPrefix + "certificate_expiry_timestamp_seconds",
+			Help: "When the TLS certificate expires, by port: nats, which monitoring shares, or api.",
+		}, []string{"port"}),
 		commitSeconds: prometheus.NewHistogram(prometheus.HistogramOpts{
 			Name:    metricsPrefix + "commit_duration_seconds",
 			Help:    "Time to commit one batch of published messages.",
@@ -72,7 +78,7 @@ func newMetrics(log *slog.Logger) *Metrics {
 			m.errors.WithLabelValues(operation, kind)
 		}
 	}
-	m.registry.MustRegister(m.errors, m.apiRequests, m.connections, m.commitSeconds, m.commitMsgs,
+	m.registry.MustRegister(m.errors, m.apiRequests, m.connections, m.certificates, m.commitSeconds, m.commitMsgs,
 		collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	for _, it := range []struct {
 		name, help string
@@ -173,6 +179,13 @@ func (m *Metrics) Refused(operation, client, channel string, err error) {
 // ConnectionRefused returns a function that counts a connection closed because too many were open on a port.
 func (m *Metrics) ConnectionRefused(port string) func() {
 	return m.connections.WithLabelValues(port).Inc
+}
+
+// Certificate tells when the first certificate of a port expires. A nil configuration, for a port without TLS, has none.
+func (m *Metrics) Certificate(port string, c *tls.Config) {
+	if c != nil && len(c.Certificates) > 0 && c.Certificates[0].Leaf != nil {
+		m.certificates.WithLabelValues(port).Set(float64(c.Certificates[0].Leaf.NotAfter.Unix()))
+	}
 }
 
 // APIRequests counts n requests of the API. With n 0 it makes the series exist.

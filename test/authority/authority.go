@@ -45,23 +45,18 @@ func New(t testing.TB) *Authority {
 	return a
 }
 
-// Issue creates an identity for the name, valid for a server on this machine.
+// Issue creates an identity for the name, valid for a server on this machine for an hour.
 func (a *Authority) Issue(name string) Identity {
 	a.t.Helper()
-	return a.issue(a.template(name))
+	return a.IssueUntil(name, time.Now().Add(time.Hour))
 }
 
-// IssueExpired creates an identity that was valid until a minute ago.
-func (a *Authority) IssueExpired(name string) Identity {
-	a.t.Helper()
-	template := a.template(name)
-	template.NotAfter = time.Now().Add(-time.Minute)
-	return a.issue(template)
-}
-
-func (a *Authority) issue(template *x509.Certificate) Identity {
+// IssueUntil is like Issue, with another end.
+func (a *Authority) IssueUntil(name string, end time.Time) Identity {
 	a.t.Helper()
 	key := a.newKey()
+	template := a.template(name)
+	template.NotAfter = end
 	template.ExtKeyUsage = []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth, x509.ExtKeyUsageClientAuth}
 	template.DNSNames, template.IPAddresses = []string{"localhost"}, []net.IP{net.IPv4(127, 0, 0, 1)}
 	der, err := x509.MarshalECPrivateKey(key)
