@@ -61,7 +61,11 @@ func Connect(o Options, ns *natsd.Server, log *slog.Logger) (*Conns, error) {
 // connectionName is the name of an own connection in /connz.
 func connectionName(clusterID, kind string) string { return "_NSS-" + clusterID + "-" + kind }
 
-func connect(o Options, ns *natsd.Server, kind string, log *slog.Logger) (*nats.Conn, error) {
+// inProcessRetries is how often to connect to the embedded server again. When a busy machine pauses for 2 s, the handshake
+// fails: it times out, or the server's first PING comes before its PONG.
+const inProcessRetries = 3
+
+func connect(o Options, ns nats.InProcessConnProvider, kind string, log *slog.Logger) (*nats.Conn, error) {
 	name := connectionName(o.ClusterID, kind)
 	var dropped time.Time // of the last line about dropped requests; NATS calls handlers one at a time
 	opts := []nats.Option{
@@ -95,8 +99,7 @@ func connect(o Options, ns *natsd.Server, kind string, log *slog.Logger) (*nats.
 	url := o.URL
 	if url == "" {
 		url = nats.DefaultURL // not dialled: the connection is in process
-		// A busy machine may pause for longer than the 2 s in which a server that does not answer counts as unreachable.
-		opts = append(opts, nats.InProcessServer(ns), nats.Timeout(startTimeout))
+		opts = append(opts, nats.InProcessServer(ns))
 	} else if !strings.Contains(url, ",") {
 		// Clients in other languages use schemes such as tcp://.
 		if _, rest, ok := strings.Cut(url, "://"); ok && !strings.HasPrefix(url, "tls://") {
@@ -109,6 +112,12 @@ func connect(o Options, ns *natsd.Server, kind string, log *slog.Logger) (*nats.
 	}
 	opts = append(opts, login...)
 	nc, err := nats.Connect(url, opts...)
+	for range inProcessRetries {
+		if err == nil || o.URL != "" {
+			break
+		}
+		nc, err = nats.Connect(url, opts...)
+	}
 	if err != nil {
 		if errors.Is(err, nats.ErrNoServers) {
 			return nil, fmt.Errorf("connect to NATS at %q: %w: start NATS there, or check -ns, and tls if it wants it", RedactURLs(url), err)

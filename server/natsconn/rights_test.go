@@ -158,14 +158,3 @@ func TestNoNonce(t *testing.T) {
 		}
 	}
 }
-
-// TestPatience: the server starts on a machine that pauses, so its connections in process wait longer than NATS' default.
-func TestPatience(t *testing.T) {
-	t.Parallel()
-	_, conns := server(t, &natsd.Options{})
-	for _, nc := range []*nats.Conn{conns.General, conns.Send, conns.PubAcks, conns.Acks, conns.Heartbeats} {
-		if nc.Opts.Timeout != startTimeout {
-			t.Errorf("%s waits %v for the server, want %v", nc.Opts.Name, nc.Opts.Timeout, startTimeout)
-		}
-	}
-}
