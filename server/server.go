@@ -29,7 +29,7 @@ const releaseTimeout = 2 * time.Second
 // Run starts the server and serves clients until ctx ends, which is not an error. While another server holds the lease of the
 // database it stands by; when it loses the lease it steps down to standby. An error has been written to the log.
 func Run(ctx context.Context, o config.Options) error {
-	natsLog, log := natsconn.NewLoggers(o.NATS, o.Debug, o.Trace, o.SyslogName)
+	natsLog, log := natsconn.NewLoggers(o.NATS, natsconn.LogOptions{Debug: o.Debug, Trace: o.Trace, JSON: o.LogFormat == config.LogJSON, SyslogName: o.SyslogName})
 	err := o.Validate()
 	if err == nil {
 		err = run(ctx, &o, natsLog, log)

@@ -78,6 +78,12 @@ var streamingSettings = []setting{
 		set:   setBool(func(o *options) *bool { return &o.Debug }, func(o *options) *bool { return &o.Trace }),
 	},
 	{
+		flags: []string{"log_format"}, keys: []string{"log_format"}, value: "<text|json>",
+		usage: "Format of the log: text (default), or a JSON object on each line",
+		state: added, note: "also of the lines of the NATS server",
+		set: setString(func(o *options) *string { return &o.LogFormat }),
+	},
+	{
 		flags: []string{"metrics_series"}, keys: []string{"metrics_series"}, kind: count,
 		usage: "Channels, and durables and queue groups, that have metrics of their own", def: "1000",
 		state: added, note: "the metrics of the others are added up",

@@ -28,6 +28,12 @@ const (
 	StoreSQL    = "SQL"
 )
 
+// The formats of the log.
+const (
+	LogText = "text"
+	LogJSON = "json" // a JSON object on each line
+)
+
 // Options configure a server. DefaultOptions fills every field that has a default.
 type Options struct {
 	// ClusterID names this NATS Streaming service to its clients. The database stores it and refuses any other.
@@ -108,6 +114,8 @@ type Options struct {
 	// Debug and Trace set the log level of the streaming part. NATS holds the level of the embedded server.
 	Debug bool
 	Trace bool
+	// LogFormat is LogText or LogJSON.
+	LogFormat string
 	// SyslogName names the event source in the Windows event log.
 	SyslogName string
 
@@ -144,6 +152,7 @@ func DefaultOptions() Options {
 		PublishMemory:     64 << 20,
 		ProgressInterval:  100 * time.Millisecond,
 		MetricsSeries:     1000,
+		LogFormat:         LogText,
 		MaxInflight:       consumers.DefaultMaxInflight,
 	}
 }
@@ -166,7 +175,7 @@ func (o *Options) Validate() error {
 	} else { // these compare with event channels
 		errs = append(errs, o.validateLimits(events), validateRoutes(o.Routes, events), o.validateInboxes(events), o.validateAPI(events))
 	}
-	errs = append(errs, o.validateStreams(), o.validateUsers(), o.Store.Validate())
+	errs = append(errs, o.validateLog(), o.validateStreams(), o.validateUsers(), o.Store.Validate())
 	for _, it := range []struct {
 		name  string
 		valid bool
@@ -270,6 +279,17 @@ func (o *Options) validateUsers() error {
 		if !known[user] {
 			return fmt.Errorf("%s: nats_users: the NATS server has no user %q: add it to its configuration, or take it out of this file", o.AccessFile, user)
 		}
+	}
+	return nil
+}
+
+// validateLog checks that the log can be written in its format. NATS' logger alone rotates files.
+func (o *Options) validateLog() error {
+	switch {
+	case o.LogFormat != LogText && o.LogFormat != LogJSON:
+		return invalid("log_format", "log_format: %q must be text or json", o.LogFormat)
+	case o.LogFormat == LogJSON && o.NATS.LogFile != "" && (o.NATS.LogSizeLimit > 0 || o.NATS.LogMaxFiles > 0):
+		return invalid("log_format", "log_size_limit and logfile_max_num need log_format text: for JSON, rotate the file with logrotate and SIGUSR1")
 	}
 	return nil
 }
