@@ -5,11 +5,13 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"net/http"
 	"slices"
 	"time"
 
 	"connectrpc.com/connect"
 
+	eventstorev1 "github.com/nats-eventstore/nats-eventstore/proto/eventstore/v1"
 	"github.com/nats-eventstore/nats-eventstore/server/api"
 	"github.com/nats-eventstore/nats-eventstore/server/config"
 	"github.com/nats-eventstore/nats-eventstore/server/eventlog"
@@ -129,11 +131,13 @@ func (l apiLog) Append(ctx context.Context, to api.Channel, events []api.Encoded
 		l.monitor.Metrics().PublishReceived(len(events[i].Payload))
 	}
 	answered := make(chan []stores.Result, 1)
+	received := time.Now()
 	release := api.Retain(ctx)
 	l.eventlog.Submit(eventlog.Submission{
 		Channel:  ch.Name(),
 		From:     peer(ctx),
-		Received: time.Now(),
+		Received: received,
+		Trace:    l.trace(ctx, ch.Name(), received),
 		Decode:   func(*eventlog.Channel) ([]eventlog.Message, error) { return messages, nil },
 		Group:    &stores.Group{Expect: expect},
 		Answer: func(results []stores.Result) {
@@ -151,6 +155,25 @@ func (l apiLog) Append(ctx context.Context, to api.Channel, events []api.Encoded
 		return results, nil
 	case <-ctx.Done():
 		return nil, fmt.Errorf("%w: the events may be stored or not", ctx.Err())
+	}
+}
+
+// trace begins the trace of a request, if there are to be traces.
+func (l apiLog) trace(ctx context.Context, channel string, received time.Time) eventlog.Trace {
+	if l.tracer == nil {
+		return nil
+	}
+	var header http.Header
+	if call, ok := connect.CallInfoForHandlerContext(ctx); ok {
+		header = call.RequestHeader()
+	}
+	return l.tracer.Append(channel, peer(ctx), header, received)
+}
+
+// Delivered implements api.Log.
+func (l apiLog) Delivered(ctx context.Context, channel string, events []*eventstorev1.RecordedEvent, began time.Time) {
+	if l.tracer != nil {
+		l.tracer.Subscribed(channel, peer(ctx), events, began)
 	}
 }
 

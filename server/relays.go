@@ -10,11 +10,12 @@ import (
 	"github.com/nats-eventstore/nats-eventstore/server/config"
 	"github.com/nats-eventstore/nats-eventstore/server/eventlog"
 	"github.com/nats-eventstore/nats-eventstore/server/relay"
+	"github.com/nats-eventstore/nats-eventstore/server/tracing"
 	"github.com/nats-eventstore/nats-eventstore/stores"
 )
 
 // newRelays returns a relay for each stream of routes.
-func newRelays(o *config.Options, nc *nats.Conn, store *stores.Store, log *slog.Logger) ([]*relay.Relay, error) {
+func newRelays(o *config.Options, nc *nats.Conn, store *stores.Store, tracer *tracing.Tracer, log *slog.Logger) ([]*relay.Relay, error) {
 	var relays []*relay.Relay
 	byStream := make(map[string]*relay.Relay)
 	for i := range o.Routes {
@@ -29,6 +30,9 @@ func newRelays(o *config.Options, nc *nats.Conn, store *stores.Store, log *slog.
 				return nil, err
 			}
 			to.Cluster, to.Stream, to.Positions, to.Log = o.ClusterID, r.Stream, store, log
+			if tracer != nil {
+				to.Tracer = tracer
+			}
 			byStream[r.Stream] = to
 			relays = append(relays, to)
 		}

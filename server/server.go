@@ -20,6 +20,7 @@ import (
 	"github.com/nats-eventstore/nats-eventstore/server/monitor"
 	"github.com/nats-eventstore/nats-eventstore/server/natsconn"
 	"github.com/nats-eventstore/nats-eventstore/server/stan"
+	"github.com/nats-eventstore/nats-eventstore/server/tracing"
 	"github.com/nats-eventstore/nats-eventstore/stores"
 )
 
@@ -63,6 +64,13 @@ func run(ctx context.Context, o *config.Options, natsLog *natsconn.Logger, log *
 			log.Warn(strings.TrimSpace(line))
 		}
 	}
+	tracer, err := tracing.New(ctx, o.Tracing, tracing.Service{
+		Name: "nats-streaming-server", Version: build.Version, InstanceID: id, Driver: o.Store.Driver,
+	}, log)
+	if err != nil {
+		return err
+	}
+	defer tracer.Stop() // last, when nothing is recorded any more
 	where := monitor.TakePort(o.NATS)
 	rights := &access.Holder{}
 	setAccess(rights, o.Access, log)
@@ -113,7 +121,7 @@ func run(ctx context.Context, o *config.Options, natsLog *natsconn.Logger, log *
 	if err := checkPayload(conns.Send.MaxPayload(), store.ValueLimit(), log); err != nil {
 		return err
 	}
-	s := &server{opts: o, id: id, store: store, conns: conns, rights: rights, monitor: mon, log: log}
+	s := &server{opts: o, id: id, store: store, conns: conns, rights: rights, monitor: mon, tracer: tracer, log: log}
 	ctx, stopAPI, err := s.serveAPI(ctx)
 	if err != nil {
 		return err
@@ -140,6 +148,7 @@ type server struct {
 	conns   *natsconn.Conns
 	rights  *access.Holder // replaced by a reload
 	monitor *monitor.Monitor
+	tracer  *tracing.Tracer // nil without tracing
 	log     *slog.Logger
 
 	api    *api.Server          // nil without an API

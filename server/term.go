@@ -63,8 +63,16 @@ func (t *term) build() error {
 	if t.events, err = eventlog.NewEvents(o.Events); err != nil {
 		return err
 	}
-	if t.relays, err = newRelays(o, t.conns.Relay, t.store, t.log); err != nil {
+	if t.relays, err = newRelays(o, t.conns.Relay, t.store, t.tracer, t.log); err != nil {
 		return err
+	}
+	var (
+		traces    func(channel, client, guid string, received time.Time) eventlog.Trace
+		committed func([]eventlog.Trace, eventlog.Batch)
+		delivered func(consumers.Delivery)
+	)
+	if t.tracer != nil {
+		traces, committed, delivered = t.tracer.Publish, t.tracer.Committed, t.tracer.Delivered
 	}
 	t.eventlog = eventlog.New(t.store, eventlog.Options{
 		Events:         t.events,
@@ -82,6 +90,7 @@ func (t *term) build() error {
 		Added:          t.relayed,
 		Failed:         t.failed,
 		Stored:         t.stored,
+		Committed:      committed,
 	}, metrics, t.log)
 	t.door = stan.New(t.store, t.eventlog, t.conns, stan.Options{
 		ClusterID:         o.ClusterID,
@@ -96,11 +105,13 @@ func (t *term) build() error {
 		MayConsume:        t.mayConsume,
 		LeaseExpiry:       lease.Expiry,
 		Failed:            t.failed,
+		Trace:             traces,
 	}, metrics, t.log)
 	t.consumers = consumers.New(t.store, t.eventlog, t.door, consumers.Options{
 		Interval:     o.ProgressInterval,
 		StoreTimeout: o.StoreTimeout,
 		MaxInflight:  o.MaxInflight,
+		Delivered:    delivered,
 	}, metrics, t.log)
 	t.eventlog.SetUsers(t.consumers)
 	return nil

@@ -13,6 +13,7 @@ import (
 	"github.com/nats-eventstore/nats-eventstore/server/config"
 	"github.com/nats-eventstore/nats-eventstore/server/eventlog"
 	"github.com/nats-eventstore/nats-eventstore/server/offline"
+	"github.com/nats-eventstore/nats-eventstore/server/tracing"
 )
 
 // options are the settings of the command line and the configuration file. Both go through the same table of settings;
@@ -98,6 +99,8 @@ func read(args []string) (options, error) {
 			errs = append(errs, err)
 		}
 	}
+	o.Tracing, err = tracing.Environment()
+	errs = append(errs, err)
 	if err := errors.Join(errs...); err != nil {
 		return o, err // what follows looks at options beside each other
 	}

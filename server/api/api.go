@@ -6,8 +6,10 @@ package api
 import (
 	"context"
 	"errors"
+	"time"
 
 	"github.com/nats-eventstore/nats-eventstore/proto"
+	eventstorev1 "github.com/nats-eventstore/nats-eventstore/proto/eventstore/v1"
 	"github.com/nats-eventstore/nats-eventstore/stores"
 )
 
@@ -29,6 +31,8 @@ type Log interface {
 	EventsWithID(ctx context.Context, id string) ([]stores.FoundEvent, error)
 	AggregatesWithID(ctx context.Context, id string) ([]stores.Aggregate, error)
 	ReadAggregate(ctx context.Context, a stores.Aggregate, from uint64, backward bool, maxMsgs, maxBytes int) ([]stores.Message, error)
+	// Delivered is told that events of a channel were sent to a subscriber.
+	Delivered(ctx context.Context, channel string, events []*eventstorev1.RecordedEvent, began time.Time)
 	// Admission bounds the memory of requests.
 	Admission() Admission
 	// Done is closed when this server is no longer active.

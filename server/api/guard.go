@@ -4,7 +4,9 @@ import (
 	"context"
 	"fmt"
 	"slices"
+	"time"
 
+	eventstorev1 "github.com/nats-eventstore/nats-eventstore/proto/eventstore/v1"
 	"github.com/nats-eventstore/nats-eventstore/server/access"
 	"github.com/nats-eventstore/nats-eventstore/server/eventlog"
 	"github.com/nats-eventstore/nats-eventstore/stores"
@@ -98,6 +100,11 @@ func (g guarded) append(ctx context.Context, to Channel, events []Encoded, expec
 		}
 	}
 	return g.log.Append(ctx, to.(guardedChannel).Channel, events, expect)
+}
+
+// delivered is Log.Delivered of a channel of this log.
+func (g guarded) delivered(ctx context.Context, from Channel, events []*eventstorev1.RecordedEvent, began time.Time) {
+	g.log.Delivered(ctx, from.Stored().Name(), events, began)
 }
 
 // eventsWithID is Log.EventsWithID among the channels that the caller may read.

@@ -124,7 +124,7 @@ func allowOrigins(origins []string, next http.Handler) http.Handler {
 	return cors.New(cors.Options{
 		AllowedOrigins: origins,
 		AllowedMethods: connectcors.AllowedMethods(),
-		AllowedHeaders: append(connectcors.AllowedHeaders(), "Authorization"),
+		AllowedHeaders: append(connectcors.AllowedHeaders(), "Authorization", "traceparent", "tracestate"),
 		ExposedHeaders: connectcors.ExposedHeaders(),
 		MaxAge:         int(originsAge.Seconds()),
 	}).Handler(next)

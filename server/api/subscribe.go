@@ -43,7 +43,12 @@ func (s *service) Subscribe(ctx context.Context, req *eventstorev1.SubscribeRequ
 	b := &responses{checkpoint: from - 1}
 	b.send = func(events []*eventstorev1.RecordedEvent, checkpoint uint64) error {
 		caughtUp = checkpoint >= ch.Info().Last
-		return stream.Send(&eventstorev1.SubscribeResponse{Events: events, Checkpoint: checkpoint, CaughtUp: caughtUp})
+		began := time.Now()
+		err := stream.Send(&eventstorev1.SubscribeResponse{Events: events, Checkpoint: checkpoint, CaughtUp: caughtUp})
+		if err == nil && len(events) > 0 {
+			log.delivered(ctx, ch, events, began)
+		}
+		return err
 	}
 	if err := b.send(nil, b.checkpoint); err != nil { // confirms the subscription
 		return err

@@ -18,6 +18,7 @@ import (
 	"github.com/nats-eventstore/nats-eventstore/server/consumers"
 	"github.com/nats-eventstore/nats-eventstore/server/eventlog"
 	"github.com/nats-eventstore/nats-eventstore/server/natsconn"
+	"github.com/nats-eventstore/nats-eventstore/server/tracing"
 	"github.com/nats-eventstore/nats-eventstore/stores"
 )
 
@@ -118,6 +119,9 @@ type Options struct {
 	LogFormat string
 	// SyslogName names the event source in the Windows event log.
 	SyslogName string
+
+	// Tracing says where traces go.
+	Tracing tracing.Options
 
 	// Applied are the settings that a reload does not change.
 	Applied Applied

@@ -29,6 +29,18 @@ type Options struct {
 	StoreTimeout time.Duration
 	// MaxInflight bounds the unacknowledged messages of a subscription. A request for more gets this many.
 	MaxInflight int
+	// Delivered, if set, is called for each message that was sent. It must not block, nor call Consumers.
+	Delivered func(Delivery)
+}
+
+// Delivery is a message that was sent to a subscription.
+type Delivery struct {
+	Channel        *eventlog.Channel
+	Message        stores.Message
+	Client         string
+	Durable, Queue string // empty if it has none
+	Redeliveries   uint32 // 0 for the first delivery
+	Began          time.Time
 }
 
 func (o Options) withDefaults() Options {
@@ -146,7 +158,7 @@ func (c *Consumers) start(g *Group) {
 func (c *Consumers) newGroup(ch *eventlog.Channel, key Key) *Group {
 	return &Group{
 		ch: ch, key: key,
-		log: c.log, metrics: c.metrics, send: c.send, markDirty: c.positions.add,
+		log: c.log, metrics: c.metrics, send: c.send, delivered: c.opts.Delivered, markDirty: c.positions.add,
 		wake:  make(chan struct{}, 1),
 		state: state{queue: key.Queue != ""},
 	}

@@ -175,7 +175,7 @@ func (g *Group) sendNew(msgs []stores.Message) int {
 		}
 		g.state.sent(m, seq, now())
 		g.trace("Delivering message", m, seq)
-		g.send.Send(m.state.Inbox, msgs[i].Data)
+		g.transmit(m, msgs[i], msgs[i].Data, 0)
 		sent, bytes = sent+1, bytes+len(msgs[i].Data)
 	}
 	return len(msgs)
@@ -237,9 +237,23 @@ func (g *Group) resend(chunk []due, msgs map[uint64]stores.Message, toHolder map
 		count := g.state.resent(m, d.seq, now())
 		g.trace("Redelivering message", m, d.seq)
 		data := redelivery(msg.Data, count)
-		g.send.Send(m.state.Inbox, data)
+		g.transmit(m, msg, data, count)
 		g.metrics.Resent(len(data))
 	}
+}
+
+// transmit sends a message, encoded as data, to a member.
+func (g *Group) transmit(m *Member, msg stores.Message, data []byte, redeliveries uint32) {
+	if g.delivered == nil {
+		g.send.Send(m.state.Inbox, data)
+		return
+	}
+	began := time.Now()
+	g.send.Send(m.state.Inbox, data)
+	g.delivered(Delivery{
+		Channel: g.ch, Message: msg, Client: m.state.ClientID, Durable: m.state.DurableName, Queue: m.state.QGroup,
+		Redeliveries: redeliveries, Began: began,
+	})
 }
 
 // redelivery returns an encoded pb.MsgProto with redelivered (6) and redeliveryCount (7) appended.

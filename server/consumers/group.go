@@ -26,6 +26,8 @@ type Group struct {
 	log     *slog.Logger
 	metrics Metrics
 	send    Sender
+	// delivered is that of Options; nil without tracing.
+	delivered func(Delivery)
 	// markDirty schedules a write. It is called once between two writes.
 	markDirty func(*Group)
 	// wake tells the group's goroutine to look for messages to send. It has one slot and carries no data.

@@ -32,6 +32,8 @@ type Options struct {
 	Failed func(error)
 	// Stored, if set, is called after each commit.
 	Stored func()
+	// Committed, if set, is called after a commit that holds sampled traces, before anybody can read what it stored.
+	Committed func([]Trace, Batch)
 }
 
 // CopyRoute copies events to a channel, each in the event's own transaction.
@@ -82,6 +84,8 @@ type Submission struct {
 	// Answer is called exactly once and must not block. It gets one result per message; a refused submission gets a
 	// single result with Err.
 	Answer func(results []stores.Result)
+	// Trace follows the submission; nil if it is not traced.
+	Trace Trace
 }
 
 // Message is a message to store. The log does not modify it.

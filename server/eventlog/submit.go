@@ -24,14 +24,14 @@ const (
 func (l *Log) Submit(s Submission) {
 	e := &entry{Submission: s, deadline: s.Received.Add(l.o.StoreTimeout)}
 	if l.outage.Load() && !time.Now().Before(e.deadline) {
-		e.Answer([]stores.Result{{Err: l.overdue()}})
+		e.answer([]stores.Result{{Err: l.overdue()}})
 		l.admission.Release(e.Held)
 		return
 	}
 	line, ok := l.queue.put(e, e.Held > 0 && e.Held <= inlineBytes)
 	switch {
 	case !ok:
-		e.Answer([]stores.Result{{Err: ErrStopped}})
+		e.answer([]stores.Result{{Err: ErrStopped}})
 		l.admission.Release(e.Held)
 	case line != nil:
 		l.decode(line, e)
@@ -75,7 +75,7 @@ func (l *Log) refuseAll(err error, entries ...*entry) {
 	}
 	held := 0
 	for _, e := range entries {
-		e.Answer([]stores.Result{{Err: err}})
+		e.answer([]stores.Result{{Err: err}})
 		held += e.Held
 	}
 	l.finished(held, entries...)
@@ -109,6 +109,7 @@ func (l *Log) prepare(e *entry) (missing string, err error) {
 			return missing, e.numbered(i, err)
 		}
 	}
+	e.decoded()
 	e.messages, e.Decode = nil, nil
 	return "", nil
 }

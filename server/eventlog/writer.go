@@ -163,9 +163,11 @@ func (w *writer) commit(ctx context.Context, batch []*entry) error {
 				continue
 			}
 			stored[e.ch] = append(stored[e.ch], r.Message)
+			e.stored(e.ch, r.Message)
 			for k, m := range r.Copies {
 				to := e.copies[j][k]
 				stored[to] = append(stored[to], m)
+				e.stored(to, m)
 			}
 		}
 		i += len(e.appends)
@@ -176,6 +178,7 @@ func (w *writer) commit(ctx context.Context, batch []*entry) error {
 		}
 		w.pace.committed(len(appends), took)
 	}
+	w.log.traced(batch, Batch{Messages: len(appends), Began: start, Ended: start.Add(took), Err: err})
 	for ch, msgs := range stored {
 		ch.committed(msgs)
 	}
@@ -183,7 +186,7 @@ func (w *writer) commit(ctx context.Context, batch []*entry) error {
 	i = 0
 	for _, e := range batch {
 		n := len(e.appends)
-		e.Answer(results[i : i+n : i+n])
+		e.answer(results[i : i+n : i+n])
 		held += e.Held
 		i += n
 	}

@@ -56,6 +56,7 @@ type Relay struct {
 	Routes    []Route // the first that matches an event counts
 	Positions Positions
 	Log       *slog.Logger
+	Tracer    Tracer // nil without tracing
 
 	doubled bool // warned of a word that subjects have twice
 
@@ -263,7 +264,7 @@ func (r *Relay) unsaved() bool {
 }
 
 // relay publishes the next messages of a channel. It returns how many it processed.
-func (r *Relay) relay(ctx context.Context, src *source) (int, error) {
+func (r *Relay) relay(ctx context.Context, src *source) (n int, err error) {
 	done, last := src.done.Load(), src.Last()
 	if done >= last {
 		return 0, nil
@@ -292,9 +293,13 @@ func (r *Relay) relay(ctx context.Context, src *source) (int, error) {
 	src.since.Store(msgs[0].Timestamp)
 	acks := make([]jetstream.PubAckFuture, len(msgs)) // nil: not routed
 	sent, next, before := 0, r.at.Sequence, ""
+	open := spans{}
+	defer func() { open.end(err) }()
 	for i, m := range msgs {
 		if e, route := r.match(src, m); route != nil {
-			if acks[i], err = r.streams.PublishMsgAsync(route.message(r.Stream, e, next, before), jetstream.WithRetryAttempts(0)); err != nil {
+			out := route.message(r.Stream, e, next, before)
+			r.trace(out, e, open)
+			if acks[i], err = r.streams.PublishMsgAsync(out, jetstream.WithRetryAttempts(0)); err != nil {
 				err = fmt.Errorf("publish event %d of channel %q: %w", m.Sequence, src.Name(), err)
 				break
 			}
@@ -307,6 +312,7 @@ func (r *Relay) relay(ctx context.Context, src *source) (int, error) {
 		if err := r.acknowledged(ctx, acks[i]); err != nil {
 			return i, fmt.Errorf("publish event %d of channel %q: %w", m.Sequence, src.Name(), err)
 		}
+		open.acknowledged(m.Sequence)
 		r.advance(src, m.Sequence)
 	}
 	return sent, err

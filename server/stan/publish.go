@@ -35,7 +35,12 @@ func (s *Server) publish(in received) {
 	}
 	guid, reply, from := req.Guid, msg.Reply, asker{c.info.ID, req.Subject}
 	message := []eventlog.Message{{Reply: req.Reply, Payload: req.Data}}
+	var trace eventlog.Trace
+	if s.opts.Trace != nil {
+		trace = s.opts.Trace(req.Subject, c.info.ID, guid, in.at)
+	}
 	s.eventlog.Submit(eventlog.Submission{
+		Trace:    trace,
 		Channel:  req.Subject,
 		From:     submitter(c, &req),
 		Held:     in.held(),

@@ -43,6 +43,8 @@ type Options struct {
 	InboxPrefixes []string
 	// MayConsume returns what says whether a user of NATS may receive the messages of a channel, nil if every user may.
 	MayConsume func() func(user, channel string) bool
+	// Trace, if set, begins the trace of a published message.
+	Trace func(channel, client, guid string, received time.Time) eventlog.Trace
 	// LeaseExpiry is after how long without a sign of its holder another server may have taken the lease.
 	LeaseExpiry time.Duration
 	// Failed is told of every error of the store that is not the client's fault.

@@ -25,7 +25,8 @@ const Patience = 90 * time.Second
 type Server struct {
 	Binary string
 	Args   []string
-	Dir    string // working directory
+	Env    []string // added to the environment of the test
+	Dir    string   // working directory
 	Port   int
 
 	t testing.TB
@@ -75,7 +76,7 @@ func (s *Server) Launch() {
 	cmd := exec.Command(s.Binary, s.Args...)
 	cmd.Stderr, cmd.Dir = s.Log, s.Dir
 	// The race detector makes each process sleep for a second at exit by default.
-	cmd.Env = append(os.Environ(), "GORACE=atexit_sleep_ms=0")
+	cmd.Env = append(append(os.Environ(), "GORACE=atexit_sleep_ms=0"), s.Env...)
 	p, err := process.Start(cmd, nil, syscall.SIGKILL)
 	if err != nil {
 		s.t.Fatal(err)
