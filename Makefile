@@ -25,14 +25,15 @@ release-rehearsal:
 cross:
 	for os in darwin windows; do CGO_ENABLED=0 GOOS=$$os $(GO) build -trimpath -o /dev/null ./cmd/nats-streaming-server || exit 1; done
 
-# All tests on SQLite, PostgreSQL and MariaDB. Without a database server or a client library its
-# tests are skipped, with CI=true they fail. Packages: make test PKG=./stores/...
+# All tests on SQLite, PostgreSQL and MariaDB. Without a database server, a client library or
+# Prometheus its tests are skipped, with CI=true they fail. Packages: make test PKG=./stores/...
 # Never cached: tests that build the server as a program do not show the cache what they depend on.
 PKG ?= ./...
 test:
 	test/databases/install
 	test/clients/install
 	test/install/install
+	test/prometheus/install
 	CGO_ENABLED=1 $(GO) test -race -count=1 -parallel 4 -timeout $(TIMEOUT) $(PKG)
 
 # What of the server the tests that run it as a program reach, by package, and line by line in bin/cover.txt for
@@ -42,6 +43,7 @@ cover:
 	test/databases/install
 	test/clients/install
 	test/install/install
+	test/prometheus/install
 	rm -rf bin/cover && mkdir -p bin/cover
 	CGO_ENABLED=1 GOCOVERDIR=$(CURDIR)/bin/cover $(GO) test -count=1 -parallel 4 -timeout $(TIMEOUT) $(COVERED)
 	$(GO) tool covdata percent -i bin/cover
