@@ -91,11 +91,12 @@ generate:
 	$(TOOL) buf generate
 	$(TOOL) buf generate --template buf.gen.examples.yaml
 	$(TOOL) buf build proto/testdata --config '{"version":"v1"}' --exclude-source-info -o proto/testdata/acme.binpb
+	$(GO) -C tools run ./dashboard >deploy/grafana/dashboard.json
 	$(GO) -C tools run ./notices -C .. ./cmd/nats-streaming-server >THIRD_PARTY_NOTICES.txt
 	$(GO) test -count=1 -run '^Test(Reference|CompatibilityPage)$$' ./cmd/nats-streaming-server -update
 
 # Fails if a generated file in the repository is not what generate makes.
-GENERATED = '*.pb.go' '*.binpb' THIRD_PARTY_NOTICES.txt docs/reference/options.md docs/reference/compatibility.md
+GENERATED = '*.pb.go' '*.binpb' deploy/grafana/dashboard.json THIRD_PARTY_NOTICES.txt docs/reference/options.md docs/reference/compatibility.md
 check-generated: generate
 	@changed=$$(git status --porcelain -- $(GENERATED)); \
 	if [ -n "$$changed" ]; then git diff -- $(GENERATED); echo "generated code is not current, commit what make generate makes:"; echo "$$changed"; exit 1; fi

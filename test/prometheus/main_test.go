@@ -1,4 +1,5 @@
-// Package prometheus tests what deploy/ has for Prometheus.
+// Package prometheus tests what deploy/ has for Prometheus and Grafana: the rules by their unit tests, and the rules and the
+// dashboard in a real Prometheus that scrapes real servers.
 package prometheus
 
 import (
@@ -14,6 +15,7 @@ func TestMain(m *testing.M) { harness.Main(m) }
 const (
 	rulesFile     = "../../deploy/prometheus/rules.yaml"
 	rulesTestFile = "../../deploy/prometheus/rules_test.yaml"
+	dashboardFile = "../../deploy/grafana/dashboard.json"
 	page          = "../../docs/operate/monitoring.md"
 )
 
