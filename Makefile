@@ -3,7 +3,7 @@ TOOL    := $(GO) tool -modfile=tools/go.mod
 TIMEOUT ?= 14m
 
 .DEFAULT_GOAL := build
-.PHONY: build cross release-rehearsal packages test cover show-clients show-orders show-setups chaos test-clock test-postgres test-mysql test-figures test-sql-million lint generate check-generated vulns bench profile fuzz clean
+.PHONY: build cross release-rehearsal packages test cover show-clients show-orders show-setups chaos test-clock test-postgres test-mysql test-figures test-sql-million dashboard-picture lint generate check-generated vulns bench profile fuzz clean
 
 # One static binary. Go records the commit of a checkout in it. Without a checkout, say what is built:
 # make build VERSION=1.2.3 COMMIT=0123abc… DATE=2026-11-26T05:50:58Z
@@ -35,6 +35,11 @@ test:
 	test/install/install
 	test/prometheus/install
 	CGO_ENABLED=1 $(GO) test -race -count=1 -parallel 4 -timeout $(TIMEOUT) $(PKG)
+
+# docs/operate/dashboard.svg: the panels of the Grafana dashboard, after a minute of load with a takeover.
+dashboard-picture: build
+	test/prometheus/install
+	$(GO) test -count=1 -run '^TestDashboardAndRules$$' ./test/prometheus -args -server $(CURDIR)/bin/nats-streaming-server -picture $(CURDIR)/docs/operate/dashboard.svg
 
 # What of the server the tests that run it as a program reach, by package, and line by line in bin/cover.txt for
 # go tool cover -html. Servers that a test kills do not count. Fewer tests: make cover PKG=./test/relay

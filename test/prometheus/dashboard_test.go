@@ -2,7 +2,7 @@ package prometheus
 
 import (
 	"crypto/tls"
-	"encoding/json"
+	"flag"
 	"fmt"
 	"net/http"
 	"os"
@@ -21,6 +21,8 @@ import (
 	"github.com/nats-eventstore/nats-eventstore/test/databases"
 	"github.com/nats-eventstore/nats-eventstore/test/harness"
 )
+
+var drawing = flag.String("picture", "", "draw the dashboard to this file, after a longer load")
 
 const orders = "eventstore.orders"
 
@@ -54,6 +56,11 @@ func TestDashboardAndRules(t *testing.T) {
 	servers[1].WaitLog(t, "standby mode")
 	o.await(`cluster:nats_streaming_servers:count{cluster_id="test-cluster"} == 2`)
 
+	began, stop := time.Now(), func() {}
+	if *drawing != "" {
+		stop = traffic(t, servers[0].URL()+","+servers[1].URL())
+		time.Sleep(20 * time.Second)
+	}
 	work(t, servers[0], ca, "first")
 	servers[0].Kill()
 	servers[1].Ready()
@@ -62,6 +69,13 @@ func TestDashboardAndRules(t *testing.T) {
 	servers[0].WaitLog(t, "standby mode")
 	o.await(`count(nats_streaming_active) == 2`)
 	work(t, servers[1], ca, "second")
+	if *drawing != "" {
+		time.Sleep(20 * time.Second)
+		if err := os.WriteFile(*drawing, draw(t, o, began, time.Now()), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	stop()
 
 	for _, q := range queries(t) {
 		o.await(q)
@@ -150,16 +164,7 @@ func work(t *testing.T, s *harness.Server, ca *authority.Authority, name string)
 // queries returns the queries of the dashboard, with the variables as a reader has them.
 func queries(t *testing.T) (all []string) {
 	t.Helper()
-	var dashboard struct {
-		Panels []struct {
-			Title   string
-			Targets []struct{ Expr string }
-		}
-	}
-	if err := json.Unmarshal([]byte(read(t, dashboardFile)), &dashboard); err != nil {
-		t.Fatal(err)
-	}
-	for _, panel := range dashboard.Panels {
+	for _, panel := range panels(t) {
 		for _, target := range panel.Targets {
 			all = append(all, strings.NewReplacer("$__rate_interval", "1m", "$__range", "1h", "$instance", ".+").Replace(target.Expr))
 		}
