@@ -3,7 +3,7 @@ TOOL    := $(GO) tool -modfile=tools/go.mod
 TIMEOUT ?= 14m
 
 .DEFAULT_GOAL := build
-.PHONY: build cross release-rehearsal packages test cover show-clients show-orders show-setups chaos test-clock test-postgres test-mysql test-figures test-sql-million dashboard-picture lint generate check-generated vulns bench profile fuzz clean
+.PHONY: build cross release-rehearsal packages test cover show-clients show-orders show-setups chaos test-clock test-postgres test-mysql test-figures test-sql-million dashboard-picture lint generate check-generated vulns bench sizing profile fuzz clean
 
 # One static binary. Go records the commit of a checkout in it. Without a checkout, say what is built:
 # make build VERSION=1.2.3 COMMIT=0123abc… DATE=2026-11-26T05:50:58Z
@@ -119,6 +119,10 @@ vulns:
 # all: make bench BENCH='-only publish,replay -db postgres -peers ours,raw', everything: make bench BENCH=-full
 bench:
 	$(GO) run ./test/bench $(BENCH)
+
+# What an operator plans with, docs/operate/sizing.md: place on disk, syncs, processor, memory.
+sizing:
+	$(GO) run ./test/bench -only sizing $(BENCH)
 
 # CPU, heap, allocation, mutex and block profiles of our server while it publishes and replays, and their first
 # functions: make profile BENCH='-db sqlite -only publish'

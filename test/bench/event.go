@@ -44,15 +44,16 @@ func templateOf(size int) *template {
 	if t, ok := templates.Load(size); ok {
 		return t.(*template)
 	}
-	t := newTemplate(size)
+	t := newTemplate(size, "x")
 	templates.Store(size, t)
 	return t
 }
 
-func newTemplate(size int) *template {
+// newTemplate makes events of a size, filled by repeating a text.
+func newTemplate(size int, filling string) *template {
 	e := &eventstorev1.Event{EventId: noID, EventType: "OrderCreated", AggregateId: noAggregate, AggregateType: "Order"}
 	for pad := max(0, size-300); proto.Size(e) != size; pad += size - proto.Size(e) {
-		e.EventData = fmt.Appendf(nil, `{"customer":"C-1001","total":129.90,"currency":"EUR","note":"%s"}`, strings.Repeat("x", pad))
+		e.EventData = fmt.Appendf(nil, `{"customer":"C-1001","total":129.90,"currency":"EUR","note":"%s"}`, strings.Repeat(filling, pad/len(filling)+1)[:pad])
 	}
 	encoded, err := proto.Marshal(e)
 	if err != nil {

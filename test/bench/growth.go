@@ -62,7 +62,7 @@ func (c *streaming) growChannels(ctx context.Context, count int) ([]figure, erro
 	prefix := "eventstore.grow." + strconv.FormatInt(c.ids.Add(1), 10) + "."
 	round := func(n int) (time.Duration, error) {
 		start := time.Now()
-		err := publishTo(ctx, conn, n, func(i int) string { return prefix + strconv.Itoa(i%count) })
+		err := publishTo(ctx, conn, n, templateOf(eventBytes), func(i int) string { return prefix + strconv.Itoa(i%count) })
 		return time.Since(start), err
 	}
 	first, err := round(count)
@@ -75,12 +75,12 @@ func (c *streaming) growChannels(ctx context.Context, count int) ([]figure, erro
 }
 
 // publishTo returns when n events are acknowledged.
-func publishTo(ctx context.Context, conn stan.Conn, n int, channel func(int) string) error {
+func publishTo(ctx context.Context, conn stan.Conn, n int, of *template, channel func(int) string) error {
 	var acks sync.WaitGroup
 	var failure atomic.Pointer[error]
 	var payload []byte
 	for i := range n {
-		payload = templateOf(eventBytes).next(payload)
+		payload = of.next(payload)
 		acks.Add(1)
 		if _, err := conn.PublishAsync(channel(i), payload, func(_ string, err error) {
 			if err != nil {
@@ -142,7 +142,7 @@ func (c *streaming) growSubscriptions(ctx context.Context, count int) ([]figure,
 		return nil, err
 	}
 	start := time.Now()
-	if err := publishTo(ctx, conns[0], n, func(int) string { return channel }); err != nil {
+	if err := publishTo(ctx, conns[0], n, templateOf(eventBytes), func(int) string { return channel }); err != nil {
 		return nil, err
 	}
 	select {
@@ -173,7 +173,7 @@ func (c *streaming) growPending(ctx context.Context, count int) ([]figure, error
 	defer func() { _ = conn.Close() }() // what was measured is over
 	channel := "eventstore.grow." + strconv.FormatInt(c.ids.Add(1), 10)
 	n := grownMessages + count
-	if err := publishTo(ctx, conn, n, func(int) string { return channel }); err != nil {
+	if err := publishTo(ctx, conn, n, templateOf(eventBytes), func(int) string { return channel }); err != nil {
 		return nil, err
 	}
 	var held []*stan.Msg

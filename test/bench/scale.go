@@ -95,7 +95,7 @@ func (s *setup) scale(ctx context.Context, args []string) (_ []figure, err error
 		}
 		figures = append(figures, percentiles(part.what, took)...)
 	}
-	if err := publishTo(ctx, conns[1], grownMessages, func(i int) string { return channels[i%len(channels)] }); err != nil {
+	if err := publishTo(ctx, conns[1], grownMessages, templateOf(eventBytes), func(i int) string { return channels[i%len(channels)] }); err != nil {
 		return nil, err
 	}
 	for _, channel := range channels[:100] {
