@@ -3,7 +3,7 @@ TOOL    := $(GO) tool -modfile=tools/go.mod
 TIMEOUT ?= 14m
 
 .DEFAULT_GOAL := build
-.PHONY: build cross release-rehearsal packages test cover show-clients show-orders show-setups chaos test-clock test-postgres test-mysql test-figures test-sql-million dashboard-picture lint generate check-generated vulns bench sizing profile fuzz clean
+.PHONY: build cross release-rehearsal packages test cover show-clients show-orders show-setups chaos test-clock test-postgres test-mysql test-figures test-sql-million dashboard-picture lint generate deployments check-generated vulns bench sizing profile fuzz clean
 
 # One static binary. Go records the commit of a checkout in it. Without a checkout, say what is built:
 # make build VERSION=1.2.3 COMMIT=0123abc… DATE=2026-11-26T05:50:58Z
@@ -91,6 +91,7 @@ lint:
 	$(TOOL) golangci-lint run --allow-parallel-runners
 	$(TOOL) buf lint
 	$(GO) -C tools run ./links ..
+	$(GO) -C tools/deploy test ./sources
 
 generate:
 	$(TOOL) buf generate
@@ -99,6 +100,11 @@ generate:
 	$(GO) -C tools run ./dashboard >deploy/grafana/dashboard.json
 	$(GO) -C tools run ./notices -C .. ./cmd/nats-streaming-server >THIRD_PARTY_NOTICES.txt
 	$(GO) test -count=1 -run '^Test(Reference|CompatibilityPage)$$' ./cmd/nats-streaming-server -update
+
+# deploy/compose.yaml, and the Helm chart for some values, checked by the libraries of Compose, Helm and Kubernetes, and written for the
+# tests of test/deploy. The first run builds Helm, which takes minutes; make lint tells when one is due.
+deployments:
+	$(GO) -C tools/deploy run . $(CURDIR)
 
 # Fails if a generated file in the repository is not what generate makes.
 GENERATED = '*.pb.go' '*.binpb' deploy/grafana/dashboard.json THIRD_PARTY_NOTICES.txt docs/reference/options.md docs/reference/compatibility.md
