@@ -41,12 +41,12 @@ func startLoad(t *testing.T, url, name string) *load {
 	ctx, stop := context.WithCancel(t.Context())
 	l := &load{t: t, stop: stop, published: map[string]struct{}{}, seen: map[string]uint64{}, changed: make(chan struct{})}
 	connect := func(id string) stan.Conn {
-		sc, err := stan.Connect("test-cluster", id, stan.NatsURL(url), stan.PubAckWait(10*time.Second))
+		sc, err := stan.Connect("test-cluster", id, stan.NatsURL(url), stan.PubAckWait(3*time.Second))
 		for deadline := time.Now().Add(harness.Patience); err != nil; { // servers of a cluster may not know each other yet
 			if time.Now().After(deadline) {
 				t.Fatal(err)
 			}
-			sc, err = stan.Connect("test-cluster", id, stan.NatsURL(url), stan.PubAckWait(10*time.Second))
+			sc, err = stan.Connect("test-cluster", id, stan.NatsURL(url), stan.PubAckWait(3*time.Second))
 		}
 		t.Cleanup(func() { _ = sc.Close() }) // the server may have ended before
 		return sc
