@@ -145,3 +145,19 @@ func ExampleRegister() {
 	fmt.Println(event.Type, string(event.Payload), err)
 	// Output: OrderPlaced {"Cents":900} <nil>
 }
+
+// Stored events keep their form. Readers get the latest one.
+func ExampleUpcast() {
+	type OrderPlaced struct{ Euros int64 }
+	type OrderPlacedV2 struct{ Cents int64 }
+	registry := eventstore.NewRegistry()
+	eventstore.Register[OrderPlaced](registry, "OrderPlaced")
+	eventstore.Register[OrderPlacedV2](registry, "OrderPlacedV2")
+	eventstore.Upcast(registry, func(old OrderPlaced) (OrderPlacedV2, error) {
+		return OrderPlacedV2{Cents: old.Euros * 100}, nil
+	})
+	event := &eventstore.Event{Type: "OrderPlaced", Payload: []byte(`{"Euros":9}`)}
+	err := registry.Decode(event)
+	fmt.Println(event.Data, err)
+	// Output: {900} <nil>
+}

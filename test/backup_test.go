@@ -10,6 +10,7 @@ import (
 
 	"github.com/nats-eventstore/nats-eventstore/test/databases"
 	"github.com/nats-eventstore/nats-eventstore/test/harness"
+	"github.com/nats-eventstore/nats-eventstore/test/page"
 )
 
 // load publishes events, one after the other, until it is stopped.
@@ -63,24 +64,16 @@ func (l *load) reach(t *testing.T, n int) int {
 // began, and nothing but whole commits; a server goes on with it.
 func TestBackups(t *testing.T) {
 	t.Parallel()
-	blocks := shellBlocks(t, "../docs/operate/backup.md")
-	run := func(t *testing.T, g *walk, only string) {
+	blocks := page.Own(t, "docs/operate/backup.md")
+	run := func(t *testing.T, g *walk, name string) {
 		t.Helper()
-		for _, b := range blocks {
-			if b.only == only {
-				g.shell(b)
-				return
-			}
-		}
-		t.Fatalf("docs/operate/backup.md has no block %q", only)
+		g.shell(page.Find(t, blocks, "sh", name).Text())
 	}
 	databases.Each(t, func(t *testing.T, driver, source string) {
 		g := &walk{t: t, dir: t.TempDir()}
-		if err := os.Symlink(harness.Binary(), filepath.Join(g.dir, "nats-streaming-server")); err != nil {
-			t.Fatal(err)
-		}
+		g.install()
 		restored := map[string]func(testing.TB) string{"sqlite": databases.SQLite, "postgres": databases.Postgres, "mysql": databases.MySQL}[driver](t)
-		g.env = append(os.Environ(), "PATH="+g.dir+string(filepath.ListSeparator)+os.Getenv("PATH"), "SOURCE="+source)
+		g.env = append(g.env, "SOURCE="+source)
 		if driver == "mysql" {
 			g.mysqlClient(source)
 			g.env = append(g.env, "RESTORED="+restored[strings.LastIndex(restored, "/")+1:])
@@ -121,12 +114,9 @@ func continues(t *testing.T, driver, source string, least, most int) {
 // TestPointInTime restores a base backup, made under load, to a moment between two events.
 func TestPointInTime(t *testing.T) {
 	t.Parallel()
-	blocks := map[string]block{}
-	for _, b := range shellBlocks(t, "../docs/operate/backup.md") {
-		blocks[b.only] = b
-	}
+	blocks := page.Own(t, "docs/operate/backup.md")
 	server := databases.Own(t, databases.KindPostgres)
-	archive, err := server.Archive()
+	archive, err := server.Archive(page.Find(t, blocks, "conf", "").Text())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -136,15 +126,15 @@ func TestPointInTime(t *testing.T) {
 	l.reach(t, 20)
 	base := filepath.Join(filepath.Dir(archive), "base")
 	g := &walk{t: t, dir: t.TempDir(), env: append(os.Environ(), "SOURCE="+source, "BASE="+base)}
-	g.shell(blocks["base"])
-	g.shell(block{text: `chmod -R a+rX "$BASE"`}) // the account of the other server reads it
+	g.shell(page.Find(t, blocks, "sh", "base").Text())
+	g.shell(`chmod -R a+rX "$BASE"`) // the account of the other server reads it
 	l.reach(t, l.count()+20)
 	l.stop()
 	moment := query(t, "postgres", source, "SELECT clock_timestamp()::text")[0]
 	publish(t, s.connect("after"), orders, event(t, "A", "T"))
 	s.Stop()
 
-	recovered := databases.Recovered(t, server, blocks["recover"].text, "BASE="+base, "ARCHIVE="+archive, "TIME="+moment)
+	recovered := databases.Recovered(t, server, page.Find(t, blocks, "sh", "recover").Text(), "BASE="+base, "ARCHIVE="+archive, "TIME="+moment)
 	continues(t, "postgres", recovered.DSN("postgres"), l.count(), l.count())
 }
 
@@ -174,11 +164,11 @@ func TestVerifyReadOnly(t *testing.T) {
 		if os.Geteuid() == 0 {
 			drop = "setpriv --bounding-set=-dac_override --inh-caps=-dac_override "
 		}
-		out := g.shell(block{text: `chmod 400 "$SOURCE"
+		out := g.shell(`chmod 400 "$SOURCE"
 chmod 500 "$(dirname "$SOURCE")"
 trap 'chmod 700 "$(dirname "$SOURCE")"' EXIT
 ` + drop + `"$SERVER" verify -store SQL -sql_driver sqlite -sql_source "$SOURCE" 2>&1
-`})
+`)
 		if !strings.Contains(out, "No faults found.") || strings.Contains(out, "WARN") {
 			t.Error(out)
 		}

@@ -11,6 +11,7 @@ import (
 
 	eventstorev1 "github.com/nats-eventstore/nats-eventstore/proto/eventstore/v1"
 	"github.com/nats-eventstore/nats-eventstore/test/databases"
+	"github.com/nats-eventstore/nats-eventstore/test/page"
 )
 
 // cloudEvent encodes a CloudEvent in the protobuf format, with the fields and attributes of the one in docs/reference/events.md.
@@ -28,15 +29,16 @@ func cloudEvent(id, subject, data string) []byte {
 // route to a stream.
 func TestCloudEvents(t *testing.T) {
 	t.Parallel()
+	blocks := page.Own(t, "docs/reference/events.md")
 	databases.Each(t, func(t *testing.T, driver, source string) {
-		conf := write(t, "server.conf", strings.Replace(example(t, "cloudevents configuration"), "events {",
+		conf := write(t, "server.conf", strings.Replace(page.Find(t, blocks, "conf", "").Text(), "events {",
 			`routes: [{ stream: SHOP, subject: "SHOP.{aggregate_id}", payload: data, headers: cloudevents }, { channel: "copies", payload: data }]
 			events {`, 1))
 		s, url := measuredAPI(t, driver, source, "-c", conf, "-js", "-sd", t.TempDir())
 		sc := s.connect("client")
-		payload := []byte(strings.TrimSpace(example(t, "cloudevents message")))
+		payload := []byte(strings.TrimSpace(page.Find(t, blocks, "json", "").Text()))
 		publish(t, sc, "shop.orders", payload)
-		checkRow(t, driver, source, "cloudevents row")
+		checkRow(t, driver, source, "cloudevents")
 
 		paid := cloudEvent("e-2", "order-17", `{"amount": 1}`)
 		publish(t, sc, "shop.orders", paid, paid, payload)

@@ -4,6 +4,7 @@ import (
 	"context"
 	"database/sql"
 	"errors"
+	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -21,6 +22,7 @@ import (
 	eventstorev1 "github.com/nats-eventstore/nats-eventstore/proto/eventstore/v1"
 	"github.com/nats-eventstore/nats-eventstore/test/databases"
 	"github.com/nats-eventstore/nats-eventstore/test/harness"
+	"github.com/nats-eventstore/nats-eventstore/test/page"
 )
 
 // customer is the condition that the page shows.
@@ -28,23 +30,17 @@ const customer = "aggregate_id = 'customer-17'"
 
 // erase runs the statements of docs/operate/erasure.md with a condition. It returns the list of erased events that the page says to
 // keep.
-func erase(t *testing.T, driver, source, condition string) (list string) {
+func erase(t *testing.T, blocks []*page.Block, driver, source, condition string) (list string) {
 	t.Helper()
-	page, err := os.ReadFile("../docs/operate/erasure.md")
-	if err != nil {
-		t.Fatal(err)
-	}
-	statements := func(after string, conditions int) string {
-		_, section, _ := strings.Cut(string(page), after)
-		_, section, _ = strings.Cut(section, "```sql\n")
-		text, _, found := strings.Cut(section, "```")
-		if !found || strings.Count(text, customer) != conditions {
-			t.Fatalf("found no statements in:\n%s", text)
+	statements := func(name string, conditions int) string {
+		text := page.Find(t, blocks, "sql", name).Text()
+		if strings.Count(text, customer) != conditions {
+			t.Fatalf("the condition is not there %d times:\n%s", conditions, text)
 		}
 		return strings.ReplaceAll(text, customer, condition)
 	}
 	list = filepath.Join(t.TempDir(), "erased.txt")
-	rows := query(t, driver, source, statements("## How", 1))
+	rows := query(t, driver, source, statements("list", 1))
 	if err := os.WriteFile(list, []byte("# by order of the court\n"+strings.Join(rows, "\n")), 0o600); err != nil {
 		t.Fatal(err)
 	}
@@ -57,8 +53,7 @@ func erase(t *testing.T, driver, source, condition string) (list string) {
 	}
 	defer db.Close()
 	db.SetMaxOpenConns(1)
-	section := map[string]string{"postgres": "### PostgreSQL", "mysql": "### MySQL", "sqlite": "### SQLite"}[driver]
-	if _, err := db.ExecContext(t.Context(), statements(section, 3)); err != nil {
+	if _, err := db.ExecContext(t.Context(), statements(driver, 3)); err != nil {
 		t.Fatal(err)
 	}
 	return list
@@ -80,6 +75,7 @@ func eachFound(found []finding, kind string, want []string) bool {
 // TestErasure runs the statements of docs/operate/erasure.md and checks what the page says about the result.
 func TestErasure(t *testing.T) {
 	t.Parallel()
+	blocks := page.Own(t, "docs/operate/erasure.md")
 	databases.Each(t, func(t *testing.T, driver, source string) {
 		s := start(t, driver, source)
 		sc := s.connect("before")
@@ -93,7 +89,7 @@ func TestErasure(t *testing.T) {
 		publish(t, sc, "eventstore.customers", event(t, "keep", "First"), event(t, "customer-17", "Named"))
 		s.Stop()
 
-		list := erase(t, driver, source, customer)
+		list := erase(t, blocks, driver, source, customer)
 		if driver == "sqlite" {
 			file, err := os.ReadFile(source)
 			if err != nil || strings.Contains(string(file), "Jane") {
@@ -123,6 +119,12 @@ func TestErasure(t *testing.T) {
 		if r, status := verify(t, driver, source, "-erased", list); status != 0 || !r.Clean || r.Erased != 3 {
 			t.Errorf("verify -erased: %d, %+v", status, r)
 		}
+		// The command and the list that the page shows.
+		g := &walk{t: t, dir: t.TempDir()}
+		g.install()
+		g.write("server.conf", fmt.Sprintf("streaming { store: sql, sql { driver: %s, source: %q } }", driver, source))
+		g.write("erased.txt", page.Find(t, blocks, "text", "").Text())
+		has(t, g.shell(page.Find(t, blocks, "sh", "").Text()), "No faults found.")
 
 		s.Restart()
 		sc = s.connect("after")
@@ -162,19 +164,20 @@ func TestErasure(t *testing.T) {
 // channel whose events all went is reported.
 func TestErasedVersions(t *testing.T) {
 	t.Parallel()
+	blocks := page.Open(t, "docs/operate/erasure.md")
 	databases.Each(t, func(t *testing.T, driver, source string) {
 		s := start(t, driver, source)
 		sc := s.connect("client")
 		publish(t, sc, orders, event(t, "A", "First"), event(t, "A", "Second"), event(t, "B", "First"), event(t, "A", "Third"), event(t, "B", "Second"))
 		publish(t, sc, "eventstore.gone", event(t, "C", "Gone"), event(t, "C", "Gone"))
 		s.Stop()
-		list := erase(t, driver, source, "event_type = 'Second' AND aggregate_id = 'A'")
+		list := erase(t, blocks, driver, source, "event_type = 'Second' AND aggregate_id = 'A'")
 		if r, status := verify(t, driver, source); status != 1 || r.Counts["versions"] != 1 || r.Counts["gap"] != 1 || len(r.Findings) != 2 {
 			t.Errorf("verify: %d, %+v", status, r)
 		}
 		harness.Verify(t, driver, source, "-erased", list)
 
-		gone := erase(t, driver, source, "event_type = 'Gone'")
+		gone := erase(t, blocks, driver, source, "event_type = 'Gone'")
 		r, status := verify(t, driver, source, "-erased", list)
 		if want := []string{"sequence 1|the messages from here to sequence 2, the last one assigned, are missing"}; status != 1 || len(r.Findings) != 1 || !eachFound(r.Findings, "gap", want) {
 			t.Errorf("without events: %d, %+v", status, r)
@@ -182,7 +185,7 @@ func TestErasedVersions(t *testing.T) {
 		harness.Verify(t, driver, source, "-erased", concatenated(t, list, gone))
 
 		// One more event is lost: the list does not hide that.
-		erase(t, driver, source, "event_type = 'First' AND aggregate_id = 'B'")
+		erase(t, blocks, driver, source, "event_type = 'First' AND aggregate_id = 'B'")
 		r, status = verify(t, driver, source, "-erased", concatenated(t, list, gone))
 		if status != 1 || len(r.Findings) != 1 || !eachFound(r.Findings, "gap", []string{"sequence 3|to sequence 3 are missing"}) {
 			t.Errorf("another event: %d, %+v", status, r)
@@ -228,13 +231,14 @@ func concatenated(t *testing.T, files ...string) string {
 // TestErasedReaders: no reader of the Go library stops at the hole of erased events.
 func TestErasedReaders(t *testing.T) {
 	t.Parallel()
+	blocks := page.Open(t, "docs/operate/erasure.md")
 	databases.Each(t, func(t *testing.T, driver, source string) {
 		s := start(t, driver, source, "-grpc_host", "127.0.0.1", "-grpc_port", "-1")
 		publish(t, s.connect("before"), orders,
 			event(t, "customer-17", "Named"), event(t, "keep", "First"), event(t, "customer-17", "Moved"), event(t, "customer-17", "Moved"),
 			event(t, "keep", "Second"), event(t, "keep", "Third"), event(t, "customer-17", "Left"))
 		s.Stop()
-		erase(t, driver, source, customer)
+		erase(t, blocks, driver, source, customer)
 		s.Restart()
 		sc := s.connect("after")
 		publish(t, sc, orders, event(t, "keep", "Fourth"))
@@ -312,7 +316,8 @@ var apiLine = regexp.MustCompile(`API listens on (\S+)`)
 // erased.
 func TestErasedCopies(t *testing.T) {
 	t.Parallel()
-	page, err := os.ReadFile("../docs/operate/erasure.md")
+	blocks := page.Open(t, "docs/operate/erasure.md")
+	text, err := os.ReadFile("../docs/operate/erasure.md")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -327,7 +332,7 @@ streaming { routes: [
 		t.Fatal(err)
 	}
 	databases.Each(t, func(t *testing.T, driver, source string) {
-		_, condition, found := strings.Cut(string(page), "\n| "+map[string]string{"postgres": "PostgreSQL", "mysql": "MySQL, MariaDB", "sqlite": "SQLite"}[driver]+" | `")
+		_, condition, found := strings.Cut(string(text), "\n| "+map[string]string{"postgres": "PostgreSQL", "mysql": "MySQL, MariaDB", "sqlite": "SQLite"}[driver]+" | `")
 		condition, _, ended := strings.Cut(condition, "` |")
 		if !found || !ended {
 			t.Fatal("the page has no condition")
@@ -354,8 +359,8 @@ streaming { routes: [
 		}
 		eventually(t, func() bool { return filled(3) })
 		s.Stop()
-		list := erase(t, driver, source, customer)
-		erase(t, driver, source, condition)
+		list := erase(t, blocks, driver, source, customer)
+		erase(t, blocks, driver, source, condition)
 		counted := query(t, driver, source, "SELECT name, msgs FROM Channels ORDER BY name")
 		if want := []string{orders + "|2", "names|0", "projector|2"}; !slices.Equal(counted, want) {
 			t.Errorf("messages %q, want %q", counted, want)
@@ -386,12 +391,7 @@ streaming { routes: [
 // docs/decisions/2026-11-21-sqlite-replace.md offers. The server still recognizes duplicates.
 func TestReplaceGuard(t *testing.T) {
 	t.Parallel()
-	page, err := os.ReadFile("../docs/decisions/2026-11-21-sqlite-replace.md")
-	if err != nil {
-		t.Fatal(err)
-	}
-	_, trigger, _ := strings.Cut(string(page), "```sql\n")
-	trigger, _, _ = strings.Cut(trigger, "```")
+	trigger := page.Find(t, page.Open(t, "docs/decisions/2026-11-21-sqlite-replace.md"), "sql", "").Text()
 	databases.Each(t, func(t *testing.T, driver, source string) {
 		s := start(t, driver, source)
 		if driver == "sqlite" {

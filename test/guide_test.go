@@ -6,8 +6,6 @@ import (
 	"database/sql/driver"
 	"errors"
 	"fmt"
-	"os"
-	"path/filepath"
 	"regexp"
 	"slices"
 	"strings"
@@ -22,48 +20,6 @@ import (
 	eventstorev1 "github.com/nats-eventstore/nats-eventstore/proto/eventstore/v1"
 	"github.com/nats-eventstore/nats-eventstore/test/databases"
 )
-
-// Every code block of the guide occurs in examples/guide or in its tests here, so it is compiled and tested.
-func TestGuideShowsItsCode(t *testing.T) {
-	t.Parallel()
-	page, err := os.ReadFile("../docs/guides/applications.md")
-	if err != nil {
-		t.Fatal(err)
-	}
-	var source strings.Builder
-	for _, pattern := range []string{"../examples/guide/*.go", "guide*_test.go"} {
-		files, err := filepath.Glob(pattern)
-		if err != nil {
-			t.Fatal(err)
-		}
-		for _, file := range files {
-			text, err := os.ReadFile(file)
-			if err != nil {
-				t.Fatal(err)
-			}
-			source.Write(text)
-		}
-	}
-	code := unindented(source.String())
-	fences := regexp.MustCompile("(?ms)^```(\\w*)\n(.*?)^```$").FindAllStringSubmatch(string(page), -1)
-	if len(fences) < 12 {
-		t.Errorf("the page has only %d blocks", len(fences))
-	}
-	for _, fence := range fences {
-		if language, block := fence[1], fence[2]; language != "go" || !strings.Contains(code, "\n"+unindented(block)) {
-			t.Errorf("this block is not in the code:\n%s", block)
-		}
-	}
-}
-
-// unindented removes the indentation of every line, which the page may change.
-func unindented(code string) string {
-	var b strings.Builder
-	for line := range strings.Lines(code) {
-		b.WriteString(strings.TrimLeft(line, "\t"))
-	}
-	return b.String()
-}
 
 // Commands that race for an account are all decided on its current state, and each is executed once.
 func TestGuideCommands(t *testing.T) {

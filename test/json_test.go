@@ -7,18 +7,20 @@ import (
 	"github.com/nats-io/stan.go"
 
 	"github.com/nats-eventstore/nats-eventstore/test/databases"
+	"github.com/nats-eventstore/nats-eventstore/test/page"
 )
 
 // TestJSONEvents: the examples of docs/reference/events.md for JSON.
 func TestJSONEvents(t *testing.T) {
 	t.Parallel()
+	blocks := page.Own(t, "docs/reference/events.md")
 	databases.Each(t, func(t *testing.T, driver, source string) {
-		conf := write(t, "server.conf", example(t, "json configuration"))
+		conf := write(t, "server.conf", page.Find(t, blocks, "conf", "").Text())
 		s := start(t, driver, source, "-c", conf)
 		sc := s.connect("client")
-		payload := strings.TrimSpace(example(t, "json message"))
+		payload := strings.TrimSpace(page.Find(t, blocks, "json", "").Text())
 		publish(t, sc, "orders.new", []byte(payload))
-		checkRow(t, driver, source, "json row")
+		checkRow(t, driver, source, "json")
 
 		// Subscribers see what was published, with the version.
 		stored := strings.Replace(payload, `"order-17"`, `"order-17","version":1`, 1)
@@ -106,6 +108,7 @@ func TestVersionInEventData(t *testing.T) {
 // are, and a message that is not an event stays a message.
 func TestMigrateJSON(t *testing.T) {
 	t.Parallel()
+	configuration := shownFor(t, "TestJSONEvents")
 	databases.Each(t, func(t *testing.T, driver, source string) {
 		s := start(t, driver, source)
 		sc := s.connect("client")
@@ -113,7 +116,7 @@ func TestMigrateJSON(t *testing.T) {
 			[]byte(`{"type":"OrderPaid","order":{"id":1},"data":{}}`), []byte(`{"type":"A","type":"B"}`))
 		s.Stop()
 
-		conf := write(t, "server.conf", example(t, "json configuration"))
+		conf := write(t, "server.conf", configuration)
 		out, status := runBinary(t, "migrate", "-store", "SQL", "-sql_driver", driver, "-sql_source", source, "-c", conf)
 		if status != 0 || !strings.Contains(out, `an object has two members "type"`) {
 			t.Errorf("migrate: status %d\n%s", status, out)

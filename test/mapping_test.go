@@ -18,38 +18,46 @@ import (
 	"google.golang.org/protobuf/types/dynamicpb"
 
 	"github.com/nats-eventstore/nats-eventstore/test/databases"
+	"github.com/nats-eventstore/nats-eventstore/test/page"
 )
 
 const acme = "../proto/testdata/acme.binpb"
 
-// example returns the example of docs/reference/events.md after a mark: the contents of its code block, or its table.
-func example(t *testing.T, mark string) string {
+// shownFor returns the configuration that docs/reference/events.md shows for a test.
+func shownFor(t *testing.T, test string) string {
 	t.Helper()
-	page, err := os.ReadFile("../docs/reference/events.md")
+	for _, b := range page.Open(t, "docs/reference/events.md") {
+		if b.Language == "conf" && b.Test == test {
+			return b.Text()
+		}
+	}
+	t.Fatalf("the page has no configuration for %s", test)
+	return ""
+}
+
+// row returns the table of docs/reference/events.md after a mark.
+func row(t *testing.T, mark string) string {
+	t.Helper()
+	text, err := os.ReadFile("../docs/reference/events.md")
 	if err != nil {
 		t.Fatal(err)
 	}
-	_, after, ok := strings.Cut(string(page), "<!-- example: "+mark+" -->\n")
+	_, after, ok := strings.Cut(string(text), "<!-- row: "+mark+" -->\n")
 	if !ok {
-		t.Fatalf("docs/reference/events.md has no example %q", mark)
-	}
-	if strings.HasPrefix(after, "```") {
-		_, after, _ = strings.Cut(after, "\n")
-		content, _, _ := strings.Cut(after, "```")
-		return content
+		t.Fatalf("docs/reference/events.md has no row %q", mark)
 	}
 	table, _, _ := strings.Cut(after, "\n\n")
 	return table
 }
 
 // mappedOrders writes the configuration of the example.
-func mappedOrders(t *testing.T) string {
+func mappedOrders(t *testing.T, configuration string) string {
 	t.Helper()
 	set, err := filepath.Abs(acme)
 	if err != nil {
 		t.Fatal(err)
 	}
-	return write(t, "server.conf", strings.Replace(example(t, "configuration"), "acme.binpb", set, 1))
+	return write(t, "server.conf", strings.Replace(configuration, "acme.binpb", set, 1))
 }
 
 // orderEvent encodes an acme.orders.v1.OrderEvent given as JSON.
@@ -91,7 +99,7 @@ func sameJSON(a, b string) bool {
 func checkRow(t *testing.T, driver, source, mark string) {
 	t.Helper()
 	columns := map[string]string{}
-	for line := range strings.Lines(example(t, mark)) {
+	for line := range strings.Lines(row(t, mark)) {
 		if cells := strings.Split(line, "`"); len(cells) == 3 {
 			columns[strings.Trim(cells[0], "| ")] = cells[1]
 		}
@@ -110,13 +118,15 @@ func checkRow(t *testing.T, driver, source, mark string) {
 // TestMappedMessages: the examples of docs/reference/events.md for a custom message type.
 func TestMappedMessages(t *testing.T) {
 	t.Parallel()
+	blocks := page.Own(t, "docs/reference/events.md")
 	databases.Each(t, func(t *testing.T, driver, source string) {
-		s := start(t, driver, source, "-c", mappedOrders(t))
+		s := start(t, driver, source, "-c", mappedOrders(t, page.Find(t, blocks, "conf", "").Text()))
 		sc := s.connect("client")
-		payload := orderEvent(t, example(t, "message"))
+		message := page.Find(t, blocks, "json", "").Text()
+		payload := orderEvent(t, message)
 		publish(t, sc, "orders.new", payload)
 
-		checkRow(t, driver, source, "row")
+		checkRow(t, driver, source, "message")
 
 		// The assigned version is in the message type's own field, both live and when replayed.
 		const versionField = 5
@@ -128,7 +138,7 @@ func TestMappedMessages(t *testing.T) {
 
 		// Publishing the event again succeeds, with or without its version. Another event with its event_id is refused.
 		publish(t, sc, "orders.new", payload, stored)
-		other := orderEvent(t, strings.Replace(example(t, "message"), "c-9", "c-8", 1))
+		other := orderEvent(t, strings.Replace(message, "c-9", "c-8", 1))
 		if err := sc.Publish("orders.new", other); err == nil || !strings.Contains(err.Error(), "019af976-0b76-7ca1-b0de-5e8516c087a1") {
 			t.Errorf("other content with the same event_id: error %v", err)
 		}
@@ -173,7 +183,7 @@ func TestMappedMessages(t *testing.T) {
 // TestWrongMapping: an invalid mapping stops the start with an error that names it.
 func TestWrongMapping(t *testing.T) {
 	t.Parallel()
-	conf, err := os.ReadFile(mappedOrders(t))
+	conf, err := os.ReadFile(mappedOrders(t, shownFor(t, "TestMappedMessages")))
 	if err != nil {
 		t.Fatal(err)
 	}

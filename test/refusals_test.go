@@ -8,6 +8,7 @@ import (
 	"os"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strings"
 	"testing"
 
@@ -15,6 +16,7 @@ import (
 	"github.com/nats-io/stan.go/pb"
 
 	"github.com/nats-eventstore/nats-eventstore/test/databases"
+	"github.com/nats-eventstore/nats-eventstore/test/page"
 	"github.com/nats-eventstore/nats-eventstore/test/wire"
 )
 
@@ -180,6 +182,10 @@ func TestRefusals(t *testing.T) {
 		}
 	}
 	log := s.Log.String()
+	shown := page.Find(t, page.Own(t, "docs/operate/monitoring.md"), "text", "")
+	if !slices.ContainsFunc(strings.Split(log, "\n"), shown.Matches) {
+		t.Errorf("the log has no line like %s", shown.Text())
+	}
 	for _, line := range []string{
 		`[WRN] STREAM: Request refused operation=connect reason=client_registered client=client channel="" error="stan: clientID already registered"`,
 		`[WRN] STREAM: Request refused operation=publish reason=wrong_version client=client channel=eventstore.orders error=`,

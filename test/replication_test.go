@@ -9,23 +9,14 @@ import (
 	"testing"
 
 	"github.com/nats-eventstore/nats-eventstore/test/databases"
+	"github.com/nats-eventstore/nats-eventstore/test/page"
 )
 
 // TestLogicalReplication follows docs/operate/replication.md: another server has the events, those from before the subscription and later ones.
 func TestLogicalReplication(t *testing.T) {
 	t.Parallel()
-	page, err := os.ReadFile("../docs/operate/replication.md")
-	if err != nil {
-		t.Fatal(err)
-	}
-	statement := func(begin string) string {
-		_, rest, ok := strings.Cut(string(page), "\n"+begin)
-		text, _, _ := strings.Cut(rest, ";\n")
-		if !ok {
-			t.Fatalf("docs/operate/replication.md has no %s", begin)
-		}
-		return begin + text
-	}
+	blocks := page.Own(t, "docs/operate/replication.md")
+	statement := func(name string) string { return page.Find(t, blocks, "sql", name).Text() }
 	original, copied := databases.Own(t, databases.KindPostgres), databases.Own(t, databases.KindPostgres)
 	if err := original.Restarted("-c", "wal_level=logical"); err != nil {
 		t.Fatal(err)
@@ -34,11 +25,11 @@ func TestLogicalReplication(t *testing.T) {
 	s := start(t, "postgres", from)
 	sc := s.connect("client")
 	publish(t, sc, orders, event(t, "A", "T"), event(t, "A", "T"))
-	query(t, "postgres", from, statement("CREATE PUBLICATION"))
+	query(t, "postgres", from, statement("publish"))
 	if out, status := runBinary(t, "migrate", "-store", "SQL", "-sql_driver", "postgres", "-sql_source", to); status != 0 {
 		t.Fatalf("migrate: status %d\n%s", status, out)
 	}
-	query(t, "postgres", to, strings.Replace(statement("CREATE SUBSCRIPTION"), "host=… dbname=… user=…", from, 1))
+	query(t, "postgres", to, strings.Replace(statement("subscribe"), "host=… dbname=… user=…", from, 1))
 	held := func(want int) {
 		t.Helper()
 		eventually(t, func() bool {
@@ -62,8 +53,13 @@ func TestLogicalReplication(t *testing.T) {
 // changes one.
 func TestBinaryLog(t *testing.T) {
 	t.Parallel()
+	blocks := page.Own(t, "docs/operate/replication.md")
 	server := databases.Own(t, databases.KindMySQL)
-	if err := server.Restarted("--log-bin=binlog", "--binlog-format=ROW", "--server-id=1"); err != nil {
+	var settings []string
+	for line := range strings.Lines(page.Find(t, blocks, "conf", "").Text()) {
+		settings = append(settings, "--"+strings.Join(strings.Fields(line), ""))
+	}
+	if err := server.Restarted(settings...); err != nil {
 		t.Fatal(err)
 	}
 	if err := server.CreateDatabase("events"); err != nil {
@@ -80,9 +76,7 @@ func TestBinaryLog(t *testing.T) {
 	query(t, "mysql", source, "FLUSH BINARY LOGS") // the reader stops at the end of a log
 	g := &walk{t: t, dir: t.TempDir(), env: append(os.Environ(), "LOG="+log)}
 	g.mysqlClient(source)
-	for _, b := range shellBlocks(t, "../docs/operate/replication.md") {
-		g.shell(b)
-	}
+	g.shell(page.Find(t, blocks, "sh", "").Text())
 	changes, err := os.ReadFile(filepath.Join(g.dir, "changes.txt"))
 	if err != nil {
 		t.Fatal(err)

@@ -19,6 +19,7 @@ import (
 
 	"github.com/nats-eventstore/nats-eventstore/test/databases"
 	"github.com/nats-eventstore/nats-eventstore/test/harness"
+	"github.com/nats-eventstore/nats-eventstore/test/page"
 )
 
 // sqlEvents is the number of events for the statements of docs/reference/sql.md. The default is low, because the race detector
@@ -46,40 +47,21 @@ var pageDrivers = map[string][]string{
 	"-- SQLite":         {"sqlite"},
 }
 
-// readSQLPage parses the page: headings, with blocks of statements and configuration.
-func readSQLPage(t *testing.T) sqlPage {
+func newSQLPage(t *testing.T, blocks []*page.Block) sqlPage {
 	t.Helper()
-	text, err := os.ReadFile("../docs/reference/sql.md")
-	if err != nil {
-		t.Fatal(err)
-	}
-	var page sqlPage
-	heading := ""
-	var block []string
-	kind := "" // language of the open block
-	for line := range strings.Lines(string(text)) {
-		line = strings.TrimRight(line, "\n")
-		switch {
-		case kind == "" && strings.HasPrefix(line, "## "):
-			heading = line[3:]
-		case kind == "" && strings.HasPrefix(line, "```"):
-			kind, block = line[3:], nil
-		case line == "```" && kind == "conf":
-			kind, page.configuration = "", strings.Join(block, "\n")
-		case line == "```" && kind == "sql":
-			kind = ""
-			page.statements = append(page.statements, sqlStatement{heading, pageDrivers[block[0]], strings.Join(block, "\n")})
-			if strings.HasPrefix(block[0], "--") && pageDrivers[block[0]] == nil {
-				t.Errorf("%s: unknown database %s", heading, block[0])
-			}
-		case line == "```":
-			t.Errorf("%s: blocks of %q are not tested", heading, kind)
-			kind = ""
-		case kind != "":
-			block = append(block, line)
+	p := sqlPage{configuration: page.Find(t, blocks, "conf", "").Text()}
+	for _, b := range blocks {
+		if b.Language != "sql" {
+			continue
 		}
+		text := strings.TrimSuffix(b.Text(), "\n")
+		first, _, _ := strings.Cut(text, "\n")
+		if strings.HasPrefix(first, "--") && pageDrivers[first] == nil {
+			t.Errorf("%s: unknown database %s", b.Place, first)
+		}
+		p.statements = append(p.statements, sqlStatement{b.Heading, pageDrivers[first], text})
 	}
-	return page
+	return p
 }
 
 // orderFact is an event of the data set, numbered from 1. Each order has four events, 8.64 seconds apart.
@@ -359,9 +341,9 @@ func publishUntil(t *testing.T, s *server, text string) {
 // TestQueries runs the statements of docs/reference/sql.md. Each must give the right answer by an index.
 func TestQueries(t *testing.T) {
 	t.Parallel()
-	page := readSQLPage(t)
+	shown := newSQLPage(t, page.Own(t, "docs/reference/sql.md"))
 	used := map[string]bool{}
-	for _, s := range page.statements {
+	for _, s := range shown.statements {
 		if used[s.heading] = true; expectedRows[s.heading] == nil {
 			t.Errorf("docs/reference/sql.md, %q: the test has no expected answer", s.heading)
 		}
@@ -384,7 +366,7 @@ func TestQueries(t *testing.T) {
 	}
 	databases.Each(t, func(t *testing.T, driver, source string) {
 		file := filepath.Join(t.TempDir(), "server.conf")
-		if err := os.WriteFile(file, []byte(page.configuration), 0o600); err != nil {
+		if err := os.WriteFile(file, []byte(shown.configuration), 0o600); err != nil {
 			t.Fatal(err)
 		}
 		s := start(t, driver, source)
@@ -421,7 +403,7 @@ func TestQueries(t *testing.T) {
 		s.Launch()
 		publishUntil(t, s, "the indexes match the configuration")
 
-		for _, statement := range page.statements {
+		for _, statement := range shown.statements {
 			if len(statement.drivers) > 0 && !slices.Contains(statement.drivers, driver) {
 				continue
 			}

@@ -120,7 +120,15 @@ func Own(t testing.TB, kind Kind) *Server {
 // OwnIn is like Own, but puts the server's directory into parent. The test removes parent later.
 func OwnIn(t testing.TB, kind Kind, parent string) *Server {
 	t.Helper()
-	s := required(t)(startIn(parent, kind, Fast))
+	s := required(t)(startIn(parent, kind, Fast, 0))
+	stopAtEnd(t, s)
+	return s
+}
+
+// OwnOn is like Own, but the server listens on a port, which must be free.
+func OwnOn(t testing.TB, kind Kind, port int) *Server {
+	t.Helper()
+	s := required(t)(startIn("", kind, Fast, port))
 	stopAtEnd(t, s)
 	return s
 }

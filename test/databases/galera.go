@@ -93,7 +93,7 @@ func Galera(t testing.TB, nodes int) []*Server {
 	for i := range nodes {
 		e := first
 		e.node, e.founds = i, i == 0
-		s := required(t)(startEngine("", KindMySQL, &e, Fast))
+		s := required(t)(startEngine("", KindMySQL, &e, Fast, 0))
 		e.founds = false
 		stopAtEnd(t, s)
 		servers = append(servers, s)

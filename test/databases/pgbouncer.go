@@ -45,7 +45,7 @@ func PgBouncer(t testing.TB, to *Server, mode string) *Server {
 	if program == "" {
 		required(t)(nil, &MissingError{Server: "PgBouncer", Package: "pgbouncer"})
 	}
-	s := required(t)(startEngine("", KindPostgres, &pgbouncer{postgres: to.engine.(postgres), program: program, server: to.port, mode: mode}, Fast))
+	s := required(t)(startEngine("", KindPostgres, &pgbouncer{postgres: to.engine.(postgres), program: program, server: to.port, mode: mode}, Fast, 0))
 	stopAtEnd(t, s)
 	return s
 }

@@ -7,8 +7,9 @@ import (
 	"testing"
 )
 
-// Archive makes a PostgreSQL server archive its log, and returns the directory of the archive.
-func (s *Server) Archive() (string, error) {
+// Archive makes a PostgreSQL server archive its log by a configuration, in which the archive is /archive. It returns the
+// directory of the archive.
+func (s *Server) Archive(configuration string) (string, error) {
 	archive := filepath.Join(s.directory.path, "archive")
 	if err := os.Mkdir(archive, 0o700); err != nil {
 		return "", err
@@ -18,7 +19,12 @@ func (s *Server) Archive() (string, error) {
 			return "", err
 		}
 	}
-	return archive, s.Restarted("-c", "archive_mode=on", "-c", "archive_command=test ! -f "+archive+"/%f && cp %p "+archive+"/%f")
+	var arguments []string
+	for line := range strings.Lines(configuration) {
+		name, value, _ := strings.Cut(strings.ReplaceAll(strings.TrimSpace(line), "/archive", archive), " = ")
+		arguments = append(arguments, "-c", name+"="+strings.Trim(value, "'"))
+	}
+	return archive, s.Restarted(arguments...)
 }
 
 // recovered is a PostgreSQL server that a script prepares in $DATA from a backup.
@@ -44,7 +50,7 @@ func Recovered(t testing.TB, of *Server, script string, env ...string) *Server {
 	if err := of.Shutdown(); err != nil { // archives what is left
 		t.Fatal(err)
 	}
-	s := required(t)(startEngine("", KindPostgres, recovered{of.engine.(postgres), script, env}, Fast))
+	s := required(t)(startEngine("", KindPostgres, recovered{of.engine.(postgres), script, env}, Fast, 0))
 	stopAtEnd(t, s)
 	return s
 }

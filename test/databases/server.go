@@ -91,22 +91,23 @@ type Server struct {
 
 // Start starts a server in a new directory, which Stop removes. The error is a *MissingError if the server is not
 // installed.
-func Start(kind Kind, d Durability) (*Server, error) { return startIn("", kind, d) }
+func Start(kind Kind, d Durability) (*Server, error) { return startIn("", kind, d, 0) }
 
-func startIn(parent string, kind Kind, d Durability) (*Server, error) {
+// startIn starts a server on a port, or on a free one if port is 0.
+func startIn(parent string, kind Kind, d Durability, port int) (*Server, error) {
 	e, err := find(kind)
 	if err != nil {
 		return nil, err
 	}
-	return startEngine(parent, kind, e, d)
+	return startEngine(parent, kind, e, d, port)
 }
 
-func startEngine(parent string, kind Kind, e engine, d Durability) (*Server, error) {
+func startEngine(parent string, kind Kind, e engine, d Durability, port int) (*Server, error) {
 	dir, err := newDirectory(parent, string(kind), e.user())
 	if err != nil {
 		return nil, fmt.Errorf("start %s: %w", kind, err)
 	}
-	s := &Server{engine: e, durability: d, directory: dir}
+	s := &Server{engine: e, durability: d, directory: dir, port: port}
 	if err := s.create(); err != nil {
 		return nil, fmt.Errorf("start %s: %w", kind, errors.Join(err, dir.remove()))
 	}
@@ -134,6 +135,9 @@ func (s *Server) create() error {
 	}
 	if err := p.Wait(); err != nil {
 		return fmt.Errorf("%s: %w\n%s", filepath.Base(argv[0]), err, s.log())
+	}
+	if s.port != 0 {
+		return s.Restart()
 	}
 	// Another process may take the free port before the server listens: try again with another one.
 	for range 5 {

@@ -24,7 +24,7 @@ func Synchronous(t testing.TB) (primary, second *Server) {
 	t.Helper()
 	primary = Own(t, KindPostgres)
 	e := standby{primary.engine.(postgres), primary.port}
-	second = required(t)(startEngine("", KindPostgres, e, Fast))
+	second = required(t)(startEngine("", KindPostgres, e, Fast, 0))
 	stopAtEnd(t, second)
 	if err := primary.Synchronise("*"); err != nil {
 		t.Fatal(err)

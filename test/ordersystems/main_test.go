@@ -21,6 +21,7 @@ import (
 
 	"github.com/nats-eventstore/nats-eventstore/test/databases"
 	"github.com/nats-eventstore/nats-eventstore/test/harness"
+	"github.com/nats-eventstore/nats-eventstore/test/page"
 )
 
 func TestMain(m *testing.M) { harness.Main(m) }
@@ -34,13 +35,13 @@ const (
 // start runs a server with a configuration of the page, on other ports, and returns the address of its API.
 func start(t *testing.T, driver, source, name string, args ...string) (s *harness.Server, api string) {
 	t.Helper()
-	page, err := os.ReadFile("../../docs/guides/order-systems.md")
-	if err != nil {
-		t.Fatal(err)
+	text := ""
+	for _, b := range page.Open(t, "docs/guides/order-systems.md") {
+		if b.Language == "conf" && strings.HasPrefix(b.Text(), "# "+name+"\n") {
+			text = b.Text()
+		}
 	}
-	_, text, found := strings.Cut(string(page), "```\n# "+name+"\n")
-	text, _, ended := strings.Cut(text, "```")
-	if !found || !ended {
+	if text == "" {
 		t.Fatalf("the page has no %s", name)
 	}
 	file := filepath.Join(t.TempDir(), name)
