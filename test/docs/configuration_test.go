@@ -10,7 +10,8 @@ import (
 var fileName = regexp.MustCompile(`^# (\S+\.conf)\n`)
 
 // configure writes a configuration to the file that its first line names, and checks it with -t. A block with the name
-// streaming shows a part of the block streaming, and one with the name access_file is an access file.
+// streaming shows a part of the block streaming, and one with the name access_file is an access file. One with the name bad is
+// for a command that refuses it.
 func (s *session) configure(b *page.Block) {
 	s.t.Helper()
 	text, name := b.Text(), "part.conf"
@@ -19,7 +20,7 @@ func (s *session) configure(b *page.Block) {
 	}
 	command := fmt.Sprintf("nats-streaming-server -t -c %q", name)
 	switch b.Name {
-	case "":
+	case "", "bad":
 	case "streaming":
 		text = "streaming {\n" + text + "}\n"
 	case "access_file":
@@ -28,7 +29,7 @@ func (s *session) configure(b *page.Block) {
 		s.t.Errorf("%s: nothing says how to check a configuration of %s", b.Place, b.Name)
 	}
 	s.write(s.dir, name, s.here(text))
-	if out, err := s.command(command).CombinedOutput(); err != nil {
+	if out, err := s.command(command).CombinedOutput(); (err != nil) != (b.Name == "bad") {
 		s.t.Errorf("%s: %v\n%s\n%s", b.Place, err, out, text)
 	}
 }

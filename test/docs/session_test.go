@@ -42,8 +42,8 @@ func newSession(t *testing.T, name string) *session {
 	s.borrowRepository()
 	s.setEnvironment()
 	t.Cleanup(func() {
-		if out, err := s.command("stop-server").CombinedOutput(); err != nil {
-			t.Errorf("stop the server: %v\n%s", err, out)
+		if out, err := s.command("stop-servers").CombinedOutput(); err != nil {
+			t.Errorf("stop the servers: %v\n%s", err, out)
 		}
 	})
 	if needs := needsDatabase.FindSubmatch(text); needs != nil {
@@ -128,7 +128,8 @@ func (s *session) command(text string) *exec.Cmd {
 	return cmd
 }
 
-// shell runs a block where the one before it left off, and returns its output.
+// shell runs a block where the one before it left off, and returns its output. The block's name may say that it fails, or
+// that its server runs beside the one before.
 func (s *session) shell(b *page.Block) string {
 	s.t.Helper()
 	out, err := os.Create(filepath.Join(s.state, "output")) // not a pipe, which programs in the background would keep open
@@ -136,7 +137,12 @@ func (s *session) shell(b *page.Block) string {
 		s.t.Fatal(err)
 	}
 	defer func() { _ = out.Close() }() // only the shell writes to it
-	cmd := s.command(`trap 'export -p >"$STATE/shell"; echo "cd \"$PWD\"" >>"$STATE/shell"' EXIT
+	beside := ""
+	if b.Name == "beside" {
+		beside = "yes"
+	}
+	cmd := s.command("export BESIDE=" + beside + `
+trap 'export -p >"$STATE/shell"; echo "cd \"$PWD\"" >>"$STATE/shell"' EXIT
 ` + s.here(b.Text()))
 	cmd.Stdout, cmd.Stderr = out, out
 	err = cmd.Run()
