@@ -79,6 +79,9 @@ func (i *Inspection) look(ctx context.Context, o Options) error {
 	if err := i.dialect.check(ctx, i.writer, i.reader.db, o.Logger); err != nil {
 		return err
 	}
+	if err := checkWrites(ctx, i.dialect, i.writer); err != nil {
+		return err
+	}
 	if len(i.Files) == 0 {
 		if err = checkLayout(ctx, i.dialect, o.Driver, i.reader, i.Version); err == nil {
 			err = brokenTriggers(ctx, i.dialect, i.writer)

@@ -13,6 +13,19 @@ type rightsChecker interface {
 	checkRights(ctx context.Context, db *sql.DB) error
 }
 
+// writeChecker is a dialect whose sessions may be read-only by a setting.
+type writeChecker interface {
+	// checkWrites returns an ErrSetup that names the setting.
+	checkWrites(ctx context.Context, db *sql.DB) error
+}
+
+func checkWrites(ctx context.Context, d dialect, db *sql.DB) error {
+	if w, ok := d.(writeChecker); ok {
+		return w.checkWrites(ctx, db)
+	}
+	return nil
+}
+
 // triggerChecker is a dialect whose triggers may be there and not run.
 type triggerChecker interface {
 	// checkTriggers returns an ErrSetup if a trigger does not run. Other errors say that it could not find out.

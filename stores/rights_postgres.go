@@ -21,6 +21,20 @@ CROSS JOIN LATERAL unnest(string_to_array(t.rights, ',')) AS r (name)
 WHERE NOT CASE r.name WHEN 'DELETE' THEN has_table_privilege(t.name, r.name) ELSE has_any_column_privilege(t.name, r.name) END
 ORDER BY t.name, r.name`
 
+func (*postgres) checkWrites(ctx context.Context, db *sql.DB) error {
+	var readOnly, standby bool
+	if err := db.QueryRowContext(ctx, "SELECT current_setting('default_transaction_read_only') = 'on', pg_is_in_recovery()").Scan(&readOnly, &standby); err != nil {
+		return fmt.Errorf("read settings: %w", err)
+	}
+	switch {
+	case standby:
+		return fmt.Errorf("%w: it is a standby, which takes no writes: name the primary in -sql_source, or all hosts", ErrSetup)
+	case readOnly:
+		return fmt.Errorf("%w: default_transaction_read_only is on, for instance since its disk was full: turn it off for this database and this user", ErrSetup)
+	}
+	return nil
+}
+
 func (*postgres) checkRights(ctx context.Context, db *sql.DB) error {
 	rows, err := db.QueryContext(ctx, postgresMissingRights)
 	if err != nil {

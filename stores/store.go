@@ -232,6 +232,9 @@ func (s *Store) start(ctx context.Context) error {
 	if err := s.dialect.check(ctx, s.writer, s.reader.db, s.log); err != nil {
 		return err
 	}
+	if err := checkWrites(ctx, s.dialect, s.writer); err != nil {
+		return err
+	}
 	return s.migrateNew(ctx)
 }
 

@@ -47,6 +47,10 @@ var wrongSetups = []setup{
 		before: []string{"CREATE USER heir_DB IDENTIFIED BY 'secret'", "GRANT SELECT, INSERT, UPDATE, DELETE, CREATE, DROP, ALTER, INDEX, CREATE VIEW ON DB.* TO heir_DB"},
 		source: replace("eventstore:secret@", "heir_DB:secret@"), want: "migrating needs CREATE TRIGGER: Error 1142",
 	},
+	{
+		name: "read-only", driver: "postgres", before: []string{"ALTER DATABASE DB SET default_transaction_read_only = on"},
+		want: "default_transaction_read_only is on, for instance since its disk was full: turn it off",
+	},
 	{name: "a table events", driver: "postgres", before: []string{"CREATE TABLE events (id INTEGER)"}, want: `table "events" is not that of this server`},
 	{name: "a table events", driver: "mysql", before: []string{"CREATE TABLE events (id INTEGER)"}, want: `table "events" is not that of this server`},
 	{name: "a table events", driver: "sqlite", before: []string{"CREATE TABLE events (id INTEGER)"}, want: `table "events" is not that of this server`},
