@@ -80,8 +80,8 @@ func read(from io.Reader) (*results, error) {
 	}
 }
 
-// logged finds what a test logged, without file and line.
-var logged = regexp.MustCompile(`^\s+\w+\.go:\d+: (.*)\n`)
+// logged finds what a test logged, without file and line. A long line comes in several outputs.
+var logged = regexp.MustCompile(`(?m)^\s+\w+\.go:\d+: (.*)$`)
 
 func (all *results) print(to io.Writer) {
 	var rows, columns []string
@@ -104,10 +104,8 @@ func (all *results) print(to io.Writer) {
 			}
 		default:
 			fmt.Fprintf(list, "%s\t%s", r.outcome(), strings.Join(path, ": "))
-			for _, line := range r.output {
-				if m := logged.FindStringSubmatch(line); m != nil {
-					fmt.Fprintf(list, "\n\t  %s", m[1])
-				}
+			for _, m := range logged.FindAllStringSubmatch(strings.Join(r.output, ""), -1) {
+				fmt.Fprintf(list, "\n\t  %s", m[1])
 			}
 			fmt.Fprintln(list)
 		}
