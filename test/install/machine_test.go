@@ -38,7 +38,7 @@ func newMachine(t *testing.T) *machine {
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer ready.Close()
+	defer func() { _ = ready.Close() }()
 	cmd := exec.Command("unshare", "--mount", "sh", "-c", mountMachine, "sh", dir)
 	cmd.Stdout, cmd.Stderr = mounted, os.Stderr
 	m := &machine{t: t, root: filepath.Join(dir, "root")}

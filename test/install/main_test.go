@@ -64,7 +64,7 @@ func publish(t *testing.T, url, text string) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer sc.Close()
+	defer func() { _ = sc.Close() }()
 	if err := sc.Publish("greetings", []byte(text)); err != nil {
 		t.Fatal(err)
 	}
@@ -77,7 +77,7 @@ func first(t *testing.T, url string) string {
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer sc.Close()
+	defer func() { _ = sc.Close() }()
 	got := make(chan string, 1)
 	if _, err := sc.Subscribe("greetings", func(m *stan.Msg) { got <- string(m.Data) }, stan.StartAtSequence(1), stan.MaxInflight(1)); err != nil {
 		t.Fatal(err)
