@@ -69,8 +69,9 @@ func Postgres(o Options, writers, readers int) (write, read *sql.DB, err error) 
 	all := &session{Connector: connector, setup: []string{
 		"SELECT " + strings.Join(settings, ", "),
 		// Each of our statements has one good plan. Without their values arrays look expensive, and the server would
-		// plan each execution anew, or compile it, which costs more than executing it. (The settings exist from versions 12 and 11 on.)
-		"SELECT set_config(name, CASE name WHEN 'jit' THEN 'off' ELSE 'force_generic_plan' END, false) FROM pg_settings WHERE name IN ('jit', 'plan_cache_mode')",
+		// plan each execution anew, or compile it, which costs more than executing it. A session may be idle, such as that of a
+		// migration's lock. (The settings exist from version 11, 12, 14 or 17 on.)
+		"SELECT set_config(name, CASE name WHEN 'jit' THEN 'off' WHEN 'plan_cache_mode' THEN 'force_generic_plan' ELSE '0' END, false) FROM pg_settings WHERE name IN ('jit', 'plan_cache_mode', 'idle_session_timeout', 'transaction_timeout')",
 	}}
 	return o.open(all, writers), o.open(all, readers), nil
 }
