@@ -125,10 +125,10 @@ func OwnIn(t testing.TB, kind Kind, parent string) *Server {
 	return s
 }
 
-// OwnOn is like Own, but the server listens on a port, which must be free.
-func OwnOn(t testing.TB, kind Kind, port int) *Server {
+// OwnOn is like Own, but the server listens on a port, which must be free, and has further arguments.
+func OwnOn(t testing.TB, kind Kind, port int, arguments ...string) *Server {
 	t.Helper()
-	s := required(t)(startIn("", kind, Fast, port))
+	s := required(t)(startIn("", kind, Fast, port, arguments...))
 	stopAtEnd(t, s)
 	return s
 }

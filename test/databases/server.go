@@ -94,20 +94,20 @@ type Server struct {
 func Start(kind Kind, d Durability) (*Server, error) { return startIn("", kind, d, 0) }
 
 // startIn starts a server on a port, or on a free one if port is 0.
-func startIn(parent string, kind Kind, d Durability, port int) (*Server, error) {
+func startIn(parent string, kind Kind, d Durability, port int, arguments ...string) (*Server, error) {
 	e, err := find(kind)
 	if err != nil {
 		return nil, err
 	}
-	return startEngine(parent, kind, e, d, port)
+	return startEngine(parent, kind, e, d, port, arguments...)
 }
 
-func startEngine(parent string, kind Kind, e engine, d Durability, port int) (*Server, error) {
+func startEngine(parent string, kind Kind, e engine, d Durability, port int, arguments ...string) (*Server, error) {
 	dir, err := newDirectory(parent, string(kind), e.user())
 	if err != nil {
 		return nil, fmt.Errorf("start %s: %w", kind, err)
 	}
-	s := &Server{engine: e, durability: d, directory: dir, port: port}
+	s := &Server{engine: e, durability: d, directory: dir, port: port, more: arguments}
 	if err := s.create(); err != nil {
 		return nil, fmt.Errorf("start %s: %w", kind, errors.Join(err, dir.remove()))
 	}

@@ -26,8 +26,14 @@ type session struct {
 
 var needsDatabase = regexp.MustCompile(`(?m)^<!-- databases: (.*) -->$`)
 
-// ports are where clients look for a database.
-var ports = map[databases.Kind]int{databases.KindPostgres: 5432, databases.KindMySQL: 3306}
+// usual is how a database server of a distribution runs, as far as readers notice.
+var usual = map[databases.Kind]struct {
+	port      int
+	arguments []string
+}{
+	databases.KindPostgres: {5432, nil},
+	databases.KindMySQL:    {3306, []string{"--skip-name-resolve=OFF"}}, // for users at localhost
+}
 
 func newSession(t *testing.T, name string) *session {
 	t.Helper()
@@ -48,7 +54,8 @@ func newSession(t *testing.T, name string) *session {
 	})
 	if needs := needsDatabase.FindSubmatch(text); needs != nil {
 		for kind := range strings.FieldsSeq(string(needs[1])) {
-			databases.OwnOn(t, databases.Kind(kind), ports[databases.Kind(kind)])
+			where := usual[databases.Kind(kind)]
+			databases.OwnOn(t, databases.Kind(kind), where.port, where.arguments...)
 		}
 	}
 	return s
@@ -103,6 +110,7 @@ func (s *session) setEnvironment() {
 		"GOPATH="+paths[0], "GOCACHE="+paths[1], "GOMODCACHE="+paths[2],
 		"GORACE=atexit_sleep_ms=0", // the race detector makes each process sleep for a second at exit by default
 		"PGHOST=localhost", "PGUSER=eventstore", "PGPASSWORD=secret", "PGDATABASE=postgres")
+	s.write(s.state, ".curlrc", "silent\n") // as on a terminal
 	s.write(s.state, ".my.cnf", "[client]\nhost=127.0.0.1\nuser=eventstore\npassword=secret\n")
 }
 
