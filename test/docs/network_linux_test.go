@@ -9,6 +9,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"github.com/nats-eventstore/nats-eventstore/test/page"
 	"github.com/nats-eventstore/nats-eventstore/test/process"
 )
 
@@ -19,6 +20,12 @@ const inside = "NATS_EVENTSTORE_TEST_NETWORK"
 func enterNetwork() (int, error) {
 	if os.Getenv(inside) != "" {
 		return -1, raiseLoopback()
+	}
+	// The new network reaches no proxy of modules, so what the server and the examples need is downloaded now.
+	list := exec.Command("go", "list", "-deps", "./cmd/...", "./examples/...")
+	list.Dir, list.Stderr = page.Root(), os.Stderr
+	if err := list.Run(); err != nil {
+		return -1, fmt.Errorf("%s: %w", list, err)
 	}
 	cmd := exec.Command(os.Args[0], os.Args[1:]...)
 	cmd.Env = append(os.Environ(), inside+"=1")

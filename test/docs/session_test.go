@@ -131,7 +131,7 @@ func (s *session) command(text string) *exec.Cmd {
 	ctx, cancel := context.WithTimeout(context.Background(), 3*harness.Patience) // a block has several commands
 	cmd := exec.CommandContext(ctx, "sh", "-e", "-c", `if [ -f "$STATE/shell" ]; then . "$STATE/shell"; fi
 `+text)
-	cmd.Cancel = func() error { cancel(); return cmd.Process.Kill() }
+	s.t.Cleanup(cancel)
 	cmd.Dir, cmd.Env = s.dir, s.env
 	return cmd
 }
