@@ -106,6 +106,8 @@ func (r *reader) line(line string) {
 		r.begin(&Block{Language: begin[2], Name: strings.TrimSpace(norun.ReplaceAllString(begin[3], ""))}, begin[1], "```")
 		if reason := norun.FindStringSubmatch(begin[3]); reason != nil {
 			r.open.NoRun = reason[1]
+		} else if last := len(r.blocks) - 1; r.follows && r.open.Language == "" {
+			r.open.NoRun = r.blocks[last].NoRun // the output of what is not run
 		}
 		return
 	}
