@@ -51,7 +51,7 @@ func raiseLoopback() error {
 	if err != nil {
 		return err
 	}
-	defer unix.Close(fd)
+	defer func() { _ = unix.Close(fd) }() // nothing was written
 	request, err := unix.NewIfreq("lo")
 	if err != nil {
 		return err

@@ -20,7 +20,11 @@ func TestREADME(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer sc.Close()
+	t.Cleanup(func() {
+		if err := sc.Close(); err != nil {
+			t.Error(err)
+		}
+	})
 	payload, err := proto.Marshal(&eventstorev1.Event{
 		EventId:       uuid.NewString(), // makes publishing idempotent
 		EventType:     "OrderCreated",   // required
