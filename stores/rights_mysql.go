@@ -3,13 +3,27 @@ package stores
 import (
 	"context"
 	"database/sql"
+	"database/sql/driver"
 	"errors"
 	"fmt"
 
 	mysqldriver "github.com/go-sql-driver/mysql"
 )
 
-var _ rightsChecker = (*mysql)(nil)
+var (
+	_ rightsChecker = (*mysql)(nil)
+	_ writeChecker  = (*mysql)(nil)
+)
+
+// checkWrites deletes no row. A server refuses even that while it is read-only for this user, before it looks at the table, and
+// the driver then gives up the connection without a reason (sqlconn sets RejectReadOnly). Other errors are for others to tell.
+func (*mysql) checkWrites(ctx context.Context, db *sql.DB) error {
+	_, err := db.ExecContext(ctx, "DELETE FROM goose_db_version WHERE 1 = 0")
+	if errors.Is(err, driver.ErrBadConn) && db.PingContext(ctx) == nil {
+		return fmt.Errorf("%w: it is read-only (read_only, super_read_only or transaction_read_only): name the primary in -sql_source, or turn the setting off", ErrSetup)
+	}
+	return nil
+}
 
 // checkRights prepares the statements whose text depends on the number of rows, which are not prepared otherwise: the
 // server then asks for the rights that they need. It also fires the triggers.

@@ -191,7 +191,7 @@ func TestWrongServers(t *testing.T) {
 		if err := server.Restarted("--log-bin=binlog", "--server-id=1", "--init-connect=SET sql_safe_updates = 1"); err != nil {
 			t.Fatal(err)
 		}
-		for _, name := range []string{"hosted", "restored"} {
+		for _, name := range []string{"hosted", "standby", "restored"} {
 			if err := server.CreateDatabase(name); err != nil {
 				t.Fatal(err)
 			}
@@ -199,12 +199,18 @@ func TestWrongServers(t *testing.T) {
 		hosted := server.DSN("hosted")
 		query(t, "mysql", hosted, "CREATE USER owner IDENTIFIED BY 'secret'")
 		query(t, "mysql", hosted, "GRANT ALL ON hosted.* TO owner")
+		query(t, "mysql", hosted, "GRANT ALL ON standby.* TO owner")
 		owner := replace("eventstore:secret@", "owner:secret@")
 		(&setup{driver: "mysql", source: owner, want: "SET GLOBAL log_bin_trust_function_creators = 1 while you migrate"}).try(t, hosted)
 		query(t, "mysql", hosted, "SET GLOBAL log_bin_trust_function_creators = 1")
 		s := start(t, "mysql", owner(hosted))
 		publish(t, s.connect("client"), orders, event(t, "A", "T"), event(t, "A", "T"))
 		s.Stop()
+		query(t, "mysql", hosted, "SET GLOBAL read_only = 1")
+		for _, database := range []string{hosted, server.DSN("standby")} { // with its schema, and without
+			(&setup{driver: "mysql", source: owner, want: "it is read-only (read_only, super_read_only or transaction_read_only): name the primary"}).try(t, database)
+		}
+		query(t, "mysql", hosted, "SET GLOBAL read_only = 0")
 
 		restored := server.DSN("restored")
 		query(t, "mysql", restored, "CREATE USER leaver IDENTIFIED BY 'secret'")
