@@ -25,12 +25,12 @@ DELETE FROM Consumers WHERE consumer = $1
 DELETE FROM ConsumersPending WHERE consumer = $1
 DELETE FROM Consumers WHERE id = $1
 DELETE FROM ConsumersPending WHERE consumer IN (SELECT consumer FROM Consumers WHERE id = $1)
-SELECT seq, timestamp, data FROM Messages WHERE id = $1 AND seq >= $2 AND seq <= $3 ORDER BY seq LIMIT $4
+SELECT seq, timestamp, data, event_version FROM Messages WHERE id = $1 AND seq >= $2 AND seq <= $3 ORDER BY seq LIMIT $4
 SELECT seq, timestamp FROM Messages WHERE id = $1 AND seq >= $2 ORDER BY seq LIMIT 1
 SELECT seq, timestamp, data, event_version FROM Messages WHERE aggregate_id = $1 AND aggregate_type = $2 AND id = $3 AND event_version >= $4 ORDER BY event_version LIMIT $5
 SELECT seq, timestamp, data, event_version FROM Messages WHERE aggregate_id = $1 AND aggregate_type = $2 AND id = $3 AND event_version <= $4 ORDER BY event_version DESC LIMIT $5
 SELECT DISTINCT id, aggregate_type FROM Messages WHERE aggregate_id = $1 ORDER BY id, aggregate_type
-SELECT id, seq, timestamp, data FROM Messages WHERE event_id = $1 ORDER BY id
+SELECT id, seq, timestamp, data, event_version FROM Messages WHERE event_id = $1 ORDER BY id
 SELECT 1 FROM Messages WHERE id = $1 AND event_type IS NOT NULL LIMIT 1
 SELECT COUNT(*), COALESCE(SUM(size), 0) FROM Messages WHERE id = $1 AND seq <= $2
 DELETE FROM Messages WHERE id = $1 AND seq <= $2
