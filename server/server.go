@@ -158,7 +158,7 @@ type server struct {
 // lead stands by and serves in turns until ctx ends, or something happens that no other term can mend.
 func (s *server) lead(ctx context.Context) error {
 	standby := &lease.Standby{
-		Store: s.store, ID: s.id, Able: s.conns.General.IsConnected, Log: s.log,
+		Store: s.store, ID: s.id, Able: s.conns.Connected, Log: s.log,
 		Waiting: func() {
 			s.monitor.Standby()
 			s.started()

@@ -136,7 +136,7 @@ func (c *Conns) Close() {
 	}
 }
 
-// Connected reports whether the connections that serve clients are up.
+// Connected reports whether the connections that serve clients are up. They reconnect one after the other.
 func (c *Conns) Connected() bool {
 	for _, nc := range []*nats.Conn{c.General, c.Send, c.PubAcks, c.Acks, c.Heartbeats} {
 		if !nc.IsConnected() {
