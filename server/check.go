@@ -34,6 +34,9 @@ func Check(ctx context.Context, o config.Options) (warnings []string, err error)
 	where := monitor.TakePort(o.NATS)
 	busy, portErr := checkPorts(&o, where)
 	database, databaseErr := checkDatabase(ctx, &o)
+	if database != nil && database.Version > database.Needed {
+		warnings = append(warnings, fmt.Sprintf("the schema of the database is newer than this server, and has everything that it needs: version %d, known %d", database.Version, database.Needed))
+	}
 	natsErr := checkNATS(ctx, &o, database)
 	return append(warnings, busy...), errors.Join(checkFiles(&o), expired(&o), where.Validate(o.NATS.TLSConfig), portErr, natsErr, databaseErr)
 }
@@ -48,16 +51,30 @@ func checkFiles(o *config.Options) error {
 		}
 	}
 	if o.NATSURL == "" && o.NATS.JetStream {
-		if err := tryDirectory(existing(o.NATS.StoreDir)); err != nil {
+		if err := tryDirectory(existing(filepath.Join(o.NATS.StoreDir, natsd.JetStreamStoreDir))); err != nil {
 			errs = append(errs, fmt.Errorf("JetStream directory: %w: let this user write there, or name another with store_dir", err))
 		}
 	}
-	if o.NATS.LogFile != "" {
-		if err := tryDirectory(filepath.Dir(o.NATS.LogFile)); err != nil {
-			errs = append(errs, fmt.Errorf("log file %s: %w: create the directory, or name another file with -log", o.NATS.LogFile, err))
-		}
+	if err := tryLog(o.NATS.LogFile); err != nil {
+		errs = append(errs, fmt.Errorf("log file %s: %w: create the directory, or name another file with -log that this user may write", o.NATS.LogFile, err))
 	}
 	return errors.Join(errs...)
+}
+
+// tryLog fails if the log could not be appended to the file. Only a file that does not exist needs a directory that can be written:
+// neither /dev/stderr nor what an administrator created in /var/log has one.
+func tryLog(name string) error {
+	if name == "" {
+		return nil
+	}
+	file, err := os.OpenFile(name, os.O_WRONLY|os.O_APPEND, 0)
+	if errors.Is(err, os.ErrNotExist) {
+		return tryDirectory(filepath.Dir(name))
+	}
+	if err != nil {
+		return err
+	}
+	return file.Close()
 }
 
 // tryDirectory fails if no file can be created in the directory.
@@ -126,9 +143,11 @@ func identify(clusterID string, info, importing *spb.ServerInfo, channels int) e
 func checkNATS(ctx context.Context, o *config.Options, database *stores.Inspection) error {
 	log := slog.New(slog.DiscardHandler)
 	var ns *natsd.Server
+	to := o.NATSOptions()
+	to.Embedded = o.NATS.Clone() // a trial changes its options
 	if o.NATSURL == "" {
 		var err error
-		if ns, err = natsconn.StartTrial(o.NATSOptions()); err != nil {
+		if ns, err = natsconn.StartTrial(to); err != nil {
 			return err
 		}
 		defer func() {
@@ -136,7 +155,7 @@ func checkNATS(ctx context.Context, o *config.Options, database *stores.Inspecti
 			ns.WaitForShutdown()
 		}()
 	}
-	conns, err := natsconn.Connect(o.NATSOptions(), ns, log)
+	conns, err := natsconn.Connect(to, ns, log)
 	if err != nil {
 		return err
 	}

@@ -17,7 +17,7 @@ import (
 // Inspection looks at a database of any schema version without changing it.
 type Inspection struct {
 	Version int64    // of the schema; 0 for a database of NATS Streaming or an empty one
-	Needed  int64    // by this program
+	Needed  int64    // by this program; lower than Version if Check found a newer schema
 	Files   []string // migrations that Open would run, in order
 	// Channels are those of the database, in the order of their creation. Their Info has only First and Last, plus Msgs
 	// and Bytes if the schema counts them.
@@ -45,6 +45,11 @@ const (
 // Inspect connects and fills an Inspection; Close ends it. The errors are those of Open and of its migration, which it tries:
 // on MySQL with a table that it creates and drops. It returns fs.ErrNotExist for a missing SQLite file.
 func Inspect(ctx context.Context, o Options) (*Inspection, error) {
+	return inspect(ctx, o, schemaToMigrate)
+}
+
+// inspect is Inspect of databases whose schema "of" accepts.
+func inspect(ctx context.Context, o Options, of func(context.Context, dialect, *sql.DB, Options) (schema, error)) (*Inspection, error) {
 	o = o.withDefaults()
 	d, err := newDialect(o)
 	if err != nil {
@@ -61,20 +66,17 @@ func Inspect(ctx context.Context, o Options) (*Inspection, error) {
 		return nil, openError(o, err)
 	}
 	i := &Inspection{dialect: d, writer: writer, reader: &handle{db: reader, timeout: o.StatementTimeout, dialect: d}}
-	if err := i.look(ctx, o); err != nil {
+	found, err := of(ctx, d, writer, o)
+	if err == nil {
+		err = i.look(ctx, o, found)
+	}
+	if err != nil {
 		return nil, errors.Join(openError(o, err), i.Close())
 	}
 	return i, nil
 }
 
-func (i *Inspection) look(ctx context.Context, o Options) error {
-	found, err := readSchema(ctx, i.dialect, i.writer, o.Driver)
-	switch {
-	case err != nil:
-		return err
-	case found.ahead():
-		return found.tooNew()
-	}
+func (i *Inspection) look(ctx context.Context, o Options, found schema) (err error) {
 	i.Version, i.Needed, i.Files = found.version, found.known, found.missing()
 	if err := i.dialect.check(ctx, i.writer, i.reader.db, o.Logger); err != nil {
 		return err
@@ -112,19 +114,19 @@ func (i *Inspection) identity(ctx context.Context) error {
 	return nil
 }
 
-// Check returns what Inspect does, and the errors of opening an up-to-date database for writing. It returns nil for an SQLite file
-// that Open would create.
+// Check returns what Inspect does, and the errors of opening the database for writing. Like Open, it accepts a newer schema that has what
+// this program needs. It returns nil for an SQLite file that Open would create.
 func Check(ctx context.Context, o Options) (*Inspection, error) {
 	if o.Driver == "sqlite" {
 		if created, err := checkSQLiteFile(o.Source); created || err != nil {
 			return nil, err
 		}
 	}
-	i, err := Inspect(ctx, o)
+	i, err := inspect(ctx, o, schemaToServe)
 	if err != nil {
 		return nil, err
 	}
-	if err := i.writable(ctx, o); err != nil {
+	if err := i.writable(ctx); err != nil {
 		return nil, errors.Join(openError(o, err), i.Close())
 	}
 	return i, nil
@@ -158,11 +160,7 @@ func checkSQLiteFile(source string) (created bool, err error) {
 }
 
 // writable returns the errors that Open has after those of Inspect.
-func (i *Inspection) writable(ctx context.Context, o Options) error {
-	o = o.withDefaults()
-	if _, err := schemaToServe(ctx, i.dialect, i.writer, o); err != nil {
-		return err
-	}
+func (i *Inspection) writable(ctx context.Context) error {
 	if i.tables {
 		if err := i.identity(ctx); err != nil {
 			return err

@@ -31,6 +31,15 @@ func schemaToServe(ctx context.Context, d dialect, db *dbsql.DB, o Options) (sch
 	return found, nil
 }
 
+// schemaToMigrate returns the schema of a database that this program can bring up to date, or that is.
+func schemaToMigrate(ctx context.Context, d dialect, db *dbsql.DB, o Options) (schema, error) {
+	found, err := readSchema(ctx, d, db, o.Driver)
+	if err == nil && found.ahead() {
+		err = found.tooNew()
+	}
+	return found, err
+}
+
 // migrateNew creates the schema of a database without a lease, which no server can be using. The holder of the lease
 // migrates any other database.
 func (s *Store) migrateNew(ctx context.Context) error {

@@ -59,6 +59,8 @@ func TestMistakes(t *testing.T) {
 		{what: "limits that remove events", conf: "streaming { limits { channels {\n  \"eventstore.a\" { max_msgs: 5 }\n} } }", want: `server.conf:2: limits of channel "eventstore.a" would remove events`},
 		{what: "an open API", args: []string{"-a", "0.0.0.0", "-grpc_port", "4280"}, want: "flag -grpc_port: the API listens on 0.0.0.0 without TLS and authentication: set grpc_cert"},
 		{what: "an expired certificate", args: []string{"-tlscert", expired.Cert, "-tlskey", expired.Key}, want: "the certificate of NATS (CN=expired) expired on"},
+		{what: "an expired certificate of the cluster", conf: fmt.Sprintf("cluster {\n  port: -1\n  tls { cert_file: %q, key_file: %q }\n}\nstreaming {}", expired.Cert, expired.Key),
+			want: "the certificate of the NATS cluster (CN=expired) expired on"},
 		{what: "the key of another certificate", args: []string{"-tlscert", valid.Cert, "-tlskey", expired.Key}, want: "check -tlscert and -tlskey, or the block tls"},
 		{what: "a port in use", args: []string{"-a", "127.0.0.1", "-p", fmt.Sprint(taken)}, want: fmt.Sprintf("port %d of NATS is in use", taken), told: true},
 		{what: "one port for two", args: []string{"-a", "127.0.0.1", "-m", "41799", "-grpc_port", "41799"}, want: "port 41799 is that of monitoring and of API: give one of them another"},

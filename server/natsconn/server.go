@@ -35,7 +35,7 @@ type Options struct {
 }
 
 // StartTrial starts the embedded NATS server as StartServer does, but only for connections in process: it opens no port, no
-// stream and no file. The options are not to be used again.
+// stream and no file. It changes o.Embedded, which must not be used again.
 func StartTrial(o Options) (*natsd.Server, error) {
 	o.Embedded.NoSigs = true
 	RestrictSuites(o.Embedded)
@@ -53,6 +53,7 @@ func StartTrial(o Options) (*natsd.Server, error) {
 	ns.Start()
 	if !ns.ReadyForConnections(startTimeout) {
 		ns.Shutdown()
+		ns.WaitForShutdown()
 		return nil, fmt.Errorf("start NATS server: not ready within %v", startTimeout)
 	}
 	return ns, nil

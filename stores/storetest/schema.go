@@ -281,15 +281,24 @@ func testNewerSchema(t *testing.T, o stores.Options) {
 	exec(t, db, "ALTER TABLE goose_db_version ADD COLUMN min_version BIGINT")
 	exec(t, db, fmt.Sprintf("INSERT INTO goose_db_version (version_id, is_applied, min_version) VALUES (%d, %s, %d)", known+2, applied(o), known))
 	open(t, o)
+	checked, err := stores.Check(testContext(t), o)
+	if err != nil || checked.Version != known+2 || checked.Needed != known || len(checked.Channels) != 2 {
+		t.Errorf("Check returns %+v, %v", checked, err)
+	} else if err := checked.Close(); err != nil {
+		t.Error(err)
+	}
+	_, err = stores.Inspect(testContext(t), o) // for a migration
+	expectError(t, err, stores.ErrTooNew)
 	if _, err := s.Recover(testContext(t)); err != nil {
 		t.Error(err)
 	}
 	// One that took away what this one needs.
 	exec(t, db, fmt.Sprintf("INSERT INTO goose_db_version (version_id, is_applied, min_version) VALUES (%d, %s, %d)", known+3, applied(o), known+1))
 	_, opening := stores.Open(testContext(t), o)
+	_, checking := stores.Check(testContext(t), o)
 	_, recovering := s.Recover(testContext(t))
 	want := fmt.Sprintf("it is at version %d and needs a server that knows version %d or later, this one knows version %d: start a newer server", known+3, known+1, known)
-	for _, err := range []error{opening, recovering} {
+	for _, err := range []error{opening, checking, recovering} {
 		expectError(t, err, stores.ErrTooNew)
 		if !strings.Contains(err.Error(), want) {
 			t.Errorf("error %q, want …%s…", err, want)
