@@ -61,8 +61,13 @@ func Environment() (Options, error) {
 	if o.sampler, err = sampler(os.Getenv("OTEL_TRACES_SAMPLER"), os.Getenv("OTEL_TRACES_SAMPLER_ARG")); err != nil {
 		return Options{}, err
 	}
-	if err := checkCertificates(); err != nil {
-		return Options{}, err
+	headersName, headers := variable("HEADERS")
+	for _, err := range []error{
+		checkCertificates(), checkPairs(headersName, headers), checkPairs("OTEL_RESOURCE_ATTRIBUTES", os.Getenv("OTEL_RESOURCE_ATTRIBUTES")),
+	} {
+		if err != nil {
+			return Options{}, err
+		}
 	}
 	return o, nil
 }
@@ -87,6 +92,21 @@ func checkEndpoint(endpoint string) (shown string, err error) {
 	}
 	u.User = nil
 	return u.String(), nil
+}
+
+// checkPairs checks a list of names and values. Its error shows neither: headers are often secrets, which the exporter would write to
+// the log.
+func checkPairs(variable, list string) error {
+	if list == "" {
+		return nil
+	}
+	for i, pair := range strings.Split(list, ",") {
+		name, value, ok := strings.Cut(pair, "=")
+		if _, err := url.PathUnescape(value); !ok || err != nil || strings.TrimSpace(name) == "" {
+			return fmt.Errorf("environment variable %s: entry %d must be name=value, with %%2C for a comma and %%25 for %%", variable, i+1)
+		}
+	}
+	return nil
 }
 
 // checkCertificates tries the files that the exporter reads.

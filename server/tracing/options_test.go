@@ -26,6 +26,10 @@ func TestEnvironment(t *testing.T) {
 		{"no protocol", endpoint + " OTEL_EXPORTER_OTLP_PROTOCOL=http/json", `OTEL_EXPORTER_OTLP_PROTOCOL: "http/json" must be grpc or http/protobuf`},
 		{"no sampler", endpoint + " OTEL_TRACES_SAMPLER=jaeger_remote", `OTEL_TRACES_SAMPLER: "jaeger_remote" must be always_on`},
 		{"no ratio", endpoint + " OTEL_TRACES_SAMPLER=traceidratio OTEL_TRACES_SAMPLER_ARG=NaN", `OTEL_TRACES_SAMPLER_ARG: "NaN" must be a number from 0 to 1`},
+		{"headers", endpoint + " OTEL_EXPORTER_OTLP_HEADERS=authorization=Bearer%20x=,a=b OTEL_RESOURCE_ATTRIBUTES=deployment.environment=test", "http/protobuf http://collector:4318 ParentBased"},
+		{"a header without a name", endpoint + " OTEL_EXPORTER_OTLP_HEADERS=a=b,secret", "OTEL_EXPORTER_OTLP_HEADERS: entry 2 must be name=value"},
+		{"a header that is not escaped", endpoint + " OTEL_EXPORTER_OTLP_TRACES_HEADERS=a=100%", "OTEL_EXPORTER_OTLP_TRACES_HEADERS: entry 1 must be name=value"},
+		{"an attribute without a value", endpoint + " OTEL_RESOURCE_ATTRIBUTES=a", "OTEL_RESOURCE_ATTRIBUTES: entry 1 must be name=value"},
 		{"no certificate", endpoint + " OTEL_EXPORTER_OTLP_CERTIFICATE=" + missing, "OTEL_EXPORTER_OTLP_CERTIFICATE: open " + missing},
 		{"no key", endpoint + " OTEL_EXPORTER_OTLP_CLIENT_CERTIFICATE=" + missing, "OTEL_EXPORTER_OTLP_CLIENT_CERTIFICATE and OTEL_EXPORTER_OTLP_CLIENT_KEY: open " + missing},
 	} {
