@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"crypto/tls"
 	"encoding/json"
@@ -28,7 +29,7 @@ var healthcheckCommand = command{
 Asks a server on this host whether it is healthy. The exit status is 0 if it is, else 1.
 
 The options (-m, -ms, -a, -c) name the server's monitoring port. In a container none are needed: the options of process 1
-count. Without a monitoring port, the check asks only whether the NATS port answers.
+count. Without a monitoring port, the check asks only whether the NATS port answers. With external NATS there is none.
 
     -path <path>    What to ask (default /healthz). /readyz: does it serve clients? /readyz?standby=1: or stand by?
 `,
@@ -40,16 +41,20 @@ count. Without a monitoring port, the check asks only whether the NATS port answ
 		if err != nil {
 			return err
 		}
-		if len(rest) == 0 {
+		contained := len(rest) == 0
+		if contained {
 			rest = argsOfContainer()
 		}
-		line, _, err := parseFiles(rest)
-		if err != nil {
+		o, err := load(rest)
+		if errors.Is(err, flag.ErrHelp) {
+			return err
+		}
+		if _, _, err := parseFiles(rest); err != nil { // other mistakes are for the server to tell
 			return redacted(err)
 		}
 		ctx, cancel := context.WithTimeout(ctx, healthTimeout)
 		defer cancel()
-		healthy, err := checkHealth(ctx, line.nats, "/"+strings.TrimPrefix(path, "/"))
+		healthy, err := checkHealth(ctx, &o, "/"+strings.TrimPrefix(path, "/"), contained)
 		if err != nil {
 			return err
 		}
@@ -71,25 +76,23 @@ func argsOfContainer() []string {
 	return line[1:]
 }
 
-// checkHealth returns a sentence about a healthy server, or why it is not.
-func checkHealth(ctx context.Context, o *natsd.Options, path string) (string, error) {
-	host := o.HTTPHost
-	if host == "" {
-		host = o.Host
-	}
+// checkHealth returns a sentence about a healthy server, or why it is not. A server whose container this is runs, at least.
+func checkHealth(ctx context.Context, o *options, path string, contained bool) (string, error) {
+	n := o.NATS
+	host := cmp.Or(n.HTTPHost, n.Host)
 	switch {
-	case o.HTTPPort < 0 || o.HTTPSPort < 0:
+	case n.HTTPPort < 0 || n.HTTPSPort < 0:
 		return "", errors.New("the monitoring port is a random one: name it with -m PORT")
-	case o.HTTPSPort != 0:
-		return getHealth(ctx, "https://"+onThisHost(host, o.HTTPSPort)+path)
-	case o.HTTPPort != 0:
-		return getHealth(ctx, "http://"+onThisHost(host, o.HTTPPort)+path)
+	case n.HTTPSPort != 0:
+		return getHealth(ctx, "https://"+onThisHost(host, n.HTTPSPort)+path)
+	case n.HTTPPort != 0:
+		return getHealth(ctx, "http://"+onThisHost(host, n.HTTPPort)+path)
+	case o.NATSURL != "" && contained:
+		return "process 1 runs; start the server with -m PORT to learn more", nil
+	case o.NATSURL != "":
+		return "", errors.New("NATS is external, so the server has no port that can be asked: start it with -m PORT")
 	}
-	port := o.Port
-	if port == 0 {
-		port = natsd.DEFAULT_PORT
-	}
-	return greet(ctx, onThisHost(o.Host, port), o.TLSHandshakeFirst)
+	return greet(ctx, onThisHost(n.Host, cmp.Or(n.Port, natsd.DEFAULT_PORT)), n.TLSHandshakeFirst)
 }
 
 // onThisHost returns the address where a server that listens on host answers.
