@@ -65,16 +65,18 @@ func (o *options) applyBlock(b blockOf, content map[string]any) error {
 		return cmp.Or(cmp.Compare(line(content[x]), line(content[y])), cmp.Compare(x, y))
 	})
 	var errs []error
-	given := make(map[*setting]string)
+	given := make(map[*setting]string) // the key, by what it sets
 	for _, name := range names {
 		here := o.here
 		o.here = place(b.file, content[name]) + ": "
 		it := settingsByKey[b.prefix+strings.ToLower(name)]
 		err := o.applyKey(b, name, content[name])
-		if was, twice := given[it]; err == nil && it != nil && twice && !b.beside {
+		if was, twice := given[it]; err == nil && twice && !b.beside && it.conflicts(content[was], content[name]) {
 			err = fmt.Errorf("key %q: already given as %q, which means the same: remove one of them", name, was)
 		}
-		given[it] = name
+		if it != nil {
+			given[it] = name
+		}
 		o.here = here
 		var inner *placedError
 		if err != nil && !errors.As(err, &inner) { // otherwise from a nested block
@@ -83,6 +85,11 @@ func (o *options) applyBlock(b blockOf, content map[string]any) error {
 		errs = append(errs, err)
 	}
 	return errors.Join(errs...)
+}
+
+// conflicts reports whether it matters which of two values counts. NATS Streaming took either.
+func (it *setting) conflicts(one, other any) bool {
+	return it.state != noEffect && asFlag(one) != asFlag(other)
 }
 
 // placedError is an error with its file and line.

@@ -201,6 +201,8 @@ func TestFlatFile(t *testing.T) {
 		"cid: c\nCluster { node_id: a }":    "several servers",
 		"cid: c\ncluster { peers: [a, b] }": "several servers",
 		"cid: 1":                            "expected to be string",
+		"cid: c\nid: d":                     "already given as",
+		"cid: c\ncluster_id: c\nfile { crc: true, do_crc: false }": "", // either counts
 	} {
 		o := defaultOptions()
 		file := filepath.Join(t.TempDir(), "server.conf")
