@@ -20,6 +20,21 @@ const (
 	restoreRemedy  = "somebody dropped it or changed its name: stop the server and restore a backup"
 )
 
+// openError completes an error of opening a database. A file is that of SQLite, or one of TLS.
+func openError(o Options, err error) error {
+	err = oneLine(err)
+	var file *fs.PathError
+	switch isFile := errors.As(err, &file); {
+	case isFile && o.Driver == "sqlite":
+		err = fmt.Errorf("%w: this user must be able to write the directory: create or chown it, or name another", err)
+	case isFile:
+		err = fmt.Errorf("%w: -sql_source names this file: let this user read it, or name another", err)
+	default:
+		err = withRemedy(err)
+	}
+	return fmt.Errorf("open %s database: %w", o.Driver, err)
+}
+
 // withRemedy adds to an error of a database what an administrator can do about it.
 func withRemedy(err error) error {
 	if remedy := remedyOf(err); remedy != "" && !strings.Contains(err.Error(), remedy) {
@@ -33,7 +48,6 @@ func remedyOf(err error) string {
 	var postgres *pq.Error
 	var mysql *mysqldriver.MySQLError
 	var sqlite *sqlitedriver.Error
-	var file *fs.PathError
 	var host *net.DNSError
 	switch {
 	case errors.Is(err, syscall.ECONNREFUSED):
@@ -86,8 +100,6 @@ func remedyOf(err error) string {
 		case sqlite3.SQLITE_NOTADB:
 			return "the file is not an SQLite database: move it away, or name another"
 		}
-	case errors.As(err, &file):
-		return "this user must be able to write the directory: create or chown it, or name another"
 	}
 	return ""
 }

@@ -184,10 +184,6 @@ func Open(ctx context.Context, o Options) (*Store, error) {
 	return s, nil
 }
 
-func openError(o Options, err error) error {
-	return fmt.Errorf("open %s database: %w", o.Driver, withRemedy(oneLine(err)))
-}
-
 // openWriters opens the pools that the dialect needs besides the writer's and the reader's.
 func (s *Store) openWriters(o Options) error {
 	if d, ok := s.dialect.(ownReader); ok {
