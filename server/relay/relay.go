@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"log/slog"
 	"slices"
-	"strconv"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -16,34 +15,8 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 	"github.com/nats-io/stan.go/pb"
 
-	"github.com/nats-eventstore/nats-eventstore/proto"
 	"github.com/nats-eventstore/nats-eventstore/stores"
 )
-
-// Source is an event channel.
-type Source interface {
-	Name() string
-	Last() uint64 // highest committed sequence
-	// Cursor returns a cursor at a sequence.
-	Cursor(next uint64) Cursor
-	Extract(payload []byte) (proto.Event, error)
-}
-
-// Cursor reads a channel forward. One goroutine uses and closes it.
-type Cursor interface {
-	// ReadTo returns the next messages up to a sequence, or none if nothing is left.
-	ReadTo(ctx context.Context, to uint64, max int) ([]stores.Message, error)
-	Close()
-}
-
-// Route selects events and says how the stream receives them.
-type Route struct {
-	From     func(channel string) bool
-	Types    []string // patterns; empty: all types
-	Subject  Template
-	DataOnly bool // publish event_data without its envelope
-	Headers  Headers
-}
 
 // Relay publishes the events of channels to one stream: each event once, and those of a channel in order.
 //
@@ -76,17 +49,6 @@ type Relay struct {
 	failing   atomic.Bool
 	published atomic.Uint64
 	failures  atomic.Uint64
-}
-
-// source is a channel whose events are relayed.
-type source struct {
-	Source
-	key    string // the name as written in headers
-	routes []*Route
-	cursor Cursor // follows done; nil until the position is known. Only Run's goroutine uses it
-
-	done  atomic.Uint64 // events up to this sequence are in the stream
-	since atomic.Int64  // timestamp of a message after done, ns since 1970; valid while done lags
 }
 
 const (
@@ -318,14 +280,6 @@ func (r *Relay) relay(ctx context.Context, src *source) (n int, err error) {
 	return sent, err
 }
 
-// rewind closes the cursor and replaces it. After nil, relay opens a new one.
-func (s *source) rewind(to Cursor) {
-	if s.cursor != nil {
-		s.cursor.Close()
-	}
-	s.cursor = to
-}
-
 // acknowledged waits for a message's acknowledgement and records its stream sequence.
 func (r *Relay) acknowledged(ctx context.Context, f jetstream.PubAckFuture) error {
 	if f == nil {
@@ -391,19 +345,4 @@ func (r *Relay) warnDoubled(route *Route, e *event) {
 		r.Log.Warn(fmt.Sprintf("Stream %q: event types begin with %q as the subject does, so it is there twice: leave it out of the subject", r.Stream, word),
 			"subject", route.Subject.subject(e), "event_type", e.Type)
 	}
-}
-
-// message converts an event to a message that the stream accepts only after its sequence last. If before is set, the
-// last message must also have that ID: after one message is refused, those behind it are refused, too.
-func (r *Route) message(stream string, e *event, last uint64, before string) *nats.Msg {
-	m := &nats.Msg{Subject: r.Subject.subject(e), Header: e.headers(r.Headers), Data: e.payload}
-	if r.DataOnly {
-		m.Data = e.Data
-	}
-	m.Header.Set(jetstream.ExpectedStreamHeader, stream)
-	m.Header.Set(jetstream.ExpectedLastSeqHeader, strconv.FormatUint(last, 10))
-	if before != "" {
-		m.Header.Set(jetstream.ExpectedLastMsgIDHeader, before)
-	}
-	return m
 }
