@@ -44,7 +44,7 @@ func New(ctx context.Context, o Options, s Service, log *slog.Logger) (*Tracer, 
 	if !o.Enabled() {
 		return nil, nil
 	}
-	// What the library has to say, such as of a header that it cannot read, goes to the log.
+	// What the library has to say goes to the log: errors as they are, the rest only at debug and trace level.
 	otel.SetLogger(logr.FromSlogHandler(log.Handler()))
 	otel.SetErrorHandler(otel.ErrorHandlerFunc(func(err error) { log.Warn("Traces: " + err.Error()) }))
 	e, err := newExporter(ctx, o, log)
