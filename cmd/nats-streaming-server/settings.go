@@ -115,6 +115,11 @@ func (it *setting) apply(o *options, name, v, channel string) error {
 	if err := it.check(v); err != nil {
 		return err
 	}
+	for _, value := range it.values {
+		if strings.EqualFold(v, value) {
+			v = value
+		}
+	}
 	if it.of == nil {
 		o.given[it.name()] = o.where(name)
 	}
@@ -188,7 +193,7 @@ func (o *options) where(name string) string {
 	return o.here + name
 }
 
-// check reports whether v is a value of the setting.
+// check reports whether v is a value of the setting. Case does not matter to enumerations.
 func (it *setting) check(v string) error {
 	sameText := func(want string) bool { return strings.EqualFold(v, want) }
 	if v == "" || it.values == nil || slices.ContainsFunc(it.values, sameText) {

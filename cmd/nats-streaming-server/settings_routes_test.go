@@ -14,10 +14,10 @@ import (
 func TestRoutes(t *testing.T) {
 	o, file, err := configureWith(t, `streaming {
 	routes: [
-		{ types: ["OrderPaid", "Order*"], channel: "paid", payload: data }
+		{ types: ["OrderPaid", "Order*"], channel: "paid", payload: Data }
 		{
 			from: "eventstore.orders", stream: ORDERS
-			subject: "ORDERS.{event_type}", headers: cloudevents
+			subject: "ORDERS.{event_type}", headers: CloudEvents
 		}
 	]
 }`, "-js")
