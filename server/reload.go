@@ -29,7 +29,8 @@ func (s *server) reload(ns *natsd.Server, port *monitor.Port, natsLog *natsconn.
 			return err
 		}
 	}
-	if s.opts.NATSURL == "" && s.opts.NATS.ConfigFile != "" {
+	embedded := s.opts.NATSURL == ""
+	if embedded && s.opts.NATS.ConfigFile != "" {
 		if err := s.reloadNATS(now, ns, natsLog); err != nil {
 			return err
 		}
@@ -40,7 +41,9 @@ func (s *server) reload(ns *natsd.Server, port *monitor.Port, natsLog *natsconn.
 		t.door.Enforce()
 	}
 	applyAPI()
-	s.monitor.Metrics().Certificate("nats", now.NATS.TLSConfig)
+	if !embedded || s.opts.NATS.ConfigFile != "" { // NATS keeps the certificate that flags name
+		s.monitor.Metrics().Certificate("nats", now.NATS.TLSConfig)
+	}
 	if s.api != nil {
 		s.monitor.Metrics().Certificate("api", s.api.Encryption())
 	}

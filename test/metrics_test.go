@@ -319,8 +319,16 @@ func TestMetricsOfCertificatesAndClock(t *testing.T) {
 	s.Process.Signal(syscall.SIGHUP)
 	s.WaitLog(t, "Reloaded the access file")
 	check(end.Add(time.Minute))
-
 	s.Stop()
+
+	// NATS keeps the certificate of flags, and so does the metric.
+	s = start(t, "sqlite", source, "-m", "-1", "-tls", "-tlscert", cert, "-tlskey", key)
+	install(end)
+	s.Process.Signal(syscall.SIGHUP)
+	s.WaitLog(t, "Reloaded the access file")
+	s.metrics().check(t, map[string]float64{`certificate_expiry_timestamp_seconds{port="nats"}`: float64(end.Add(time.Minute).Unix())})
+	s.Stop()
+
 	db, err := sql.Open("sqlite", source)
 	if err != nil {
 		t.Fatal(err)
