@@ -2,6 +2,7 @@ package api
 
 import (
 	"fmt"
+	"strings"
 
 	"connectrpc.com/connect"
 	"google.golang.org/protobuf/encoding/protojson"
@@ -89,7 +90,8 @@ func (jsonCodec) Marshal(m any) ([]byte, error) {
 	return protojson.Marshal(message)
 }
 
-// Unmarshal implements connect.Codec. It refuses an empty body and ignores unknown fields.
+// Unmarshal implements connect.Codec. It refuses an empty body. It also refuses unknown fields: a misspelt eventData or
+// expectations would be lost without a word.
 func (jsonCodec) Unmarshal(data []byte, m any) error {
 	message, ok := m.(googleproto.Message)
 	if !ok {
@@ -101,7 +103,11 @@ func (jsonCodec) Unmarshal(data []byte, m any) error {
 	if values(data) > maxElements {
 		return fmt.Errorf("the request has more than %d JSON values", maxElements)
 	}
-	return protojson.UnmarshalOptions{DiscardUnknown: true}.Unmarshal(data, message)
+	err := protojson.Unmarshal(data, message)
+	if err != nil && strings.Contains(err.Error(), "unknown field") {
+		err = fmt.Errorf("%w: check its spelling against %s", err, message.ProtoReflect().Descriptor().FullName())
+	}
+	return err
 }
 
 // values estimates the number of values in a JSON text: it counts braces, brackets and commas outside strings.

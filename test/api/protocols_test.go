@@ -221,6 +221,17 @@ func TestJSON(t *testing.T) {
 		}
 	}
 
+	// A misspelt name is refused, and nothing is stored: it would be an event without data, or an append without its expectation.
+	for right, wrong := range map[string]string{"channel": "chanel", "eventData": "eventdata", "expectations": "expectation", "state": "State"} {
+		status, answer := post("Append", strings.Replace(order("misspelt"), `"`+right+`"`, `"`+wrong+`"`, 1))
+		if status != http.StatusBadRequest || !bytes.Contains(answer, []byte(`"invalid_argument"`)) || !bytes.Contains(answer, []byte(`unknown field \"`+wrong+`\"`)) {
+			t.Errorf("%s for %s: %d %s", wrong, right, status, answer)
+		}
+		if status, answer := post("GetEvent", `{"eventId": "misspelt"}`); status != http.StatusNotFound {
+			t.Errorf("%s for %s is stored: %d %s", wrong, right, status, answer)
+		}
+	}
+
 	status, answer := post("Append", order("2"))
 	var refused struct {
 		Code    string
