@@ -130,6 +130,10 @@ func (o *options) located(err error) error {
 	}
 	var of *config.OptionError
 	if errors.As(err, &of) && o.given[of.Option] != "" {
+		where, known := strings.CutSuffix(o.given[of.Option], of.Option)
+		if known && strings.HasPrefix(err.Error(), of.Option) { // whose name need not be said twice
+			return fmt.Errorf("%s%w", where, err)
+		}
 		return fmt.Errorf("%s: %w", o.given[of.Option], err)
 	}
 	return err

@@ -1,7 +1,10 @@
 package main
 
 import (
+	"strings"
 	"time"
+
+	"github.com/nats-eventstore/nats-eventstore/server/config"
 )
 
 // streamingSettings are the options of NATS Streaming itself.
@@ -77,12 +80,15 @@ var streamingSettings = []setting{
 		usage: "Debug and trace output of the streaming part",
 		set:   setBool(func(o *options) *bool { return &o.Debug }, func(o *options) *bool { return &o.Trace }),
 	},
-	{
+	setting{
 		flags: []string{"log_format"}, keys: []string{"log_format"}, value: "<text|json>",
-		usage: "Format of the log: text (default), or a JSON object on each line",
+		usage: "Format of the log: text, or a JSON object on each line",
 		state: added, note: "also of the lines of the NATS server",
-		set: setString(func(o *options) *string { return &o.LogFormat }),
-	},
+		set: func(o *options, v, _ string) error {
+			o.LogFormat = strings.ToLower(v)
+			return nil
+		},
+	}.or(config.LogText, config.LogText, config.LogJSON),
 	{
 		flags: []string{"metrics_series"}, keys: []string{"metrics_series"}, kind: count,
 		usage: "Channels, and durables and queue groups, that have metrics of their own", def: "1000",

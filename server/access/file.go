@@ -1,6 +1,7 @@
 package access
 
 import (
+	"cmp"
 	"crypto/sha256"
 	"errors"
 	"fmt"
@@ -26,7 +27,7 @@ func Load(name string) (*Policy, error) {
 		return nil, fmt.Errorf("access file: %s: %w", name, err)
 	}
 	l := loader{file: name, policy: &Policy{
-		tokens: map[[sha256.Size]byte]*Principal{}, certificates: map[string]*Principal{}, users: map[string]*Principal{},
+		tokens: map[[sha256.Size]byte]*Principal{}, certificates: map[string]*Principal{}, users: map[string]*Principal{}, places: map[string]string{},
 		warning: exposed(name, info.Mode()),
 	}}
 	if err := l.load(content); err != nil {
@@ -62,14 +63,16 @@ type loader struct {
 }
 
 func (l *loader) errorf(at any, format string, args ...any) error {
-	place := l.file
-	if tk, ok := at.(token); ok {
-		if src := tk.SourceFile(); src != "" {
-			place = src
-		}
-		place = fmt.Sprintf("%s:%d", place, tk.Line())
+	return fmt.Errorf("%s: %w", l.place(at), fmt.Errorf(format, args...))
+}
+
+// place returns the file and line of a value.
+func (l *loader) place(at any) string {
+	tk, ok := at.(token)
+	if !ok {
+		return l.file
 	}
-	return fmt.Errorf("%s: %w", place, fmt.Errorf(format, args...))
+	return fmt.Sprintf("%s:%d", cmp.Or(tk.SourceFile(), l.file), tk.Line())
 }
 
 // load reads the top level, whose only key is principals. Other keys define variables.
@@ -120,7 +123,7 @@ func (l *loader) principal(at any, block map[string]any) (*Principal, error) {
 				err = l.errorf(v, "monitor must be true or false")
 			}
 		case "tokens":
-			err = l.each(key, v, func(s string) error {
+			err = l.each(key, v, func(s, _ string) error {
 				hash, err := parseHash(s)
 				if err != nil {
 					return err
@@ -128,7 +131,7 @@ func (l *loader) principal(at any, block map[string]any) (*Principal, error) {
 				return claim(l.policy.tokens, hash, p, "token")
 			})
 		case "certificates":
-			err = l.each(key, v, func(s string) error {
+			err = l.each(key, v, func(s, _ string) error {
 				id, err := parseIdentity(s)
 				if err != nil {
 					return err
@@ -136,10 +139,11 @@ func (l *loader) principal(at any, block map[string]any) (*Principal, error) {
 				return claim(l.policy.certificates, id, p, fmt.Sprintf("certificate %q", s))
 			})
 		case "nats_users":
-			err = l.each(key, v, func(s string) error {
+			err = l.each(key, v, func(s, place string) error {
 				if s == "" {
 					return errors.New("the name is empty")
 				}
+				l.policy.places[s] = place
 				return claim(l.policy.users, s, p, fmt.Sprintf("user %q", s))
 			})
 		default:
@@ -147,7 +151,7 @@ func (l *loader) principal(at any, block map[string]any) (*Principal, error) {
 			if !known {
 				return nil, l.errorf(v, "unknown key %q of a principal", key)
 			}
-			err = l.each(key, v, func(s string) error {
+			err = l.each(key, v, func(s, _ string) error {
 				if !eventlog.ValidPattern(s) {
 					return fmt.Errorf("%q is not a pattern of channels such as eventstore.orders or eventstore.>", s)
 				}
@@ -162,8 +166,8 @@ func (l *loader) principal(at any, block map[string]any) (*Principal, error) {
 	return p, nil
 }
 
-// each calls f with the strings of a list, or with a single string.
-func (l *loader) each(key string, at any, f func(string) error) error {
+// each calls f with the strings of a list, or with a single string, and the place of each.
+func (l *loader) each(key string, at any, f func(s, place string) error) error {
 	list, ok := value(at).([]any)
 	if !ok {
 		list = []any{at}
@@ -173,7 +177,7 @@ func (l *loader) each(key string, at any, f func(string) error) error {
 		if !ok {
 			return l.errorf(it, "%s must be a list of strings", key)
 		}
-		if err := f(s); err != nil {
+		if err := f(s, l.place(it)); err != nil {
 			return l.errorf(it, "%s: %w", key, err)
 		}
 	}

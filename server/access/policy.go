@@ -19,6 +19,7 @@ type Policy struct {
 	tokens       map[[sha256.Size]byte]*Principal
 	certificates map[string]*Principal // by identity
 	users        map[string]*Principal
+	places       map[string]string // where the file names each user
 	warning      string
 }
 
@@ -50,6 +51,9 @@ func (p *Policy) Users() []string {
 	}
 	return slices.Sorted(maps.Keys(p.users))
 }
+
+// PlaceOf returns the file and line that name a user of NATS.
+func (p *Policy) PlaceOf(user string) string { return p.places[user] }
 
 // Warning is a line for the log: who besides the server can read or change the file. It may be empty.
 func (p *Policy) Warning() string {

@@ -3,11 +3,8 @@ package api
 import (
 	"crypto/tls"
 	"crypto/x509"
-	"errors"
 	"fmt"
-	"net/url"
 	"os"
-	"strings"
 
 	"github.com/nats-eventstore/nats-eventstore/server/httpport"
 )
@@ -40,34 +37,6 @@ type Options struct {
 // DefaultOptions returns options that leave the API off.
 func DefaultOptions() Options {
 	return Options{DefaultChannel: DefaultChannel, MaxMessage: 4 << 20, Limits: httpport.Limits{Total: 4096, PerPeer: 1024}}
-}
-
-// Validate reports the first invalid setting by name.
-func (o *Options) Validate() error {
-	switch {
-	case o.Port < -1 || o.Port > 65535:
-		return fmt.Errorf("grpc_port %d is not a port", o.Port)
-	case (o.CertFile == "") != (o.KeyFile == ""):
-		return errors.New("set grpc_cert and grpc_key together")
-	case o.ClientCAFile != "" && o.CertFile == "":
-		return errors.New("grpc_client_ca needs grpc_cert and grpc_key")
-	case o.MaxMessage <= 0:
-		return errors.New("grpc_max_message must be positive")
-	case o.Limits.Total <= 0 || o.Limits.PerPeer <= 0:
-		return errors.New("grpc_max_connections and grpc_max_connections_per_peer must be positive")
-	}
-	for _, origin := range o.Origins {
-		if !validOrigin(origin) {
-			return fmt.Errorf("grpc_origins: %q is not an origin: use one such as https://shop.example:8443, or *", origin)
-		}
-	}
-	return nil
-}
-
-// validOrigin reports whether s is "*" or an origin as browsers send it.
-func validOrigin(s string) bool {
-	u, err := url.Parse(s)
-	return s == "*" || err == nil && s == u.Scheme+"://"+u.Host && u.Hostname() != "" && !strings.Contains(s, "*")
 }
 
 // TLS returns the TLS configuration, or nil if TLS is off. If there are other credentials than client certificates, they are

@@ -3,6 +3,7 @@ package config
 import (
 	"crypto/tls"
 	"net"
+	"net/url"
 	"strings"
 
 	"github.com/nats-eventstore/nats-eventstore/server/api"
@@ -39,7 +40,7 @@ func (o *Options) validateAPI(events eventlog.Events) error {
 	if o.API.Port == 0 {
 		return nil
 	}
-	if err := o.API.Validate(); err != nil {
+	if err := o.validateListener(); err != nil {
 		return err
 	}
 	switch block := events.Of(o.API.DefaultChannel); {
@@ -60,6 +61,39 @@ func (o *Options) validateAPI(events eventlog.Events) error {
 			shown(o.APIOptions().Host), lacks)
 	}
 	return nil
+}
+
+// validateListener validates what the API does whatever events there are.
+func (o *Options) validateListener() error {
+	a := &o.API
+	switch {
+	case a.Port < -1 || a.Port > 65535:
+		return invalid("grpc_port", "grpc_port %d must be between 1 and 65535, or -1 for a free port", a.Port)
+	case a.CertFile != "" && a.KeyFile == "":
+		return invalid("grpc_cert", "set grpc_cert and grpc_key together")
+	case a.CertFile == "" && a.KeyFile != "":
+		return invalid("grpc_key", "set grpc_cert and grpc_key together")
+	case a.ClientCAFile != "" && a.CertFile == "":
+		return invalid("grpc_client_ca", "grpc_client_ca needs grpc_cert and grpc_key")
+	case a.MaxMessage <= 0:
+		return invalid("grpc_max_message", "grpc_max_message must be positive")
+	case a.Limits.Total <= 0:
+		return invalid("grpc_max_connections", "grpc_max_connections must be positive")
+	case a.Limits.PerPeer <= 0:
+		return invalid("grpc_max_connections_per_peer", "grpc_max_connections_per_peer must be positive")
+	}
+	for _, origin := range a.Origins {
+		if !validOrigin(origin) {
+			return invalid("grpc_origins", "grpc_origins: %q is not an origin: use one such as https://shop.example:8443, or *", origin)
+		}
+	}
+	return nil
+}
+
+// validOrigin reports whether s is "*" or an origin as browsers send it.
+func validOrigin(s string) bool {
+	u, err := url.Parse(s)
+	return s == "*" || err == nil && s == u.Scheme+"://"+u.Host && u.Hostname() != "" && !strings.Contains(s, "*")
 }
 
 // APILacks says what the API lacks where others can reach it: "TLS", "authentication" or both; "" if nothing.

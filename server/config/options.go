@@ -279,12 +279,13 @@ func (o *Options) validateUsers() error {
 	case operators:
 		return nil
 	}
+	var errs []error
 	for _, user := range o.Access.Users() {
 		if !known[user] {
-			return fmt.Errorf("%s: nats_users: the NATS server has no user %q: add it to its configuration, or take it out of this file", o.AccessFile, user)
+			errs = append(errs, fmt.Errorf("%s: nats_users: the NATS server has no user %q: add it to its configuration, or take it out of this file", o.Access.PlaceOf(user), user))
 		}
 	}
-	return nil
+	return errors.Join(errs...)
 }
 
 // validateLog checks that the log can be written in its format. NATS' logger alone rotates files.
