@@ -21,21 +21,25 @@ The options name the database (-store, -dir, -sql_driver, -sql_source), or the c
 databases have their own tools: docs/operate/backup.md.
 `,
 	run: func(ctx context.Context, name string, args []string) error {
+		var file string
+		if len(args) > 0 && !strings.HasPrefix(args[0], "-") && args[0] != "help" {
+			file, args = args[0], args[1:]
+		}
 		rest, err := split(flag.NewFlagSet(name, flag.ContinueOnError), args)
 		if err != nil {
 			return err
 		}
-		if len(rest) == 0 || strings.HasPrefix(rest[0], "-") {
+		if file == "" {
 			return errors.New("name the file to write first: nats-streaming-server backup <file> [options]")
 		}
-		o, err := database(rest[1:])
+		o, err := database(rest)
 		if err != nil {
 			return err
 		}
-		if err := offline.Backup(ctx, &o.Options, rest[0]); err != nil {
+		if err := offline.Backup(ctx, &o.Options, file); err != nil {
 			return err
 		}
-		fmt.Println("Backed up to " + rest[0])
+		fmt.Println("Backed up to " + file)
 		return nil
 	},
 }

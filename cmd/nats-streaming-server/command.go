@@ -8,7 +8,6 @@ import (
 	"io"
 	"log/slog"
 	"os"
-	"slices"
 	"strings"
 	"syscall"
 
@@ -58,24 +57,35 @@ func runCommand(name string, args []string) int {
 	return 0
 }
 
-// split sets the command's flags from the arguments and returns the other arguments, which are the server's.
+// split sets the command's flags from the arguments and returns the other arguments, which are options of the server.
 func split(fs *flag.FlagSet, args []string) (rest []string, err error) {
 	fs.SetOutput(io.Discard)
+	server := allFlags()
 	for i := 0; i < len(args); i++ {
 		name, value, hasValue := strings.Cut(strings.TrimLeft(args[i], "-"), "=")
-		isFlag := strings.HasPrefix(args[i], "-")
-		if isFlag && slices.Contains([]string{"h", "help"}, name) {
+		switch isFlag := strings.HasPrefix(args[i], "-"); {
+		case name == "help" || isFlag && name == "h":
 			return nil, flag.ErrHelp
+		case !isFlag && i > 0 && isBool(args[i]):
+			return nil, switchWithValue(args, i)
+		case !isFlag:
+			return nil, fmt.Errorf("unexpected argument %q: %s takes options here, which begin with -: -h lists them", args[i], fs.Name())
 		}
-		f := fs.Lookup(name)
-		if !isFlag || f == nil {
+		f, ofServer := fs.Lookup(name), server.Lookup(hidden(name))
+		if f == nil && ofServer == nil {
+			return nil, unknownFlag(name, append(flagNames(fs), flagNames(server)...))
+		}
+		if f == nil {
 			rest = append(rest, args[i])
+			if !hasValue && !isSwitch(ofServer) && i+1 < len(args) {
+				i++
+				rest = append(rest, args[i])
+			}
 			continue
 		}
-		toggle, ok := f.Value.(interface{ IsBoolFlag() bool })
 		switch {
 		case hasValue:
-		case ok && toggle.IsBoolFlag():
+		case isSwitch(f):
 			value = "true"
 		case i+1 == len(args):
 			return nil, fmt.Errorf("flag -%s: needs a value", name)
@@ -84,7 +94,7 @@ func split(fs *flag.FlagSet, args []string) (rest []string, err error) {
 			value = args[i]
 		}
 		if err := fs.Set(name, value); err != nil {
-			return nil, fmt.Errorf("flag -%s: %q: %w", name, value, err)
+			return nil, fmt.Errorf("flag -%s: %q: %w: -h shows what it takes", name, value, err)
 		}
 	}
 	return rest, nil

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"errors"
 	"flag"
 	"fmt"
@@ -60,17 +61,33 @@ func parse(args []string) (commandLine, error) {
 
 // withRemedy adds to an error of NATS what to do about it.
 func withRemedy(err error) error {
-	switch {
-	case err == nil:
+	if err == nil {
 		return nil
-	case strings.HasPrefix(err.Error(), "invalid value"):
-		return fmt.Errorf("%w: -help shows what each option takes", err)
-	case strings.HasPrefix(err.Error(), "error parsing X509"):
-		return fmt.Errorf("%w: check -tlscert and -tlskey, or the block tls", err)
-	case errors.Is(err, os.ErrNotExist):
+	}
+	if errors.Is(err, os.ErrNotExist) {
 		return fmt.Errorf("%w: name another with -c", err)
 	}
-	return err
+	var all []error // NATS writes one to a line
+	for line := range strings.Lines(err.Error()) {
+		line = strings.TrimSpace(line)
+		for _, it := range remedies {
+			if strings.Contains(line, it.part) {
+				line += ": " + it.remedy
+				break
+			}
+		}
+		all = append(all, errors.New(line))
+	}
+	return errors.Join(all...)
+}
+
+// remedies say what to do about errors of NATS, which have no types, by a part of their text.
+var remedies = []struct{ part, remedy string }{
+	{"invalid value", "-help shows what each option takes"},
+	{"error parsing X509", "check -tlscert and -tlskey, or the block tls"},
+	{"could not parse address string", "write host and port, such as 127.0.0.1:4222, or the port alone"},
+	{"interface conversion", "a value is of another type: numbers, true and false take no quotes"},
+	{"error parsing include file", "create the file, or correct its name: it is relative to the file that includes it"},
 }
 
 // flagSet returns our flags, which note what they are given.
@@ -127,7 +144,7 @@ func (c *commandLine) scan(args []string) (rest []string, err error) {
 		}
 		f := fs.Lookup(hidden(name))
 		if f == nil {
-			errs = append(errs, fmt.Errorf("flag provided but not defined: -%s%s", name, didYouMean("-", name, flagNames(fs))))
+			errs = append(errs, unknownFlag(name, flagNames(fs)))
 			if !hasValue && i+1 < len(args) && !strings.HasPrefix(args[i+1], "-") {
 				i++ // its value
 			}
@@ -142,13 +159,30 @@ func (c *commandLine) scan(args []string) (rest []string, err error) {
 		}
 		seen[meaning(f)] = name
 		rest = append(rest, args[i])
-		toggle, ok := f.Value.(interface{ IsBoolFlag() bool })
-		if !hasValue && (!ok || !toggle.IsBoolFlag()) && i+1 < len(args) {
+		if !hasValue && !isSwitch(f) && i+1 < len(args) {
 			i++
 			rest = append(rest, args[i])
 		}
 	}
 	return rest, errors.Join(errs...)
+}
+
+// unknownFlag returns the error of a flag that none of the names is.
+func unknownFlag(name string, names []string) error {
+	return fmt.Errorf("flag provided but not defined: -%s%s", name, cmp.Or(didYouMean("-", name, names), ": -help lists the options"))
+}
+
+// isSwitch reports whether a flag is true without a value.
+func isSwitch(f *flag.Flag) bool {
+	toggle, ok := f.Value.(interface{ IsBoolFlag() bool })
+	return ok && toggle.IsBoolFlag()
+}
+
+func isBool(arg string) bool { return arg == "true" || arg == "false" }
+
+// switchWithValue returns the error of a value that follows a switch as an argument of its own.
+func switchWithValue(args []string, i int) error {
+	return fmt.Errorf("%s takes its value after =: write %s=%s", args[i-1], args[i-1], args[i])
 }
 
 // meaning is the same for all names of a flag. NATS defines each alias as a flag with the same usage line.
@@ -171,8 +205,8 @@ func unexpected(args []string, i int) error {
 		return fmt.Errorf("%s must come first: nats-streaming-server %s [options]", arg, arg)
 	case i == 0 && nearest(arg, names) != "":
 		return fmt.Errorf("unknown command %q%s", arg, didYouMean("", arg, names))
-	case i > 0 && (arg == "true" || arg == "false"):
-		return fmt.Errorf("%s takes its value after =: write %s=%s", args[i-1], args[i-1], arg)
+	case i > 0 && isBool(arg):
+		return switchWithValue(args, i)
 	case i == 0:
 		return fmt.Errorf("unknown command %q: must be one of %s, or an option such as -store", arg, strings.Join(names, ", "))
 	}

@@ -205,8 +205,13 @@ func typeName(tk any) string {
 // wrongType begins as NATS Streaming's error does.
 func wrongType(name string, want kind, tk any) error {
 	err := fmt.Errorf("parameter %q value is expected to be %s, got %s", name, want.configType(), typeName(tk))
-	if e := want.example(); e != "" {
-		err = fmt.Errorf("%w: write %s: %s", err, name, e)
+	switch v, isText := value(tk).(string); {
+	case want == block:
+		return fmt.Errorf("%w: write %s { ... }", err, name)
+	case slices.Contains([]kind{toggle, count, size}, want) && isText && want.check(v) == nil:
+		return fmt.Errorf("%w: write %s: %s, without quotes", err, name, v)
+	case want.example() != "":
+		return fmt.Errorf("%w: write %s: %s", err, name, want.example())
 	}
 	return err
 }

@@ -20,7 +20,7 @@ only its hash.
 			return err
 		}
 		if len(rest) > 0 {
-			return fmt.Errorf("%q: takes no arguments", rest[0])
+			return fmt.Errorf("unexpected option %s: token takes none", rest[0])
 		}
 		token, hash := access.NewToken()
 		fmt.Printf("%s\ntokens: [%q]\n", token, hash)

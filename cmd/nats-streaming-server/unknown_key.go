@@ -33,7 +33,10 @@ func unknownKey(prefix, name string) error {
 	case len(blocks) == 1 && blocks[0] == "":
 		return fmt.Errorf("unknown key %q: move it out of the block %s { ... }, to the top of the block streaming { ... }", key, strings.TrimSuffix(prefix, "."))
 	case len(blocks) == 1:
-		return fmt.Errorf("unknown key %q: it belongs in a block: %s { %s: ... }%s", key, strings.ReplaceAll(blocks[0], ".", " { "), name, strings.Repeat(" }", strings.Count(blocks[0], ".")))
+		return fmt.Errorf("unknown key %q: it belongs in a block: %s", key, written(blocks[0]+"."+name))
+	}
+	if it := settingByFlag(low); it != nil {
+		return fmt.Errorf("unknown key %q: that is its name as a flag: write %s", key, written(it.keys[0]))
 	}
 	hint := didYouMean("", name, beside)
 	if hint == "" {
@@ -42,11 +45,29 @@ func unknownKey(prefix, name string) error {
 	return fmt.Errorf("unknown key %q%s", key, hint)
 }
 
+// written returns a key as it is written in the file, with its blocks.
+func written(key string) string {
+	return strings.ReplaceAll(key, ".", " { ") + ": ..." + strings.Repeat(" }", strings.Count(key, "."))
+}
+
+// settingByFlag returns the setting with a flag of the name, if a file can set it.
+func settingByFlag(name string) *setting {
+	for _, it := range settings {
+		if slices.Contains(it.flags, name) && len(it.keys) > 0 {
+			return it
+		}
+	}
+	return nil
+}
+
 // unknownAtTop tells of a key at the top of a file that neither NATS nor the streaming part has. NATS Streaming ignored it, so it
 // is an error only if it looks like a mistake.
 func (o *options) unknownAtTop(name string, tk any) error {
 	if isVariable(tk) {
 		return nil
+	}
+	if it := settingByFlag(strings.ToLower(name)); it != nil {
+		return fmt.Errorf("unknown key %q: that is its name as a flag: write streaming { %s }", name, written(it.keys[0]))
 	}
 	names := append(slices.Clone(natsKeys), streamingKey)
 	for k := range settingsByKey {
