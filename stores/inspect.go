@@ -12,6 +12,7 @@ import (
 	"github.com/nats-io/nats-streaming-server/spb"
 
 	"github.com/nats-eventstore/nats-eventstore/proto"
+	"github.com/nats-eventstore/nats-eventstore/stores/sqlconn"
 )
 
 // Inspection looks at a database of any schema version without changing it.
@@ -135,6 +136,9 @@ func Check(ctx context.Context, o Options) (*Inspection, error) {
 // checkSQLiteFile returns an error if the user may not write an SQLite database and the files beside it, and whether Open would
 // create it.
 func checkSQLiteFile(source string) (created bool, err error) {
+	if err := sqlconn.CheckPath(source); err != nil {
+		return false, openError(Options{Driver: "sqlite"}, err)
+	}
 	dir := filepath.Dir(source)
 	beside, err := os.CreateTemp(dir, "eventstore-check-")
 	if err == nil {

@@ -97,6 +97,8 @@ func TestMistakes(t *testing.T) {
 		{what: "no database server there", args: sql("postgres", "postgres://u:p@127.0.0.1:1/x?sslmode=disable"), want: "start the database, or check host and port in -sql_source"},
 		{what: "no such database", args: sql("postgres", strings.Replace(postgres, "/test_", "/absent_", 1)), want: "CREATE DATABASE with ENCODING 'UTF8'"},
 		{what: "a wrong password", args: sql("mysql", strings.Replace(mysql, ":secret@", ":wrong@", 1)), want: "check user and password"},
+		{what: "the source of another database", args: sql("sqlite", "postgres://u:hunter2@127.0.0.1/x"), want: "invalid source: want the path of a file, such as /var/lib/events.db; other databases have another -sql_driver"},
+		{what: "a URI of SQLite", args: sql("sqlite", "file:events.db?cache=shared"), want: "invalid source: want the path of a file"},
 		{what: "no directory for the database", args: sql("sqlite", filepath.Join(dir, "absent", "events.db")), want: "this user must be able to write the directory"},
 	}
 	for _, m := range mistakes {

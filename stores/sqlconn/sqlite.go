@@ -2,10 +2,8 @@ package sqlconn
 
 import (
 	"database/sql"
-	"fmt"
 	"net/url"
 	"path/filepath"
-	"strings"
 
 	sqlitedriver "modernc.org/sqlite"
 )
@@ -33,8 +31,8 @@ func SQLite(o Options, readers int) (write, read *sql.DB, err error) {
 		db.SetConnMaxLifetime(0)
 		return db, db, nil
 	}
-	if o.Source == "" || strings.HasPrefix(o.Source, "file:") {
-		return nil, nil, fmt.Errorf("source %q is not the path of a file", o.Source)
+	if err := CheckPath(o.Source); err != nil {
+		return nil, nil, err
 	}
 	if err := createFile(o.Source); err != nil {
 		return nil, nil, err
