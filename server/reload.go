@@ -22,7 +22,7 @@ func (s *server) reload(ns *natsd.Server, port *monitor.Port, natsLog *natsconn.
 		return err
 	}
 	natsconn.RestrictSuites(now.NATS)
-	monitor.TakePort(now.NATS)
+	where := monitor.TakePort(now.NATS)
 	applyAPI := func() {}
 	if s.api != nil {
 		if applyAPI, err = s.api.Reload(now.APIOptions(), now.Access); err != nil {
@@ -48,7 +48,11 @@ func (s *server) reload(ns *natsd.Server, port *monitor.Port, natsLog *natsconn.
 		s.monitor.Metrics().Certificate("api", s.api.Encryption())
 	}
 	s.log.Info("Reloaded the access file and the API's certificates, token and limits")
-	if changed := s.opts.Applied.Changed(now.Applied); len(changed) > 0 {
+	changed := s.opts.Applied.Changed(now.Applied)
+	if where != s.where {
+		changed = append(changed, "the monitoring port")
+	}
+	if len(changed) > 0 {
 		s.log.Warn("Reload: these settings changed and need a restart: " + strings.Join(changed, ", "))
 	}
 	return nil

@@ -121,7 +121,7 @@ func run(ctx context.Context, o *config.Options, natsLog *natsconn.Logger, log *
 	if err := checkPayload(conns.Send.MaxPayload(), store.ValueLimit(), log); err != nil {
 		return err
 	}
-	s := &server{opts: o, id: id, store: store, conns: conns, rights: rights, monitor: mon, tracer: tracer, log: log}
+	s := &server{opts: o, id: id, store: store, conns: conns, rights: rights, where: where, monitor: mon, tracer: tracer, log: log}
 	ctx, stopAPI, err := s.serveAPI(ctx)
 	if err != nil {
 		return err
@@ -147,6 +147,7 @@ type server struct {
 	store   *stores.Store
 	conns   *natsconn.Conns
 	rights  *access.Holder // replaced by a reload
+	where   monitor.Where  // the monitoring port
 	monitor *monitor.Monitor
 	tracer  *tracing.Tracer // nil without tracing
 	log     *slog.Logger

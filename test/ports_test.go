@@ -41,6 +41,22 @@ func handshake(t *testing.T, address string, nats bool, config *tls.Config) (*tl
 	return secured, secured.Handshake()
 }
 
+// The monitoring port stays where it is until a restart, and a reload says so.
+func TestReloadOfMonitoringPort(t *testing.T) {
+	t.Parallel()
+	file := write(t, "server.conf", "http: \"127.0.0.1:-1\"\nstreaming {}\n")
+	s := start(t, "sqlite", databases.SQLite(t), "-c", file)
+	if err := os.WriteFile(file, []byte("http: \"127.0.0.1:8222\"\nstreaming {}\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	s.Process.Signal(syscall.SIGHUP)
+	s.WaitLog(t, "Reload: these settings changed and need a restart: the monitoring port")
+	s.WaitLog(t, "Reconnected to NATS connection=")
+	if log := s.Log.String(); strings.Contains(log, "url=") { // the connections are in process
+		t.Error(log)
+	}
+}
+
 // Every port prefers TLS 1.3, and with TLS 1.2 refuses CBC. Certificates are those of the last reload.
 func TestTLSOfPorts(t *testing.T) {
 	t.Parallel()

@@ -80,6 +80,10 @@ func connect(o Options, ns nats.InProcessConnProvider, kind string, log *slog.Lo
 			}
 		}),
 		nats.ReconnectHandler(func(nc *nats.Conn) {
+			if o.URL == "" { // the connection is in process
+				log.Info("Reconnected to NATS", "connection", name)
+				return
+			}
 			log.Info("Reconnected to NATS", "connection", name, "url", nc.ConnectedUrlRedacted())
 		}),
 		nats.ErrorHandler(func(_ *nats.Conn, sub *nats.Subscription, err error) {
