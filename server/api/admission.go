@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"mime"
 	"net/http"
 	"strings"
 	"sync"
@@ -68,6 +69,26 @@ func methods() (unary, streams map[string]bool) {
 
 // isStream reports whether a request may be answered for as long as the client likes.
 func isStream(r *http.Request) bool { return streams[r.URL.Path] }
+
+// requireType says in words what is wrong with a Content-Type: whoever calls with curl sees no status.
+func requireType(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		kind, _, _ := mime.ParseMediaType(r.Header.Get("Content-Type"))
+		plain := kind == "application/json" || kind == "application/proto"
+		ofCalls := plain || strings.HasPrefix(kind, "application/grpc") || strings.HasPrefix(kind, "application/connect+")
+		called := r.Method == http.MethodPost && (unary[r.URL.Path] || isStream(r))
+		switch {
+		case called && !ofCalls:
+			w.Header().Set("Accept-Post", "application/json, application/proto")
+			refuse(w, r, invalid("Content-Type is %q: send -H 'Content-Type: application/json' with a body in JSON", kind), http.StatusUnsupportedMediaType)
+		case called && plain && isStream(r):
+			w.Header().Set("Accept-Post", "application/grpc, application/grpc-web, application/connect+json, application/connect+proto")
+			refuse(w, r, invalid("this method streams its answer: call it with a client of gRPC or Connect"), http.StatusUnsupportedMediaType)
+		default:
+			next.ServeHTTP(w, r)
+		}
+	})
+}
 
 // requireMemory reserves memory for a request before it is read. The other doors share the same budget.
 func (s *Server) requireMemory(maxMessage int, next http.Handler) http.Handler {

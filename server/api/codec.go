@@ -104,8 +104,13 @@ func (jsonCodec) Unmarshal(data []byte, m any) error {
 		return fmt.Errorf("the request has more than %d JSON values", maxElements)
 	}
 	err := protojson.Unmarshal(data, message)
-	if err != nil && strings.Contains(err.Error(), "unknown field") {
-		err = fmt.Errorf("%w: check its spelling against %s", err, message.ProtoReflect().Descriptor().FullName())
+	switch {
+	case err == nil:
+		return nil
+	case strings.Contains(err.Error(), "unknown field"):
+		return fmt.Errorf("%w: check its spelling against %s", err, message.ProtoReflect().Descriptor().FullName())
+	case strings.Contains(err.Error(), "for bytes field"):
+		return fmt.Errorf("%w: write the bytes as a string in base64", err)
 	}
 	return err
 }

@@ -232,7 +232,28 @@ func TestJSON(t *testing.T) {
 		}
 	}
 
-	status, answer := post("Append", order("2"))
+	status, answer := post("Append", strings.Replace(order("2"), `"eyJhbW91bnQiOjF9"`, `{"amount": 1}`, 1))
+	if status != http.StatusBadRequest || !bytes.Contains(answer, []byte("write the bytes as a string in base64")) {
+		t.Errorf("data that is not base64: %d %s", status, answer)
+	}
+	for method, kinds := range map[string]map[string]string{
+		"Append": {"application/x-www-form-urlencoded": "send -H 'Content-Type: application/json'", "": `Content-Type is "": send`},
+		"Read":   {"application/json": "this method streams its answer"},
+	} {
+		for kind, want := range kinds {
+			resp, err := http.Post("http://"+address+"/eventstore.v1.EventStore/"+method, kind, strings.NewReader(`{"channel": "eventstore.orders"}`))
+			if err != nil {
+				t.Fatal(err)
+			}
+			text, err := io.ReadAll(resp.Body)
+			_ = resp.Body.Close()
+			if err != nil || !strings.Contains(string(text), want) || resp.Header.Get("Accept-Post") == "" {
+				t.Errorf("%s as %q: %s %s %v", method, kind, resp.Status, text, err)
+			}
+		}
+	}
+
+	status, answer = post("Append", order("2"))
 	var refused struct {
 		Code    string
 		Message string
