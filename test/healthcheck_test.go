@@ -36,6 +36,7 @@ func TestHealthcheck(t *testing.T) {
 
 	// Without a monitoring port, the NATS port answers.
 	healthcheck(t, 0, fmt.Sprintf("%d answers; start the server with -m", active.Port), "-p", strconv.Itoa(active.Port))
+	healthcheck(t, 1, "does not speak HTTP: name the monitoring port", "-m", strconv.Itoa(active.Port))
 	web := httptest.NewServer(http.NotFoundHandler()) // says nothing before it is asked
 	defer web.Close()
 	healthcheck(t, 1, "timeout: give the server's options", "-p", web.URL[strings.LastIndex(web.URL, ":")+1:])

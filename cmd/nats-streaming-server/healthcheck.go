@@ -112,6 +112,9 @@ func getHealth(ctx context.Context, url string) (string, error) {
 	// Nothing secret is sent, and certificates rarely name the host as it calls itself.
 	client := &http.Client{Transport: &http.Transport{TLSClientConfig: &tls.Config{InsecureSkipVerify: true}}}
 	resp, err := client.Do(req)
+	if err != nil && strings.Contains(err.Error(), "malformed HTTP") { // the rest of it is what another port said
+		return "", fmt.Errorf("%s: the port does not speak HTTP: name the monitoring port with -m PORT, or -ms PORT for HTTPS", url)
+	}
 	if err != nil {
 		return "", fmt.Errorf("%w: start the server, or give its options here (-m PORT, -c FILE)", err)
 	}
