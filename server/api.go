@@ -68,7 +68,7 @@ func (l apiLog) Channel(name string) (api.Channel, error) {
 	case ch != nil && ch.Events() != nil:
 		return apiChannel{ch, l}, nil
 	case ch != nil, eventlog.ValidChannel(name) && l.events.Of(name) == nil:
-		return nil, fmt.Errorf("channel %q: %w", name, api.ErrNoEventChannel)
+		return nil, fmt.Errorf("channel %q: %w: name one, or declare it with -event_channels or in a block events", name, api.ErrNoEventChannel)
 	case !eventlog.ValidChannel(name):
 		return nil, fmt.Errorf("channel %q: %w", name, api.ErrInvalidChannel)
 	}

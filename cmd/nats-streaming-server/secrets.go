@@ -95,7 +95,7 @@ func readSecret(file string) (string, error) {
 	}
 	secret := strings.TrimSuffix(strings.TrimSuffix(string(b), "\n"), "\r")
 	if secret == "" {
-		return "", fmt.Errorf("%s is empty", file)
+		return "", fmt.Errorf("%s is empty: write the value into it", file)
 	}
 	return secret, nil
 }

@@ -1,6 +1,10 @@
 package main
 
-import "strconv"
+import (
+	"errors"
+	"strconv"
+	"strings"
+)
 
 var grpcBlock = []string{"grpc"}
 
@@ -26,8 +30,12 @@ var grpcSettings = []setting{
 		usage: "Token that API requests must send, as Authorization: Bearer <token>", secret: true, needs: apiPort,
 		state: added, live: true,
 		set: func(o *options, v, _ string) error {
-			if o.API.Token = v; v == "" {
+			o.API.Token = v
+			switch {
+			case v == "":
 				return errEmpty
+			case strings.ContainsFunc(v, func(r rune) bool { return r <= ' ' || r > '~' }):
+				return errors.New("a header cannot carry the token: write letters, digits and punctuation, without spaces")
 			}
 			return nil
 		},

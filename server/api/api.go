@@ -95,7 +95,7 @@ var (
 	// ErrDenied means that the caller lacks a right.
 	ErrDenied = errors.New("permissions violation")
 	// ErrStandby means that the server is not, or is no longer, the active one.
-	ErrStandby = errors.New("this server is not the active one")
+	ErrStandby = errors.New("this server does not serve clients now: ask another one, or try again")
 )
 
 // DefaultChannel stores the events of the two other services, unless they name another event channel.

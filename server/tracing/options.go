@@ -55,6 +55,11 @@ func Environment() (Options, error) {
 	default:
 		return Options{}, fmt.Errorf("environment variable %s: %q must be %s or %s", name, protocol, protocolGRPC, protocolHTTP)
 	}
+	if name, timeout := variable("TIMEOUT"); timeout != "" {
+		if n, err := strconv.Atoi(timeout); err != nil || n < 1 {
+			return Options{}, fmt.Errorf("environment variable %s: %q must be a number of milliseconds, such as 10000", name, timeout)
+		}
+	}
 	if o.endpoint == "" {
 		o.endpoint = map[string]string{protocolGRPC: "https://localhost:4317", protocolHTTP: "https://localhost:4318"}[o.protocol]
 	}

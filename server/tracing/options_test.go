@@ -24,6 +24,7 @@ func TestEnvironment(t *testing.T) {
 		{"another exporter", "OTEL_TRACES_EXPORTER=console", `OTEL_TRACES_EXPORTER: "console" must be otlp or none`},
 		{"no URL", "OTEL_EXPORTER_OTLP_ENDPOINT=collector:4318", "OTEL_EXPORTER_OTLP_ENDPOINT: must be a URL such as http://localhost:4318"},
 		{"no protocol", endpoint + " OTEL_EXPORTER_OTLP_PROTOCOL=http/json", `OTEL_EXPORTER_OTLP_PROTOCOL: "http/json" must be grpc or http/protobuf`},
+		{"no time-out", endpoint + " OTEL_EXPORTER_OTLP_TIMEOUT=10s", `OTEL_EXPORTER_OTLP_TIMEOUT: "10s" must be a number of milliseconds`},
 		{"no sampler", endpoint + " OTEL_TRACES_SAMPLER=jaeger_remote", `OTEL_TRACES_SAMPLER: "jaeger_remote" must be always_on`},
 		{"no ratio", endpoint + " OTEL_TRACES_SAMPLER=traceidratio OTEL_TRACES_SAMPLER_ARG=NaN", `OTEL_TRACES_SAMPLER_ARG: "NaN" must be a number from 0 to 1`},
 		{"headers", endpoint + " OTEL_EXPORTER_OTLP_HEADERS=authorization=Bearer%20x=,a=b OTEL_RESOURCE_ATTRIBUTES=deployment.environment=test", "http/protobuf http://collector:4318 ParentBased"},
