@@ -24,6 +24,10 @@ func (d *duplicates) file(name string, keys map[string]string) {
 		return // its error has been told by the parser
 	}
 	s := &scanner{duplicates: d, name: name, text: string(text)}
+	s.skip(spaces)
+	if strings.HasPrefix(s.text, "{") { // JSON
+		s.take(1)
+	}
 	for s.text != "" {
 		s.block(keys)
 	}

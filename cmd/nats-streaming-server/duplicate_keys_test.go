@@ -26,6 +26,7 @@ func TestDuplicateKeys(t *testing.T) {
 		"\"a\": 1\n'a': 2\nurl: nats://h:1\nurl: nats://h:2":        {2, 4},
 		"a $x\nx: 1\na {}\nurls = [nats://a, nats://b]":             {3},
 		"a: 1\ninclude other.conf":                                  {1},
+		"{\"a\": {\"b\": 1},\n\"c\": {\"b\": 1},\n\"c\": 2}":        {3},
 		"a{b:1}c{b:1}\nc: [a;b]\nd: 1; d: 2":                        {2, 3},
 	} {
 		for name, text := range map[string]string{"server.conf": text, "other.conf": "a: 2"} {

@@ -9,6 +9,7 @@ import (
 	"flag"
 	"fmt"
 	"io"
+	"log"
 	"net"
 	"net/http"
 	"os"
@@ -111,8 +112,10 @@ func getHealth(ctx context.Context, url string) (string, error) {
 	}
 	// Nothing secret is sent, and certificates rarely name the host as it calls itself.
 	client := &http.Client{Transport: &http.Transport{TLSClientConfig: &tls.Config{InsecureSkipVerify: true}}}
+	log.SetOutput(io.Discard) // net/http would print what a port says that speaks something else
 	resp, err := client.Do(req)
-	if err != nil && strings.Contains(err.Error(), "malformed HTTP") { // the rest of it is what another port said
+	var network *net.OpError
+	if err != nil && req.URL.Scheme == "http" && ctx.Err() == nil && !errors.As(err, &network) {
 		return "", fmt.Errorf("%s: the port does not speak HTTP: name the monitoring port with -m PORT, or -ms PORT for HTTPS", url)
 	}
 	if err != nil {

@@ -69,7 +69,7 @@ func TestWrongRoutes(t *testing.T) {
 		`{ stream: A, subject: "A.x{event_type}" }`:              `{event_type} must stand alone between two dots`,
 		`{ stream: A, subject: "A.*" }`:                          `"*" cannot be in a subject`,
 		`{ stream: A, subject: "A..b" }`:                         `a token is empty`,
-		`{ stream: A }`:                                          `subject: is missing`,
+		`{ stream: A }`:                                          `subject is missing: name where`,
 		`{ stream: A, subject: "{event_type}" }`:                 `list the types`,
 		`{ stream: A, subject: "A.{event_type}" }`:               `stream "A" needs JetStream: start with -js`,
 		`{ stream: A, subject: "_STAN.{event_type}" }`:           `is reserved for`,

@@ -70,6 +70,9 @@ func (r *Route) validate(events eventlog.Events, all []Route) error {
 	if err := relay.ValidStream(r.Stream); err != nil {
 		return fmt.Errorf("stream: %w", err)
 	}
+	if r.Subject == "" {
+		return errors.New("subject is missing: name where the stream's events go, such as ORDERS.{event_type}")
+	}
 	template, err := relay.ParseTemplate(r.Subject)
 	if err == nil {
 		err = template.Check(r.Types)

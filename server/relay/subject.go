@@ -41,7 +41,7 @@ var (
 func ParseTemplate(text string) (Template, error) {
 	var t Template
 	if text == "" {
-		return t, errors.New("is missing")
+		return t, errors.New("the subject is empty")
 	}
 	for token := range strings.SplitSeq(text, ".") {
 		parts, err := parseToken(token)
