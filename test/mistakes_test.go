@@ -73,7 +73,7 @@ func TestMistakes(t *testing.T) {
 		{what: "a switch of migrate with a value", args: []string{"migrate", "-dry_run", "true"}, want: "write -dry_run=true"},
 		{what: "an option of token", args: []string{"token", "-store", "FILE"}, want: "unexpected option -store: token takes none"},
 		{what: "nothing like an option", args: []string{"-zzzzzzzz"}, want: "flag provided but not defined: -zzzzzzzz: -help lists the options"},
-		{what: "no port to ask for health", args: []string{"healthcheck", "-ns", "nats://127.0.0.1:1"}, want: "with -ns, the server has no NATS port to ask: start it with -m PORT, and give -m PORT here, too"},
+		{what: "no port to ask for health", args: []string{"healthcheck", "-ns", "nats://127.0.0.1:1"}, want: "NATS is external, so the server has no port that can be asked: start it with -m PORT"},
 		{what: "the same option twice", conf: "streaming { limits {\n  mm: 5\n  max_msgs: 6\n} }", want: `server.conf:3: key "max_msgs": already given as "mm"`},
 		{what: "a key given twice", conf: "streaming {\n  cluster_id: a\n  cluster_id: b\n}", want: `server.conf:3: key "cluster_id" is given twice`, told: true},
 		{what: "a size in words", conf: "streaming { limits {\n  max_bytes: \"10 gigs\"\n} }", want: "server.conf:2: parameter \"max_bytes\" value is expected to be int64, got string: write max_bytes: 10GB"},
