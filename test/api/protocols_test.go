@@ -253,6 +253,11 @@ func TestJSON(t *testing.T) {
 		}
 	}
 
+	status, answer = post("Append", strings.Replace(order("2"), "eventstore.orders", "orders", 1))
+	if status != http.StatusBadRequest || !bytes.Contains(answer, []byte("not an event channel: name one, or declare it")) {
+		t.Errorf("a plain channel: %d %s", status, answer)
+	}
+
 	status, answer = post("Append", order("2"))
 	var refused struct {
 		Code    string
