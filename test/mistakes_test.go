@@ -89,6 +89,7 @@ func TestMistakes(t *testing.T) {
 		{what: "the key of another certificate", args: []string{"-tlscert", valid.Cert, "-tlskey", expired.Key}, want: "check -tlscert and -tlskey, or the block tls"},
 		{what: "a port in use", args: []string{"-a", "127.0.0.1", "-p", fmt.Sprint(taken)}, want: fmt.Sprintf("port %d of NATS is in use", taken), told: true},
 		{what: "one port for two", args: []string{"-a", "127.0.0.1", "-m", "41799", "-grpc_port", "41799"}, want: "port 41799 is that of monitoring and of API: give one of them another"},
+		{what: "a base path that is taken", args: []string{"-c", write(t, "base.conf", "http: \"127.0.0.1:41798\"\nhttp_base_path: \"/streaming\"")}, want: "choose another path"},
 		{what: "an address of another machine", args: []string{"-a", "192.0.2.1"}, want: "listen on an address of this machine"},
 		{what: "no directory for the log", args: []string{"-log", filepath.Join(dir, "absent", "server.log")}, want: "create the directory, or name another file with -log"},
 		{what: "an access file that does not exist", args: []string{"-access_file", filepath.Join(dir, "absent")}, want: "or name another with access_file"},

@@ -178,7 +178,9 @@ func (w *writer) commit(ctx context.Context, batch []*entry) error {
 		}
 		w.pace.committed(len(appends), took)
 	}
-	w.log.traced(batch, Batch{Messages: len(appends), Began: start, Ended: start.Add(took), Err: err})
+	if err != nil || len(stored) > 0 {
+		w.log.traced(batch, Batch{Messages: len(appends), Began: start, Ended: start.Add(took), Err: err})
+	}
 	for ch, msgs := range stored {
 		ch.committed(msgs)
 	}

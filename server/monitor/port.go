@@ -6,7 +6,9 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"path"
 	"strconv"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -48,7 +50,10 @@ func TakePort(o *natsd.Options) Where {
 
 // Validate returns an error if there can be no such port, with TLS as the NATS server has it.
 func (w Where) Validate(encryption *tls.Config) error {
+	first, _, _ := strings.Cut(strings.TrimPrefix(path.Join("/", w.BasePath), "/"), "/")
 	switch {
+	case first == "streaming" || first == "metrics":
+		return fmt.Errorf("http_base_path: %q is where pages of NATS Streaming are: choose another path", w.BasePath)
 	case w.HTTP != 0 && w.HTTPS != 0:
 		return fmt.Errorf("can't specify both HTTP (%v) and HTTPs (%v) ports: leave out one of them", w.HTTP, w.HTTPS)
 	case w.HTTPS != 0 && encryption == nil:
