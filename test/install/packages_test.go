@@ -49,14 +49,14 @@ func (m *machine) bring(kind string) string {
 	return file
 }
 
-// start starts the installed server as its unit does: the command, the user, the directory.
+// start starts the installed server as its unit does: the command, the user, the directory, and no environment of ours.
 func (m *machine) start() *harness.Server {
 	m.t.Helper()
 	m.run("install", "-d", "-m", "0700", "-o", user, "-g", user, state)
 	unit := m.run("sh", "-c", "cat /lib/systemd/system/nats-streaming-server.service")
 	_, command, _ := strings.Cut(unit, "\nExecStart=")
 	command, _, _ = strings.Cut(command, "\n")
-	args := append([]string{"setpriv", "--reuid", user, "--regid", user, "--init-groups", "--no-new-privs", "--bounding-set=-all"},
+	args := append([]string{"setpriv", "--reuid", user, "--regid", user, "--init-groups", "--reset-env", "--no-new-privs", "--bounding-set=-all"},
 		strings.Fields(command)...)
 	s := harness.New(m.t, "nsenter")
 	s.Args = append(m.command(args...).Args[1:], s.Args...) // a port of its own
