@@ -317,6 +317,7 @@ func TestReload(t *testing.T) {
 	t.Parallel()
 	s := secured(t, `debug: false`, "-SD", "-m", "-1")
 	file := s.Args[slices.Index(s.Args, "-c")+1]
+	const broken = "Disconnected from NATS"
 	works(t, s, "before")
 	reload := func(text, done string) {
 		t.Helper()
@@ -326,9 +327,18 @@ func TestReload(t *testing.T) {
 		s.Process.Signal(syscall.SIGHUP)
 		s.WaitLog(t, done)
 	}
-	reload(`authorization { users: [{user: a, password: one}] }`, "Reloaded: authorization users")
+	reload(`debug: false, max_connections: 1000`, "Reloaded: max_connections = 1000")
+	works(t, s, "again")
+	if s.Log.Contains(broken) {
+		t.Error("the reload broke the server's own connections")
+	}
+	reload(`authorization { users: [{user: a, password: one}] }`, "Reloaded: max_connections = 65536")
+	eventually(t, func() bool { // who was nobody has to be somebody now
+		return strings.Count(s.Log.String(), "Reconnected to NATS") == strings.Count(s.Log.String(), broken) && s.Log.Contains(broken)
+	})
 	works(t, s, "first", nats.UserInfo("a", "one"))
 	refusedByNATS(t, s)
+	before := strings.Count(s.Log.String(), broken)
 	reload(`authorization { users: [{user: b, password: two}] }, debug: true`, "Reloaded: debug = true")
 	works(t, s, "second", nats.UserInfo("b", "two"))
 	refusedByNATS(t, s, nats.UserInfo("a", "one"))
@@ -339,7 +349,7 @@ func TestReload(t *testing.T) {
 	}
 	// Later log lines use both formats.
 	s.WaitLog(t, "[Client:third] Connected")
-	if found := s.Log.Contains("Disconnected from NATS"); found {
+	if after := strings.Count(s.Log.String(), broken); after != before {
 		t.Error("the reload broke the server's own connections")
 	}
 }

@@ -8,6 +8,7 @@ import (
 	"maps"
 	"slices"
 	"strings"
+	"sync/atomic"
 
 	"github.com/nats-io/jwt/v2"
 	natsd "github.com/nats-io/nats-server/v2/server"
@@ -60,6 +61,17 @@ func (l *Login) explicit() bool {
 type ownUser struct {
 	name, password string
 	key            nkeys.KeyPair
+	// admitted says that the embedded server has users, of whom this is one. If it has none, a login with a name would be ended by
+	// each reload: NATS takes it for that of a user who is gone.
+	admitted atomic.Bool
+}
+
+// login returns the name and the password for the next login.
+func (u *ownUser) login() (name, password string) {
+	if !u.admitted.Load() {
+		return "", ""
+	}
+	return u.name, u.password
 }
 
 // Admit lets the server's own connections log in to the embedded server, which is about to start or to reload its
@@ -80,7 +92,10 @@ func (o *Options) Admit(embedded *natsd.Options) error {
 		}
 	}
 	if len(embedded.Users) == 0 && len(embedded.Nkeys) == 0 && embedded.Username == "" && embedded.Authorization == "" {
-		return nil // NATS accepts every client, whatever it logs in with
+		for _, own := range l.own {
+			own.admitted.Store(false)
+		}
+		return nil // NATS accepts every client
 	}
 	if l.byKey != embedded.TLSMap {
 		return errors.New("verify_and_map needs a restart")
@@ -98,6 +113,7 @@ func (o *Options) Admit(embedded *natsd.Options) error {
 		if err != nil {
 			return fmt.Errorf("user of connection %s: %w", kind, err)
 		}
+		l.own[kind].admitted.Store(true)
 		if embedded.AuthCallout != nil {
 			embedded.AuthCallout.AuthUsers = append(embedded.AuthCallout.AuthUsers, id)
 		}
@@ -201,7 +217,7 @@ func (l *Login) options(o *natsd.Options, kind string, embedded bool) ([]nats.Op
 	var opts []nats.Option
 	if own := l.own[kind]; embedded && own != nil {
 		if !l.byKey {
-			return append(opts, nats.UserInfo(own.name, own.password)), nil
+			return append(opts, nats.UserInfoHandler(own.login)), nil
 		}
 		public, err := own.key.PublicKey()
 		if err != nil {
