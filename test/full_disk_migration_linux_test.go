@@ -85,7 +85,7 @@ func TestFullDiskOfUpgrade(t *testing.T) {
 		t.Errorf("full disk: status %d\n%s", status, out)
 	}
 	former.Restart()
-	sc = former.connect("client")
+	sc = former.connect("another") // the first one may still hold its ID
 	if err := sc.Publish("plain", []byte("still there")); err != nil {
 		t.Error(err)
 	}
