@@ -1,6 +1,7 @@
 package process
 
 import (
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -17,19 +18,38 @@ func setAttributes(a *syscall.SysProcAttr, die syscall.Signal) {
 	a.Setpgid, a.Pdeathsig = true, die
 }
 
-// Kill ends the program and its children with kill -9, and waits for the program to end. PostgreSQL's children outlive
-// their parent for a while and could still commit.
+// Kill ends the program and its children with kill -9, and waits for all of them to end. PostgreSQL's children outlive their parent
+// for a while: they could still commit, and a new server refuses to start beside them.
 func (p *Process) Kill() error {
 	select {
 	case <-p.done:
 		return nil
 	default:
 	}
-	p.Signal(syscall.SIGSTOP) // a stopped parent starts no more children
-	err := p.signalChildren(syscall.SIGKILL)
+	err := p.Pause() // a stopped parent starts no more children
+	children, listErr := p.children()
+	var ends []unix.PollFd
+	for _, child := range children {
+		fd, err := unix.PidfdOpen(child, 0)
+		if err != nil {
+			continue // it has ended
+		}
+		defer unix.Close(fd)
+		ends = append(ends, unix.PollFd{Fd: int32(fd), Events: unix.POLLIN})
+		_ = unix.PidfdSendSignal(fd, unix.SIGKILL, nil, 0) // it may have ended
+	}
 	p.Signal(syscall.SIGKILL)
 	<-p.done
-	return err
+	for len(ends) > 0 {
+		switch n, pollErr := unix.Poll(ends, int(stopPatience.Milliseconds())); {
+		case pollErr == nil && n == 0:
+			return errors.Join(err, listErr, fmt.Errorf("children of process %d still run %v after SIGKILL", p.PID(), stopPatience))
+		case pollErr != nil && !errors.Is(pollErr, unix.EINTR):
+			return errors.Join(err, listErr, pollErr)
+		}
+		ends = slices.DeleteFunc(ends, func(end unix.PollFd) bool { return end.Revents != 0 })
+	}
+	return errors.Join(err, listErr)
 }
 
 // Pause stops the program and its children until Resume. When it returns, all of their threads have stopped.
