@@ -3,7 +3,7 @@ TOOL    := $(GO) tool -modfile=tools/go.mod
 TIMEOUT ?= 14m
 
 .DEFAULT_GOAL := build
-.PHONY: build cross release-rehearsal packages test cover show-clients show-orders show-setups chaos test-clock test-postgres test-mysql test-figures test-sql-million dashboard-picture lint generate deployments check-generated vulns bench sizing profile fuzz clean
+.PHONY: build cross release-rehearsal packages test cover show-clients show-databases show-orders show-setups chaos test-clock test-postgres test-mysql test-figures test-sql-million dashboard-picture lint generate deployments check-generated vulns bench sizing profile fuzz clean
 
 # One static binary. Go records the commit of a checkout in it. Without a checkout, say what is built:
 # make build VERSION=1.2.3 COMMIT=0123abc… DATE=2026-11-26T05:50:58Z
@@ -135,13 +135,18 @@ sizing:
 profile:
 	$(GO) run ./test/bench -profile profiles $(BENCH)
 
-# What docs/reference/compatibility.md promises, as tables: the client libraries with every store; the published order systems through
-# kill -9 of the server; wrong set-ups, each with the line that the server writes.
+# What docs/reference/compatibility.md promises, as tables: the client libraries with every store; databases with settings, poolers and
+# mistakes of others; the published order systems through kill -9 of the server; wrong set-ups, each with the line that the server writes.
 RESULTS = | $(GO) run ./test/results
 show-clients:
 	test/databases/install
 	test/clients/install
 	$(GO) test -json -count=1 -timeout $(TIMEOUT) -p 1 ./test/clients/libraries ./test/stango $(RESULTS)
+
+show-databases:
+	test/databases/install
+	{ $(GO) test -json -count=1 -timeout $(TIMEOUT) -run '^Test(OddSettings|MistakesOfAdministrators|BinaryLog|Backups|FullDiskOf)' ./test -args -long; \
+		$(GO) test -json -count=1 -timeout $(TIMEOUT) -run '^Test(Encodings|Pooler)$$' ./stores; } $(RESULTS)
 
 show-orders:
 	test/databases/install

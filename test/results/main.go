@@ -1,6 +1,6 @@
 // Results prints what go test -json reports on its standard input as tables. Tests such as TestLibraries/nats.c/FILE/publish
-// become one table, with a row for nats.c and a column for FILE; others have a line each, with what they logged. It exits with
-// status 1 unless every test has passed.
+// become one table, with a row for nats.c and a column for FILE, or the other way round if that is narrower. Other tests have a
+// line each, with what they logged. It exits with status 1 unless every test has passed.
 package main
 
 import (
@@ -84,24 +84,19 @@ func read(from io.Reader) (*results, error) {
 var logged = regexp.MustCompile(`(?m)^\s+\w+\.go:\d+: (.*)$`)
 
 func (all *results) print(to io.Writer) {
-	var rows, columns []string
-	ran, passed := map[[2]string]int{}, map[[2]string]int{}
+	var tables []*table
 	list := tabwriter.NewWriter(to, 0, 0, 2, ' ', 0)
 	for _, r := range all.tests {
 		path := strings.Split(strings.ReplaceAll(r.name, "_", " "), "/")
 		switch {
 		case r.parent:
 		case len(path) > 2:
-			at := [2]string{path[1], path[2]}
-			if !slices.Contains(rows, path[1]) {
-				rows = append(rows, path[1])
+			i := slices.IndexFunc(tables, func(t *table) bool { return t.test == path[0] })
+			if i < 0 {
+				i = len(tables)
+				tables = append(tables, &table{test: path[0], ran: map[[2]string]int{}, passed: map[[2]string]int{}})
 			}
-			if !slices.Contains(columns, path[2]) {
-				columns = append(columns, path[2])
-			}
-			if ran[at]++; r.passed {
-				passed[at]++
-			}
+			tables[i].add(path[1], path[2], r.passed)
 		default:
 			fmt.Fprintf(list, "%s\t%s", r.outcome(), strings.Join(path, ": "))
 			for _, m := range logged.FindAllStringSubmatch(strings.Join(r.output, ""), -1) {
@@ -110,20 +105,8 @@ func (all *results) print(to io.Writer) {
 			fmt.Fprintln(list)
 		}
 	}
-	if len(rows) > 0 {
-		slices.Sort(rows)
-		slices.Sort(columns)
-		table := tabwriter.NewWriter(to, 0, 0, 2, ' ', 0)
-		fmt.Fprintf(table, "passed\t%s\n", strings.Join(columns, "\t"))
-		for _, row := range rows {
-			fmt.Fprint(table, row)
-			for _, column := range columns {
-				at := [2]string{row, column}
-				fmt.Fprintf(table, "\t%d of %d", passed[at], ran[at])
-			}
-			fmt.Fprintln(table)
-		}
-		_ = table.Flush()
+	for _, t := range tables {
+		t.print(to)
 	}
 	_ = list.Flush()
 }
