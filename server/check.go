@@ -23,7 +23,8 @@ import (
 
 // Check returns everything that would keep a server with the options from starting, as one error that joins all, and what an
 // operator should know beside. It changes nothing: it asks the questions of a start, by the same functions, but neither listens nor
-// migrates. A port that is in use is a warning, since this server or its predecessor may be running.
+// migrates. A port that is in use is a warning, since this server or its predecessor may be running. An expired certificate is an
+// error, though a server starts with it: no client would accept it.
 func Check(ctx context.Context, o config.Options) (warnings []string, err error) {
 	if err := o.Validate(); err != nil {
 		return nil, err

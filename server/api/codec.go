@@ -1,6 +1,8 @@
 package api
 
 import (
+	"bytes"
+	"encoding/json"
 	"fmt"
 	"strings"
 
@@ -81,13 +83,21 @@ type jsonCodec struct{ name string }
 // Name implements connect.Codec.
 func (c jsonCodec) Name() string { return c.name }
 
-// Marshal implements connect.Codec.
+// Marshal implements connect.Codec. The output is compact: protojson adds spaces that differ between builds.
 func (jsonCodec) Marshal(m any) ([]byte, error) {
 	message, ok := m.(googleproto.Message)
 	if !ok {
 		return nil, fmt.Errorf("encode: %T is not a protobuf message", m)
 	}
-	return protojson.Marshal(message)
+	spaced, err := protojson.Marshal(message)
+	if err != nil {
+		return nil, err
+	}
+	compact := bytes.NewBuffer(make([]byte, 0, len(spaced)))
+	if err := json.Compact(compact, spaced); err != nil {
+		return nil, err
+	}
+	return compact.Bytes(), nil
 }
 
 // Unmarshal implements connect.Codec. It refuses an empty body. It also refuses unknown fields: a misspelt eventData or
