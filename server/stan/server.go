@@ -128,7 +128,11 @@ func New(store *stores.Store, l *eventlog.Log, conns *natsconn.Conns, o Options,
 	s.abandons = make(chan struct{}, maxAbandoned)
 	// After an error the connection is down, and nothing is on the way.
 	s.pubAcksSent.call = func() { _ = conns.PubAcks.FlushTimeout(flushTimeout) }
-	s.acksReceived.call = func() { _ = conns.Acks.FlushTimeout(flushTimeout) }
+	s.acksReceived.call = func() {
+		if conns.Acks.IsConnected() { // else nothing is on the way
+			_ = conns.Acks.FlushTimeout(flushTimeout)
+		}
+	}
 	return s
 }
 
@@ -215,6 +219,9 @@ func (s *Server) Run(ctx, patience context.Context, c *consumers.Consumers, memb
 	}
 	s.stop()
 	s.requests.Wait()
+	acked := make(chan struct{})
+	s.afterAcks(func() { close(acked) })
+	<-acked
 	stopLive()
 	s.tasks.Wait()
 	return err
@@ -403,16 +410,7 @@ func (s *Server) afterReceived(key string, check func() error, f func(error)) {
 			})
 		})
 	}
-	acked := func() {
-		// Acks come on a connection of their own. What a client sent there before its request may still be on the way: the
-		// flush waits for it, away from the goroutine of the requests.
-		go func() {
-			s.acksReceived.wait()
-			if s.conns.Acks.Barrier(queued) != nil {
-				queued()
-			}
-		}()
-	}
+	acked := func() { go s.afterAcks(queued) } // away from the goroutine of the requests
 	go func() {
 		if err := check(); err != nil {
 			run(err)
@@ -422,6 +420,15 @@ func (s *Server) afterReceived(key string, check func() error, f func(error)) {
 			acked()
 		}
 	}()
+}
+
+// afterAcks calls f once the acks that NATS has received were processed. They come on a connection of their own, so what a client sent
+// there before a request may still be on the way.
+func (s *Server) afterAcks(f func()) {
+	s.acksReceived.wait()
+	if s.conns.Acks.Barrier(f) != nil {
+		f()
+	}
 }
 
 // unchecked is the check of what needs none.

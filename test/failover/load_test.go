@@ -2,6 +2,7 @@ package failover
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -9,6 +10,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/nats-io/nats.go"
 	"github.com/nats-io/stan.go"
 	"google.golang.org/protobuf/proto"
 
@@ -86,7 +88,7 @@ func (l *load) publish(ctx context.Context, sc stan.Conn, aggregate string) {
 			if err == nil {
 				break
 			}
-			if !strings.Contains(err.Error(), "unavailable") && !strings.Contains(err.Error(), "timeout") && !strings.Contains(err.Error(), "lease") {
+			if !strings.Contains(err.Error(), "unavailable") && !strings.Contains(err.Error(), "timeout") && !strings.Contains(err.Error(), "lease") && !errors.Is(err, nats.ErrReconnectBufExceeded) {
 				l.t.Errorf("publish %s: %v", id, err)
 				return
 			}
