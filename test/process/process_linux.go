@@ -34,7 +34,7 @@ func (p *Process) Kill() error {
 		if err != nil {
 			continue // it has ended
 		}
-		defer unix.Close(fd)
+		defer func() { _ = unix.Close(fd) }()
 		ends = append(ends, unix.PollFd{Fd: int32(fd), Events: unix.POLLIN})
 		_ = unix.PidfdSendSignal(fd, unix.SIGKILL, nil, 0) // it may have ended
 	}
