@@ -72,8 +72,8 @@ func newCloudEvents(cfg MappingConfig) (*cloudEvents, error) {
 	return c, c.checkOverlaps()
 }
 
-func (c *cloudEvents) extract(payload []byte, maxMetadata int) (Event, error) {
-	doc, err := c.document(payload, maxMetadata)
+func (c *cloudEvents) extract(payload []byte, limit bounds) (Event, error) {
+	doc, err := c.document(payload, limit.metadata)
 	if err != nil {
 		return Event{}, err
 	}
@@ -91,7 +91,7 @@ func (c *cloudEvents) extract(payload []byte, maxMetadata int) (Event, error) {
 	if err := c.check(&s); err != nil {
 		return Event{}, err
 	}
-	ev, err := c.event(&s, maxMetadata)
+	ev, err := c.event(&s, limit)
 	if err != nil {
 		return Event{}, err
 	}
@@ -99,7 +99,7 @@ func (c *cloudEvents) extract(payload []byte, maxMetadata int) (Event, error) {
 		return Event{}, err
 	}
 	if c.ownMetadata {
-		if ev.Metadata, err = c.extensions(extensions, maxMetadata); err != nil {
+		if ev.Metadata, err = c.extensions(extensions, limit.metadata); err != nil {
 			return Event{}, err
 		}
 	}

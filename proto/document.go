@@ -140,16 +140,16 @@ func (src *memberSource) check(c column) error {
 	return nil
 }
 
-func (d *documents) extract(payload []byte, maxMetadata int) (Event, error) {
+func (d *documents) extract(payload []byte, limit bounds) (Event, error) {
 	s := documentScan{doc: payload, kind: d.kind}
 	if err := s.scan(d.root, d.nodes); err != nil {
 		return Event{}, err
 	}
-	return d.event(&s, maxMetadata)
+	return d.event(&s, limit)
 }
 
 // event returns the event in a scanned document.
-func (d *documents) event(s *documentScan, maxMetadata int) (Event, error) {
+func (d *documents) event(s *documentScan, limit bounds) (Event, error) {
 	var (
 		ev  Event
 		err error
@@ -179,7 +179,7 @@ func (d *documents) event(s *documentScan, maxMetadata int) (Event, error) {
 	if ev.Occurred, err = d.occurredAt(s); err != nil {
 		return Event{}, err
 	}
-	if ev.Metadata, err = d.metadata(s, maxMetadata); err != nil {
+	if ev.Metadata, err = d.metadata(s, limit.metadata); err != nil {
 		return Event{}, err
 	}
 	if ev.Data, err = s.find(&d.sources[columnData], "event_data"); err != nil {

@@ -21,6 +21,8 @@ var (
 	ErrOccurredRange = &InvalidError{Field: "occurred_at", Reason: "is out of range"}
 	// ErrMetadataEntries: a new event has more than MaxMetadata entries of metadata, counting repeated keys.
 	ErrMetadataEntries = &InvalidError{Field: "metadata", Reason: "has more than " + strconv.Itoa(MaxMetadata) + " entries"}
+	// ErrTags: a new event has more than MaxTags different tags.
+	ErrTags = &InvalidError{Field: fieldOfTags, Reason: "contain more than " + strconv.Itoa(MaxTags) + ": keep those that readers ask for"}
 )
 
 // InvalidError is the reason why a payload is not a valid event. Its text, meant for

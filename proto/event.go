@@ -26,13 +26,14 @@ const MaxMetadata = 10_000
 
 // Event holds the values of the event columns of a message.
 type Event struct {
-	ID            string // event_id; empty if the publisher gave none
-	Type          string // event_type, never empty
-	AggregateID   string // never empty
-	AggregateType string // may be empty
-	Version       uint64 // event_version, at most math.MaxInt64; 0 lets the server assign it
-	Data          []byte // event_data: a slice of the payload, or JSON that a Mapping created
-	Metadata      []byte // JSON object of strings with sorted keys, nil if there is none; a Mapping may create any object
+	ID            string   // event_id; empty if the publisher gave none
+	Type          string   // event_type, never empty
+	AggregateID   string   // never empty
+	AggregateType string   // may be empty
+	Version       uint64   // event_version, at most math.MaxInt64; 0 lets the server assign it
+	Data          []byte   // event_data: a slice of the payload, or JSON that a Mapping created
+	Metadata      []byte   // JSON object of strings with sorted keys, nil if there is none; a Mapping may create any object
+	Tags          []string // as published, without duplicates; see MaxTags
 
 	// Only a Mapping sets these, which have no columns.
 	Occurred    *timestamppb.Timestamp // occurred_at; may be nil
@@ -54,6 +55,7 @@ const (
 	fieldMetadata      protowire.Number = 8
 	fieldOccurredAt    protowire.Number = 9
 	fieldContentType   protowire.Number = 10
+	fieldTags          protowire.Number = 11
 )
 
 // Field numbers of google.protobuf.Timestamp.
@@ -73,18 +75,32 @@ const (
 //     hold;
 //   - event_version exceeds math.MaxInt64;
 //   - occurred_at is not a valid Timestamp.
-func Extract(payload []byte) (Event, error) { return extract(payload, math.MaxInt) }
+//
+// Of the tags, it leaves out those that only ExtractNew refuses: a payload may be older than the field.
+func Extract(payload []byte) (Event, error) { return extract(payload, stored) }
 
-// ExtractNew is Extract for a payload that is not stored yet. The error can also be ErrMetadataEntries.
-func ExtractNew(payload []byte) (Event, error) { return extract(payload, MaxMetadata) }
+// ExtractNew is Extract for a payload that is not stored yet. The error can also be ErrMetadataEntries or about tags.
+func ExtractNew(payload []byte) (Event, error) { return extract(payload, published) }
 
-func extract(payload []byte, maxMetadata int) (Event, error) {
+// bounds are what a payload may contain, depending on whether it is stored already.
+type bounds struct {
+	metadata int  // maximum number of entries
+	tags     bool // whether an invalid tag is an error; otherwise it is left out
+}
+
+var (
+	stored    = bounds{metadata: math.MaxInt}
+	published = bounds{metadata: MaxMetadata, tags: true}
+)
+
+func extract(payload []byte, limit bounds) (Event, error) {
 	var (
 		id, typ, aggregateID, aggregateType []byte
 		ev                                  Event
 		occurred                            timestamppb.Timestamp
 		buffer                              [8]entry // keeps short lists of metadata on the stack
 		metadata                            = buffer[:0]
+		tags                                = tagSet{strict: limit.tags}
 	)
 	for b := payload; len(b) > 0; {
 		num, wire, n := protowire.ConsumeTag(b)
@@ -117,7 +133,7 @@ func extract(payload []byte, maxMetadata int) (Event, error) {
 				continue
 			}
 		}
-		known := name != "" || num == fieldEventData || num == fieldMetadata || num == fieldOccurredAt
+		known := name != "" || num == fieldEventData || num == fieldMetadata || num == fieldOccurredAt || num == fieldTags
 		if wire != protowire.BytesType || !known {
 			// A known field with the wrong wire type counts as unknown.
 			n := protowire.ConsumeFieldValue(num, wire, b)
@@ -135,6 +151,9 @@ func extract(payload []byte, maxMetadata int) (Event, error) {
 		if name != "" && !utf8.Valid(v) {
 			return Event{}, errNotUTF8(name)
 		}
+		if num == fieldTags && !utf8.Valid(v) {
+			return Event{}, errTagUTF8(v)
+		}
 		switch num {
 		case fieldEventID:
 			id = v
@@ -151,12 +170,16 @@ func extract(payload []byte, maxMetadata int) (Event, error) {
 			if err != nil {
 				return Event{}, err
 			}
-			if len(metadata) >= maxMetadata {
+			if len(metadata) >= limit.metadata {
 				return Event{}, ErrMetadataEntries
 			}
 			metadata = append(metadata, e)
 		case fieldOccurredAt:
 			if err := mergeTimestamp(&occurred, v, payload); err != nil {
+				return Event{}, err
+			}
+		case fieldTags:
+			if err := tags.add(v); err != nil {
 				return Event{}, err
 			}
 		}
@@ -189,6 +212,7 @@ func extract(payload []byte, maxMetadata int) (Event, error) {
 	if ev.Metadata, err = object(metadata); err != nil {
 		return Event{}, err
 	}
+	ev.Tags = tags.list
 	return ev, nil
 }
 

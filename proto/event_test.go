@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"math"
+	"slices"
 	"strings"
 	"testing"
 
@@ -36,6 +37,7 @@ func orderApproved() *eventstorev1.Event {
 		Metadata:      map[string]string{"user": "ann", "correlation_id": "c-9", "note": "a \"quoted\"\nline"},
 		OccurredAt:    &timestamppb.Timestamp{Seconds: 1_700_000_000, Nanos: 5},
 		ContentType:   "application/json",
+		Tags:          []string{"customer:c-9", "region:eu"},
 	}
 }
 
@@ -75,6 +77,9 @@ func TestExtract(t *testing.T) {
 	}
 	if want := `{"correlation_id":"c-9","note":"a \"quoted\"\nline","user":"ann"}`; metadata != want {
 		t.Errorf("metadata %s, want %s", metadata, want)
+	}
+	if !slices.Equal(ev.Tags, orderApproved().Tags) {
+		t.Errorf("tags %q", ev.Tags)
 	}
 	if !bytes.Equal(data, orderApproved().EventData) || cap(data) != len(data) {
 		t.Errorf("data %q, capacity %d", data, cap(data))
@@ -155,7 +160,7 @@ func extractSlowly(payload []byte) (Event, map[string]string, bool) {
 	}
 	ev := Event{
 		ID: m.EventId, Type: m.EventType, AggregateID: m.AggregateId, AggregateType: m.AggregateType,
-		Version: m.EventVersion, Data: m.EventData,
+		Version: m.EventVersion, Data: m.EventData, Tags: Tags(m.Tags),
 	}
 	ok := ev.Type != "" && ev.AggregateID != "" && ev.Version <= math.MaxInt64 && (m.OccurredAt == nil || m.OccurredAt.IsValid())
 	for _, s := range []string{ev.ID, ev.Type, ev.AggregateID, ev.AggregateType} {
@@ -165,6 +170,19 @@ func extractSlowly(payload []byte) (Event, map[string]string, bool) {
 		ok = ok && !strings.ContainsRune(k+v, 0) && len(k) <= MaxJSONKey
 	}
 	return ev, m.Metadata, ok
+}
+
+// distinct returns the tags in a valid payload, each once.
+func distinct(payload []byte) []string {
+	var m eventstorev1.Event
+	_ = proto.Unmarshal(payload, &m) // decoded before
+	var tags []string
+	for _, tag := range m.Tags {
+		if !slices.Contains(tags, tag) {
+			tags = append(tags, tag)
+		}
+	}
+	return tags
 }
 
 func FuzzExtract(f *testing.F) {
@@ -186,6 +204,8 @@ func FuzzExtract(f *testing.F) {
 	f.Add(with([]byte{0x8a, 0x00, 1, 'x', 0x82, 0x80, 0x80, 0x80, 0x80, 0x80, 0x80, 0x80, 0, 0})) // padded tags
 	f.Add(with(bytesField(1, "\xf4\x90\x80\x80"), bytesField(1, "ok")))
 	f.Add(with(bytesField(6, "\xff"), bytesField(10, "\xff")))
+	f.Add(with(bytesField(11, "a"), bytesField(11, "b\x00"), bytesField(11, ""), bytesField(11, "a"), []byte{0x58, 1}))
+	f.Add(with(bytesField(11, "\xff")))
 	f.Fuzz(func(t *testing.T, payload []byte) {
 		before := bytes.Clone(payload)
 		got, err := Extract(payload)
@@ -200,10 +220,16 @@ func FuzzExtract(f *testing.F) {
 			return
 		}
 		if got.ID != want.ID || got.Type != want.Type || got.AggregateID != want.AggregateID ||
-			got.AggregateType != want.AggregateType || got.Version != want.Version || !bytes.Equal(got.Data, want.Data) {
+			got.AggregateType != want.AggregateType || got.Version != want.Version || !bytes.Equal(got.Data, want.Data) || !slices.Equal(got.Tags, want.Tags) {
 			t.Errorf("got %+v, want %+v", got, want)
 		}
 		checkObject(t, got.Metadata, metadata)
+		fresh, err := ExtractNew(payload)
+		if clean := slices.Equal(distinct(payload), got.Tags); len(metadata) < MaxMetadata && (err == nil) != clean {
+			t.Errorf("new: %v, tags %q", err, distinct(payload))
+		} else if err == nil && !slices.Equal(fresh.Tags, got.Tags) {
+			t.Errorf("new: tags %q, stored: %q", fresh.Tags, got.Tags)
+		}
 	})
 }
 
@@ -274,7 +300,7 @@ func FuzzAppendVersion(f *testing.F) {
 
 func BenchmarkExtract(b *testing.B) {
 	plain := orderApproved()
-	plain.Metadata = nil
+	plain.Metadata, plain.Tags = nil, nil
 	plain.EventData = bytes.Repeat([]byte("x"), 400)
 	for name, payload := range map[string][]byte{
 		"plain":    marshal(b, plain),

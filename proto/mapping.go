@@ -3,7 +3,6 @@ package proto
 import (
 	"bytes"
 	"fmt"
-	"math"
 )
 
 // MappingConfig configures where a payload that is not an eventstore.v1.Event holds the values of the event columns. All
@@ -86,7 +85,7 @@ type Mapping struct{ format }
 
 // format reads and compares payloads.
 type format interface {
-	extract(payload []byte, maxMetadata int) (Event, error)
+	extract(payload []byte, limit bounds) (Event, error)
 	// appendVersion returns a copy of payload with an assigned version, or payload itself if it has no place for one.
 	appendVersion(payload []byte, version uint64) []byte
 	// growth is the most that appendVersion adds, in bytes.
@@ -122,17 +121,17 @@ func NewMapping(cfg MappingConfig) (*Mapping, error) {
 // Extract reads the event in payload. For eventstore.v1.Event it is the function Extract.
 //
 // The error is an *InvalidError, for the same reasons as in the function Extract, or because metadata has no JSON form.
-func (m *Mapping) Extract(payload []byte) (Event, error) { return m.read(payload, math.MaxInt) }
+func (m *Mapping) Extract(payload []byte) (Event, error) { return m.read(payload, stored) }
 
-// ExtractNew is Extract for a payload that is not stored yet. The error can also be ErrMetadataEntries.
-func (m *Mapping) ExtractNew(payload []byte) (Event, error) { return m.read(payload, MaxMetadata) }
+// ExtractNew is Extract for a payload that is not stored yet. The error can also be ErrMetadataEntries or about tags.
+func (m *Mapping) ExtractNew(payload []byte) (Event, error) { return m.read(payload, published) }
 
-func (m *Mapping) read(payload []byte, maxMetadata int) (Event, error) {
+func (m *Mapping) read(payload []byte, limit bounds) (Event, error) {
 	if m == nil {
-		ev, err := extract(payload, maxMetadata)
+		ev, err := extract(payload, limit)
 		return ev, explainJSON(err, payload, "eventstore.v1.Event")
 	}
-	return m.extract(payload, maxMetadata)
+	return m.extract(payload, limit)
 }
 
 // AppendVersion returns a copy of payload with the version that the server assigned, as the function AppendVersion

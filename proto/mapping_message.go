@@ -24,13 +24,13 @@ var _ format = (*messages)(nil)
 
 // extract scans the wire format for the sources. It accepts what proto.Unmarshal accepts, up to a nesting depth of 100
 // and maxFields fields. Event data that is a message becomes JSON.
-func (m *messages) extract(payload []byte, maxMetadata int) (Event, error) {
-	ev, err := m.read(payload, maxMetadata)
+func (m *messages) extract(payload []byte, limit bounds) (Event, error) {
+	ev, err := m.read(payload, limit)
 	return ev, explainJSON(err, payload, string(m.message.FullName()))
 }
 
-func (m *messages) read(payload []byte, maxMetadata int) (Event, error) {
-	s := scanner{payload: payload, name: m.message.FullName(), left: maxFields, maxEntries: maxMetadata}
+func (m *messages) read(payload []byte, limit bounds) (Event, error) {
+	s := scanner{payload: payload, name: m.message.FullName(), left: maxFields, maxEntries: limit.metadata}
 	if err := s.message(payload, m.message, m.root, 1); err != nil {
 		return Event{}, err
 	}

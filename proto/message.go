@@ -11,7 +11,7 @@ import (
 func (e *Event) Message() *eventstorev1.Event {
 	return &eventstorev1.Event{
 		EventId: e.ID, EventType: e.Type, AggregateId: e.AggregateID, AggregateType: e.AggregateType, EventVersion: e.Version,
-		EventData: e.Data, Metadata: metadataOf(e.Metadata), OccurredAt: e.Occurred, ContentType: e.ContentType,
+		EventData: e.Data, Metadata: metadataOf(e.Metadata), OccurredAt: e.Occurred, ContentType: e.ContentType, Tags: e.Tags,
 	}
 }
 

@@ -2,6 +2,7 @@ package proto
 
 import (
 	"bytes"
+	"slices"
 
 	"google.golang.org/protobuf/proto"
 
@@ -9,7 +10,7 @@ import (
 )
 
 // SameEvent reports whether two payloads are the same event: all fields are equal,
-// including unknown ones. The order of fields and map entries does not matter. An
+// including unknown ones. The order of fields, map entries and tags does not matter. An
 // event_version of 0, which the server assigns, matches any other. A payload that
 // does not decode is the same event only as an identical payload.
 func SameEvent(a, b []byte) bool {
@@ -22,6 +23,10 @@ func SameEvent(a, b []byte) bool {
 	}
 	if x.GetEventVersion() == 0 || y.GetEventVersion() == 0 {
 		x.EventVersion, y.EventVersion = 0, 0
+	}
+	for _, e := range []*eventstorev1.Event{&x, &y} {
+		slices.Sort(e.Tags)
+		e.Tags = slices.Compact(e.Tags)
 	}
 	return proto.Equal(&x, &y)
 }

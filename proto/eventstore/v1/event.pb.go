@@ -69,7 +69,11 @@ type Event struct {
 	OccurredAt *timestamppb.Timestamp `protobuf:"bytes,9,opt,name=occurred_at,json=occurredAt,proto3" json:"occurred_at,omitempty"`
 	// Media type of event_data, for example "application/json". Informative: the
 	// server inspects the data itself. Optional.
-	ContentType   string `protobuf:"bytes,10,opt,name=content_type,json=contentType,proto3" json:"content_type,omitempty"`
+	ContentType string `protobuf:"bytes,10,opt,name=content_type,json=contentType,proto3" json:"content_type,omitempty"`
+	// What the event concerns, for example "customer:c-9" and "coupon:SUMMER". Readers can ask for the events with a tag,
+	// of whichever aggregate. At most 64 tags of 1 to 255 bytes, without control characters. They are a set, compared by
+	// bytes: a repeated tag counts once, and an event published again may have them in another order. Optional.
+	Tags          []string `protobuf:"bytes,11,rep,name=tags,proto3" json:"tags,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -174,11 +178,18 @@ func (x *Event) GetContentType() string {
 	return ""
 }
 
+func (x *Event) GetTags() []string {
+	if x != nil {
+		return x.Tags
+	}
+	return nil
+}
+
 var File_eventstore_v1_event_proto protoreflect.FileDescriptor
 
 const file_eventstore_v1_event_proto_rawDesc = "" +
 	"\n" +
-	"\x19eventstore/v1/event.proto\x12\reventstore.v1\x1a\x1fgoogle/protobuf/timestamp.proto\"\xc4\x03\n" +
+	"\x19eventstore/v1/event.proto\x12\reventstore.v1\x1a\x1fgoogle/protobuf/timestamp.proto\"\xd8\x03\n" +
 	"\x05Event\x12\x19\n" +
 	"\bevent_id\x18\x01 \x01(\tR\aeventId\x12\x1d\n" +
 	"\n" +
@@ -193,7 +204,8 @@ const file_eventstore_v1_event_proto_rawDesc = "" +
 	"\voccurred_at\x18\t \x01(\v2\x1a.google.protobuf.TimestampR\n" +
 	"occurredAt\x12!\n" +
 	"\fcontent_type\x18\n" +
-	" \x01(\tR\vcontentType\x1a;\n" +
+	" \x01(\tR\vcontentType\x12\x12\n" +
+	"\x04tags\x18\v \x03(\tR\x04tags\x1a;\n" +
 	"\rMetadataEntry\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
 	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01BMZKgithub.com/nats-eventstore/nats-eventstore/proto/eventstore/v1;eventstorev1b\x06proto3"
