@@ -35,6 +35,7 @@ func (a *Append) aggregate() aggregate {
 // Result is the outcome of one message.
 type Result struct {
 	Sequence  uint64    // assigned, or that of the stored event (Duplicate)
+	Position  uint64    // of the event, likewise; 0 without an event
 	Message   Message   // as stored; zero for a duplicate or an error
 	Copies    []Message // as stored, in the order of Append.Copies
 	Version   uint64    // event_version as the stored event carries it; 0 without an event
@@ -157,7 +158,12 @@ func (b *batch) refresh(ctx context.Context, p *plan, items []int) error {
 			return err
 		}
 	}
-	return b.s.retryRead(ctx, func() error { return b.s.reload(ctx, b.s.own, p.channels()) })
+	return b.s.retryRead(ctx, func() error {
+		if err := b.s.reload(ctx, b.s.own, p.channels()); err != nil {
+			return err
+		}
+		return b.s.reloadOrder(ctx, b.s.own)
+	})
 }
 
 func (p *plan) channels() []*Channel {
@@ -220,11 +226,8 @@ func (b *batch) commitOnce(ctx context.Context, p *plan, unknown bool) error {
 	newEpoch := unknown
 	if w, ok := b.s.dialect.(batchWriter); ok && !unknown {
 		err := b.s.batches.run(ctx, b.s, func(ctx context.Context) error {
-			return w.writeBatch(ctx, b.s.batches, lease, p.rows, p.advances)
+			return w.writeBatch(ctx, b.s.batches, lease, p)
 		})
-		if errors.Is(err, ErrFenced) {
-			b.s.dropLease(lease.id)
-		}
 		if !errors.Is(err, errNeedsTransaction) {
 			return err
 		}
@@ -246,8 +249,18 @@ func (b *batch) commitOnce(ctx context.Context, p *plan, unknown bool) error {
 				return err
 			}
 		}
+		if p.before.position != p.end.position {
+			if _, err := b.s.advanceOrder(ctx, t, p.before, p.end); err != nil {
+				return err
+			}
+		}
 		if err := b.s.dialect.insertMessages(ctx, t, p.rows); err != nil {
 			return err
+		}
+		if tags := tagsOf(p.rows); len(tags) > 0 {
+			if err := b.s.dialect.insertTags(ctx, t, tags); err != nil {
+				return err
+			}
 		}
 		return b.s.advanceChannels(ctx, t, p.advances)
 	})

@@ -105,53 +105,53 @@ func (f *backfill) batch(ctx context.Context, from, last uint64) (uint64, error)
 		return 0, err
 	}
 	var appends []Append
-	var sequences []uint64
+	var places []unnumbered
 	for _, m := range messages {
-		payload, ev, err := extract(m.data, f.Mapping)
+		timestamp, payload, ev, err := extract(m.data, f.Mapping)
 		if err != nil {
 			f.Left(m.sequence, err)
 			continue
 		}
-		sequences = append(sequences, m.sequence)
+		places = append(places, unnumbered{channel: f.c, sequence: m.sequence, timestamp: timestamp})
 		appends = append(appends, Append{Channel: f.c, Payload: payload, Event: &ev, Mapping: f.Mapping, Versions: f.Versions})
 	}
-	return next, f.fill(ctx, appends, sequences)
+	return next, f.fill(ctx, appends, places)
 }
 
 // extract reads the event in an encoded pb.MsgProto.
-func extract(data []byte, mapping *proto.Mapping) ([]byte, proto.Event, error) {
+func extract(data []byte, mapping *proto.Mapping) (timestamp int64, payload []byte, ev proto.Event, err error) {
 	var m pb.MsgProto
 	if err := m.Unmarshal(data); err != nil {
-		return nil, proto.Event{}, fmt.Errorf("not a message of NATS Streaming: %w", err)
+		return 0, nil, proto.Event{}, fmt.Errorf("not a message of NATS Streaming: %w", err)
 	}
-	ev, err := mapping.Extract(m.Data)
-	return m.Data, ev, err
+	ev, err = mapping.Extract(m.Data)
+	return m.Timestamp, m.Data, ev, err
 }
 
 // fill makes messages events. It finds each whose look-up the database refuses by halving.
-func (f *backfill) fill(ctx context.Context, appends []Append, sequences []uint64) error {
+func (f *backfill) fill(ctx context.Context, appends []Append, places []unnumbered) error {
 	if len(appends) == 0 {
 		return nil
 	}
-	err := f.fillBatch(ctx, f.s.newBatch(appends), sequences)
+	err := f.fillBatch(ctx, f.s.newBatch(appends), places)
 	var failed *txError
 	switch {
 	case !errors.As(err, &failed):
 		return err
 	case len(appends) == 1:
-		f.Left(sequences[0], err)
+		f.Left(places[0].sequence, err)
 		return nil
 	}
 	middle := len(appends) / 2
-	if err := f.fill(ctx, appends[:middle], sequences[:middle]); err != nil {
+	if err := f.fill(ctx, appends[:middle], places[:middle]); err != nil {
 		return err
 	}
-	return f.fill(ctx, appends[middle:], sequences[middle:])
+	return f.fill(ctx, appends[middle:], places[middle:])
 }
 
 // fillBatch assigns versions to the events of a batch, as if they were published now, and stores them.
-func (f *backfill) fillBatch(ctx context.Context, b *batch, sequences []uint64) error {
-	items := make([]int, len(sequences))
+func (f *backfill) fillBatch(ctx context.Context, b *batch, places []unnumbered) error {
+	items := make([]int, len(places))
 	var ids []eventKey
 	for i := range items {
 		items[i] = i
@@ -176,16 +176,16 @@ func (f *backfill) fillBatch(ctx context.Context, b *batch, sequences []uint64) 
 		if err != nil {
 			return err
 		}
-		if last > sequences[0] {
+		if last > places[0].sequence {
 			f.later[key] = last
 		}
 	}
 	items = slices.DeleteFunc(items, func(i int) bool {
 		a := &b.appends[i]
-		late := f.later[a.aggregate()] > sequences[i] && (a.Event.Version == 0 || f.Versions != VersionsUnique) &&
+		late := f.later[a.aggregate()] > places[i].sequence && (a.Event.Version == 0 || f.Versions != VersionsUnique) &&
 			b.known[eventKey{f.c.id, a.Event.ID}] == nil // otherwise it is a repeated one
 		if late {
-			f.Left(sequences[i], errLaterEvents)
+			f.Left(places[i].sequence, errLaterEvents)
 		}
 		return late
 	})
@@ -198,13 +198,13 @@ func (f *backfill) fillBatch(ctx context.Context, b *batch, sequences []uint64) 
 		if d.result.Duplicate {
 			why = &RepeatedError{b.appends[d.item].Event.ID, d.result.Sequence}
 		}
-		f.Left(sequences[d.item], why)
+		f.Left(places[d.item].sequence, why)
 	}
 	for _, d := range p.duplicates {
-		f.Left(sequences[d.item], &RepeatedError{d.of.event.ID, sequences[d.of.item]})
+		f.Left(places[d.item].sequence, &RepeatedError{d.of.event.ID, places[d.of.item].sequence})
 	}
 	for _, r := range p.rows {
-		r.sequence = sequences[r.item]
+		r.sequence, r.timestamp = places[r.item].sequence, places[r.item].timestamp
 	}
 	return f.store(ctx, p.rows)
 }
@@ -228,10 +228,29 @@ func (f *backfill) store(ctx context.Context, rows []*row) error {
 	if len(rows) == 0 {
 		return nil
 	}
-	err := f.s.write(ctx, func(t *transaction) error { return f.s.dialect.fillEvents(ctx, t, rows) })
+	before := f.s.order()
+	end := before
+	var steps []uint64
+	for _, r := range rows {
+		r.position = end.follow(r.timestamp, &steps)
+	}
+	err := f.s.write(ctx, func(t *transaction) error {
+		done, err := f.s.advanceOrder(ctx, t, before, end)
+		if err != nil || done {
+			return err
+		}
+		if err := f.s.insertSteps(ctx, t, steps); err != nil {
+			return err
+		}
+		if err := f.s.dialect.fillEvents(ctx, t, rows); err != nil {
+			return err
+		}
+		return f.s.dialect.insertTags(ctx, t, tagsOf(rows))
+	})
 	var failed *txError
 	switch {
 	case err == nil:
+		f.s.setOrder(end)
 		f.filled += uint64(len(rows))
 		for _, r := range rows {
 			key := aggregate{f.c.id, r.event.AggregateType, r.event.AggregateID}

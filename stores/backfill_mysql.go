@@ -12,10 +12,10 @@ const (
 	mysqlHasTable  = "SELECT 1 FROM information_schema.tables WHERE table_schema = DATABASE() AND lower(table_name) = lower(?)"
 
 	// One round trip for many rows; the join finds each one by its key.
-	mysqlFillEvents      = "UPDATE (SELECT ? AS id, ? AS seq, ? AS event_id, ? AS aggregate_type, ? AS aggregate_id, ? AS event_version, ? AS event_type, ? AS event_data, ? AS metadata"
-	mysqlFillEventsRow   = " UNION ALL SELECT ?,?,?,?,?,?,?,?,?"
-	mysqlFillEventsEnd   = ") AS r STRAIGHT_JOIN Messages AS m ON m.id = r.id AND m.seq = r.seq SET m.event_id = r.event_id, m.aggregate_type = r.aggregate_type, m.aggregate_id = r.aggregate_id, m.event_version = r.event_version, m.event_type = r.event_type, m.event_data = r.event_data, m.metadata = r.metadata WHERE m.event_type IS NULL"
-	mysqlFillEventsAtOne = "UPDATE Messages SET event_id = ?, aggregate_type = ?, aggregate_id = ?, event_version = ?, event_type = ?, event_data = ?, metadata = ? WHERE id = ? AND seq = ? AND event_type IS NULL"
+	mysqlFillEvents      = "UPDATE (SELECT ? AS id, ? AS seq, ? AS event_id, ? AS aggregate_type, ? AS aggregate_id, ? AS event_version, ? AS event_type, ? AS event_data, ? AS metadata, ? AS position, ? AS tags"
+	mysqlFillEventsRow   = " UNION ALL SELECT ?,?,?,?,?,?,?,?,?,?,?"
+	mysqlFillEventsEnd   = ") AS r STRAIGHT_JOIN Messages AS m ON m.id = r.id AND m.seq = r.seq SET m.event_id = r.event_id, m.aggregate_type = r.aggregate_type, m.aggregate_id = r.aggregate_id, m.event_version = r.event_version, m.event_type = r.event_type, m.event_data = r.event_data, m.metadata = r.metadata, m.position = r.position, m.tags = r.tags WHERE m.event_type IS NULL"
+	mysqlFillEventsAtOne = "UPDATE Messages SET event_id = ?, aggregate_type = ?, aggregate_id = ?, event_version = ?, event_type = ?, event_data = ?, metadata = ?, position = ?, tags = ? WHERE id = ? AND seq = ? AND event_type IS NULL"
 	mysqlFillRows        = 500
 )
 
@@ -36,20 +36,41 @@ func (*mysql) hasTable(ctx context.Context, q querier, name string) (found bool,
 	return found, err
 }
 
+const (
+	mysqlFillPositions    = "UPDATE (SELECT ? AS id, ? AS seq, ? AS position"
+	mysqlFillPositionsRow = " UNION ALL SELECT ?,?,?"
+	mysqlFillPositionsEnd = ") AS r STRAIGHT_JOIN Messages AS m ON m.id = r.id AND m.seq = r.seq SET m.position = r.position WHERE m.position IS NULL"
+)
+
+func (*mysql) fillPositions(ctx context.Context, tx *transaction, events []unnumbered) error {
+	for len(events) > 0 {
+		n := min(len(events), mysqlFillRows)
+		args := make([]any, 0, 3*n)
+		for _, e := range events[:n] {
+			args = append(args, e.channel.id, e.sequence, e.position)
+		}
+		if _, err := tx.exec(ctx, mysqlFillPositions+repeat(mysqlFillPositionsRow, "", n-1)+mysqlFillPositionsEnd, args...); err != nil {
+			return err
+		}
+		events = events[n:]
+	}
+	return nil
+}
+
 func (m *mysql) fillEvents(ctx context.Context, tx *transaction, rows []*row) error {
 	for len(rows) > 0 {
 		n, size := 0, 0
 		for n < len(rows) && n < mysqlFillRows {
 			r := rows[n]
-			bytes := 512 + 2*(len(r.document)+4*255+len(r.event.Metadata))
+			bytes := mysqlSize(r)
 			if n > 0 && size+bytes > m.packet {
 				break
 			}
 			size += bytes
 			n++
 		}
-		args := make([]any, 0, 9*n)
-		var all [12]any
+		args := make([]any, 0, 11*n)
+		var all [14]any
 		for _, r := range rows[:n] {
 			columns := r.columns(all[:0])
 			args = append(append(args, columns[:2]...), columns[5:]...)

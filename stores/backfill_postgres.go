@@ -12,9 +12,9 @@ const (
 	postgresHasTable  = "SELECT 1 FROM pg_tables WHERE schemaname = current_schema() AND tablename = lower($1)"
 
 	postgresFillEvents = `UPDATE Messages AS m
-SET event_id = r.event_id, aggregate_type = r.aggregate_type, aggregate_id = r.aggregate_id, event_version = r.event_version, event_type = r.event_type, event_data = r.event_data::jsonb, metadata = r.metadata::jsonb
-FROM unnest($1::integer[], $2::bigint[], $3::text[], $4::text[], $5::text[], $6::bigint[], $7::text[], $8::text[], $9::text[])
-AS r (id, seq, event_id, aggregate_type, aggregate_id, event_version, event_type, event_data, metadata)
+SET event_id = r.event_id, aggregate_type = r.aggregate_type, aggregate_id = r.aggregate_id, event_version = r.event_version, event_type = r.event_type, event_data = r.event_data::jsonb, metadata = r.metadata::jsonb, position = r.position, tags = r.tags::jsonb
+FROM unnest($1::integer[], $2::bigint[], $3::text[], $4::text[], $5::text[], $6::bigint[], $7::text[], $8::text[], $9::text[], $10::bigint[], $11::text[])
+AS r (id, seq, event_id, aggregate_type, aggregate_id, event_version, event_type, event_data, metadata, position, tags)
 WHERE m.id = r.id AND m.seq = r.seq AND m.event_type IS NULL`
 )
 
@@ -33,6 +33,22 @@ func (*postgres) hasTable(ctx context.Context, q querier, name string) (found bo
 		return nil
 	}, name)
 	return found, err
+}
+
+const postgresFillPositions = `UPDATE Messages AS m SET position = r.position
+FROM unnest($1::integer[], $2::bigint[], $3::bigint[]) AS r (id, seq, position)
+WHERE m.id = r.id AND m.seq = r.seq AND m.position IS NULL`
+
+func (*postgres) fillPositions(ctx context.Context, tx *transaction, events []unnumbered) error {
+	n := len(events)
+	id, seq, position := newArray(oidInt4, n, 4*n), newArray(oidInt8, n, 8*n), newArray(oidInt8, n, 8*n)
+	for _, e := range events {
+		id.int4(int32(e.channel.id))
+		seq.int8(int64(e.sequence))
+		position.int8(int64(e.position))
+	}
+	_, err := tx.exec(ctx, postgresFillPositions, id.buf, seq.buf, position.buf)
+	return err
 }
 
 func (*postgres) fillEvents(ctx context.Context, tx *transaction, rows []*row) error {

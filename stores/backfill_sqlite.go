@@ -10,7 +10,7 @@ const (
 	sqliteMessages   = "SELECT seq, data FROM Messages WHERE id = ? AND seq >= ? AND seq <= ? ORDER BY seq LIMIT ?"
 	sqliteLastEvent  = "SELECT seq FROM Messages WHERE aggregate_id = ? AND aggregate_type = ? AND id = ? ORDER BY event_version DESC LIMIT 1"
 	sqliteHasTable   = "SELECT 1 FROM sqlite_master WHERE type = 'table' AND lower(name) = lower(?)"
-	sqliteFillEvents = "UPDATE Messages SET event_id = ?, aggregate_type = ?, aggregate_id = ?, event_version = ?, event_type = ?, event_data = ?, metadata = ? WHERE id = ? AND seq = ? AND event_type IS NULL"
+	sqliteFillEvents = "UPDATE Messages SET event_id = ?, aggregate_type = ?, aggregate_id = ?, event_version = ?, event_type = ?, event_data = ?, metadata = ?, position = ?, tags = ? WHERE id = ? AND seq = ? AND event_type IS NULL"
 )
 
 func (*sqlite) plainMessages(columns bool) string {
@@ -30,6 +30,24 @@ func (*sqlite) hasTable(ctx context.Context, q querier, name string) (found bool
 	return found, err
 }
 
+const sqliteFillPosition = "UPDATE Messages SET position = ? WHERE id = ? AND seq = ? AND position IS NULL"
+
+func (*sqlite) fillPositions(ctx context.Context, tx *transaction, events []unnumbered) error {
+	ctx, cancel := context.WithTimeout(ctx, tx.timeout)
+	defer cancel()
+	stmt, err := tx.tx.PrepareContext(ctx, sqliteFillPosition) // a server rarely uses it
+	if err != nil {
+		return err
+	}
+	defer stmt.Close()
+	for _, e := range events {
+		if _, err := stmt.ExecContext(ctx, e.position, e.channel.id, e.sequence); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
 func (*sqlite) fillEvents(ctx context.Context, tx *transaction, rows []*row) error {
 	ctx, cancel := context.WithTimeout(ctx, tx.timeout)
 	defer cancel()
@@ -39,10 +57,10 @@ func (*sqlite) fillEvents(ctx context.Context, tx *transaction, rows []*row) err
 		return err
 	}
 	defer stmt.Close()
-	var all [12]any
+	var all [14]any
 	for _, r := range rows {
 		columns := r.columns(all[:0])
-		if _, err := stmt.ExecContext(ctx, append(columns[5:12:12], columns[0], columns[1])...); err != nil {
+		if _, err := stmt.ExecContext(ctx, append(columns[5:14:14], columns[0], columns[1])...); err != nil {
 			return err
 		}
 	}

@@ -46,6 +46,7 @@ func (b *batch) advance(p *plan) {
 	for _, adv := range p.advances {
 		adv.committed()
 	}
+	b.s.setOrder(p.end)
 	for key, version := range p.heads {
 		b.heads[key] = version
 		b.s.heads.put(key, version)
@@ -54,22 +55,22 @@ func (b *batch) advance(p *plan) {
 		b.versions[at] = true
 	}
 	for id, r := range p.ids {
-		b.known[id] = &stored{r.sequence, r.version, r.payload}
+		b.known[id] = &stored{r.sequence, r.version, r.position, r.payload}
 	}
 }
 
 // record sets the results of a committed plan.
 func (b *batch) record(p *plan) {
 	for _, r := range p.rows {
-		m := Message{r.sequence, r.timestamp, r.data, r.version}
+		m := Message{r.sequence, r.timestamp, r.data, r.version, r.position}
 		if r.copied { // the row of its item came before, so its result exists
 			b.results[r.item].Copies = append(b.results[r.item].Copies, m)
 		} else {
-			b.finish(r.item, Result{Sequence: r.sequence, Version: r.carried(), Message: m})
+			b.finish(r.item, Result{Sequence: r.sequence, Position: r.position, Version: r.carried(), Message: m})
 		}
 	}
 	for _, d := range p.duplicates {
-		b.finish(d.item, Result{Sequence: d.of.sequence, Version: d.of.carried(), Duplicate: true})
+		b.finish(d.item, Result{Sequence: d.of.sequence, Position: d.of.position, Version: d.of.carried(), Duplicate: true})
 	}
 	for _, d := range p.decided {
 		b.finish(d.item, d.result)

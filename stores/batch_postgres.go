@@ -11,42 +11,48 @@ import (
 var _ batchWriter = (*postgres)(nil)
 
 const (
-	// A whole batch in one statement, which is its own transaction. It inserts nothing unless the lease row was ours
-	// when it was locked. The steps see each other's outcome only through RETURNING. If a channel has no row, or is not
-	// where it was, a division by zero undoes the rest.
+	// A whole batch in one statement, which is its own transaction. It inserts nothing unless the lease row was ours, with
+	// the expected last position, when it was locked. The steps see each other's outcome only through RETURNING. If a
+	// channel has no row, or is not where it was, a division by zero undoes the rest.
 	postgresWriteBatch = `WITH fence AS (
-    UPDATE StoreLock SET tick = tick + 1 WHERE id = $1 AND epoch = $2 RETURNING id
+    UPDATE StoreLock SET tick = tick + 1, position = $4::bigint WHERE id = $1 AND epoch = $2 AND position = $3::bigint RETURNING id
 ), inserted AS (
-    INSERT INTO Messages (id, seq, timestamp, size, data, event_id, aggregate_type, aggregate_id, event_version, event_type, event_data, metadata)
-    SELECT id, seq, timestamp, size, data, event_id, aggregate_type, aggregate_id, event_version, event_type, event_data::jsonb, metadata::jsonb
-    FROM unnest($3::integer[], $4::bigint[], $5::bigint[], $6::integer[], $7::bytea[], $8::text[], $9::text[], $10::text[], $11::bigint[], $12::text[], $13::text[], $14::text[])
-    AS r (id, seq, timestamp, size, data, event_id, aggregate_type, aggregate_id, event_version, event_type, event_data, metadata)
+    INSERT INTO Messages (id, seq, timestamp, size, data, event_id, aggregate_type, aggregate_id, event_version, event_type, event_data, metadata, position, tags)
+    SELECT id, seq, timestamp, size, data, event_id, aggregate_type, aggregate_id, event_version, event_type, event_data::jsonb, metadata::jsonb, position, tags::jsonb
+    FROM unnest($5::integer[], $6::bigint[], $7::bigint[], $8::integer[], $9::bytea[], $10::text[], $11::text[], $12::text[], $13::bigint[], $14::text[], $15::text[], $16::text[], $17::bigint[], $18::text[])
+    AS r (id, seq, timestamp, size, data, event_id, aggregate_type, aggregate_id, event_version, event_type, event_data, metadata, position, tags)
+    WHERE EXISTS (SELECT 1 FROM fence)
+), tagged AS (
+    INSERT INTO EventTags (tag, position)
+    SELECT tag, position FROM unnest($19::text[], $20::bigint[]) AS t (tag, position)
     WHERE EXISTS (SELECT 1 FROM fence)
 ), advanced AS (
     UPDATE Channels SET maxseq = a.maxseq, msgs = Channels.msgs + a.msgs, bytes = Channels.bytes + a.bytes
-    FROM unnest($15::integer[], $16::bigint[], $17::bigint[], $18::bigint[], $19::bigint[]) AS a (id, before, maxseq, msgs, bytes)
+    FROM unnest($21::integer[], $22::bigint[], $23::bigint[], $24::bigint[], $25::bigint[]) AS a (id, before, maxseq, msgs, bytes)
     WHERE Channels.id = a.id AND Channels.maxseq = a.before AND EXISTS (SELECT 1 FROM fence)
     RETURNING Channels.id
 )
-SELECT (SELECT COUNT(*) FROM fence), 1 / (CASE WHEN NOT EXISTS (SELECT 1 FROM fence) OR (SELECT COUNT(*) FROM advanced) = cardinality($15::integer[]) THEN 1 ELSE 0 END)`
+SELECT (SELECT COUNT(*) FROM fence), 1 / (CASE WHEN NOT EXISTS (SELECT 1 FROM fence) OR (SELECT COUNT(*) FROM advanced) = cardinality($21::integer[]) THEN 1 ELSE 0 END)`
 
-	// A batch of one row: arrays of one element would take half as long again. The columns are those of row.columns.
+	// A batch of one row without tags: arrays of one element would take half as long again. The columns are those of
+	// row.columns.
 	postgresWriteOne = `WITH fence AS (
-    UPDATE StoreLock SET tick = tick + 1 WHERE id = $13 AND epoch = $14 RETURNING id
+    UPDATE StoreLock SET tick = tick + 1, position = $18::bigint WHERE id = $15 AND epoch = $16 AND position = $17::bigint RETURNING id
 ), advanced AS (
-    UPDATE Channels SET maxseq = $2, msgs = msgs + 1, bytes = bytes + $15::bigint
-    WHERE id = $1 AND maxseq = $16::bigint AND EXISTS (SELECT 1 FROM fence)
+    UPDATE Channels SET maxseq = $2, msgs = msgs + 1, bytes = bytes + $19::bigint
+    WHERE id = $1 AND maxseq = $20::bigint AND EXISTS (SELECT 1 FROM fence)
     RETURNING id
 ), inserted AS (
-    INSERT INTO Messages (id, seq, timestamp, size, data, event_id, aggregate_type, aggregate_id, event_version, event_type, event_data, metadata)
-    SELECT id, $2::bigint, $3, $4, $5, $6, $7, $8, $9, $10, $11::text::jsonb, $12::text::jsonb FROM advanced
+    INSERT INTO Messages (id, seq, timestamp, size, data, event_id, aggregate_type, aggregate_id, event_version, event_type, event_data, metadata, position, tags)
+    SELECT id, $2::bigint, $3, $4, $5, $6, $7, $8, $9, $10, $11::text::jsonb, $12::text::jsonb, $13::bigint, $14::text::jsonb FROM advanced
 )
 SELECT (SELECT COUNT(*) FROM fence), (SELECT COUNT(*) FROM advanced)`
 )
 
 func (*postgres) openBatches(_ Options, writer *sql.DB) (*sql.DB, error) { return writer, nil }
 
-func (p *postgres) writeBatch(ctx context.Context, to *single, lease lease, rows []*row, advances []*advance) error {
+func (*postgres) writeBatch(ctx context.Context, to *single, lease lease, p *plan) error {
+	rows, advances, tags := p.rows, p.advances, tagsOf(p.rows)
 	size := 0
 	for _, r := range rows {
 		size += len(r.data)
@@ -55,11 +61,12 @@ func (p *postgres) writeBatch(ctx context.Context, to *single, lease lease, rows
 		return errNeedsTransaction
 	}
 	text, args := postgresWriteOne, []any(nil)
-	if len(rows) == 1 {
-		args = append(rows[0].columns(make([]any, 0, 16)), lease.id, lease.epoch, advances[0].bytes, advances[0].before)
+	if len(rows) == 1 && len(tags) == 0 {
+		args = append(rows[0].columns(make([]any, 0, 20)), lease.id, lease.epoch, p.before.given, p.end.given, advances[0].bytes, advances[0].before)
 	} else {
 		text = postgresWriteBatch
-		args = append([]any{lease.id, lease.epoch}, messageArrays(rows, size)...)
+		args = append([]any{lease.id, lease.epoch, p.before.given, p.end.given}, messageArrays(rows, size)...)
+		args = append(args, tagArrays(tags)...)
 		args = append(args, advanceArrays(advances)...)
 	}
 	fences, whole := 0, 0
@@ -71,7 +78,7 @@ func (p *postgres) writeBatch(ctx context.Context, to *single, lease lease, rows
 	case err != nil:
 		return err
 	case fences == 0:
-		return ErrFenced
+		return errMaybeFenced
 	case whole == 0:
 		return errNeedsTransaction
 	}

@@ -110,7 +110,7 @@ func (s *Store) advanceChannels(ctx context.Context, t *transaction, advances []
 		case !found:
 			return noChannelRow(a.channel)
 		case now.maxseq < a.before:
-			return s.rewound(a.channel, a.before, now.maxseq)
+			return s.rewound(fmt.Sprintf("channel %q", a.channel.name), "sequence", a.before, now.maxseq)
 		case now.maxseq != a.before && now.maxseq != a.last: // a.last: this transaction has just advanced it
 			return &txError{kind: failedUnique, err: fmt.Errorf("channel %q was advanced by someone other than this server", a.channel.name)}
 		}
@@ -119,8 +119,8 @@ func (s *Store) advanceChannels(ctx context.Context, t *transaction, advances []
 }
 
 // rewound gives up the lease, and with it what memory knows, and returns the reason.
-func (s *Store) rewound(c *Channel, before, now uint64) error {
-	err := fmt.Errorf("%w: channel %q is at sequence %d after %d", ErrRewound, c.name, now, before)
+func (s *Store) rewound(what, unit string, before, now uint64) error {
+	err := fmt.Errorf("%w: %s is at %s %d after %d", ErrRewound, what, unit, now, before)
 	s.loseLease(err)
 	return err
 }
@@ -150,7 +150,7 @@ func (s *Store) reload(ctx context.Context, q querier, channels []*Channel) erro
 			found = true
 			before := c.state()
 			if info.maxseq < before.maxseq {
-				return s.rewound(c, before.maxseq, info.maxseq)
+				return s.rewound(fmt.Sprintf("channel %q", c.name), "sequence", before.maxseq, info.maxseq)
 			}
 			// Keep what only subscriptions remember, or a message that is gone.
 			info.Last, info.LastTime = max(info.Last, before.Last), max(info.LastTime, before.LastTime)

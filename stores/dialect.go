@@ -53,6 +53,8 @@ type dialect interface {
 
 	// insertMessages inserts the rows of a batch.
 	insertMessages(ctx context.Context, tx *transaction, rows []*row) error
+	// insertTags inserts the tags of the rows of a batch.
+	insertTags(ctx context.Context, tx *transaction, tags []tag) error
 	// advanceChannels sets the high-water sequence of channels and adds to their counters. It returns errNotAdvanced if
 	// a channel has no row, or a high-water sequence other than advance.before.
 	advanceChannels(ctx context.Context, tx *transaction, advances []*advance) error
@@ -73,13 +75,14 @@ type dialect interface {
 	plainMessages(columns bool) string
 	// lastEvent returns the text (aggregate_id, aggregate_type, id) → seq of the event with the highest version.
 	lastEvent() string
+	// fillPositions writes the positions of events that do not have them yet.
+	fillPositions(ctx context.Context, tx *transaction, events []unnumbered) error
 	// fillEvents writes the event columns of rows that do not have them yet.
 	fillEvents(ctx context.Context, tx *transaction, rows []*row) error
 	// hasTable reports whether a table of that name exists, ignoring case.
 	hasTable(ctx context.Context, q querier, name string) (bool, error)
-	// eventsByID calls found with the index in keys, the sequence, event_version and the encoded MsgProto of each event
-	// that is stored.
-	eventsByID(ctx context.Context, q querier, keys []eventKey, found func(i int, sequence, version uint64, data []byte)) error
+	// eventsByID calls found with the index in keys of each event that is stored. The payload is the encoded MsgProto.
+	eventsByID(ctx context.Context, q querier, keys []eventKey, found func(i int, e stored)) error
 }
 
 // ownReader is a dialect that needs a separate pool for the reads that writing depends on.
@@ -93,9 +96,9 @@ type batchWriter interface {
 	// openBatches returns the pool for the batch connection: writer, or one that the store closes.
 	openBatches(o Options, writer *sql.DB) (*sql.DB, error)
 	// writeBatch does the work of the fence, insertMessages, advanceChannels and COMMIT. It writes nothing if the epoch
-	// has ended or a channel is not where memory has it. It returns ErrFenced if the lease row or its epoch is not
-	// ours, and errNeedsTransaction if the batch must go in a transaction of several statements.
-	writeBatch(ctx context.Context, to *single, lease lease, rows []*row, advances []*advance) error
+	// has ended, or if a channel or the order is not where memory has it. It returns errNeedsTransaction if the batch must go in a
+	// transaction of several statements, which then finds out why.
+	writeBatch(ctx context.Context, to *single, lease lease, p *plan) error
 }
 
 var (
@@ -123,15 +126,15 @@ func repeat(placeholder, separator string, n int) string {
 }
 
 // columns appends the values of a row of Messages: id, seq, timestamp, size, data, event_id, aggregate_type,
-// aggregate_id, event_version, event_type, event_data, metadata.
+// aggregate_id, event_version, event_type, event_data, metadata, position, tags.
 func (r *row) columns(args []any) []any {
 	args = append(args, r.channel.id, r.sequence, r.timestamp, len(r.data), r.data)
 	if r.event == nil {
-		return append(args, nil, nil, nil, nil, nil, nil, nil)
+		return append(args, nil, nil, nil, nil, nil, nil, nil, nil, nil)
 	}
 	return append(args,
 		nullText(r.event.ID), r.event.AggregateType, r.event.AggregateID, r.version, r.event.Type,
-		nullText(string(r.document)), nullText(string(r.event.Metadata)))
+		nullText(string(r.document)), nullText(string(r.event.Metadata)), r.position, nullText(string(r.tags())))
 }
 
 // nullText maps the empty text to NULL: an event without event_id is never a duplicate.

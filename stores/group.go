@@ -132,7 +132,7 @@ func (p *plan) group(b *batch, items []int, ask *questions, now int64) error {
 	}
 
 	refused = p.checkExpectations(b, items[0], ask)
-	from, asked := len(p.rows), len(ask.events)
+	from, end, asked := len(p.rows), p.end, len(ask.events)
 	for _, item := range items { // also after a refusal, to ask for everything else at once
 		no, err := p.put(b, item, ask, now)
 		if err != nil {
@@ -146,6 +146,7 @@ func (p *plan) group(b *batch, items []int, ask *questions, now int64) error {
 		return nil
 	}
 	p.undo(from)
+	p.end = end
 	if version := (*VersionError)(nil); errors.As(refused, &version) {
 		// The events of the group before the refused one are not stored.
 		version.Head = p.head(b, aggregate{b.appends[items[0]].Channel.id, version.AggregateType, version.Aggregate})

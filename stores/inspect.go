@@ -252,7 +252,7 @@ func (i *Inspection) Events(ctx context.Context, c *Channel, mapping *proto.Mapp
 			return fmt.Errorf("read channel %q from sequence %d: %w", c.name, from, unavailable(ctx, err))
 		}
 		for _, m := range messages {
-			_, _, err := extract(m.data, mapping)
+			_, _, _, err := extract(m.data, mapping)
 			each(m.sequence, err)
 		}
 		from = next

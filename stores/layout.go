@@ -47,6 +47,12 @@ var layout = []column{
 	{"channels", "bytes", 2, "bigint", "bigint", ""},
 	{"relays", "stream", 5, "character varying(255)", "varchar(255)", ""},
 	{"relays", "position", 5, "bytea", "longblob", ""},
+	{"messages", "position", 10, "bigint", "bigint", ""},
+	{"messages", "tags", 10, "jsonb", "json", "longtext"},
+	{"storelock", "position", 10, "bigint", "bigint", ""},
+	{"eventtags", "tag", 10, "text", "varchar(255)", ""},
+	{"eventtags", "position", 10, "bigint", "bigint", ""},
+	{"timesteps", "position", 10, "bigint", "bigint", ""},
 	{"consumers", "consumer", 7, "bigint", "bigint", ""},
 	{"consumers", "id", 7, "integer", "int", ""},
 	{"consumers", "lastsent", 7, "bigint", "bigint", ""},
@@ -172,7 +178,7 @@ func checkLayout(ctx context.Context, d dialect, driver string, q querier, versi
 }
 
 // ourRelations are the names in layout, in SQL.
-const ourRelations = `('serverinfo', 'clients', 'channels', 'messages', 'subscriptions', 'subspending', 'storelock', 'relays', 'consumers', 'consumerspending', 'events', 'goose_db_version')`
+const ourRelations = `('serverinfo', 'clients', 'channels', 'messages', 'subscriptions', 'subspending', 'storelock', 'relays', 'consumers', 'consumerspending', 'eventtags', 'timesteps', 'events', 'goose_db_version')`
 
 func (*postgres) layout() string {
 	return `SELECT c.relname, a.attname, format_type(a.atttypid, a.atttypmod), c.relkind IN ('v', 'm')

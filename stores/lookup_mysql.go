@@ -9,7 +9,7 @@ const (
 	// One look-up per key, each the end of an index range. With an IN list the server would read the whole ranges.
 	mysqlHead      = "(SELECT ? AS n, event_version FROM Messages WHERE aggregate_id = ? AND aggregate_type = ? AND id = ? AND event_version > 0 ORDER BY event_version DESC LIMIT 1)"
 	mysqlVersion   = "(SELECT ? AS n FROM Messages WHERE aggregate_id = ? AND aggregate_type = ? AND event_version = ? AND id = ?)"
-	mysqlEventByID = "(SELECT ? AS n, seq, event_version, data FROM Messages WHERE event_id = ? AND id = ?)"
+	mysqlEventByID = "(SELECT ? AS n, seq, event_version, position, data FROM Messages WHERE event_id = ? AND id = ?)"
 	mysqlAnd       = " UNION ALL "
 )
 
@@ -54,7 +54,7 @@ func (*mysql) versions(ctx context.Context, q querier, keys []versionKey, found 
 	return nil
 }
 
-func (*mysql) eventsByID(ctx context.Context, q querier, keys []eventKey, found func(i int, sequence, version uint64, data []byte)) error {
+func (*mysql) eventsByID(ctx context.Context, q querier, keys []eventKey, found func(i int, e stored)) error {
 	for from := 0; from < len(keys); from += mysqlKeys {
 		part := keys[from:min(from+mysqlKeys, len(keys))]
 		args := make([]any, 0, 3*len(part))
@@ -63,11 +63,9 @@ func (*mysql) eventsByID(ctx context.Context, q querier, keys []eventKey, found 
 		}
 		err := q.query(ctx, repeat(mysqlEventByID, mysqlAnd, len(part)), func(rows *sql.Rows) error {
 			var at int
-			var sequence uint64
-			var data []byte
-			var version versionColumn
-			err := rows.Scan(&at, &sequence, &version, &data)
-			found(at, sequence, uint64(version), data)
+			var e stored
+			err := rows.Scan(&at, &e.sequence, (*eventNumber)(&e.version), (*eventNumber)(&e.position), &e.payload)
+			found(at, e)
 			return err
 		}, args...)
 		if err != nil {

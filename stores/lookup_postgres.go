@@ -18,9 +18,9 @@ CROSS JOIN LATERAL (SELECT 1 FROM Messages
     WHERE aggregate_id = k.aggregate_id AND aggregate_type = k.aggregate_type AND event_version = k.event_version AND id = k.id
     LIMIT 1) AS m`
 
-	postgresEventsByID = `SELECT k.n, m.seq, m.event_version, m.data
+	postgresEventsByID = `SELECT k.n, m.seq, m.event_version, m.position, m.data
 FROM unnest($1::text[], $2::integer[]) WITH ORDINALITY AS k (event_id, id, n)
-CROSS JOIN LATERAL (SELECT seq, event_version, data FROM Messages WHERE event_id = k.event_id AND id = k.id LIMIT 1) AS m`
+CROSS JOIN LATERAL (SELECT seq, event_version, position, data FROM Messages WHERE event_id = k.event_id AND id = k.id LIMIT 1) AS m`
 )
 
 func (*postgres) heads(ctx context.Context, q querier, keys []aggregate, found func(int, uint64)) error {
@@ -58,7 +58,7 @@ func (*postgres) versions(ctx context.Context, q querier, keys []versionKey, fou
 	}, id.buf, typ.buf, version.buf, channel.buf)
 }
 
-func (*postgres) eventsByID(ctx context.Context, q querier, keys []eventKey, found func(i int, sequence, version uint64, data []byte)) error {
+func (*postgres) eventsByID(ctx context.Context, q querier, keys []eventKey, found func(i int, e stored)) error {
 	n := len(keys)
 	id, channel := newArray(oidText, n, 36*n), newArray(oidInt4, n, 4*n)
 	for _, key := range keys {
@@ -67,11 +67,9 @@ func (*postgres) eventsByID(ctx context.Context, q querier, keys []eventKey, fou
 	}
 	return q.query(ctx, postgresEventsByID, func(rows *sql.Rows) error {
 		var at int
-		var sequence uint64
-		var data []byte
-		var version versionColumn
-		err := rows.Scan(&at, &sequence, &version, &data)
-		found(at-1, sequence, uint64(version), data)
+		var e stored
+		err := rows.Scan(&at, &e.sequence, (*eventNumber)(&e.version), (*eventNumber)(&e.position), &e.payload)
+		found(at-1, e)
 		return err
 	}, id.buf, channel.buf)
 }

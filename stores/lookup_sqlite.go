@@ -8,7 +8,7 @@ import (
 const (
 	sqliteHead      = "SELECT event_version FROM Messages WHERE aggregate_id = ? AND aggregate_type = ? AND id = ? AND event_version > 0 ORDER BY event_version DESC LIMIT 1"
 	sqliteVersion   = "SELECT 1 FROM Messages WHERE aggregate_id = ? AND aggregate_type = ? AND event_version = ? AND id = ?"
-	sqliteEventByID = "SELECT seq, event_version, data FROM Messages WHERE event_id = ? AND id = ?"
+	sqliteEventByID = "SELECT seq, event_version, position, data FROM Messages WHERE event_id = ? AND id = ?"
 )
 
 func (*sqlite) heads(ctx context.Context, q querier, keys []aggregate, found func(int, uint64)) error {
@@ -39,14 +39,12 @@ func (*sqlite) versions(ctx context.Context, q querier, keys []versionKey, found
 	return nil
 }
 
-func (*sqlite) eventsByID(ctx context.Context, q querier, keys []eventKey, found func(i int, sequence, version uint64, data []byte)) error {
+func (*sqlite) eventsByID(ctx context.Context, q querier, keys []eventKey, found func(i int, e stored)) error {
 	for i, key := range keys {
 		err := q.query(ctx, sqliteEventByID, func(rows *sql.Rows) error {
-			var sequence uint64
-			var data []byte
-			var version versionColumn
-			err := rows.Scan(&sequence, &version, &data)
-			found(i, sequence, uint64(version), data)
+			var e stored
+			err := rows.Scan(&e.sequence, (*eventNumber)(&e.version), (*eventNumber)(&e.position), &e.payload)
+			found(i, e)
 			return err
 		}, key.id, key.channel)
 		if err != nil {

@@ -13,15 +13,16 @@ type Message struct {
 	Timestamp int64  // ns since 1970
 	Data      []byte // encoded pb.MsgProto, exactly what a subscriber gets on first delivery; read-only
 	Version   uint64 // the column event_version, which Data may lack; 0 if the message is not an event
+	Position  uint64 // of the event among all events, from 1; 0 if the message is not an event
 }
 
-// versionColumn scans event_version. NULL and what another program may have written become 0.
-type versionColumn uint64
+// eventNumber scans event_version or position. NULL and what another program may have written become 0.
+type eventNumber uint64
 
 // Scan implements sql.Scanner.
-func (v *versionColumn) Scan(value any) error {
+func (v *eventNumber) Scan(value any) error {
 	n, _ := value.(int64)
-	*v = versionColumn(max(n, 0))
+	*v = eventNumber(max(n, 0))
 	return nil
 }
 
@@ -44,10 +45,10 @@ func (s *Store) Read(ctx context.Context, c *Channel, from, to uint64, maxMsgs, 
 	var block blocks
 	var sequence, timestamp int64 // the types that drivers return; others are converted through text
 	var data sql.RawBytes
-	var version versionColumn
+	var version, position eventNumber
 	err := s.reader.query(ctx, s.text.read, func(rows *sql.Rows) error {
 		sequence = 0
-		err := rows.Scan(&sequence, &timestamp, &data, &version)
+		err := rows.Scan(&sequence, &timestamp, &data, &version, &position)
 		if err != nil && !isWrongType(rows, err) {
 			return err
 		}
@@ -66,7 +67,7 @@ func (s *Store) Read(ctx context.Context, c *Channel, from, to uint64, maxMsgs, 
 			}
 			return err
 		}
-		messages = append(messages, Message{Sequence: uint64(sequence), Timestamp: timestamp, Data: block.clone(data), Version: uint64(version)})
+		messages = append(messages, Message{Sequence: uint64(sequence), Timestamp: timestamp, Data: block.clone(data), Version: uint64(version), Position: uint64(position)})
 		return nil
 	}, c.id, from, min(to, maxSequence), limit)
 	if err != nil {

@@ -207,7 +207,15 @@ func runMigrations(ctx context.Context, d dialect, db *dbsql.DB, o Options) erro
 		return err
 	}
 	for {
-		if _, err = provider.Up(ctx); err == nil || d.classify(err) != failedConflict {
+		_, err = provider.Up(ctx)
+		if err == nil {
+			return nil
+		}
+		// On SQLite, whose migrations need no lock, another server that started together with this one may have been faster.
+		if now, readErr := readSchema(ctx, d, db, o.Driver); readErr == nil && !now.behind() {
+			return nil
+		}
+		if d.classify(err) != failedConflict {
 			return err
 		}
 		o.Logger.Warn("failed to lock a table for a migration, retrying", "error", oneLine(err))

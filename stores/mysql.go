@@ -110,8 +110,11 @@ func (*mysql) snapshot() *sql.TxOptions {
 func (*mysql) statements() *statements { return &mysqlStatements }
 
 const (
-	mysqlInsertMessages    = "INSERT INTO Messages (id, seq, timestamp, size, data, event_id, aggregate_type, aggregate_id, event_version, event_type, event_data, metadata) VALUES "
-	mysqlInsertMessagesRow = "(?,?,?,?,?,?,?,?,?,?,?,?)"
+	mysqlInsertMessages    = "INSERT INTO Messages (id, seq, timestamp, size, data, event_id, aggregate_type, aggregate_id, event_version, event_type, event_data, metadata, position, tags) VALUES "
+	mysqlInsertMessagesRow = "(?,?,?,?,?,?,?,?,?,?,?,?,?,?)"
+
+	mysqlInsertTags    = "INSERT INTO EventTags (tag, position) VALUES "
+	mysqlInsertTagsRow = "(?,?)"
 
 	mysqlAdvanceChannel = "UPDATE Channels SET maxseq = ?, msgs = msgs + ?, bytes = bytes + ? WHERE id = ? AND maxseq = ?"
 	// The empty name belongs to no row. All rows exist, so the UPDATE always applies: MySQL has no other way to give
@@ -161,8 +164,29 @@ func mysqlSize(r *row) int {
 	size := 512 + 2*(len(r.data)+len(r.document))
 	if r.event != nil {
 		size += 2 * (4*255 + len(r.event.Metadata))
+		for _, text := range r.event.Tags {
+			size += 2 * (2*len(text) + 16) // in the column and in EventTags
+		}
 	}
 	return size
+}
+
+func (*mysql) insertTags(ctx context.Context, tx *transaction, tags []tag) error {
+	for len(tags) > 0 {
+		n := min(len(tags), mysqlRows)
+		if _, err := tx.exec(ctx, mysqlInsertTags+repeat(mysqlInsertTagsRow, ",", n), tagArgs(nil, tags[:n])...); err != nil {
+			return err
+		}
+		tags = tags[n:]
+	}
+	return nil
+}
+
+func tagArgs(args []any, tags []tag) []any {
+	for _, t := range tags {
+		args = append(args, t.text, t.position)
+	}
+	return args
 }
 
 func (m *mysql) insertMessages(ctx context.Context, tx *transaction, rows []*row) error {
@@ -174,7 +198,7 @@ func (m *mysql) insertMessages(ctx context.Context, tx *transaction, rows []*row
 	}
 	for chunks := len(rows) >= mysqlTextRows; len(rows) > 0; {
 		if chunks && len(rows) >= mysqlChunk {
-			args := make([]any, 0, 12*mysqlChunk)
+			args := make([]any, 0, 14*mysqlChunk)
 			for _, r := range rows[:mysqlChunk] {
 				args = r.columns(args)
 			}
@@ -193,7 +217,7 @@ func (m *mysql) insertMessages(ctx context.Context, tx *transaction, rows []*row
 			size += bytes
 			n++
 		}
-		args := make([]any, 0, 12*n)
+		args := make([]any, 0, 14*n)
 		for _, r := range rows[:n] {
 			args = r.columns(args)
 		}

@@ -16,6 +16,7 @@ type row struct {
 	channel   *Channel
 	sequence  uint64
 	timestamp int64
+	position  uint64       // of an event; 0 otherwise
 	payload   []byte       // as published, plus the version that the store appended
 	data      []byte       // encoded pb.MsgProto
 	event     *proto.Event // nil if the message is not an event
@@ -37,6 +38,7 @@ func (r *row) carried() uint64 {
 type stored struct {
 	sequence uint64
 	version  uint64 // the column event_version
+	position uint64
 	payload  []byte // as published, perhaps plus a version that the store appended
 }
 
@@ -47,6 +49,7 @@ type plan struct {
 	decided    []decided
 	duplicates []duplicate // of rows of this plan
 
+	before, end  order // the end of the order before and after the plan
 	byChannel    map[*Channel]*advance
 	heads        map[aggregate]uint64 // as of the end of the plan
 	versions     map[versionKey]bool  // versions that rows use, if versions must only be unique
@@ -86,11 +89,13 @@ func (b *batch) plan(ctx context.Context, items []int) (*plan, error) {
 func (b *batch) simulate(items []int) (*plan, *questions, error) {
 	p := &plan{
 		rows:      make([]*row, 0, len(items)),
+		before:    b.s.order(),
 		byChannel: map[*Channel]*advance{},
 		heads:     map[aggregate]uint64{},
 		versions:  map[versionKey]bool{},
 		ids:       map[eventKey]*row{},
 	}
+	p.end = p.before
 	ask := &questions{}
 	now := time.Now().UnixNano()
 	for len(items) > 0 {
@@ -194,6 +199,11 @@ func (p *plan) place(r *row, reply string, now int64) error {
 	adv := p.byChannel[r.channel]
 	r.sequence = adv.last + 1
 	r.timestamp = max(now, adv.time) // if the clock goes back, timestamps do not
+	if r.event != nil {
+		r.timestamp = max(r.timestamp, p.end.time)
+		r.position = p.end.position + 1
+		p.end = order{r.position, r.timestamp, r.position}
+	}
 	if r.timestamp-now > int64(clockTolerance) && p.aheadOfClock == nil {
 		p.aheadOfClock = r
 	}
@@ -269,7 +279,7 @@ func (p *plan) resolveDuplicate(b *batch, item int) bool {
 	case first != nil:
 		p.duplicates = append(p.duplicates, duplicate{item, first})
 	default:
-		p.decided = append(p.decided, decided{item, Result{Sequence: b.known[id].sequence, Version: b.known[id].carried(a.Mapping), Duplicate: true}})
+		p.decided = append(p.decided, decided{item, Result{Sequence: b.known[id].sequence, Position: b.known[id].position, Version: b.known[id].carried(a.Mapping), Duplicate: true}})
 	}
 	return true
 }

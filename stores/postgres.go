@@ -84,10 +84,12 @@ func (*postgres) snapshot() *sql.TxOptions {
 func (*postgres) statements() *statements { return &postgresStatements }
 
 const (
-	postgresInsertMessages = `INSERT INTO Messages (id, seq, timestamp, size, data, event_id, aggregate_type, aggregate_id, event_version, event_type, event_data, metadata)
-SELECT id, seq, timestamp, size, data, event_id, aggregate_type, aggregate_id, event_version, event_type, event_data::jsonb, metadata::jsonb
-FROM unnest($1::integer[], $2::bigint[], $3::bigint[], $4::integer[], $5::bytea[], $6::text[], $7::text[], $8::text[], $9::bigint[], $10::text[], $11::text[], $12::text[])
-AS r (id, seq, timestamp, size, data, event_id, aggregate_type, aggregate_id, event_version, event_type, event_data, metadata)`
+	postgresInsertMessages = `INSERT INTO Messages (id, seq, timestamp, size, data, event_id, aggregate_type, aggregate_id, event_version, event_type, event_data, metadata, position, tags)
+SELECT id, seq, timestamp, size, data, event_id, aggregate_type, aggregate_id, event_version, event_type, event_data::jsonb, metadata::jsonb, position, tags::jsonb
+FROM unnest($1::integer[], $2::bigint[], $3::bigint[], $4::integer[], $5::bytea[], $6::text[], $7::text[], $8::text[], $9::bigint[], $10::text[], $11::text[], $12::text[], $13::bigint[], $14::text[])
+AS r (id, seq, timestamp, size, data, event_id, aggregate_type, aggregate_id, event_version, event_type, event_data, metadata, position, tags)`
+
+	postgresInsertTags = "INSERT INTO EventTags (tag, position) SELECT tag, position FROM unnest($1::text[], $2::bigint[]) AS t (tag, position)"
 
 	postgresAdvanceChannels = `UPDATE Channels SET maxseq = a.maxseq, msgs = Channels.msgs + a.msgs, bytes = Channels.bytes + a.bytes
 FROM unnest($1::integer[], $2::bigint[], $3::bigint[], $4::bigint[], $5::bigint[]) AS a (id, before, maxseq, msgs, bytes)
@@ -109,7 +111,7 @@ var postgresStatements = statements{
 	putRelay:        "INSERT INTO Relays (stream, position) VALUES ($1, $2) ON CONFLICT (stream) DO UPDATE SET position = excluded.position",
 	putSubscription: "INSERT INTO Subscriptions (id, subid, proto) VALUES ($1, $2, $3) ON CONFLICT (id, subid) DO UPDATE SET proto = excluded.proto",
 
-	more: []string{postgresInsertMessages, postgresAdvanceChannels, postgresWriteBatch, postgresWriteOne, postgresChannelIDs, postgresInsertChannels, postgresSaveProgress, postgresHeads, postgresVersions, postgresEventsByID, postgresPutConsumers, postgresPutParts, postgresDeleteParts},
+	more: []string{postgresInsertMessages, postgresAdvanceChannels, postgresWriteBatch, postgresWriteOne, postgresChannelIDs, postgresInsertChannels, postgresSaveProgress, postgresHeads, postgresVersions, postgresEventsByID, postgresInsertTags, postgresPutConsumers, postgresPutParts, postgresDeleteParts},
 }
 
 // maxArrays bounds the message bytes in one statement. The server limits a value to 1 GB.
@@ -138,6 +140,7 @@ func messageArrays(rows []*row, size int) []any {
 	eventID, aggregateType, aggregateID := newArray(oidText, n, 36*n), newArray(oidText, n, 16*n), newArray(oidText, n, 36*n)
 	version, eventType := newArray(oidInt8, n, 8*n), newArray(oidText, n, 24*n)
 	document, metadata := newArray(oidText, n, size), newArray(oidText, n, 0)
+	position, tags := newArray(oidInt8, n, 8*n), newArray(oidText, n, 0)
 	for _, r := range rows {
 		id.int4(int32(r.channel.id))
 		seq.int8(int64(r.sequence))
@@ -145,7 +148,7 @@ func messageArrays(rows []*row, size int) []any {
 		length.int4(int32(len(r.data)))
 		data.bytes(r.data)
 		if r.event == nil {
-			for _, column := range []*array{eventID, aggregateType, aggregateID, version, eventType, document, metadata} {
+			for _, column := range []*array{eventID, aggregateType, aggregateID, version, eventType, document, metadata, position, tags} {
 				column.null()
 			}
 			continue
@@ -157,12 +160,30 @@ func messageArrays(rows []*row, size int) []any {
 		eventType.text(r.event.Type)
 		document.bytesOrNull(r.document)
 		metadata.bytesOrNull(r.event.Metadata)
+		position.int8(int64(r.position))
+		tags.bytesOrNull(r.tags())
 	}
-	columns := make([]any, 0, 12)
-	for _, column := range []*array{id, seq, timestamp, length, data, eventID, aggregateType, aggregateID, version, eventType, document, metadata} {
+	columns := make([]any, 0, 14)
+	for _, column := range []*array{id, seq, timestamp, length, data, eventID, aggregateType, aggregateID, version, eventType, document, metadata, position, tags} {
 		columns = append(columns, column.buf)
 	}
 	return columns
+}
+
+// tagArrays returns the columns of EventTags.
+func tagArrays(tags []tag) []any {
+	n := len(tags)
+	text, position := newArray(oidText, n, 24*n), newArray(oidInt8, n, 8*n)
+	for _, t := range tags {
+		text.text(t.text)
+		position.int8(int64(t.position))
+	}
+	return []any{text.buf, position.buf}
+}
+
+func (*postgres) insertTags(ctx context.Context, tx *transaction, tags []tag) error {
+	_, err := tx.exec(ctx, postgresInsertTags, tagArrays(tags)...)
+	return err
 }
 
 func (*postgres) advanceChannels(ctx context.Context, tx *transaction, advances []*advance) error {

@@ -99,12 +99,13 @@ func (b *batch) readVersions(ctx context.Context, keys []versionKey) error {
 func (b *batch) readEvents(ctx context.Context, ids []eventKey) error {
 	found := make([]*stored, len(ids))
 	err := b.s.retryRead(ctx, func() error {
-		return b.s.dialect.eventsByID(ctx, b.s.own, ids, func(i int, sequence, version uint64, data []byte) {
+		return b.s.dialect.eventsByID(ctx, b.s.own, ids, func(i int, e stored) {
 			var m pb.MsgProto
-			if m.Unmarshal(data) != nil {
+			if m.Unmarshal(e.payload) != nil {
 				m.Data = nil // another program wrote it: it equals no event
 			}
-			found[i] = &stored{sequence, version, m.Data}
+			e.payload = m.Data
+			found[i] = &e
 		})
 	})
 	if err != nil {

@@ -80,10 +80,14 @@ func (s *Store) Recover(ctx context.Context) (*State, error) {
 		}
 	}
 	r.finish()
+	last, err := s.number(ctx, r.state.Channels)
+	if err != nil {
+		return nil, s.readError(ctx, fmt.Errorf("recover the order of events: %w", err))
+	}
 
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.channelID, s.subID = r.maxChannel, r.maxSub
+	s.channelID, s.subID, s.last = r.maxChannel, r.maxSub, last
 	s.byName = make(map[string]*Channel, len(r.state.Channels))
 	for _, c := range r.state.Channels {
 		s.byName[c.Channel.name] = c.Channel

@@ -30,6 +30,8 @@ func (*mysql) checkWrites(ctx context.Context, db *sql.DB) error {
 func (m *mysql) checkRights(ctx context.Context, db *sql.DB) error {
 	for _, text := range []string{
 		mysqlInsertChannels + mysqlInsertChannelsRow,
+		mysqlInsertTags + mysqlInsertTagsRow,
+		mysqlFillPositions + mysqlFillPositionsEnd,
 		mysqlAdvanceChannels + mysqlAdvanceChannelsRow + mysqlAdvanceChannelsEnd,
 		mysqlSaveProgress + mysqlSaveProgressRow + mysqlSaveProgressEnd,
 		mysqlPutConsumers + mysqlPutConsumersRow + mysqlPutConsumersEnd,

@@ -14,7 +14,7 @@ var _ rightsChecker = (*postgres)(nil)
 const postgresMissingRights = `SELECT current_user, r.name || ' on ' || t.name
 FROM (VALUES ('goose_db_version', 'SELECT'),
     ('ServerInfo', 'SELECT,INSERT,UPDATE'), ('Relays', 'SELECT,INSERT,UPDATE'), ('StoreLock', 'SELECT,UPDATE'),
-    ('Messages', 'SELECT,INSERT,DELETE'), ('Channels', 'SELECT,INSERT,UPDATE,DELETE'), ('Clients', 'SELECT,INSERT,UPDATE,DELETE'),
+    ('Messages', 'SELECT,INSERT,UPDATE,DELETE'), ('EventTags', 'SELECT,INSERT'), ('TimeSteps', 'SELECT,INSERT'), ('Channels', 'SELECT,INSERT,UPDATE,DELETE'), ('Clients', 'SELECT,INSERT,UPDATE,DELETE'),
     ('Subscriptions', 'SELECT,INSERT,UPDATE,DELETE'), ('SubsPending', 'SELECT,INSERT,UPDATE,DELETE'),
     ('Consumers', 'SELECT,INSERT,UPDATE,DELETE'), ('ConsumersPending', 'SELECT,INSERT,UPDATE,DELETE')) AS t (name, rights)
 CROSS JOIN LATERAL unnest(string_to_array(t.rights, ',')) AS r (name)

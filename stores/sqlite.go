@@ -186,7 +186,8 @@ func (*sqlite) snapshot() *sql.TxOptions { return &sql.TxOptions{ReadOnly: true}
 func (*sqlite) statements() *statements { return &sqliteStatements }
 
 const (
-	sqliteInsertMessage  = "INSERT INTO Messages (id, seq, timestamp, size, data, event_id, aggregate_type, aggregate_id, event_version, event_type, event_data, metadata) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
+	sqliteInsertMessage  = "INSERT INTO Messages (id, seq, timestamp, size, data, event_id, aggregate_type, aggregate_id, event_version, event_type, event_data, metadata, position, tags) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
+	sqliteInsertTag      = "INSERT INTO EventTags (tag, position) VALUES (?, ?)"
 	sqliteAdvanceChannel = "UPDATE Channels SET maxseq = ?, msgs = msgs + ?, bytes = bytes + ? WHERE id = ? AND maxseq = ?"
 	sqliteChannelID      = "SELECT id, name FROM Channels WHERE name = ? AND deleted = FALSE"
 	sqliteInsertChannel  = "INSERT INTO Channels (id, name) VALUES (?, ?)"
@@ -201,12 +202,16 @@ var sqliteStatements = statements{
 	putRelay:        "INSERT INTO Relays (stream, position) VALUES (?, ?) ON CONFLICT (stream) DO UPDATE SET position = excluded.position",
 	putSubscription: "INSERT INTO Subscriptions (id, subid, proto) VALUES (?, ?, ?) ON CONFLICT (id, subid) DO UPDATE SET proto = excluded.proto",
 
-	more: []string{sqliteInsertMessage, sqliteAdvanceChannel, sqliteChannelID, sqliteInsertChannel, sqliteSaveProgress, sqliteHead, sqliteVersion, sqliteEventByID, sqlitePutConsumer, sqlitePutPart, sqliteDeletePart},
+	more: []string{sqliteInsertMessage, sqliteInsertTag, sqliteAdvanceChannel, sqliteChannelID, sqliteInsertChannel, sqliteSaveProgress, sqliteHead, sqliteVersion, sqliteEventByID, sqlitePutConsumer, sqlitePutPart, sqliteDeletePart},
 }
 
 func (*sqlite) insertMessages(ctx context.Context, tx *transaction, rows []*row) error {
 	// SQLite runs in this process: one statement per row costs no round trip.
 	return tx.execEach(ctx, sqliteInsertMessage, len(rows), func(i int, args []any) []any { return rows[i].columns(args) })
+}
+
+func (*sqlite) insertTags(ctx context.Context, tx *transaction, tags []tag) error {
+	return tx.execEach(ctx, sqliteInsertTag, len(tags), func(i int, args []any) []any { return append(args, tags[i].text, tags[i].position) })
 }
 
 func (*sqlite) advanceChannels(ctx context.Context, tx *transaction, advances []*advance) error {

@@ -26,6 +26,17 @@ type sharedStatements struct {
 	renewLease   string // (id): the fence of every writing transaction
 	releaseLease string // (id)
 
+	// Order.
+	givenPosition string // () → position
+	lastPosition  string // () → position given, highest position, its timestamp
+	advanceOrder  string // (new position, old position)
+	beginOrder    string // (last position)
+	hasStep       string // (position) → a row if time steps back there
+	insertStep    string // (position)
+	lateChannels  string // () → id of each channel whose last message is an event without a position
+	lastNumbered  string // (id) → seq of the channel's last event with a position
+	unnumbered    string // (id, after, limit) → seq, timestamp of events without a position, by seq
+
 	serverInfo string // () → id, proto, version
 
 	clients      string // () → id, hbinbox, proto
@@ -51,13 +62,13 @@ type sharedStatements struct {
 	deleteConsumersOf        string // (id): of all consumers of a channel
 	deleteConsumersPendingOf string // (id)
 
-	read     string // (id, from, to, limit) → seq, timestamp, data, event_version, by seq
+	read     string // (id, from, to, limit) → seq, timestamp, data, event_version, position, by seq
 	timeFrom string // (id, from) → seq, timestamp of the first message from a sequence on
 
-	aggregateForward  string // (aggregate_id, aggregate_type, id, from version, limit) → seq, timestamp, data, event_version, by event_version
+	aggregateForward  string // (aggregate_id, aggregate_type, id, from version, limit) → seq, timestamp, data, event_version, position, by event_version
 	aggregateBackward string // the same, by descending version
 	aggregatesWithID  string // (aggregate_id) → id, aggregate_type of each aggregate
-	eventsWithID      string // (event_id) → id, seq, timestamp, data, event_version, by id
+	eventsWithID      string // (event_id) → id, seq, timestamp, data, event_version, position, by id
 
 	hasEvents        string // (id) → a row if the channel holds an event
 	countUpTo        string // (id, to) → number and bytes of the messages up to a sequence
@@ -78,6 +89,16 @@ func newSharedStatements(text func(string) string) sharedStatements {
 		takeLease:    text("UPDATE StoreLock SET id = ?, tick = tick + 1 WHERE id = ? AND tick = ?"),
 		renewLease:   text("UPDATE StoreLock SET tick = tick + 1 WHERE id = ?"),
 		releaseLease: text("UPDATE StoreLock SET id = '', tick = tick + 1 WHERE id = ?"),
+
+		givenPosition: "SELECT position FROM StoreLock",
+		lastPosition:  "SELECT l.position, m.position, m.timestamp FROM StoreLock AS l LEFT JOIN Messages AS m ON m.position = (SELECT MAX(position) FROM Messages)",
+		advanceOrder:  text("UPDATE StoreLock SET position = ? WHERE position = ?"),
+		beginOrder:    text("UPDATE StoreLock SET position = ? WHERE position IS NULL"),
+		hasStep:       text("SELECT 1 FROM TimeSteps WHERE position = ?"),
+		insertStep:    text("INSERT INTO TimeSteps (position) VALUES (?)"),
+		lateChannels:  "SELECT id FROM (SELECT c.id, (SELECT CASE WHEN event_type IS NOT NULL AND position IS NULL THEN 1 ELSE 0 END FROM Messages WHERE id = c.id ORDER BY seq DESC LIMIT 1) AS late FROM Channels AS c WHERE c.deleted = FALSE) AS l WHERE late = 1 ORDER BY id",
+		lastNumbered:  text("SELECT seq FROM Messages WHERE id = ? AND position IS NOT NULL ORDER BY seq DESC LIMIT 1"),
+		unnumbered:    text("SELECT seq, timestamp FROM Messages WHERE id = ? AND seq > ? AND event_type IS NOT NULL AND position IS NULL ORDER BY seq LIMIT ?"),
 
 		serverInfo: "SELECT id, proto, version FROM ServerInfo WHERE uniquerow = 1",
 
@@ -105,13 +126,13 @@ func newSharedStatements(text func(string) string) sharedStatements {
 		deleteConsumersOf:        text("DELETE FROM Consumers WHERE id = ?"),
 		deleteConsumersPendingOf: text("DELETE FROM ConsumersPending WHERE consumer IN (SELECT consumer FROM Consumers WHERE id = ?)"),
 
-		read:     text("SELECT seq, timestamp, data, event_version FROM Messages WHERE id = ? AND seq >= ? AND seq <= ? ORDER BY seq LIMIT ?"),
+		read:     text("SELECT seq, timestamp, data, event_version, position FROM Messages WHERE id = ? AND seq >= ? AND seq <= ? ORDER BY seq LIMIT ?"),
 		timeFrom: text("SELECT seq, timestamp FROM Messages WHERE id = ? AND seq >= ? ORDER BY seq LIMIT 1"),
 
-		aggregateForward:  text("SELECT seq, timestamp, data, event_version FROM Messages WHERE aggregate_id = ? AND aggregate_type = ? AND id = ? AND event_version >= ? ORDER BY event_version LIMIT ?"),
-		aggregateBackward: text("SELECT seq, timestamp, data, event_version FROM Messages WHERE aggregate_id = ? AND aggregate_type = ? AND id = ? AND event_version <= ? ORDER BY event_version DESC LIMIT ?"),
+		aggregateForward:  text("SELECT seq, timestamp, data, event_version, position FROM Messages WHERE aggregate_id = ? AND aggregate_type = ? AND id = ? AND event_version >= ? ORDER BY event_version LIMIT ?"),
+		aggregateBackward: text("SELECT seq, timestamp, data, event_version, position FROM Messages WHERE aggregate_id = ? AND aggregate_type = ? AND id = ? AND event_version <= ? ORDER BY event_version DESC LIMIT ?"),
 		aggregatesWithID:  text("SELECT DISTINCT id, aggregate_type FROM Messages WHERE aggregate_id = ? ORDER BY id, aggregate_type"),
-		eventsWithID:      text("SELECT id, seq, timestamp, data, event_version FROM Messages WHERE event_id = ? ORDER BY id"),
+		eventsWithID:      text("SELECT id, seq, timestamp, data, event_version, position FROM Messages WHERE event_id = ? ORDER BY id"),
 
 		hasEvents:        text("SELECT 1 FROM Messages WHERE id = ? AND event_type IS NOT NULL LIMIT 1"),
 		countUpTo:        text("SELECT COUNT(*), COALESCE(SUM(size), 0) FROM Messages WHERE id = ? AND seq <= ?"),
@@ -143,6 +164,7 @@ func numbered(text string) string {
 func (s *statements) all() []string {
 	return append([]string{
 		s.readLease, s.takeLease, s.renewLease, s.releaseLease,
+		s.givenPosition, s.lastPosition, s.advanceOrder, s.beginOrder, s.hasStep, s.insertStep, s.lateChannels, s.lastNumbered, s.unnumbered,
 		s.serverInfo, s.putServerInfo,
 		s.clients, s.putClient, s.deleteClient,
 		s.relay, s.putRelay,

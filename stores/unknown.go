@@ -27,7 +27,7 @@ func (b *batch) isStored(ctx context.Context, q querier, p *plan) (bool, error) 
 		rows := want[adv.channel]
 		err := q.query(ctx, b.s.text.read, func(found *sql.Rows) error {
 			var m Message
-			if err := found.Scan(&m.Sequence, &m.Timestamp, &m.Data, (*versionColumn)(&m.Version)); err != nil {
+			if err := found.Scan(&m.Sequence, &m.Timestamp, &m.Data, (*eventNumber)(&m.Version), (*eventNumber)(&m.Position)); err != nil {
 				return err
 			}
 			if at := m.Sequence - adv.from; at < uint64(len(rows)) && bytes.Equal(rows[at].data, m.Data) {
@@ -70,7 +70,10 @@ func (s *Store) resolveUnknown(ctx context.Context) error {
 		if deleted, err = s.deleted(ctx, t, s.maybeDeleted); err != nil {
 			return err
 		}
-		return s.reload(ctx, t, s.unresolved)
+		if err := s.reload(ctx, t, s.unresolved); err != nil {
+			return err
+		}
+		return s.reloadOrder(ctx, t)
 	})
 	if err != nil {
 		return fmt.Errorf("read the state after an unknown outcome: %w", err)

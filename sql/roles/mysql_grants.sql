@@ -1,7 +1,7 @@
 -- What the server and readers may do. Run it as an administrator, after each migration.
 
--- Whoever serves may add messages, and remove those that are not events: retention does. It may not change a message, nor a
--- trigger, and it may not TRUNCATE, which needs DROP.
+-- Whoever serves may add messages, and remove those that are not events: retention does. It may not change a message, but for the
+-- position of an event that has none, nor a trigger, and it may not TRUNCATE, which needs DROP.
 GRANT SELECT ON eventstore.goose_db_version TO 'eventstore_server'@'%';
 GRANT SELECT, INSERT, UPDATE ON eventstore.ServerInfo TO 'eventstore_server'@'%';
 GRANT SELECT, INSERT, UPDATE ON eventstore.Relays TO 'eventstore_server'@'%';
@@ -10,7 +10,9 @@ GRANT SELECT, INSERT, UPDATE, DELETE ON eventstore.Subscriptions TO 'eventstore_
 GRANT SELECT, INSERT, UPDATE, DELETE ON eventstore.SubsPending TO 'eventstore_server'@'%';
 GRANT SELECT, INSERT, UPDATE, DELETE ON eventstore.Consumers TO 'eventstore_server'@'%';
 GRANT SELECT, INSERT, UPDATE, DELETE ON eventstore.ConsumersPending TO 'eventstore_server'@'%';
-GRANT SELECT, INSERT, DELETE ON eventstore.Messages TO 'eventstore_server'@'%';
+GRANT SELECT, INSERT, DELETE, UPDATE (position) ON eventstore.Messages TO 'eventstore_server'@'%';
+GRANT SELECT, INSERT ON eventstore.EventTags TO 'eventstore_server'@'%';
+GRANT SELECT, INSERT ON eventstore.TimeSteps TO 'eventstore_server'@'%';
 -- All columns: MariaDB wants UPDATE of the key for ON DUPLICATE KEY UPDATE. The triggers keep the channels of events.
 GRANT SELECT, INSERT, UPDATE, DELETE ON eventstore.Channels TO 'eventstore_server'@'%';
 GRANT SELECT, UPDATE ON eventstore.StoreLock TO 'eventstore_server'@'%';
@@ -18,3 +20,4 @@ GRANT SELECT, UPDATE ON eventstore.StoreLock TO 'eventstore_server'@'%';
 GRANT SELECT ON eventstore.events TO 'eventstore_analyst'@'%';
 GRANT SELECT ON eventstore.Messages TO 'eventstore_analyst'@'%';
 GRANT SELECT ON eventstore.Channels TO 'eventstore_analyst'@'%';
+GRANT SELECT ON eventstore.EventTags TO 'eventstore_analyst'@'%';

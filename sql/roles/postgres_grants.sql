@@ -1,12 +1,13 @@
 -- What the server and readers may do. Run it as eventstore_owner, after each migration.
 
--- Whoever serves may add messages, and remove those that are not events: retention does. It may not change a message, nor a
--- trigger, which only the owner may.
+-- Whoever serves may add messages, and remove those that are not events: retention does. It may not change a message, but for the
+-- position of an event that has none, nor a trigger, which only the owner may.
 GRANT SELECT ON goose_db_version TO eventstore_server;
 GRANT SELECT, INSERT, UPDATE ON ServerInfo, Relays TO eventstore_server;
 GRANT SELECT, INSERT, UPDATE, DELETE ON Clients, Subscriptions, SubsPending, Consumers, ConsumersPending TO eventstore_server;
-GRANT SELECT, INSERT, DELETE ON Messages TO eventstore_server;
+GRANT SELECT, INSERT, DELETE, UPDATE (position) ON Messages TO eventstore_server;
+GRANT SELECT, INSERT ON EventTags, TimeSteps TO eventstore_server;
 GRANT SELECT, DELETE, INSERT (id, name), UPDATE (maxseq, msgs, bytes, deleted) ON Channels TO eventstore_server;
 GRANT SELECT, UPDATE ON StoreLock TO eventstore_server;
 
-GRANT SELECT ON events, Messages, Channels TO eventstore_analyst;
+GRANT SELECT ON events, Messages, Channels, EventTags TO eventstore_analyst;

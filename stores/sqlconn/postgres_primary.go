@@ -57,7 +57,10 @@ func (p *primary) Connect(ctx context.Context) (driver.Conn, error) {
 	}
 	conn, err := confirm(bare)
 	if err == nil {
-		err = p.seen.admit(readTimeline(ctx, conn))
+		var timeline uint64
+		if timeline, err = readTimeline(ctx, conn); err == nil {
+			err = p.seen.admit(timeline)
+		}
 	}
 	if err != nil {
 		_ = bare.Close()
@@ -77,15 +80,15 @@ func (t *timelines) admit(timeline uint64) error {
 }
 
 // readTimeline returns 0 for a server without a timeline: a standby, or a server that is not PostgreSQL.
-func readTimeline(ctx context.Context, conn driver.QueryerContext) uint64 {
+func readTimeline(ctx context.Context, conn driver.QueryerContext) (uint64, error) {
 	rows, err := conn.QueryContext(ctx, "SELECT pg_walfile_name(pg_current_wal_lsn())", nil)
 	if err != nil {
-		return 0
+		return 0, unlessRefused(err)
 	}
 	defer func() { _ = rows.Close() }() // all rows were read, or the connection is dropped
 	name := make([]driver.Value, 1)
 	if err := rows.Next(name); err != nil {
-		return 0
+		return 0, unlessRefused(err)
 	}
 	// The name begins with the timeline, as eight hexadecimal digits.
 	timeline := uint64(0)
@@ -96,7 +99,16 @@ func readTimeline(ctx context.Context, conn driver.QueryerContext) uint64 {
 		err = rows.Next(name)
 	}
 	if !errors.Is(err, io.EOF) {
-		return 0
+		return 0, unlessRefused(err)
 	}
-	return timeline
+	return timeline, nil
+}
+
+// unlessRefused returns nil if the server does not run the statement. Other errors say nothing about the timeline.
+func unlessRefused(err error) error {
+	var refused *pq.Error
+	if errors.As(err, &refused) && (refused.Code.Class() == "55" || refused.Code.Class() == "42" || refused.Code.Class() == "0A") {
+		return nil // in recovery, or no such function
+	}
+	return fmt.Errorf("read the timeline: %w", err)
 }

@@ -123,6 +123,9 @@ func testMigrationsRunAgain(t *testing.T, o stores.Options) {
 		t.Fatal(err)
 	}
 	for version := range files {
+		if o.Driver == "sqlite" && version < withoutColumns {
+			continue // its migrations are transactions: none stops half-way
+		}
 		exec(t, raw(t, o), fmt.Sprintf("DELETE FROM goose_db_version WHERE version_id > %d", version))
 		info := s.Channel("eventstore.c").Info()
 		s, _ = restart(t, s, o)
@@ -202,6 +205,22 @@ func testMigrationWaits(t *testing.T, o stores.Options) {
 	}
 }
 
+// withoutColumns is the version of the last migration that adds a column in SQLite, which can not add one "if it is absent".
+const withoutColumns = 10
+
+// takePositions undoes what migration 10 added, as if it had never run.
+func takePositions(t *testing.T, o stores.Options) {
+	t.Helper()
+	db := raw(t, o)
+	for _, text := range []string{
+		"DROP VIEW events", "DROP TRIGGER events_are_immutable_update", "DROP INDEX Idx_MsgsPosition", "DROP INDEX Idx_MsgsTypePosition",
+		"ALTER TABLE Messages DROP COLUMN position", "ALTER TABLE Messages DROP COLUMN tags", "ALTER TABLE StoreLock DROP COLUMN position",
+		"DROP TABLE EventTags", "DROP TABLE TimeSteps",
+	} {
+		exec(t, db, text)
+	}
+}
+
 // testMigrationOfStandby: a newer standby leaves the schema of an older leader alone, and migrates it once it holds the
 // lease.
 func testMigrationOfStandby(t *testing.T, o stores.Options) {
@@ -228,7 +247,9 @@ func testMigrationOfStandby(t *testing.T, o stores.Options) {
 	if err := active.ReleaseLease(testContext(t)); err != nil {
 		t.Fatal(err)
 	}
-	if o.Driver != "sqlite" {
+	if o.Driver == "sqlite" {
+		takePositions(t, o)
+	} else {
 		exec(t, db, "ALTER TABLE StoreLock DROP COLUMN epoch")
 	}
 	if held, _, err := standby.TryLease(testContext(t), "standby", stores.Lease{}); err != nil || !held {

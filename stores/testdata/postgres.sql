@@ -2,6 +2,15 @@ SELECT id, tick FROM StoreLock
 UPDATE StoreLock SET id = $1, tick = tick + 1 WHERE id = $2 AND tick = $3
 UPDATE StoreLock SET tick = tick + 1 WHERE id = $1
 UPDATE StoreLock SET id = '', tick = tick + 1 WHERE id = $1
+SELECT position FROM StoreLock
+SELECT l.position, m.position, m.timestamp FROM StoreLock AS l LEFT JOIN Messages AS m ON m.position = (SELECT MAX(position) FROM Messages)
+UPDATE StoreLock SET position = $1 WHERE position = $2
+UPDATE StoreLock SET position = $1 WHERE position IS NULL
+SELECT 1 FROM TimeSteps WHERE position = $1
+INSERT INTO TimeSteps (position) VALUES ($1)
+SELECT id FROM (SELECT c.id, (SELECT CASE WHEN event_type IS NOT NULL AND position IS NULL THEN 1 ELSE 0 END FROM Messages WHERE id = c.id ORDER BY seq DESC LIMIT 1) AS late FROM Channels AS c WHERE c.deleted = FALSE) AS l WHERE late = 1 ORDER BY id
+SELECT seq FROM Messages WHERE id = $1 AND position IS NOT NULL ORDER BY seq DESC LIMIT 1
+SELECT seq, timestamp FROM Messages WHERE id = $1 AND seq > $2 AND event_type IS NOT NULL AND position IS NULL ORDER BY seq LIMIT $3
 SELECT id, proto, version FROM ServerInfo WHERE uniquerow = 1
 INSERT INTO ServerInfo (uniquerow, id, proto, version) VALUES (1, $1, $2, $3) ON CONFLICT (uniquerow) DO UPDATE SET id = excluded.id, proto = excluded.proto, version = excluded.version
 SELECT id, hbinbox, proto FROM Clients ORDER BY id
@@ -25,12 +34,12 @@ DELETE FROM Consumers WHERE consumer = $1
 DELETE FROM ConsumersPending WHERE consumer = $1
 DELETE FROM Consumers WHERE id = $1
 DELETE FROM ConsumersPending WHERE consumer IN (SELECT consumer FROM Consumers WHERE id = $1)
-SELECT seq, timestamp, data, event_version FROM Messages WHERE id = $1 AND seq >= $2 AND seq <= $3 ORDER BY seq LIMIT $4
+SELECT seq, timestamp, data, event_version, position FROM Messages WHERE id = $1 AND seq >= $2 AND seq <= $3 ORDER BY seq LIMIT $4
 SELECT seq, timestamp FROM Messages WHERE id = $1 AND seq >= $2 ORDER BY seq LIMIT 1
-SELECT seq, timestamp, data, event_version FROM Messages WHERE aggregate_id = $1 AND aggregate_type = $2 AND id = $3 AND event_version >= $4 ORDER BY event_version LIMIT $5
-SELECT seq, timestamp, data, event_version FROM Messages WHERE aggregate_id = $1 AND aggregate_type = $2 AND id = $3 AND event_version <= $4 ORDER BY event_version DESC LIMIT $5
+SELECT seq, timestamp, data, event_version, position FROM Messages WHERE aggregate_id = $1 AND aggregate_type = $2 AND id = $3 AND event_version >= $4 ORDER BY event_version LIMIT $5
+SELECT seq, timestamp, data, event_version, position FROM Messages WHERE aggregate_id = $1 AND aggregate_type = $2 AND id = $3 AND event_version <= $4 ORDER BY event_version DESC LIMIT $5
 SELECT DISTINCT id, aggregate_type FROM Messages WHERE aggregate_id = $1 ORDER BY id, aggregate_type
-SELECT id, seq, timestamp, data, event_version FROM Messages WHERE event_id = $1 ORDER BY id
+SELECT id, seq, timestamp, data, event_version, position FROM Messages WHERE event_id = $1 ORDER BY id
 SELECT 1 FROM Messages WHERE id = $1 AND event_type IS NOT NULL LIMIT 1
 SELECT COUNT(*), COALESCE(SUM(size), 0) FROM Messages WHERE id = $1 AND seq <= $2
 DELETE FROM Messages WHERE id = $1 AND seq <= $2
