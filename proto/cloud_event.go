@@ -78,7 +78,7 @@ func (c *cloudEvents) extract(payload []byte, limit bounds) (Event, error) {
 		return Event{}, err
 	}
 	var extensions []member
-	s := documentScan{doc: doc, kind: c.kind}
+	s := documentScan{doc: doc, kind: c.kind, sources: c.tags}
 	if c.ownMetadata {
 		s.extensions = &extensions
 	}

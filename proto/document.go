@@ -21,6 +21,9 @@ type documents struct {
 	sources  [columns]memberSource
 	occurred memberSource
 	instead  memberSource // of aggregate_id, where its own source has no value
+
+	templates []tagTemplate
+	tags      []memberSource // of the templates
 }
 
 // memberSource is where a column gets its value.
@@ -67,7 +70,7 @@ func newDocuments(cfg MappingConfig) (*documents, error) {
 		}
 		d.occurred = src
 	}
-	return d, nil
+	return d, d.addTags(cfg.Tags)
 }
 
 // newObjects is newDocuments for JSON, where only the configuration knows the members.
@@ -99,7 +102,7 @@ func (d *documents) checkOverlaps() error {
 			}
 		}
 	}
-	return nil
+	return d.checkTagOverlaps()
 }
 
 // parseSource parses a source and adds its nodes.
@@ -141,7 +144,7 @@ func (src *memberSource) check(c column) error {
 }
 
 func (d *documents) extract(payload []byte, limit bounds) (Event, error) {
-	s := documentScan{doc: payload, kind: d.kind}
+	s := documentScan{doc: payload, kind: d.kind, sources: d.tags}
 	if err := s.scan(d.root, d.nodes); err != nil {
 		return Event{}, err
 	}
@@ -187,6 +190,9 @@ func (d *documents) event(s *documentScan, limit bounds) (Event, error) {
 	}
 	if len(ev.Data) > 0 {
 		ev.ContentType = contentJSON
+	}
+	if ev.Tags, err = tagsOf(d.templates, s.tags, limit.tags); err != nil {
+		return Event{}, err
 	}
 	return ev, nil
 }

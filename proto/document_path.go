@@ -86,7 +86,8 @@ type node struct {
 	index    int // in documentScan.found
 	children []*node
 
-	attribute bool // of a CloudEvent that is not an extension
+	tags      []int // sources of tags at the node or below it
+	attribute bool  // of a CloudEvent that is not an extension
 }
 
 func (n *node) child(name []byte) *node {

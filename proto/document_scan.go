@@ -22,6 +22,10 @@ type documentScan struct {
 
 	// extensions, if not nil, collects the members of the document whose node is not an attribute, or that have none.
 	extensions *[]member
+
+	sources []memberSource // of tags
+	tags    []tagValues    // by source
+	lists   int            // around the value; in a list, only sources of tags are found
 }
 
 // span is a value in a document. The zero span is absent.
@@ -32,6 +36,7 @@ type member struct{ name, value []byte }
 // scan finds the nodes below root. The document must be an object.
 func (s *documentScan) scan(root *node, nodes int) error {
 	s.found, s.left = make([]span, nodes), maxFields
+	s.tags = make([]tagValues, len(s.sources))
 	start := skipSpace(s.doc, 0)
 	if start < len(s.doc) && s.doc[start] == '{' {
 		if i := skipSpace(s.doc, s.value(start, root, 1)); s.err == nil && i < len(s.doc) {
@@ -85,7 +90,7 @@ func (s *documentScan) value(i int, n *node, depth int) int {
 	case '{':
 		i, members = s.object(i+1, n, depth)
 	case '[':
-		i = s.list(i+1, depth)
+		i = s.list(i+1, n, depth)
 	case '"':
 		i = s.text(i)
 	case 't':
@@ -101,8 +106,11 @@ func (s *documentScan) value(i int, n *node, depth int) int {
 			i = s.unexpected(i)
 		}
 	}
-	if n != nil {
+	if n != nil && s.lists == 0 {
 		s.found[n.index] = span{start, i, members}
+	}
+	if n != nil && s.err == nil && len(s.tags) > 0 {
+		s.tag(n, s.doc[start:i])
 	}
 	return i
 }
@@ -182,15 +190,20 @@ func (s *documentScan) twice(name []byte) int {
 	return s.refuse("an object has two members %s", strconv.Quote(string(name[:min(len(name), 64)])))
 }
 
-func (s *documentScan) list(i, depth int) int {
+func (s *documentScan) list(i int, n *node, depth int) int {
 	if !s.nest(depth) {
 		return len(s.doc)
 	}
 	if i = skipSpace(s.doc, i); i < len(s.doc) && s.doc[i] == ']' {
 		return i + 1
 	}
+	if n != nil && (len(n.tags) == 0 || len(s.tags) == 0) {
+		n = nil
+	}
+	s.lists++
+	defer func() { s.lists-- }()
 	for {
-		if i = s.value(skipSpace(s.doc, i), nil, depth+1); s.err != nil {
+		if i = s.value(skipSpace(s.doc, i), n, depth+1); s.err != nil {
 			return i
 		}
 		if i = skipSpace(s.doc, i); i >= len(s.doc) || s.doc[i] != ',' && s.doc[i] != ']' {

@@ -3,6 +3,7 @@ package proto
 import (
 	"bytes"
 	"fmt"
+	"reflect"
 )
 
 // MappingConfig configures where a payload that is not an eventstore.v1.Event holds the values of the event columns. All
@@ -37,7 +38,14 @@ type MappingConfig struct {
 	EventData     string // in protobuf $message, or a field or oneof: of type message, bytes or string
 	Metadata      string // in protobuf a field that is a message or a map of scalars, in JSON an object
 	OccurredAt    string // an RFC 3339 timestamp; only in JSON
+
+	// Tags are texts with sources in braces, such as "customer:{customer.id}", sources alone, or constants. A source of tags
+	// may be a list, or be in lists: each element makes a tag. A payload without a value at a source lacks that tag.
+	Tags []string
 }
+
+// IsZero reports whether nothing is configured.
+func (c *MappingConfig) IsZero() bool { return reflect.ValueOf(*c).IsZero() }
 
 // Formats of payloads.
 const (

@@ -16,6 +16,9 @@ type messages struct {
 	sources [columns]source
 	root    *step // nil if no source reads a field
 
+	templates []tagTemplate
+	tags      []source // of the templates
+
 	hasRequired bool // the message can contain a required field (proto2)
 	hasAny      bool // the message can contain a google.protobuf.Any
 }
@@ -34,19 +37,23 @@ func (m *messages) read(payload []byte, limit bounds) (Event, error) {
 	if err := s.message(payload, m.message, m.root, 1); err != nil {
 		return Event{}, err
 	}
-	if m.hasRequired {
+	var (
+		ev   Event
+		tags []tagValues
+		err  error
+	)
+	if m.hasRequired || len(m.tags) > 0 {
 		msg := dynamicpb.NewMessage(m.message)
 		if err := unmarshalOptions.Unmarshal(payload, msg); err != nil {
 			return Event{}, s.invalid(err.Error())
 		}
-		if err := proto.CheckInitialized(msg); err != nil {
+		if err := proto.CheckInitialized(msg); m.hasRequired && err != nil {
 			return Event{}, s.invalid("a required field is missing")
 		}
+		for _, src := range m.tags {
+			tags = append(tags, src.tagValues(msg))
+		}
 	}
-	var (
-		ev  Event
-		err error
-	)
 	if ev.AggregateID, err = m.identifier(&s, columnAggregateID); err != nil {
 		return Event{}, err
 	}
@@ -69,6 +76,9 @@ func (m *messages) read(payload []byte, limit bounds) (Event, error) {
 		return Event{}, err
 	}
 	if ev.Metadata, err = m.metadata(&s); err != nil {
+		return Event{}, err
+	}
+	if ev.Tags, err = tagsOf(m.templates, tags, limit.tags); err != nil {
 		return Event{}, err
 	}
 	m.data(&s, &ev)

@@ -42,6 +42,12 @@ func everything(t testing.TB) []messageMapping {
 		if cfg.DescriptorSet = acme; cfg.Message == "" {
 			cfg.Message = message
 		}
+		if cfg.AggregateID[0] != '=' { // agree compares these tags with the columns
+			cfg.Tags = append(cfg.Tags, "{"+cfg.AggregateID+"}")
+		}
+		if cfg.EventType[0] != '=' && !strings.HasSuffix(cfg.EventType, ".color") { // the zero of an absent message is not a tag
+			cfg.Tags = append(cfg.Tags, "type:{"+cfg.EventType+"}")
+		}
 		all = append(all, newMapping(t, cfg))
 	}
 	return all
@@ -200,6 +206,16 @@ func agree(t *testing.T, m messageMapping, payload []byte) bool {
 	if got.ID != want.ID || got.Type != want.Type || got.AggregateID != want.AggregateID || got.AggregateType != want.AggregateType ||
 		got.Version != want.Version || document != string(want.Data) || string(got.Metadata) != string(want.Metadata) {
 		t.Fatalf("%x:\ngot  %+v %s %s\nwant %+v %s %s", payload, got, document, got.Metadata, want, want.Data, want.Metadata)
+	}
+	var tags []string
+	if m.sources[columnAggregateID].kind != sourceText {
+		tags = append(tags, want.AggregateID)
+	}
+	if len(m.tags) > len(tags) {
+		tags = append(tags, "type:"+want.Type)
+	}
+	if !slices.Equal(got.Tags, Tags(tags)) {
+		t.Fatalf("%x: tags %q, want %q", payload, got.Tags, Tags(tags))
 	}
 	return true
 }

@@ -46,7 +46,7 @@ func newMessages(cfg MappingConfig) (*messages, error) {
 			}
 			continue
 		}
-		src, err := parseSource(message, text)
+		src, err := parseSource(message, text, false)
 		if err == nil {
 			err = src.check(c)
 		}
@@ -56,6 +56,9 @@ func newMessages(cfg MappingConfig) (*messages, error) {
 		m.sources[c] = src
 		m.addSource(c, src)
 	}
+	if err := m.addTags(cfg.Tags); err != nil {
+		return nil, err
+	}
 	m.root.addClears()
 	for md := range reachable(message) {
 		m.hasAny = m.hasAny || md.FullName() == anyName
@@ -64,8 +67,8 @@ func newMessages(cfg MappingConfig) (*messages, error) {
 	return m, nil
 }
 
-// parseSource parses a source in messages of a type.
-func parseSource(message protoreflect.MessageDescriptor, text string) (source, error) {
+// parseSource parses a source in messages of a type. Only with lists it may be in one.
+func parseSource(message protoreflect.MessageDescriptor, text string, lists bool) (source, error) {
 	if text[0] == '=' {
 		constant, err := parseConstant(text)
 		return source{kind: sourceText, text: constant}, err
@@ -101,7 +104,7 @@ func parseSource(message protoreflect.MessageDescriptor, text string) (source, e
 			return source{}, fmt.Errorf("%s has no field %q", message.FullName(), name)
 		case i < last && fd.Message() == nil:
 			return source{}, fmt.Errorf("%s is not a message: it has no field %q", fd.FullName(), path[i+1])
-		case i < last && fd.Cardinality() == protoreflect.Repeated:
+		case i < last && fd.Cardinality() == protoreflect.Repeated && (!lists || fd.IsMap()):
 			return source{}, fmt.Errorf("%s is repeated: a source must have a single value", fd.FullName())
 		}
 		src.path = append(src.path, fd)
@@ -133,12 +136,8 @@ func (src source) check(c column) error {
 			return fmt.Errorf("%s is repeated: a source must have a single value", fd.FullName())
 		}
 	}
-	if src.kind == sourceOneofType {
-		for i := range src.oneof.Fields().Len() {
-			if member := src.oneof.Fields().Get(i); member.Message() == nil {
-				return fmt.Errorf("%s is not a message: it has no type name", member.FullName())
-			}
-		}
+	if err := src.checkTypeName(); err != nil {
+		return err
 	}
 	switch c {
 	case columnType, columnAggregateType:
@@ -186,6 +185,18 @@ func (src source) check(c column) error {
 			return fmt.Errorf("%s is a map of messages: its values must be scalars", fd.FullName())
 		case !fd.IsMap() && (fd.Message() == nil || !isObject(fd.Message())):
 			return fmt.Errorf("%s is of type %s: it must be a message or a map of scalars", fd.FullName(), typeName(fd))
+		}
+	}
+	return nil
+}
+
+// checkTypeName returns an error if the source is the name of a type that a member of the oneof does not have.
+func (src source) checkTypeName() error {
+	if src.kind == sourceOneofType {
+		for i := range src.oneof.Fields().Len() {
+			if member := src.oneof.Fields().Get(i); member.Message() == nil {
+				return fmt.Errorf("%s is not a message: it has no type name", member.FullName())
+			}
 		}
 	}
 	return nil

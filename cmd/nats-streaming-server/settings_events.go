@@ -75,6 +75,14 @@ var eventSettings = []setting{
 		func(b *eventlog.EventBlock) *string { return &b.Payload.Metadata }),
 	mapping("occurred_at", "Source of occurred_at, which the API shows: a member with an RFC 3339 timestamp; only JSON",
 		func(b *eventlog.EventBlock) *string { return &b.Payload.OccurredAt }),
+	{
+		keys: under(events, "tags"), kind: list, state: added,
+		usage: "Tags: texts with sources in braces, such as \"customer:{customer.id}\" or, in JSON, \"customer:{$.customer.id}\"; sources alone, which may be lists",
+		set: func(o *options, v, _ string) error {
+			o.block.Payload.Tags = splitList(v)
+			return nil
+		},
+	},
 }
 
 var events = []string{eventsKey}

@@ -39,6 +39,7 @@ const severalBlocks = `streaming {
 			event_version: "version"
 			event_data: "oneof:event"
 			metadata: "metadata"
+			tags: ["customer:{order_placed.customer_id}", "order_placed.items.sku"]
 			index_event_data: ["$.customer_id"]
 		}
 		{
@@ -62,8 +63,9 @@ func TestEventBlocks(t *testing.T) {
 	order.Payload.AggregateID, order.Payload.AggregateType, order.Payload.EventType = "header.order_id", "= Order", "oneof_type:event"
 	order.Payload.EventID, order.Payload.EventVersion = "header.event_id", "version"
 	order.Payload.EventData, order.Payload.Metadata = "oneof:event", "metadata"
+	order.Payload.Tags = []string{"customer:{order_placed.customer_id}", "order_placed.items.sku"}
 	order.At = file + ":4"
-	if want := []eventlog.EventBlock{order, {At: file + ":18", Channels: []string{">"}}}; !reflect.DeepEqual(o.Events, want) {
+	if want := []eventlog.EventBlock{order, {At: file + ":19", Channels: []string{">"}}}; !reflect.DeepEqual(o.Events, want) {
 		t.Errorf("events %+v\nwant %+v", o.Events, want)
 	}
 	if want := []string{"$.carrier", "$.customer_id"}; !reflect.DeepEqual(o.Store.IndexEventData, want) {
@@ -106,13 +108,15 @@ func TestWrongEventBlocks(t *testing.T) {
 	}
 }`
 	for line, want := range map[string]string{
-		`aggregate_id: "header.id"`: `:2: events block of channels orders.>, returns: aggregate_id: "header.id": acme.orders.v1.Header has no field "id"`,
-		`event_type: ""`:            `:2: events block of channels orders.>, returns: event_type is missing`,
-		`descriptor_set: "none"`:    `:2: events block of channels orders.>, returns: descriptor_set: open none: `,
-		`channels: "a..b"`:          `:2: events block of channels a..b: channels: "a..b" is not a pattern`,
-		`aggregate: "x"`:            `:5: unknown key "events.aggregate"`,
-		`event_id: 5`:               `:5: parameter "event_id" value is expected to be string, got int64`,
-		`versions: "loose"`:         `:5: key "events.versions": versions "loose"`,
+		`aggregate_id: "header.id"`:                  `:2: events block of channels orders.>, returns: aggregate_id: "header.id": acme.orders.v1.Header has no field "id"`,
+		`event_type: ""`:                             `:2: events block of channels orders.>, returns: event_type is missing`,
+		`descriptor_set: "none"`:                     `:2: events block of channels orders.>, returns: descriptor_set: open none: `,
+		`channels: "a..b"`:                           `:2: events block of channels a..b: channels: "a..b" is not a pattern`,
+		`aggregate: "x"`:                             `:5: unknown key "events.aggregate"`,
+		`event_id: 5`:                                `:5: parameter "event_id" value is expected to be string, got int64`,
+		`tags: ["customer:{order_placed.customer}"]`: `:2: events block of channels orders.>, returns: tags: "customer:{order_placed.customer}": acme.orders.v1.OrderPlaced has no field "customer"`,
+		`tags: 5`:                                    `:5: parameter "tags" value is expected to be slice, got int64`,
+		`versions: "loose"`:                          `:5: key "events.versions": versions "loose"`,
 	} {
 		_, file, err := configureWith(t, strings.Replace(block, "%", line, 1))
 		if err == nil || !strings.Contains(err.Error(), want) {
@@ -126,14 +130,16 @@ func TestWrongEventBlocks(t *testing.T) {
 		`events: [{versions: "off"}]`:              `:1: events block 1: channels are missing`,
 		`events {format: xml}`:                     `:1: key "events.format": "xml" must be protobuf, json or cloudevents`,
 		`events {format: json, event_type: "= T"}`: `aggregate_id is missing: name a member, such as $.order.id`,
-		`events {format: json, event_type: "= T", aggregate_id: "id"}`:                                `aggregate_id: "id": must begin with $., such as $.order.id`,
-		`events {format: json, event_type: "= T", aggregate_id: "$.ids[0]"}`:                          `so it cannot be in a list`,
-		`events {format: json, event_type: "= T", aggregate_id: "$.id", event_version: "$.id"}`:       `event_version: $.id is aggregate_id, too: name a member of its own`,
-		`events {format: json, event_type: "= T", aggregate_id: "$.id", descriptor_set: "a"}`:         `descriptor_set is for format: protobuf: remove it, or remove format: json`,
-		`events {format: cloudevents, event_version: "$.id"}`:                                         `name an extension, or a member of $.data`,
-		`events {aggregate_id: $.id}`:                                                                 `: write a path in quotes, such as "$.id"`,
-		`events {message: "acme.E"}`:                                                                  `:1: events block of channels eventstore.>: descriptor_set is missing`,
-		`limits {channels {"orders.new" {mm: 1}}}, events: [{channels: "a"}, {channels: "orders.*"}]`: `would remove events of "orders.*"`,
+		`events {format: json, event_type: "= T", aggregate_id: "id"}`:                                   `aggregate_id: "id": must begin with $., such as $.order.id`,
+		`events {format: json, event_type: "= T", aggregate_id: "$.ids[0]"}`:                             `so it cannot be in a list`,
+		`events {format: json, event_type: "= T", aggregate_id: "$.id", event_version: "$.id"}`:          `event_version: $.id is aggregate_id, too: name a member of its own`,
+		`events {format: json, event_type: "= T", aggregate_id: "$.id", descriptor_set: "a"}`:            `descriptor_set is for format: protobuf: remove it, or remove format: json`,
+		`events {format: cloudevents, event_version: "$.id"}`:                                            `name an extension, or a member of $.data`,
+		`events {aggregate_id: $.id}`:                                                                    `: write a path in quotes, such as "$.id"`,
+		`events {format: json, event_type: "= T", aggregate_id: "$.id", tags: ["customer:{$.customer"]}`: `:1: events block of channels eventstore.>: tags: "customer:{$.customer": {$.customer has no closing brace`,
+		`events {tags: ["customer:{customer}"]}`:                                                         `:1: events block of channels eventstore.>: descriptor_set is missing`,
+		`events {message: "acme.E"}`:                                                                     `:1: events block of channels eventstore.>: descriptor_set is missing`,
+		`limits {channels {"orders.new" {mm: 1}}}, events: [{channels: "a"}, {channels: "orders.*"}]`:    `would remove events of "orders.*"`,
 	} {
 		_, file, err := configureWith(t, text)
 		if err == nil || !strings.Contains(err.Error(), want) {

@@ -63,7 +63,7 @@ func (b *Block) compile() (err error) {
 			return fmt.Errorf("channels: %q is not a pattern: write names, with * for one token between dots, > for the rest", p)
 		}
 	}
-	if b.Payload != (proto.MappingConfig{}) {
+	if !b.Payload.IsZero() {
 		b.Mapping, err = proto.NewMapping(b.Payload)
 	}
 	return err
