@@ -68,13 +68,7 @@ func (s *documentScan) tag(n *node, value []byte) {
 		case first == 'n':
 		case first == '[':
 			v.list = true
-		case first == '{' && !leaf:
-		case !leaf && v.err == nil:
-			at := 0
-			for src.nodes[at] != n {
-				at++
-			}
-			v.err = &InvalidError{Field: fieldOfTags, Reason: "need an object: " + shownPath(src.names[:at]) + " is " + kindOf(first)}
+		case !leaf: // an object; anything else has no value at the source
 		case first == '"':
 			v.add(string(unquote(value)))
 		case isIntegerText(value):

@@ -113,7 +113,7 @@ func TestTagsOfDocuments(t *testing.T) {
 		"an object":             {[]string{"$.a", "$.b"}, `{"a": {}, "b": 1}`, []string{"1"}, "invalid event: tags need a text or an integer: $.a is an object"},
 		"a fraction in a list":  {[]string{"$.a", "$.b"}, `{"a": [1, 1.5], "b": 1}`, []string{"1"}, "invalid event: tags need a text or an integer: $.a is 1.5"},
 		"a boolean":             {[]string{"$.a"}, `{"a": true}`, nil, "invalid event: tags need a text or an integer: $.a is a boolean"},
-		"a text on the way":     {[]string{"$.a.b.c"}, `{"a": {"b": "x"}}`, nil, "invalid event: tags need an object: $.a.b is a text"},
+		"a text on the way":     {[]string{"$.a.b.c", "$.d.e"}, `{"a": {"b": "x"}, "d": [1, {"e": 2}]}`, []string{"2"}, ""},
 		"a control character":   {[]string{"$.a"}, `{"a": ["\u007f", "x"]}`, []string{"x"}, `invalid event: tags contain "\x7f" with a control character: remove it`},
 		"too long with its key": {[]string{"a:{$.a}"}, `{"a": "` + strings.Repeat("y", 254) + `"}`, nil, `invalid event: tags contain "a:` + strings.Repeat("y", 38) + `"… of 256 bytes: shorten it to 255`},
 		"too many":              {[]string{"n:{$.n}"}, `{"n": [` + numbersTo(65) + `]}`, prefixed("n:", 64), "invalid event: tags contain more than 64: keep those that readers ask for"},
@@ -212,6 +212,9 @@ func slowTags(value any, path []string) (texts []string, list, ok bool) {
 		}
 		return slowTags(v[path[0]], path[1:])
 	}
+	if len(path) > 0 {
+		return nil, false, true
+	}
 	text, ok := slowText(map[string]any{"": value}, "")
 	if s, isText := value.(string); isText {
 		text, ok = s, true
@@ -219,7 +222,7 @@ func slowTags(value any, path []string) (texts []string, list, ok bool) {
 	if text != "" {
 		texts = []string{text}
 	}
-	return texts, false, ok && len(path) == 0
+	return texts, false, ok
 }
 
 // Tags of documents agree with what encoding/json finds at their paths.
