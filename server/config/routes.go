@@ -8,6 +8,7 @@ import (
 
 	"github.com/nats-eventstore/nats-eventstore/server/eventlog"
 	"github.com/nats-eventstore/nats-eventstore/server/relay"
+	"github.com/nats-eventstore/nats-eventstore/stores"
 )
 
 // Route forwards events to a channel of NATS Streaming or to a stream of JetStream.
@@ -16,7 +17,7 @@ type Route struct {
 	At string
 	// From are patterns of event channels. Empty means all event channels.
 	From []string
-	// Types are patterns of event types, as relay.MatchesType reads them. Empty means all types.
+	// Types are patterns of event types, as stores.MatchesType reads them. Empty means all types.
 	Types []string
 	// DataOnly sends event_data without its envelope.
 	DataOnly bool
@@ -53,7 +54,7 @@ func (r *Route) validate(events eventlog.Events, all []Route) error {
 		return fmt.Errorf("from: %q is not an event channel", p)
 	}
 	for _, p := range r.Types {
-		if err := relay.ValidTypes(p); err != nil {
+		if err := stores.ValidTypes(p); err != nil {
 			return fmt.Errorf("types: %w", err)
 		}
 	}
