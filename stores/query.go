@@ -66,7 +66,7 @@ func (it *QueryItem) validate() (values int, err error) {
 		valid  func(string) error
 	}{
 		{"channels", it.Channels, MaxQueryList, utf8.UTFMax * maxChannelName, validChannels},
-		{"types", it.Types, MaxQueryList, proto.MaxIdentifier, validTypes},
+		{"event_types", it.Types, MaxQueryList, proto.MaxIdentifier, validTypes},
 		{"aggregate_types", it.AggregateTypes, MaxQueryList, proto.MaxIdentifier, nil},
 		{"aggregate_ids", it.AggregateIDs, MaxQueryList, proto.MaxIdentifier, notEmpty},
 		{"aggregate_id_prefixes", it.AggregateIDPrefixes, MaxQueryList, proto.MaxIdentifier, notEmpty},

@@ -31,6 +31,7 @@ var codes = []struct {
 	{stores.ErrDuplicateEvent, connect.CodeAlreadyExists},
 	{stores.ErrPartlyStored, connect.CodeAlreadyExists},
 	{stores.ErrRefused, connect.CodeInvalidArgument},
+	{stores.ErrInvalidQuery, connect.CodeInvalidArgument},
 	{proto.ErrInvalid, connect.CodeInvalidArgument},
 	{ErrInvalidChannel, connect.CodeInvalidArgument},
 	{eventlog.ErrTooLarge, connect.CodeInvalidArgument},

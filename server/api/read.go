@@ -92,6 +92,12 @@ func readAggregate(ctx context.Context, log guarded, a stores.Aggregate, from ui
 
 // Read implements eventstore.v1.EventStore.
 func (s *service) Read(ctx context.Context, req *eventstorev1.ReadRequest, stream *connect.ServerStream[eventstorev1.ReadResponse]) error {
+	switch _, fromPosition := req.GetStart().(*eventstorev1.ReadRequest_FromPosition); {
+	case req.GetQuery() != nil:
+		return s.readQuery(ctx, req, stream)
+	case fromPosition, req.GetDirection() != eventstorev1.Direction_DIRECTION_UNSPECIFIED:
+		return errNeedsQuery
+	}
 	selected, err := selectionOf(req.GetFilter(), req.GetFromTime())
 	if err != nil {
 		return err

@@ -16,6 +16,12 @@ const checkpointInterval = time.Second
 // Subscribe implements eventstore.v1.EventStore. Each response waits until the client takes the previous one, so a slow
 // client holds one read of the channel in memory.
 func (s *service) Subscribe(ctx context.Context, req *eventstorev1.SubscribeRequest, stream *connect.ServerStream[eventstorev1.SubscribeResponse]) error {
+	switch _, fromPosition := req.GetStart().(*eventstorev1.SubscribeRequest_FromPosition); {
+	case req.GetQuery() != nil:
+		return s.subscribeQuery(ctx, req, stream)
+	case fromPosition:
+		return errNeedsQuery
+	}
 	selected, err := selectionOf(req.GetFilter(), req.GetFromTime())
 	if err != nil {
 		return err

@@ -29,15 +29,15 @@ const (
 	_ = protoimpl.EnforceVersion(protoimpl.MaxVersion - 20)
 )
 
-// Direction is the order in which the events of an aggregate are read.
+// Direction is the order in which events are read: those of an aggregate by version, those of a query by position.
 type Direction int32
 
 const (
 	// Same as DIRECTION_FORWARD.
 	Direction_DIRECTION_UNSPECIFIED Direction = 0
-	// By ascending version.
+	// Ascending.
 	Direction_DIRECTION_FORWARD Direction = 1
-	// By descending version.
+	// Descending.
 	Direction_DIRECTION_BACKWARD Direction = 2
 )
 
@@ -143,7 +143,7 @@ func (Expectation_State) EnumDescriptor() ([]byte, []int) {
 	return file_eventstore_v1_service_proto_rawDescGZIP(), []int{1, 0}
 }
 
-// RecordedEvent is an event with its position in the log.
+// RecordedEvent is an event with its place in the log.
 type RecordedEvent struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// The event, including a version that the server assigned. On a channel with another message type, it contains what
@@ -157,7 +157,10 @@ type RecordedEvent struct {
 	// When the server stored the event. It never decreases within a channel.
 	RecordedAt *timestamppb.Timestamp `protobuf:"bytes,4,opt,name=recorded_at,json=recordedAt,proto3" json:"recorded_at,omitempty"`
 	// The published message, if it is not an eventstore.v1.Event; otherwise empty.
-	Payload       []byte `protobuf:"bytes,5,opt,name=payload,proto3" json:"payload,omitempty"`
+	Payload []byte `protobuf:"bytes,5,opt,name=payload,proto3" json:"payload,omitempty"`
+	// Position of the event in the order of all events of all channels, starting at 1 and without gaps. It is 0 for a
+	// message that is not an event, and until migrate has numbered the events of an earlier release.
+	Position      uint64 `protobuf:"varint,6,opt,name=position,proto3" json:"position,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -225,6 +228,13 @@ func (x *RecordedEvent) GetPayload() []byte {
 		return x.Payload
 	}
 	return nil
+}
+
+func (x *RecordedEvent) GetPosition() uint64 {
+	if x != nil {
+		return x.Position
+	}
+	return 0
 }
 
 // Expectation is a condition on an aggregate. A request stores its events only if all its expectations hold.
@@ -498,11 +508,13 @@ func (x *AppendResponse) GetDuplicate() bool {
 	return false
 }
 
-// AppendedEvent is the position of a stored event.
+// AppendedEvent is the place of a stored event.
 type AppendedEvent struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Sequence      uint64                 `protobuf:"varint,1,opt,name=sequence,proto3" json:"sequence,omitempty"`
-	EventVersion  uint64                 `protobuf:"varint,2,opt,name=event_version,json=eventVersion,proto3" json:"event_version,omitempty"`
+	state        protoimpl.MessageState `protogen:"open.v1"`
+	Sequence     uint64                 `protobuf:"varint,1,opt,name=sequence,proto3" json:"sequence,omitempty"`
+	EventVersion uint64                 `protobuf:"varint,2,opt,name=event_version,json=eventVersion,proto3" json:"event_version,omitempty"`
+	// Position of the event in the order of all events of all channels.
+	Position      uint64 `protobuf:"varint,3,opt,name=position,proto3" json:"position,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -547,6 +559,13 @@ func (x *AppendedEvent) GetSequence() uint64 {
 func (x *AppendedEvent) GetEventVersion() uint64 {
 	if x != nil {
 		return x.EventVersion
+	}
+	return 0
+}
+
+func (x *AppendedEvent) GetPosition() uint64 {
+	if x != nil {
+		return x.Position
 	}
 	return 0
 }
@@ -749,9 +768,156 @@ func (x *Filter) GetAggregateIdPrefix() string {
 	return ""
 }
 
+// Query selects events of all event channels that the caller may read. An event matches if it matches one of the items.
+// Without items, every event matches.
+type Query struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// At most 100, with at most 1,000 values in all.
+	Items         []*QueryItem `protobuf:"bytes,1,rep,name=items,proto3" json:"items,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Query) Reset() {
+	*x = Query{}
+	mi := &file_eventstore_v1_service_proto_msgTypes[9]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Query) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Query) ProtoMessage() {}
+
+func (x *Query) ProtoReflect() protoreflect.Message {
+	mi := &file_eventstore_v1_service_proto_msgTypes[9]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Query.ProtoReflect.Descriptor instead.
+func (*Query) Descriptor() ([]byte, []int) {
+	return file_eventstore_v1_service_proto_rawDescGZIP(), []int{9}
+}
+
+func (x *Query) GetItems() []*QueryItem {
+	if x != nil {
+		return x.Items
+	}
+	return nil
+}
+
+// QueryItem selects the events that match all fields that are set. At least one must be. A list has at most 100 values.
+type QueryItem struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Any of these channels: names, or patterns in which * stands for one token between dots and > for the rest.
+	Channels []string `protobuf:"bytes,1,rep,name=channels,proto3" json:"channels,omitempty"`
+	// Any of these types. A type with wildcards is a pattern: * at the end of a token between dots, > for the rest.
+	EventTypes []string `protobuf:"bytes,2,rep,name=event_types,json=eventTypes,proto3" json:"event_types,omitempty"`
+	// Any of these types of aggregate. "" stands for aggregates without a type.
+	AggregateTypes []string `protobuf:"bytes,3,rep,name=aggregate_types,json=aggregateTypes,proto3" json:"aggregate_types,omitempty"`
+	// Any of these values of aggregate_id.
+	AggregateIds []string `protobuf:"bytes,4,rep,name=aggregate_ids,json=aggregateIds,proto3" json:"aggregate_ids,omitempty"`
+	// aggregate_id begins with any of these.
+	AggregateIdPrefixes []string `protobuf:"bytes,5,rep,name=aggregate_id_prefixes,json=aggregateIdPrefixes,proto3" json:"aggregate_id_prefixes,omitempty"`
+	// All of these tags, at most 64.
+	Tags []string `protobuf:"bytes,6,rep,name=tags,proto3" json:"tags,omitempty"`
+	// The event's metadata has all of these entries. The server's option index_metadata must name the keys.
+	Metadata      map[string]string `protobuf:"bytes,7,rep,name=metadata,proto3" json:"metadata,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *QueryItem) Reset() {
+	*x = QueryItem{}
+	mi := &file_eventstore_v1_service_proto_msgTypes[10]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *QueryItem) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*QueryItem) ProtoMessage() {}
+
+func (x *QueryItem) ProtoReflect() protoreflect.Message {
+	mi := &file_eventstore_v1_service_proto_msgTypes[10]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use QueryItem.ProtoReflect.Descriptor instead.
+func (*QueryItem) Descriptor() ([]byte, []int) {
+	return file_eventstore_v1_service_proto_rawDescGZIP(), []int{10}
+}
+
+func (x *QueryItem) GetChannels() []string {
+	if x != nil {
+		return x.Channels
+	}
+	return nil
+}
+
+func (x *QueryItem) GetEventTypes() []string {
+	if x != nil {
+		return x.EventTypes
+	}
+	return nil
+}
+
+func (x *QueryItem) GetAggregateTypes() []string {
+	if x != nil {
+		return x.AggregateTypes
+	}
+	return nil
+}
+
+func (x *QueryItem) GetAggregateIds() []string {
+	if x != nil {
+		return x.AggregateIds
+	}
+	return nil
+}
+
+func (x *QueryItem) GetAggregateIdPrefixes() []string {
+	if x != nil {
+		return x.AggregateIdPrefixes
+	}
+	return nil
+}
+
+func (x *QueryItem) GetTags() []string {
+	if x != nil {
+		return x.Tags
+	}
+	return nil
+}
+
+func (x *QueryItem) GetMetadata() map[string]string {
+	if x != nil {
+		return x.Metadata
+	}
+	return nil
+}
+
 type ReadRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Event channel.
+	// Event channel. Empty in a request with a query.
 	Channel string `protobuf:"bytes,1,opt,name=channel,proto3" json:"channel,omitempty"`
 	// Where to start. If absent, at the first event.
 	//
@@ -759,17 +925,23 @@ type ReadRequest struct {
 	//
 	//	*ReadRequest_FromSequence
 	//	*ReadRequest_FromTime
-	Start  isReadRequest_Start `protobuf_oneof:"start"`
-	Filter *Filter             `protobuf:"bytes,4,opt,name=filter,proto3" json:"filter,omitempty"`
+	//	*ReadRequest_FromPosition
+	Start isReadRequest_Start `protobuf_oneof:"start"`
+	// Only with a channel.
+	Filter *Filter `protobuf:"bytes,4,opt,name=filter,proto3" json:"filter,omitempty"`
 	// Maximum number of events. 0 means all.
-	Limit         uint64 `protobuf:"varint,5,opt,name=limit,proto3" json:"limit,omitempty"`
+	Limit uint64 `protobuf:"varint,5,opt,name=limit,proto3" json:"limit,omitempty"`
+	// In place of a channel. An empty query selects every event.
+	Query *Query `protobuf:"bytes,7,opt,name=query,proto3" json:"query,omitempty"`
+	// Only with a query. If it is backward and start is absent, the first event is the last one.
+	Direction     Direction `protobuf:"varint,8,opt,name=direction,proto3,enum=eventstore.v1.Direction" json:"direction,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *ReadRequest) Reset() {
 	*x = ReadRequest{}
-	mi := &file_eventstore_v1_service_proto_msgTypes[9]
+	mi := &file_eventstore_v1_service_proto_msgTypes[11]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -781,7 +953,7 @@ func (x *ReadRequest) String() string {
 func (*ReadRequest) ProtoMessage() {}
 
 func (x *ReadRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_eventstore_v1_service_proto_msgTypes[9]
+	mi := &file_eventstore_v1_service_proto_msgTypes[11]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -794,7 +966,7 @@ func (x *ReadRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ReadRequest.ProtoReflect.Descriptor instead.
 func (*ReadRequest) Descriptor() ([]byte, []int) {
-	return file_eventstore_v1_service_proto_rawDescGZIP(), []int{9}
+	return file_eventstore_v1_service_proto_rawDescGZIP(), []int{11}
 }
 
 func (x *ReadRequest) GetChannel() string {
@@ -829,6 +1001,15 @@ func (x *ReadRequest) GetFromTime() *timestamppb.Timestamp {
 	return nil
 }
 
+func (x *ReadRequest) GetFromPosition() uint64 {
+	if x != nil {
+		if x, ok := x.Start.(*ReadRequest_FromPosition); ok {
+			return x.FromPosition
+		}
+	}
+	return 0
+}
+
 func (x *ReadRequest) GetFilter() *Filter {
 	if x != nil {
 		return x.Filter
@@ -843,6 +1024,20 @@ func (x *ReadRequest) GetLimit() uint64 {
 	return 0
 }
 
+func (x *ReadRequest) GetQuery() *Query {
+	if x != nil {
+		return x.Query
+	}
+	return nil
+}
+
+func (x *ReadRequest) GetDirection() Direction {
+	if x != nil {
+		return x.Direction
+	}
+	return Direction_DIRECTION_UNSPECIFIED
+}
+
 type isReadRequest_Start interface {
 	isReadRequest_Start()
 }
@@ -853,27 +1048,41 @@ type ReadRequest_FromSequence struct {
 }
 
 type ReadRequest_FromTime struct {
-	// The first event recorded at this time or later.
+	// The first event recorded at this time or later. Backward, the last event before the first that is later.
 	FromTime *timestamppb.Timestamp `protobuf:"bytes,3,opt,name=from_time,json=fromTime,proto3,oneof"`
+}
+
+type ReadRequest_FromPosition struct {
+	// Only with a query: the event at this position. If it is beyond the end, no events are read; backward, it stands for
+	// the last event.
+	FromPosition uint64 `protobuf:"varint,6,opt,name=from_position,json=fromPosition,proto3,oneof"`
 }
 
 func (*ReadRequest_FromSequence) isReadRequest_Start() {}
 
 func (*ReadRequest_FromTime) isReadRequest_Start() {}
 
+func (*ReadRequest_FromPosition) isReadRequest_Start() {}
+
 type ReadResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// The next events that match; may be empty.
 	Events []*RecordedEvent `protobuf:"bytes,1,rep,name=events,proto3" json:"events,omitempty"`
 	// All matching events up to this sequence have been sent. To continue after an interruption, read from checkpoint + 1.
-	Checkpoint    uint64 `protobuf:"varint,2,opt,name=checkpoint,proto3" json:"checkpoint,omitempty"`
+	// 0 with a query.
+	Checkpoint uint64 `protobuf:"varint,2,opt,name=checkpoint,proto3" json:"checkpoint,omitempty"`
+	// All matching events from the start to this position have been sent. To continue after an interruption, read from
+	// checkpoint_position + 1, or backward from checkpoint_position - 1 unless that is 0. 0 without a query.
+	CheckpointPosition uint64 `protobuf:"varint,3,opt,name=checkpoint_position,json=checkpointPosition,proto3" json:"checkpoint_position,omitempty"`
+	// How the server found the events of a query, for people to read.
+	Plan          string `protobuf:"bytes,4,opt,name=plan,proto3" json:"plan,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *ReadResponse) Reset() {
 	*x = ReadResponse{}
-	mi := &file_eventstore_v1_service_proto_msgTypes[10]
+	mi := &file_eventstore_v1_service_proto_msgTypes[12]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -885,7 +1094,7 @@ func (x *ReadResponse) String() string {
 func (*ReadResponse) ProtoMessage() {}
 
 func (x *ReadResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_eventstore_v1_service_proto_msgTypes[10]
+	mi := &file_eventstore_v1_service_proto_msgTypes[12]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -898,7 +1107,7 @@ func (x *ReadResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ReadResponse.ProtoReflect.Descriptor instead.
 func (*ReadResponse) Descriptor() ([]byte, []int) {
-	return file_eventstore_v1_service_proto_rawDescGZIP(), []int{10}
+	return file_eventstore_v1_service_proto_rawDescGZIP(), []int{12}
 }
 
 func (x *ReadResponse) GetEvents() []*RecordedEvent {
@@ -913,6 +1122,20 @@ func (x *ReadResponse) GetCheckpoint() uint64 {
 		return x.Checkpoint
 	}
 	return 0
+}
+
+func (x *ReadResponse) GetCheckpointPosition() uint64 {
+	if x != nil {
+		return x.CheckpointPosition
+	}
+	return 0
+}
+
+func (x *ReadResponse) GetPlan() string {
+	if x != nil {
+		return x.Plan
+	}
+	return ""
 }
 
 type GetEventRequest struct {
@@ -930,7 +1153,7 @@ type GetEventRequest struct {
 
 func (x *GetEventRequest) Reset() {
 	*x = GetEventRequest{}
-	mi := &file_eventstore_v1_service_proto_msgTypes[11]
+	mi := &file_eventstore_v1_service_proto_msgTypes[13]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -942,7 +1165,7 @@ func (x *GetEventRequest) String() string {
 func (*GetEventRequest) ProtoMessage() {}
 
 func (x *GetEventRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_eventstore_v1_service_proto_msgTypes[11]
+	mi := &file_eventstore_v1_service_proto_msgTypes[13]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -955,7 +1178,7 @@ func (x *GetEventRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetEventRequest.ProtoReflect.Descriptor instead.
 func (*GetEventRequest) Descriptor() ([]byte, []int) {
-	return file_eventstore_v1_service_proto_rawDescGZIP(), []int{11}
+	return file_eventstore_v1_service_proto_rawDescGZIP(), []int{13}
 }
 
 func (x *GetEventRequest) GetChannel() string {
@@ -1015,7 +1238,7 @@ type GetEventResponse struct {
 
 func (x *GetEventResponse) Reset() {
 	*x = GetEventResponse{}
-	mi := &file_eventstore_v1_service_proto_msgTypes[12]
+	mi := &file_eventstore_v1_service_proto_msgTypes[14]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1027,7 +1250,7 @@ func (x *GetEventResponse) String() string {
 func (*GetEventResponse) ProtoMessage() {}
 
 func (x *GetEventResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_eventstore_v1_service_proto_msgTypes[12]
+	mi := &file_eventstore_v1_service_proto_msgTypes[14]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1040,7 +1263,7 @@ func (x *GetEventResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetEventResponse.ProtoReflect.Descriptor instead.
 func (*GetEventResponse) Descriptor() ([]byte, []int) {
-	return file_eventstore_v1_service_proto_rawDescGZIP(), []int{12}
+	return file_eventstore_v1_service_proto_rawDescGZIP(), []int{14}
 }
 
 func (x *GetEventResponse) GetEvent() *RecordedEvent {
@@ -1052,7 +1275,7 @@ func (x *GetEventResponse) GetEvent() *RecordedEvent {
 
 type SubscribeRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Event channel.
+	// Event channel. Empty in a request with a query.
 	Channel string `protobuf:"bytes,1,opt,name=channel,proto3" json:"channel,omitempty"`
 	// Where to start. If absent, at the first event.
 	//
@@ -1061,15 +1284,19 @@ type SubscribeRequest struct {
 	//	*SubscribeRequest_FromSequence
 	//	*SubscribeRequest_FromTime
 	//	*SubscribeRequest_FromEnd
-	Start         isSubscribeRequest_Start `protobuf_oneof:"start"`
-	Filter        *Filter                  `protobuf:"bytes,5,opt,name=filter,proto3" json:"filter,omitempty"`
+	//	*SubscribeRequest_FromPosition
+	Start isSubscribeRequest_Start `protobuf_oneof:"start"`
+	// Only with a channel.
+	Filter *Filter `protobuf:"bytes,5,opt,name=filter,proto3" json:"filter,omitempty"`
+	// In place of a channel. An empty query selects every event.
+	Query         *Query `protobuf:"bytes,6,opt,name=query,proto3" json:"query,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *SubscribeRequest) Reset() {
 	*x = SubscribeRequest{}
-	mi := &file_eventstore_v1_service_proto_msgTypes[13]
+	mi := &file_eventstore_v1_service_proto_msgTypes[15]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1081,7 +1308,7 @@ func (x *SubscribeRequest) String() string {
 func (*SubscribeRequest) ProtoMessage() {}
 
 func (x *SubscribeRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_eventstore_v1_service_proto_msgTypes[13]
+	mi := &file_eventstore_v1_service_proto_msgTypes[15]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1094,7 +1321,7 @@ func (x *SubscribeRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SubscribeRequest.ProtoReflect.Descriptor instead.
 func (*SubscribeRequest) Descriptor() ([]byte, []int) {
-	return file_eventstore_v1_service_proto_rawDescGZIP(), []int{13}
+	return file_eventstore_v1_service_proto_rawDescGZIP(), []int{15}
 }
 
 func (x *SubscribeRequest) GetChannel() string {
@@ -1138,9 +1365,25 @@ func (x *SubscribeRequest) GetFromEnd() bool {
 	return false
 }
 
+func (x *SubscribeRequest) GetFromPosition() uint64 {
+	if x != nil {
+		if x, ok := x.Start.(*SubscribeRequest_FromPosition); ok {
+			return x.FromPosition
+		}
+	}
+	return 0
+}
+
 func (x *SubscribeRequest) GetFilter() *Filter {
 	if x != nil {
 		return x.Filter
+	}
+	return nil
+}
+
+func (x *SubscribeRequest) GetQuery() *Query {
+	if x != nil {
+		return x.Query
 	}
 	return nil
 }
@@ -1164,28 +1407,40 @@ type SubscribeRequest_FromEnd struct {
 	FromEnd bool `protobuf:"varint,4,opt,name=from_end,json=fromEnd,proto3,oneof"`
 }
 
+type SubscribeRequest_FromPosition struct {
+	// Only with a query: the event at this position, which may not be stored yet.
+	FromPosition uint64 `protobuf:"varint,7,opt,name=from_position,json=fromPosition,proto3,oneof"`
+}
+
 func (*SubscribeRequest_FromSequence) isSubscribeRequest_Start() {}
 
 func (*SubscribeRequest_FromTime) isSubscribeRequest_Start() {}
 
 func (*SubscribeRequest_FromEnd) isSubscribeRequest_Start() {}
 
+func (*SubscribeRequest_FromPosition) isSubscribeRequest_Start() {}
+
 type SubscribeResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// The next events that match. Empty in the first response, and in responses that only advance the checkpoint.
 	Events []*RecordedEvent `protobuf:"bytes,1,rep,name=events,proto3" json:"events,omitempty"`
 	// All matching events up to this sequence have been sent. The first response contains one, and the server sends more
-	// while no events match.
+	// while no events match. 0 with a query.
 	Checkpoint uint64 `protobuf:"varint,2,opt,name=checkpoint,proto3" json:"checkpoint,omitempty"`
-	// True if the checkpoint was the channel's last sequence when the response was sent: events that follow are new.
-	CaughtUp      bool `protobuf:"varint,3,opt,name=caught_up,json=caughtUp,proto3" json:"caught_up,omitempty"`
+	// True if the checkpoint was the channel's last sequence, or the last position, when the response was sent: events that
+	// follow are new.
+	CaughtUp bool `protobuf:"varint,3,opt,name=caught_up,json=caughtUp,proto3" json:"caught_up,omitempty"`
+	// The same as checkpoint, for a query: all matching events up to this position have been sent.
+	CheckpointPosition uint64 `protobuf:"varint,4,opt,name=checkpoint_position,json=checkpointPosition,proto3" json:"checkpoint_position,omitempty"`
+	// How the server found the events of a query, for people to read.
+	Plan          string `protobuf:"bytes,5,opt,name=plan,proto3" json:"plan,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *SubscribeResponse) Reset() {
 	*x = SubscribeResponse{}
-	mi := &file_eventstore_v1_service_proto_msgTypes[14]
+	mi := &file_eventstore_v1_service_proto_msgTypes[16]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1197,7 +1452,7 @@ func (x *SubscribeResponse) String() string {
 func (*SubscribeResponse) ProtoMessage() {}
 
 func (x *SubscribeResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_eventstore_v1_service_proto_msgTypes[14]
+	mi := &file_eventstore_v1_service_proto_msgTypes[16]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1210,7 +1465,7 @@ func (x *SubscribeResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SubscribeResponse.ProtoReflect.Descriptor instead.
 func (*SubscribeResponse) Descriptor() ([]byte, []int) {
-	return file_eventstore_v1_service_proto_rawDescGZIP(), []int{14}
+	return file_eventstore_v1_service_proto_rawDescGZIP(), []int{16}
 }
 
 func (x *SubscribeResponse) GetEvents() []*RecordedEvent {
@@ -1234,6 +1489,20 @@ func (x *SubscribeResponse) GetCaughtUp() bool {
 	return false
 }
 
+func (x *SubscribeResponse) GetCheckpointPosition() uint64 {
+	if x != nil {
+		return x.CheckpointPosition
+	}
+	return 0
+}
+
+func (x *SubscribeResponse) GetPlan() string {
+	if x != nil {
+		return x.Plan
+	}
+	return ""
+}
+
 type ListChannelsRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Prefix of the channel names to return.
@@ -1248,7 +1517,7 @@ type ListChannelsRequest struct {
 
 func (x *ListChannelsRequest) Reset() {
 	*x = ListChannelsRequest{}
-	mi := &file_eventstore_v1_service_proto_msgTypes[15]
+	mi := &file_eventstore_v1_service_proto_msgTypes[17]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1260,7 +1529,7 @@ func (x *ListChannelsRequest) String() string {
 func (*ListChannelsRequest) ProtoMessage() {}
 
 func (x *ListChannelsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_eventstore_v1_service_proto_msgTypes[15]
+	mi := &file_eventstore_v1_service_proto_msgTypes[17]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1273,7 +1542,7 @@ func (x *ListChannelsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListChannelsRequest.ProtoReflect.Descriptor instead.
 func (*ListChannelsRequest) Descriptor() ([]byte, []int) {
-	return file_eventstore_v1_service_proto_rawDescGZIP(), []int{15}
+	return file_eventstore_v1_service_proto_rawDescGZIP(), []int{17}
 }
 
 func (x *ListChannelsRequest) GetPrefix() string {
@@ -1308,7 +1577,7 @@ type ListChannelsResponse struct {
 
 func (x *ListChannelsResponse) Reset() {
 	*x = ListChannelsResponse{}
-	mi := &file_eventstore_v1_service_proto_msgTypes[16]
+	mi := &file_eventstore_v1_service_proto_msgTypes[18]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1320,7 +1589,7 @@ func (x *ListChannelsResponse) String() string {
 func (*ListChannelsResponse) ProtoMessage() {}
 
 func (x *ListChannelsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_eventstore_v1_service_proto_msgTypes[16]
+	mi := &file_eventstore_v1_service_proto_msgTypes[18]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1333,7 +1602,7 @@ func (x *ListChannelsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListChannelsResponse.ProtoReflect.Descriptor instead.
 func (*ListChannelsResponse) Descriptor() ([]byte, []int) {
-	return file_eventstore_v1_service_proto_rawDescGZIP(), []int{16}
+	return file_eventstore_v1_service_proto_rawDescGZIP(), []int{18}
 }
 
 func (x *ListChannelsResponse) GetChannels() []*Channel {
@@ -1370,7 +1639,7 @@ type Channel struct {
 
 func (x *Channel) Reset() {
 	*x = Channel{}
-	mi := &file_eventstore_v1_service_proto_msgTypes[17]
+	mi := &file_eventstore_v1_service_proto_msgTypes[19]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1382,7 +1651,7 @@ func (x *Channel) String() string {
 func (*Channel) ProtoMessage() {}
 
 func (x *Channel) ProtoReflect() protoreflect.Message {
-	mi := &file_eventstore_v1_service_proto_msgTypes[17]
+	mi := &file_eventstore_v1_service_proto_msgTypes[19]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1395,7 +1664,7 @@ func (x *Channel) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Channel.ProtoReflect.Descriptor instead.
 func (*Channel) Descriptor() ([]byte, []int) {
-	return file_eventstore_v1_service_proto_rawDescGZIP(), []int{17}
+	return file_eventstore_v1_service_proto_rawDescGZIP(), []int{19}
 }
 
 func (x *Channel) GetName() string {
@@ -1444,14 +1713,15 @@ var File_eventstore_v1_service_proto protoreflect.FileDescriptor
 
 const file_eventstore_v1_service_proto_rawDesc = "" +
 	"\n" +
-	"\x1beventstore/v1/service.proto\x12\reventstore.v1\x1a\x19eventstore/v1/event.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xc8\x01\n" +
+	"\x1beventstore/v1/service.proto\x12\reventstore.v1\x1a\x19eventstore/v1/event.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xe4\x01\n" +
 	"\rRecordedEvent\x12*\n" +
 	"\x05event\x18\x01 \x01(\v2\x14.eventstore.v1.EventR\x05event\x12\x18\n" +
 	"\achannel\x18\x02 \x01(\tR\achannel\x12\x1a\n" +
 	"\bsequence\x18\x03 \x01(\x04R\bsequence\x12;\n" +
 	"\vrecorded_at\x18\x04 \x01(\v2\x1a.google.protobuf.TimestampR\n" +
 	"recordedAt\x12\x18\n" +
-	"\apayload\x18\x05 \x01(\fR\apayload\"\x8d\x02\n" +
+	"\apayload\x18\x05 \x01(\fR\apayload\x12\x1a\n" +
+	"\bposition\x18\x06 \x01(\x04R\bposition\"\x8d\x02\n" +
 	"\vExpectation\x12%\n" +
 	"\x0eaggregate_type\x18\x01 \x01(\tR\raggregateType\x12!\n" +
 	"\faggregate_id\x18\x02 \x01(\tR\vaggregateId\x126\n" +
@@ -1476,10 +1746,11 @@ const file_eventstore_v1_service_proto_rawDesc = "" +
 	"\fexpectations\x18\x03 \x03(\v2\x1a.eventstore.v1.ExpectationR\fexpectations\"d\n" +
 	"\x0eAppendResponse\x124\n" +
 	"\x06events\x18\x01 \x03(\v2\x1c.eventstore.v1.AppendedEventR\x06events\x12\x1c\n" +
-	"\tduplicate\x18\x02 \x01(\bR\tduplicate\"P\n" +
+	"\tduplicate\x18\x02 \x01(\bR\tduplicate\"l\n" +
 	"\rAppendedEvent\x12\x1a\n" +
 	"\bsequence\x18\x01 \x01(\x04R\bsequence\x12#\n" +
-	"\revent_version\x18\x02 \x01(\x04R\feventVersion\"\xeb\x01\n" +
+	"\revent_version\x18\x02 \x01(\x04R\feventVersion\x12\x1a\n" +
+	"\bposition\x18\x03 \x01(\x04R\bposition\"\xeb\x01\n" +
 	"\x14ReadAggregateRequest\x12\x18\n" +
 	"\achannel\x18\x01 \x01(\tR\achannel\x12%\n" +
 	"\x0eaggregate_type\x18\x02 \x01(\tR\raggregateType\x12!\n" +
@@ -1493,39 +1764,62 @@ const file_eventstore_v1_service_proto_rawDesc = "" +
 	"\vevent_types\x18\x01 \x03(\tR\n" +
 	"eventTypes\x12%\n" +
 	"\x0eaggregate_type\x18\x02 \x01(\tR\raggregateType\x12.\n" +
-	"\x13aggregate_id_prefix\x18\x03 \x01(\tR\x11aggregateIdPrefix\"\xd7\x01\n" +
+	"\x13aggregate_id_prefix\x18\x03 \x01(\tR\x11aggregateIdPrefix\"7\n" +
+	"\x05Query\x12.\n" +
+	"\x05items\x18\x01 \x03(\v2\x18.eventstore.v1.QueryItemR\x05items\"\xdf\x02\n" +
+	"\tQueryItem\x12\x1a\n" +
+	"\bchannels\x18\x01 \x03(\tR\bchannels\x12\x1f\n" +
+	"\vevent_types\x18\x02 \x03(\tR\n" +
+	"eventTypes\x12'\n" +
+	"\x0faggregate_types\x18\x03 \x03(\tR\x0eaggregateTypes\x12#\n" +
+	"\raggregate_ids\x18\x04 \x03(\tR\faggregateIds\x122\n" +
+	"\x15aggregate_id_prefixes\x18\x05 \x03(\tR\x13aggregateIdPrefixes\x12\x12\n" +
+	"\x04tags\x18\x06 \x03(\tR\x04tags\x12B\n" +
+	"\bmetadata\x18\a \x03(\v2&.eventstore.v1.QueryItem.MetadataEntryR\bmetadata\x1a;\n" +
+	"\rMetadataEntry\x12\x10\n" +
+	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
+	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\"\xe2\x02\n" +
 	"\vReadRequest\x12\x18\n" +
 	"\achannel\x18\x01 \x01(\tR\achannel\x12%\n" +
 	"\rfrom_sequence\x18\x02 \x01(\x04H\x00R\ffromSequence\x129\n" +
-	"\tfrom_time\x18\x03 \x01(\v2\x1a.google.protobuf.TimestampH\x00R\bfromTime\x12-\n" +
+	"\tfrom_time\x18\x03 \x01(\v2\x1a.google.protobuf.TimestampH\x00R\bfromTime\x12%\n" +
+	"\rfrom_position\x18\x06 \x01(\x04H\x00R\ffromPosition\x12-\n" +
 	"\x06filter\x18\x04 \x01(\v2\x15.eventstore.v1.FilterR\x06filter\x12\x14\n" +
-	"\x05limit\x18\x05 \x01(\x04R\x05limitB\a\n" +
-	"\x05start\"d\n" +
+	"\x05limit\x18\x05 \x01(\x04R\x05limit\x12*\n" +
+	"\x05query\x18\a \x01(\v2\x14.eventstore.v1.QueryR\x05query\x126\n" +
+	"\tdirection\x18\b \x01(\x0e2\x18.eventstore.v1.DirectionR\tdirectionB\a\n" +
+	"\x05start\"\xa9\x01\n" +
 	"\fReadResponse\x124\n" +
 	"\x06events\x18\x01 \x03(\v2\x1c.eventstore.v1.RecordedEventR\x06events\x12\x1e\n" +
 	"\n" +
 	"checkpoint\x18\x02 \x01(\x04R\n" +
-	"checkpoint\"m\n" +
+	"checkpoint\x12/\n" +
+	"\x13checkpoint_position\x18\x03 \x01(\x04R\x12checkpointPosition\x12\x12\n" +
+	"\x04plan\x18\x04 \x01(\tR\x04plan\"m\n" +
 	"\x0fGetEventRequest\x12\x18\n" +
 	"\achannel\x18\x01 \x01(\tR\achannel\x12\x1b\n" +
 	"\bevent_id\x18\x02 \x01(\tH\x00R\aeventId\x12\x1c\n" +
 	"\bsequence\x18\x03 \x01(\x04H\x00R\bsequenceB\x05\n" +
 	"\x03key\"F\n" +
 	"\x10GetEventResponse\x122\n" +
-	"\x05event\x18\x01 \x01(\v2\x1c.eventstore.v1.RecordedEventR\x05event\"\xe3\x01\n" +
+	"\x05event\x18\x01 \x01(\v2\x1c.eventstore.v1.RecordedEventR\x05event\"\xb6\x02\n" +
 	"\x10SubscribeRequest\x12\x18\n" +
 	"\achannel\x18\x01 \x01(\tR\achannel\x12%\n" +
 	"\rfrom_sequence\x18\x02 \x01(\x04H\x00R\ffromSequence\x129\n" +
 	"\tfrom_time\x18\x03 \x01(\v2\x1a.google.protobuf.TimestampH\x00R\bfromTime\x12\x1b\n" +
-	"\bfrom_end\x18\x04 \x01(\bH\x00R\afromEnd\x12-\n" +
-	"\x06filter\x18\x05 \x01(\v2\x15.eventstore.v1.FilterR\x06filterB\a\n" +
-	"\x05start\"\x86\x01\n" +
+	"\bfrom_end\x18\x04 \x01(\bH\x00R\afromEnd\x12%\n" +
+	"\rfrom_position\x18\a \x01(\x04H\x00R\ffromPosition\x12-\n" +
+	"\x06filter\x18\x05 \x01(\v2\x15.eventstore.v1.FilterR\x06filter\x12*\n" +
+	"\x05query\x18\x06 \x01(\v2\x14.eventstore.v1.QueryR\x05queryB\a\n" +
+	"\x05start\"\xcb\x01\n" +
 	"\x11SubscribeResponse\x124\n" +
 	"\x06events\x18\x01 \x03(\v2\x1c.eventstore.v1.RecordedEventR\x06events\x12\x1e\n" +
 	"\n" +
 	"checkpoint\x18\x02 \x01(\x04R\n" +
 	"checkpoint\x12\x1b\n" +
-	"\tcaught_up\x18\x03 \x01(\bR\bcaughtUp\"i\n" +
+	"\tcaught_up\x18\x03 \x01(\bR\bcaughtUp\x12/\n" +
+	"\x13checkpoint_position\x18\x04 \x01(\x04R\x12checkpointPosition\x12\x12\n" +
+	"\x04plan\x18\x05 \x01(\tR\x04plan\"i\n" +
 	"\x13ListChannelsRequest\x12\x16\n" +
 	"\x06prefix\x18\x01 \x01(\tR\x06prefix\x12\x1b\n" +
 	"\tpage_size\x18\x02 \x01(\rR\bpageSize\x12\x1d\n" +
@@ -1567,7 +1861,7 @@ func file_eventstore_v1_service_proto_rawDescGZIP() []byte {
 }
 
 var file_eventstore_v1_service_proto_enumTypes = make([]protoimpl.EnumInfo, 2)
-var file_eventstore_v1_service_proto_msgTypes = make([]protoimpl.MessageInfo, 18)
+var file_eventstore_v1_service_proto_msgTypes = make([]protoimpl.MessageInfo, 21)
 var file_eventstore_v1_service_proto_goTypes = []any{
 	(Direction)(0),                // 0: eventstore.v1.Direction
 	(Expectation_State)(0),        // 1: eventstore.v1.Expectation.State
@@ -1580,54 +1874,62 @@ var file_eventstore_v1_service_proto_goTypes = []any{
 	(*ReadAggregateRequest)(nil),  // 8: eventstore.v1.ReadAggregateRequest
 	(*ReadAggregateResponse)(nil), // 9: eventstore.v1.ReadAggregateResponse
 	(*Filter)(nil),                // 10: eventstore.v1.Filter
-	(*ReadRequest)(nil),           // 11: eventstore.v1.ReadRequest
-	(*ReadResponse)(nil),          // 12: eventstore.v1.ReadResponse
-	(*GetEventRequest)(nil),       // 13: eventstore.v1.GetEventRequest
-	(*GetEventResponse)(nil),      // 14: eventstore.v1.GetEventResponse
-	(*SubscribeRequest)(nil),      // 15: eventstore.v1.SubscribeRequest
-	(*SubscribeResponse)(nil),     // 16: eventstore.v1.SubscribeResponse
-	(*ListChannelsRequest)(nil),   // 17: eventstore.v1.ListChannelsRequest
-	(*ListChannelsResponse)(nil),  // 18: eventstore.v1.ListChannelsResponse
-	(*Channel)(nil),               // 19: eventstore.v1.Channel
-	(*Event)(nil),                 // 20: eventstore.v1.Event
-	(*timestamppb.Timestamp)(nil), // 21: google.protobuf.Timestamp
+	(*Query)(nil),                 // 11: eventstore.v1.Query
+	(*QueryItem)(nil),             // 12: eventstore.v1.QueryItem
+	(*ReadRequest)(nil),           // 13: eventstore.v1.ReadRequest
+	(*ReadResponse)(nil),          // 14: eventstore.v1.ReadResponse
+	(*GetEventRequest)(nil),       // 15: eventstore.v1.GetEventRequest
+	(*GetEventResponse)(nil),      // 16: eventstore.v1.GetEventResponse
+	(*SubscribeRequest)(nil),      // 17: eventstore.v1.SubscribeRequest
+	(*SubscribeResponse)(nil),     // 18: eventstore.v1.SubscribeResponse
+	(*ListChannelsRequest)(nil),   // 19: eventstore.v1.ListChannelsRequest
+	(*ListChannelsResponse)(nil),  // 20: eventstore.v1.ListChannelsResponse
+	(*Channel)(nil),               // 21: eventstore.v1.Channel
+	nil,                           // 22: eventstore.v1.QueryItem.MetadataEntry
+	(*Event)(nil),                 // 23: eventstore.v1.Event
+	(*timestamppb.Timestamp)(nil), // 24: google.protobuf.Timestamp
 }
 var file_eventstore_v1_service_proto_depIdxs = []int32{
-	20, // 0: eventstore.v1.RecordedEvent.event:type_name -> eventstore.v1.Event
-	21, // 1: eventstore.v1.RecordedEvent.recorded_at:type_name -> google.protobuf.Timestamp
+	23, // 0: eventstore.v1.RecordedEvent.event:type_name -> eventstore.v1.Event
+	24, // 1: eventstore.v1.RecordedEvent.recorded_at:type_name -> google.protobuf.Timestamp
 	1,  // 2: eventstore.v1.Expectation.state:type_name -> eventstore.v1.Expectation.State
 	3,  // 3: eventstore.v1.VersionConflict.expected:type_name -> eventstore.v1.Expectation
-	20, // 4: eventstore.v1.AppendRequest.events:type_name -> eventstore.v1.Event
+	23, // 4: eventstore.v1.AppendRequest.events:type_name -> eventstore.v1.Event
 	3,  // 5: eventstore.v1.AppendRequest.expectations:type_name -> eventstore.v1.Expectation
 	7,  // 6: eventstore.v1.AppendResponse.events:type_name -> eventstore.v1.AppendedEvent
 	0,  // 7: eventstore.v1.ReadAggregateRequest.direction:type_name -> eventstore.v1.Direction
 	2,  // 8: eventstore.v1.ReadAggregateResponse.events:type_name -> eventstore.v1.RecordedEvent
-	21, // 9: eventstore.v1.ReadRequest.from_time:type_name -> google.protobuf.Timestamp
-	10, // 10: eventstore.v1.ReadRequest.filter:type_name -> eventstore.v1.Filter
-	2,  // 11: eventstore.v1.ReadResponse.events:type_name -> eventstore.v1.RecordedEvent
-	2,  // 12: eventstore.v1.GetEventResponse.event:type_name -> eventstore.v1.RecordedEvent
-	21, // 13: eventstore.v1.SubscribeRequest.from_time:type_name -> google.protobuf.Timestamp
-	10, // 14: eventstore.v1.SubscribeRequest.filter:type_name -> eventstore.v1.Filter
-	2,  // 15: eventstore.v1.SubscribeResponse.events:type_name -> eventstore.v1.RecordedEvent
-	19, // 16: eventstore.v1.ListChannelsResponse.channels:type_name -> eventstore.v1.Channel
-	21, // 17: eventstore.v1.Channel.last_recorded_at:type_name -> google.protobuf.Timestamp
-	5,  // 18: eventstore.v1.EventStore.Append:input_type -> eventstore.v1.AppendRequest
-	8,  // 19: eventstore.v1.EventStore.ReadAggregate:input_type -> eventstore.v1.ReadAggregateRequest
-	11, // 20: eventstore.v1.EventStore.Read:input_type -> eventstore.v1.ReadRequest
-	13, // 21: eventstore.v1.EventStore.GetEvent:input_type -> eventstore.v1.GetEventRequest
-	15, // 22: eventstore.v1.EventStore.Subscribe:input_type -> eventstore.v1.SubscribeRequest
-	17, // 23: eventstore.v1.EventStore.ListChannels:input_type -> eventstore.v1.ListChannelsRequest
-	6,  // 24: eventstore.v1.EventStore.Append:output_type -> eventstore.v1.AppendResponse
-	9,  // 25: eventstore.v1.EventStore.ReadAggregate:output_type -> eventstore.v1.ReadAggregateResponse
-	12, // 26: eventstore.v1.EventStore.Read:output_type -> eventstore.v1.ReadResponse
-	14, // 27: eventstore.v1.EventStore.GetEvent:output_type -> eventstore.v1.GetEventResponse
-	16, // 28: eventstore.v1.EventStore.Subscribe:output_type -> eventstore.v1.SubscribeResponse
-	18, // 29: eventstore.v1.EventStore.ListChannels:output_type -> eventstore.v1.ListChannelsResponse
-	24, // [24:30] is the sub-list for method output_type
-	18, // [18:24] is the sub-list for method input_type
-	18, // [18:18] is the sub-list for extension type_name
-	18, // [18:18] is the sub-list for extension extendee
-	0,  // [0:18] is the sub-list for field type_name
+	12, // 9: eventstore.v1.Query.items:type_name -> eventstore.v1.QueryItem
+	22, // 10: eventstore.v1.QueryItem.metadata:type_name -> eventstore.v1.QueryItem.MetadataEntry
+	24, // 11: eventstore.v1.ReadRequest.from_time:type_name -> google.protobuf.Timestamp
+	10, // 12: eventstore.v1.ReadRequest.filter:type_name -> eventstore.v1.Filter
+	11, // 13: eventstore.v1.ReadRequest.query:type_name -> eventstore.v1.Query
+	0,  // 14: eventstore.v1.ReadRequest.direction:type_name -> eventstore.v1.Direction
+	2,  // 15: eventstore.v1.ReadResponse.events:type_name -> eventstore.v1.RecordedEvent
+	2,  // 16: eventstore.v1.GetEventResponse.event:type_name -> eventstore.v1.RecordedEvent
+	24, // 17: eventstore.v1.SubscribeRequest.from_time:type_name -> google.protobuf.Timestamp
+	10, // 18: eventstore.v1.SubscribeRequest.filter:type_name -> eventstore.v1.Filter
+	11, // 19: eventstore.v1.SubscribeRequest.query:type_name -> eventstore.v1.Query
+	2,  // 20: eventstore.v1.SubscribeResponse.events:type_name -> eventstore.v1.RecordedEvent
+	21, // 21: eventstore.v1.ListChannelsResponse.channels:type_name -> eventstore.v1.Channel
+	24, // 22: eventstore.v1.Channel.last_recorded_at:type_name -> google.protobuf.Timestamp
+	5,  // 23: eventstore.v1.EventStore.Append:input_type -> eventstore.v1.AppendRequest
+	8,  // 24: eventstore.v1.EventStore.ReadAggregate:input_type -> eventstore.v1.ReadAggregateRequest
+	13, // 25: eventstore.v1.EventStore.Read:input_type -> eventstore.v1.ReadRequest
+	15, // 26: eventstore.v1.EventStore.GetEvent:input_type -> eventstore.v1.GetEventRequest
+	17, // 27: eventstore.v1.EventStore.Subscribe:input_type -> eventstore.v1.SubscribeRequest
+	19, // 28: eventstore.v1.EventStore.ListChannels:input_type -> eventstore.v1.ListChannelsRequest
+	6,  // 29: eventstore.v1.EventStore.Append:output_type -> eventstore.v1.AppendResponse
+	9,  // 30: eventstore.v1.EventStore.ReadAggregate:output_type -> eventstore.v1.ReadAggregateResponse
+	14, // 31: eventstore.v1.EventStore.Read:output_type -> eventstore.v1.ReadResponse
+	16, // 32: eventstore.v1.EventStore.GetEvent:output_type -> eventstore.v1.GetEventResponse
+	18, // 33: eventstore.v1.EventStore.Subscribe:output_type -> eventstore.v1.SubscribeResponse
+	20, // 34: eventstore.v1.EventStore.ListChannels:output_type -> eventstore.v1.ListChannelsResponse
+	29, // [29:35] is the sub-list for method output_type
+	23, // [23:29] is the sub-list for method input_type
+	23, // [23:23] is the sub-list for extension type_name
+	23, // [23:23] is the sub-list for extension extendee
+	0,  // [0:23] is the sub-list for field type_name
 }
 
 func init() { file_eventstore_v1_service_proto_init() }
@@ -1636,18 +1938,20 @@ func file_eventstore_v1_service_proto_init() {
 		return
 	}
 	file_eventstore_v1_event_proto_init()
-	file_eventstore_v1_service_proto_msgTypes[9].OneofWrappers = []any{
+	file_eventstore_v1_service_proto_msgTypes[11].OneofWrappers = []any{
 		(*ReadRequest_FromSequence)(nil),
 		(*ReadRequest_FromTime)(nil),
+		(*ReadRequest_FromPosition)(nil),
 	}
-	file_eventstore_v1_service_proto_msgTypes[11].OneofWrappers = []any{
+	file_eventstore_v1_service_proto_msgTypes[13].OneofWrappers = []any{
 		(*GetEventRequest_EventId)(nil),
 		(*GetEventRequest_Sequence)(nil),
 	}
-	file_eventstore_v1_service_proto_msgTypes[13].OneofWrappers = []any{
+	file_eventstore_v1_service_proto_msgTypes[15].OneofWrappers = []any{
 		(*SubscribeRequest_FromSequence)(nil),
 		(*SubscribeRequest_FromTime)(nil),
 		(*SubscribeRequest_FromEnd)(nil),
+		(*SubscribeRequest_FromPosition)(nil),
 	}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
@@ -1655,7 +1959,7 @@ func file_eventstore_v1_service_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_eventstore_v1_service_proto_rawDesc), len(file_eventstore_v1_service_proto_rawDesc)),
 			NumEnums:      2,
-			NumMessages:   18,
+			NumMessages:   21,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

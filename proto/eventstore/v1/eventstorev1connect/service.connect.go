@@ -67,13 +67,15 @@ type EventStoreClient interface {
 	Append(context.Context, *v1.AppendRequest) (*v1.AppendResponse, error)
 	// ReadAggregate streams the events of one aggregate, by version. The stream is empty if the aggregate has no events.
 	ReadAggregate(context.Context, *v1.ReadAggregateRequest) (*connect.ServerStreamForClient[v1.ReadAggregateResponse], error)
-	// Read streams the events of a channel, by sequence, up to the last one at the time of the request.
+	// Read streams the events of a channel, by sequence, or the events of all channels that match a query, by position. It
+	// ends with the last one at the time of the request.
 	Read(context.Context, *v1.ReadRequest) (*connect.ServerStreamForClient[v1.ReadResponse], error)
 	// GetEvent returns one event, or the error NOT_FOUND.
 	GetEvent(context.Context, *v1.GetEventRequest) (*v1.GetEventResponse, error)
-	// Subscribe streams the events of a channel, by sequence: first the stored events, then each event as it is committed.
-	// It ends when the client cancels or the server is no longer active. The server does not store the client's position.
-	// After an interruption, subscribe from the last checkpoint + 1. It creates the channel if it does not exist.
+	// Subscribe streams the events of a channel, by sequence, or the events of all channels that match a query, by position:
+	// first the stored events, then each event as it is committed. It ends when the client cancels or the server is no longer
+	// active. The server does not store how far the client is. After an interruption, subscribe from the last checkpoint + 1.
+	// It creates the channel if it does not exist.
 	Subscribe(context.Context, *v1.SubscribeRequest) (*connect.ServerStreamForClient[v1.SubscribeResponse], error)
 	// ListChannels returns the event channels sorted by name, one page at a time.
 	ListChannels(context.Context, *v1.ListChannelsRequest) (*v1.ListChannelsResponse, error)
@@ -193,13 +195,15 @@ type EventStoreHandler interface {
 	Append(context.Context, *v1.AppendRequest) (*v1.AppendResponse, error)
 	// ReadAggregate streams the events of one aggregate, by version. The stream is empty if the aggregate has no events.
 	ReadAggregate(context.Context, *v1.ReadAggregateRequest, *connect.ServerStream[v1.ReadAggregateResponse]) error
-	// Read streams the events of a channel, by sequence, up to the last one at the time of the request.
+	// Read streams the events of a channel, by sequence, or the events of all channels that match a query, by position. It
+	// ends with the last one at the time of the request.
 	Read(context.Context, *v1.ReadRequest, *connect.ServerStream[v1.ReadResponse]) error
 	// GetEvent returns one event, or the error NOT_FOUND.
 	GetEvent(context.Context, *v1.GetEventRequest) (*v1.GetEventResponse, error)
-	// Subscribe streams the events of a channel, by sequence: first the stored events, then each event as it is committed.
-	// It ends when the client cancels or the server is no longer active. The server does not store the client's position.
-	// After an interruption, subscribe from the last checkpoint + 1. It creates the channel if it does not exist.
+	// Subscribe streams the events of a channel, by sequence, or the events of all channels that match a query, by position:
+	// first the stored events, then each event as it is committed. It ends when the client cancels or the server is no longer
+	// active. The server does not store how far the client is. After an interruption, subscribe from the last checkpoint + 1.
+	// It creates the channel if it does not exist.
 	Subscribe(context.Context, *v1.SubscribeRequest, *connect.ServerStream[v1.SubscribeResponse]) error
 	// ListChannels returns the event channels sorted by name, one page at a time.
 	ListChannels(context.Context, *v1.ListChannelsRequest) (*v1.ListChannelsResponse, error)
