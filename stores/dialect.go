@@ -81,6 +81,11 @@ type dialect interface {
 	fillEvents(ctx context.Context, tx *transaction, rows []*row) error
 	// hasTable reports whether a table of that name exists, ignoring case.
 	hasTable(ctx context.Context, q querier, name string) (bool, error)
+	// eventsAt scans the rows at positions, in the order that the direction gives them, as queryStatements.events does.
+	eventsAt(ctx context.Context, q querier, positions []uint64, d direction, scan func(*sql.Rows) error) error
+	// metadataPositions returns the text (arg, from, to, limit) → position, in order, of events among which are all whose
+	// metadata has this string as the value of the key, from an index, and arg.
+	metadataPositions(x jsonIndex, key, value string, d direction) (text string, arg any)
 	// eventsByID calls found with the index in keys of each event that is stored. The payload is the encoded MsgProto.
 	eventsByID(ctx context.Context, q querier, keys []eventKey, found func(i int, e stored)) error
 }

@@ -46,6 +46,12 @@ var (
 	// did before its last Recover.
 	ErrUnknownChannel = errors.New("unknown channel")
 
+	// ErrInvalidQuery means that a query breaks the rules of Query or exceeds its bounds. The error says where.
+	ErrInvalidQuery = errors.New("invalid query")
+
+	// ErrNotIndexed means that a query asks for a key of metadata that Options.IndexMetadata does not name.
+	ErrNotIndexed = errors.New("no index")
+
 	// ErrClosed means that the store is closed.
 	ErrClosed = errors.New("the store is closed")
 )

@@ -96,3 +96,30 @@ func LimitWAL(s *Store, limit, warning int64) {
 	wal := &s.dialect.(*sqlite).wal
 	wal.limit, wal.warning, wal.pause = limit, warning, 0
 }
+
+// QueryText is a text that reads events by position, with arguments.
+type QueryText struct {
+	Text   string
+	Args   []any
+	Sorted bool   // the database may sort
+	Index  string // the only index that it may use
+}
+
+// QueryTexts returns the texts of a database, in both directions, for events of a type, a tag and an aggregate.
+func QueryTexts(s *Store, typ, tag, aggregate string, channel *Channel, last uint64) (all []QueryText) {
+	text := s.text.queryStatements
+	for d := range 2 {
+		low, high := uint64(1), last
+		all = append(all,
+			QueryText{text.order[d], []any{low, high, 100}, false, "Idx_MsgsPosition"},
+			QueryText{text.events[d], []any{low, high, 100}, false, "Idx_MsgsPosition"},
+			QueryText{text.events[d], []any{last / 2, high, 100}, false, "Idx_MsgsPosition"},
+			QueryText{text.typePositions[d], []any{typ, low, typ, high, 100}, false, "Idx_MsgsTypePosition"},
+			QueryText{text.typePositions[d], []any{typ, last / 2, typ, high, 100}, false, "Idx_MsgsTypePosition"},
+			QueryText{text.tagPositions[d], []any{tag, low, high, 100}, false, ""},
+			QueryText{text.aggregatePositions[d], []any{aggregate, low, high, 100}, true, "Idx_MsgsAggregate"},
+			QueryText{text.channelPositions[d], []any{channel.id, low, high, 100}, true, ""},
+		)
+	}
+	return append(all, QueryText{text.timeAt, []any{last}, false, "Idx_MsgsPosition"})
+}

@@ -243,6 +243,7 @@ func (s *Store) applyChanges(ctx context.Context, changes []indexChange, apply f
 		}
 		s.log.Info("changed indexes", "change", change.what, "took", time.Since(start).Round(time.Millisecond))
 	}
+	s.indexed.Store(len(changes) == 0 || !s.options.NoMigrate)
 	if len(changes) > 0 && !s.options.NoMigrate {
 		s.log.Info("the indexes match the configuration")
 	}

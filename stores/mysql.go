@@ -139,6 +139,7 @@ const (
 
 var mysqlStatements = statements{
 	sharedStatements: newSharedStatements(asWritten),
+	queryStatements:  mysqlQueries,
 
 	putServerInfo:   "INSERT INTO ServerInfo (uniquerow, id, proto, version) VALUES (1, ?, ?, ?) ON DUPLICATE KEY UPDATE id = VALUES(id), proto = VALUES(proto), version = VALUES(version)",
 	putClient:       "INSERT INTO Clients (id, hbinbox, proto) VALUES (?, ?, ?) ON DUPLICATE KEY UPDATE hbinbox = VALUES(hbinbox), proto = VALUES(proto)",

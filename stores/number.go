@@ -164,7 +164,6 @@ func (n *numbering) store(ctx context.Context, events []unnumbered) error {
 	return err
 }
 
-
 // insertSteps records the positions at which time steps back. An earlier attempt may have done so.
 func (s *Store) insertSteps(ctx context.Context, t *transaction, steps []uint64) error {
 	for _, position := range steps {

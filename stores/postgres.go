@@ -105,6 +105,7 @@ ON CONFLICT (subid, "row") DO UPDATE SET seq = 0, lastsent = excluded.lastsent, 
 
 var postgresStatements = statements{
 	sharedStatements: newSharedStatements(numbered),
+	queryStatements:  postgresQueries,
 
 	putServerInfo:   "INSERT INTO ServerInfo (uniquerow, id, proto, version) VALUES (1, $1, $2, $3) ON CONFLICT (uniquerow) DO UPDATE SET id = excluded.id, proto = excluded.proto, version = excluded.version",
 	putClient:       "INSERT INTO Clients (id, hbinbox, proto) VALUES ($1, $2, $3) ON CONFLICT (id) DO UPDATE SET hbinbox = excluded.hbinbox, proto = excluded.proto",

@@ -34,9 +34,6 @@ const (
 	MaxQueryValues = 1_000 // values of all items together
 )
 
-// ErrInvalidQuery means that a query breaks the rules of Query or exceeds its bounds. The error says where.
-var ErrInvalidQuery = errors.New("invalid query")
-
 // Validate returns an error that wraps ErrInvalidQuery, or nil.
 func (q Query) Validate() error {
 	if n := len(q.Items); n > MaxQueryItems {

@@ -196,6 +196,7 @@ const (
 
 var sqliteStatements = statements{
 	sharedStatements: newSharedStatements(asWritten),
+	queryStatements:  sqliteQueries,
 
 	putServerInfo:   "INSERT INTO ServerInfo (uniquerow, id, proto, version) VALUES (1, ?, ?, ?) ON CONFLICT (uniquerow) DO UPDATE SET id = excluded.id, proto = excluded.proto, version = excluded.version",
 	putClient:       "INSERT INTO Clients (id, hbinbox, proto) VALUES (?, ?, ?) ON CONFLICT (id) DO UPDATE SET hbinbox = excluded.hbinbox, proto = excluded.proto",

@@ -8,6 +8,7 @@ import (
 // statements are the texts of a database's statements whose parameters and results are the same on each database.
 type statements struct {
 	sharedStatements
+	queryStatements
 
 	// Upserts, which each database spells in its own way.
 	putServerInfo   string // (id, proto, version)
@@ -176,5 +177,5 @@ func (s *statements) all() []string {
 		s.aggregateForward, s.aggregateBackward, s.aggregatesWithID, s.eventsWithID,
 		s.hasEvents, s.countUpTo, s.deleteUpTo, s.reduceChannel,
 		s.deletedChannels, s.markDeleted, s.deletePendingsOf, s.deleteSubsOf, s.deleteChannel,
-	}, s.more...)
+	}, append(s.queryStatements.all(), s.more...)...)
 }

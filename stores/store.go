@@ -130,7 +130,8 @@ type Store struct {
 	maybeDeleted []*Channel // channels whose deletion has an unknown outcome; owned by the goroutine of Append
 
 	closed   atomic.Bool
-	creating sync.Mutex // held while a channel is created, so that each name is created once
+	indexed  atomic.Bool // the indexes that the options ask for are there
+	creating sync.Mutex  // held while a channel is created, so that each name is created once
 
 	mu         sync.RWMutex // guards the fields below
 	lease      lease        // zero while this store holds none
