@@ -120,26 +120,26 @@ func (l apiLog) FillsStream(name string) bool {
 }
 
 // Append implements api.Log.
-func (l apiLog) Append(ctx context.Context, to api.Channel, events []api.Encoded, expect []stores.Expectation) ([]stores.Result, error) {
-	ch := to.(apiChannel).Channel
-	if ch.Mapping() != nil {
-		return nil, fmt.Errorf("channel %q: %w of eventstore.v1.Event: its messages are %s, which NATS Streaming clients publish", ch.Name(), api.ErrNoEventChannel, ch.Events().Format())
-	}
+func (l apiLog) Append(ctx context.Context, events []api.Encoded, as *stores.Group) ([]stores.Result, error) {
 	messages := make([]eventlog.Message, len(events))
 	for i := range events {
-		messages[i] = eventlog.Message{Payload: events[i].Payload, Event: &events[i].Event, DataTo: events[i].DataTo}
+		ch := events[i].To.(apiChannel).Channel
+		if ch.Mapping() != nil {
+			return nil, fmt.Errorf("channel %q: %w of eventstore.v1.Event: its messages are %s, which NATS Streaming clients publish", ch.Name(), api.ErrNoEventChannel, ch.Events().Format())
+		}
+		messages[i] = eventlog.Message{Channel: ch.Name(), Payload: events[i].Payload, Event: &events[i].Event, DataTo: events[i].DataTo}
 		l.monitor.Metrics().PublishReceived(len(events[i].Payload))
 	}
 	answered := make(chan []stores.Result, 1)
 	received := time.Now()
 	release := api.Retain(ctx)
 	l.eventlog.Submit(eventlog.Submission{
-		Channel:  ch.Name(),
+		Channel:  messages[0].Channel,
 		From:     peer(ctx),
 		Received: received,
-		Trace:    l.trace(ctx, ch.Name(), received),
+		Trace:    l.trace(ctx, messages[0].Channel, received),
 		Decode:   func(*eventlog.Channel) ([]eventlog.Message, error) { return messages, nil },
-		Group:    &stores.Group{Expect: expect},
+		Group:    as,
 		Answer: func(results []stores.Result) {
 			release()
 			answered <- results

@@ -147,6 +147,7 @@ func (p *plan) refuses() bool {
 func (b *batch) refresh(ctx context.Context, p *plan, items []int) error {
 	b.dropHeads(items)
 	clear(b.versions)
+	clear(b.matches)
 	var ids []eventKey
 	for _, r := range p.rows {
 		if r.event != nil && r.event.ID != "" {

@@ -8,10 +8,11 @@ type batch struct {
 	done      []bool   // items that have their final result
 	documents [][]byte // event_data as JSON, by item, made on demand
 
-	heads    map[aggregate]uint64 // committed versions of the batch's aggregates
-	fresh    map[aggregate]bool   // heads that this batch read from the database
-	versions map[versionKey]bool  // looked-up versions: true if an event has it
-	known    map[eventKey]*stored // looked-up events: nil if the database does not hold it
+	heads    map[aggregate]uint64      // committed versions of the batch's aggregates
+	fresh    map[aggregate]bool        // heads that this batch read from the database
+	versions map[versionKey]bool       // looked-up versions: true if an event has it
+	matches  map[*Condition]firstMatch // looked-up conditions
+	known    map[eventKey]*stored      // looked-up events: nil if the database does not hold it
 }
 
 func (s *Store) newBatch(messages []Append) *batch {
@@ -25,6 +26,7 @@ func (s *Store) newBatch(messages []Append) *batch {
 		fresh:     map[aggregate]bool{},
 		versions:  map[versionKey]bool{},
 		known:     map[eventKey]*stored{},
+		matches:   map[*Condition]firstMatch{},
 	}
 }
 
@@ -47,6 +49,13 @@ func (b *batch) advance(p *plan) {
 		adv.committed()
 	}
 	b.s.setOrder(p.end)
+	if recent := b.s.recent; recent != nil && recent.next() == p.before.position+1 {
+		for _, r := range p.rows {
+			if r.event != nil {
+				recent.add(r.channel.name, r.event)
+			}
+		}
+	}
 	for key, version := range p.heads {
 		b.heads[key] = version
 		b.s.heads.put(key, version)

@@ -58,6 +58,7 @@ var (
 
 // VersionError means that the event_version of an event does not fit its aggregate.
 type VersionError struct {
+	Channel       string // of the event, if it is one of a group; otherwise ""
 	Aggregate     string // aggregate_id
 	AggregateType string
 	Head          uint64 // highest version stored for the aggregate; 0 if it has no events

@@ -1,6 +1,7 @@
 package stores
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 )
@@ -16,10 +17,13 @@ type Group struct {
 	// unique index of versions if the group writes to the aggregate too. If the group only checks the aggregate, memory
 	// may not know that write yet.
 	Expect []Expectation
+	// Conditions are checked likewise. They do not concern the group's own events.
+	Conditions []Condition
 }
 
-// Expectation is what a group expects of an aggregate on the channel of its first message.
+// Expectation is what a group expects of an aggregate.
 type Expectation struct {
+	Channel                    *Channel // nil: that of the group's first message
 	AggregateType, AggregateID string
 	State                      ExpectedState
 	Version                    uint64 // with ExpectVersion
@@ -102,7 +106,8 @@ func (b *batch) eachExpectation(items []int, f func(*Channel, aggregate)) {
 		}
 		last = a.Group
 		for _, e := range a.Group.Expect {
-			f(a.Channel, aggregate{a.Channel.id, e.AggregateType, e.AggregateID})
+			c := cmp.Or(e.Channel, a.Channel)
+			f(c, aggregate{c.id, e.AggregateType, e.AggregateID})
 		}
 	}
 }
@@ -132,14 +137,18 @@ func (p *plan) group(b *batch, items []int, ask *questions, now int64) error {
 	}
 
 	refused = p.checkExpectations(b, items[0], ask)
+	if refused == nil {
+		refused = p.checkConditions(b, items[0], ask)
+	}
 	from, end, asked := len(p.rows), p.end, len(ask.events)
+	refusedAt := items[0]
 	for _, item := range items { // also after a refusal, to ask for everything else at once
 		no, err := p.put(b, item, ask, now)
 		if err != nil {
 			return err
 		}
 		if refused == nil {
-			refused = no
+			refused, refusedAt = no, item
 		}
 	}
 	if refused == nil {
@@ -149,7 +158,8 @@ func (p *plan) group(b *batch, items []int, ask *questions, now int64) error {
 	p.end = end
 	if version := (*VersionError)(nil); errors.As(refused, &version) {
 		// The events of the group before the refused one are not stored.
-		version.Head = p.head(b, aggregate{b.appends[items[0]].Channel.id, version.AggregateType, version.Aggregate})
+		version.Channel = b.appends[refusedAt].Channel.name
+		version.Head = p.head(b, aggregate{b.appends[refusedAt].Channel.id, version.AggregateType, version.Aggregate})
 	}
 	p.refuseAll(items, refused)
 	ask.events = append(ask.events[:asked], b.unknownEvents(items)...)
@@ -203,7 +213,7 @@ func (p *plan) checkExpectations(b *batch, item int, ask *questions) error {
 	a := &b.appends[item]
 	var first error
 	for _, e := range a.Group.Expect {
-		key := aggregate{a.Channel.id, e.AggregateType, e.AggregateID}
+		key := aggregate{cmp.Or(e.Channel, a.Channel).id, e.AggregateType, e.AggregateID}
 		head := p.head(b, key)
 		if e.met(head) {
 			continue
@@ -248,4 +258,7 @@ func (p *plan) undo(from int) {
 		}
 	}
 	p.rows = p.rows[:from]
+	if p.plannedRows > from { // a condition looked at the rows that are gone
+		p.planned, p.plannedRows = nil, 0
+	}
 }

@@ -18,6 +18,10 @@ CROSS JOIN LATERAL (SELECT 1 FROM Messages
     WHERE aggregate_id = k.aggregate_id AND aggregate_type = k.aggregate_type AND event_version = k.event_version AND id = k.id
     LIMIT 1) AS m`
 
+	postgresTagged = `SELECT k.n
+FROM unnest($1::text[], $2::bigint[], $3::bigint[]) WITH ORDINALITY AS k (tag, low, high, n)
+CROSS JOIN LATERAL (SELECT 1 FROM EventTags WHERE tag = k.tag AND position > k.low AND position <= k.high LIMIT 1) AS t`
+
 	postgresEventsByID = `SELECT k.n, m.seq, m.event_version, m.position, m.data
 FROM unnest($1::text[], $2::integer[]) WITH ORDINALITY AS k (event_id, id, n)
 CROSS JOIN LATERAL (SELECT seq, event_version, position, data FROM Messages WHERE event_id = k.event_id AND id = k.id LIMIT 1) AS m`
@@ -56,6 +60,22 @@ func (*postgres) versions(ctx context.Context, q querier, keys []versionKey, fou
 		found(at - 1)
 		return err
 	}, id.buf, typ.buf, version.buf, channel.buf)
+}
+
+func (*postgres) tagged(ctx context.Context, q querier, keys []tagKey, found func(int)) error {
+	n := len(keys)
+	tags, after, to := newArray(oidText, n, 24*n), newArray(oidInt8, n, 8*n), newArray(oidInt8, n, 8*n)
+	for _, key := range keys {
+		tags.text(key.tag)
+		after.int8(int64(key.after))
+		to.int8(int64(key.to))
+	}
+	return q.query(ctx, postgresTagged, func(rows *sql.Rows) error {
+		var at int
+		err := rows.Scan(&at)
+		found(at - 1)
+		return err
+	}, tags.buf, after.buf, to.buf)
 }
 
 func (*postgres) eventsByID(ctx context.Context, q querier, keys []eventKey, found func(i int, e stored)) error {

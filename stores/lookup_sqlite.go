@@ -8,6 +8,7 @@ import (
 const (
 	sqliteHead      = "SELECT event_version FROM Messages WHERE aggregate_id = ? AND aggregate_type = ? AND id = ? AND event_version > 0 ORDER BY event_version DESC LIMIT 1"
 	sqliteVersion   = "SELECT 1 FROM Messages WHERE aggregate_id = ? AND aggregate_type = ? AND event_version = ? AND id = ?"
+	sqliteTagged    = "SELECT 1 FROM EventTags WHERE tag = ? AND position > ? AND position <= ? LIMIT 1"
 	sqliteEventByID = "SELECT seq, event_version, position, data FROM Messages WHERE event_id = ? AND id = ?"
 )
 
@@ -32,6 +33,19 @@ func (*sqlite) versions(ctx context.Context, q querier, keys []versionKey, found
 			found(i)
 			return nil
 		}, key.aggregate.id, key.aggregate.typ, key.version, key.aggregate.channel)
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (*sqlite) tagged(ctx context.Context, q querier, keys []tagKey, found func(int)) error {
+	for i, key := range keys {
+		err := q.query(ctx, sqliteTagged, func(*sql.Rows) error {
+			found(i)
+			return nil
+		}, key.tag, key.after, key.to)
 		if err != nil {
 			return err
 		}

@@ -54,6 +54,8 @@ type plan struct {
 	heads        map[aggregate]uint64 // as of the end of the plan
 	versions     map[versionKey]bool  // versions that rows use, if versions must only be unique
 	ids          map[eventKey]*row
+	planned      *recent // events of rows[:plannedRows], if conditions ask for them
+	plannedRows  int
 	aheadOfClock *row // a row that took the time of the message before it because the clock is far behind
 }
 

@@ -112,7 +112,7 @@ var postgresStatements = statements{
 	putRelay:        "INSERT INTO Relays (stream, position) VALUES ($1, $2) ON CONFLICT (stream) DO UPDATE SET position = excluded.position",
 	putSubscription: "INSERT INTO Subscriptions (id, subid, proto) VALUES ($1, $2, $3) ON CONFLICT (id, subid) DO UPDATE SET proto = excluded.proto",
 
-	more: []string{postgresInsertMessages, postgresAdvanceChannels, postgresWriteBatch, postgresWriteOne, postgresChannelIDs, postgresInsertChannels, postgresSaveProgress, postgresHeads, postgresVersions, postgresEventsByID, postgresInsertTags, postgresPutConsumers, postgresPutParts, postgresDeleteParts},
+	more: []string{postgresInsertMessages, postgresAdvanceChannels, postgresWriteBatch, postgresWriteOne, postgresChannelIDs, postgresInsertChannels, postgresSaveProgress, postgresHeads, postgresVersions, postgresTagged, postgresEventsByID, postgresInsertTags, postgresPutConsumers, postgresPutParts, postgresDeleteParts},
 }
 
 // maxArrays bounds the message bytes in one statement. The server limits a value to 1 GB.

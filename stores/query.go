@@ -34,6 +34,16 @@ const (
 	MaxQueryValues = 1_000 // values of all items together
 )
 
+// Values returns the number of values in all items.
+func (q Query) Values() int {
+	values := 0
+	for i := range q.Items {
+		it := &q.Items[i]
+		values += len(it.Channels) + len(it.Types) + len(it.AggregateTypes) + len(it.AggregateIDs) + len(it.AggregateIDPrefixes) + len(it.Tags) + len(it.Metadata)
+	}
+	return values
+}
+
 // Validate returns an error that wraps ErrInvalidQuery, or nil.
 func (q Query) Validate() error {
 	if n := len(q.Items); n > MaxQueryItems {

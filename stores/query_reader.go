@@ -9,10 +9,11 @@ import (
 // QueryReader reads the events that match a query, by position. It answers from indexes where the query is selective and
 // scans where it is not, and decides anew for each page. Only one goroutine uses a reader.
 type QueryReader struct {
-	s     *Store
-	query Query
-	d     direction
-	way   Way
+	s      *Store
+	handle *handle // the writer has its own
+	query  Query
+	d      direction
+	way    Way
 
 	finders     []*finder // one per item; nil if an item must be scanned for
 	planned     bool
@@ -61,7 +62,7 @@ func (s *Store) QueryReader(q Query, back bool) (*QueryReader, error) {
 	if err := s.checkMetadata(q); err != nil {
 		return nil, err
 	}
-	return &QueryReader{s: s, query: q, d: directionOf(back), size: firstSize, rowBytes: 512}, nil
+	return &QueryReader{s: s, handle: s.reader, query: q, d: directionOf(back), size: firstSize, rowBytes: 512}, nil
 }
 
 // Only makes the reader find events in one way alone, to compare ways.
@@ -101,7 +102,7 @@ func (r *QueryReader) read(ctx context.Context, from, to uint64, maxMsgs, maxByt
 		return page, nil
 	}
 	rows := r.rowsAt(positions, maxMsgs, maxBytes)
-	if err := r.s.dialect.eventsAt(ctx, r.s.reader, positions, r.d, rows.scan); err != nil {
+	if err := r.s.dialect.eventsAt(ctx, r.handle, positions, r.d, rows.scan); err != nil {
 		return Page{}, err
 	}
 	r.took(rows)
@@ -130,7 +131,7 @@ func (r *QueryReader) scan(ctx context.Context, from, to uint64, maxMsgs, maxByt
 	}
 	rows := r.rowsFrom(from, maxMsgs, maxBytes)
 	low, high := bounds(from, to)
-	if err := r.s.reader.query(ctx, text, rows.scan, low, high, limit); err != nil {
+	if err := r.handle.query(ctx, text, rows.scan, low, high, limit); err != nil {
 		return Page{}, err
 	}
 	r.took(rows)
@@ -153,7 +154,7 @@ func (r *QueryReader) took(rows *eventRows) {
 func (r *QueryReader) find(ctx context.Context, from, to uint64, limit int) (positions []uint64, through uint64, err error) {
 	through = to
 	for _, f := range r.finders {
-		if err := f.fill(ctx, r.s.reader, r.d, from, to, r.size); err != nil {
+		if err := f.fill(ctx, r.handle, r.d, from, to, r.size); err != nil {
 			return nil, 0, err
 		}
 		through = r.d.first(through, f.use.through)

@@ -9,12 +9,15 @@ import (
 
 // questions are what a plan must ask the database before it may refuse a message.
 type questions struct {
-	events   []eventKey
-	heads    []aggregate
-	versions []versionKey
+	events     []eventKey
+	heads      []aggregate
+	versions   []versionKey
+	conditions []*Condition
 }
 
-func (q *questions) none() bool { return len(q.events)+len(q.heads)+len(q.versions) == 0 }
+func (q *questions) none() bool {
+	return len(q.events)+len(q.heads)+len(q.versions)+len(q.conditions) == 0
+}
 
 // answer asks the database.
 func (b *batch) answer(ctx context.Context, ask *questions) error {
@@ -27,6 +30,9 @@ func (b *batch) answer(ctx context.Context, ask *questions) error {
 		if err := b.readVersions(ctx, ask.versions); err != nil {
 			return err
 		}
+	}
+	if err := b.readMatches(ctx, ask.conditions); err != nil {
+		return err
 	}
 	if len(ask.events) > 0 {
 		return b.readEvents(ctx, ask.events)

@@ -94,6 +94,7 @@ func (s *Store) Recover(ctx context.Context) (*State, error) {
 	}
 	s.progressed = map[uint64]struct{}{}
 	s.heads.clear()
+	s.recent = nil
 	s.unresolved, s.maybeDeleted = nil, nil
 	return &r.state, nil
 }

@@ -203,7 +203,7 @@ var sqliteStatements = statements{
 	putRelay:        "INSERT INTO Relays (stream, position) VALUES (?, ?) ON CONFLICT (stream) DO UPDATE SET position = excluded.position",
 	putSubscription: "INSERT INTO Subscriptions (id, subid, proto) VALUES (?, ?, ?) ON CONFLICT (id, subid) DO UPDATE SET proto = excluded.proto",
 
-	more: []string{sqliteInsertMessage, sqliteInsertTag, sqliteAdvanceChannel, sqliteChannelID, sqliteInsertChannel, sqliteSaveProgress, sqliteHead, sqliteVersion, sqliteEventByID, sqlitePutConsumer, sqlitePutPart, sqliteDeletePart},
+	more: []string{sqliteInsertMessage, sqliteInsertTag, sqliteAdvanceChannel, sqliteChannelID, sqliteInsertChannel, sqliteSaveProgress, sqliteHead, sqliteVersion, sqliteTagged, sqliteEventByID, sqlitePutConsumer, sqlitePutPart, sqliteDeletePart},
 }
 
 func (*sqlite) insertMessages(ctx context.Context, tx *transaction, rows []*row) error {

@@ -123,6 +123,7 @@ type Store struct {
 	batches *single // nil unless the dialect is a batchWriter
 
 	last         order      // guarded by mu; Position
+	recent       *recent    // the last events; nil until a condition asks for them; owned by the goroutine of Append
 	heads        *headCache // owned by the goroutine of Append
 	unresolved   []*Channel // channels of commits with an unknown outcome; owned by the goroutine of Append
 	told         string     // the last failure of a commit that the log tells, until one succeeds; owned by the goroutine of Append

@@ -26,7 +26,7 @@ type Log interface {
 	// FillsStream reports whether a route publishes events to a stream of this name.
 	FillsStream(name string) bool
 	// Append stores all events or none. After a context error, the outcome is unknown.
-	Append(ctx context.Context, to Channel, events []Encoded, expect []stores.Expectation) ([]stores.Result, error)
+	Append(ctx context.Context, events []Encoded, as *stores.Group) ([]stores.Result, error)
 	// EventsWithID and AggregatesWithID do what stores.Store documents.
 	EventsWithID(ctx context.Context, id string) ([]stores.FoundEvent, error)
 	AggregatesWithID(ctx context.Context, id string) ([]stores.Aggregate, error)
@@ -48,6 +48,7 @@ type Admission interface {
 
 // Encoded is an event ready to be appended.
 type Encoded struct {
+	To      Channel
 	Payload []byte // an eventstore.v1.Event
 	Event   proto.Event
 	DataTo  string // a channel that gets event_data in the same transaction; not an event channel. "" if none

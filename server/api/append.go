@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"math"
+	"slices"
 
 	googleproto "google.golang.org/protobuf/proto"
 
@@ -18,46 +19,130 @@ const maxEvents = 1000
 
 // Append implements eventstore.v1.EventStore.
 func (s *service) Append(ctx context.Context, req *eventstorev1.AppendRequest) (*eventstorev1.AppendResponse, error) {
-	switch n := len(req.GetEvents()); {
-	case n == 0 || n > maxEvents:
-		return nil, invalid("%d events: a request has 1 to %d", n, maxEvents)
-	case len(req.GetExpectations()) > maxEvents:
-		return nil, invalid("%d expectations: a request has at most %d", len(req.GetExpectations()), maxEvents)
-	}
-	expect, err := expectations(req.GetExpectations())
+	parts, err := partsOf(req)
 	if err != nil {
 		return nil, err
 	}
-	if err := checkIDs(req.GetEvents()); err != nil {
-		return nil, err
+	as := &stores.Group{}
+	if as.Conditions, err = conditions(req.GetConditions()); err != nil {
+		return nil, status(err)
 	}
-	events, err := encode(req.GetEvents()...)
-	if err != nil {
-		return nil, err
+	var events []Encoded
+	for _, part := range parts {
+		if err := part.encode(&events); err != nil {
+			return nil, err
+		}
 	}
-	contradiction := checkVersions(req)
-	req.Events, req.Expectations = nil, nil // only what is encoded waits for the commit
-	settle(ctx, memoryOf(events, expect))
+	req.Reset() // only what is encoded waits for the commit
+	settle(ctx, memoryOf(events, parts, as.Conditions))
 	log, err := s.active(ctx)
 	if err != nil {
 		return nil, status(err)
 	}
-	ch, err := log.open(ctx, req.GetChannel(), access.Append)
-	if err != nil {
-		return nil, status(err)
+	for i, at := 0, 0; i < len(parts); i++ {
+		part := parts[i]
+		ch, err := log.open(ctx, part.channel, access.Append)
+		if err != nil {
+			return nil, status(err)
+		}
+		if part.contradiction != nil && ch.Strict() {
+			return nil, part.contradiction
+		}
+		for j := range part.expect {
+			part.expect[j].Channel = ch.Stored()
+		}
+		as.Expect = append(as.Expect, part.expect...)
+		for range part.count {
+			events[at].To = ch
+			at++
+		}
 	}
-	if contradiction != nil && ch.Strict() {
-		return nil, contradiction
-	}
-	results, err := log.append(ctx, ch, events, expect)
+	results, err := log.append(ctx, events, as)
 	if err != nil {
-		return nil, appendStatus(req.GetChannel(), err)
+		return nil, appendStatus(parts[0].channel, err)
 	}
 	resp := &eventstorev1.AppendResponse{Duplicate: results[0].Duplicate}
 	for _, r := range results {
-		resp.Events = append(resp.Events, &eventstorev1.AppendedEvent{Sequence: r.Sequence, EventVersion: r.Version})
+		resp.Events = append(resp.Events, &eventstorev1.AppendedEvent{Sequence: r.Sequence, EventVersion: r.Version, Position: r.Position})
 	}
 	return resp, nil
+}
+
+// part is what a request appends to one channel.
+type part struct {
+	channel string
+	events  []*eventstorev1.Event // until they are encoded
+	count   int
+	expect  []stores.Expectation
+	// contradiction says why a strict channel can never take the events.
+	contradiction error
+}
+
+// partsOf validates the parts of a request.
+func partsOf(req *eventstorev1.AppendRequest) ([]*part, error) {
+	all := req.GetMore()
+	if len(all) == 0 || req.GetChannel() != "" || len(req.GetEvents())+len(req.GetExpectations()) > 0 {
+		first := &eventstorev1.ChannelEvents{Channel: req.GetChannel(), Events: req.GetEvents(), Expectations: req.GetExpectations()}
+		all = append([]*eventstorev1.ChannelEvents{first}, all...)
+	}
+	var parts []*part
+	events, expected := 0, 0
+	for _, p := range all {
+		expect, err := expectations(p.GetExpectations())
+		if err != nil {
+			return nil, err
+		}
+		if len(all) > 1 && len(p.GetEvents()) == 0 {
+			return nil, invalid("channel %q has no events in this request: leave it out, or use a condition", p.GetChannel())
+		}
+		if slices.ContainsFunc(parts, func(other *part) bool { return other.channel == p.GetChannel() }) {
+			return nil, invalid("channel %q appears twice: put its events together", p.GetChannel())
+		}
+		if err := checkIDs(p.GetEvents()); err != nil {
+			return nil, err
+		}
+		events += len(p.GetEvents())
+		expected += len(p.GetExpectations())
+		parts = append(parts, &part{p.GetChannel(), p.GetEvents(), len(p.GetEvents()), expect, checkVersions(p)})
+	}
+	switch {
+	case events == 0 || events > maxEvents:
+		return nil, invalid("%d events: a request has 1 to %d", events, maxEvents)
+	case expected > maxEvents:
+		return nil, invalid("%d expectations: a request has at most %d", expected, maxEvents)
+	}
+	return parts, nil
+}
+
+// encode appends the events, encoded.
+func (p *part) encode(to *[]Encoded) error {
+	events, err := encode(p.events...)
+	p.events = nil
+	*to = append(*to, events...)
+	return err
+}
+
+// conditions returns the conditions that the store checks.
+func conditions(all []*eventstorev1.Condition) ([]stores.Condition, error) {
+	if len(all) > stores.MaxQueryItems {
+		return nil, invalid("%d conditions: a request has at most %d", len(all), stores.MaxQueryItems)
+	}
+	var checked []stores.Condition
+	values := 0
+	for i, c := range all {
+		if c.GetQuery() == nil {
+			return nil, invalid("condition %d has no query: an empty one, {}, stands for every event", i+1)
+		}
+		query := queryOf(c.GetQuery())
+		if err := query.Validate(); err != nil {
+			return nil, fmt.Errorf("condition %d: %w", i+1, err)
+		}
+		if values += query.Values(); values > stores.MaxQueryValues {
+			return nil, invalid("the queries of the conditions have more than %d values", stores.MaxQueryValues)
+		}
+		checked = append(checked, stores.Condition{Query: query, After: c.GetAfterPosition()})
+	}
+	return checked, nil
 }
 
 // encode validates and encodes events. Its error carries a code.
@@ -80,8 +165,14 @@ func encode(events ...*eventstorev1.Event) ([]Encoded, error) {
 }
 
 // memoryOf estimates the memory of events that wait for their commit.
-func memoryOf(events []Encoded, expect []stores.Expectation) int {
-	bytes := eventBytes * (len(events) + len(expect))
+func memoryOf(events []Encoded, parts []*part, conditions []stores.Condition) int {
+	bytes := eventBytes * len(events)
+	for _, p := range parts {
+		bytes += eventBytes * len(p.expect)
+	}
+	for i := range conditions {
+		bytes += eventBytes * (1 + conditions[i].Query.Values())
+	}
 	for i := range events {
 		bytes += len(events[i].Payload) + len(events[i].Event.Metadata)
 	}
@@ -150,7 +241,7 @@ type nextVersion struct {
 
 // checkVersions refuses a request that can never succeed: its versions contradict each other or the expectation of
 // their aggregate.
-func checkVersions(req *eventstorev1.AppendRequest) error {
+func checkVersions(req *eventstorev1.ChannelEvents) error {
 	next := make(map[aggregateKey]nextVersion)
 	for _, e := range req.GetExpectations() {
 		key := aggregateKey{e.GetAggregateType(), e.GetAggregateId()}

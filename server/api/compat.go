@@ -83,7 +83,7 @@ func (s *service) create(ctx context.Context, e *eventstore.Event) error {
 	if err != nil {
 		return err
 	}
-	settle(ctx, memoryOf(events, nil))
+	settle(ctx, memoryOf(events, nil, nil))
 	log, err := s.active(ctx)
 	if err != nil {
 		return status(err)
@@ -97,7 +97,8 @@ func (s *service) create(ctx context.Context, e *eventstore.Event) error {
 	if err != nil {
 		return status(err)
 	}
-	_, err = log.append(ctx, ch, events, nil)
+	events[0].To = ch
+	_, err = log.append(ctx, events, &stores.Group{})
 	return appendStatus(name, err)
 }
 

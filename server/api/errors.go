@@ -1,11 +1,13 @@
 package api
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
 
 	"connectrpc.com/connect"
+	googleproto "google.golang.org/protobuf/proto"
 
 	"github.com/nats-eventstore/nats-eventstore/proto"
 	eventstorev1 "github.com/nats-eventstore/nats-eventstore/proto/eventstore/v1"
@@ -32,6 +34,7 @@ var codes = []struct {
 	{stores.ErrPartlyStored, connect.CodeAlreadyExists},
 	{stores.ErrRefused, connect.CodeInvalidArgument},
 	{stores.ErrInvalidQuery, connect.CodeInvalidArgument},
+	{stores.ErrBeyondEnd, connect.CodeFailedPrecondition},
 	{proto.ErrInvalid, connect.CodeInvalidArgument},
 	{ErrInvalidChannel, connect.CodeInvalidArgument},
 	{eventlog.ErrTooLarge, connect.CodeInvalidArgument},
@@ -62,15 +65,22 @@ func invalid(format string, args ...any) error {
 func appendStatus(channel string, err error) error {
 	var unexpected *stores.ExpectationError
 	var version *stores.VersionError
+	var condition *stores.ConditionError
 	conflict := &eventstorev1.VersionConflict{Channel: channel}
 	switch {
+	case errors.As(err, &condition):
+		return aborted(err, &eventstorev1.ConditionConflict{Condition: uint32(condition.Number - 1), Position: condition.Position})
 	case errors.As(err, &unexpected):
+		if unexpected.Channel != nil {
+			conflict.Channel = unexpected.Channel.Name()
+		}
 		conflict.AggregateType, conflict.AggregateId = unexpected.AggregateType, unexpected.AggregateID
 		conflict.CurrentVersion = unexpected.Head
 		conflict.Expected = &eventstorev1.Expectation{State: stateOf(unexpected.State), Version: unexpected.Version}
 	case errors.As(err, &version):
 		conflict.AggregateType, conflict.AggregateId = version.AggregateType, version.Aggregate
 		conflict.CurrentVersion = version.Head
+		conflict.Channel = cmp.Or(version.Channel, channel)
 		conflict.Expected = &eventstorev1.Expectation{State: eventstorev1.Expectation_STATE_NONE}
 		if version.Version > 1 {
 			conflict.Expected.State, conflict.Expected.Version = eventstorev1.Expectation_STATE_VERSION, version.Version-1
@@ -79,11 +89,16 @@ func appendStatus(channel string, err error) error {
 		return status(err) // nil stays nil
 	}
 	conflict.Expected.AggregateType, conflict.Expected.AggregateId = conflict.AggregateType, conflict.AggregateId
-	aborted := connect.NewError(connect.CodeAborted, err)
-	detail, err := connect.NewErrorDetail(conflict)
-	if err != nil {
-		return status(err)
+	return aborted(err, conflict)
+}
+
+// aborted returns an error with a detail that says why nothing was stored.
+func aborted(err error, why googleproto.Message) error {
+	detail, detailErr := connect.NewErrorDetail(why)
+	if detailErr != nil {
+		return status(detailErr)
 	}
+	aborted := connect.NewError(connect.CodeAborted, err)
 	aborted.AddDetail(detail)
 	return aborted
 }

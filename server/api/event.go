@@ -20,7 +20,7 @@ func recorded(channel string, mapping *proto.Mapping, m stores.Message) (*events
 	if err := msg.Unmarshal(m.Data); err != nil {
 		return nil, fmt.Errorf("message %d of channel %q does not decode: %w", m.Sequence, channel, err)
 	}
-	r := &eventstorev1.RecordedEvent{Channel: channel, Sequence: m.Sequence, RecordedAt: timestamppb.New(time.Unix(0, m.Timestamp))}
+	r := &eventstorev1.RecordedEvent{Channel: channel, Sequence: m.Sequence, Position: m.Position, RecordedAt: timestamppb.New(time.Unix(0, m.Timestamp))}
 	if mapping == nil {
 		event := &eventstorev1.Event{}
 		if googleproto.Unmarshal(msg.Data, event) == nil && event.GetEventType() != "" && event.GetAggregateId() != "" {

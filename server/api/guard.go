@@ -86,12 +86,16 @@ func (g guarded) channels(rights ...access.Right) []Channel {
 // fillsStream is Log.FillsStream. The name of a stream says nothing about a channel.
 func (g guarded) fillsStream(name string) bool { return g.log.FillsStream(name) }
 
-// append is Log.Append to a channel of this log.
-func (g guarded) append(ctx context.Context, to Channel, events []Encoded, expect []stores.Expectation) ([]stores.Result, error) {
-	if err := g.permit(to.Stored().Name(), access.Append); err != nil {
-		return nil, err
+// append is Log.Append to channels of this log. The conditions concern what the caller may read.
+func (g guarded) append(ctx context.Context, events []Encoded, as *stores.Group) ([]stores.Result, error) {
+	for i := range as.Conditions {
+		as.Conditions[i].May = func(channel string) bool { return g.allows(channel, access.Read) }
 	}
 	for i := range events {
+		if err := g.permit(events[i].To.Stored().Name(), access.Append); err != nil {
+			return nil, err
+		}
+		events[i].To = events[i].To.(guardedChannel).Channel
 		if events[i].DataTo == "" {
 			continue
 		}
@@ -99,7 +103,7 @@ func (g guarded) append(ctx context.Context, to Channel, events []Encoded, expec
 			return nil, err
 		}
 	}
-	return g.log.Append(ctx, to.(guardedChannel).Channel, events, expect)
+	return g.log.Append(ctx, events, as)
 }
 
 // delivered is Log.Delivered of a channel of this log.

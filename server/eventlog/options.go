@@ -93,6 +93,7 @@ type Message struct {
 	Reply   string
 	Payload []byte
 	Event   *proto.Event // nil: an event channel extracts it from Payload
+	Channel string       // in place of the submission's; "" if none
 	// DataTo is a channel that gets event_data, in addition to those of Options.Copies. It is not an event channel. "" if none.
 	DataTo string
 }

@@ -46,6 +46,7 @@ type entry struct {
 	ch       *Channel
 	messages []Message
 	appends  []stores.Append
+	channels []*Channel   // of appends
 	copies   [][]*Channel // channels of each append's copies; nil without copies
 	bytes    int          // its size in a batch
 }

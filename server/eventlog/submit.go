@@ -103,7 +103,8 @@ func (l *Log) prepare(e *entry) (missing string, err error) {
 			return "", err
 		}
 	}
-	e.appends, e.copies, e.bytes = make([]stores.Append, len(e.messages)), nil, 0
+	e.appends, e.channels = make([]stores.Append, len(e.messages)), make([]*Channel, len(e.messages))
+	e.copies, e.bytes = nil, 0
 	for i := range e.messages {
 		if missing, err = l.prepareMessage(e, i); missing != "" || err != nil {
 			return missing, e.numbered(i, err)
@@ -127,17 +128,25 @@ func (e *entry) numbered(i int, err error) error {
 
 func (l *Log) prepareMessage(e *entry, i int) (missing string, err error) {
 	m, a := &e.messages[i], &e.appends[i]
-	growth := 0
-	if e.ch.block != nil {
-		growth = e.ch.block.Mapping.Growth()
+	ch := e.ch
+	if m.Channel != "" && m.Channel != e.Channel {
+		if ch, err = l.channels.find(m.Channel); err != nil || ch == nil {
+			return m.Channel, err
+		}
+		ch.Touch()
 	}
-	if !l.deliverable(e.Channel, m.Reply, len(m.Payload)+growth) {
+	e.channels[i] = ch
+	growth := 0
+	if ch.block != nil {
+		growth = ch.block.Mapping.Growth()
+	}
+	if !l.deliverable(ch.name, m.Reply, len(m.Payload)+growth) {
 		return "", errMessageTooLarge
 	}
-	*a = stores.Append{Channel: e.ch.stored, Reply: m.Reply, Payload: m.Payload, Event: m.Event, Versions: e.ch.versions, Group: e.Group}
+	*a = stores.Append{Channel: ch.stored, Reply: m.Reply, Payload: m.Payload, Event: m.Event, Versions: ch.versions, Group: e.Group}
 	size := len(m.Payload)
-	if e.ch.block != nil {
-		if a.Mapping = e.ch.block.Mapping; a.Event == nil {
+	if ch.block != nil {
+		if a.Mapping = ch.block.Mapping; a.Event == nil {
 			event, err := a.Mapping.ExtractNew(m.Payload)
 			if err != nil {
 				return "", err
@@ -148,7 +157,7 @@ func (l *Log) prepareMessage(e *entry, i int) (missing string, err error) {
 		if a.Mapping != nil {
 			size += len(a.Event.Data) // likewise
 		}
-		copies, missing, err := l.route(e.ch, a, m.DataTo)
+		copies, missing, err := l.route(ch, a, m.DataTo)
 		if missing != "" || err != nil {
 			return missing, err
 		}
@@ -159,7 +168,7 @@ func (l *Log) prepareMessage(e *entry, i int) (missing string, err error) {
 			e.copies[i] = copies
 			size *= 1 + len(copies)
 		}
-		for _, check := range e.ch.checks {
+		for _, check := range ch.checks {
 			if err := check(a.Event, m.Payload); err != nil {
 				return "", err
 			}

@@ -162,8 +162,9 @@ func (w *writer) commit(ctx context.Context, batch []*entry) error {
 			if r.Err != nil || r.Duplicate {
 				continue
 			}
-			stored[e.ch] = append(stored[e.ch], r.Message)
-			e.stored(e.ch, r.Message)
+			ch := e.channels[j]
+			stored[ch] = append(stored[ch], r.Message)
+			e.stored(ch, r.Message)
 			for k, m := range r.Copies {
 				to := e.copies[j][k]
 				stored[to] = append(stored[to], m)

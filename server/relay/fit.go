@@ -29,7 +29,7 @@ func (r *Relay) Fits(channel string, ev *proto.Event, payload []byte, growth int
 		if !route.From(channel) || !MatchesAnyType(route.Types, ev.Type) {
 			continue
 		}
-		e := &event{Event: *ev, cluster: r.Cluster, channel: channel, sequence: math.MaxUint64, timestamp: longTimestamp, payload: payload}
+		e := &event{Event: *ev, cluster: r.Cluster, channel: channel, sequence: math.MaxUint64, position: math.MaxUint64, timestamp: longTimestamp, payload: payload}
 		e.Version = math.MaxInt64
 		m := route.message(r.Stream, e, math.MaxUint64, e.id())
 		return len(m.Subject) <= maxSubject && int64(m.Size()-len(m.Subject)+growth) <= maxPayload

@@ -45,6 +45,7 @@ type event struct {
 	proto.Event
 	cluster, channel string
 	sequence         uint64
+	position         uint64 // in the order of all events
 	timestamp        int64  // ns since 1970
 	payload          []byte // of the stored message
 }
@@ -66,16 +67,20 @@ func (e *event) headers(names Headers) nats.Header {
 			h[name] = []string{escapeHeader(value)}
 		}
 	}
-	version := ""
-	if e.Version > 0 {
-		version = strconv.FormatUint(e.Version, 10)
+	number := func(n uint64) string {
+		if n == 0 {
+			return ""
+		}
+		return strconv.FormatUint(n, 10)
 	}
+	version, position := number(e.Version), number(e.position)
 	at := time.Unix(0, e.timestamp).UTC().Format(time.RFC3339Nano)
 	if names == HeadersNATS {
 		set("Event-Id", e.ID)
 		set("Event-Type", e.Type)
 		set("Event-Version", version)
 		set("Event-Time", at)
+		set("Event-Position", position)
 		set("Aggregate-Type", e.AggregateType)
 		set("Aggregate-Id", e.AggregateID)
 		return h
@@ -93,6 +98,7 @@ func (e *event) headers(names Headers) nats.Header {
 	set("ce-sequence", strconv.FormatUint(e.sequence, 10))
 	set("ce-aggregatetype", e.AggregateType)
 	set("ce-aggregateversion", version)
+	set("ce-position", position)
 	return h
 }
 

@@ -47,6 +47,7 @@ func Run(t *testing.T, open func(t *testing.T) stores.Options) {
 		{"Copies", testCopies},
 		{"CopiesToUnknownChannels", testCopiesToUnknownChannels},
 		{"Groups", testGroups},
+		{"Conditions", testConditions},
 		{"GroupsRefused", testGroupsRefused},
 		{"GroupCommitLost", testGroupCommitLost},
 		{"Relays", testRelays},
@@ -217,6 +218,7 @@ type event struct {
 	version                           uint64
 	data                              string
 	correlation                       string // correlation_id of the metadata
+	tags                              []string
 }
 
 // on returns an event as a message to store.
@@ -230,7 +232,7 @@ func (e event) on(t *testing.T, c *stores.Channel) stores.Append {
 	}
 	message := &eventstorev1.Event{
 		EventId: e.id, EventType: e.typ, AggregateId: e.aggregate, AggregateType: e.aggregateType,
-		EventVersion: e.version, EventData: []byte(e.data),
+		EventVersion: e.version, EventData: []byte(e.data), Tags: e.tags,
 	}
 	if e.correlation != "" {
 		message.Metadata = map[string]string{"correlation_id": e.correlation}

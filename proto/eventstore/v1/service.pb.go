@@ -390,6 +390,183 @@ func (x *VersionConflict) GetExpected() *Expectation {
 	return nil
 }
 
+// Condition is a condition on the whole log: no event after a position matches a query. It guards a decision that was made
+// from the events up to that position. A request stores its events only if all its conditions hold.
+type Condition struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Which events would change the decision. Required; an empty query stands for every event. The caller must have the right
+	// to read the channels that it names, or all event channels if it names none.
+	Query *Query `protobuf:"bytes,1,opt,name=query,proto3" json:"query,omitempty"`
+	// The last position that the caller has read. 0 if no event may match at all.
+	AfterPosition uint64 `protobuf:"varint,2,opt,name=after_position,json=afterPosition,proto3" json:"after_position,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Condition) Reset() {
+	*x = Condition{}
+	mi := &file_eventstore_v1_service_proto_msgTypes[3]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Condition) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Condition) ProtoMessage() {}
+
+func (x *Condition) ProtoReflect() protoreflect.Message {
+	mi := &file_eventstore_v1_service_proto_msgTypes[3]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Condition.ProtoReflect.Descriptor instead.
+func (*Condition) Descriptor() ([]byte, []int) {
+	return file_eventstore_v1_service_proto_rawDescGZIP(), []int{3}
+}
+
+func (x *Condition) GetQuery() *Query {
+	if x != nil {
+		return x.Query
+	}
+	return nil
+}
+
+func (x *Condition) GetAfterPosition() uint64 {
+	if x != nil {
+		return x.AfterPosition
+	}
+	return 0
+}
+
+// ConditionConflict is an error detail of ABORTED. It names a condition that did not hold. Nothing was stored. Read the new
+// events, and decide anew.
+type ConditionConflict struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Index of the condition in the request, from 0.
+	Condition uint32 `protobuf:"varint,1,opt,name=condition,proto3" json:"condition,omitempty"`
+	// Position of the first event after after_position that matches.
+	Position      uint64 `protobuf:"varint,2,opt,name=position,proto3" json:"position,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ConditionConflict) Reset() {
+	*x = ConditionConflict{}
+	mi := &file_eventstore_v1_service_proto_msgTypes[4]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ConditionConflict) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ConditionConflict) ProtoMessage() {}
+
+func (x *ConditionConflict) ProtoReflect() protoreflect.Message {
+	mi := &file_eventstore_v1_service_proto_msgTypes[4]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ConditionConflict.ProtoReflect.Descriptor instead.
+func (*ConditionConflict) Descriptor() ([]byte, []int) {
+	return file_eventstore_v1_service_proto_rawDescGZIP(), []int{4}
+}
+
+func (x *ConditionConflict) GetCondition() uint32 {
+	if x != nil {
+		return x.Condition
+	}
+	return 0
+}
+
+func (x *ConditionConflict) GetPosition() uint64 {
+	if x != nil {
+		return x.Position
+	}
+	return 0
+}
+
+// ChannelEvents are events for one channel.
+type ChannelEvents struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Event channel whose messages are eventstore.v1.Event. Required.
+	Channel string `protobuf:"bytes,1,opt,name=channel,proto3" json:"channel,omitempty"`
+	// At least one.
+	Events []*Event `protobuf:"bytes,2,rep,name=events,proto3" json:"events,omitempty"`
+	// Of aggregates of this channel.
+	Expectations  []*Expectation `protobuf:"bytes,3,rep,name=expectations,proto3" json:"expectations,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ChannelEvents) Reset() {
+	*x = ChannelEvents{}
+	mi := &file_eventstore_v1_service_proto_msgTypes[5]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ChannelEvents) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ChannelEvents) ProtoMessage() {}
+
+func (x *ChannelEvents) ProtoReflect() protoreflect.Message {
+	mi := &file_eventstore_v1_service_proto_msgTypes[5]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ChannelEvents.ProtoReflect.Descriptor instead.
+func (*ChannelEvents) Descriptor() ([]byte, []int) {
+	return file_eventstore_v1_service_proto_rawDescGZIP(), []int{5}
+}
+
+func (x *ChannelEvents) GetChannel() string {
+	if x != nil {
+		return x.Channel
+	}
+	return ""
+}
+
+func (x *ChannelEvents) GetEvents() []*Event {
+	if x != nil {
+		return x.Events
+	}
+	return nil
+}
+
+func (x *ChannelEvents) GetExpectations() []*Expectation {
+	if x != nil {
+		return x.Expectations
+	}
+	return nil
+}
+
 type AppendRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Event channel whose messages are eventstore.v1.Event.
@@ -398,14 +575,19 @@ type AppendRequest struct {
 	// event_version is also an expectation.
 	Events []*Event `protobuf:"bytes,2,rep,name=events,proto3" json:"events,omitempty"`
 	// At most 1,000, and at most one for each aggregate. They may concern aggregates without events in this request.
-	Expectations  []*Expectation `protobuf:"bytes,3,rep,name=expectations,proto3" json:"expectations,omitempty"`
+	Expectations []*Expectation `protobuf:"bytes,3,rep,name=expectations,proto3" json:"expectations,omitempty"`
+	// At most 100, with at most 1,000 values in all their queries.
+	Conditions []*Condition `protobuf:"bytes,4,rep,name=conditions,proto3" json:"conditions,omitempty"`
+	// Events for further channels, stored in the same transaction after those above. All limits are for the request as a
+	// whole. channel and events may be empty if there are any.
+	More          []*ChannelEvents `protobuf:"bytes,5,rep,name=more,proto3" json:"more,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *AppendRequest) Reset() {
 	*x = AppendRequest{}
-	mi := &file_eventstore_v1_service_proto_msgTypes[3]
+	mi := &file_eventstore_v1_service_proto_msgTypes[6]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -417,7 +599,7 @@ func (x *AppendRequest) String() string {
 func (*AppendRequest) ProtoMessage() {}
 
 func (x *AppendRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_eventstore_v1_service_proto_msgTypes[3]
+	mi := &file_eventstore_v1_service_proto_msgTypes[6]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -430,7 +612,7 @@ func (x *AppendRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AppendRequest.ProtoReflect.Descriptor instead.
 func (*AppendRequest) Descriptor() ([]byte, []int) {
-	return file_eventstore_v1_service_proto_rawDescGZIP(), []int{3}
+	return file_eventstore_v1_service_proto_rawDescGZIP(), []int{6}
 }
 
 func (x *AppendRequest) GetChannel() string {
@@ -454,6 +636,20 @@ func (x *AppendRequest) GetExpectations() []*Expectation {
 	return nil
 }
 
+func (x *AppendRequest) GetConditions() []*Condition {
+	if x != nil {
+		return x.Conditions
+	}
+	return nil
+}
+
+func (x *AppendRequest) GetMore() []*ChannelEvents {
+	if x != nil {
+		return x.More
+	}
+	return nil
+}
+
 type AppendResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// One for each event of the request, in its order.
@@ -466,7 +662,7 @@ type AppendResponse struct {
 
 func (x *AppendResponse) Reset() {
 	*x = AppendResponse{}
-	mi := &file_eventstore_v1_service_proto_msgTypes[4]
+	mi := &file_eventstore_v1_service_proto_msgTypes[7]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -478,7 +674,7 @@ func (x *AppendResponse) String() string {
 func (*AppendResponse) ProtoMessage() {}
 
 func (x *AppendResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_eventstore_v1_service_proto_msgTypes[4]
+	mi := &file_eventstore_v1_service_proto_msgTypes[7]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -491,7 +687,7 @@ func (x *AppendResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AppendResponse.ProtoReflect.Descriptor instead.
 func (*AppendResponse) Descriptor() ([]byte, []int) {
-	return file_eventstore_v1_service_proto_rawDescGZIP(), []int{4}
+	return file_eventstore_v1_service_proto_rawDescGZIP(), []int{7}
 }
 
 func (x *AppendResponse) GetEvents() []*AppendedEvent {
@@ -521,7 +717,7 @@ type AppendedEvent struct {
 
 func (x *AppendedEvent) Reset() {
 	*x = AppendedEvent{}
-	mi := &file_eventstore_v1_service_proto_msgTypes[5]
+	mi := &file_eventstore_v1_service_proto_msgTypes[8]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -533,7 +729,7 @@ func (x *AppendedEvent) String() string {
 func (*AppendedEvent) ProtoMessage() {}
 
 func (x *AppendedEvent) ProtoReflect() protoreflect.Message {
-	mi := &file_eventstore_v1_service_proto_msgTypes[5]
+	mi := &file_eventstore_v1_service_proto_msgTypes[8]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -546,7 +742,7 @@ func (x *AppendedEvent) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AppendedEvent.ProtoReflect.Descriptor instead.
 func (*AppendedEvent) Descriptor() ([]byte, []int) {
-	return file_eventstore_v1_service_proto_rawDescGZIP(), []int{5}
+	return file_eventstore_v1_service_proto_rawDescGZIP(), []int{8}
 }
 
 func (x *AppendedEvent) GetSequence() uint64 {
@@ -589,7 +785,7 @@ type ReadAggregateRequest struct {
 
 func (x *ReadAggregateRequest) Reset() {
 	*x = ReadAggregateRequest{}
-	mi := &file_eventstore_v1_service_proto_msgTypes[6]
+	mi := &file_eventstore_v1_service_proto_msgTypes[9]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -601,7 +797,7 @@ func (x *ReadAggregateRequest) String() string {
 func (*ReadAggregateRequest) ProtoMessage() {}
 
 func (x *ReadAggregateRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_eventstore_v1_service_proto_msgTypes[6]
+	mi := &file_eventstore_v1_service_proto_msgTypes[9]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -614,7 +810,7 @@ func (x *ReadAggregateRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ReadAggregateRequest.ProtoReflect.Descriptor instead.
 func (*ReadAggregateRequest) Descriptor() ([]byte, []int) {
-	return file_eventstore_v1_service_proto_rawDescGZIP(), []int{6}
+	return file_eventstore_v1_service_proto_rawDescGZIP(), []int{9}
 }
 
 func (x *ReadAggregateRequest) GetChannel() string {
@@ -669,7 +865,7 @@ type ReadAggregateResponse struct {
 
 func (x *ReadAggregateResponse) Reset() {
 	*x = ReadAggregateResponse{}
-	mi := &file_eventstore_v1_service_proto_msgTypes[7]
+	mi := &file_eventstore_v1_service_proto_msgTypes[10]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -681,7 +877,7 @@ func (x *ReadAggregateResponse) String() string {
 func (*ReadAggregateResponse) ProtoMessage() {}
 
 func (x *ReadAggregateResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_eventstore_v1_service_proto_msgTypes[7]
+	mi := &file_eventstore_v1_service_proto_msgTypes[10]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -694,7 +890,7 @@ func (x *ReadAggregateResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ReadAggregateResponse.ProtoReflect.Descriptor instead.
 func (*ReadAggregateResponse) Descriptor() ([]byte, []int) {
-	return file_eventstore_v1_service_proto_rawDescGZIP(), []int{7}
+	return file_eventstore_v1_service_proto_rawDescGZIP(), []int{10}
 }
 
 func (x *ReadAggregateResponse) GetEvents() []*RecordedEvent {
@@ -719,7 +915,7 @@ type Filter struct {
 
 func (x *Filter) Reset() {
 	*x = Filter{}
-	mi := &file_eventstore_v1_service_proto_msgTypes[8]
+	mi := &file_eventstore_v1_service_proto_msgTypes[11]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -731,7 +927,7 @@ func (x *Filter) String() string {
 func (*Filter) ProtoMessage() {}
 
 func (x *Filter) ProtoReflect() protoreflect.Message {
-	mi := &file_eventstore_v1_service_proto_msgTypes[8]
+	mi := &file_eventstore_v1_service_proto_msgTypes[11]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -744,7 +940,7 @@ func (x *Filter) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Filter.ProtoReflect.Descriptor instead.
 func (*Filter) Descriptor() ([]byte, []int) {
-	return file_eventstore_v1_service_proto_rawDescGZIP(), []int{8}
+	return file_eventstore_v1_service_proto_rawDescGZIP(), []int{11}
 }
 
 func (x *Filter) GetEventTypes() []string {
@@ -780,7 +976,7 @@ type Query struct {
 
 func (x *Query) Reset() {
 	*x = Query{}
-	mi := &file_eventstore_v1_service_proto_msgTypes[9]
+	mi := &file_eventstore_v1_service_proto_msgTypes[12]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -792,7 +988,7 @@ func (x *Query) String() string {
 func (*Query) ProtoMessage() {}
 
 func (x *Query) ProtoReflect() protoreflect.Message {
-	mi := &file_eventstore_v1_service_proto_msgTypes[9]
+	mi := &file_eventstore_v1_service_proto_msgTypes[12]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -805,7 +1001,7 @@ func (x *Query) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Query.ProtoReflect.Descriptor instead.
 func (*Query) Descriptor() ([]byte, []int) {
-	return file_eventstore_v1_service_proto_rawDescGZIP(), []int{9}
+	return file_eventstore_v1_service_proto_rawDescGZIP(), []int{12}
 }
 
 func (x *Query) GetItems() []*QueryItem {
@@ -838,7 +1034,7 @@ type QueryItem struct {
 
 func (x *QueryItem) Reset() {
 	*x = QueryItem{}
-	mi := &file_eventstore_v1_service_proto_msgTypes[10]
+	mi := &file_eventstore_v1_service_proto_msgTypes[13]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -850,7 +1046,7 @@ func (x *QueryItem) String() string {
 func (*QueryItem) ProtoMessage() {}
 
 func (x *QueryItem) ProtoReflect() protoreflect.Message {
-	mi := &file_eventstore_v1_service_proto_msgTypes[10]
+	mi := &file_eventstore_v1_service_proto_msgTypes[13]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -863,7 +1059,7 @@ func (x *QueryItem) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use QueryItem.ProtoReflect.Descriptor instead.
 func (*QueryItem) Descriptor() ([]byte, []int) {
-	return file_eventstore_v1_service_proto_rawDescGZIP(), []int{10}
+	return file_eventstore_v1_service_proto_rawDescGZIP(), []int{13}
 }
 
 func (x *QueryItem) GetChannels() []string {
@@ -941,7 +1137,7 @@ type ReadRequest struct {
 
 func (x *ReadRequest) Reset() {
 	*x = ReadRequest{}
-	mi := &file_eventstore_v1_service_proto_msgTypes[11]
+	mi := &file_eventstore_v1_service_proto_msgTypes[14]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -953,7 +1149,7 @@ func (x *ReadRequest) String() string {
 func (*ReadRequest) ProtoMessage() {}
 
 func (x *ReadRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_eventstore_v1_service_proto_msgTypes[11]
+	mi := &file_eventstore_v1_service_proto_msgTypes[14]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -966,7 +1162,7 @@ func (x *ReadRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ReadRequest.ProtoReflect.Descriptor instead.
 func (*ReadRequest) Descriptor() ([]byte, []int) {
-	return file_eventstore_v1_service_proto_rawDescGZIP(), []int{11}
+	return file_eventstore_v1_service_proto_rawDescGZIP(), []int{14}
 }
 
 func (x *ReadRequest) GetChannel() string {
@@ -1082,7 +1278,7 @@ type ReadResponse struct {
 
 func (x *ReadResponse) Reset() {
 	*x = ReadResponse{}
-	mi := &file_eventstore_v1_service_proto_msgTypes[12]
+	mi := &file_eventstore_v1_service_proto_msgTypes[15]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1094,7 +1290,7 @@ func (x *ReadResponse) String() string {
 func (*ReadResponse) ProtoMessage() {}
 
 func (x *ReadResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_eventstore_v1_service_proto_msgTypes[12]
+	mi := &file_eventstore_v1_service_proto_msgTypes[15]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1107,7 +1303,7 @@ func (x *ReadResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ReadResponse.ProtoReflect.Descriptor instead.
 func (*ReadResponse) Descriptor() ([]byte, []int) {
-	return file_eventstore_v1_service_proto_rawDescGZIP(), []int{12}
+	return file_eventstore_v1_service_proto_rawDescGZIP(), []int{15}
 }
 
 func (x *ReadResponse) GetEvents() []*RecordedEvent {
@@ -1153,7 +1349,7 @@ type GetEventRequest struct {
 
 func (x *GetEventRequest) Reset() {
 	*x = GetEventRequest{}
-	mi := &file_eventstore_v1_service_proto_msgTypes[13]
+	mi := &file_eventstore_v1_service_proto_msgTypes[16]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1165,7 +1361,7 @@ func (x *GetEventRequest) String() string {
 func (*GetEventRequest) ProtoMessage() {}
 
 func (x *GetEventRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_eventstore_v1_service_proto_msgTypes[13]
+	mi := &file_eventstore_v1_service_proto_msgTypes[16]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1178,7 +1374,7 @@ func (x *GetEventRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetEventRequest.ProtoReflect.Descriptor instead.
 func (*GetEventRequest) Descriptor() ([]byte, []int) {
-	return file_eventstore_v1_service_proto_rawDescGZIP(), []int{13}
+	return file_eventstore_v1_service_proto_rawDescGZIP(), []int{16}
 }
 
 func (x *GetEventRequest) GetChannel() string {
@@ -1238,7 +1434,7 @@ type GetEventResponse struct {
 
 func (x *GetEventResponse) Reset() {
 	*x = GetEventResponse{}
-	mi := &file_eventstore_v1_service_proto_msgTypes[14]
+	mi := &file_eventstore_v1_service_proto_msgTypes[17]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1250,7 +1446,7 @@ func (x *GetEventResponse) String() string {
 func (*GetEventResponse) ProtoMessage() {}
 
 func (x *GetEventResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_eventstore_v1_service_proto_msgTypes[14]
+	mi := &file_eventstore_v1_service_proto_msgTypes[17]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1263,7 +1459,7 @@ func (x *GetEventResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetEventResponse.ProtoReflect.Descriptor instead.
 func (*GetEventResponse) Descriptor() ([]byte, []int) {
-	return file_eventstore_v1_service_proto_rawDescGZIP(), []int{14}
+	return file_eventstore_v1_service_proto_rawDescGZIP(), []int{17}
 }
 
 func (x *GetEventResponse) GetEvent() *RecordedEvent {
@@ -1296,7 +1492,7 @@ type SubscribeRequest struct {
 
 func (x *SubscribeRequest) Reset() {
 	*x = SubscribeRequest{}
-	mi := &file_eventstore_v1_service_proto_msgTypes[15]
+	mi := &file_eventstore_v1_service_proto_msgTypes[18]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1308,7 +1504,7 @@ func (x *SubscribeRequest) String() string {
 func (*SubscribeRequest) ProtoMessage() {}
 
 func (x *SubscribeRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_eventstore_v1_service_proto_msgTypes[15]
+	mi := &file_eventstore_v1_service_proto_msgTypes[18]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1321,7 +1517,7 @@ func (x *SubscribeRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SubscribeRequest.ProtoReflect.Descriptor instead.
 func (*SubscribeRequest) Descriptor() ([]byte, []int) {
-	return file_eventstore_v1_service_proto_rawDescGZIP(), []int{15}
+	return file_eventstore_v1_service_proto_rawDescGZIP(), []int{18}
 }
 
 func (x *SubscribeRequest) GetChannel() string {
@@ -1440,7 +1636,7 @@ type SubscribeResponse struct {
 
 func (x *SubscribeResponse) Reset() {
 	*x = SubscribeResponse{}
-	mi := &file_eventstore_v1_service_proto_msgTypes[16]
+	mi := &file_eventstore_v1_service_proto_msgTypes[19]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1452,7 +1648,7 @@ func (x *SubscribeResponse) String() string {
 func (*SubscribeResponse) ProtoMessage() {}
 
 func (x *SubscribeResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_eventstore_v1_service_proto_msgTypes[16]
+	mi := &file_eventstore_v1_service_proto_msgTypes[19]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1465,7 +1661,7 @@ func (x *SubscribeResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SubscribeResponse.ProtoReflect.Descriptor instead.
 func (*SubscribeResponse) Descriptor() ([]byte, []int) {
-	return file_eventstore_v1_service_proto_rawDescGZIP(), []int{16}
+	return file_eventstore_v1_service_proto_rawDescGZIP(), []int{19}
 }
 
 func (x *SubscribeResponse) GetEvents() []*RecordedEvent {
@@ -1517,7 +1713,7 @@ type ListChannelsRequest struct {
 
 func (x *ListChannelsRequest) Reset() {
 	*x = ListChannelsRequest{}
-	mi := &file_eventstore_v1_service_proto_msgTypes[17]
+	mi := &file_eventstore_v1_service_proto_msgTypes[20]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1529,7 +1725,7 @@ func (x *ListChannelsRequest) String() string {
 func (*ListChannelsRequest) ProtoMessage() {}
 
 func (x *ListChannelsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_eventstore_v1_service_proto_msgTypes[17]
+	mi := &file_eventstore_v1_service_proto_msgTypes[20]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1542,7 +1738,7 @@ func (x *ListChannelsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListChannelsRequest.ProtoReflect.Descriptor instead.
 func (*ListChannelsRequest) Descriptor() ([]byte, []int) {
-	return file_eventstore_v1_service_proto_rawDescGZIP(), []int{17}
+	return file_eventstore_v1_service_proto_rawDescGZIP(), []int{20}
 }
 
 func (x *ListChannelsRequest) GetPrefix() string {
@@ -1577,7 +1773,7 @@ type ListChannelsResponse struct {
 
 func (x *ListChannelsResponse) Reset() {
 	*x = ListChannelsResponse{}
-	mi := &file_eventstore_v1_service_proto_msgTypes[18]
+	mi := &file_eventstore_v1_service_proto_msgTypes[21]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1589,7 +1785,7 @@ func (x *ListChannelsResponse) String() string {
 func (*ListChannelsResponse) ProtoMessage() {}
 
 func (x *ListChannelsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_eventstore_v1_service_proto_msgTypes[18]
+	mi := &file_eventstore_v1_service_proto_msgTypes[21]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1602,7 +1798,7 @@ func (x *ListChannelsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListChannelsResponse.ProtoReflect.Descriptor instead.
 func (*ListChannelsResponse) Descriptor() ([]byte, []int) {
-	return file_eventstore_v1_service_proto_rawDescGZIP(), []int{18}
+	return file_eventstore_v1_service_proto_rawDescGZIP(), []int{21}
 }
 
 func (x *ListChannelsResponse) GetChannels() []*Channel {
@@ -1639,7 +1835,7 @@ type Channel struct {
 
 func (x *Channel) Reset() {
 	*x = Channel{}
-	mi := &file_eventstore_v1_service_proto_msgTypes[19]
+	mi := &file_eventstore_v1_service_proto_msgTypes[22]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1651,7 +1847,7 @@ func (x *Channel) String() string {
 func (*Channel) ProtoMessage() {}
 
 func (x *Channel) ProtoReflect() protoreflect.Message {
-	mi := &file_eventstore_v1_service_proto_msgTypes[19]
+	mi := &file_eventstore_v1_service_proto_msgTypes[22]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1664,7 +1860,7 @@ func (x *Channel) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Channel.ProtoReflect.Descriptor instead.
 func (*Channel) Descriptor() ([]byte, []int) {
-	return file_eventstore_v1_service_proto_rawDescGZIP(), []int{19}
+	return file_eventstore_v1_service_proto_rawDescGZIP(), []int{22}
 }
 
 func (x *Channel) GetName() string {
@@ -1739,11 +1935,25 @@ const file_eventstore_v1_service_proto_rawDesc = "" +
 	"\x0eaggregate_type\x18\x02 \x01(\tR\raggregateType\x12!\n" +
 	"\faggregate_id\x18\x03 \x01(\tR\vaggregateId\x12'\n" +
 	"\x0fcurrent_version\x18\x04 \x01(\x04R\x0ecurrentVersion\x126\n" +
-	"\bexpected\x18\x05 \x01(\v2\x1a.eventstore.v1.ExpectationR\bexpected\"\x97\x01\n" +
+	"\bexpected\x18\x05 \x01(\v2\x1a.eventstore.v1.ExpectationR\bexpected\"^\n" +
+	"\tCondition\x12*\n" +
+	"\x05query\x18\x01 \x01(\v2\x14.eventstore.v1.QueryR\x05query\x12%\n" +
+	"\x0eafter_position\x18\x02 \x01(\x04R\rafterPosition\"M\n" +
+	"\x11ConditionConflict\x12\x1c\n" +
+	"\tcondition\x18\x01 \x01(\rR\tcondition\x12\x1a\n" +
+	"\bposition\x18\x02 \x01(\x04R\bposition\"\x97\x01\n" +
+	"\rChannelEvents\x12\x18\n" +
+	"\achannel\x18\x01 \x01(\tR\achannel\x12,\n" +
+	"\x06events\x18\x02 \x03(\v2\x14.eventstore.v1.EventR\x06events\x12>\n" +
+	"\fexpectations\x18\x03 \x03(\v2\x1a.eventstore.v1.ExpectationR\fexpectations\"\x83\x02\n" +
 	"\rAppendRequest\x12\x18\n" +
 	"\achannel\x18\x01 \x01(\tR\achannel\x12,\n" +
 	"\x06events\x18\x02 \x03(\v2\x14.eventstore.v1.EventR\x06events\x12>\n" +
-	"\fexpectations\x18\x03 \x03(\v2\x1a.eventstore.v1.ExpectationR\fexpectations\"d\n" +
+	"\fexpectations\x18\x03 \x03(\v2\x1a.eventstore.v1.ExpectationR\fexpectations\x128\n" +
+	"\n" +
+	"conditions\x18\x04 \x03(\v2\x18.eventstore.v1.ConditionR\n" +
+	"conditions\x120\n" +
+	"\x04more\x18\x05 \x03(\v2\x1c.eventstore.v1.ChannelEventsR\x04more\"d\n" +
 	"\x0eAppendResponse\x124\n" +
 	"\x06events\x18\x01 \x03(\v2\x1c.eventstore.v1.AppendedEventR\x06events\x12\x1c\n" +
 	"\tduplicate\x18\x02 \x01(\bR\tduplicate\"l\n" +
@@ -1861,75 +2071,83 @@ func file_eventstore_v1_service_proto_rawDescGZIP() []byte {
 }
 
 var file_eventstore_v1_service_proto_enumTypes = make([]protoimpl.EnumInfo, 2)
-var file_eventstore_v1_service_proto_msgTypes = make([]protoimpl.MessageInfo, 21)
+var file_eventstore_v1_service_proto_msgTypes = make([]protoimpl.MessageInfo, 24)
 var file_eventstore_v1_service_proto_goTypes = []any{
 	(Direction)(0),                // 0: eventstore.v1.Direction
 	(Expectation_State)(0),        // 1: eventstore.v1.Expectation.State
 	(*RecordedEvent)(nil),         // 2: eventstore.v1.RecordedEvent
 	(*Expectation)(nil),           // 3: eventstore.v1.Expectation
 	(*VersionConflict)(nil),       // 4: eventstore.v1.VersionConflict
-	(*AppendRequest)(nil),         // 5: eventstore.v1.AppendRequest
-	(*AppendResponse)(nil),        // 6: eventstore.v1.AppendResponse
-	(*AppendedEvent)(nil),         // 7: eventstore.v1.AppendedEvent
-	(*ReadAggregateRequest)(nil),  // 8: eventstore.v1.ReadAggregateRequest
-	(*ReadAggregateResponse)(nil), // 9: eventstore.v1.ReadAggregateResponse
-	(*Filter)(nil),                // 10: eventstore.v1.Filter
-	(*Query)(nil),                 // 11: eventstore.v1.Query
-	(*QueryItem)(nil),             // 12: eventstore.v1.QueryItem
-	(*ReadRequest)(nil),           // 13: eventstore.v1.ReadRequest
-	(*ReadResponse)(nil),          // 14: eventstore.v1.ReadResponse
-	(*GetEventRequest)(nil),       // 15: eventstore.v1.GetEventRequest
-	(*GetEventResponse)(nil),      // 16: eventstore.v1.GetEventResponse
-	(*SubscribeRequest)(nil),      // 17: eventstore.v1.SubscribeRequest
-	(*SubscribeResponse)(nil),     // 18: eventstore.v1.SubscribeResponse
-	(*ListChannelsRequest)(nil),   // 19: eventstore.v1.ListChannelsRequest
-	(*ListChannelsResponse)(nil),  // 20: eventstore.v1.ListChannelsResponse
-	(*Channel)(nil),               // 21: eventstore.v1.Channel
-	nil,                           // 22: eventstore.v1.QueryItem.MetadataEntry
-	(*Event)(nil),                 // 23: eventstore.v1.Event
-	(*timestamppb.Timestamp)(nil), // 24: google.protobuf.Timestamp
+	(*Condition)(nil),             // 5: eventstore.v1.Condition
+	(*ConditionConflict)(nil),     // 6: eventstore.v1.ConditionConflict
+	(*ChannelEvents)(nil),         // 7: eventstore.v1.ChannelEvents
+	(*AppendRequest)(nil),         // 8: eventstore.v1.AppendRequest
+	(*AppendResponse)(nil),        // 9: eventstore.v1.AppendResponse
+	(*AppendedEvent)(nil),         // 10: eventstore.v1.AppendedEvent
+	(*ReadAggregateRequest)(nil),  // 11: eventstore.v1.ReadAggregateRequest
+	(*ReadAggregateResponse)(nil), // 12: eventstore.v1.ReadAggregateResponse
+	(*Filter)(nil),                // 13: eventstore.v1.Filter
+	(*Query)(nil),                 // 14: eventstore.v1.Query
+	(*QueryItem)(nil),             // 15: eventstore.v1.QueryItem
+	(*ReadRequest)(nil),           // 16: eventstore.v1.ReadRequest
+	(*ReadResponse)(nil),          // 17: eventstore.v1.ReadResponse
+	(*GetEventRequest)(nil),       // 18: eventstore.v1.GetEventRequest
+	(*GetEventResponse)(nil),      // 19: eventstore.v1.GetEventResponse
+	(*SubscribeRequest)(nil),      // 20: eventstore.v1.SubscribeRequest
+	(*SubscribeResponse)(nil),     // 21: eventstore.v1.SubscribeResponse
+	(*ListChannelsRequest)(nil),   // 22: eventstore.v1.ListChannelsRequest
+	(*ListChannelsResponse)(nil),  // 23: eventstore.v1.ListChannelsResponse
+	(*Channel)(nil),               // 24: eventstore.v1.Channel
+	nil,                           // 25: eventstore.v1.QueryItem.MetadataEntry
+	(*Event)(nil),                 // 26: eventstore.v1.Event
+	(*timestamppb.Timestamp)(nil), // 27: google.protobuf.Timestamp
 }
 var file_eventstore_v1_service_proto_depIdxs = []int32{
-	23, // 0: eventstore.v1.RecordedEvent.event:type_name -> eventstore.v1.Event
-	24, // 1: eventstore.v1.RecordedEvent.recorded_at:type_name -> google.protobuf.Timestamp
+	26, // 0: eventstore.v1.RecordedEvent.event:type_name -> eventstore.v1.Event
+	27, // 1: eventstore.v1.RecordedEvent.recorded_at:type_name -> google.protobuf.Timestamp
 	1,  // 2: eventstore.v1.Expectation.state:type_name -> eventstore.v1.Expectation.State
 	3,  // 3: eventstore.v1.VersionConflict.expected:type_name -> eventstore.v1.Expectation
-	23, // 4: eventstore.v1.AppendRequest.events:type_name -> eventstore.v1.Event
-	3,  // 5: eventstore.v1.AppendRequest.expectations:type_name -> eventstore.v1.Expectation
-	7,  // 6: eventstore.v1.AppendResponse.events:type_name -> eventstore.v1.AppendedEvent
-	0,  // 7: eventstore.v1.ReadAggregateRequest.direction:type_name -> eventstore.v1.Direction
-	2,  // 8: eventstore.v1.ReadAggregateResponse.events:type_name -> eventstore.v1.RecordedEvent
-	12, // 9: eventstore.v1.Query.items:type_name -> eventstore.v1.QueryItem
-	22, // 10: eventstore.v1.QueryItem.metadata:type_name -> eventstore.v1.QueryItem.MetadataEntry
-	24, // 11: eventstore.v1.ReadRequest.from_time:type_name -> google.protobuf.Timestamp
-	10, // 12: eventstore.v1.ReadRequest.filter:type_name -> eventstore.v1.Filter
-	11, // 13: eventstore.v1.ReadRequest.query:type_name -> eventstore.v1.Query
-	0,  // 14: eventstore.v1.ReadRequest.direction:type_name -> eventstore.v1.Direction
-	2,  // 15: eventstore.v1.ReadResponse.events:type_name -> eventstore.v1.RecordedEvent
-	2,  // 16: eventstore.v1.GetEventResponse.event:type_name -> eventstore.v1.RecordedEvent
-	24, // 17: eventstore.v1.SubscribeRequest.from_time:type_name -> google.protobuf.Timestamp
-	10, // 18: eventstore.v1.SubscribeRequest.filter:type_name -> eventstore.v1.Filter
-	11, // 19: eventstore.v1.SubscribeRequest.query:type_name -> eventstore.v1.Query
-	2,  // 20: eventstore.v1.SubscribeResponse.events:type_name -> eventstore.v1.RecordedEvent
-	21, // 21: eventstore.v1.ListChannelsResponse.channels:type_name -> eventstore.v1.Channel
-	24, // 22: eventstore.v1.Channel.last_recorded_at:type_name -> google.protobuf.Timestamp
-	5,  // 23: eventstore.v1.EventStore.Append:input_type -> eventstore.v1.AppendRequest
-	8,  // 24: eventstore.v1.EventStore.ReadAggregate:input_type -> eventstore.v1.ReadAggregateRequest
-	13, // 25: eventstore.v1.EventStore.Read:input_type -> eventstore.v1.ReadRequest
-	15, // 26: eventstore.v1.EventStore.GetEvent:input_type -> eventstore.v1.GetEventRequest
-	17, // 27: eventstore.v1.EventStore.Subscribe:input_type -> eventstore.v1.SubscribeRequest
-	19, // 28: eventstore.v1.EventStore.ListChannels:input_type -> eventstore.v1.ListChannelsRequest
-	6,  // 29: eventstore.v1.EventStore.Append:output_type -> eventstore.v1.AppendResponse
-	9,  // 30: eventstore.v1.EventStore.ReadAggregate:output_type -> eventstore.v1.ReadAggregateResponse
-	14, // 31: eventstore.v1.EventStore.Read:output_type -> eventstore.v1.ReadResponse
-	16, // 32: eventstore.v1.EventStore.GetEvent:output_type -> eventstore.v1.GetEventResponse
-	18, // 33: eventstore.v1.EventStore.Subscribe:output_type -> eventstore.v1.SubscribeResponse
-	20, // 34: eventstore.v1.EventStore.ListChannels:output_type -> eventstore.v1.ListChannelsResponse
-	29, // [29:35] is the sub-list for method output_type
-	23, // [23:29] is the sub-list for method input_type
-	23, // [23:23] is the sub-list for extension type_name
-	23, // [23:23] is the sub-list for extension extendee
-	0,  // [0:23] is the sub-list for field type_name
+	14, // 4: eventstore.v1.Condition.query:type_name -> eventstore.v1.Query
+	26, // 5: eventstore.v1.ChannelEvents.events:type_name -> eventstore.v1.Event
+	3,  // 6: eventstore.v1.ChannelEvents.expectations:type_name -> eventstore.v1.Expectation
+	26, // 7: eventstore.v1.AppendRequest.events:type_name -> eventstore.v1.Event
+	3,  // 8: eventstore.v1.AppendRequest.expectations:type_name -> eventstore.v1.Expectation
+	5,  // 9: eventstore.v1.AppendRequest.conditions:type_name -> eventstore.v1.Condition
+	7,  // 10: eventstore.v1.AppendRequest.more:type_name -> eventstore.v1.ChannelEvents
+	10, // 11: eventstore.v1.AppendResponse.events:type_name -> eventstore.v1.AppendedEvent
+	0,  // 12: eventstore.v1.ReadAggregateRequest.direction:type_name -> eventstore.v1.Direction
+	2,  // 13: eventstore.v1.ReadAggregateResponse.events:type_name -> eventstore.v1.RecordedEvent
+	15, // 14: eventstore.v1.Query.items:type_name -> eventstore.v1.QueryItem
+	25, // 15: eventstore.v1.QueryItem.metadata:type_name -> eventstore.v1.QueryItem.MetadataEntry
+	27, // 16: eventstore.v1.ReadRequest.from_time:type_name -> google.protobuf.Timestamp
+	13, // 17: eventstore.v1.ReadRequest.filter:type_name -> eventstore.v1.Filter
+	14, // 18: eventstore.v1.ReadRequest.query:type_name -> eventstore.v1.Query
+	0,  // 19: eventstore.v1.ReadRequest.direction:type_name -> eventstore.v1.Direction
+	2,  // 20: eventstore.v1.ReadResponse.events:type_name -> eventstore.v1.RecordedEvent
+	2,  // 21: eventstore.v1.GetEventResponse.event:type_name -> eventstore.v1.RecordedEvent
+	27, // 22: eventstore.v1.SubscribeRequest.from_time:type_name -> google.protobuf.Timestamp
+	13, // 23: eventstore.v1.SubscribeRequest.filter:type_name -> eventstore.v1.Filter
+	14, // 24: eventstore.v1.SubscribeRequest.query:type_name -> eventstore.v1.Query
+	2,  // 25: eventstore.v1.SubscribeResponse.events:type_name -> eventstore.v1.RecordedEvent
+	24, // 26: eventstore.v1.ListChannelsResponse.channels:type_name -> eventstore.v1.Channel
+	27, // 27: eventstore.v1.Channel.last_recorded_at:type_name -> google.protobuf.Timestamp
+	8,  // 28: eventstore.v1.EventStore.Append:input_type -> eventstore.v1.AppendRequest
+	11, // 29: eventstore.v1.EventStore.ReadAggregate:input_type -> eventstore.v1.ReadAggregateRequest
+	16, // 30: eventstore.v1.EventStore.Read:input_type -> eventstore.v1.ReadRequest
+	18, // 31: eventstore.v1.EventStore.GetEvent:input_type -> eventstore.v1.GetEventRequest
+	20, // 32: eventstore.v1.EventStore.Subscribe:input_type -> eventstore.v1.SubscribeRequest
+	22, // 33: eventstore.v1.EventStore.ListChannels:input_type -> eventstore.v1.ListChannelsRequest
+	9,  // 34: eventstore.v1.EventStore.Append:output_type -> eventstore.v1.AppendResponse
+	12, // 35: eventstore.v1.EventStore.ReadAggregate:output_type -> eventstore.v1.ReadAggregateResponse
+	17, // 36: eventstore.v1.EventStore.Read:output_type -> eventstore.v1.ReadResponse
+	19, // 37: eventstore.v1.EventStore.GetEvent:output_type -> eventstore.v1.GetEventResponse
+	21, // 38: eventstore.v1.EventStore.Subscribe:output_type -> eventstore.v1.SubscribeResponse
+	23, // 39: eventstore.v1.EventStore.ListChannels:output_type -> eventstore.v1.ListChannelsResponse
+	34, // [34:40] is the sub-list for method output_type
+	28, // [28:34] is the sub-list for method input_type
+	28, // [28:28] is the sub-list for extension type_name
+	28, // [28:28] is the sub-list for extension extendee
+	0,  // [0:28] is the sub-list for field type_name
 }
 
 func init() { file_eventstore_v1_service_proto_init() }
@@ -1938,16 +2156,16 @@ func file_eventstore_v1_service_proto_init() {
 		return
 	}
 	file_eventstore_v1_event_proto_init()
-	file_eventstore_v1_service_proto_msgTypes[11].OneofWrappers = []any{
+	file_eventstore_v1_service_proto_msgTypes[14].OneofWrappers = []any{
 		(*ReadRequest_FromSequence)(nil),
 		(*ReadRequest_FromTime)(nil),
 		(*ReadRequest_FromPosition)(nil),
 	}
-	file_eventstore_v1_service_proto_msgTypes[13].OneofWrappers = []any{
+	file_eventstore_v1_service_proto_msgTypes[16].OneofWrappers = []any{
 		(*GetEventRequest_EventId)(nil),
 		(*GetEventRequest_Sequence)(nil),
 	}
-	file_eventstore_v1_service_proto_msgTypes[15].OneofWrappers = []any{
+	file_eventstore_v1_service_proto_msgTypes[18].OneofWrappers = []any{
 		(*SubscribeRequest_FromSequence)(nil),
 		(*SubscribeRequest_FromTime)(nil),
 		(*SubscribeRequest_FromEnd)(nil),
@@ -1959,7 +2177,7 @@ func file_eventstore_v1_service_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_eventstore_v1_service_proto_rawDesc), len(file_eventstore_v1_service_proto_rawDesc)),
 			NumEnums:      2,
-			NumMessages:   21,
+			NumMessages:   24,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

@@ -58,12 +58,12 @@ const (
 // EventStoreClient is a client for the eventstore.v1.EventStore service.
 type EventStoreClient interface {
 	// Append stores 1 to 1,000 events in one transaction, in the given order: all of them, or none. They are durable when
-	// it returns. It creates the channel if it does not exist.
+	// it returns. It creates the channels that do not exist.
 	//
 	// Append is idempotent for events with an event_id. If all events of a request are already stored with the same content,
 	// the response is that of the first request, whatever the expectations are. If only some are stored, or an event_id is
 	// stored with different content, the error is ALREADY_EXISTS. If an expectation does not hold, the error is ABORTED and
-	// its details contain a VersionConflict.
+	// its details contain a VersionConflict; if a condition does not hold, a ConditionConflict.
 	Append(context.Context, *v1.AppendRequest) (*v1.AppendResponse, error)
 	// ReadAggregate streams the events of one aggregate, by version. The stream is empty if the aggregate has no events.
 	ReadAggregate(context.Context, *v1.ReadAggregateRequest) (*connect.ServerStreamForClient[v1.ReadAggregateResponse], error)
@@ -186,12 +186,12 @@ func (c *eventStoreClient) ListChannels(ctx context.Context, req *v1.ListChannel
 // EventStoreHandler is an implementation of the eventstore.v1.EventStore service.
 type EventStoreHandler interface {
 	// Append stores 1 to 1,000 events in one transaction, in the given order: all of them, or none. They are durable when
-	// it returns. It creates the channel if it does not exist.
+	// it returns. It creates the channels that do not exist.
 	//
 	// Append is idempotent for events with an event_id. If all events of a request are already stored with the same content,
 	// the response is that of the first request, whatever the expectations are. If only some are stored, or an event_id is
 	// stored with different content, the error is ALREADY_EXISTS. If an expectation does not hold, the error is ABORTED and
-	// its details contain a VersionConflict.
+	// its details contain a VersionConflict; if a condition does not hold, a ConditionConflict.
 	Append(context.Context, *v1.AppendRequest) (*v1.AppendResponse, error)
 	// ReadAggregate streams the events of one aggregate, by version. The stream is empty if the aggregate has no events.
 	ReadAggregate(context.Context, *v1.ReadAggregateRequest, *connect.ServerStream[v1.ReadAggregateResponse]) error

@@ -1,0 +1,192 @@
+package stores
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+)
+
+// Condition is what a group expects of the whole log: no event after a position matches a query.
+type Condition struct {
+	Query Query // valid
+	After uint64
+	// May reports whether the events of a channel count; nil: those of all channels do.
+	May func(channel string) bool
+}
+
+func (c *Condition) may(channel string) bool { return c.May == nil || c.May(channel) }
+
+// ConditionError refuses a group because of an event that it does not expect.
+type ConditionError struct {
+	Number   int    // of the condition in its group, from 1
+	After    uint64 // of the condition
+	Position uint64 // of the first event after it that matches
+	Channel  string // of that event
+}
+
+func (e *ConditionError) Error() string {
+	return fmt.Sprintf("condition %d does not hold: after position %d, the event at position %d matches its query: read again from there and decide anew", e.Number, e.After, e.Position)
+}
+
+// ErrBeyondEnd means that a condition names a position that no event has yet. The caller has read another log, or this
+// one before it was restored from a backup.
+var ErrBeyondEnd = errors.New("beyond the last position")
+
+// recentBytes bounds the memory for the last events, of which conditions ask.
+const recentBytes = 32 << 20
+
+// firstMatch is the lowest position of a match; 0 if there is none.
+type firstMatch struct {
+	position uint64
+	channel  string
+}
+
+// checkConditions returns why a condition of a group does not hold, or nil. The error is final if it adds no questions.
+// Earlier groups of the plan count as stored.
+func (p *plan) checkConditions(b *batch, item int, ask *questions) error {
+	g := b.appends[item].Group
+	if len(g.Conditions) == 0 {
+		return nil
+	}
+	var first error
+	for i := range g.Conditions {
+		c := &g.Conditions[i]
+		found := p.firstMatch(b, c, ask)
+		switch {
+		case first != nil:
+		case c.After > p.end.position:
+			first = fmt.Errorf("condition %d: position %d is %w, %d: was the log restored from a backup? Read it again", i+1, c.After, ErrBeyondEnd, p.end.position)
+		case found.position != 0:
+			first = &ConditionError{Number: i + 1, After: c.After, Position: found.position, Channel: found.channel}
+		}
+	}
+	return first
+}
+
+// firstMatch returns the first event after a condition's position that matches: from the database if memory does not
+// reach back that far, from memory, or from this plan.
+func (p *plan) firstMatch(b *batch, c *Condition, ask *questions) firstMatch {
+	recent := b.recentEvents(p.before.position + 1)
+	if c.After+1 < recent.from {
+		found, asked := b.matches[c]
+		if !asked {
+			ask.conditions = append(ask.conditions, c)
+		}
+		if found.position != 0 {
+			return found
+		}
+	}
+	if position, channel := recent.first(c); position != 0 {
+		return firstMatch{position, channel}
+	}
+	position, channel := p.plannedEvents().first(c)
+	return firstMatch{position, channel}
+}
+
+// recentEvents returns the last events, up to the one before position next. Only conditions use them, so they are not
+// collected before the first one.
+func (b *batch) recentEvents(next uint64) *recent {
+	if b.s.recent == nil || b.s.recent.next() != next { // after an unknown outcome, it may have missed some
+		b.s.recent = newRecent(next, recentBytes)
+	}
+	return b.s.recent
+}
+
+// plannedEvents returns the events of the plan.
+func (p *plan) plannedEvents() *recent {
+	if p.planned == nil {
+		p.planned = newRecent(p.before.position+1, 0)
+	}
+	for _, r := range p.rows[p.plannedRows:] {
+		if r.event != nil {
+			p.planned.add(r.channel.name, r.event)
+		}
+	}
+	p.plannedRows = len(p.rows)
+	return p.planned
+}
+
+// readMatches asks the database for the first matches of conditions among the events that memory does not have.
+func (b *batch) readMatches(ctx context.Context, conditions []*Condition) error {
+	if err := b.readTags(ctx, conditions); err != nil {
+		return err
+	}
+	for _, c := range conditions {
+		if _, known := b.matches[c]; known {
+			continue
+		}
+		var found firstMatch
+		err := b.s.retryRead(ctx, func() (err error) {
+			found, err = b.s.firstMatch(ctx, c, b.s.recent.from-1)
+			return err
+		})
+		if err != nil {
+			return fmt.Errorf("look up the events of a condition: %w", err)
+		}
+		b.matches[c] = found
+	}
+	return nil
+}
+
+// tagKey asks for an event with a tag after one position, up to another.
+type tagKey struct {
+	tag       string
+	after, to uint64
+}
+
+// readTags finds out, with one query, which conditions hold because each item names a tag that no event has.
+func (b *batch) readTags(ctx context.Context, conditions []*Condition) error {
+	var keys []tagKey
+	for _, c := range conditions {
+		for i := range c.Query.Items {
+			for _, tag := range c.Query.Items[i].Tags {
+				keys = append(keys, tagKey{tag, c.After, b.s.recent.from - 1})
+			}
+		}
+	}
+	if len(keys) == 0 {
+		return nil
+	}
+	tagged := make([]bool, len(keys))
+	err := b.s.retryRead(ctx, func() error {
+		return b.s.dialect.tagged(ctx, b.s.own, keys, func(i int) { tagged[i] = true })
+	})
+	if err != nil {
+		return fmt.Errorf("look up %d tags of conditions: %w", len(keys), err)
+	}
+	for _, c := range conditions {
+		holds := len(c.Query.Items) > 0
+		for i := range c.Query.Items {
+			n := len(c.Query.Items[i].Tags)
+			holds = holds && slices.Contains(tagged[:n], false)
+			tagged = tagged[n:]
+		}
+		if holds {
+			b.matches[c] = firstMatch{}
+		}
+	}
+	return nil
+}
+
+// firstMatch reads the first event that matches, up to a position.
+func (s *Store) firstMatch(ctx context.Context, c *Condition, to uint64) (firstMatch, error) {
+	reader, err := s.QueryReader(c.Query, false)
+	if err != nil {
+		return firstMatch{}, err
+	}
+	reader.handle = s.own
+	for from := c.After + 1; from <= to; {
+		page, err := reader.Read(ctx, from, to, 1, 1)
+		if err != nil {
+			return firstMatch{}, err
+		}
+		for _, e := range page.Events {
+			if c.may(e.Channel.name) {
+				return firstMatch{e.Position, e.Channel.name}, nil
+			}
+		}
+		from = page.Through + 1
+	}
+	return firstMatch{}, nil
+}

@@ -1,0 +1,151 @@
+package storetest
+
+import (
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"slices"
+	"testing"
+
+	"github.com/nats-eventstore/nats-eventstore/proto"
+	"github.com/nats-eventstore/nats-eventstore/stores"
+)
+
+// logged is an event of the model of testConditions. Its position is its index + 1.
+type logged struct {
+	channel string
+	event   proto.Event
+}
+
+// testConditions: a group is stored if and only if no event after its position matches its query, whether the database,
+// memory or the batch itself holds that event. Its events may be on several channels.
+func testConditions(t *testing.T, o stores.Options) {
+	r := rand.New(rand.NewPCG(1, 2))
+	s, _ := lead(t, o)
+	names := []string{"eventstore.a", "eventstore.b", "eventstore.c"}
+	channels := map[string]*stores.Channel{}
+	for _, name := range append(names, "plain") {
+		channels[name] = channel(t, s, name)
+	}
+	pick := func(of []string, n int) []string {
+		var some []string
+		for range n {
+			some = append(some, of[r.IntN(len(of))])
+		}
+		slices.Sort(some)
+		return slices.Compact(some)
+	}
+	tags := []string{"a:1", "a:2", "b:1", "b:2", "c:" + fmt.Sprint(1000)}
+	types := []string{"One", "Two", "Three.x"}
+	item := func() stores.QueryItem {
+		it := stores.QueryItem{Tags: pick(tags, 1+r.IntN(2))}
+		switch r.IntN(6) {
+		case 0:
+			it.Tags, it.Types = nil, pick(types, 1)
+		case 1:
+			it.Types = pick(types, 2)
+		case 2:
+			it.Channels = pick(append(names, "eventstore.>"), 1)
+		case 3:
+			it.Tags, it.AggregateIDs = nil, []string{fmt.Sprint("A", r.IntN(20))}
+		case 4:
+			it.Tags, it.Types = nil, []string{"Three.*"}
+		}
+		return it
+	}
+	var log []logged
+	stored, refused := 0, 0
+	for round := range 60 {
+		if round%15 == 14 { // memory is empty
+			s, _ = restart(t, s, o)
+			for name := range channels {
+				channels[name] = s.Channel(name)
+			}
+		}
+		var batch []stores.Append
+		var want []error
+		after := slices.Clone(log)
+		for range 1 + r.IntN(8) {
+			condition := stores.Condition{After: uint64(len(log)) - min(uint64(len(log)), uint64(r.IntN(6)*r.IntN(20)))}
+			for range r.IntN(4) {
+				condition.Query.Items = append(condition.Query.Items, item())
+			}
+			hidden := ""
+			if r.IntN(4) == 0 {
+				hidden = names[r.IntN(len(names))]
+				condition.May = func(channel string) bool { return channel != hidden }
+			}
+			g := &stores.Group{Conditions: []stores.Condition{condition}}
+			var group []logged
+			for range 1 + r.IntN(3) {
+				name := names[r.IntN(len(names))]
+				a := event{typ: pick(types, 1)[0], aggregate: fmt.Sprint("A", r.IntN(20)), tags: pick(tags, r.IntN(3))}.on(t, channels[name])
+				a.Group = g
+				group = append(group, logged{name, *a.Event})
+				batch = append(batch, a)
+			}
+			var conflict error
+			for i := condition.After; i < uint64(len(after)) && conflict == nil; i++ {
+				if e := &after[i]; e.channel != hidden && condition.Query.Matches(e.channel, &e.event) {
+					conflict = &stores.ConditionError{Number: 1, After: condition.After, Position: i + 1, Channel: e.channel}
+				}
+			}
+			for range group {
+				want = append(want, conflict)
+			}
+			if conflict == nil {
+				after = append(after, group...)
+			}
+			if r.IntN(3) == 0 {
+				batch = append(batch, stores.Append{Channel: channels["plain"], Payload: []byte("x")})
+				want = append(want, nil)
+			}
+		}
+		position := uint64(len(log))
+		for i, result := range appendAll(t, s, batch...) {
+			var got *stores.ConditionError
+			switch {
+			case want[i] == nil && result.Err != nil:
+				t.Fatalf("round %d: %v", round, result.Err)
+			case want[i] == nil && batch[i].Event != nil:
+				if position++; result.Position != position || result.Message.Position != position {
+					t.Fatalf("round %d: position %d, want %d", round, result.Position, position)
+				}
+				stored++
+			case want[i] == nil:
+			case !errors.As(result.Err, &got) || *got != *want[i].(*stores.ConditionError):
+				t.Fatalf("round %d: error %v, want %v", round, result.Err, want[i])
+			default:
+				refused++
+			}
+		}
+		if log = after; s.Position() != uint64(len(log)) {
+			t.Fatalf("round %d: the log ends at %d, want %d", round, s.Position(), len(log))
+		}
+	}
+	if stored < 100 || refused < 100 {
+		t.Errorf("only %d stored and %d refused", stored, refused)
+	}
+	if got := queryText(t, raw(t, o), "SELECT COUNT(*) FROM EventTags"); got == "0" {
+		t.Error("no tags are stored")
+	}
+
+	// A position that is not there yet, and a group that is sent again.
+	beyond := event{aggregate: "Z"}.on(t, channels[names[0]])
+	beyond.Group = &stores.Group{Conditions: []stores.Condition{{After: s.Position() + 1}}}
+	expectError(t, appendAll(t, s, beyond)[0].Err, stores.ErrBeyondEnd)
+	again := func(after uint64) []stores.Append {
+		a, b := event{id: "1", aggregate: "Z"}.on(t, channels[names[0]]), event{id: "2", aggregate: "Z"}.on(t, channels[names[1]])
+		a.Group = &stores.Group{Conditions: []stores.Condition{{After: after}}}
+		b.Group = a.Group
+		return []stores.Append{a, b}
+	}
+	end := s.Position()
+	for range 2 {
+		for i, result := range appendAll(t, s, again(end)...) {
+			if result.Err != nil || result.Position != end+1+uint64(i) {
+				t.Fatalf("sent again: position %d, error %v, want position %d", result.Position, result.Err, end+1+uint64(i))
+			}
+		}
+	}
+}
