@@ -37,7 +37,9 @@ SELECT
     m.event_version,
     m.event_type,
     m.event_data,
-    m.metadata%s
+    m.metadata,
+    m.position,
+    m.tags%s
 FROM Messages AS m
 LEFT JOIN Channels AS c FORCE INDEX (PRIMARY) ON c.id = m.id
 WHERE m.event_type IS NOT NULL`
@@ -47,7 +49,7 @@ WHERE m.event_type IS NOT NULL`
 	mysqlColumns     = "SELECT CONCAT(column_name, ' ', column_comment) FROM information_schema.columns WHERE table_schema = DATABASE() AND table_name = 'Messages' AND column_comment LIKE '" + mysqlComment + "%' ORDER BY ordinal_position"
 	mysqlViewColumns = "SELECT column_name FROM information_schema.columns WHERE table_schema = DATABASE() AND table_name = 'events' ORDER BY ordinal_position"
 	mysqlComment     = "nats-eventstore: "
-	mysqlViewWidth   = 10 // columns besides those of paths
+	mysqlViewWidth   = 12 // columns besides those of paths
 
 	// A change of the table waits for its readers, and writers queue behind it. This bounds the wait, in seconds.
 	mysqlSession = "SET SESSION lock_wait_timeout = 2"

@@ -115,9 +115,9 @@ func TestHoleOfErasedEvents(t *testing.T) {
 		t.Fatal(err)
 	}
 	s.Stop()
-	query(t, driver, source, "ALTER TABLE Messages DISABLE TRIGGER events_are_immutable")
+	query(t, driver, source, "ALTER TABLE Messages DISABLE TRIGGER events_are_not_deleted")
 	query(t, driver, source, "DELETE FROM Messages WHERE seq > 2")
-	query(t, driver, source, "ALTER TABLE Messages ENABLE TRIGGER events_are_immutable")
+	query(t, driver, source, "ALTER TABLE Messages ENABLE TRIGGER events_are_not_deleted")
 	s.Args = append(s.Args, "-c", config(t, `routes { stream: ORDERS, subject: "ORDERS.{event_type}" }`))
 	s.Restart()
 

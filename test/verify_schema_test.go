@@ -6,6 +6,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
@@ -26,6 +27,10 @@ var plants = map[string][]struct {
 			"messages|trigger audit|it is not part of the schema: AFTER INSERT ON Messages BEGIN DELETE FROM Relays; END", []string{"DROP TRIGGER audit"}},
 		{[]string{"DROP TRIGGER channels_keep_events_delete", "CREATE TRIGGER channels_keep_events_delete BEFORE DELETE ON Channels WHEN FALSE BEGIN SELECT RAISE(ABORT, 'no'); END"},
 			"channels|trigger channels_keep_events_delete|its definition is not that of this server: BEFORE DELETE ON Channels WHEN FALSE", []string{"DROP TRIGGER channels_keep_events_delete", guardOf("sqlite", "channels_keep_events_delete")}},
+		{[]string{"DROP TRIGGER tags_are_immutable_delete"},
+			"catalog|trigger tags_are_immutable_delete|missing", []string{guardOf("sqlite", "tags_are_immutable_delete")}},
+		{[]string{"CREATE TRIGGER audit AFTER INSERT ON EventTags BEGIN DELETE FROM Relays; END"},
+			"eventtags|trigger audit|it is not part of the schema", []string{"DROP TRIGGER audit"}},
 		{[]string{"DROP TRIGGER channels_keep_events_insert"},
 			"catalog|trigger channels_keep_events_insert|missing", []string{guardOf("sqlite", "channels_keep_events_insert")}},
 		{[]string{"CREATE TABLE notes (id INTEGER REFERENCES Channels (id) ON DELETE SET NULL)"},
@@ -41,7 +46,11 @@ var plants = map[string][]struct {
 		{[]string{"DROP TRIGGER events_are_not_truncated ON Messages"},
 			"catalog|trigger events_are_not_truncated|missing", []string{"CREATE TRIGGER events_are_not_truncated BEFORE TRUNCATE ON Messages EXECUTE FUNCTION eventstore_refuse_truncate()"}},
 		{[]string{"DROP TRIGGER events_are_immutable ON Messages", "CREATE TRIGGER events_are_immutable BEFORE UPDATE ON Messages FOR EACH ROW WHEN (OLD.event_type IS NOT NULL) EXECUTE FUNCTION eventstore_refuse_change()"},
-			"messages|trigger events_are_immutable|its definition is not that of this server", []string{"DROP TRIGGER events_are_immutable ON Messages", "CREATE TRIGGER events_are_immutable BEFORE UPDATE OR DELETE ON Messages FOR EACH ROW WHEN (OLD.event_type IS NOT NULL) EXECUTE FUNCTION eventstore_refuse_change()"}},
+			"messages|trigger events_are_immutable|its definition is not that of this server", []string{"DROP TRIGGER events_are_immutable ON Messages", guardOf("postgres", "events_are_immutable")}},
+		{[]string{"ALTER TABLE EventTags DISABLE TRIGGER tags_are_immutable"},
+			"catalog|trigger tags_are_immutable|disabled", []string{"ALTER TABLE EventTags ENABLE TRIGGER tags_are_immutable"}},
+		{[]string{"DROP INDEX Idx_MsgsPosition"},
+			"catalog|unique index idx_msgsposition|missing", []string{"CREATE UNIQUE INDEX Idx_MsgsPosition ON Messages (position) WHERE position IS NOT NULL"}},
 		{[]string{"CREATE OR REPLACE FUNCTION eventstore_refuse_change() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN RETURN OLD; END'"},
 			"messages|function eventstore_refuse_change|its definition is not that of this server: plpgsql BEGIN RETURN OLD; END", []string{guardOf("postgres", "eventstore_refuse_change")}},
 		{[]string{"ALTER FUNCTION eventstore_keep_channel() RESET search_path"},
@@ -62,6 +71,10 @@ var plants = map[string][]struct {
 			"messages|trigger audit|it is not part of the schema: AFTER INSERT ON Messages FOR EACH ROW DELETE FROM Relays", []string{"DROP TRIGGER audit"}},
 		{[]string{"DROP TRIGGER channels_keep_events_delete", "CREATE TRIGGER channels_keep_events_delete BEFORE DELETE ON Channels FOR EACH ROW DO 0"},
 			"channels|trigger channels_keep_events_delete|its definition is not that of this server: BEFORE DELETE ON Channels FOR EACH ROW DO 0", []string{"DROP TRIGGER channels_keep_events_delete", guardOf("mysql", "channels_keep_events_delete")}},
+		{[]string{"DROP TRIGGER tags_are_immutable_update", "DROP TRIGGER tags_are_immutable_delete", "CREATE TRIGGER tags_are_immutable_delete BEFORE DELETE ON EventTags FOR EACH ROW DO 0"},
+			"catalog|trigger tags_are_immutable_update|missing", []string{guardOf("mysql", "tags_are_immutable_update"), "DROP TRIGGER tags_are_immutable_delete", guardOf("mysql", "tags_are_immutable_delete")}},
+		{[]string{"DROP INDEX Idx_MsgsPosition ON Messages", "CREATE INDEX Idx_MsgsPosition ON Messages (position)"},
+			"catalog|unique index idx_msgsposition|missing", []string{"DROP INDEX Idx_MsgsPosition ON Messages", "CREATE UNIQUE INDEX Idx_MsgsPosition ON Messages (position)"}},
 		{[]string{"DROP TRIGGER channels_keep_events_update"},
 			"catalog|trigger channels_keep_events_update|missing", []string{guardOf("mysql", "channels_keep_events_update")}},
 		{[]string{"ALTER TABLE Messages ADD CONSTRAINT cascading FOREIGN KEY (id) REFERENCES Channels (id) ON DELETE CASCADE"},
@@ -144,20 +157,26 @@ func mysqlArgs(t *testing.T, source string) []string {
 	return []string{"-h", host, "-P", port, "-u", cfg.User, "-p" + cfg.Passwd, cfg.DBName}
 }
 
-// guardOf returns the statement of the migrations that creates a trigger or function.
+// guardOf returns the statement of the last migration that creates a trigger or function.
 func guardOf(driver, name string) string {
 	files, err := filepath.Glob("../sql/" + driver + "/*.sql")
 	if err != nil {
 		panic(err)
 	}
-	end := map[string]string{"sqlite": "END;\n", "postgres": "$$;\n", "mysql": ";\n"}[driver]
-	for _, file := range files {
+	for _, file := range slices.Backward(files) {
 		text, err := os.ReadFile(file)
 		if err != nil {
 			panic(err)
 		}
 		for _, create := range []string{"CREATE TRIGGER IF NOT EXISTS ", "CREATE TRIGGER ", "CREATE OR REPLACE FUNCTION "} {
 			if _, rest, found := strings.Cut(string(text), create+name); found {
+				end := ";\n"
+				switch {
+				case driver == "sqlite":
+					end = "END;\n"
+				case strings.HasSuffix(create, "FUNCTION "):
+					end = "$$;\n"
+				}
 				body, _, _ := strings.Cut(rest, end)
 				return create + name + body + end
 			}

@@ -107,13 +107,13 @@ var damages = []struct {
 // unguard removes the protection that keeps an administrator from doing damage.
 var unguard = map[string][]string{
 	"sqlite":   {"DROP TRIGGER events_are_immutable_update", "DROP TRIGGER events_are_immutable_delete", "DROP TRIGGER channels_keep_events_update", "DROP INDEX Idx_MsgsAggregate", "DROP INDEX Idx_MsgsEventID"},
-	"postgres": {"ALTER TABLE Messages DISABLE TRIGGER events_are_immutable", "ALTER TABLE Channels DISABLE TRIGGER channels_keep_events_update", "DROP INDEX Idx_MsgsAggregate", "DROP INDEX Idx_MsgsEventID"},
+	"postgres": {"ALTER TABLE Messages DISABLE TRIGGER events_are_immutable", "ALTER TABLE Messages DISABLE TRIGGER events_are_not_deleted", "ALTER TABLE Channels DISABLE TRIGGER channels_keep_events_update", "DROP INDEX Idx_MsgsAggregate", "DROP INDEX Idx_MsgsEventID"},
 	"mysql":    {"DROP TRIGGER events_are_immutable_update", "DROP TRIGGER events_are_immutable_delete", "DROP TRIGGER channels_keep_events_update", "DROP INDEX Idx_MsgsAggregate ON Messages", "DROP INDEX Idx_MsgsEventID ON Messages"},
 }
 
 var unguarded = map[string][]string{
 	"sqlite":   {"schema|trigger events_are_immutable_update|missing", "schema|trigger events_are_immutable_delete|missing", "schema|trigger channels_keep_events_update|missing", "schema|unique index idx_msgsaggregate|missing", "schema|unique index idx_msgseventid|missing"},
-	"postgres": {"schema|trigger events_are_immutable|disabled", "schema|trigger channels_keep_events_update|disabled", "schema|unique index idx_msgsaggregate|missing", "schema|unique index idx_msgseventid|missing"},
+	"postgres": {"schema|trigger events_are_immutable|disabled", "schema|trigger events_are_not_deleted|disabled", "schema|trigger channels_keep_events_update|disabled", "schema|unique index idx_msgsaggregate|missing", "schema|unique index idx_msgseventid|missing"},
 	"mysql":    {"schema|trigger events_are_immutable_update|missing", "schema|trigger events_are_immutable_delete|missing", "schema|trigger channels_keep_events_update|missing", "schema|unique index idx_msgsaggregate|missing", "schema|unique index idx_msgseventid|missing"},
 }
 

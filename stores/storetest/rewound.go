@@ -16,7 +16,7 @@ func rewinding(t *testing.T, o stores.Options) (rewind func()) {
 	db := raw(t, o)
 	tables := []string{"Messages", "Channels"}
 	columns := map[string]string{
-		"Messages": "id, seq, timestamp, size, data, event_id, aggregate_type, aggregate_id, event_version, event_type, event_data, metadata",
+		"Messages": "id, seq, timestamp, size, data, event_id, aggregate_type, aggregate_id, event_version, event_type, event_data, metadata, position, tags",
 		"Channels": "id, name, maxseq, msgs, bytes, deleted",
 	}
 	for _, table := range tables {

@@ -20,8 +20,8 @@ WHERE constraint_schema = DATABASE() AND LOWER(table_name) IN ` + ourTables + `
 UNION ALL
 SELECT 'view', LOWER(table_name), LOWER(table_name), '' FROM information_schema.views WHERE table_schema = DATABASE()`,
 	wanted: []string{
-		"unique index primary", "unique index idx_msgsaggregate", "unique index idx_msgseventid",
-		"index idx_msgstime", "index idx_msgstypetime", "view events",
+		"unique index primary", "unique index idx_msgsaggregate", "unique index idx_msgseventid", "unique index idx_msgsposition",
+		"index idx_msgstime", "index idx_msgstypetime", "index idx_msgstypeposition", "view events",
 	},
 	definition: mysqlTrigger,
 	defines:    "trigger",

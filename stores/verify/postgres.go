@@ -37,14 +37,18 @@ UNION ALL
 SELECT 'view', lower(relname), lower(relname), '' FROM pg_class WHERE relnamespace = current_schema()::regnamespace AND relkind = 'v'`,
 	lowest: -1 << 63,
 	wanted: []string{
-		"unique index pk_msgkey", "unique index idx_msgsaggregate", "unique index idx_msgseventid", "unique index idx_channelslivename",
-		"index idx_msgstime", "index idx_msgstypetime", "view events",
-		"trigger events_are_immutable", "trigger events_are_not_truncated",
+		"unique index pk_msgkey", "unique index idx_msgsaggregate", "unique index idx_msgseventid", "unique index idx_msgsposition", "unique index idx_channelslivename",
+		"index idx_msgstime", "index idx_msgstypetime", "index idx_msgstypeposition", "view events",
+		"trigger events_are_immutable", "trigger events_are_not_deleted", "trigger events_are_not_truncated",
+		"trigger tags_are_immutable", "trigger tags_are_not_truncated",
 		"trigger channels_keep_events_update", "trigger channels_keep_events_delete", "trigger channels_keep_events_truncate",
 	},
 	// PostgreSQL shows its own wording of a trigger.
 	defined: map[string]string{
-		"trigger events_are_immutable":          "CREATE TRIGGER events_are_immutable BEFORE DELETE OR UPDATE ON messages FOR EACH ROW WHEN (old.event_type IS NOT NULL) EXECUTE FUNCTION eventstore_refuse_change()",
+		"trigger events_are_immutable":          `CREATE TRIGGER events_are_immutable BEFORE UPDATE ON messages FOR EACH ROW WHEN (old.event_type IS NOT NULL AND (old."position" IS NOT NULL OR new."position" IS NULL OR old.id IS DISTINCT FROM new.id OR old.seq IS DISTINCT FROM new.seq OR old."timestamp" IS DISTINCT FROM new."timestamp" OR old.size IS DISTINCT FROM new.size OR old.data IS DISTINCT FROM new.data OR old.event_id IS DISTINCT FROM new.event_id OR old.aggregate_type IS DISTINCT FROM new.aggregate_type OR old.aggregate_id IS DISTINCT FROM new.aggregate_id OR old.event_version IS DISTINCT FROM new.event_version OR old.event_type IS DISTINCT FROM new.event_type OR old.event_data IS DISTINCT FROM new.event_data OR old.metadata IS DISTINCT FROM new.metadata OR old.tags IS DISTINCT FROM new.tags)) EXECUTE FUNCTION eventstore_refuse_change()`,
+		"trigger events_are_not_deleted":        "CREATE TRIGGER events_are_not_deleted BEFORE DELETE ON messages FOR EACH ROW WHEN (old.event_type IS NOT NULL) EXECUTE FUNCTION eventstore_refuse_change()",
+		"trigger tags_are_immutable":            "CREATE TRIGGER tags_are_immutable BEFORE DELETE OR UPDATE ON eventtags FOR EACH ROW EXECUTE FUNCTION eventstore_refuse_change()",
+		"trigger tags_are_not_truncated":        "CREATE TRIGGER tags_are_not_truncated BEFORE TRUNCATE ON eventtags FOR EACH STATEMENT EXECUTE FUNCTION eventstore_refuse_change()",
 		"trigger events_are_not_truncated":      "CREATE TRIGGER events_are_not_truncated BEFORE TRUNCATE ON messages FOR EACH STATEMENT EXECUTE FUNCTION eventstore_refuse_truncate()",
 		"trigger channels_keep_events_update":   "CREATE TRIGGER channels_keep_events_update AFTER UPDATE ON channels FOR EACH ROW WHEN (new.maxseq < old.maxseq OR new.maxseq IS NULL AND old.maxseq IS NOT NULL OR new.id <> old.id OR new.name::text <> old.name::text OR new.deleted IS DISTINCT FROM old.deleted AND new.deleted IS DISTINCT FROM false) EXECUTE FUNCTION eventstore_keep_channel()",
 		"trigger channels_keep_events_delete":   "CREATE TRIGGER channels_keep_events_delete BEFORE DELETE ON channels FOR EACH ROW EXECUTE FUNCTION eventstore_keep_channel()",

@@ -28,8 +28,8 @@ WHERE m.type = 'table' AND (lower(m.name) IN ` + ourTables + ` OR lower(k."table
 	integrity: "PRAGMA integrity_check(10)",
 	lowest:    -1 << 63,
 	wanted: []string{
-		"unique index idx_msgsaggregate", "unique index idx_msgseventid", "unique index idx_channelslivename",
-		"index idx_msgstime", "index idx_msgstypetime", "view events",
+		"unique index idx_msgsaggregate", "unique index idx_msgseventid", "unique index idx_msgsposition", "unique index idx_channelslivename",
+		"index idx_msgstime", "index idx_msgstypetime", "index idx_msgstypeposition", "view events",
 	},
 	definition: sqliteTrigger,
 	defines:    "trigger",
