@@ -2,6 +2,7 @@ package sql
 
 import (
 	"regexp"
+	"strings"
 	"testing"
 )
 
@@ -20,7 +21,11 @@ func TestMigrationsThatTakeAway(t *testing.T) {
 			t.Fatal(err)
 		}
 		for _, file := range files {
-			if found := takes.FindString(file.Text); found != "" && file.Version > firstToGoOn && !regexp.MustCompile(`\bmin_version\b`).MatchString(file.Text) {
+			text := file.Text
+			if strings.Contains(text, "\nCREATE VIEW events AS") {
+				text = strings.ReplaceAll(text, "DROP VIEW IF EXISTS events;", "") // it gets new columns
+			}
+			if found := takes.FindString(text); found != "" && file.Version > firstToGoOn && !regexp.MustCompile(`\bmin_version\b`).MatchString(file.Text) {
 				t.Errorf("%s has %q: record min_version, see docs/operate/releases.md", file.Path, found)
 			}
 		}
