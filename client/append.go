@@ -20,6 +20,7 @@ type NewEvent struct {
 	Payload                    []byte // event_data
 	ContentType                string
 	Metadata                   map[string]string
+	Tags                       []string  // what the event concerns beside its aggregate, such as "customer:c-9"
 	OccurredAt                 time.Time // not sent if zero
 }
 
@@ -93,6 +94,7 @@ func (e *NewEvent) message() *eventstorev1.Event {
 		EventData:     e.Payload,
 		ContentType:   e.ContentType,
 		Metadata:      e.Metadata,
+		Tags:          e.Tags,
 	}
 	if !e.OccurredAt.IsZero() {
 		message.OccurredAt = timestamppb.New(e.OccurredAt)

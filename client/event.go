@@ -3,6 +3,7 @@ package eventstore
 import (
 	"time"
 
+	mapping "github.com/nats-eventstore/nats-eventstore/proto"
 	eventstorev1 "github.com/nats-eventstore/nats-eventstore/proto/eventstore/v1"
 )
 
@@ -15,6 +16,7 @@ type Event struct {
 	Payload                    []byte // event_data, encoded as ContentType
 	ContentType                string // set by the publisher; may be empty
 	Metadata                   map[string]string
+	Tags                       []string  // each once
 	OccurredAt                 time.Time // by the publisher's clock; zero if not given
 
 	Channel    string
@@ -44,6 +46,7 @@ func fromMessage(e *eventstorev1.Event) *Event {
 		Payload:       e.GetEventData(),
 		ContentType:   e.GetContentType(),
 		Metadata:      e.GetMetadata(),
+		Tags:          mapping.Tags(e.GetTags()),
 	}
 	if e.GetOccurredAt() != nil {
 		event.OccurredAt = e.GetOccurredAt().AsTime()

@@ -68,7 +68,10 @@ func Upcast[From, To any](r *Registry, upcast func(From) (To, error)) {
 	r.upcasts[from] = func(data any) (any, error) { return upcast(data.(From)) }
 }
 
-// New returns an event of an aggregate with data, a value of a registered type. The error is ErrUnknownType if the type is
+// Tagged is implemented by data that says what its event concerns beside the aggregate, such as "customer:c-9".
+type Tagged interface{ Tags() []string }
+
+// New returns an event of an aggregate with data, a value of a registered type. If the data is Tagged, the event has its tags. The error is ErrUnknownType if the type is
 // not registered.
 func (r *Registry) New(aggregateType, aggregateID string, data any) (NewEvent, error) {
 	r.mu.RLock()
@@ -78,6 +81,9 @@ func (r *Registry) New(aggregateType, aggregateID string, data any) (NewEvent, e
 		return NewEvent{}, fmt.Errorf("%w: %T is not registered", ErrUnknownType, data)
 	}
 	event := NewEvent{Type: name, AggregateType: aggregateType, AggregateID: aggregateID}
+	if tagged, ok := data.(Tagged); ok {
+		event.Tags = tagged.Tags()
+	}
 	var err error
 	if message, ok := data.(proto.Message); ok {
 		event.ContentType = ContentTypeProtobuf

@@ -73,6 +73,18 @@ func shownTag(tag []byte) string {
 	return strconv.Quote(string(tag))
 }
 
+// Extra is the memory in bytes of what can be many times longer than in the payload: metadata as JSON, and tags that a Mapping
+// made.
+func (e *Event) Extra() int {
+	size := len(e.Metadata)
+	for _, tag := range e.Tags {
+		size += stringHeader + len(tag)
+	}
+	return size
+}
+
+const stringHeader = 16 // bytes beside the text
+
 // Tags returns what counts of an event's tags: each valid one once, in order.
 func Tags(tags []string) []string {
 	var set tagSet

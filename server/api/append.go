@@ -174,7 +174,7 @@ func memoryOf(events []Encoded, parts []*part, conditions []stores.Condition) in
 		bytes += eventBytes * (1 + conditions[i].Query.Values())
 	}
 	for i := range events {
-		bytes += len(events[i].Payload) + len(events[i].Event.Metadata)
+		bytes += len(events[i].Payload) + events[i].Event.Extra()
 	}
 	return bytes
 }

@@ -27,6 +27,7 @@ func recorded(channel string, mapping *proto.Mapping, m stores.Message) (*events
 			if !event.OccurredAt.IsValid() {
 				event.OccurredAt = nil // stored before it was an event channel; JSON cannot express such a time
 			}
+			event.Tags = proto.Tags(event.GetTags())
 			event.EventVersion = cmp.Or(event.GetEventVersion(), m.Version)
 			r.Event = event
 			return r, nil

@@ -153,7 +153,7 @@ func (l *Log) prepareMessage(e *entry, i int) (missing string, err error) {
 			}
 			m.Event, a.Event = &event, &event // for a repeated call, too
 		}
-		size += len(a.Event.Metadata) // as JSON, it can be many times longer than in the payload
+		size += a.Event.Extra()
 		if a.Mapping != nil {
 			size += len(a.Event.Data) // likewise
 		}

@@ -21,6 +21,9 @@ const (
 // make growth bytes longer; NATS accepts maxPayload bytes of headers and data. The relay would never get past an event that does not fit.
 func (r *Relay) Fits(channel string, ev *proto.Event, payload []byte, growth int, maxPayload int64) bool {
 	names := len(r.Cluster) + len(channel) + len(ev.ID) + len(ev.Type) + len(ev.AggregateType) + len(ev.AggregateID)
+	for _, tag := range ev.Tags {
+		names += len(headerTag) + len(": \r\n") + len(tag)
+	}
 	if names <= shortNames && int64(len(payload)+growth+spareBytes) <= maxPayload {
 		return true
 	}

@@ -3,6 +3,7 @@ package relay
 import (
 	"fmt"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/nats-io/nats.go"
@@ -39,6 +40,25 @@ const (
 	headerChannel  = "Nats-Streaming-Channel"
 	headerSequence = "Nats-Streaming-Sequence"
 )
+
+// headerTag has one value for each tag.
+const headerTag = "Event-Tag"
+
+// joined returns the tags as the text of one attribute: CloudEvents have no lists. A comma or backslash in a tag gets a
+// backslash in front of it. Escaping it as a header does would make the tag up to five times as long, and JetStream takes at
+// most 64 KiB of headers.
+func joined(tags []string) string {
+	var b strings.Builder
+	for i, tag := range tags {
+		if i > 0 {
+			b.WriteByte(',')
+		}
+		_, _ = inList.WriteString(&b, tag) // a Builder returns no error
+	}
+	return b.String()
+}
+
+var inList = strings.NewReplacer(`\`, `\\`, ",", `\,`)
 
 // event is an event of a channel.
 type event struct {
@@ -83,6 +103,9 @@ func (e *event) headers(names Headers) nats.Header {
 		set("Event-Position", position)
 		set("Aggregate-Type", e.AggregateType)
 		set("Aggregate-Id", e.AggregateID)
+		for _, tag := range e.Tags {
+			h[headerTag] = append(h[headerTag], escapeHeader(tag))
+		}
 		return h
 	}
 	id := e.ID
@@ -99,6 +122,7 @@ func (e *event) headers(names Headers) nats.Header {
 	set("ce-aggregatetype", e.AggregateType)
 	set("ce-aggregateversion", version)
 	set("ce-position", position)
+	set("ce-tags", joined(e.Tags))
 	return h
 }
 
