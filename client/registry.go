@@ -71,8 +71,8 @@ func Upcast[From, To any](r *Registry, upcast func(From) (To, error)) {
 // Tagged is implemented by data that says what its event concerns beside the aggregate, such as "customer:c-9".
 type Tagged interface{ Tags() []string }
 
-// New returns an event of an aggregate with data, a value of a registered type. If the data is Tagged, the event has its tags. The error is ErrUnknownType if the type is
-// not registered.
+// New returns an event of an aggregate with data, a value of a registered type, and with its tags if it is Tagged. The error is
+// ErrUnknownType if the type is not registered.
 func (r *Registry) New(aggregateType, aggregateID string, data any) (NewEvent, error) {
 	r.mu.RLock()
 	name, known := r.names[reflect.TypeOf(data)]

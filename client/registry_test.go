@@ -21,6 +21,8 @@ type (
 	depositedCents struct{ Cents int64 }
 )
 
+func (d depositedFloat) Tags() []string { return []string{fmt.Sprint("amount:", d.Amount)} }
+
 func registry() *eventstore.Registry {
 	r := eventstore.NewRegistry()
 	eventstore.Register[depositedFloat](r, "Deposited")
@@ -79,6 +81,9 @@ func TestUpcastCycle(t *testing.T) {
 func TestRegistryEncodes(t *testing.T) {
 	t.Parallel()
 	r := registry()
+	if event, err := r.New("Account", "a", depositedFloat{7}); err != nil || len(event.Tags) != 1 || event.Tags[0] != "amount:7" {
+		t.Errorf("tags %q, error %v", event.Tags, err)
+	}
 	message := &eventstorev1.Event{EventType: "inner", EventData: []byte{0xff}}
 	wire, err := proto.Marshal(message)
 	if err != nil {

@@ -20,6 +20,14 @@ func number(n protowire.Number, value uint64) []byte {
 	return protowire.AppendVarint(protowire.AppendTag(nil, n, protowire.VarintType), value)
 }
 
+// different returns a field n times, each with a text of its own.
+func different(field protowire.Number, n int) (b []byte) {
+	for i := range n {
+		b = protowire.AppendString(protowire.AppendTag(b, field, protowire.BytesType), fmt.Sprint(i))
+	}
+	return b
+}
+
 func fixed64(n protowire.Number) []byte {
 	return protowire.AppendFixed64(protowire.AppendTag(nil, n, protowire.Fixed64Type), 1)
 }
@@ -56,6 +64,7 @@ const (
 	metadata      protowire.Number = 8
 	occurredAt    protowire.Number = 9
 	contentType   protowire.Number = 10
+	tags          protowire.Number = 11
 )
 
 // whole returns an event with additional fields.
@@ -156,6 +165,18 @@ func hostiles() []hostile {
 		bad("content_type that is not UTF-8", "content_type is not valid UTF-8", whole(field(contentType, "\xff"))),
 		bad("stream that is not UTF-8", "stream is not valid UTF-8", whole(field(stream, "\xc0\x80"))),
 		bad("an identifier in invalid, then in valid UTF-8", "aggregate_id is not valid UTF-8", field(aggregateID, "\xff"), whole()),
+
+		// Tags.
+		bad("a tag with NUL", `invalid event: tags contain "a\x00b" with a control character: remove it`, whole(field(tags, "a\x00b"))),
+		bad("a tag of two lines", `tags contain "a\nb" with a control character: remove it`, whole(field(tags, "a\nb"))),
+		bad("an empty tag", "tags contain an empty tag: leave it out", whole(field(tags, "a"), field(tags, ""))),
+		bad("a tag of 256 bytes", "of 256 bytes: shorten it to 255", whole(field(tags, strings.Repeat("x", 256)))),
+		bad("a tag that is not UTF-8", `tags contain "\xff", which is not valid UTF-8: encode tags as UTF-8`, whole(field(tags, "\xff"))),
+		bad("65 tags", "tags contain more than 64: keep those that readers ask for", whole(different(tags, 65))),
+		odd("64 tags", whole(different(tags, 64))),
+		odd("64 tags, each twice", whole(different(tags, 64), different(tags, 64))),
+		odd("a tag of 255 bytes", whole(field(tags, strings.Repeat("é", 127)+"x"))),
+		odd("tags as a number", whole(number(tags, 7))),
 
 		// Metadata.
 		odd("empty metadata entry", whole(field(metadata, ""))),

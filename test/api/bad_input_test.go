@@ -56,6 +56,10 @@ func TestBadInput(t *testing.T) {
 			"no type":                 {connect.CodeInvalidArgument, &eventstorev1.AppendRequest{Channel: orders, Events: one(&eventstorev1.Event{AggregateId: "a"})}},
 			"NUL":                     {connect.CodeInvalidArgument, &eventstorev1.AppendRequest{Channel: orders, Events: one(event("a\x00", 0))}},
 			"long identifier":         {connect.CodeInvalidArgument, &eventstorev1.AppendRequest{Channel: orders, Events: one(event(strings.Repeat("x", 256), 0))}},
+			"tag with NUL":            {connect.CodeInvalidArgument, &eventstorev1.AppendRequest{Channel: orders, Events: one(tagged("a\x00"))}},
+			"empty tag":               {connect.CodeInvalidArgument, &eventstorev1.AppendRequest{Channel: orders, Events: one(tagged("a", ""))}},
+			"long tag":                {connect.CodeInvalidArgument, &eventstorev1.AppendRequest{Channel: orders, Events: one(tagged(strings.Repeat("x", 256)))}},
+			"too many tags":           {connect.CodeInvalidArgument, &eventstorev1.AppendRequest{Channel: orders, Events: one(tagged(numbers(65)...))}},
 			"event_id twice":          {connect.CodeInvalidArgument, &eventstorev1.AppendRequest{Channel: orders, Events: []*eventstorev1.Event{withID("x", event("a", 0)), withID("x", event("a", 0))}}},
 			"bad event on no channel": {connect.CodeInvalidArgument, &eventstorev1.AppendRequest{Channel: "eventstore.new", Events: one(event("", 0))}},
 			"mixed expectations": {connect.CodeInvalidArgument, &eventstorev1.AppendRequest{Channel: orders, Events: one(event("a", 0)),
@@ -108,6 +112,7 @@ func TestBadInput(t *testing.T) {
 		for body, want := range map[string]int{
 			`{"channel":`: http.StatusBadRequest, `{"channel":"\xff"}`: http.StatusBadRequest, "{\"channel\":\"\xff\"}": http.StatusBadRequest,
 			`{"chanel":"x"}`: http.StatusBadRequest, `{"events":[null]}`: http.StatusBadRequest,
+			"{\"events\":[{\"tags\":[\"\xff\"]}]}": http.StatusBadRequest, `{"events":[{"tags":["\ud800"]}]}`: http.StatusBadRequest,
 		} {
 			resp, err := http.Post("http://"+address+"/eventstore.v1.EventStore/Append", "application/json", strings.NewReader(body))
 			if err != nil {
@@ -170,4 +175,19 @@ func TestToken(t *testing.T) {
 	if text, err := io.ReadAll(resp.Body); err != nil || !strings.Contains(string(text), "SERVING_STATUS_SERVING") {
 		t.Errorf("health: %s %v", text, err)
 	}
+}
+
+// tagged returns an event with tags.
+func tagged(tags ...string) *eventstorev1.Event {
+	e := event("tagged", 0)
+	e.Tags = tags
+	return e
+}
+
+func numbers(n int) []string {
+	all := make([]string, n)
+	for i := range all {
+		all[i] = fmt.Sprint(i)
+	}
+	return all
 }

@@ -204,7 +204,7 @@ func TestJSON(t *testing.T) {
 	order := func(id string) string {
 		return `{
 			"channel": "eventstore.orders",
-			"events": [{"eventId": "` + id + `", "eventType": "OrderCreated", "aggregateType": "Order", "aggregateId": "o1", "eventData": "eyJhbW91bnQiOjF9"}],
+			"events": [{"eventId": "` + id + `", "eventType": "OrderCreated", "aggregateType": "Order", "aggregateId": "o1", "eventData": "eyJhbW91bnQiOjF9", "tags": ["customer:c-9", "shop", "shop"]}],
 			"expectations": [{"aggregateType": "Order", "aggregateId": "o1", "state": "STATE_NONE"}]
 		}`
 	}
@@ -212,6 +212,7 @@ func TestJSON(t *testing.T) {
 		{"Append", order("1"), `{"events":[{"sequence":"1","eventVersion":"1"}]}`},
 		{"Append", order("1"), `{"events":[{"sequence":"1","eventVersion":"1"}],"duplicate":true}`},
 		{"GetEvent", `{"eventId": "1"}`, `"eventData":"eyJhbW91bnQiOjF9"`},
+		{"GetEvent", `{"eventId": "1"}`, `"tags":["customer:c-9","shop"]`},
 		{"ListChannels", `{}`, `"name":"eventstore.orders"`},
 	} {
 		status, answer := post(test.method, test.body)
