@@ -225,72 +225,104 @@ func slowTags(value any, path []string) (texts []string, list, ok bool) {
 	return texts, false, ok
 }
 
-// Tags of documents agree with what encoding/json finds at their paths.
-func TestDocumentTagsAgreeWithEncodingJSON(t *testing.T) {
-	t.Parallel()
-	templates := [][]string{{"$.data.a"}, {"$.order.id", "$.more.b"}, {"$.data.b", "$.context.user"}, {"$.more.type"}, {"$.at", "$.data.a"}}
+// tagSources are the sources of each tag of documentsWithTags, one or two.
+var tagSources = [][]string{{"$.data.a"}, {"$.order.id", "$.more.b"}, {"$.data.b", "$.context.user"}, {"$.more.type"}, {"$.at", "$.data.a"}}
+
+func documentsWithTags(t testing.TB) *Mapping {
+	t.Helper()
 	var tags []string
-	for _, sources := range templates {
+	for _, sources := range tagSources {
 		tags = append(tags, "{"+strings.Join(sources, "}/{")+"}")
 	}
-	m := newDocumentMapping(t, MappingConfig{AggregateID: "= a", EventType: "= T", EventVersion: "$.order.version", Tags: tags})
-	r := rand.New(rand.NewPCG(15, 16))
-	var some, lists, refused int
-	const rounds = 10_000
-	for range rounds {
-		payload := randomObject(r, nil, eventNames, 5)
-		got, err := m.Extract(payload)
-		if err != nil {
+	return newDocumentMapping(t, MappingConfig{AggregateID: "= a", EventType: "= T", EventVersion: "$.order.version", Tags: tags})
+}
+
+// agreeTags compares the tags of a payload with what encoding/json finds at their paths.
+func agreeTags(t *testing.T, m *Mapping, payload []byte) (found, listed, refused bool) {
+	t.Helper()
+	got, err := m.Extract(payload)
+	if err != nil {
+		return false, false, false
+	}
+	document, _ := slowDocument(payload)
+	var want []string
+	strict := true
+	for _, sources := range tagSources {
+		first, list, ok := slowTags(document, strings.Split(sources[0], ".")[1:])
+		second, other, fine := []string{""}, false, true
+		if len(sources) > 1 {
+			second, other, fine = slowTags(document, strings.Split(sources[1], ".")[1:])
+		}
+		if !ok || !fine || list && other {
+			strict = strict && ok && fine && (len(first) == 0 || len(second) == 0)
 			continue
 		}
-		document, _ := slowDocument(payload)
-		want, strict, listed := Event{}, true, false
-		for _, sources := range templates {
-			first, list, ok := slowTags(document, strings.Split(sources[0], ".")[1:])
-			second, other, fine := []string{""}, false, true
-			if len(sources) > 1 {
-				second, other, fine = slowTags(document, strings.Split(sources[1], ".")[1:])
-			}
-			if !ok || !fine || list && other {
-				strict = strict && ok && fine && (len(first) == 0 || len(second) == 0)
-				continue
-			}
-			listed = listed || (list || other) && len(first) > 0 && len(second) > 0
-			for _, a := range first {
-				for _, b := range second {
-					tag := a
-					if len(sources) > 1 {
-						tag += "/" + b
-					}
-					strict = strict && checkTag([]byte(tag)) == nil
-					want.Tags = append(want.Tags, tag)
+		listed = listed || (list || other) && len(first) > 0 && len(second) > 0
+		for _, a := range first {
+			for _, b := range second {
+				tag := a
+				if len(sources) > 1 {
+					tag += "/" + b
 				}
+				strict = strict && checkTag([]byte(tag)) == nil
+				want = append(want, tag)
 			}
 		}
-		if want.Tags = Tags(want.Tags); !slices.Equal(got.Tags, want.Tags) {
-			t.Fatalf("%s: tags %q, want %q", payload, got.Tags, want.Tags)
+	}
+	counted := Tags(want)
+	if len(want) > MaxTags { // a list of many texts is cut before its tags are made
+		return false, false, false
+	}
+	if !slices.Equal(got.Tags, counted) {
+		t.Fatalf("%s: tags %q, want %q", payload, got.Tags, counted)
+	}
+	fresh, err := m.ExtractNew(payload)
+	if strict && (err != nil || !slices.Equal(fresh.Tags, counted)) || !strict && err == nil {
+		t.Fatalf("%s: new: %q, %v, want %q", payload, fresh.Tags, err, counted)
+	}
+	if err != nil && (!strings.HasPrefix(err.Error(), "invalid event: tags ") || !utf8.ValidString(err.Error())) {
+		t.Fatalf("%s: %v", payload, err)
+	}
+	if now := m.AppendVersion(payload, 7); got.Version == 0 {
+		if again, err := m.Extract(now); err != nil || !slices.Equal(again.Tags, got.Tags) || !m.SameEvent(payload, now) {
+			t.Fatalf("%s became %s: tags %q, were %q, %v", payload, now, again.Tags, got.Tags, err)
 		}
-		fresh, err := m.ExtractNew(payload)
-		if strict && (err != nil || !slices.Equal(fresh.Tags, want.Tags)) {
-			t.Fatalf("%s: new: %q, %v, want %q", payload, fresh.Tags, err, want.Tags)
-		}
-		if err != nil && (!strings.HasPrefix(err.Error(), "invalid event: tags ") || !utf8.ValidString(err.Error())) {
-			t.Fatalf("%s: %v", payload, err)
-		}
-		if now := m.AppendVersion(payload, 7); got.Version == 0 {
-			if again, err := m.Extract(now); err != nil || !slices.Equal(again.Tags, got.Tags) || !m.SameEvent(payload, now) {
-				t.Fatalf("%s became %s: tags %q, were %q, %v", payload, now, again.Tags, got.Tags, err)
+	}
+	return len(got.Tags) > 0, listed, err != nil
+}
+
+func TestDocumentTagsAgreeWithEncodingJSON(t *testing.T) {
+	t.Parallel()
+	m := documentsWithTags(t)
+	r := rand.New(rand.NewPCG(15, 16))
+	var some, lists, refusals int
+	const rounds = 10_000
+	for range rounds {
+		found, listed, refused := agreeTags(t, m, randomObject(r, nil, eventNames, 5))
+		for _, it := range []struct {
+			is bool
+			n  *int
+		}{{found, &some}, {listed, &lists}, {refused, &refusals}} {
+			if it.is {
+				*it.n++
 			}
 		}
-		some += min(len(got.Tags), 1)
-		if listed {
-			lists++
-		}
-		if err != nil {
-			refused++
-		}
 	}
-	if some < rounds/20 || lists < rounds/100 || refused < rounds/50 {
-		t.Errorf("%d payloads with tags, %d of lists, %d refused: too few to prove anything", some, lists, refused)
+	if some < rounds/20 || lists < rounds/100 || refusals < rounds/50 {
+		t.Errorf("%d payloads with tags, %d of lists, %d refused: too few to prove anything", some, lists, refusals)
 	}
+}
+
+func FuzzDocumentTags(f *testing.F) {
+	m := documentsWithTags(f)
+	r := rand.New(rand.NewPCG(17, 18))
+	for range 200 {
+		f.Add(randomObject(r, nil, eventNames, 4))
+	}
+	f.Add([]byte(`{"data": {"a": [[1, "1"], null, {}], "b": "x"}, "context": {"user": ["u", "v"]}}`))
+	f.Fuzz(func(t *testing.T, payload []byte) {
+		if !strings.Contains(string(payload), "\ufffd") && !strings.Contains(strings.ToLower(string(payload)), `\ufffd`) {
+			agreeTags(t, m, payload)
+		}
+	})
 }
