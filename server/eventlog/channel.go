@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 	"slices"
-	"sync"
 	"sync/atomic"
 	"time"
 
@@ -23,18 +22,14 @@ type Channel struct {
 	copies   []*CopyRoute
 	checks   []func(*proto.Event, []byte) error // fixed before others see the channel
 
-	tail    tail
-	window  window
-	deleted atomic.Bool
-	active  atomic.Int64   // time of the last publish or Touch, on the clock of monotonic
-	warned  atomic.Bool    // logged that the limits remove messages
-	oldest  stores.Message // sequence and timestamp of the oldest message; only retention uses it
-
-	mu       sync.RWMutex // guards watchers
-	watchers map[*watcher]struct{}
+	tail     tail
+	window   window
+	deleted  atomic.Bool
+	active   atomic.Int64   // time of the last publish or Touch, on the clock of monotonic
+	warned   atomic.Bool    // logged that the limits remove messages
+	oldest   stores.Message // sequence and timestamp of the oldest message; only retention uses it
+	watchers watchers
 }
-
-type watcher struct{ wake func() }
 
 // Name returns the channel's name.
 func (c *Channel) Name() string { return c.name }
@@ -88,32 +83,13 @@ func (c *Channel) first() uint64 {
 
 // Watch calls wake after each commit to the channel, when the channel is deleted, and after an outage, when messages
 // may have been stored unnoticed. wake must not block, nor call Watch or stop.
-func (c *Channel) Watch(wake func()) (stop func()) {
-	w := &watcher{wake}
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if c.watchers == nil {
-		c.watchers = make(map[*watcher]struct{})
-	}
-	c.watchers[w] = struct{}{}
-	return func() {
-		c.mu.Lock()
-		defer c.mu.Unlock()
-		delete(c.watchers, w)
-	}
-}
+func (c *Channel) Watch(wake func()) (stop func()) { return c.watchers.watch(wake) }
 
-func (c *Channel) wake() {
-	c.mu.RLock()
-	defer c.mu.RUnlock()
-	for w := range c.watchers {
-		w.wake()
-	}
-}
+func (c *Channel) wake() { c.watchers.wake() }
 
 // committed adds committed messages to the tail, enforces the limits and wakes watchers. Only the writer calls it.
 func (c *Channel) committed(msgs []stores.Message) {
-	c.log.tails.add(&c.tail, msgs)
+	remember(c.log.tails, &c.tail, msgs)
 	c.Touch()
 	c.enforce()
 	c.wake()
@@ -127,7 +103,7 @@ func (c *Channel) enforce() {
 	info := c.stored.Info()
 	if now := c.window.view(info, ChannelLimits{}); viewed(now).over(c.limits) {
 		c.warnLimits(now)
-		first, kept := c.window.enforce(info, c.limits, c.tail.sizeOf)
+		first, kept := c.window.enforce(info, c.limits, c.sizeOf)
 		if first > 1 {
 			c.log.tails.forget(&c.tail, first-1)
 		}
@@ -174,36 +150,69 @@ func (c *Channel) remaining(msgs []stores.Message) []stores.Message {
 	return msgs[n:]
 }
 
-// read returns up to max messages in [from, to], bounded in bytes. It reads from the tail if that reaches back to from.
-func (c *Channel) read(ctx context.Context, from, to uint64, max int) (msgs []stores.Message, stored bool, err error) {
-	if from > to {
-		return nil, false, nil
+// gone returns why the channel cannot be read any more, or nil.
+func (c *Channel) gone() error {
+	if c.Deleted() {
+		return ErrChannelDeleted
 	}
-	if msgs := c.tail.read(from, to, max); msgs != nil {
-		return within(msgs, batchBytes), false, nil
-	}
-	msgs, err = c.readStored(ctx, from, to, max, batchBytes)
-	return msgs, true, err
+	return nil
 }
 
-// readStored waits for its turn, then reads messages in [from, to] from the database. They include messages that the
-// limits have removed.
-func (c *Channel) readStored(ctx context.Context, from, to uint64, maxMsgs, maxBytes int) ([]stores.Message, error) {
+// last returns the last sequence that was assigned.
+func (c *Channel) last() uint64 { return c.stored.Info().Last }
+
+// recent implements readable.
+func (c *Channel) recent(from, to uint64, max int) (page[stores.Message], bool) {
+	msgs := c.tail.read(from, to, max)
+	if msgs == nil {
+		return page[stores.Message]{}, false
+	}
+	return pageOf(within(bySequence{}, msgs, batchBytes), from), true
+}
+
+func (c *Channel) reaches(seq uint64) bool { return c.tail.reaches(seq) }
+
+// pageOf returns a page that ends with its last message.
+func pageOf(msgs []stores.Message, from uint64) page[stores.Message] {
+	if len(msgs) == 0 {
+		return page[stores.Message]{through: from - 1}
+	}
+	return page[stores.Message]{msgs: msgs, through: msgs[len(msgs)-1].Sequence}
+}
+
+// load waits for its turn, then reads messages in [from, to] from the database. They include messages that the limits
+// have removed.
+func (c *Channel) load(ctx context.Context, from, to uint64, maxMsgs, maxBytes int) (page[stores.Message], error) {
 	done, err := c.log.reading.turn(ctx)
 	if err != nil {
-		return nil, err
+		return page[stores.Message]{}, err
 	}
 	defer done()
-	if c.Deleted() {
-		return nil, ErrChannelDeleted
+	if err := c.gone(); err != nil {
+		return page[stores.Message]{}, err
 	}
 	msgs, err := c.log.store.Read(ctx, c.stored, from, to, maxMsgs, maxBytes)
 	if err != nil {
 		c.log.damage.Note(err)
-		return nil, fmt.Errorf("read %q from %d: %w", c.name, from, err)
+		return page[stores.Message]{}, fmt.Errorf("read %q from %d: %w", c.name, from, err)
 	}
 	c.log.metrics.Replayed(len(msgs))
-	return msgs, nil
+	if len(msgs) == 0 {
+		return page[stores.Message]{through: to}, nil // the last sequences are missing
+	}
+	return pageOf(msgs, from), nil
+}
+
+// read returns up to max messages in [from, to], bounded in bytes. It reads from the tail if that reaches back to from.
+func (c *Channel) read(ctx context.Context, from, to uint64, max int) ([]stores.Message, error) {
+	if from > to {
+		return nil, nil
+	}
+	if recent, ok := c.recent(from, to, max); ok {
+		return recent.msgs, nil
+	}
+	stored, err := c.load(ctx, from, to, max, batchBytes)
+	return stored.msgs, err
 }
 
 // Lookup returns the stored messages among seqs. It reads close sequences together.
@@ -220,7 +229,7 @@ func (c *Channel) Lookup(ctx context.Context, seqs []uint64) (map[uint64]stores.
 			j++
 		}
 		for from, to := seqs[i], seqs[j]; from <= to; {
-			msgs, _, err := c.read(ctx, from, to, batchMsgs)
+			msgs, err := c.read(ctx, from, to, batchMsgs)
 			if err != nil {
 				return nil, err
 			}
@@ -253,11 +262,23 @@ func (c *Channel) SequenceAt(ctx context.Context, ns int64) (uint64, error) {
 
 // TimestampInMemory returns a message's timestamp and true. If it is not in memory, it returns a later timestamp, or 0,
 // and false.
-func (c *Channel) TimestampInMemory(seq uint64) (int64, bool) { return c.tail.timestamp(seq) }
+func (c *Channel) TimestampInMemory(seq uint64) (int64, bool) {
+	m, found := c.tail.get(seq)
+	return m.Timestamp, found
+}
+
+// sizeOf is a sizer for the messages in memory.
+func (c *Channel) sizeOf(seq uint64) (bytes int, next uint64, ok bool) {
+	msgs := c.tail.read(seq, seq+1, 2)
+	if len(msgs) < 2 {
+		return 0, 0, false
+	}
+	return len(msgs[0].Data), seq + 1, true
+}
 
 // Timestamp returns the timestamp of the first message at or after a sequence, or 0 without one.
 func (c *Channel) Timestamp(ctx context.Context, seq uint64) (int64, error) {
-	if at, exact := c.tail.timestamp(seq); exact {
+	if at, exact := c.TimestampInMemory(seq); exact {
 		return at, nil
 	}
 	msgs, err := c.log.store.Read(ctx, c.stored, max(seq, c.first()), c.stored.Info().Last, 1, 1)

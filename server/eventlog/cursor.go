@@ -7,19 +7,26 @@ import (
 	"github.com/nats-eventstore/nats-eventstore/stores"
 )
 
-// Cursor reads a channel forward: from the tail in memory, or ahead from the database, within the memory budget of all
-// cursors and paced for the sake of publishers. It passes a gap of missing messages with one read, then waits for the
-// next commit. Only one goroutine uses a cursor.
-type Cursor struct {
-	ch    *Channel
+// Cursor reads a channel forward: see reader.
+type Cursor = reader[stores.Message, bySequence]
+
+// reader reads a line forward: from the tail in memory, or ahead from the database, within the memory budget of all
+// readers and paced for the sake of publishers. It passes places without messages with one read, then waits for the next
+// commit. Only one goroutine uses a reader.
+type reader[M any, K kind[M]] struct {
+	log   *Log
+	line  readable[M]
+	kind  K
 	ready chan struct{} // one slot
 	stop  func()        // watching
-	next  uint64        // next sequence to read, after msgs
+	next  uint64        // next place to read, after msgs
 
-	msgs []stores.Message // read from the database, not yet taken
+	msgs    []M    // read from the database, not yet taken
+	through uint64 // the line has nothing else up to here, once msgs are taken
+	plan    string // of the last messages
 	// held means that memory is reserved for msgs. Without it, messages not taken at once are dropped and read again.
 	held    bool
-	running *read // the running read, or nil
+	running *read[M] // the running read, or nil
 
 	granted int         // messages of msgs that may be taken
 	timer   *time.Timer // signals ready after a pause
@@ -27,50 +34,56 @@ type Cursor struct {
 }
 
 // read is a read that runs on its own goroutine.
-type read struct {
-	to     uint64 // last sequence to read
+type read[M any] struct {
 	held   bool
-	done   chan struct{} // closed once msgs and err are set
-	msgs   []stores.Message
+	done   chan struct{} // closed once page and err are set
+	page   page[M]
 	err    error
 	cancel context.CancelFunc
 }
 
 // Cursor returns a cursor at sequence next, or at the first later message if that one is gone. The caller closes it.
 func (c *Channel) Cursor(next uint64) *Cursor {
-	cur := &Cursor{ch: c, ready: make(chan struct{}, 1), next: max(next, 1)}
-	cur.stop = c.Watch(func() { signal(cur.ready) })
-	signal(cur.ready)
-	return cur
+	return newReader[stores.Message, bySequence](c.log, c, next)
+}
+
+func newReader[M any, K kind[M]](log *Log, line readable[M], next uint64) *reader[M, K] {
+	r := &reader[M, K]{log: log, line: line, ready: make(chan struct{}, 1), next: max(next, 1)}
+	r.stop = line.Watch(func() { signal(r.ready) })
+	signal(r.ready)
+	return r
 }
 
 // Ready receives a value when Next may return messages or an error. It has one slot.
-func (c *Cursor) Ready() <-chan struct{} { return c.ready }
+func (c *reader[M, K]) Ready() <-chan struct{} { return c.ready }
 
-// Position returns the sequence of the next message, past known gaps.
-func (c *Cursor) Position() uint64 {
+// Position returns the place of the next message, past known gaps.
+func (c *reader[M, K]) Position() uint64 {
 	c.skip()
 	if len(c.msgs) > 0 {
-		return c.msgs[0].Sequence
+		return c.kind.place(&c.msgs[0])
 	}
 	return c.next
 }
 
+// Plan says how the last messages were found, for people.
+func (c *reader[M, K]) Plan() string { return c.plan }
+
 // skip passes messages that the limits have removed.
-func (c *Cursor) skip() {
+func (c *reader[M, K]) skip() {
 	if n := len(c.msgs); n > 0 {
-		c.consume(n - len(c.ch.remaining(c.msgs)))
+		c.consume(n - len(c.line.remaining(c.msgs)))
 	}
 	if len(c.msgs) == 0 {
-		c.next = max(c.next, c.ch.first())
+		c.next = max(c.next, c.line.first())
 	}
 }
 
 // Next returns up to max messages that are at hand, in order. It never blocks. Ready receives a value when there are
 // more. After an error, the cursor reads again after a pause.
-func (c *Cursor) Next(max int) ([]stores.Message, error) {
-	if c.ch.Deleted() {
-		return nil, ErrChannelDeleted
+func (c *reader[M, K]) Next(max int) ([]M, error) {
+	if err := c.line.gone(); err != nil {
+		return nil, err
 	}
 	if max <= 0 {
 		return nil, nil
@@ -85,28 +98,25 @@ func (c *Cursor) Next(max int) ([]stores.Message, error) {
 	if len(c.msgs) > 0 {
 		return c.take(max), nil
 	}
-	last := c.ch.stored.Info().Last
+	last := c.line.last()
 	if c.running != nil || c.next > last || c.pausing() {
 		return nil, nil
 	}
-	if msgs := c.ch.tail.read(c.next, last, min(max, batchMsgs)); msgs != nil {
-		msgs = c.ch.remaining(within(msgs, batchBytes))
-		if len(msgs) > 0 {
-			c.next = msgs[len(msgs)-1].Sequence + 1
-		}
+	if recent, ok := c.line.recent(c.next, last, min(max, batchMsgs)); ok {
+		c.next, c.plan = recent.through+1, recent.plan
 		if c.next <= last {
 			signal(c.ready)
 		}
-		return msgs, nil
+		return c.line.remaining(recent.msgs), nil
 	}
 	c.begin(last, max)
 	return nil, nil
 }
 
 // take returns messages that were read, as far as pacing allows, and starts to read ahead.
-func (c *Cursor) take(max int) []stores.Message {
+func (c *reader[M, K]) take(max int) []M {
 	n := min(max, len(c.msgs))
-	if last := c.ch.stored.Info().Last; c.held && c.running == nil && c.next <= last && !c.ch.tail.reaches(c.next) {
+	if last := c.line.last(); c.held && c.running == nil && c.next <= last && !c.line.reaches(c.next) {
 		c.begin(last, 0)
 	}
 	if c.held {
@@ -115,7 +125,7 @@ func (c *Cursor) take(max int) []stores.Message {
 		}
 		if c.granted == 0 {
 			var wait time.Duration
-			if c.granted, wait = c.ch.log.pace.grant(n); wait > 0 {
+			if c.granted, wait = c.log.pace.grant(n); wait > 0 {
 				c.pause(wait)
 				return nil
 			}
@@ -131,19 +141,22 @@ func (c *Cursor) take(max int) []stores.Message {
 }
 
 // consume removes the first n messages.
-func (c *Cursor) consume(n int) {
+func (c *reader[M, K]) consume(n int) {
 	if n == 0 {
 		return
 	}
 	if !c.held {
-		c.next = c.msgs[n-1].Sequence + 1 // messages not taken are read again
+		c.next = c.kind.place(&c.msgs[n-1]) + 1 // messages not taken are read again
+		if n == len(c.msgs) {
+			c.next = c.through + 1
+		}
 	}
 	if c.msgs = c.msgs[n:]; len(c.msgs) > 0 && c.held {
 		return
 	}
 	c.msgs, c.granted = nil, 0
 	if c.held {
-		c.ch.log.reading.release()
+		c.log.reading.release()
 		c.held = false
 	}
 	if r := c.running; r != nil {
@@ -157,9 +170,9 @@ func (c *Cursor) consume(n int) {
 
 // begin starts to read messages up to last. window is the number that can be taken now; it bounds the read if there is
 // no memory to hold more. With window 0, it reads ahead of messages at hand.
-func (c *Cursor) begin(last uint64, window int) {
+func (c *reader[M, K]) begin(last uint64, window int) {
 	second := window == 0
-	held := c.ch.log.reading.reserve(second)
+	held := c.log.reading.reserve(second)
 	if !held && second {
 		return
 	}
@@ -168,18 +181,18 @@ func (c *Cursor) begin(last uint64, window int) {
 		maxMsgs, maxBytes = min(maxMsgs, window), smallBytes
 	}
 	ctx, cancel := context.WithCancel(context.Background())
-	r := &read{to: last, held: held, done: make(chan struct{}), cancel: cancel}
+	r := &read[M]{held: held, done: make(chan struct{}), cancel: cancel}
 	c.running = r
 	from := c.next
 	go func() { // its cursor waits for it in finishRead or drop
-		r.msgs, r.err = c.ch.readStored(ctx, from, last, maxMsgs, maxBytes)
+		r.page, r.err = c.line.load(ctx, from, last, maxMsgs, maxBytes)
 		close(r.done)
 		signal(c.ready)
 	}()
 }
 
 // finishRead takes over the messages of a finished read.
-func (c *Cursor) finishRead() error {
+func (c *reader[M, K]) finishRead() error {
 	r := c.running
 	if r == nil {
 		return nil
@@ -191,27 +204,27 @@ func (c *Cursor) finishRead() error {
 	}
 	r.cancel()
 	c.running = nil
-	if len(r.msgs) == 0 && r.held {
-		c.ch.log.reading.release()
+	if len(r.page.msgs) == 0 && r.held {
+		c.log.reading.release()
 		r.held = false
 	}
 	switch {
 	case r.err != nil:
 		c.pause(readRetry)
 		return r.err
-	case len(r.msgs) == 0:
-		c.next = max(c.next, r.to+1) // the last sequences are missing
+	case len(r.page.msgs) == 0:
+		c.next, c.plan = max(c.next, r.page.through+1), r.page.plan
 		return nil
 	}
-	c.msgs, c.held = r.msgs, r.held
+	c.msgs, c.through, c.plan, c.held = r.page.msgs, r.page.through, r.page.plan, r.held
 	if c.held {
-		c.next = c.msgs[len(c.msgs)-1].Sequence + 1
+		c.next = c.through + 1
 	}
 	return nil
 }
 
 // pause returns no messages for a while, then signals ready.
-func (c *Cursor) pause(wait time.Duration) {
+func (c *reader[M, K]) pause(wait time.Duration) {
 	c.until = time.Now().Add(wait)
 	if c.timer == nil {
 		c.timer = time.AfterFunc(wait, func() { signal(c.ready) })
@@ -221,7 +234,7 @@ func (c *Cursor) pause(wait time.Duration) {
 }
 
 // pausing reports whether a pause is still on.
-func (c *Cursor) pausing() bool {
+func (c *reader[M, K]) pausing() bool {
 	if c.until.IsZero() {
 		return false
 	}
@@ -232,69 +245,66 @@ func (c *Cursor) pausing() bool {
 	return false
 }
 
-// ReadTo returns up to max messages, none beyond sequence to. It waits for the database and returns none only if none
-// are left; Position is then beyond to. After an error, the next call reads again.
-func (c *Cursor) ReadTo(ctx context.Context, to uint64, max int) ([]stores.Message, error) {
+// ReadTo returns up to max messages, none beyond place to. It waits for the database. It may return none before, so that a
+// long search can be reported; Position is beyond to once none are left. After an error, the next call reads again.
+func (c *reader[M, K]) ReadTo(ctx context.Context, to uint64, max int) ([]M, error) {
 	c.drop()
 	for {
-		switch {
-		case c.ch.Deleted():
-			return nil, ErrChannelDeleted
-		case ctx.Err() != nil:
+		if err := c.line.gone(); err != nil {
+			return nil, err
+		}
+		if ctx.Err() != nil {
 			return nil, context.Cause(ctx)
 		}
 		c.skip()
-		last := min(to, c.ch.stored.Info().Last)
+		last := min(to, c.line.last())
 		if c.next > last {
 			return nil, nil
 		}
-		all, stored, err := c.ch.read(ctx, c.next, last, min(max, batchMsgs))
-		if err != nil {
-			return nil, err
-		}
-		if len(all) == 0 {
-			c.next = last + 1 // the last sequences are missing
-			continue
-		}
-		if stored {
-			if err := c.ch.log.pace.wait(ctx, len(all)); err != nil {
+		part, ok := c.line.recent(c.next, last, min(max, batchMsgs))
+		if !ok {
+			var err error
+			if part, err = c.line.load(ctx, c.next, last, min(max, batchMsgs), batchBytes); err != nil {
+				return nil, err
+			}
+			if err := c.log.pace.wait(ctx, len(part.msgs)); err != nil {
 				return nil, err
 			}
 		}
-		c.next = all[len(all)-1].Sequence + 1
-		if msgs := c.ch.remaining(all); len(msgs) > 0 {
+		c.next, c.plan = part.through+1, part.plan
+		if msgs := c.line.remaining(part.msgs); len(msgs) > 0 || len(part.msgs) == 0 && c.next <= last {
 			return msgs, nil
 		}
 	}
 }
 
 // Release releases memory and keeps the position.
-func (c *Cursor) Release() {
+func (c *reader[M, K]) Release() {
 	c.drop()
 	signal(c.ready)
 }
 
 // drop forgets the messages that were read and waits for the running read.
-func (c *Cursor) drop() {
+func (c *reader[M, K]) drop() {
 	if len(c.msgs) > 0 {
-		c.next = c.msgs[0].Sequence
+		c.next = c.kind.place(&c.msgs[0])
 	}
 	c.msgs, c.granted = nil, 0
 	if c.held {
-		c.ch.log.reading.release()
+		c.log.reading.release()
 		c.held = false
 	}
 	if r := c.running; r != nil {
 		r.cancel()
 		<-r.done
 		if c.running = nil; r.held {
-			c.ch.log.reading.release()
+			c.log.reading.release()
 		}
 	}
 }
 
 // Close releases memory and stops watching.
-func (c *Cursor) Close() {
+func (c *reader[M, K]) Close() {
 	c.drop()
 	c.stop()
 	if c.timer != nil {

@@ -30,6 +30,10 @@
 // while commits are slow. A cursor passes missing messages with one read. At the end it queries nothing until the next
 // commit.
 //
+// An EventCursor reads the events of all channels that match a query, by position, in the same way. While somebody does,
+// the last events by position are in memory, too, and readers who follow the log ask the database nothing. Positions have
+// no gaps, so a missing one is damage: the cursor returns an error and never skips it.
+//
 // # Retention
 //
 // A channel's window hides messages over its limits from all readers as soon as they are known: Info, cursors, lookups

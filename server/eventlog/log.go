@@ -29,6 +29,7 @@ type Log struct {
 	writer    *writer
 	retention *retention
 	tails     *tails
+	order     order
 	reading   *reading
 	pace      *pacing
 	damage    Damage
@@ -55,6 +56,7 @@ func New(store *stores.Store, o Options, m Metrics, log *slog.Logger) *Log {
 		reading:   newReading(o.Connections, o.ReadAheadBytes),
 		pace:      newPacing(),
 	}
+	l.order.tails = l.tails
 	l.writer = &writer{
 		log:      l,
 		store:    store,

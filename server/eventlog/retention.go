@@ -129,7 +129,7 @@ func (r *retention) measure(ctx context.Context, ch *Channel) bool {
 				oldest = oldest[1:]
 			}
 			if len(oldest) < 2 || oldest[0].Sequence != seq {
-				return ch.tail.sizeOf(seq)
+				return ch.sizeOf(seq)
 			}
 			return len(oldest[0].Data), oldest[1].Sequence, true
 		}

@@ -63,7 +63,7 @@ func TestWithin(t *testing.T) {
 	t.Parallel()
 	for bytes, want := range map[int]int{0: 1, 9: 1, 10: 1, 19: 1, 20: 2, 49: 4, 50: 5, 99: 5} {
 		all := messages(1, 5, 10)
-		got := within(all, bytes)
+		got := within(bySequence{}, all, bytes)
 		if len(got) != want {
 			t.Errorf("%d messages within %d bytes, want %d", len(got), bytes, want)
 		}
@@ -73,7 +73,7 @@ func TestWithin(t *testing.T) {
 			}
 		}
 	}
-	if got := within(nil, 1); len(got) != 0 {
+	if got := within(bySequence{}, nil, 1); len(got) != 0 {
 		t.Errorf("%d messages of none", len(got))
 	}
 }
@@ -84,22 +84,22 @@ func TestTailsShareABound(t *testing.T) {
 	const size = 1000 - tailOverhead
 	a := newTails(10_000)
 	var first, second, third tail
-	a.add(&first, messages(1, 4, size))
-	a.add(&second, messages(1, 4, size))
-	a.add(&first, messages(5, 6, size))
+	remember(a, &first, messages(1, 4, size))
+	remember(a, &second, messages(1, 4, size))
+	remember(a, &first, messages(5, 6, size))
 	if a.used != 10_000 || first.read(1, 6, 9) == nil || second.read(1, 4, 9) == nil {
 		t.Fatalf("%d bytes used, want 10000 and nothing dropped", a.used)
 	}
-	a.add(&third, messages(1, 1, size))
+	remember(a, &third, messages(1, 1, size))
 	if a.used != 7000 || second.read(4, 4, 9) != nil || len(first.read(1, 6, 9)) != 6 || len(third.read(1, 1, 9)) != 1 {
 		t.Errorf("%d bytes used, want 7000 without the second tail", a.used)
 	}
-	a.add(&third, messages(2, 20, size))
+	remember(a, &third, messages(2, 20, size))
 	if got := third.read(11, 20, 99); a.used != 10_000 || len(got) != 10 || third.read(10, 20, 99) != nil || first.read(6, 6, 9) != nil {
 		t.Errorf("%d bytes used, %d messages of the only tail, want its last 10", a.used, len(got))
 	}
 	a.forget(&third, 15)
-	a.add(&second, messages(5, 5, size))
+	remember(a, &second, messages(5, 5, size))
 	if a.used != 6000 {
 		t.Errorf("%d bytes used after messages were deleted, want 6000", a.used)
 	}

@@ -101,6 +101,7 @@ func (w *writer) awaitDatabase(ctx context.Context, err error) bool {
 				ch.enforce()
 				ch.wake()
 			}
+			w.log.order.watchers.wake()
 			return true
 		}
 		w.log.failed(err)
@@ -155,6 +156,8 @@ func (w *writer) commit(ctx context.Context, batch []*entry) error {
 		signal(w.queue.due)
 	}
 	stored := make(map[*Channel][]stores.Message)
+	var events []Event
+	ordered := w.log.order.watched()
 	i := 0
 	for _, e := range batch {
 		for j := range e.appends {
@@ -164,6 +167,9 @@ func (w *writer) commit(ctx context.Context, batch []*entry) error {
 			}
 			ch := e.channels[j]
 			stored[ch] = append(stored[ch], r.Message)
+			if ordered && r.Position > 0 {
+				events = append(events, newEvent(ch, r.Message, e.appends[j].Event))
+			}
 			e.stored(ch, r.Message)
 			for k, m := range r.Copies {
 				to := e.copies[j][k]
@@ -185,6 +191,7 @@ func (w *writer) commit(ctx context.Context, batch []*entry) error {
 	for ch, msgs := range stored {
 		ch.committed(msgs)
 	}
+	w.log.order.committed(events)
 	held := 0
 	i = 0
 	for _, e := range batch {
