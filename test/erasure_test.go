@@ -53,7 +53,7 @@ func erase(t *testing.T, blocks []*page.Block, driver, source, condition string)
 	}
 	defer db.Close()
 	db.SetMaxOpenConns(1)
-	if _, err := db.ExecContext(t.Context(), statements(driver, 3)); err != nil {
+	if _, err := db.ExecContext(t.Context(), statements(driver, 4)); err != nil {
 		t.Fatal(err)
 	}
 	return list
@@ -81,8 +81,8 @@ func TestErasure(t *testing.T) {
 		sc := s.connect("before")
 		publish(t, sc, orders,
 			event(t, "keep", "First"),
-			event(t, "customer-17", "Named", withID("named"), withData(`{"name":"Jane"}`)),
-			event(t, "keep", "Second"),
+			event(t, "customer-17", "Named", withID("named"), withData(`{"name":"Jane"}`), withTags("name:Jane")),
+			event(t, "keep", "Second", withTags("kept")),
 			event(t, "customer-17", "Moved", withData(`{"to":"Jane's house"}`)),
 			event(t, "keep", "Third", withID("third")),
 		)
@@ -103,8 +103,11 @@ func TestErasure(t *testing.T) {
 		if want := []string{"eventstore.customers|1|1|2", orders + "|3|1|5"}; !slices.Equal(counted, want) {
 			t.Errorf("counters %q, want %q", counted, want)
 		}
+		if got := query(t, driver, source, "SELECT tag FROM EventTags"); !slices.Equal(got, []string{"kept"}) {
+			t.Errorf("tags %q", got)
+		}
 		// Events are immutable again.
-		for _, text := range []string{"DELETE FROM Messages", "UPDATE Messages SET data = NULL"} {
+		for _, text := range []string{"DELETE FROM Messages", "UPDATE Messages SET data = NULL", "DELETE FROM EventTags"} {
 			if _, err := tryQuery(driver, source, text); err == nil || !strings.Contains(err.Error(), "events are immutable") {
 				t.Errorf("%s: error %v", text, err)
 			}

@@ -40,6 +40,10 @@ func withID(id string) func(*eventstorev1.Event) {
 	return func(e *eventstorev1.Event) { e.EventId = id }
 }
 
+func withTags(tags ...string) func(*eventstorev1.Event) {
+	return func(e *eventstorev1.Event) { e.Tags = tags }
+}
+
 func withData(data string) func(*eventstorev1.Event) {
 	return func(e *eventstorev1.Event) { e.EventData = []byte(data) }
 }

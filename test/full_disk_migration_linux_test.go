@@ -27,8 +27,11 @@ func TestFullDiskOfMigration(t *testing.T) {
 		publish(t, sc, orders, event(t, "A", strings.Repeat("T", 250)))
 	}
 	s.Stop()
-	// As an earlier release left it: the migrations can run more than once.
-	for _, text := range []string{"DROP INDEX Idx_MsgsTime", "DROP INDEX Idx_MsgsTypeTime", "DELETE FROM goose_db_version WHERE version_id > 3"} {
+	// As an earlier release left it. The migrations before that of positions can run more than once.
+	for _, text := range []string{"DROP INDEX Idx_MsgsTime", "DROP INDEX Idx_MsgsTypeTime", "DROP INDEX Idx_MsgsPosition", "DROP INDEX Idx_MsgsTypePosition",
+		"DROP VIEW events", "DROP TRIGGER events_are_immutable_update", "DROP TABLE EventTags", "DROP TABLE TimeSteps",
+		"ALTER TABLE Messages DROP COLUMN position", "ALTER TABLE Messages DROP COLUMN tags", "ALTER TABLE StoreLock DROP COLUMN position",
+		"DELETE FROM goose_db_version WHERE version_id > 3"} {
 		query(t, "sqlite", source, text)
 	}
 	filler := filepath.Join(dir, "filler")

@@ -65,7 +65,7 @@ var damages = []struct {
 	{"counters", false, []string{"UPDATE Channels SET bytes = bytes + 1 WHERE id = {id}"}, []string{"counters|counters|but Messages has 3 with"}},
 	{"maxseq", false, []string{"UPDATE Channels SET maxseq = 2 WHERE id = {id}"}, []string{"counters|maxseq|maxseq is 2, but a message has sequence 3"}},
 	{"time", false, []string{"UPDATE Messages SET timestamp = 7 WHERE id = {id} AND seq = 2"},
-		[]string{"time|sequence 2|timestamp 7 is earlier than that of sequence 1", "message|sequence 2|timestamp is 7, data says"}},
+		[]string{"time|sequence 2|timestamp 7 is earlier than that of sequence 1", "message|sequence 2|timestamp is 7, data says", "order|sequence 2|its timestamp, 7, is earlier than that of the position before it"}},
 	{"garbage", false, []string{"UPDATE Messages SET data = {garbage}, size = 3 WHERE id = {id} AND seq = 2", "UPDATE Channels SET {bytes} WHERE id = {id}"},
 		[]string{"message|sequence 2|data is not a MsgProto"}},
 	{"exchanged", false, []string{"UPDATE Messages SET data = (SELECT d FROM (SELECT data AS d FROM Messages WHERE id = {id} AND seq = 1) AS o), size = (SELECT s FROM (SELECT size AS s FROM Messages WHERE id = {id} AND seq = 1) AS o) WHERE id = {id} AND seq = 2", "UPDATE Channels SET {bytes} WHERE id = {id}"},

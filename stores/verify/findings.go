@@ -34,6 +34,21 @@ func (f *findings) add(kind, table, key, format string, args ...any) {
 	}
 }
 
+// join adds the findings of another one, which is no longer in use.
+func (f *findings) join(other *findings) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	for _, finding := range other.list {
+		if f.counts[finding.Kind]++; f.counts[finding.Kind] <= f.limit {
+			f.list = append(f.list, finding)
+		}
+		other.counts[finding.Kind]--
+	}
+	for kind, more := range other.counts {
+		f.counts[kind] += more
+	}
+}
+
 // sorted returns the findings in an order that does not depend on timing.
 func (f *findings) sorted() []Finding {
 	slices.SortStableFunc(f.list, func(a, b Finding) int {

@@ -49,7 +49,8 @@ type row struct {
 	data                     []byte
 	id, typ                  sql.NullString
 	aggregateType, aggregate sql.NullString
-	document, metadata       []byte
+	document, metadata, tags []byte
+	position                 sql.NullInt64
 	missing                  int64 // sequences missing between the row before and this one
 }
 
@@ -101,7 +102,7 @@ func (ch *channelCheck) read(ctx context.Context, from int64) (list []*row, next
 		asked++
 		r := &row{}
 		ok, err := c.scannedOf(of, rows, "Messages", &r.seq, &r.timestamp, &r.size, &r.data, &r.id, &r.aggregateType, &r.aggregate,
-			&r.version, &r.typ, &r.document, &r.metadata)
+			&r.version, &r.typ, &r.document, &r.metadata, &r.position, &r.tags)
 		if err != nil || !ok {
 			return err
 		}
@@ -130,6 +131,7 @@ func (ch *channelCheck) follow(r *row) {
 		c.findings.add("message", "Messages", ch.key(r.seq), "sequences begin at 1")
 	} else if ch.count > 0 || ch.rules.Events {
 		r.missing = r.seq - max(ch.last, 0) - 1
+		c.missing += r.missing
 		c.report.Erased += uint64(ch.erased.within(Range{r.seq - r.missing, r.seq - 1}).count())
 	}
 	if len(ch.erased.within(Range{r.seq, r.seq})) > 0 {
@@ -159,6 +161,7 @@ func (ch *channelCheck) finish() {
 		bad("maxseq is %d, but a message has sequence %d", ch.maxseq, ch.last)
 	case ch.maxseq > ch.last && ch.rules.Events && (ch.events || ch.count == 0):
 		end := Range{ch.last + 1, ch.maxseq}
+		ch.check.missing += ch.maxseq - ch.last
 		ch.check.report.Erased += uint64(ch.erased.within(end).count())
 		ch.gap(ch.check.findings, end)
 	}
@@ -192,12 +195,15 @@ func (ch *channelCheck) compare(r *row) {
 	case m.Timestamp != r.timestamp.Int64 || !r.timestamp.Valid:
 		c.findings.add("message", "Messages", key, "timestamp is %d, data says %d", r.timestamp.Int64, m.Timestamp)
 	}
+	if r.typ.Valid && !r.position.Valid {
+		c.findings.add("order", "Messages", key, "the event has no position: %s", howToNumber)
+	}
 	historic := true // stored before its channel became an event channel
 	switch {
 	case err != nil:
 		historic = false
 	case !r.typ.Valid:
-		if r.id.Valid || r.aggregate.Valid || r.aggregateType.Valid || r.version.Valid || r.document != nil || r.metadata != nil {
+		if r.id.Valid || r.aggregate.Valid || r.aggregateType.Valid || r.version.Valid || r.document != nil || r.metadata != nil || r.position.Valid || r.tags != nil {
 			c.findings.add("columns", "Messages", key, "event_type is NULL, other columns of an event are not")
 			historic = false
 		} else if ch.rules.Events {
@@ -264,6 +270,7 @@ func (ch *channelCheck) compareEvent(r *row, payload []byte, key string) (histor
 	if !sameJSON(r.metadata, ev.Metadata) {
 		bad("metadata differs from the payload: %s, not %s", shownJSON(r.metadata), shownJSON(ev.Metadata))
 	}
+	ch.compareTags(r, ev.Tags, key)
 	return ev.Version == 0 && !bytes.Equal(ch.rules.Mapping.AppendVersion(payload, 1), payload)
 }
 

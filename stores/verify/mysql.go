@@ -1,10 +1,12 @@
 package verify
 
 var mysqlTexts = texts{
-	messages:     "SELECT seq, timestamp, size, data, event_id, aggregate_type, aggregate_id, event_version, event_type, event_data, metadata FROM Messages WHERE id = ? AND seq >= ? ORDER BY seq LIMIT ?",
+	messages:     "SELECT seq, timestamp, size, data, event_id, aggregate_type, aggregate_id, event_version, event_type, event_data, metadata, position, tags FROM Messages WHERE id = ? AND seq >= ? ORDER BY seq LIMIT ?",
 	firstChannel: "SELECT MIN(id) FROM Messages WHERE id > ?",
 	countMessage: "SELECT COUNT(*), MIN(seq), MAX(seq) FROM Messages WHERE id = ?",
 	hasEvents:    "SELECT 1 FROM Messages WHERE id = ? AND event_type IS NOT NULL LIMIT 1",
+	taggedEvents: "SELECT position, id, seq, tags FROM Messages WHERE position > ? AND tags IS NOT NULL ORDER BY position LIMIT ?",
+	hasTag:       "SELECT 1 FROM EventTags WHERE tag = ? AND position = ?",
 	objects: `SELECT DISTINCT IF(non_unique = 0, 'unique index', 'index'), LOWER(index_name), 'messages', ''
 FROM information_schema.statistics WHERE table_schema = DATABASE() AND LOWER(table_name) = 'messages'
 UNION ALL

@@ -1,10 +1,12 @@
 package verify
 
 var postgresTexts = texts{
-	messages:     "SELECT seq, timestamp, size, data, event_id, aggregate_type, aggregate_id, event_version, event_type, event_data, metadata FROM Messages WHERE id = $1 AND seq >= $2 ORDER BY seq LIMIT $3",
+	messages:     "SELECT seq, timestamp, size, data, event_id, aggregate_type, aggregate_id, event_version, event_type, event_data, metadata, position, tags FROM Messages WHERE id = $1 AND seq >= $2 ORDER BY seq LIMIT $3",
 	firstChannel: "SELECT MIN(id) FROM Messages WHERE id > $1",
 	countMessage: "SELECT COUNT(*), MIN(seq), MAX(seq) FROM Messages WHERE id = $1",
 	hasEvents:    "SELECT 1 FROM Messages WHERE id = $1 AND event_type IS NOT NULL LIMIT 1",
+	taggedEvents: "SELECT position, id, seq, tags FROM Messages WHERE position > $1 AND tags IS NOT NULL ORDER BY position LIMIT $2",
+	hasTag:       "SELECT 1 FROM EventTags WHERE tag = $1 AND position = $2",
 	objects: `WITH ours AS (
     SELECT oid, lower(relname) AS name FROM pg_class
     WHERE relnamespace = current_schema()::regnamespace AND relkind IN ('r', 'p') AND relname IN ` + ourTables + `

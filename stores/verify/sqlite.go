@@ -14,10 +14,12 @@ func corruptFile(err error) bool {
 }
 
 var sqliteTexts = texts{
-	messages:     "SELECT seq, timestamp, size, data, event_id, aggregate_type, aggregate_id, event_version, event_type, event_data, metadata FROM Messages WHERE id = ? AND seq >= ? ORDER BY seq LIMIT ?",
+	messages:     "SELECT seq, timestamp, size, data, event_id, aggregate_type, aggregate_id, event_version, event_type, event_data, metadata, position, tags FROM Messages WHERE id = ? AND seq >= ? ORDER BY seq LIMIT ?",
 	firstChannel: "SELECT MIN(id) FROM Messages WHERE id > ?",
 	countMessage: "SELECT COUNT(*), MIN(seq), MAX(seq) FROM Messages WHERE id = ?",
 	hasEvents:    "SELECT 1 FROM Messages WHERE id = ? AND event_type IS NOT NULL LIMIT 1",
+	taggedEvents: "SELECT position, id, seq, tags FROM Messages WHERE position > ? AND tags IS NOT NULL ORDER BY position LIMIT ?",
+	hasTag:       "SELECT 1 FROM EventTags WHERE tag = ? AND position = ?",
 	objects: `SELECT CASE WHEN type = 'index' AND upper(sql) LIKE 'CREATE UNIQUE%' THEN 'unique index' ELSE type END, lower(name), lower(tbl_name),
     CASE WHEN type = 'trigger' THEN substr(sql, instr(sql, name) + length(name)) ELSE '' END
 FROM sqlite_master WHERE type IN ('index', 'view') OR type = 'trigger' AND lower(tbl_name) IN ` + ourTables + `

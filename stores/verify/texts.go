@@ -8,6 +8,8 @@ type texts struct {
 	firstChannel string // (id) → the lowest id of Messages above it, or NULL
 	countMessage string // (id) → number of messages, lowest and highest sequence
 	hasEvents    string // (id) → a row if the channel holds an event
+	taggedEvents string // (after, limit) → position, id, seq and tags of events with tags, by position
+	hasTag       string // (tag, position) → a row if EventTags has it
 	objects      string // () → kind, name, table and definition of what belongs to our tables, names in lower case
 	integrity    string // () → the result of the database checking its own file, "ok" if it is sound; "" where it cannot
 

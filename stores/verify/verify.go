@@ -78,6 +78,7 @@ type check struct {
 	channels        map[int64]*channelCheck // by Channels.id, including deleted ones
 	order           []*channelCheck         // by id
 	total           uint64                  // messages, according to the counters
+	missing         int64                   // messages, whether or not they were erased
 }
 
 func (c *check) run(ctx context.Context) error {
@@ -95,6 +96,7 @@ func (c *check) run(ctx context.Context) error {
 		{"messages without a channel", c.orphans},
 		{"versions", c.chains},
 		{"event_ids", c.eventIDs},
+		{"order of events", c.positions},
 	} {
 		err := step.run(ctx)
 		if corruptFile(err) {
