@@ -111,6 +111,12 @@ func Run(t *testing.T, open func(t *testing.T) stores.Options) {
 		{"BackfillTooLate", testBackfillTooLate},
 		{"BackfillInterrupted", testBackfillInterrupted},
 		{"Restore", testRestore},
+		{"Order", testOrder},
+		{"OrderOfTimes", testOrderOfTimes},
+		{"OrderInDoubt", testOrderInDoubt},
+		{"OrderRewound", testOrderRewound},
+		{"OrderErased", testOrderErased},
+		{"OrderImmutable", testOrderImmutable},
 		{"Inspect", testInspect},
 		{"Closed", testClosed},
 	} {
