@@ -4,6 +4,7 @@ import (
 	"context"
 	"database/sql"
 	"fmt"
+	"math/rand/v2"
 	"testing"
 
 	"github.com/nats-io/stan.go/pb"
@@ -32,7 +33,7 @@ func (w older) write(c *stores.Channel, timestamp int64, e event) {
 	}
 }
 
-func (w older) writeIn(ctx context.Context, tx *sql.Tx, c *stores.Channel, timestamp int64, e event) {
+func (w older) writeIn(ctx context.Context, tx *sql.Tx, c *stores.Channel, timestamp int64, e event) (sequence uint64) {
 	w.t.Helper()
 	var last, version uint64
 	if err := tx.QueryRowContext(ctx, fmt.Sprintf("SELECT maxseq, (SELECT COUNT(*) FROM Messages WHERE aggregate_id = '%s' AND id = %[2]d) FROM Channels WHERE id = %[2]d", e.aggregate, c.ID())).Scan(&last, &version); err != nil {
@@ -48,4 +49,24 @@ func (w older) writeIn(ctx context.Context, tx *sql.Tx, c *stores.Channel, times
 			w.t.Fatalf("%s: %v", text, err)
 		}
 	}
+	return last + 1
+}
+
+// writeRandom stores n events on random channels, at random times.
+func (w older) writeRandom(channels map[string]*stores.Channel, names []string, random *rand.Rand, n int) (late []unnumbered) {
+	w.t.Helper()
+	ctx := testContext(w.t)
+	tx, err := raw(w.t, w.o).BeginTx(ctx, nil)
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	defer tx.Rollback()
+	for range n {
+		c, timestamp := channels[names[random.IntN(len(names))]], random.Int64N(30)
+		late = append(late, unnumbered{c, w.writeIn(ctx, tx, c, timestamp, event{aggregate: "A"}), timestamp})
+	}
+	if err := tx.Commit(); err != nil {
+		w.t.Fatal(err)
+	}
+	return late
 }

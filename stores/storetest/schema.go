@@ -212,11 +212,18 @@ const withoutColumns = 10
 func takePositions(t *testing.T, o stores.Options) {
 	t.Helper()
 	db := raw(t, o)
-	for _, text := range []string{
-		"DROP VIEW events", "DROP TRIGGER events_are_immutable_update", "DROP INDEX Idx_MsgsPosition", "DROP INDEX Idx_MsgsTypePosition",
+	texts := []string{"DROP VIEW events"}
+	switch o.Driver {
+	case "postgres":
+		texts = append(texts, "DROP TRIGGER events_are_immutable ON Messages", "DROP TRIGGER events_are_not_deleted ON Messages")
+	case "mysql":
+		texts = append(texts, "DROP TRIGGER events_are_immutable_update", "ALTER TABLE Messages DROP INDEX Idx_MsgsPosition, DROP INDEX Idx_MsgsTypePosition")
+	case "sqlite":
+		texts = append(texts, "DROP TRIGGER events_are_immutable_update", "DROP INDEX Idx_MsgsPosition", "DROP INDEX Idx_MsgsTypePosition")
+	}
+	for _, text := range append(texts,
 		"ALTER TABLE Messages DROP COLUMN position", "ALTER TABLE Messages DROP COLUMN tags", "ALTER TABLE StoreLock DROP COLUMN position",
-		"DROP TABLE EventTags", "DROP TABLE TimeSteps",
-	} {
+		"DROP TABLE EventTags", "DROP TABLE TimeSteps") {
 		exec(t, db, text)
 	}
 }

@@ -117,6 +117,9 @@ func Run(t *testing.T, open func(t *testing.T) stores.Options) {
 		{"OrderRewound", testOrderRewound},
 		{"OrderErased", testOrderErased},
 		{"OrderImmutable", testOrderImmutable},
+		{"OrderOfBackfill", testOrderOfBackfill},
+		{"Numbering", testNumbering},
+		{"FirstNumbering", testFirstNumbering},
 		{"Inspect", testInspect},
 		{"Closed", testClosed},
 	} {
