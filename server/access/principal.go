@@ -42,6 +42,11 @@ func (p *Principal) May(right Right, channel string) bool {
 	return p != nil && eventlog.ValidChannel(channel) && (p.has(right, channel) || p.has(Admin, channel))
 }
 
+// MaySome reports whether the principal has a right on some channel that a pattern may match.
+func (p *Principal) MaySome(right Right, pattern string) bool {
+	return p != nil && slices.ContainsFunc(slices.Concat(p.patterns[right], p.patterns[Admin]), func(own string) bool { return eventlog.Overlap(own, pattern) })
+}
+
 func (p *Principal) has(right Right, channel string) bool {
 	return slices.ContainsFunc(p.patterns[right], func(pattern string) bool { return eventlog.Matches(pattern, channel) })
 }

@@ -10,6 +10,7 @@ import (
 
 	"github.com/nats-eventstore/nats-eventstore/proto"
 	eventstorev1 "github.com/nats-eventstore/nats-eventstore/proto/eventstore/v1"
+	"github.com/nats-eventstore/nats-eventstore/server/eventlog"
 	"github.com/nats-eventstore/nats-eventstore/stores"
 )
 
@@ -25,6 +26,16 @@ type Log interface {
 	Channels() []Channel
 	// FillsStream reports whether a route publishes events to a stream of this name.
 	FillsStream(name string) bool
+	// HoldsEvents reports whether a channel that matches the pattern is or would be an event channel.
+	HoldsEvents(pattern string) bool
+	// EventCursor returns a cursor over the events that match a query, forward from a position; BackwardCursor one
+	// backward, from a position or the last event. Events of channels that are not event channels are among them.
+	EventCursor(q stores.Query, from uint64) (EventCursor, error)
+	BackwardCursor(q stores.Query, from uint64) (EventReader, error)
+	// Position is that of the last event.
+	Position() uint64
+	// PositionAt does what stores.Store documents.
+	PositionAt(ctx context.Context, ns int64) (uint64, error)
 	// Append stores all events or none. After a context error, the outcome is unknown.
 	Append(ctx context.Context, events []Encoded, as *stores.Group) ([]stores.Result, error)
 	// EventsWithID and AggregatesWithID do what stores.Store documents.
@@ -79,6 +90,24 @@ type Cursor interface {
 	// Position is the sequence of the next message, which may be gone.
 	Position() uint64
 	// Ready receives a value after messages were committed.
+	Ready() <-chan struct{}
+	Close()
+}
+
+// EventReader reads the events that match a query, by position, in one direction. One goroutine uses it.
+type EventReader interface {
+	// ReadTo returns the next events up to a position. It may return none although there are more.
+	ReadTo(ctx context.Context, to uint64, max int) ([]eventlog.Event, error)
+	// Position is that of the next event to look at. Backward, it is 0 after the first event.
+	Position() uint64
+	// Plan says how the last events were found.
+	Plan() string
+}
+
+// EventCursor is an EventReader that learns of new events. One goroutine closes it.
+type EventCursor interface {
+	EventReader
+	// Ready receives a value after events were committed.
 	Ready() <-chan struct{}
 	Close()
 }

@@ -34,6 +34,7 @@ var codes = []struct {
 	{stores.ErrPartlyStored, connect.CodeAlreadyExists},
 	{stores.ErrRefused, connect.CodeInvalidArgument},
 	{stores.ErrInvalidQuery, connect.CodeInvalidArgument},
+	{stores.ErrNotIndexed, connect.CodeFailedPrecondition},
 	{stores.ErrBeyondEnd, connect.CodeFailedPrecondition},
 	{proto.ErrInvalid, connect.CodeInvalidArgument},
 	{ErrInvalidChannel, connect.CodeInvalidArgument},

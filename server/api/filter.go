@@ -31,17 +31,22 @@ func selectionOf(f *eventstorev1.Filter, from *timestamppb.Timestamp) (selection
 	if from == nil {
 		return selection{filter: f}, nil
 	}
+	ns, err := nanoseconds(from)
+	return selection{f, ns}, err
+}
+
+// nanoseconds returns a start time in ns since 1970, at least 0.
+func nanoseconds(from *timestamppb.Timestamp) (int64, error) {
 	if err := from.CheckValid(); err != nil {
-		return selection{}, invalid("from_time: %w", err)
+		return 0, invalid("from_time: %w", err)
 	}
-	ns := int64(math.MaxInt64) // no channel holds a time after 2262
 	switch t := from.AsTime(); {
 	case t.Year() < 1970:
-		ns = 0
+		return 0, nil
 	case t.Year() < 2262:
-		ns = t.UnixNano()
+		return t.UnixNano(), nil
 	}
-	return selection{f, ns}, nil
+	return math.MaxInt64, nil // no channel holds a time after 2262
 }
 
 // matches reports whether a message is selected. ev is nil if the message is not an event; only an empty filter selects it.

@@ -37,12 +37,15 @@ func (g guarded) permit(channel string, rights ...access.Right) error {
 	p := g.caller.principal()
 	switch {
 	case p == nil:
-		return fmt.Errorf("%w: the token or client certificate is no longer accepted", ErrDenied)
+		return errNoCaller
 	case slices.ContainsFunc(rights, func(r access.Right) bool { return p.May(r, channel) }):
 		return nil
 	}
 	return fmt.Errorf("%w: principal %q has no right %q on channel %q; the server's access file grants rights", ErrDenied, p.Name, rights[0], channel)
 }
+
+// errNoCaller refuses a caller who was known when the call began.
+var errNoCaller = fmt.Errorf("%w: the token or client certificate is no longer accepted", ErrDenied)
 
 func (g guarded) allows(channel string, rights ...access.Right) bool {
 	return eventlog.ValidChannel(channel) && g.permit(channel, rights...) == nil
@@ -106,9 +109,9 @@ func (g guarded) append(ctx context.Context, events []Encoded, as *stores.Group)
 	return g.log.Append(ctx, events, as)
 }
 
-// delivered is Log.Delivered of a channel of this log.
-func (g guarded) delivered(ctx context.Context, from Channel, events []*eventstorev1.RecordedEvent, began time.Time) {
-	g.log.Delivered(ctx, from.Stored().Name(), events, began)
+// delivered is Log.Delivered.
+func (g guarded) delivered(ctx context.Context, channel string, events []*eventstorev1.RecordedEvent, began time.Time) {
+	g.log.Delivered(ctx, channel, events, began)
 }
 
 // eventsWithID is Log.EventsWithID among the channels that the caller may read.

@@ -11,8 +11,8 @@ import (
 type byQuery struct {
 	query    stores.Query
 	position uint64 // 0: at the first event or, backward, at the last
-	since    *timestamppb.Timestamp
-	end      bool
+	since    int64  // recorded time of the first event, in ns since 1970; negative if the position counts
+	waiting  bool   // no event as recent as since was seen yet
 	backward bool
 }
 
@@ -35,11 +35,14 @@ func byQueryOf(req placed, fromSequence bool) (byQuery, error) {
 	case fromSequence:
 		return byQuery{}, invalid("from_sequence is for a channel: a query begins at from_position")
 	}
-	q := byQuery{query: queryOf(req.GetQuery()), position: req.GetFromPosition(), since: req.GetFromTime()}
-	if err := q.query.Validate(); err != nil {
-		return byQuery{}, err
+	q := byQuery{query: queryOf(req.GetQuery()), position: req.GetFromPosition(), since: -1}
+	if req.GetFromTime() != nil {
+		var err error
+		if q.since, err = nanoseconds(req.GetFromTime()); err != nil {
+			return byQuery{}, err
+		}
 	}
-	return q, nil
+	return q, q.query.Validate()
 }
 
 // queryOf returns a query of the API as the store knows it.

@@ -54,7 +54,7 @@ func (s *service) ReadAggregate(ctx context.Context, req *eventstorev1.ReadAggre
 		if err != nil {
 			return false, err
 		}
-		return b.add(event)
+		return b.add(event, m.Sequence)
 	})
 	if err == nil {
 		err = b.flush()
@@ -134,7 +134,7 @@ func scan(ctx context.Context, ch Channel, cursor Cursor, to uint64, selected se
 			return err
 		}
 		if len(msgs) == 0 {
-			return b.pass(to) // the last sequences are missing
+			return b.pass(to, 1) // the last sequences are missing
 		}
 		for _, m := range msgs {
 			event, err := recorded(ch.Stored().Name(), ch.Mapping(), m)
@@ -142,12 +142,12 @@ func scan(ctx context.Context, ch Channel, cursor Cursor, to uint64, selected se
 				return err
 			}
 			if !selected.matches(m, event.GetEvent()) {
-				if err := b.pass(m.Sequence); err != nil {
+				if err := b.pass(m.Sequence, 1); err != nil {
 					return err
 				}
 				continue
 			}
-			if more, err := b.add(event); err != nil || !more {
+			if more, err := b.add(event, m.Sequence); err != nil || !more {
 				return err
 			}
 		}
@@ -174,18 +174,18 @@ type responses struct {
 	added      uint64
 	events     []*eventstorev1.RecordedEvent
 	bytes      int
-	checkpoint uint64 // every sequence up to this one was added or passed
-	skipped    int    // sequences passed since the last response
+	checkpoint uint64 // every place up to this one, a sequence or a position, was added or passed
+	skipped    uint64 // places passed since the last response
 }
 
 // checkpointEvery is the number of unselected events after which a response reports progress.
 const checkpointEvery = 10_000
 
 // add reports whether the request wants more events.
-func (r *responses) add(e *eventstorev1.RecordedEvent) (bool, error) {
+func (r *responses) add(e *eventstorev1.RecordedEvent, place uint64) (bool, error) {
 	r.events = append(r.events, e)
 	r.bytes += googleproto.Size(e)
-	r.checkpoint = e.GetSequence()
+	r.checkpoint = place
 	r.added++
 	if r.bytes >= responseBytes {
 		if err := r.flush(); err != nil {
@@ -195,10 +195,10 @@ func (r *responses) add(e *eventstorev1.RecordedEvent) (bool, error) {
 	return r.maxEvents == 0 || r.added < r.maxEvents, nil
 }
 
-// pass records that nothing remains to be sent up to a sequence.
-func (r *responses) pass(sequence uint64) error {
-	r.checkpoint = sequence
-	if r.skipped++; r.skipped >= checkpointEvery {
+// pass records that nothing remains to be sent up to a place, at the end of some that were passed.
+func (r *responses) pass(place, passed uint64) error {
+	r.checkpoint = place
+	if r.skipped += passed; r.skipped >= checkpointEvery {
 		return r.flush()
 	}
 	return nil

@@ -2,30 +2,179 @@ package api
 
 import (
 	"context"
-	"errors"
+	"math"
+	"time"
 
 	"connectrpc.com/connect"
 
 	eventstorev1 "github.com/nats-eventstore/nats-eventstore/proto/eventstore/v1"
 )
 
-// errNoQueries answers requests with a query.
-var errNoQueries = connect.NewError(connect.CodeUnimplemented, errors.New("this server does not answer queries: name a channel"))
-
 // readQuery is Read with a query.
-func (s *service) readQuery(_ context.Context, req *eventstorev1.ReadRequest, _ *connect.ServerStream[eventstorev1.ReadResponse]) error {
+func (s *service) readQuery(ctx context.Context, req *eventstorev1.ReadRequest, stream *connect.ServerStream[eventstorev1.ReadResponse]) error {
 	_, fromSequence := req.GetStart().(*eventstorev1.ReadRequest_FromSequence)
-	if _, err := byQueryOf(req, fromSequence); err != nil {
+	q, err := byQueryOf(req, fromSequence)
+	if err != nil {
 		return status(err)
 	}
-	return errNoQueries
+	switch d := req.GetDirection(); {
+	case eventstorev1.Direction_name[int32(d)] == "":
+		return invalid("unknown direction %d", d)
+	case d == eventstorev1.Direction_DIRECTION_BACKWARD:
+		q.backward = true
+	}
+	log, err := s.active(ctx)
+	if err != nil {
+		return status(err)
+	}
+	if err := log.checkQuery(q.query); err != nil {
+		return status(err)
+	}
+	last := log.position()
+	from, err := q.start(ctx, log, last)
+	if err != nil {
+		return status(err)
+	}
+	var reader EventReader
+	to := last
+	if q.backward {
+		to = 1
+		reader, err = log.backwardCursor(q.query, from)
+	} else {
+		var cursor EventCursor
+		if cursor, err = log.eventCursor(q.query, from); err == nil {
+			defer cursor.Close()
+		}
+		reader = cursor
+	}
+	if err != nil {
+		return status(err)
+	}
+	b := &responses{maxEvents: req.GetLimit(), send: func(events []*eventstorev1.RecordedEvent, checkpoint uint64) error {
+		return stream.Send(&eventstorev1.ReadResponse{Events: events, CheckpointPosition: checkpoint, Plan: reader.Plan()})
+	}}
+	if err := q.scan(ctx, reader, to, b); err != nil {
+		return status(err)
+	}
+	return status(b.flush())
+}
+
+// start returns the position at which a request begins. Forward, it is last+1 if no event is recent enough, and the events
+// before q.since are to be passed; backward, it is 0 if no event is old enough.
+func (q *byQuery) start(ctx context.Context, log guarded, last uint64) (uint64, error) {
+	switch {
+	case q.since < 0 && q.backward && q.position == 0:
+		return last, nil
+	case q.since < 0 && q.backward:
+		return min(q.position, last), nil
+	case q.since < 0:
+		return max(q.position, 1), nil
+	case q.backward && q.since == math.MaxInt64:
+		return last, nil
+	case q.backward:
+		later, err := log.positionAt(ctx, q.since+1)
+		if err == nil && later == 0 {
+			later = last + 1
+		}
+		return later - 1, err
+	}
+	found, err := log.positionAt(ctx, q.since)
+	if err != nil {
+		return 0, err
+	}
+	if found == 0 {
+		q.waiting = true
+		return last + 1, nil
+	}
+	return found, nil
+}
+
+// scan adds the events up to a position and advances the checkpoint.
+func (q *byQuery) scan(ctx context.Context, reader EventReader, to uint64, b *responses) error {
+	for {
+		next := reader.Position()
+		if q.backward && next < max(to, 1) || !q.backward && next > to {
+			return nil
+		}
+		events, err := reader.ReadTo(ctx, to, readMsgs)
+		if err != nil {
+			return err
+		}
+		for _, e := range events {
+			if q.waiting = q.waiting && e.Timestamp < q.since; q.waiting {
+				continue
+			}
+			event, err := recorded(e.Channel.Name(), e.Channel.Mapping(), e.Message)
+			if err != nil {
+				return err
+			}
+			if more, err := b.add(event, e.Position); err != nil || !more {
+				return err
+			}
+		}
+		through, passed := reader.Position()-1, reader.Position()-next
+		if q.backward {
+			through, passed = reader.Position()+1, next-reader.Position()
+		}
+		if err := b.pass(through, passed-uint64(len(events))); err != nil {
+			return err
+		}
+	}
 }
 
 // subscribeQuery is Subscribe with a query.
-func (s *service) subscribeQuery(_ context.Context, req *eventstorev1.SubscribeRequest, _ *connect.ServerStream[eventstorev1.SubscribeResponse]) error {
+func (s *service) subscribeQuery(ctx context.Context, req *eventstorev1.SubscribeRequest, stream *connect.ServerStream[eventstorev1.SubscribeResponse]) error {
 	_, fromSequence := req.GetStart().(*eventstorev1.SubscribeRequest_FromSequence)
-	if _, err := byQueryOf(req, fromSequence); err != nil {
+	q, err := byQueryOf(req, fromSequence)
+	if err != nil {
 		return status(err)
 	}
-	return errNoQueries
+	log, err := s.active(ctx)
+	if err != nil {
+		return status(err)
+	}
+	if err := log.checkQuery(q.query); err != nil {
+		return status(err)
+	}
+	from, err := q.start(ctx, log, log.position())
+	if err != nil {
+		return status(err)
+	}
+	if req.GetFromEnd() {
+		from = log.position() + 1
+	}
+	cursor, err := log.eventCursor(q.query, from)
+	if err != nil {
+		return status(err)
+	}
+	defer cursor.Close()
+	b := &responses{checkpoint: from - 1}
+	caughtUp := false
+	b.send = func(events []*eventstorev1.RecordedEvent, checkpoint uint64) error {
+		caughtUp = checkpoint >= log.position()
+		began := time.Now()
+		err := stream.Send(&eventstorev1.SubscribeResponse{Events: events, CheckpointPosition: checkpoint, CaughtUp: caughtUp, Plan: cursor.Plan()})
+		if err == nil {
+			deliveredEach(ctx, log, events, began)
+		}
+		return err
+	}
+	return follow(ctx, log, b, cursor.Ready(), following{
+		last:     log.position,
+		scan:     func(last uint64) error { return q.scan(ctx, cursor, last, b) },
+		permit:   func() error { return log.permitQuery(q.query) },
+		caughtUp: func() bool { return caughtUp },
+	})
+}
+
+// deliveredEach is delivered for events of several channels.
+func deliveredEach(ctx context.Context, log guarded, events []*eventstorev1.RecordedEvent, began time.Time) {
+	for i := 0; i < len(events); {
+		j := i + 1
+		for j < len(events) && events[j].GetChannel() == events[i].GetChannel() {
+			j++
+		}
+		log.delivered(ctx, events[i].GetChannel(), events[i:j], began)
+		i = j
+	}
 }

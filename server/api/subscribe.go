@@ -52,22 +52,40 @@ func (s *service) Subscribe(ctx context.Context, req *eventstorev1.SubscribeRequ
 		began := time.Now()
 		err := stream.Send(&eventstorev1.SubscribeResponse{Events: events, Checkpoint: checkpoint, CaughtUp: caughtUp})
 		if err == nil && len(events) > 0 {
-			log.delivered(ctx, ch, events, began)
+			log.delivered(ctx, ch.Stored().Name(), events, began)
 		}
 		return err
 	}
+	return follow(ctx, log, b, cursor.Ready(), following{
+		last:     func() uint64 { return ch.Info().Last },
+		scan:     func(last uint64) error { return scan(ctx, ch, cursor, last, selected, b) },
+		permit:   func() error { return log.permit(req.GetChannel(), access.Read) },
+		caughtUp: func() bool { return caughtUp },
+	})
+}
+
+// following is what a subscription follows.
+type following struct {
+	last     func() uint64           // the last place
+	scan     func(last uint64) error // adds the events up to it
+	permit   func() error
+	caughtUp func() bool // the last response said so
+}
+
+// follow sends what is stored, then what is committed, until the client or the server ends the subscription.
+func follow(ctx context.Context, log guarded, b *responses, ready <-chan struct{}, f following) error {
 	if err := b.send(nil, b.checkpoint); err != nil { // confirms the subscription
 		return err
 	}
 	checkpoint := time.NewTimer(checkpointInterval)
 	defer checkpoint.Stop()
 	for {
-		last := ch.Info().Last
-		if err := scan(ctx, ch, cursor, last, selected, b); err != nil {
+		last := f.last()
+		if err := f.scan(last); err != nil {
 			return endStatus(log, err)
 		}
 		// Events go out at once. A checkpoint alone waits for the timer, unless the subscriber has just caught up.
-		if len(b.events) > 0 || !caughtUp && b.checkpoint >= last {
+		if len(b.events) > 0 || !f.caughtUp() && b.checkpoint >= last {
 			b.skipped++
 			if err := b.flush(); err != nil {
 				return err
@@ -78,9 +96,9 @@ func (s *service) Subscribe(ctx context.Context, req *eventstorev1.SubscribeRequ
 			return status(ctx.Err())
 		case <-log.done():
 			return status(ErrStandby)
-		case <-cursor.Ready():
+		case <-ready:
 		case <-checkpoint.C:
-			if err := log.permit(req.GetChannel(), access.Read); err != nil {
+			if err := f.permit(); err != nil {
 				return status(err)
 			}
 			if err := b.flush(); err != nil {

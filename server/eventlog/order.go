@@ -1,6 +1,7 @@
 package eventlog
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 
@@ -180,12 +181,13 @@ func (c *BackwardCursor) Position() uint64 { return c.next }
 // Plan says how the last events were found, for people.
 func (c *BackwardCursor) Plan() string { return c.plan }
 
-// Read returns up to max events, by descending position. It may return none before Position is 0.
-func (c *BackwardCursor) Read(ctx context.Context, max int) ([]Event, error) {
-	if c.next == 0 {
+// ReadTo returns up to max events, by descending position, none below position to. It may return none before; Position is
+// below to once none are left.
+func (c *BackwardCursor) ReadTo(ctx context.Context, to uint64, max int) ([]Event, error) {
+	if c.next < to || c.next == 0 {
 		return nil, nil
 	}
-	part, err := c.log.loadEvents(ctx, c.stored, c.next, 1, min(max, batchMsgs), batchBytes)
+	part, err := c.log.loadEvents(ctx, c.stored, c.next, cmp.Or(to, 1), min(max, batchMsgs), batchBytes)
 	if err != nil {
 		return nil, err
 	}

@@ -169,7 +169,7 @@ func TestBackwardCursor(t *testing.T) {
 		}
 		var got []uint64
 		for c.Position() > 0 {
-			events, err := c.Read(t.Context(), 7)
+			events, err := c.ReadTo(t.Context(), 1, 7)
 			if err != nil {
 				t.Fatal(err)
 			}
