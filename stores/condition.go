@@ -40,6 +40,7 @@ const recentBytes = 32 << 20
 type firstMatch struct {
 	position uint64
 	channel  string
+	err      error // why the database cannot tell: an event is damaged
 }
 
 // checkConditions returns why a condition of a group does not hold, or nil. The error is final if it adds no questions.
@@ -51,17 +52,31 @@ func (p *plan) checkConditions(b *batch, item int, ask *questions) error {
 	}
 	var first error
 	for i := range g.Conditions {
-		c := &g.Conditions[i]
-		found := p.firstMatch(b, c, ask)
-		switch {
-		case first != nil:
-		case c.After > p.end.position:
-			first = fmt.Errorf("condition %d: position %d is %w, %d: was the log restored from a backup? Read it again", i+1, c.After, ErrBeyondEnd, p.end.position)
-		case found.position != 0:
-			first = &ConditionError{Number: i + 1, After: c.After, Position: found.position, Channel: found.channel}
+		err := p.checkCondition(b, &g.Conditions[i], ask)
+		if conflict := (*ConditionError)(nil); errors.As(err, &conflict) {
+			conflict.Number = i + 1
+		} else if err != nil {
+			err = fmt.Errorf("condition %d: %w", i+1, err)
+		}
+		if first == nil { // the others only ask
+			first = err
 		}
 	}
 	return first
+}
+
+func (p *plan) checkCondition(b *batch, c *Condition, ask *questions) error {
+	if err := b.s.checkMetadata(c.Query); err != nil {
+		return err
+	}
+	if c.After > p.end.position {
+		return fmt.Errorf("position %d is %w, %d: was the log restored from a backup? Read it again", c.After, ErrBeyondEnd, p.end.position)
+	}
+	found := p.firstMatch(b, c, ask)
+	if found.err == nil && found.position != 0 {
+		return &ConditionError{After: c.After, Position: found.position, Channel: found.channel}
+	}
+	return found.err
 }
 
 // firstMatch returns the first event after a condition's position that matches: from the database if memory does not
@@ -73,15 +88,15 @@ func (p *plan) firstMatch(b *batch, c *Condition, ask *questions) firstMatch {
 		if !asked {
 			ask.conditions = append(ask.conditions, c)
 		}
-		if found.position != 0 {
+		if found.position != 0 || found.err != nil {
 			return found
 		}
 	}
 	if position, channel := recent.first(c); position != 0 {
-		return firstMatch{position, channel}
+		return firstMatch{position: position, channel: channel}
 	}
 	position, channel := p.plannedEvents().first(c)
-	return firstMatch{position, channel}
+	return firstMatch{position: position, channel: channel}
 }
 
 // recentEvents returns the last events, up to the one before position next. Only conditions use them, so they are not
@@ -121,6 +136,9 @@ func (b *batch) readMatches(ctx context.Context, conditions []*Condition) error 
 			found, err = b.s.firstMatch(ctx, c, b.s.recent.from-1)
 			return err
 		})
+		if damaged := (*DamagedError)(nil); errors.As(err, &damaged) {
+			found, err = firstMatch{err: err}, nil // refuses this group alone
+		}
 		if err != nil {
 			return fmt.Errorf("look up the events of a condition: %w", err)
 		}
@@ -183,7 +201,7 @@ func (s *Store) firstMatch(ctx context.Context, c *Condition, to uint64) (firstM
 		}
 		for _, e := range page.Events {
 			if c.may(e.Channel.name) {
-				return firstMatch{e.Position, e.Channel.name}, nil
+				return firstMatch{position: e.Position, channel: e.Channel.name}, nil
 			}
 		}
 		from = page.Through + 1

@@ -3,6 +3,7 @@ package storetest
 import (
 	"errors"
 	"fmt"
+	"math"
 	"math/rand/v2"
 	"slices"
 	"testing"
@@ -134,6 +135,15 @@ func testConditions(t *testing.T, o stores.Options) {
 	beyond := event{aggregate: "Z"}.on(t, channels[names[0]])
 	beyond.Group = &stores.Group{Conditions: []stores.Condition{{After: s.Position() + 1}}}
 	expectError(t, appendAll(t, s, beyond)[0].Err, stores.ErrBeyondEnd)
+	beyond.Group = &stores.Group{Conditions: []stores.Condition{{After: math.MaxUint64}}}
+	expectError(t, appendAll(t, s, beyond)[0].Err, stores.ErrBeyondEnd)
+
+	// What the database cannot answer refuses its own group alone, and at once.
+	unknown := event{aggregate: "Z"}.on(t, channels[names[0]])
+	unknown.Group = &stores.Group{Conditions: []stores.Condition{{Query: stores.Query{Items: []stores.QueryItem{{Metadata: map[string]string{"no index": "1"}}}}}}}
+	results := appendAll(t, s, unknown, stores.Append{Channel: channels["plain"], Payload: []byte("x")})
+	expectError(t, results[0].Err, stores.ErrNotIndexed)
+	expectError(t, results[1].Err, nil)
 	again := func(after uint64) []stores.Append {
 		a, b := event{id: "1", aggregate: "Z"}.on(t, channels[names[0]]), event{id: "2", aggregate: "Z"}.on(t, channels[names[1]])
 		a.Group = &stores.Group{Conditions: []stores.Condition{{After: after}}}

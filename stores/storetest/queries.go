@@ -274,6 +274,15 @@ func testQueriesOfDamagedRows(t *testing.T, o stores.Options) {
 			t.Errorf("error %v", err)
 		}
 	}
+
+	// A condition that cannot be checked refuses its own group alone.
+	guarded := event{aggregate: "Z"}.on(t, channel(t, s, "eventstore.guarded"))
+	guarded.Group = &stores.Group{Conditions: []stores.Condition{{Query: stores.Query{Items: []stores.QueryItem{{Types: []string{"none.*"}}}}}}}
+	results := appendAll(t, s, guarded, stores.Append{Channel: channel(t, s, "plain"), Payload: []byte("x")})
+	var damaged *stores.DamagedError
+	if !errors.As(results[0].Err, &damaged) || results[1].Err != nil {
+		t.Errorf("errors %v and %v", results[0].Err, results[1].Err)
+	}
 }
 
 // dropTriggers lets the test change events.

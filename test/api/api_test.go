@@ -32,7 +32,7 @@ func TestAppend(t *testing.T) {
 			},
 		}
 		want := &eventstorev1.AppendResponse{Events: []*eventstorev1.AppendedEvent{
-			{Sequence: 1, EventVersion: 1}, {Sequence: 2, EventVersion: 1}, {Sequence: 3, EventVersion: 2}}}
+			{Sequence: 1, EventVersion: 1, Position: 1}, {Sequence: 2, EventVersion: 1, Position: 2}, {Sequence: 3, EventVersion: 2, Position: 3}}}
 		for range 3 {
 			got, err := c.Append(patient(t), first)
 			if err != nil || !googleproto.Equal(got, want) {

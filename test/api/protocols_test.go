@@ -209,8 +209,8 @@ func TestJSON(t *testing.T) {
 		}`
 	}
 	for _, test := range []struct{ method, body, want string }{
-		{"Append", order("1"), `{"events":[{"sequence":"1","eventVersion":"1"}]}`},
-		{"Append", order("1"), `{"events":[{"sequence":"1","eventVersion":"1"}],"duplicate":true}`},
+		{"Append", order("1"), `{"events":[{"sequence":"1","eventVersion":"1","position":"1"}]}`},
+		{"Append", order("1"), `{"events":[{"sequence":"1","eventVersion":"1","position":"1"}],"duplicate":true}`},
 		{"GetEvent", `{"eventId": "1"}`, `"eventData":"eyJhbW91bnQiOjF9"`},
 		{"GetEvent", `{"eventId": "1"}`, `"tags":["customer:c-9","shop"]`},
 		{"ListChannels", `{}`, `"name":"eventstore.orders"`},
@@ -259,25 +259,58 @@ func TestJSON(t *testing.T) {
 		t.Errorf("a plain channel: %d %s", status, answer)
 	}
 
-	status, answer = post("Append", order("2"))
-	var refused struct {
-		Code    string
-		Message string
-		Details []struct{ Type, Value string }
+	// detail posts an append that conflicts, and decodes the detail of the refusal.
+	detail := func(body, says string, detail googleproto.Message) {
+		t.Helper()
+		status, answer := post("Append", body)
+		var refused struct {
+			Code    string
+			Message string
+			Details []struct{ Type, Value string }
+		}
+		if err := json.Unmarshal(answer, &refused); err != nil || status != http.StatusConflict || refused.Code != "aborted" ||
+			!strings.Contains(refused.Message, says) || len(refused.Details) != 1 {
+			t.Fatalf("conflict: %d %s %v", status, answer, err)
+		}
+		value, err := base64.RawStdEncoding.DecodeString(refused.Details[0].Value)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := googleproto.Unmarshal(value, detail); err != nil || refused.Details[0].Type != string(detail.ProtoReflect().Descriptor().FullName()) {
+			t.Errorf("detail %s %v %v", refused.Details[0].Type, detail, err)
+		}
 	}
-	if err := json.Unmarshal(answer, &refused); err != nil || status != http.StatusConflict || refused.Code != "aborted" ||
-		!strings.Contains(refused.Message, `aggregate "o1" is at version 1`) || len(refused.Details) != 1 {
-		t.Fatalf("conflict: %d %s %v", status, answer, err)
+	version := &eventstorev1.VersionConflict{}
+	detail(order("2"), `aggregate "o1" is at version 1`, version)
+	if want := (&eventstorev1.VersionConflict{Channel: orders, AggregateType: "Order", AggregateId: "o1", CurrentVersion: 1,
+		Expected: is("o1", eventstorev1.Expectation_STATE_NONE, 0)}); !googleproto.Equal(version, want) {
+		t.Errorf("detail %v, want %v", version, want)
 	}
-	detail := refused.Details[0]
-	value, err := base64.RawStdEncoding.DecodeString(detail.Value)
-	if err != nil {
-		t.Fatal(err)
+
+	named := func(user, query, after string) string {
+		return `{
+			"channel": "eventstore.users",
+			"events": [{"eventType": "NameTaken", "aggregateId": "` + user + `", "tags": ["name:ada"]}],
+			"conditions": [{"query": ` + query + `, "afterPosition": ` + after + `}]
+		}`
 	}
-	conflict := &eventstorev1.VersionConflict{}
-	want := &eventstorev1.VersionConflict{Channel: orders, AggregateType: "Order", AggregateId: "o1", CurrentVersion: 1,
-		Expected: is("o1", eventstorev1.Expectation_STATE_NONE, 0)}
-	if err := googleproto.Unmarshal(value, conflict); err != nil || detail.Type != "eventstore.v1.VersionConflict" || !googleproto.Equal(conflict, want) {
-		t.Errorf("detail %s %v %v, want %v", detail.Type, conflict, err, want)
+	ada := `{"items": [{"eventTypes": ["NameTaken"], "tags": ["name:ada"]}]}`
+	if status, answer := post("Append", named("user-1", ada, `0`)); status != http.StatusOK || !bytes.Contains(answer, []byte(`"position":"2"`)) {
+		t.Errorf("a condition that holds: %d %s", status, answer)
+	}
+	condition := &eventstorev1.ConditionConflict{}
+	detail(named("user-2", ada, `"1"`), `after position 1, the event at position 2 matches its query`, condition)
+	if want := (&eventstorev1.ConditionConflict{Position: 2}); !googleproto.Equal(condition, want) {
+		t.Errorf("detail %v, want %v", condition, want)
+	}
+	detail(named("user-2", `{}`, `1`), `the event at position 2 matches`, condition)
+	for body, want := range map[string]string{
+		named("user-2", `null`, `2`): `condition 1 has no query: an empty one, {}, stands for every event`,
+		named("user-2", ada, `3`):    `position 3 is beyond the last position, 2`,
+		strings.Replace(named("user-2", ada, `2`), "tags", "tag", 2): `unknown field`,
+	} {
+		if status, answer := post("Append", body); status != http.StatusBadRequest || !bytes.Contains(answer, []byte(want)) {
+			t.Errorf("%s: %d %s", body, status, answer)
+		}
 	}
 }
