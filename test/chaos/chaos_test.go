@@ -36,7 +36,8 @@ const (
 
 // TestChaos: clients publish and read while servers, connections and databases fail. One order of events must explain
 // everything that they see: the event with version N is the Nth of its aggregate, no acknowledged event is lost, and no
-// event is stored twice. Subscribers receive exactly these events.
+// event is stored twice. Subscribers receive exactly these events. A decision through the API is stored if and only if no event
+// after its position has its tags.
 //
 // The seed determines the faults, their order, and the choices of each client. Timing determines which operations a
 // fault hits.
@@ -67,6 +68,7 @@ func chaos(t *testing.T, data *database, seed uint64) {
 	}
 	readers := c.startReaders()
 	stop := runAll(t, all)
+	stopDeciders := c.startDeciders(seed)
 	ctx, cancel := context.WithCancel(t.Context())
 	defer cancel()
 	var replaying sync.WaitGroup
@@ -95,7 +97,7 @@ func chaos(t *testing.T, data *database, seed uint64) {
 			break
 		}
 	}
-	history := stop()
+	history, decisions := stop(), stopDeciders()
 	cancel()
 	replaying.Wait()
 	c.readAllUp(readers)
@@ -109,6 +111,7 @@ func chaos(t *testing.T, data *database, seed uint64) {
 	c.stopAll()
 	history = append(history, c.final()...)
 	verify(t, history)
+	c.verifyDecisions(decisions)
 	data.check()
 	harness.Verify(t, data.driver, data.source)
 	events := data.events(shared)

@@ -20,6 +20,7 @@ type cluster struct {
 	t       *testing.T
 	data    *database
 	servers []*harness.Server
+	apis    []int            // ports
 	proxies []*network.Proxy // of each server; nil for SQLite
 	start   time.Time
 	epoch   atomic.Int64 // see aggregates
@@ -54,8 +55,13 @@ func startCluster(t *testing.T, data *database) *cluster {
 			p, through = network.Start(t, data.source)
 			c.proxies = append(c.proxies, p)
 		}
+		port, err := databases.FreePort()
+		if err != nil {
+			t.Fatal(err)
+		}
+		c.apis = append(c.apis, port)
 		c.servers = append(c.servers, harness.New(t, harness.Binary(), "-store", "SQL", "-sql_driver", data.driver, "-sql_source", through,
-			"-store_timeout", "1s", "-ft_group", "chaos", "-cluster_name", "chaos", "-cluster", routes[i], "-routes", routes[1-i],
+			"-store_timeout", "1s", "-grpc_host", "127.0.0.1", "-grpc_port", strconv.Itoa(port), "-ft_group", "chaos", "-cluster_name", "chaos", "-cluster", routes[i], "-routes", routes[1-i],
 			"-hbi", "5s", "-hbt", "2s", "-hbf", "4"))
 	}
 	c.servers[0].Launch()
