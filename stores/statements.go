@@ -47,7 +47,10 @@ type sharedStatements struct {
 
 	maxChannelID string // () → id
 	channels     string // () → id, name, maxseq, msgs, bytes, first sequence, last sequence, last timestamp
-	channel      string // (id) → the same without name
+	// changedChannels returns the same for channels with events among positions, and for those with a higher ID.
+	changedChannels string // (after, to, to-after, id)
+	logEnd          string // () → holder of the lease, last position, highest channel ID
+	channel         string // (id) → the same without name
 
 	maxSubscriptionID  string // () → subid
 	subscriptions      string // () → id, subid, lastsent, proto, by subid
@@ -108,9 +111,11 @@ func newSharedStatements(text func(string) string) sharedStatements {
 
 		relay: text("SELECT position FROM Relays WHERE stream = ?"),
 
-		maxChannelID: "SELECT COALESCE(MAX(id), 0) FROM Channels",
-		channels:     "SELECT c.id, c.name, c.maxseq, c.msgs, c.bytes, (SELECT seq FROM Messages WHERE id = c.id ORDER BY seq LIMIT 1), (SELECT seq FROM Messages WHERE id = c.id ORDER BY seq DESC LIMIT 1), (SELECT timestamp FROM Messages WHERE id = c.id ORDER BY seq DESC LIMIT 1) FROM Channels AS c WHERE c.deleted = FALSE ORDER BY c.id",
-		channel:      text("SELECT c.id, c.maxseq, c.msgs, c.bytes, (SELECT seq FROM Messages WHERE id = c.id ORDER BY seq LIMIT 1), (SELECT seq FROM Messages WHERE id = c.id ORDER BY seq DESC LIMIT 1), (SELECT timestamp FROM Messages WHERE id = c.id ORDER BY seq DESC LIMIT 1) FROM Channels AS c WHERE c.id = ?"),
+		maxChannelID:    "SELECT COALESCE(MAX(id), 0) FROM Channels",
+		channels:        "SELECT c.id, c.name, c.maxseq, c.msgs, c.bytes, (SELECT seq FROM Messages WHERE id = c.id ORDER BY seq LIMIT 1), (SELECT seq FROM Messages WHERE id = c.id ORDER BY seq DESC LIMIT 1), (SELECT timestamp FROM Messages WHERE id = c.id ORDER BY seq DESC LIMIT 1) FROM Channels AS c WHERE c.deleted = FALSE ORDER BY c.id",
+		changedChannels: text("SELECT c.id, c.name, c.maxseq, c.msgs, c.bytes, (SELECT seq FROM Messages WHERE id = c.id ORDER BY seq LIMIT 1), (SELECT seq FROM Messages WHERE id = c.id ORDER BY seq DESC LIMIT 1), (SELECT timestamp FROM Messages WHERE id = c.id ORDER BY seq DESC LIMIT 1) FROM (SELECT id FROM (SELECT id FROM Messages WHERE position > ? AND position <= ? ORDER BY position LIMIT ?) AS e UNION SELECT id FROM Channels WHERE id > ?) AS n JOIN Channels AS c ON c.id = n.id WHERE c.deleted = FALSE ORDER BY c.id"),
+		logEnd:          "SELECT id, position, (SELECT MAX(id) FROM Channels) FROM StoreLock",
+		channel:         text("SELECT c.id, c.maxseq, c.msgs, c.bytes, (SELECT seq FROM Messages WHERE id = c.id ORDER BY seq LIMIT 1), (SELECT seq FROM Messages WHERE id = c.id ORDER BY seq DESC LIMIT 1), (SELECT timestamp FROM Messages WHERE id = c.id ORDER BY seq DESC LIMIT 1) FROM Channels AS c WHERE c.id = ?"),
 
 		maxSubscriptionID:  "SELECT COALESCE(MAX(subid), 0) FROM (SELECT MAX(subid) AS subid FROM Subscriptions UNION ALL SELECT MAX(subid) AS subid FROM SubsPending UNION ALL SELECT MAX(consumer) AS subid FROM Consumers) AS ids",
 		subscriptions:      "SELECT id, subid, lastsent, proto FROM Subscriptions WHERE deleted = FALSE ORDER BY subid",
@@ -169,7 +174,7 @@ func (s *statements) all() []string {
 		s.serverInfo, s.putServerInfo,
 		s.clients, s.putClient, s.deleteClient,
 		s.relay, s.putRelay,
-		s.maxChannelID, s.channels, s.channel,
+		s.maxChannelID, s.channels, s.changedChannels, s.logEnd, s.channel,
 		s.maxSubscriptionID, s.subscriptions, s.putSubscription, s.deleteSubscription,
 		s.pendings, s.deletePending, s.deleteOldPending,
 		s.consumers, s.consumersPending, s.deleteConsumer, s.deleteConsumerPending, s.deleteConsumersOf, s.deleteConsumersPendingOf,

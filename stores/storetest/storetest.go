@@ -58,6 +58,8 @@ func Run(t *testing.T, open func(t *testing.T) stores.Options) {
 		{"Lease", testLease},
 		{"LeaseIsTakenOnce", testLeaseIsTakenOnce},
 		{"Fencing", testFencing},
+		{"Follower", testFollower},
+		{"FollowerRefuses", testFollowerRefuses},
 		{"Timestamps", testTimestamps},
 		{"ClockBehind", testClockBehind},
 		{"SequenceAt", testSequenceAt},
