@@ -4,6 +4,7 @@ import (
 	"context"
 	"database/sql"
 	"fmt"
+	"slices"
 	"strings"
 )
 
@@ -44,8 +45,20 @@ var fillers = map[string]filler{
 	},
 }
 
-// fillMessages stores events in equal parts in channels, as our server would have stored them.
-func fillMessages(ctx context.Context, kind, source string, count int) error {
+// A filling is what a database is filled with: events in equal parts in channels, as our server would have stored them.
+type filling struct {
+	count int // of all events; each of the channels has a multiple of fillRows
+	// row appends the values of rawColumns.
+	row func(args []any, channel int, sequence, position int64) ([]any, error)
+	// tag returns the tag of the event at a position, "" if it has none; nil if no event has one.
+	tag func(position int64) string
+}
+
+// filledColumns are those of a row that fill inserts.
+var filledColumns = append(slices.Clip(rawColumns), "position", "tags")
+
+// fill makes the rows.
+func (f filling) fill(ctx context.Context, kind, source string) error {
 	db, err := open(kind, source)
 	if err != nil {
 		return err
@@ -56,7 +69,7 @@ func fillMessages(ctx context.Context, kind, source string, count int) error {
 		return err
 	}
 	defer conn.Close()
-	f := fillers[kind]
+	how := fillers[kind]
 	execute := func(statements []string) error {
 		for _, statement := range statements {
 			if _, err := conn.ExecContext(ctx, statement); err != nil {
@@ -65,17 +78,18 @@ func fillMessages(ctx context.Context, kind, source string, count int) error {
 		}
 		return nil
 	}
-	drop, create, err := pairs(ctx, conn, f.indexes)
+	drop, create, err := pairs(ctx, conn, how.indexes)
 	if err != nil {
 		return err
 	}
-	if err := execute(append(f.before, drop...)); err != nil {
+	if err := execute(append(how.before, drop...)); err != nil {
 		return err
 	}
-	if err := fillChannels(ctx, conn, kind, count/scaleChannels); err != nil {
+	if err := f.fillChannels(ctx, conn, kind); err != nil {
 		return err
 	}
-	return execute(append(create, f.after...))
+	given := fmt.Sprintf("UPDATE StoreLock SET position = %d", f.count)
+	return execute(append(append(create, given), how.after...))
 }
 
 func pairs(ctx context.Context, conn *sql.Conn, query string) (first, second []string, err error) {
@@ -95,16 +109,20 @@ func pairs(ctx context.Context, conn *sql.Conn, query string) (first, second []s
 }
 
 // fillChannels makes the channels, one after the other, each in a transaction.
-func fillChannels(ctx context.Context, conn *sql.Conn, kind string, events int) error {
+func (f filling) fillChannels(ctx context.Context, conn *sql.Conn, kind string) error {
+	events := f.count / scaleChannels
 	for id := 1; id <= scaleChannels; id++ {
 		tx, err := conn.BeginTx(ctx, nil)
 		if err != nil {
 			return err
 		}
-		bytes, err := fillChannel(ctx, tx, kind, id, events)
+		bytes, err := f.fillChannel(ctx, tx, kind, id, events)
 		if err == nil {
 			_, err = tx.ExecContext(ctx, fmt.Sprintf("INSERT INTO Channels (id, name, maxseq, msgs, bytes) VALUES (%d, '%s', %d, %d, %d)",
 				id, scaleChannel(id), events, events, bytes))
+		}
+		if err == nil {
+			err = f.fillTags(ctx, tx, int64(id-1)*int64(events), events)
 		}
 		if err == nil {
 			err = tx.Commit()
@@ -121,25 +139,30 @@ func fillChannels(ctx context.Context, conn *sql.Conn, kind string, events int) 
 }
 
 // fillChannel inserts the events of a channel and returns the size of their messages.
-func fillChannel(ctx context.Context, tx *sql.Tx, kind string, id, events int) (bytes int64, err error) {
+func (f filling) fillChannel(ctx context.Context, tx *sql.Tx, kind string, id, events int) (bytes int64, err error) {
 	rows := min(fillRows, events)
-	text := "INSERT INTO Messages (" + strings.Join(rawColumns, ", ") + ") VALUES " + placeholders(kind, rows)
+	text := "INSERT INTO Messages (" + strings.Join(filledColumns, ", ") + ") VALUES " + placeholders(kind, len(filledColumns), rows)
 	if kind == "postgres" {
-		text, rows = "COPY Messages ("+strings.Join(rawColumns, ", ")+") FROM STDIN", 1 // with lib/pq
+		text, rows = "COPY Messages ("+strings.Join(filledColumns, ", ")+") FROM STDIN", 1 // with lib/pq
 	}
 	stmt, err := tx.PrepareContext(ctx, text)
 	if err != nil {
 		return 0, err
 	}
 	defer stmt.Close()
-	args := make([]any, 0, rows*len(rawColumns))
+	args := make([]any, 0, rows*len(filledColumns))
 	for seq := 1; seq <= events; {
 		args = args[:0]
 		for range rows { // events is a multiple of rows
-			if args, err = appendRow(args, id, int64(seq), scaleBytes, scaleChannel(id)); err != nil {
+			position := int64((id-1)*events + seq)
+			if args, err = f.row(args, id, int64(seq), position); err != nil {
 				return 0, err
 			}
 			bytes += int64(args[len(args)-len(rawColumns)+3].(int))
+			args = append(args, position, nil)
+			if tag := f.tagAt(position); tag != "" {
+				args[len(args)-1] = fmt.Sprintf("[%q]", tag)
+			}
 			seq++
 		}
 		if _, err := stmt.ExecContext(ctx, args...); err != nil {
@@ -150,4 +173,23 @@ func fillChannel(ctx context.Context, tx *sql.Tx, kind string, id, events int) (
 		_, err = stmt.ExecContext(ctx) // ends the COPY
 	}
 	return bytes, err
+}
+
+func (f filling) tagAt(position int64) string {
+	if f.tag == nil {
+		return ""
+	}
+	return f.tag(position)
+}
+
+// fillTags stores the tags of a number of events after a position.
+func (f filling) fillTags(ctx context.Context, tx *sql.Tx, after int64, events int) error {
+	for position := after + 1; position <= after+int64(events); position++ {
+		if tag := f.tagAt(position); tag != "" {
+			if _, err := tx.ExecContext(ctx, fmt.Sprintf("INSERT INTO EventTags (tag, position) VALUES ('%s', %d)", tag, position)); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
 }

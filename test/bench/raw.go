@@ -109,7 +109,7 @@ func (r *rawTables) run(ctx context.Context, l load, size int) (float64, error) 
 
 // insert commits batches, each one statement that was prepared before, until a limit is reached.
 func (r *rawTables) insert(ctx context.Context, batch, size int) (float64, error) {
-	stmt, err := r.db.PrepareContext(ctx, "INSERT INTO "+rawTable+" ("+strings.Join(rawColumns, ", ")+") VALUES "+placeholders(r.name, batch))
+	stmt, err := r.db.PrepareContext(ctx, "INSERT INTO "+rawTable+" ("+strings.Join(rawColumns, ", ")+") VALUES "+placeholders(r.name, len(rawColumns), batch))
 	if err != nil {
 		return 0, err
 	}
@@ -135,7 +135,7 @@ func (r *rawTables) insert(ctx context.Context, batch, size int) (float64, error
 
 // latencies commits one row after the other, and returns how long each took, sorted.
 func (r *rawTables) latencies(ctx context.Context) ([]time.Duration, error) {
-	stmt, err := r.db.PrepareContext(ctx, "INSERT INTO "+rawTable+" ("+strings.Join(rawColumns, ", ")+") VALUES "+placeholders(r.name, 1))
+	stmt, err := r.db.PrepareContext(ctx, "INSERT INTO "+rawTable+" ("+strings.Join(rawColumns, ", ")+") VALUES "+placeholders(r.name, len(rawColumns), 1))
 	if err != nil {
 		return nil, err
 	}
@@ -177,14 +177,14 @@ func appendRow(args []any, id int, seq int64, size int, channel string) ([]any, 
 const versionField = 7
 
 // placeholders are those of rows, numbered where the database wants it.
-func placeholders(database string, rows int) string {
+func placeholders(database string, columns, rows int) string {
 	var b strings.Builder
 	n := 0
 	for i := range rows {
 		if i > 0 {
 			b.WriteByte(',')
 		}
-		for j := range rawColumns {
+		for j := range columns {
 			b.WriteString(map[bool]string{true: "(", false: ","}[j == 0])
 			n++
 			if database == "postgres" {

@@ -40,7 +40,9 @@ func scaleTrials(s *setup, ctx context.Context) ([]trial, error) {
 		}
 		for _, count := range s.scaleCounts() {
 			id := peerID{ours, database}
-			args, err := s.fill(ctx, id, count)
+			args, err := s.fill(ctx, id, "scale", filling{count: count, row: func(args []any, channel int, sequence, _ int64) ([]any, error) {
+				return appendRow(args, channel, sequence, scaleBytes, scaleChannel(channel))
+			}})
 			if err != nil {
 				return nil, fmt.Errorf("fill %s with %d events: %w", database, count, err)
 			}
@@ -110,13 +112,13 @@ func (s *setup) scale(ctx context.Context, args []string) (_ []figure, err error
 	return figures, resident(scaleBusy)
 }
 
-// fill makes the database of a count of events and returns the server's arguments for it.
-func (s *setup) fill(ctx context.Context, id peerID, count int) (args []string, err error) {
+// fill makes a database that is filled, and returns the server's arguments for it.
+func (s *setup) fill(ctx context.Context, id peerID, name string, with filling) (args []string, err error) {
 	binary, err := s.binaryOf(ctx, ours)
 	if err != nil {
 		return nil, err
 	}
-	name := "scale_" + strconv.Itoa(count)
+	name += "_" + strconv.Itoa(with.count)
 	var source string
 	if id.database == "sqlite" {
 		dir := filepath.Join(s.dir, name)
@@ -143,8 +145,8 @@ func (s *setup) fill(ctx context.Context, id peerID, count int) (args []string, 
 		source = "file:" + files[0]
 	}
 	start := time.Now()
-	progress("fill %s with %s in %d channels", id.database, scaleName(count), scaleChannels)
-	if err := fillMessages(ctx, id.database, source, count); err != nil {
+	progress("fill %s with %s in %d channels", id.database, scaleName(with.count), scaleChannels)
+	if err := with.fill(ctx, id.database, source); err != nil {
 		return nil, err
 	}
 	progress("filled in %v", time.Since(start).Round(time.Second))
