@@ -121,5 +121,5 @@ func QueryTexts(s *Store, typ, tag, aggregate string, channel *Channel, last uin
 			QueryText{text.channelPositions[d], []any{channel.id, low, high, 100}, true, ""},
 		)
 	}
-	return append(all, QueryText{text.timeAt, []any{last}, false, "Idx_MsgsPosition"})
+	return append(all, QueryText{text.timeAt, []any{last / 2, last}, false, "Idx_MsgsPosition"})
 }

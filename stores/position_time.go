@@ -10,7 +10,7 @@ import (
 // back along positions, except where older events were numbered late. Between two such steps, PositionAt uses binary
 // search, as SequenceAt does.
 //
-// The error is ErrUnavailable, or a *DamagedError. PositionAt does not retry.
+// The error is ErrUnavailable. PositionAt does not retry.
 func (s *Store) PositionAt(ctx context.Context, ns int64) (uint64, error) {
 	last := s.Position()
 	if last == 0 {
@@ -38,42 +38,33 @@ func (s *Store) positionAt(ctx context.Context, ns int64, last uint64) (uint64, 
 	}
 	low := uint64(1)
 	for _, end := range append(ends, last) {
-		at, err := s.timeAt(ctx, end)
-		if err != nil {
-			return 0, err
+		found, err := s.firstAt(ctx, ns, low, end)
+		if found != 0 || err != nil {
+			return found, err
 		}
-		if at < ns {
-			low = end + 1
-			continue
-		}
-		// Invariant: positions before low are too early; high is late enough.
-		high := end
-		for low < high {
-			middle := low + (high-low)/2
-			if at, err = s.timeAt(ctx, middle); err != nil {
-				return 0, err
-			}
-			if at >= ns {
-				high = middle
-			} else {
-				low = middle + 1
-			}
-		}
-		return high, nil
+		low = end + 1
 	}
 	return 0, nil
 }
 
-// timeAt returns the timestamp of the event at a position.
-func (s *Store) timeAt(ctx context.Context, position uint64) (int64, error) {
-	var at int64
-	found := false
-	err := s.reader.query(ctx, s.text.timeAt, func(rows *sql.Rows) error {
-		found = true
-		return rows.Scan(&at)
-	}, position)
-	if err == nil && !found {
-		err = missingEvent(position)
+// firstAt is positionAt between two positions, where times do not step back.
+func (s *Store) firstAt(ctx context.Context, ns int64, low, end uint64) (found uint64, err error) {
+	// Invariant: events before low are too early; found, if not 0, is late enough.
+	for high := end + 1; low < high; {
+		middle := low + (high-low)/2
+		var position uint64
+		var at int64
+		err := s.reader.query(ctx, s.text.timeAt, func(rows *sql.Rows) error { return rows.Scan(&position, &at) }, middle, end)
+		switch {
+		case err != nil:
+			return 0, err
+		case position == 0: // erased from the middle on
+			high = middle
+		case at >= ns:
+			found, high = position, middle // the event may lie after the middle; go on with what lies before
+		default:
+			low = position + 1
+		}
 	}
-	return at, err
+	return found, nil
 }

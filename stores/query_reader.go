@@ -69,10 +69,10 @@ func (s *Store) QueryReader(q Query, back bool) (*QueryReader, error) {
 func (r *QueryReader) Only(w Way) { r.way = w }
 
 // Read returns matching events at positions from "from" to "to", both included: descending if the reader reads backward,
-// when "from" is the higher one. Both positions have events. A page has at most maxMsgs events and maxBytes bytes, but at
+// when "from" is the higher one. Both have been committed. A page has at most maxMsgs events and maxBytes bytes, but at
 // least one event if it can; it may have none although there are more beyond Page.Through.
 //
-// The error is ErrUnavailable, or a *DamagedError if the next event is not a valid one or missing. Read does not retry.
+// The error is ErrUnavailable, or a *DamagedError if the next event is not a valid one: nothing is skipped. Read does not retry.
 func (r *QueryReader) Read(ctx context.Context, from, to uint64, maxMsgs, maxBytes int) (Page, error) {
 	page, err := r.read(ctx, from, to, max(1, maxMsgs), maxBytes)
 	if err != nil {
@@ -101,7 +101,7 @@ func (r *QueryReader) read(ctx context.Context, from, to uint64, maxMsgs, maxByt
 	if len(positions) == 0 {
 		return page, nil
 	}
-	rows := r.rowsAt(positions, maxMsgs, maxBytes)
+	rows := r.newRows(maxMsgs, maxBytes)
 	if err := r.s.dialect.eventsAt(ctx, r.handle, positions, r.d, rows.scan); err != nil {
 		return Page{}, err
 	}
@@ -111,12 +111,8 @@ func (r *QueryReader) read(ctx context.Context, from, to uint64, maxMsgs, maxByt
 			f.use = nil // another alternative may be more selective
 		}
 	}
-	page.Events = rows.page.Events
-	switch {
-	case rows.stopped:
+	if page.Events = rows.page.Events; rows.stopped {
 		page.Through = rows.page.Through
-	case rows.seen < len(positions):
-		return Page{}, missingEvent(positions[rows.seen])
 	}
 	return page, nil
 }
@@ -129,14 +125,14 @@ func (r *QueryReader) scan(ctx context.Context, from, to uint64, maxMsgs, maxByt
 		text = r.s.text.order[r.d]
 		limit = min(limit, maxBytes/r.rowBytes+1)
 	}
-	rows := r.rowsFrom(from, maxMsgs, maxBytes)
+	rows := r.newRows(maxMsgs, maxBytes)
 	low, high := bounds(from, to)
 	if err := r.handle.query(ctx, text, rows.scan, low, high, limit); err != nil {
 		return Page{}, err
 	}
 	r.took(rows)
-	if rows.seen == 0 || rows.seen < limit && !rows.stopped && rows.page.Through != to {
-		return Page{}, missingEvent(rows.next)
+	if rows.rows < limit && !rows.stopped {
+		rows.page.Through = to
 	}
 	rows.page.Plan = "scan"
 	r.scanning = len(rows.page.Events)*2*denseGap > rows.seen
@@ -187,9 +183,6 @@ func (r *QueryReader) indexPlan() string {
 	}
 	return "index: " + strings.Join(names, ", ")
 }
-
-// missingEvent is about a position that no event has, though positions have no gaps.
-func missingEvent(position uint64) error { return damagedEvent(position, "it is missing") }
 
 func damagedEvent(position uint64, reason string) error {
 	return &DamagedError{Table: "Messages", Key: fmt.Sprintf("position %d", position), Reason: reason}

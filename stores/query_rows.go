@@ -11,16 +11,15 @@ import (
 
 // eventRows makes a page of rows, in the order of their positions.
 type eventRows struct {
-	r         *QueryReader
-	positions []uint64 // of the rows to come; nil: all from next on
-	next      uint64
-	maxMsgs   int
-	maxBytes  int
-	tags      bool // the query asks for tags
-	metadata  bool // the query asks for metadata
+	r        *QueryReader
+	maxMsgs  int
+	maxBytes int
+	tags     bool // the query asks for tags
+	metadata bool // the query asks for metadata
 
 	page    Page
 	size    int  // bytes of the events in page
+	rows    int  // that the database returned
 	seen    int  // rows that the page tells of
 	bytes   int  // of these rows
 	stopped bool // the page is full
@@ -36,9 +35,9 @@ type eventRows struct {
 	metadataText, tagsText  sql.RawBytes
 }
 
-// rowsFrom scans all rows from a position on.
-func (r *QueryReader) rowsFrom(next uint64, maxMsgs, maxBytes int) *eventRows {
-	rows := &eventRows{r: r, next: next, maxMsgs: maxMsgs, maxBytes: maxBytes}
+// newRows scans rows. Positions of events that an administrator has erased have none.
+func (r *QueryReader) newRows(maxMsgs, maxBytes int) *eventRows {
+	rows := &eventRows{r: r, maxMsgs: maxMsgs, maxBytes: maxBytes}
 	rows.tags = slices.ContainsFunc(r.query.Items, func(it QueryItem) bool { return len(it.Tags) > 0 })
 	rows.metadata = slices.ContainsFunc(r.query.Items, func(it QueryItem) bool { return len(it.Metadata) > 0 })
 	rows.to = []any{&rows.id, &rows.sequence, &rows.timestamp, &rows.data, &rows.version, &rows.position}
@@ -48,40 +47,21 @@ func (r *QueryReader) rowsFrom(next uint64, maxMsgs, maxBytes int) *eventRows {
 	return rows
 }
 
-// rowsAt scans the rows at some positions.
-func (r *QueryReader) rowsAt(positions []uint64, maxMsgs, maxBytes int) *eventRows {
-	rows := r.rowsFrom(0, maxMsgs, maxBytes)
-	rows.positions = positions
-	return rows
-}
-
-// expected returns the position that the next row must have.
-func (e *eventRows) expected() uint64 {
-	if e.positions == nil {
-		return e.next
-	}
-	if e.seen < len(e.positions) {
-		return e.positions[e.seen]
-	}
-	return 0
-}
-
 // scan adds a row, if it matches.
 func (e *eventRows) scan(rows *sql.Rows) error {
 	if len(e.page.Events) >= e.maxMsgs {
 		e.stopped = true
 		return errStop
 	}
-	at := e.expected()
+	e.rows++
 	e.position = 0
 	err := rows.Scan(e.to...)
+	at := uint64(e.position)
 	switch {
 	case err != nil && !isWrongType(rows, err):
 		return err
 	case err != nil:
 		err = damagedEvent(at, err.Error())
-	case uint64(e.position) != at:
-		err = missingEvent(at)
 	default:
 		err = e.add(at)
 	}
@@ -93,7 +73,6 @@ func (e *eventRows) scan(rows *sql.Rows) error {
 		return err
 	}
 	e.page.Through = at
-	e.next = e.r.d.after(at)
 	e.seen++
 	e.bytes += len(e.data)
 	return nil

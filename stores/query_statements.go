@@ -14,7 +14,7 @@ type queryStatements struct {
 	aggregatePositions [2]string // (aggregate_id, from, to, limit)
 	channelPositions   [2]string // (id, from, to, limit)
 
-	timeAt    string // (position) → timestamp
+	timeAt    string // (from, to) → position, timestamp of the first event
 	timeSteps string // () → position, ascending
 }
 
@@ -33,7 +33,7 @@ func sharedQueries(text func(string) string) queryStatements {
 			text("SELECT position FROM EventTags WHERE tag = ? AND position >= ? AND position <= ? ORDER BY position LIMIT ?"),
 			text("SELECT position FROM EventTags WHERE tag = ? AND position >= ? AND position <= ? ORDER BY position DESC LIMIT ?"),
 		},
-		timeAt:    text("SELECT timestamp FROM Messages WHERE position = ?"),
+		timeAt:    text("SELECT position, timestamp FROM Messages WHERE position >= ? AND position <= ? ORDER BY position LIMIT 1"),
 		timeSteps: "SELECT position FROM TimeSteps ORDER BY position",
 	}
 }

@@ -31,8 +31,7 @@
 // commit.
 //
 // An EventCursor reads the events of all channels that match a query, by position, in the same way. While somebody does,
-// the last events by position are in memory, too, and readers who follow the log ask the database nothing. Positions have
-// no gaps, so a missing one is damage: the cursor returns an error and never skips it.
+// the last events by position are in memory, too, and readers who follow the log ask the database nothing.
 //
 // # Retention
 //

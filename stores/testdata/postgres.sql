@@ -63,5 +63,5 @@ SELECT position FROM Messages WHERE aggregate_id = $1 AND position + 0 >= $2 AND
 SELECT position FROM Messages WHERE aggregate_id = $1 AND position + 0 >= $2 AND position + 0 <= $3 ORDER BY position + 0 DESC LIMIT $4
 SELECT position FROM Messages WHERE id = $1 AND position + 0 >= $2 AND position + 0 <= $3 ORDER BY position + 0 LIMIT $4
 SELECT position FROM Messages WHERE id = $1 AND position + 0 >= $2 AND position + 0 <= $3 ORDER BY position + 0 DESC LIMIT $4
-SELECT timestamp FROM Messages WHERE position = $1
+SELECT position, timestamp FROM Messages WHERE position >= $1 AND position <= $2 ORDER BY position LIMIT 1
 SELECT position FROM TimeSteps ORDER BY position
