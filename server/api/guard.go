@@ -92,6 +92,9 @@ func (g guarded) fillsStream(name string) bool { return g.log.FillsStream(name) 
 // append is Log.Append to channels of this log. The conditions concern what the caller may read.
 func (g guarded) append(ctx context.Context, events []Encoded, as *stores.Group) ([]stores.Result, error) {
 	for i := range as.Conditions {
+		if err := g.checkQuery(as.Conditions[i].Query); err != nil {
+			return nil, fmt.Errorf("condition %d: %w", i+1, err)
+		}
 		as.Conditions[i].May = func(channel string) bool { return g.allows(channel, access.Read) }
 	}
 	for i := range events {

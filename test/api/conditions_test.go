@@ -99,19 +99,18 @@ func TestConditions(t *testing.T) {
 				position   uint64 // of the conflict; 0: none
 				conditions []*eventstorev1.Condition
 			}{
-				"tag":                     {1, []*eventstorev1.Condition{noneWith(0, "user:ada")}},
-				"tag, later":              {2, []*eventstorev1.Condition{noneWith(1, "user:ada")}},
-				"tag, read":               {0, []*eventstorev1.Condition{noneWith(2, "user:ada")}},
-				"both tags":               {0, []*eventstorev1.Condition{noneWith(1, "user:ada", "email:a@example.com")}},
-				"any item":                {2, []*eventstorev1.Condition{noneOf(1, &eventstorev1.QueryItem{Tags: []string{"none"}}, &eventstorev1.QueryItem{Channels: []string{payments}})}},
-				"type":                    {3, []*eventstorev1.Condition{noneOf(0, &eventstorev1.QueryItem{EventTypes: []string{"Shipped.v1"}})}},
-				"pattern of types":        {3, []*eventstorev1.Condition{noneOf(0, &eventstorev1.QueryItem{EventTypes: []string{"Shipped.>"}})}},
-				"aggregate":               {3, []*eventstorev1.Condition{noneOf(0, &eventstorev1.QueryItem{AggregateTypes: []string{"Parcel"}, AggregateIds: []string{"x-1"}})}},
-				"prefix":                  {3, []*eventstorev1.Condition{noneOf(0, &eventstorev1.QueryItem{AggregateIdPrefixes: []string{"x-"}})}},
-				"channel of no events":    {0, []*eventstorev1.Condition{noneOf(0, &eventstorev1.QueryItem{Channels: []string{"eventstore.none"}})}},
-				"empty query":             {3, []*eventstorev1.Condition{noneOf(2)}},
-				"second of two":           {1, []*eventstorev1.Condition{noneWith(2, "user:ada"), noneWith(0, "user:ada")}},
-				"plain channels are none": {0, []*eventstorev1.Condition{noneOf(0, &eventstorev1.QueryItem{Channels: []string{"plain"}})}},
+				"tag":                  {1, []*eventstorev1.Condition{noneWith(0, "user:ada")}},
+				"tag, later":           {2, []*eventstorev1.Condition{noneWith(1, "user:ada")}},
+				"tag, read":            {0, []*eventstorev1.Condition{noneWith(2, "user:ada")}},
+				"both tags":            {0, []*eventstorev1.Condition{noneWith(1, "user:ada", "email:a@example.com")}},
+				"any item":             {2, []*eventstorev1.Condition{noneOf(1, &eventstorev1.QueryItem{Tags: []string{"none"}}, &eventstorev1.QueryItem{Channels: []string{payments}})}},
+				"type":                 {3, []*eventstorev1.Condition{noneOf(0, &eventstorev1.QueryItem{EventTypes: []string{"Shipped.v1"}})}},
+				"pattern of types":     {3, []*eventstorev1.Condition{noneOf(0, &eventstorev1.QueryItem{EventTypes: []string{"Shipped.>"}})}},
+				"aggregate":            {3, []*eventstorev1.Condition{noneOf(0, &eventstorev1.QueryItem{AggregateTypes: []string{"Parcel"}, AggregateIds: []string{"x-1"}})}},
+				"prefix":               {3, []*eventstorev1.Condition{noneOf(0, &eventstorev1.QueryItem{AggregateIdPrefixes: []string{"x-"}})}},
+				"channel of no events": {0, []*eventstorev1.Condition{noneOf(0, &eventstorev1.QueryItem{Channels: []string{"eventstore.none"}})}},
+				"empty query":          {3, []*eventstorev1.Condition{noneOf(2)}},
+				"second of two":        {1, []*eventstorev1.Condition{noneWith(2, "user:ada"), noneWith(0, "user:ada")}},
 			} {
 				e := event("z", 0)
 				if test.position == 0 {
@@ -184,6 +183,7 @@ func TestBadConditions(t *testing.T) {
 			"empty item":           {connect.CodeInvalidArgument, "set a field", many(1, noneOf(0, &eventstorev1.QueryItem{}))},
 			"invalid pattern":      {connect.CodeInvalidArgument, "not a pattern of channels", many(1, noneOf(0, &eventstorev1.QueryItem{Channels: []string{"a..b"}}))},
 			"metadata, no index":   {connect.CodeFailedPrecondition, "index_metadata", many(1, noneOf(0, &eventstorev1.QueryItem{Metadata: map[string]string{"user": "x"}}))},
+			"plain channel":        {connect.CodeFailedPrecondition, "not an event channel", many(1, noneOf(0, &eventstorev1.QueryItem{Channels: []string{"plain"}}))},
 			"second query invalid": {connect.CodeInvalidArgument, "condition 2", []*eventstorev1.Condition{noneWith(0, "x"), noneWith(0, "")}},
 		} {
 			_, err := c.Append(patient(t), &eventstorev1.AppendRequest{Channel: orders, Events: []*eventstorev1.Event{event("a", 0)}, Conditions: test.conditions})
@@ -310,12 +310,14 @@ func TestConditionsNeedRights(t *testing.T) {
 		for range 2 { // from memory, then from the database
 			wantConflict(t, "admin", try("admin", nil, noneWith(0, "user:ada")), 0, 1)
 			wantConflict(t, "what the clerk may read", try("clerk", nil, noneOf(0)), 0, 2)
-			if err := try("clerk", nil, noneWith(0, "user:ada"), noneOf(0, &eventstorev1.QueryItem{Channels: []string{sales}})); err != nil {
+			if err := try("clerk", nil, noneWith(0, "user:ada"), noneOf(0, &eventstorev1.QueryItem{Channels: []string{"eventstore.>"}, Tags: []string{"user:ada"}})); err != nil {
 				t.Errorf("events that the clerk may not read: %v", err)
 			}
-			if err := try("writer", nil, noneOf(0)); err != nil {
-				t.Errorf("a writer who may read nothing: %v", err)
+			for _, channel := range []string{sales, "eventstore.sales.missing", "eventstore.sales.>"} { // a decision must not rely on what it cannot see
+				err := try("clerk", nil, noneOf(0, &eventstorev1.QueryItem{Channels: []string{channel}}))
+				wantCode(t, "condition on "+channel, err, connect.CodePermissionDenied)
 			}
+			wantCode(t, "a writer who may read nothing", try("writer", nil, noneOf(0)), connect.CodePermissionDenied)
 			s.Stop()
 			s.Restart()
 		}

@@ -305,8 +305,8 @@ func TestJSON(t *testing.T) {
 	}
 	detail(named("user-2", `{}`, `1`), `the event at position 2 matches`, condition)
 	for body, want := range map[string]string{
-		named("user-2", `null`, `2`): `condition 1 has no query: an empty one, {}, stands for every event`,
-		named("user-2", ada, `3`):    `position 3 is beyond the last position, 2`,
+		named("user-2", `null`, `2`):                                 `condition 1 has no query: an empty one, {}, stands for every event`,
+		named("user-2", ada, `3`):                                    `position 3 is beyond the last position, 2`,
 		strings.Replace(named("user-2", ada, `2`), "tags", "tag", 2): `unknown field`,
 	} {
 		if status, answer := post("Append", body); status != http.StatusBadRequest || !bytes.Contains(answer, []byte(want)) {

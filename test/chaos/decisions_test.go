@@ -51,11 +51,15 @@ func TestDecisionsCanFail(t *testing.T) {
 		"a stale decision is stored": func(h []porcupine.Operation) {
 			h[7] = decides(20, 21, decision{id: "c", tags: x, none: x, after: 2}, storedAt(9))
 		},
-		"a retry is refused":               func(h []porcupine.Operation) { h[3].Output = conflictAt(2) },
-		"a retry is stored again":          func(h []porcupine.Operation) { h[3].Output = storedAt(6) },
-		"a position goes back":             func(h []porcupine.Operation) { h[7].Output = storedAt(3) },
-		"an acknowledged decision is lost": func(h []porcupine.Operation) { h[8] = ends(decidedEvent{2, "a"}, decidedEvent{4, "b"}, decidedEvent{5, "b"}, decidedEvent{7, "late"}) },
-		"half of a pair is stored":         func(h []porcupine.Operation) { h[8] = ends(decidedEvent{2, "a"}, decidedEvent{4, "b"}, decidedEvent{7, "late"}, decidedEvent{9, "c"}) },
+		"a retry is refused":      func(h []porcupine.Operation) { h[3].Output = conflictAt(2) },
+		"a retry is stored again": func(h []porcupine.Operation) { h[3].Output = storedAt(6) },
+		"a position goes back":    func(h []porcupine.Operation) { h[7].Output = storedAt(3) },
+		"an acknowledged decision is lost": func(h []porcupine.Operation) {
+			h[8] = ends(decidedEvent{2, "a"}, decidedEvent{4, "b"}, decidedEvent{5, "b"}, decidedEvent{7, "late"})
+		},
+		"half of a pair is stored": func(h []porcupine.Operation) {
+			h[8] = ends(decidedEvent{2, "a"}, decidedEvent{4, "b"}, decidedEvent{7, "late"}, decidedEvent{9, "c"})
+		},
 		"a refused decision is stored": func(h []porcupine.Operation) {
 			h[8] = ends(decidedEvent{2, "a"}, decidedEvent{3, "rival"}, decidedEvent{4, "b"}, decidedEvent{5, "b"}, decidedEvent{7, "late"}, decidedEvent{9, "c"})
 		},

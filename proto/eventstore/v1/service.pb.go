@@ -394,8 +394,8 @@ func (x *VersionConflict) GetExpected() *Expectation {
 // from the events up to that position. A request stores its events only if all its conditions hold.
 type Condition struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Which events would change the decision. Required; an empty query stands for every event. The caller must have the right
-	// to read the channels that it names, or all event channels if it names none.
+	// Which events would change the decision. Required; an empty query stands for every event. Rights are those of Read: of
+	// the channels that match a pattern, only those count that the caller may read.
 	Query *Query `protobuf:"bytes,1,opt,name=query,proto3" json:"query,omitempty"`
 	// The last position that the caller has read. 0 if no event may match at all.
 	AfterPosition uint64 `protobuf:"varint,2,opt,name=after_position,json=afterPosition,proto3" json:"after_position,omitempty"`
