@@ -1,11 +1,9 @@
 package stores
 
 import (
-	"cmp"
 	"container/heap"
 	"context"
 	"database/sql"
-	"errors"
 	"fmt"
 	"time"
 )
@@ -36,86 +34,109 @@ type numbering struct {
 	given    bool // StoreLock has a position: no others wrote before it was given
 	channels lateChannels
 	limit    int // events of a channel in memory
-	done     uint64
+	progress Numbering
+	began    time.Time
+	told     time.Time
 }
 
-// number numbers all events, and returns the end of the order.
-func (s *Store) number(ctx context.Context, channels []ChannelState) (order, error) {
+// number numbers all events while it renews the lease, and returns the end of the order.
+func (s *Store) number(ctx context.Context, channels []ChannelState) (end order, err error) {
+	n := &numbering{s: s, began: time.Now(), told: time.Now()}
+	err = s.whileRenewing(ctx, func(ctx context.Context) error { return n.run(ctx, channels) })
+	return n.end, err
+}
+
+func (n *numbering) run(ctx context.Context, channels []ChannelState) error {
+	if err := n.start(ctx, channels); err != nil {
+		return err
+	}
+	for {
+		events, err := n.next(ctx)
+		if err != nil {
+			return err
+		}
+		if len(events) == 0 {
+			return n.finish(ctx)
+		}
+		if err := n.store(ctx, events); err != nil {
+			return fmt.Errorf("give positions from %d on: %w", n.end.position+1, err)
+		}
+		if n.progress.Done += uint64(len(events)); time.Since(n.told) >= numberProgress {
+			n.tell()
+		}
+	}
+}
+
+// start finds the channels that may have events without positions.
+func (n *numbering) start(ctx context.Context, channels []ChannelState) error {
 	var columns orderColumns
-	if err := s.own.query(ctx, s.text.lastPosition, columns.scan); err != nil {
-		return order{}, err
-	}
-	end, err := columns.order()
+	err := n.s.own.query(ctx, n.s.text.lastPosition, columns.scan)
 	if err != nil {
-		return order{}, err
+		return err
 	}
+	if n.end, err = columns.order(); err != nil {
+		return err
+	}
+	n.given = columns.given.Valid
+	all := !n.given || n.s.options.NumberAll
 	late := map[int64]bool{}
-	if columns.given.Valid {
-		if err := s.own.query(ctx, s.text.lateChannels, func(rows *sql.Rows) error {
+	if !all {
+		if err := n.s.own.query(ctx, n.s.text.lateChannels, func(rows *sql.Rows) error {
 			var id int64
 			err := rows.Scan(&id)
 			late[id] = true
 			return err
 		}); err != nil {
-			return order{}, err
-		}
-		if len(late) == 0 {
-			return end, nil
+			return err
 		}
 	}
-	n := &numbering{s: s, end: end, given: columns.given.Valid}
-	total := uint64(0)
 	for i := range channels {
-		if c := channels[i].Channel; late[c.id] || !n.given && c.Info().Msgs > 0 {
-			n.channels = append(n.channels, &lateChannel{channel: c})
-			total += c.Info().Msgs
+		if c := channels[i].Channel; c.Info().Msgs > 0 && (all || late[c.id]) {
+			n.channels = append(n.channels, newLateChannel(c))
 		}
 	}
 	n.limit = max(16, min(numberEvents, numberMemory/max(1, len(n.channels))))
-	return n.run(ctx, total)
-}
-
-// run numbers the events of all channels.
-func (n *numbering) run(ctx context.Context, total uint64) (order, error) {
 	for _, c := range n.channels {
-		if err := n.s.retryRead(ctx, func() error { return c.start(ctx, n) }); err != nil {
-			return order{}, err
+		if !all {
+			if err := c.skipNumbered(ctx, n); err != nil {
+				return err
+			}
+		}
+		n.progress.Most += min(c.channel.Info().Msgs, c.end-c.at)
+	}
+	for _, c := range n.channels {
+		if err := c.read(ctx, n); err != nil {
+			return err
 		}
 	}
 	heap.Init(&n.channels)
-	began, told := time.Now(), time.Now()
-	for {
-		events, err := n.next(ctx)
-		if err != nil || len(events) == 0 {
-			if err == nil {
-				err = n.finish(ctx, time.Since(began))
-			}
-			return n.end, err
-		}
-		if err := n.store(ctx, events); err != nil {
-			return order{}, fmt.Errorf("give positions from %d on: %w", n.end.position+1, err)
-		}
-		if n.done += uint64(len(events)); time.Since(told) >= numberProgress {
-			told = time.Now()
-			rate := float64(n.done) / time.Since(began).Seconds()
-			left := time.Duration(float64(total-min(n.done, total)) / rate * float64(time.Second))
-			n.s.log.Info("numbering events, so that each has a position", "done", n.done, "of_at_most", total, "per_second", int(rate), "left_at_most", left.Round(time.Second))
-		}
-	}
+	return nil
 }
 
 // finish ends the first numbering.
-func (n *numbering) finish(ctx context.Context, took time.Duration) error {
-	if n.done > 0 {
-		n.s.log.Info("numbered events: each has a position", "events", n.done, "last", n.end.position, "took", took.Round(time.Millisecond))
+func (n *numbering) finish(ctx context.Context) error {
+	if !n.given {
+		if err := n.s.write(ctx, func(t *transaction) error {
+			_, err := t.exec(ctx, n.s.text.beginOrder, n.end.position)
+			return err
+		}); err != nil {
+			return err
+		}
 	}
-	if n.given {
-		return nil
+	if n.progress.Done > 0 {
+		n.progress.Finished = true
+		n.tell()
 	}
-	return n.s.write(ctx, func(t *transaction) error {
-		_, err := t.exec(ctx, n.s.text.beginOrder, n.end.position)
-		return err
-	})
+	return nil
+}
+
+func (n *numbering) tell() {
+	n.told, n.progress.Took = time.Now(), time.Since(n.began)
+	tell := n.s.options.Numbering
+	if tell == nil {
+		tell = func(p Numbering) { p.log(n.s.log) }
+	}
+	tell(n.progress)
 }
 
 // next returns the next events in their order.
@@ -129,7 +150,7 @@ func (n *numbering) next(ctx context.Context) ([]unnumbered, error) {
 		}
 		events = append(events, c.events[0])
 		if c.events = c.events[1:]; len(c.events) == 0 {
-			if err := n.s.retryRead(ctx, func() error { return c.read(ctx, n) }); err != nil {
+			if err := c.read(ctx, n); err != nil {
 				return nil, err
 			}
 		}
@@ -180,56 +201,4 @@ func (s *Store) insertSteps(ctx context.Context, t *transaction, steps []uint64)
 		}
 	}
 	return nil
-}
-
-// lateChannel holds the next events of a channel that have no position.
-type lateChannel struct {
-	channel *Channel
-	last    uint64 // sequence of the last event that has a position, or was read
-	events  []unnumbered
-}
-
-func (c *lateChannel) start(ctx context.Context, n *numbering) error {
-	err := n.s.own.query(ctx, n.s.text.lastNumbered, func(rows *sql.Rows) error { return rows.Scan(&c.last) }, c.channel.id)
-	if err != nil {
-		return err
-	}
-	return c.read(ctx, n)
-}
-
-func (c *lateChannel) read(ctx context.Context, n *numbering) error {
-	c.events = nil
-	err := n.s.own.query(ctx, n.s.text.unnumbered, func(rows *sql.Rows) error {
-		e := unnumbered{channel: c.channel}
-		err := rows.Scan(&e.sequence, &e.timestamp)
-		c.events = append(c.events, e)
-		return err
-	}, c.channel.id, c.last, n.limit)
-	if err == nil && len(c.events) > 0 {
-		c.last = c.events[len(c.events)-1].sequence
-	}
-	return err
-}
-
-// lateChannels is a heap: the channel with the next event is the first. One without events comes before all others.
-type lateChannels []*lateChannel
-
-func (l lateChannels) Len() int { return len(l) }
-
-func (l lateChannels) Less(i, j int) bool {
-	a, b := l[i].events, l[j].events
-	if len(a) == 0 || len(b) == 0 {
-		return len(a) < len(b)
-	}
-	return cmp.Or(cmp.Compare(a[0].timestamp, b[0].timestamp), cmp.Compare(a[0].channel.id, b[0].channel.id)) < 0
-}
-
-func (l lateChannels) Swap(i, j int) { l[i], l[j] = l[j], l[i] }
-func (l *lateChannels) Push(any)     { panic(errors.ErrUnsupported) }
-
-func (l *lateChannels) Pop() any {
-	last := len(*l) - 1
-	c := (*l)[last]
-	*l = (*l)[:last]
-	return c
 }

@@ -35,8 +35,8 @@ type sharedStatements struct {
 	hasStep       string // (position) → a row if time steps back there
 	insertStep    string // (position)
 	lateChannels  string // () → id of each channel whose last message is an event without a position
-	lastNumbered  string // (id) → seq of the channel's last event with a position
-	unnumbered    string // (id, after, limit) → seq, timestamp of events without a position, by seq
+	lastNumbered  string // (id, after, to, limit) → seq of the last events with a position, descending
+	unnumbered    string // (id, after, to, limit) → seq, timestamp of events without a position, by seq
 
 	serverInfo string // () → id, proto, version
 
@@ -101,8 +101,8 @@ func newSharedStatements(text func(string) string) sharedStatements {
 		hasStep:       text("SELECT 1 FROM TimeSteps WHERE position = ?"),
 		insertStep:    text("INSERT INTO TimeSteps (position) VALUES (?)"),
 		lateChannels:  "SELECT id FROM (SELECT c.id, (SELECT CASE WHEN event_type IS NOT NULL AND position IS NULL THEN 1 ELSE 0 END FROM Messages WHERE id = c.id ORDER BY seq DESC LIMIT 1) AS late FROM Channels AS c WHERE c.deleted = FALSE) AS l WHERE late = 1 ORDER BY id",
-		lastNumbered:  text("SELECT seq FROM Messages WHERE id = ? AND position IS NOT NULL ORDER BY seq DESC LIMIT 1"),
-		unnumbered:    text("SELECT seq, timestamp FROM Messages WHERE id = ? AND seq > ? AND event_type IS NOT NULL AND position IS NULL ORDER BY seq LIMIT ?"),
+		lastNumbered:  text("SELECT seq FROM Messages WHERE id = ? AND seq > ? AND seq <= ? AND position IS NOT NULL ORDER BY seq DESC LIMIT ?"),
+		unnumbered:    text("SELECT seq, timestamp FROM Messages WHERE id = ? AND seq > ? AND seq <= ? AND event_type IS NOT NULL AND position IS NULL ORDER BY seq LIMIT ?"),
 
 		serverInfo: "SELECT id, proto, version FROM ServerInfo WHERE uniquerow = 1",
 

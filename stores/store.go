@@ -50,6 +50,11 @@ type Options struct {
 	StatementTimeout time.Duration
 	// NoMigrate leaves the schema as it is: Open returns a *SchemaError if it is out of date.
 	NoMigrate bool
+	// NumberAll makes Recover look for events without positions everywhere, not only at the end of each channel, where an
+	// older server leaves them. It reads all messages.
+	NumberAll bool
+	// Numbering, if set, is told how far Recover is with events that have no position. Otherwise the log is.
+	Numbering func(Numbering)
 	// IndexEventData and IndexMetadata are JSON paths, such as $.customer_id, in event_data and metadata. ApplyIndexes
 	// creates an index on the values of each path. On PostgreSQL "document" stands for the whole document.
 	IndexEventData, IndexMetadata []string

@@ -15,7 +15,7 @@ var disorders = []struct {
 	undo     []string
 }{
 	{[]string{"UPDATE Messages SET position = NULL WHERE position = 4"},
-		[]string{`order|"eventstore.orders" (id 1), sequence 3|no position: start a server on this database, or run nats-streaming-server migrate`,
+		[]string{`order|"eventstore.orders" (id 1), sequence 3|no position: run nats-streaming-server migrate, or start a server`,
 			`order|"eventstore.other" (id 2), sequence 2|no event has the positions from 4 to 4 before it`},
 		[]string{"UPDATE Messages SET position = 4 WHERE id = 1 AND seq = 3"}},
 	{[]string{"UPDATE Messages SET position = NULL WHERE position >= 5"},
@@ -33,7 +33,7 @@ var disorders = []struct {
 	{[]string{"UPDATE Messages SET position = 0 WHERE position = 1"},
 		[]string{"order|sequence 1|position 0: positions begin at 1", "order|sequence 1|from 1 to 1", `tags|tag "a"|no event has this position`, `tags|tag "b"|no event has this position`},
 		[]string{"UPDATE Messages SET position = 1 WHERE position = 0"}},
-	{[]string{"UPDATE StoreLock SET position = NULL"}, []string{"order|position|it is NULL: the events that were stored before have no positions yet; start a server"},
+	{[]string{"UPDATE StoreLock SET position = NULL"}, []string{"order|position|it is NULL: the events that were stored before have no positions yet; run nats-streaming-server migrate"},
 		[]string{"UPDATE StoreLock SET position = 5"}},
 	{nil, []string{"order|position|it is 5, but an event has position 6"}, []string{"UPDATE StoreLock SET position = 8"}},
 	{nil, []string{"order|position|no event has the positions from 7 to 8, the last one given"}, []string{"UPDATE StoreLock SET position = -1"}},

@@ -36,6 +36,14 @@ func Migrate(ctx context.Context, o config.Options, m MigrateOptions) error {
 
 func migrate(ctx context.Context, o config.Options, m MigrateOptions, events eventlog.Events) (err error) {
 	out := &progressLines{to: m.Out}
+	o.Store.NumberAll = true
+	o.Store.Numbering = func(n stores.Numbering) {
+		if n.Finished {
+			out.line("%d events got their positions in %v (%.0f/s).", n.Done, n.Took.Round(time.Millisecond), n.Rate())
+			return
+		}
+		out.line("Numbering events: %d of at most %d, %.0f/s, %v left at most.", n.Done, n.Most, n.Rate(), n.Left())
+	}
 	f, err := openDatabase(ctx, o.Store)
 	if err != nil {
 		return err

@@ -118,11 +118,14 @@ func testFirstNumbering(t *testing.T, o stores.Options) {
 	s, _ := lead(t, o)
 	plain := channel(t, s, "plain")
 	appendAll(t, s, stores.Append{Channel: plain})
-	const channels, perChannel = 41, 61 // more events than one transaction numbers
+	const channels, events = 20, 20
 	var late []unnumbered
 	for i := range channels {
 		c := channel(t, s, fmt.Sprint("eventstore.", i))
-		batch := make([]stores.Append, perChannel)
+		batch := make([]stores.Append, events)
+		if i == 1 {
+			batch = make([]stores.Append, 2600) // more than one transaction numbers, and one statement reads
+		}
 		for j := range batch {
 			batch[j] = event{aggregate: fmt.Sprint(i, "-", j)}.on(t, c)
 			late = append(late, unnumbered{c, uint64(j + 1), (int64(j+1)*7919 + c.ID()*104729) % 1000})
@@ -181,7 +184,7 @@ func testFirstNumbering(t *testing.T, o stores.Options) {
 		t.Errorf("order\n%s, want\n%s", got, want)
 	}
 	appendAll(t, s, stores.Append{Channel: s.Channel("plain")}, event{aggregate: "new"}.on(t, s.Channel("eventstore.0")))
-	if got := inOrder(t, s, o); got != want+fmt.Sprint(" 0/", perChannel+1) {
+	if got := inOrder(t, s, o); got != want+fmt.Sprint(" 0/", events+1) {
 		t.Errorf("order\n%s", got)
 	}
 	s, _ = restart(t, s, o)
@@ -236,5 +239,40 @@ func testOrderOfBackfill(t *testing.T, o stores.Options) {
 	s, _ = restart(t, s, o)
 	if got := inOrder(t, s, o, "old"); got != want+" a/2 old/22" {
 		t.Errorf("order\n%s", got)
+	}
+}
+
+// testNumberAll: events that another program wrote between those of this server get positions if Recover looks everywhere.
+func testNumberAll(t *testing.T, o stores.Options) {
+	s, _ := lead(t, o)
+	a, b := channel(t, s, "eventstore.a"), channel(t, s, "eventstore.b")
+	appendAll(t, s, event{aggregate: "A"}.on(t, a))
+	db := raw(t, o)
+	insertBeside(t, o, db, a, 2, event{aggregate: "A"}, 2)
+	insertBeside(t, o, db, a, 3, event{aggregate: "A"}, 3)
+	s, _ = restart(t, s, o) // numbers both, because they are at the end
+	a, b = s.Channel(a.Name()), s.Channel(b.Name())
+	insertBeside(t, o, db, a, 4, event{aggregate: "B"}, 1)
+	if results := appendAll(t, s, event{aggregate: "A"}.on(t, a), event{aggregate: "A"}.on(t, b)); results[0].Sequence != 5 || results[1].Position != 5 {
+		t.Fatalf("results %+v", results)
+	}
+	s, _ = restart(t, s, o)
+	if got := s.Position(); got != 5 {
+		t.Errorf("position %d, want 5", got)
+	}
+	var told []stores.Numbering
+	o.NumberAll, o.Numbering = true, func(n stores.Numbering) { told = append(told, n) }
+	s, _ = restart(t, s, o)
+	if got := inOrder(t, s, o, a.Name()); got != "a/1 a/2 a/3 a/5 b/1 a/4" {
+		t.Errorf("order %s", got)
+	}
+	if len(told) != 1 || !told[0].Finished || told[0].Done != 1 || told[0].Most != 6 {
+		t.Errorf("told %+v", told)
+	}
+	appendAll(t, s, event{aggregate: "A"}.on(t, s.Channel(b.Name())))
+	s, _ = restart(t, s, o)
+	inOrder(t, s, o, a.Name())
+	if len(told) != 1 {
+		t.Errorf("told %+v", told)
 	}
 }

@@ -122,6 +122,7 @@ func Run(t *testing.T, open func(t *testing.T) stores.Options) {
 		{"OrderOfBackfill", testOrderOfBackfill},
 		{"Numbering", testNumbering},
 		{"FirstNumbering", testFirstNumbering},
+		{"NumberAll", testNumberAll},
 		{"Inspect", testInspect},
 		{"Closed", testClosed},
 	} {

@@ -9,8 +9,8 @@ UPDATE StoreLock SET position = $1 WHERE position IS NULL
 SELECT 1 FROM TimeSteps WHERE position = $1
 INSERT INTO TimeSteps (position) VALUES ($1)
 SELECT id FROM (SELECT c.id, (SELECT CASE WHEN event_type IS NOT NULL AND position IS NULL THEN 1 ELSE 0 END FROM Messages WHERE id = c.id ORDER BY seq DESC LIMIT 1) AS late FROM Channels AS c WHERE c.deleted = FALSE) AS l WHERE late = 1 ORDER BY id
-SELECT seq FROM Messages WHERE id = $1 AND position IS NOT NULL ORDER BY seq DESC LIMIT 1
-SELECT seq, timestamp FROM Messages WHERE id = $1 AND seq > $2 AND event_type IS NOT NULL AND position IS NULL ORDER BY seq LIMIT $3
+SELECT seq FROM Messages WHERE id = $1 AND seq > $2 AND seq <= $3 AND position IS NOT NULL ORDER BY seq DESC LIMIT $4
+SELECT seq, timestamp FROM Messages WHERE id = $1 AND seq > $2 AND seq <= $3 AND event_type IS NOT NULL AND position IS NULL ORDER BY seq LIMIT $4
 SELECT id, proto, version FROM ServerInfo WHERE uniquerow = 1
 INSERT INTO ServerInfo (uniquerow, id, proto, version) VALUES (1, $1, $2, $3) ON CONFLICT (uniquerow) DO UPDATE SET id = excluded.id, proto = excluded.proto, version = excluded.version
 SELECT id, hbinbox, proto FROM Clients ORDER BY id

@@ -15,7 +15,7 @@ const (
 )
 
 // howToNumber says what gives events their positions.
-const howToNumber = "start a server on this database, or run nats-streaming-server migrate"
+const howToNumber = "run nats-streaming-server migrate, or start a server, which gives one to those at the end of each channel"
 
 // orderCheck is what is known about the order of events when it has been read up to a position.
 type orderCheck struct {
