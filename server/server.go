@@ -154,20 +154,24 @@ type server struct {
 
 	api    *api.Server          // nil without an API
 	active atomic.Pointer[term] // nil while this server does not serve clients
+	view   atomic.Pointer[view] // nil while this server does not serve reads as a standby
 }
 
 // lead stands by and serves in turns until ctx ends, or something happens that no other term can mend.
 func (s *server) lead(ctx context.Context) error {
+	follow := following{server: s}
 	standby := &lease.Standby{
 		Store: s.store, ID: s.id, Able: s.conns.Connected, Log: s.log,
 		Waiting: func() {
 			s.monitor.Standby()
+			follow.begin(ctx)
 			s.started()
 		},
 	}
 	// Until the database was reached once, it being unavailable is an error of the start; afterwards it is waited for.
 	for reached := false; ; reached = true {
 		err := standby.Acquire(ctx, reached)
+		follow.end()
 		if ctx.Err() != nil {
 			return nil // stopped while standing by
 		}

@@ -80,6 +80,12 @@ var grpcSettings = []setting{
 		set: setString(func(o *options) *string { return &o.API.DefaultChannel }),
 	},
 	{
+		flags: []string{"grpc_standby_reads"}, keys: under(grpcBlock, "standby_reads"), kind: toggle,
+		usage: "Serve reads while this server is a standby, each answer with its staleness", needs: apiPort,
+		state: added,
+		set:   setBool(func(o *options) *bool { return &o.API.StandbyReads }),
+	},
+	{
 		flags: []string{"grpc_max_message"}, keys: under(grpcBlock, "max_message"), kind: size, value: "<bytes>",
 		usage: "Maximum size of a request and of a non-streaming response", def: "4MB", needs: apiPort,
 		state: added, live: true,

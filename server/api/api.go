@@ -14,7 +14,7 @@ import (
 	"github.com/nats-eventstore/nats-eventstore/stores"
 )
 
-// Log is the event log of the active server. It returns the errors of package stores, proto.InvalidError and those
+// Log is the event log of the server that leads, or a Follower. It returns the errors of package stores, proto.InvalidError and those
 // below.
 type Log interface {
 	// Channel returns an event channel. It fails with ErrUnknownChannel if no such channel exists, and with
@@ -133,7 +133,7 @@ const DefaultChannel = "eventstore.events"
 
 // service answers the requests of all three services.
 type service struct {
-	log            func() Log // nil while the server is not the active one
+	log            func() Log // returns nil while the server serves nobody
 	defaultChannel string
 	maxMessage     int
 }

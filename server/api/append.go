@@ -35,7 +35,7 @@ func (s *service) Append(ctx context.Context, req *eventstorev1.AppendRequest) (
 	}
 	req.Reset() // only what is encoded waits for the commit
 	settle(ctx, memoryOf(events, parts, as.Conditions))
-	log, err := s.active(ctx)
+	log, err := s.leading(ctx)
 	if err != nil {
 		return nil, status(err)
 	}

@@ -84,7 +84,7 @@ func (s *service) create(ctx context.Context, e *eventstore.Event) error {
 		return err
 	}
 	settle(ctx, memoryOf(events, nil, nil))
-	log, err := s.active(ctx)
+	log, err := s.leading(ctx)
 	if err != nil {
 		return status(err)
 	}
@@ -135,7 +135,7 @@ func (s *service) findAll(ctx context.Context, req *eventstore.GetEventsRequest,
 
 // find calls f with the events that a request selects.
 func (s *service) find(ctx context.Context, req *eventstore.GetEventsRequest, f func(*eventstore.Event) error) error {
-	log, err := s.active(ctx)
+	log, err := s.reading(ctx)
 	if err != nil {
 		return err
 	}

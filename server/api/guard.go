@@ -15,17 +15,31 @@ import (
 // guarded is the log as one caller may use it. Handlers have no other way to the log, so no method can forget to check a
 // right. It checks before the log looks anything up: a refusal does not tell whether a channel exists.
 type guarded struct {
-	log    Log
-	caller *caller
+	log      Log
+	caller   *caller
+	patience patience
 }
 
-// active returns the log for the caller of a request, or ErrStandby.
-func (s *service) active(ctx context.Context) (guarded, error) {
+// leading returns the log for the caller of a request that appends, or ErrStandby.
+func (s *service) leading(ctx context.Context) (guarded, error) {
+	log := s.log()
+	if _, follows := log.(Follower); log == nil || follows {
+		return guarded{}, ErrStandby
+	}
+	return guarded{log, ctx.Value(callerKey{}).(*caller), patience{}}, nil
+}
+
+// reading returns the log for the caller of a request that reads, as fresh as it asks for, or ErrStandby.
+func (s *service) reading(ctx context.Context) (guarded, error) {
 	log := s.log()
 	if log == nil {
 		return guarded{}, ErrStandby
 	}
-	return guarded{log, ctx.Value(callerKey{}).(*caller)}, nil
+	patience, err := patienceOf(ctx, log)
+	if err != nil {
+		return guarded{}, err
+	}
+	return guarded{log, ctx.Value(callerKey{}).(*caller), patience}, nil
 }
 
 // permit returns an error unless the caller has one of the rights on the channel. The name of an invalid channel is for the

@@ -30,6 +30,8 @@ type Options struct {
 	Origins []string
 	// DefaultChannel stores the events of the two other services, unless they name another event channel.
 	DefaultChannel string
+	// StandbyReads lets this server serve reads while it stands by.
+	StandbyReads bool
 	// MaxMessage bounds a request, and a response that is not a stream, in bytes.
 	MaxMessage int
 }

@@ -34,7 +34,7 @@ func (s *service) ReadAggregate(ctx context.Context, req *eventstorev1.ReadAggre
 	case eventstorev1.Direction_name[int32(d)] == "":
 		return invalid("unknown direction %d", d)
 	}
-	log, err := s.active(ctx)
+	log, err := s.reading(ctx)
 	if err != nil {
 		return status(err)
 	}
@@ -102,7 +102,7 @@ func (s *service) Read(ctx context.Context, req *eventstorev1.ReadRequest, strea
 	if err != nil {
 		return err
 	}
-	log, err := s.active(ctx)
+	log, err := s.reading(ctx)
 	if err != nil {
 		return status(err)
 	}
@@ -216,7 +216,7 @@ func (r *responses) flush() error {
 
 // GetEvent implements eventstore.v1.EventStore.
 func (s *service) GetEvent(ctx context.Context, req *eventstorev1.GetEventRequest) (*eventstorev1.GetEventResponse, error) {
-	log, err := s.active(ctx)
+	log, err := s.reading(ctx)
 	if err != nil {
 		return nil, status(err)
 	}
@@ -295,7 +295,7 @@ func eventAt(ctx context.Context, ch Channel, sequence uint64) (*eventstorev1.Re
 
 // ListChannels implements eventstore.v1.EventStore.
 func (s *service) ListChannels(ctx context.Context, req *eventstorev1.ListChannelsRequest) (*eventstorev1.ListChannelsResponse, error) {
-	log, err := s.active(ctx)
+	log, err := s.reading(ctx)
 	if err != nil {
 		return nil, status(err)
 	}

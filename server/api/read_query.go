@@ -23,7 +23,7 @@ func (s *service) readQuery(ctx context.Context, req *eventstorev1.ReadRequest, 
 	case d == eventstorev1.Direction_DIRECTION_BACKWARD:
 		q.backward = true
 	}
-	log, err := s.active(ctx)
+	log, err := s.reading(ctx)
 	if err != nil {
 		return status(err)
 	}
@@ -129,7 +129,7 @@ func (s *service) subscribeQuery(ctx context.Context, req *eventstorev1.Subscrib
 	if err != nil {
 		return status(err)
 	}
-	log, err := s.active(ctx)
+	log, err := s.reading(ctx)
 	if err != nil {
 		return status(err)
 	}
@@ -153,7 +153,7 @@ func (s *service) subscribeQuery(ctx context.Context, req *eventstorev1.Subscrib
 	b.send = func(events []*eventstorev1.RecordedEvent, checkpoint uint64) error {
 		caughtUp = checkpoint >= log.position()
 		began := time.Now()
-		err := stream.Send(&eventstorev1.SubscribeResponse{Events: events, CheckpointPosition: checkpoint, CaughtUp: caughtUp, Plan: cursor.Plan()})
+		err := stream.Send(&eventstorev1.SubscribeResponse{Events: events, CheckpointPosition: checkpoint, CaughtUp: caughtUp, Plan: cursor.Plan(), Staleness: log.patience.message()})
 		if err == nil {
 			deliveredEach(ctx, log, events, began)
 		}

@@ -43,7 +43,8 @@ type Server struct {
 	settings atomic.Pointer[settings]
 }
 
-// Listen opens the port. policy is nil without an access file. log returns nil while this server is not active.
+// Listen opens the port. policy is nil without an access file. log returns nil while this server serves nobody, and a Follower while it
+// serves reads only.
 func Listen(o Options, policy *access.Policy, log func() Log, observer Observer, logger *slog.Logger) (*Server, error) {
 	s := &Server{
 		log: log, observer: observer, calls: httpport.NewPeers(o.Limits),
@@ -124,11 +125,14 @@ func allowOrigins(origins []string, next http.Handler) http.Handler {
 	return cors.New(cors.Options{
 		AllowedOrigins: origins,
 		AllowedMethods: connectcors.AllowedMethods(),
-		AllowedHeaders: append(connectcors.AllowedHeaders(), "Authorization", "traceparent", "tracestate"),
-		ExposedHeaders: connectcors.ExposedHeaders(),
+		AllowedHeaders: append(connectcors.AllowedHeaders(), "Authorization", "traceparent", "tracestate", maxStalenessHeader),
+		ExposedHeaders: append(connectcors.ExposedHeaders(), stalenessHeader),
 		MaxAge:         int(originsAge.Seconds()),
 	}).Handler(next)
 }
+
+// readsService is the service of health checks that a standby has, too, while it serves reads.
+const readsService = "reads"
 
 // health answers grpc.health.v1.Health.
 type health struct{ log func() Log }
@@ -136,11 +140,12 @@ type health struct{ log func() Log }
 // Check implements grpchealth.Checker.
 func (h health) Check(_ context.Context, req *grpchealth.CheckRequest) (*grpchealth.CheckResponse, error) {
 	switch req.Service {
-	case "", eventstorev1connect.EventStoreName, eventstoreconnect.EventStoreName, pbconnect.EventStoreName:
+	case "", readsService, eventstorev1connect.EventStoreName, eventstoreconnect.EventStoreName, pbconnect.EventStoreName:
 	default:
 		return nil, connect.NewError(connect.CodeNotFound, fmt.Errorf("unknown service %q", req.Service))
 	}
-	if h.log() == nil {
+	log := h.log()
+	if _, follows := log.(Follower); log == nil || follows && req.Service != readsService {
 		return &grpchealth.CheckResponse{Status: grpchealth.StatusNotServing}, nil
 	}
 	return &grpchealth.CheckResponse{Status: grpchealth.StatusServing}, nil

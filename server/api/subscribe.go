@@ -2,6 +2,7 @@ package api
 
 import (
 	"context"
+	"errors"
 	"time"
 
 	"connectrpc.com/connect"
@@ -26,7 +27,7 @@ func (s *service) Subscribe(ctx context.Context, req *eventstorev1.SubscribeRequ
 	if err != nil {
 		return err
 	}
-	log, err := s.active(ctx)
+	log, err := s.reading(ctx)
 	if err != nil {
 		return status(err)
 	}
@@ -50,7 +51,7 @@ func (s *service) Subscribe(ctx context.Context, req *eventstorev1.SubscribeRequ
 	b.send = func(events []*eventstorev1.RecordedEvent, checkpoint uint64) error {
 		caughtUp = checkpoint >= ch.Info().Last
 		began := time.Now()
-		err := stream.Send(&eventstorev1.SubscribeResponse{Events: events, Checkpoint: checkpoint, CaughtUp: caughtUp})
+		err := stream.Send(&eventstorev1.SubscribeResponse{Events: events, Checkpoint: checkpoint, CaughtUp: caughtUp, Staleness: log.patience.message()})
 		if err == nil && len(events) > 0 {
 			log.delivered(ctx, ch.Stored().Name(), events, began)
 		}
@@ -98,7 +99,7 @@ func follow(ctx context.Context, log guarded, b *responses, ready <-chan struct{
 			return status(ErrStandby)
 		case <-ready:
 		case <-checkpoint.C:
-			if err := f.permit(); err != nil {
+			if err := errors.Join(f.permit(), log.patience.check()); err != nil {
 				return status(err)
 			}
 			if err := b.flush(); err != nil {

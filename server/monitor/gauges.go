@@ -22,24 +22,27 @@ func describeGauge(name, help string, labels ...string) *prometheus.Desc {
 
 // gaugeDescs describes the gauges that a scrape computes; metrics holds the counters.
 var gaugeDescs = struct {
-	info, active, connected, leaseAge, clockBehind, clients, channels, subscriptions, messages, bytes, queued,
+	info, active, standbyReads, standbyPosition, staleness, connected, leaseAge, clockBehind, clients, channels, subscriptions, messages, bytes, queued,
 	publishMemory, publishMemoryLimit, replayLimit, damaged, channelMessages, channelBytes, channelLast, lagMessages, lagSeconds,
 	otherChannels, otherChannelMessages, otherChannelBytes, otherGroups, otherLagMessages, otherLagSeconds,
 	relayLagMessages, relayLagSeconds, relayFailing, relayPublished, relayFailures,
 	relayOtherChannels, relayOtherLagMessages, relayOtherLagSeconds *prometheus.Desc
 }{
-	info:          describeGauge("info", "1; what this server is.", "cluster_id", "server_id", "version"),
-	active:        describeGauge("active", "1 while this server serves clients, 0 while it starts or is a standby."),
-	connected:     describeGauge("connected", "1 while this server is connected to NATS, 0 otherwise."),
-	leaseAge:      describeGauge("lease_age_seconds", "Time since the database confirmed that this server holds the lease."),
-	clockBehind:   describeGauge("clock_behind_seconds", "How far the clock is behind the last message of any channel, 0 if it is not."),
-	clients:       describeGauge("clients", "Registered clients."),
-	channels:      describeGauge("channels", "Channels."),
-	subscriptions: describeGauge("subscriptions", "Subscriptions by state: active, or offline durables.", "state"),
-	messages:      describeGauge("messages", "Stored messages in all channels."),
-	bytes:         describeGauge("message_bytes", "Bytes of the stored messages in all channels."),
-	queued:        describeGauge("queued_publishes", "Published messages that are waiting for a commit."),
-	publishMemory: describeGauge("publish_memory_bytes", "Bytes of unanswered messages and requests in memory."),
+	info:            describeGauge("info", "1; what this server is.", "cluster_id", "server_id", "version"),
+	active:          describeGauge("active", "1 while this server serves clients, 0 while it starts or is a standby."),
+	standbyReads:    describeGauge("standby_reads", "1 while this server serves reads as a standby, 0 otherwise."),
+	standbyPosition: describeGauge("standby_position", "Position of the last event that this standby knows."),
+	staleness:       describeGauge("standby_staleness_seconds", "Time since this standby, which serves reads, saw the database."),
+	connected:       describeGauge("connected", "1 while this server is connected to NATS, 0 otherwise."),
+	leaseAge:        describeGauge("lease_age_seconds", "Time since the database confirmed that this server holds the lease."),
+	clockBehind:     describeGauge("clock_behind_seconds", "How far the clock is behind the last message of any channel, 0 if it is not."),
+	clients:         describeGauge("clients", "Registered clients."),
+	channels:        describeGauge("channels", "Channels."),
+	subscriptions:   describeGauge("subscriptions", "Subscriptions by state: active, or offline durables.", "state"),
+	messages:        describeGauge("messages", "Stored messages in all channels."),
+	bytes:           describeGauge("message_bytes", "Bytes of the stored messages in all channels."),
+	queued:          describeGauge("queued_publishes", "Published messages that are waiting for a commit."),
+	publishMemory:   describeGauge("publish_memory_bytes", "Bytes of unanswered messages and requests in memory."),
 	publishMemoryLimit: describeGauge("publish_memory_limit_bytes",
 		"Bound of publish_memory_bytes: -publish_memory."),
 	replayLimit: describeGauge("replay_limit", "Messages per second that all replays together may send; +Inf while replays do not slow publishers down."),
@@ -88,6 +91,14 @@ func (c *gauges) Collect(to chan<- prometheus.Metric) {
 	_, t := m.current()
 	out := series(to)
 	out.gauge(gaugeDescs.info, 1, m.opts.ClusterID, m.opts.ServerID, m.opts.Version)
+	following := 0.0
+	if f := m.follower(); f != nil {
+		following = 1
+		position, age := f.Behind()
+		out.gauge(gaugeDescs.standbyPosition, float64(position))
+		out.gauge(gaugeDescs.staleness, age.Seconds())
+	}
+	out.gauge(gaugeDescs.standbyReads, following)
 	if t == nil {
 		out.gauge(gaugeDescs.active, 0)
 		return

@@ -33,8 +33,11 @@ func (m *Monitor) healthz(ns *natsd.Server) http.HandlerFunc {
 // readyz answers /readyz.
 func (m *Monitor) readyz(w http.ResponseWriter, r *http.Request) {
 	state, err := m.ready()
-	if state == stateStandby && r.URL.Query().Get("standby") == "1" {
+	switch query := r.URL.Query(); {
+	case state == stateStandby && query.Get("standby") == "1":
 		err = nil
+	case state == stateStandby && query.Get("reads") == "1":
+		err = m.readable()
 	}
 	answerHealth(w, state, err)
 }
@@ -73,6 +76,18 @@ func (m *Monitor) ready() (string, error) {
 		return state, errors.New("not connected to NATS")
 	}
 	return state, nil
+}
+
+// readable returns an error if this standby does not serve reads, or has not seen the database for as long as a lease lasts.
+func (m *Monitor) readable() error {
+	f := m.follower()
+	if f == nil {
+		return errors.New("standing by, without serving reads")
+	}
+	if _, age := f.Behind(); age >= m.opts.LeaseExpiry {
+		return fmt.Errorf("standing by, and the database was last seen %v ago", age.Round(time.Second))
+	}
+	return nil
 }
 
 func answerHealth(w http.ResponseWriter, state string, err error) {

@@ -65,6 +65,12 @@ type Term struct {
 	Connected func() bool
 }
 
+// Follower is what a standby knows of the log, from which it serves reads.
+type Follower interface {
+	// Behind returns the position of the last event that the standby knows, and the time since it asked the database.
+	Behind() (position uint64, age time.Duration)
+}
+
 // Monitor lives as long as the process. Terms come and go with the lease.
 type Monitor struct {
 	opts    Options
@@ -73,10 +79,11 @@ type Monitor struct {
 	lags    *lags
 	start   time.Time
 
-	mu     sync.RWMutex // guards state, shared and term
-	state  string
-	shared bool  // another server uses, or has used, the database
-	term   *Term // nil while this server does not serve clients
+	mu        sync.RWMutex // guards the fields below
+	state     string
+	shared    bool     // another server uses, or has used, the database
+	term      *Term    // nil while this server does not serve clients
+	following Follower // nil unless this server serves reads as a standby
 }
 
 // New returns the monitor of a starting server.
@@ -100,6 +107,20 @@ func (m *Monitor) Standby() {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	m.state, m.shared, m.term = stateStandby, true, nil
+}
+
+// Following records that a standby serves reads from what it knows, or no longer if f is nil.
+func (m *Monitor) Following(f Follower) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.following = f
+}
+
+// follower returns what a standby serves reads from, or nil.
+func (m *Monitor) follower() Follower {
+	m.mu.RLock()
+	defer m.mu.RUnlock()
+	return m.following
 }
 
 // Serving records that the server has recovered its state and takes requests.

@@ -43,6 +43,13 @@ type serverStatus struct {
 	OutBytes      uint64    `json:"out_bytes"`
 	OpenFDs       int       `json:"open_fds,omitempty"`
 	MaxFDs        uint64    `json:"max_fds,omitempty"`
+	// StandbyReads tells how far a standby is behind that serves reads.
+	StandbyReads *standbyStatus `json:"standby_reads,omitempty"`
+}
+
+type standbyStatus struct {
+	Position uint64 `json:"position"`
+	AgeMS    int64  `json:"age_ms"`
 }
 
 // storeStatus is /streaming/storez.
@@ -94,6 +101,10 @@ func (m *Monitor) serverStatus() serverStatus {
 		OutBytes: m.metrics.sentBytes.Load(),
 	}
 	status.OpenFDs, status.MaxFDs = fileDescriptors()
+	if f := m.follower(); f != nil {
+		position, age := f.Behind()
+		status.StandbyReads = &standbyStatus{position, age.Milliseconds()}
+	}
 	status.TotalMsgs, status.TotalBytes = t.totals()
 	channels := t.channels()
 	status.Clients, status.Channels = len(t.clients()), len(channels)

@@ -16,6 +16,7 @@ package eventstorev1
 import (
 	protoreflect "google.golang.org/protobuf/reflect/protoreflect"
 	protoimpl "google.golang.org/protobuf/runtime/protoimpl"
+	durationpb "google.golang.org/protobuf/types/known/durationpb"
 	timestamppb "google.golang.org/protobuf/types/known/timestamppb"
 	reflect "reflect"
 	sync "sync"
@@ -1629,7 +1630,9 @@ type SubscribeResponse struct {
 	// The same as checkpoint, for a query: all matching events up to this position have been sent.
 	CheckpointPosition uint64 `protobuf:"varint,4,opt,name=checkpoint_position,json=checkpointPosition,proto3" json:"checkpoint_position,omitempty"`
 	// How the server found the events of a query, for people to read.
-	Plan          string `protobuf:"bytes,5,opt,name=plan,proto3" json:"plan,omitempty"`
+	Plan string `protobuf:"bytes,5,opt,name=plan,proto3" json:"plan,omitempty"`
+	// How far a standby may be behind. Absent in the responses of the server that leads.
+	Staleness     *Staleness `protobuf:"bytes,15,opt,name=staleness,proto3" json:"staleness,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1699,6 +1702,68 @@ func (x *SubscribeResponse) GetPlan() string {
 	return ""
 }
 
+func (x *SubscribeResponse) GetStaleness() *Staleness {
+	if x != nil {
+		return x.Staleness
+	}
+	return nil
+}
+
+// Staleness is what a standby knows of the log. Later events may exist.
+type Staleness struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Position of the last event that the standby knows. It knows all earlier ones, too.
+	Position uint64 `protobuf:"varint,1,opt,name=position,proto3" json:"position,omitempty"`
+	// Time since the standby asked the database for it.
+	Age           *durationpb.Duration `protobuf:"bytes,2,opt,name=age,proto3" json:"age,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Staleness) Reset() {
+	*x = Staleness{}
+	mi := &file_eventstore_v1_service_proto_msgTypes[20]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Staleness) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Staleness) ProtoMessage() {}
+
+func (x *Staleness) ProtoReflect() protoreflect.Message {
+	mi := &file_eventstore_v1_service_proto_msgTypes[20]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Staleness.ProtoReflect.Descriptor instead.
+func (*Staleness) Descriptor() ([]byte, []int) {
+	return file_eventstore_v1_service_proto_rawDescGZIP(), []int{20}
+}
+
+func (x *Staleness) GetPosition() uint64 {
+	if x != nil {
+		return x.Position
+	}
+	return 0
+}
+
+func (x *Staleness) GetAge() *durationpb.Duration {
+	if x != nil {
+		return x.Age
+	}
+	return nil
+}
+
 type ListChannelsRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Prefix of the channel names to return.
@@ -1713,7 +1778,7 @@ type ListChannelsRequest struct {
 
 func (x *ListChannelsRequest) Reset() {
 	*x = ListChannelsRequest{}
-	mi := &file_eventstore_v1_service_proto_msgTypes[20]
+	mi := &file_eventstore_v1_service_proto_msgTypes[21]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1725,7 +1790,7 @@ func (x *ListChannelsRequest) String() string {
 func (*ListChannelsRequest) ProtoMessage() {}
 
 func (x *ListChannelsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_eventstore_v1_service_proto_msgTypes[20]
+	mi := &file_eventstore_v1_service_proto_msgTypes[21]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1738,7 +1803,7 @@ func (x *ListChannelsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListChannelsRequest.ProtoReflect.Descriptor instead.
 func (*ListChannelsRequest) Descriptor() ([]byte, []int) {
-	return file_eventstore_v1_service_proto_rawDescGZIP(), []int{20}
+	return file_eventstore_v1_service_proto_rawDescGZIP(), []int{21}
 }
 
 func (x *ListChannelsRequest) GetPrefix() string {
@@ -1773,7 +1838,7 @@ type ListChannelsResponse struct {
 
 func (x *ListChannelsResponse) Reset() {
 	*x = ListChannelsResponse{}
-	mi := &file_eventstore_v1_service_proto_msgTypes[21]
+	mi := &file_eventstore_v1_service_proto_msgTypes[22]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1785,7 +1850,7 @@ func (x *ListChannelsResponse) String() string {
 func (*ListChannelsResponse) ProtoMessage() {}
 
 func (x *ListChannelsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_eventstore_v1_service_proto_msgTypes[21]
+	mi := &file_eventstore_v1_service_proto_msgTypes[22]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1798,7 +1863,7 @@ func (x *ListChannelsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListChannelsResponse.ProtoReflect.Descriptor instead.
 func (*ListChannelsResponse) Descriptor() ([]byte, []int) {
-	return file_eventstore_v1_service_proto_rawDescGZIP(), []int{21}
+	return file_eventstore_v1_service_proto_rawDescGZIP(), []int{22}
 }
 
 func (x *ListChannelsResponse) GetChannels() []*Channel {
@@ -1835,7 +1900,7 @@ type Channel struct {
 
 func (x *Channel) Reset() {
 	*x = Channel{}
-	mi := &file_eventstore_v1_service_proto_msgTypes[22]
+	mi := &file_eventstore_v1_service_proto_msgTypes[23]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1847,7 +1912,7 @@ func (x *Channel) String() string {
 func (*Channel) ProtoMessage() {}
 
 func (x *Channel) ProtoReflect() protoreflect.Message {
-	mi := &file_eventstore_v1_service_proto_msgTypes[22]
+	mi := &file_eventstore_v1_service_proto_msgTypes[23]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1860,7 +1925,7 @@ func (x *Channel) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Channel.ProtoReflect.Descriptor instead.
 func (*Channel) Descriptor() ([]byte, []int) {
-	return file_eventstore_v1_service_proto_rawDescGZIP(), []int{22}
+	return file_eventstore_v1_service_proto_rawDescGZIP(), []int{23}
 }
 
 func (x *Channel) GetName() string {
@@ -1909,7 +1974,7 @@ var File_eventstore_v1_service_proto protoreflect.FileDescriptor
 
 const file_eventstore_v1_service_proto_rawDesc = "" +
 	"\n" +
-	"\x1beventstore/v1/service.proto\x12\reventstore.v1\x1a\x19eventstore/v1/event.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xe4\x01\n" +
+	"\x1beventstore/v1/service.proto\x12\reventstore.v1\x1a\x19eventstore/v1/event.proto\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xe4\x01\n" +
 	"\rRecordedEvent\x12*\n" +
 	"\x05event\x18\x01 \x01(\v2\x14.eventstore.v1.EventR\x05event\x12\x18\n" +
 	"\achannel\x18\x02 \x01(\tR\achannel\x12\x1a\n" +
@@ -2021,7 +2086,7 @@ const file_eventstore_v1_service_proto_rawDesc = "" +
 	"\rfrom_position\x18\a \x01(\x04H\x00R\ffromPosition\x12-\n" +
 	"\x06filter\x18\x05 \x01(\v2\x15.eventstore.v1.FilterR\x06filter\x12*\n" +
 	"\x05query\x18\x06 \x01(\v2\x14.eventstore.v1.QueryR\x05queryB\a\n" +
-	"\x05start\"\xcb\x01\n" +
+	"\x05start\"\x83\x02\n" +
 	"\x11SubscribeResponse\x124\n" +
 	"\x06events\x18\x01 \x03(\v2\x1c.eventstore.v1.RecordedEventR\x06events\x12\x1e\n" +
 	"\n" +
@@ -2029,7 +2094,11 @@ const file_eventstore_v1_service_proto_rawDesc = "" +
 	"checkpoint\x12\x1b\n" +
 	"\tcaught_up\x18\x03 \x01(\bR\bcaughtUp\x12/\n" +
 	"\x13checkpoint_position\x18\x04 \x01(\x04R\x12checkpointPosition\x12\x12\n" +
-	"\x04plan\x18\x05 \x01(\tR\x04plan\"i\n" +
+	"\x04plan\x18\x05 \x01(\tR\x04plan\x126\n" +
+	"\tstaleness\x18\x0f \x01(\v2\x18.eventstore.v1.StalenessR\tstaleness\"T\n" +
+	"\tStaleness\x12\x1a\n" +
+	"\bposition\x18\x01 \x01(\x04R\bposition\x12+\n" +
+	"\x03age\x18\x02 \x01(\v2\x19.google.protobuf.DurationR\x03age\"i\n" +
 	"\x13ListChannelsRequest\x12\x16\n" +
 	"\x06prefix\x18\x01 \x01(\tR\x06prefix\x12\x1b\n" +
 	"\tpage_size\x18\x02 \x01(\rR\bpageSize\x12\x1d\n" +
@@ -2071,7 +2140,7 @@ func file_eventstore_v1_service_proto_rawDescGZIP() []byte {
 }
 
 var file_eventstore_v1_service_proto_enumTypes = make([]protoimpl.EnumInfo, 2)
-var file_eventstore_v1_service_proto_msgTypes = make([]protoimpl.MessageInfo, 24)
+var file_eventstore_v1_service_proto_msgTypes = make([]protoimpl.MessageInfo, 25)
 var file_eventstore_v1_service_proto_goTypes = []any{
 	(Direction)(0),                // 0: eventstore.v1.Direction
 	(Expectation_State)(0),        // 1: eventstore.v1.Expectation.State
@@ -2095,22 +2164,24 @@ var file_eventstore_v1_service_proto_goTypes = []any{
 	(*GetEventResponse)(nil),      // 19: eventstore.v1.GetEventResponse
 	(*SubscribeRequest)(nil),      // 20: eventstore.v1.SubscribeRequest
 	(*SubscribeResponse)(nil),     // 21: eventstore.v1.SubscribeResponse
-	(*ListChannelsRequest)(nil),   // 22: eventstore.v1.ListChannelsRequest
-	(*ListChannelsResponse)(nil),  // 23: eventstore.v1.ListChannelsResponse
-	(*Channel)(nil),               // 24: eventstore.v1.Channel
-	nil,                           // 25: eventstore.v1.QueryItem.MetadataEntry
-	(*Event)(nil),                 // 26: eventstore.v1.Event
-	(*timestamppb.Timestamp)(nil), // 27: google.protobuf.Timestamp
+	(*Staleness)(nil),             // 22: eventstore.v1.Staleness
+	(*ListChannelsRequest)(nil),   // 23: eventstore.v1.ListChannelsRequest
+	(*ListChannelsResponse)(nil),  // 24: eventstore.v1.ListChannelsResponse
+	(*Channel)(nil),               // 25: eventstore.v1.Channel
+	nil,                           // 26: eventstore.v1.QueryItem.MetadataEntry
+	(*Event)(nil),                 // 27: eventstore.v1.Event
+	(*timestamppb.Timestamp)(nil), // 28: google.protobuf.Timestamp
+	(*durationpb.Duration)(nil),   // 29: google.protobuf.Duration
 }
 var file_eventstore_v1_service_proto_depIdxs = []int32{
-	26, // 0: eventstore.v1.RecordedEvent.event:type_name -> eventstore.v1.Event
-	27, // 1: eventstore.v1.RecordedEvent.recorded_at:type_name -> google.protobuf.Timestamp
+	27, // 0: eventstore.v1.RecordedEvent.event:type_name -> eventstore.v1.Event
+	28, // 1: eventstore.v1.RecordedEvent.recorded_at:type_name -> google.protobuf.Timestamp
 	1,  // 2: eventstore.v1.Expectation.state:type_name -> eventstore.v1.Expectation.State
 	3,  // 3: eventstore.v1.VersionConflict.expected:type_name -> eventstore.v1.Expectation
 	14, // 4: eventstore.v1.Condition.query:type_name -> eventstore.v1.Query
-	26, // 5: eventstore.v1.ChannelEvents.events:type_name -> eventstore.v1.Event
+	27, // 5: eventstore.v1.ChannelEvents.events:type_name -> eventstore.v1.Event
 	3,  // 6: eventstore.v1.ChannelEvents.expectations:type_name -> eventstore.v1.Expectation
-	26, // 7: eventstore.v1.AppendRequest.events:type_name -> eventstore.v1.Event
+	27, // 7: eventstore.v1.AppendRequest.events:type_name -> eventstore.v1.Event
 	3,  // 8: eventstore.v1.AppendRequest.expectations:type_name -> eventstore.v1.Expectation
 	5,  // 9: eventstore.v1.AppendRequest.conditions:type_name -> eventstore.v1.Condition
 	7,  // 10: eventstore.v1.AppendRequest.more:type_name -> eventstore.v1.ChannelEvents
@@ -2118,36 +2189,38 @@ var file_eventstore_v1_service_proto_depIdxs = []int32{
 	0,  // 12: eventstore.v1.ReadAggregateRequest.direction:type_name -> eventstore.v1.Direction
 	2,  // 13: eventstore.v1.ReadAggregateResponse.events:type_name -> eventstore.v1.RecordedEvent
 	15, // 14: eventstore.v1.Query.items:type_name -> eventstore.v1.QueryItem
-	25, // 15: eventstore.v1.QueryItem.metadata:type_name -> eventstore.v1.QueryItem.MetadataEntry
-	27, // 16: eventstore.v1.ReadRequest.from_time:type_name -> google.protobuf.Timestamp
+	26, // 15: eventstore.v1.QueryItem.metadata:type_name -> eventstore.v1.QueryItem.MetadataEntry
+	28, // 16: eventstore.v1.ReadRequest.from_time:type_name -> google.protobuf.Timestamp
 	13, // 17: eventstore.v1.ReadRequest.filter:type_name -> eventstore.v1.Filter
 	14, // 18: eventstore.v1.ReadRequest.query:type_name -> eventstore.v1.Query
 	0,  // 19: eventstore.v1.ReadRequest.direction:type_name -> eventstore.v1.Direction
 	2,  // 20: eventstore.v1.ReadResponse.events:type_name -> eventstore.v1.RecordedEvent
 	2,  // 21: eventstore.v1.GetEventResponse.event:type_name -> eventstore.v1.RecordedEvent
-	27, // 22: eventstore.v1.SubscribeRequest.from_time:type_name -> google.protobuf.Timestamp
+	28, // 22: eventstore.v1.SubscribeRequest.from_time:type_name -> google.protobuf.Timestamp
 	13, // 23: eventstore.v1.SubscribeRequest.filter:type_name -> eventstore.v1.Filter
 	14, // 24: eventstore.v1.SubscribeRequest.query:type_name -> eventstore.v1.Query
 	2,  // 25: eventstore.v1.SubscribeResponse.events:type_name -> eventstore.v1.RecordedEvent
-	24, // 26: eventstore.v1.ListChannelsResponse.channels:type_name -> eventstore.v1.Channel
-	27, // 27: eventstore.v1.Channel.last_recorded_at:type_name -> google.protobuf.Timestamp
-	8,  // 28: eventstore.v1.EventStore.Append:input_type -> eventstore.v1.AppendRequest
-	11, // 29: eventstore.v1.EventStore.ReadAggregate:input_type -> eventstore.v1.ReadAggregateRequest
-	16, // 30: eventstore.v1.EventStore.Read:input_type -> eventstore.v1.ReadRequest
-	18, // 31: eventstore.v1.EventStore.GetEvent:input_type -> eventstore.v1.GetEventRequest
-	20, // 32: eventstore.v1.EventStore.Subscribe:input_type -> eventstore.v1.SubscribeRequest
-	22, // 33: eventstore.v1.EventStore.ListChannels:input_type -> eventstore.v1.ListChannelsRequest
-	9,  // 34: eventstore.v1.EventStore.Append:output_type -> eventstore.v1.AppendResponse
-	12, // 35: eventstore.v1.EventStore.ReadAggregate:output_type -> eventstore.v1.ReadAggregateResponse
-	17, // 36: eventstore.v1.EventStore.Read:output_type -> eventstore.v1.ReadResponse
-	19, // 37: eventstore.v1.EventStore.GetEvent:output_type -> eventstore.v1.GetEventResponse
-	21, // 38: eventstore.v1.EventStore.Subscribe:output_type -> eventstore.v1.SubscribeResponse
-	23, // 39: eventstore.v1.EventStore.ListChannels:output_type -> eventstore.v1.ListChannelsResponse
-	34, // [34:40] is the sub-list for method output_type
-	28, // [28:34] is the sub-list for method input_type
-	28, // [28:28] is the sub-list for extension type_name
-	28, // [28:28] is the sub-list for extension extendee
-	0,  // [0:28] is the sub-list for field type_name
+	22, // 26: eventstore.v1.SubscribeResponse.staleness:type_name -> eventstore.v1.Staleness
+	29, // 27: eventstore.v1.Staleness.age:type_name -> google.protobuf.Duration
+	25, // 28: eventstore.v1.ListChannelsResponse.channels:type_name -> eventstore.v1.Channel
+	28, // 29: eventstore.v1.Channel.last_recorded_at:type_name -> google.protobuf.Timestamp
+	8,  // 30: eventstore.v1.EventStore.Append:input_type -> eventstore.v1.AppendRequest
+	11, // 31: eventstore.v1.EventStore.ReadAggregate:input_type -> eventstore.v1.ReadAggregateRequest
+	16, // 32: eventstore.v1.EventStore.Read:input_type -> eventstore.v1.ReadRequest
+	18, // 33: eventstore.v1.EventStore.GetEvent:input_type -> eventstore.v1.GetEventRequest
+	20, // 34: eventstore.v1.EventStore.Subscribe:input_type -> eventstore.v1.SubscribeRequest
+	23, // 35: eventstore.v1.EventStore.ListChannels:input_type -> eventstore.v1.ListChannelsRequest
+	9,  // 36: eventstore.v1.EventStore.Append:output_type -> eventstore.v1.AppendResponse
+	12, // 37: eventstore.v1.EventStore.ReadAggregate:output_type -> eventstore.v1.ReadAggregateResponse
+	17, // 38: eventstore.v1.EventStore.Read:output_type -> eventstore.v1.ReadResponse
+	19, // 39: eventstore.v1.EventStore.GetEvent:output_type -> eventstore.v1.GetEventResponse
+	21, // 40: eventstore.v1.EventStore.Subscribe:output_type -> eventstore.v1.SubscribeResponse
+	24, // 41: eventstore.v1.EventStore.ListChannels:output_type -> eventstore.v1.ListChannelsResponse
+	36, // [36:42] is the sub-list for method output_type
+	30, // [30:36] is the sub-list for method input_type
+	30, // [30:30] is the sub-list for extension type_name
+	30, // [30:30] is the sub-list for extension extendee
+	0,  // [0:30] is the sub-list for field type_name
 }
 
 func init() { file_eventstore_v1_service_proto_init() }
@@ -2177,7 +2250,7 @@ func file_eventstore_v1_service_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_eventstore_v1_service_proto_rawDesc), len(file_eventstore_v1_service_proto_rawDesc)),
 			NumEnums:      2,
-			NumMessages:   24,
+			NumMessages:   25,
 			NumExtensions: 0,
 			NumServices:   1,
 		},
