@@ -73,7 +73,7 @@ func (c *Client) Append(ctx context.Context, channel string, events []NewEvent, 
 		request.Expectations = append(request.Expectations, e.expectation)
 	}
 	var positions []Position
-	err := c.do(ctx, fmt.Sprintf("append %d events to channel %q", len(events), channel), func(server eventstorev1connect.EventStoreClient) error {
+	err := c.write(ctx, fmt.Sprintf("append %d events to channel %q", len(events), channel), func(ctx context.Context, server eventstorev1connect.EventStoreClient) error {
 		response, err := server.Append(ctx, request)
 		if err == nil {
 			for _, at := range response.GetEvents() {

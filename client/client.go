@@ -19,7 +19,7 @@ import (
 // Options configure a Client.
 type Options struct {
 	// URLs are the base URLs of the servers' APIs: http://127.0.0.1:50051, or https:// for servers with TLS. Only one
-	// server is active at a time; if a server does not answer, the client tries the next.
+	// server leads at a time; if a server does not answer, the client tries the next. See also Client.WithStandbyReads.
 	URLs []string
 	// Token, if not empty, is sent as a bearer token with each call.
 	Token string
@@ -33,7 +33,8 @@ type Options struct {
 type Client struct {
 	transport *http.Transport
 	servers   []eventstorev1connect.EventStoreClient
-	current   atomic.Uint32 // index of the server to call, modulo len(servers)
+	current   *atomic.Uint32 // index of the server to call, modulo len(servers)
+	standbys  *standbyReads  // nil: only the server that leads answers
 }
 
 // New returns a client. It connects on the first call.
@@ -41,7 +42,7 @@ func New(o Options) (*Client, error) {
 	if len(o.URLs) == 0 {
 		return nil, errors.New("eventstore: Options.URLs is empty")
 	}
-	c := &Client{transport: &http.Transport{TLSClientConfig: o.TLS, ForceAttemptHTTP2: true, IdleConnTimeout: time.Minute}}
+	c := &Client{current: new(atomic.Uint32), transport: &http.Transport{TLSClientConfig: o.TLS, ForceAttemptHTTP2: true, IdleConnTimeout: time.Minute}}
 	c.transport.Protocols = new(http.Protocols)
 	c.transport.Protocols.SetHTTP2(true)
 	c.transport.Protocols.SetUnencryptedHTTP2(true)
@@ -57,19 +58,45 @@ func New(o Options) (*Client, error) {
 // Close closes idle connections.
 func (c *Client) Close() { c.transport.CloseIdleConnections() }
 
-// do tries the servers in turn until one answers or ctx ends.
-func (c *Client) do(ctx context.Context, what string, call func(eventstorev1connect.EventStoreClient) error) error {
+// write tries the servers in turn until the one that leads answers or ctx ends.
+func (c *Client) write(ctx context.Context, what string, call func(context.Context, eventstorev1connect.EventStoreClient) error) error {
+	return c.do(ctx, what, c.current, call)
+}
+
+// read is like write, but a standby may answer if the client accepts that.
+func (c *Client) read(ctx context.Context, what string, call func(context.Context, eventstorev1connect.EventStoreClient) error) error {
+	return c.do(ctx, what, c.readFrom(), func(ctx context.Context, server eventstorev1connect.EventStoreClient) error {
+		ctx, info := connect.NewClientContext(ctx)
+		c.standbys.ask(info.RequestHeader())
+		err := call(ctx, server)
+		if err == nil {
+			c.standbys.answered(info.ResponseHeader())
+		}
+		return err
+	})
+}
+
+// readFrom is the index of the server to read from.
+func (c *Client) readFrom() *atomic.Uint32 {
+	if c.standbys != nil {
+		return &c.standbys.current
+	}
+	return c.current
+}
+
+// do calls the server at an index, and others in turn, until one answers or ctx ends.
+func (c *Client) do(ctx context.Context, what string, at *atomic.Uint32, call func(context.Context, eventstorev1connect.EventStoreClient) error) error {
 	var pause backoff
 	for {
-		current := c.current.Load()
-		err := call(c.servers[int(current)%len(c.servers)])
+		current := at.Load()
+		err := call(ctx, c.servers[int(current)%len(c.servers)])
 		switch {
 		case err == nil:
 			return nil
 		case !isTransient(ctx, err):
 			return fmt.Errorf("%s: %w", what, clientError(err))
 		}
-		c.current.CompareAndSwap(current, current+1)
+		at.CompareAndSwap(current, current+1)
 		if ended := pause.wait(ctx); ended != nil {
 			return fmt.Errorf("%s: %w, last error: %w", what, ended, err)
 		}
@@ -79,7 +106,7 @@ func (c *Client) do(ctx context.Context, what string, call func(eventstorev1conn
 // Get returns the event with this ID in the channel, or ErrNotFound.
 func (c *Client) Get(ctx context.Context, channel, eventID string) (*Event, error) {
 	var event *Event
-	err := c.do(ctx, fmt.Sprintf("get event %q of channel %q", eventID, channel), func(server eventstorev1connect.EventStoreClient) error {
+	err := c.read(ctx, fmt.Sprintf("get event %q of channel %q", eventID, channel), func(ctx context.Context, server eventstorev1connect.EventStoreClient) error {
 		response, err := server.GetEvent(ctx, &eventstorev1.GetEventRequest{
 			Channel: channel, Key: &eventstorev1.GetEventRequest_EventId{EventId: eventID},
 		})
@@ -95,7 +122,7 @@ func (c *Client) Get(ctx context.Context, channel, eventID string) (*Event, erro
 func (c *Client) Load(ctx context.Context, channel, aggregateType, aggregateID string, fromVersion uint64) ([]*Event, error) {
 	var events []*Event
 	what := fmt.Sprintf("load aggregate %q of channel %q", aggregateID, channel)
-	err := c.do(ctx, what, func(server eventstorev1connect.EventStoreClient) error {
+	err := c.read(ctx, what, func(ctx context.Context, server eventstorev1connect.EventStoreClient) error {
 		events = nil
 		stream, err := server.ReadAggregate(ctx, &eventstorev1.ReadAggregateRequest{
 			Channel: channel, AggregateType: aggregateType, AggregateId: aggregateID, FromVersion: fromVersion,
@@ -123,7 +150,7 @@ func (c *Client) Load(ctx context.Context, channel, aggregateType, aggregateID s
 // lastSequence returns the last sequence of a channel, 0 if the channel does not exist.
 func (c *Client) lastSequence(ctx context.Context, channel string) (uint64, error) {
 	var sequence uint64
-	err := c.do(ctx, fmt.Sprintf("find channel %q", channel), func(server eventstorev1connect.EventStoreClient) error {
+	err := c.read(ctx, fmt.Sprintf("find channel %q", channel), func(ctx context.Context, server eventstorev1connect.EventStoreClient) error {
 		response, err := server.ListChannels(ctx, &eventstorev1.ListChannelsRequest{Prefix: channel, PageSize: 1})
 		if err == nil {
 			// Names are sorted, so an exact match comes first.

@@ -209,6 +209,19 @@ func ExampleClient_Replay() {
 	// <nil>
 }
 
+// Reads that may be a little behind leave the leader its time for writing. Here, the only server leads.
+func ExampleClient_WithStandbyReads() {
+	ctx, client, stop := connect()
+	defer stop()
+	deposit(ctx, client, "account-1", 1, 2, 3)
+	reading := client.WithStandbyReads(500*time.Millisecond, func(s eventstore.Staleness) {
+		fmt.Println("a standby that knows position", s.Position, "and is behind by at most", s.Age)
+	})
+	events, err := reading.Load(ctx, "eventstore.accounts", "Account", "account-1", 1)
+	fmt.Println(len(events), err)
+	// Output: 3 <nil>
+}
+
 func deposit(ctx context.Context, client *eventstore.Client, account string, cents ...int64) {
 	accounts := accounts(client)
 	for _, n := range cents {

@@ -53,9 +53,9 @@ func (h *holes) followBatch(ctx context.Context, batch Batch) error {
 	return h.reach(ctx, batch.Checkpoint)
 }
 
-// firstFrom returns the sequence of the first event stored at or after from, or 0 without one.
+// firstFrom returns the sequence of the first event stored at or after from, or 0 without one. Only the server that leads knows.
 func (c *Client) firstFrom(ctx context.Context, channel string, from uint64) (sequence uint64, err error) {
-	err = c.do(ctx, fmt.Sprintf("read channel %q from %d", channel, from), func(server eventstorev1connect.EventStoreClient) error {
+	err = c.leading().read(ctx, fmt.Sprintf("read channel %q from %d", channel, from), func(ctx context.Context, server eventstorev1connect.EventStoreClient) error {
 		ctx, cancel := context.WithCancel(ctx)
 		defer cancel()
 		stream, err := server.Read(ctx, &eventstorev1.ReadRequest{

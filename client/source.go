@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"time"
 
+	"connectrpc.com/connect"
 	"github.com/nats-io/stan.go"
 	"google.golang.org/protobuf/proto"
 
@@ -28,6 +29,8 @@ type Batch struct {
 	Checkpoint uint64
 	// CaughtUp means that Checkpoint was the last sequence of the channel. A StreamingSource never sets it.
 	CaughtUp bool
+	// Staleness is set if a standby sent the batch (Client.WithStandbyReads). CaughtUp then means: with what it knows.
+	Staleness *Staleness
 }
 
 // Filter selects events. Each field that is set must match.
@@ -75,7 +78,9 @@ func (c *Client) subscribe(ctx context.Context, start Start, channel string, fil
 	defer cancel() // closes the stream on the server
 	var handled error
 	for {
-		err := c.do(ctx, fmt.Sprintf("subscribe to channel %q", channel), func(server eventstorev1connect.EventStoreClient) error {
+		err := c.do(ctx, fmt.Sprintf("subscribe to channel %q", channel), c.readFrom(), func(ctx context.Context, server eventstorev1connect.EventStoreClient) error {
+			ctx, info := connect.NewClientContext(ctx)
+			c.standbys.ask(info.RequestHeader())
 			stream, err := server.Subscribe(ctx, start.request(channel, filter))
 			if err != nil {
 				return err
@@ -84,6 +89,10 @@ func (c *Client) subscribe(ctx context.Context, start Start, channel string, fil
 			for stream.Receive() {
 				response := stream.Msg()
 				batch := Batch{Checkpoint: response.GetCheckpoint(), CaughtUp: response.GetCaughtUp()}
+				if s := response.GetStaleness(); s != nil {
+					batch.Staleness = &Staleness{Position: s.GetPosition(), Age: s.GetAge().AsDuration()}
+					c.standbys.tell(*batch.Staleness)
+				}
 				for _, e := range response.GetEvents() {
 					batch.Events = append(batch.Events, fromRecorded(e))
 				}
