@@ -166,7 +166,8 @@ func (f *Follower) look(ctx context.Context) ([]*Channel, error) {
 	case end.position-seen > reloadSpan*uint64(len(f.byID)+1):
 		return f.advance(ctx, end, f.Store.text.channels)
 	case end.position > seen || end.channel > f.channel:
-		return f.advance(ctx, end, f.Store.text.changedChannels, seen, end.position, end.position-seen, f.channel)
+		return f.advance(ctx, end, f.Store.text.changedChannels,
+			seen, end.position, end.position-seen, f.channel, end.channel, max(0, end.channel-f.channel))
 	}
 	f.channel = end.channel
 	return nil, nil
@@ -182,6 +183,8 @@ func (f *Follower) advance(ctx context.Context, end logEnd, text string, args ..
 		err := scanChannel(rows, &id, &name, &info)
 		var damaged *DamagedError
 		switch {
+		case err == nil && name == "":
+			return nil // deleted meanwhile
 		case errors.As(err, &damaged): // what is known of it stays
 			f.Store.log.Error("the row of a channel is damaged, reading what was known before", "channel", name, "error", damaged)
 			return nil

@@ -47,8 +47,9 @@ type sharedStatements struct {
 
 	maxChannelID string // () → id
 	channels     string // () → id, name, maxseq, msgs, bytes, first sequence, last sequence, last timestamp
-	// changedChannels returns the same for channels with events among positions, and for those with a higher ID.
-	changedChannels string // (after, to, to-after, id)
+	// changedChannels returns the same for channels with events among positions, and for those among IDs. The name of a
+	// deleted channel is empty.
+	changedChannels string // (position after, to, to - after, id after, to, to - after)
 	logEnd          string // () → holder of the lease, last position, highest channel ID
 	channel         string // (id) → the same without name
 
@@ -111,9 +112,10 @@ func newSharedStatements(text func(string) string) sharedStatements {
 
 		relay: text("SELECT position FROM Relays WHERE stream = ?"),
 
-		maxChannelID:    "SELECT COALESCE(MAX(id), 0) FROM Channels",
-		channels:        "SELECT c.id, c.name, c.maxseq, c.msgs, c.bytes, (SELECT seq FROM Messages WHERE id = c.id ORDER BY seq LIMIT 1), (SELECT seq FROM Messages WHERE id = c.id ORDER BY seq DESC LIMIT 1), (SELECT timestamp FROM Messages WHERE id = c.id ORDER BY seq DESC LIMIT 1) FROM Channels AS c WHERE c.deleted = FALSE ORDER BY c.id",
-		changedChannels: text("SELECT c.id, c.name, c.maxseq, c.msgs, c.bytes, (SELECT seq FROM Messages WHERE id = c.id ORDER BY seq LIMIT 1), (SELECT seq FROM Messages WHERE id = c.id ORDER BY seq DESC LIMIT 1), (SELECT timestamp FROM Messages WHERE id = c.id ORDER BY seq DESC LIMIT 1) FROM (SELECT id FROM (SELECT id FROM Messages WHERE position > ? AND position <= ? ORDER BY position LIMIT ?) AS e UNION SELECT id FROM Channels WHERE id > ?) AS n JOIN Channels AS c ON c.id = n.id WHERE c.deleted = FALSE ORDER BY c.id"),
+		maxChannelID: "SELECT COALESCE(MAX(id), 0) FROM Channels",
+		channels:     "SELECT c.id, c.name, c.maxseq, c.msgs, c.bytes, (SELECT seq FROM Messages WHERE id = c.id ORDER BY seq LIMIT 1), (SELECT seq FROM Messages WHERE id = c.id ORDER BY seq DESC LIMIT 1), (SELECT timestamp FROM Messages WHERE id = c.id ORDER BY seq DESC LIMIT 1) FROM Channels AS c WHERE c.deleted = FALSE ORDER BY c.id",
+		// Subqueries by key: as a join, planners that guess the number of events read all channels.
+		changedChannels: text("SELECT n.id, COALESCE((SELECT name FROM Channels WHERE id = n.id AND deleted = FALSE), ''), (SELECT maxseq FROM Channels WHERE id = n.id), (SELECT msgs FROM Channels WHERE id = n.id), (SELECT bytes FROM Channels WHERE id = n.id), (SELECT seq FROM Messages WHERE id = n.id ORDER BY seq LIMIT 1), (SELECT seq FROM Messages WHERE id = n.id ORDER BY seq DESC LIMIT 1), (SELECT timestamp FROM Messages WHERE id = n.id ORDER BY seq DESC LIMIT 1) FROM (SELECT id FROM (SELECT id FROM Messages WHERE position > ? AND position <= ? ORDER BY position LIMIT ?) AS e UNION SELECT id FROM (SELECT id FROM Channels WHERE id > ? AND id <= ? ORDER BY id LIMIT ?) AS c) AS n ORDER BY n.id"),
 		logEnd:          "SELECT id, position, (SELECT MAX(id) FROM Channels) FROM StoreLock",
 		channel:         text("SELECT c.id, c.maxseq, c.msgs, c.bytes, (SELECT seq FROM Messages WHERE id = c.id ORDER BY seq LIMIT 1), (SELECT seq FROM Messages WHERE id = c.id ORDER BY seq DESC LIMIT 1), (SELECT timestamp FROM Messages WHERE id = c.id ORDER BY seq DESC LIMIT 1) FROM Channels AS c WHERE c.id = ?"),
 
