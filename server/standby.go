@@ -107,7 +107,7 @@ func (f *following) newView(follower *stores.Follower, began time.Time) (*view, 
 		Connections:    o.Store.Connections(),
 		MaxPayload:     f.conns.Send.MaxPayload,
 	}, f.monitor.Metrics(), f.log)
-	log.Follow(channels)
+	log.Know(channels)
 	ended := make(chan struct{})
 	return &view{
 		apiReads: apiReads{f.server, follower.Store, events, log, ended},

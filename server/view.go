@@ -70,8 +70,9 @@ func (v *view) look(ctx context.Context) error {
 	began := time.Now()
 	ctx, cancel := context.WithTimeout(ctx, v.opts.StoreTimeout)
 	defer cancel()
-	changed, err := v.follower.Look(ctx)
-	v.eventlog.Follow(changed)
+	before := v.store.Position()
+	changed, err := v.follower.Look(ctx, v.eventlog.Know)
+	v.eventlog.Appended(changed, before)
 	v.mu.Lock()
 	defer v.mu.Unlock()
 	if v.err = err; err == nil {

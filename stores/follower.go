@@ -86,7 +86,7 @@ func (f *Follower) open(ctx context.Context, s *Store) error {
 		return err
 	}
 	f.holder = end.holder
-	_, err = f.advance(ctx, end, s.text.channels)
+	_, err = f.advance(ctx, end, nil, s.text.channels)
 	return err
 }
 
@@ -136,19 +136,20 @@ func (f *Follower) end(ctx context.Context) (logEnd, error) {
 }
 
 // Look reads what was stored since the last look: one row if nothing was. It returns the channels that have new events
-// or are new, by ID. They and Store.Position are then as of a time after Look began.
+// or are new, by ID. They and Store.Position are then as of a time after Look began. known, if not nil, is called with
+// the channels before Store.Position moves.
 //
 // The error is ErrUnavailable after which Look may be called again, ErrRewound if the database was set back, or one of
 // Follow's. After the latter, the follower is of no use.
-func (f *Follower) Look(ctx context.Context) ([]*Channel, error) {
-	changed, err := f.look(ctx)
+func (f *Follower) Look(ctx context.Context, known func([]*Channel)) ([]*Channel, error) {
+	changed, err := f.look(ctx, known)
 	if err != nil {
 		return nil, f.Store.followError(ctx, err)
 	}
 	return changed, nil
 }
 
-func (f *Follower) look(ctx context.Context) ([]*Channel, error) {
+func (f *Follower) look(ctx context.Context, known func([]*Channel)) ([]*Channel, error) {
 	end, err := f.end(ctx)
 	if err != nil {
 		return nil, err
@@ -164,63 +165,73 @@ func (f *Follower) look(ctx context.Context) ([]*Channel, error) {
 	case end.position < seen:
 		return nil, fmt.Errorf("%w: the log is at position %d after %d", ErrRewound, end.position, seen)
 	case end.position-seen > reloadSpan*uint64(len(f.byID)+1):
-		return f.advance(ctx, end, f.Store.text.channels)
+		return f.advance(ctx, end, known, f.Store.text.channels)
 	case end.position > seen || end.channel > f.channel:
-		return f.advance(ctx, end, f.Store.text.changedChannels,
+		return f.advance(ctx, end, known, f.Store.text.changedChannels,
 			seen, end.position, end.position-seen, f.channel, end.channel, max(0, end.channel-f.channel))
 	}
 	f.channel = end.channel
 	return nil, nil
 }
 
+// channelRow is what the database says of a channel.
+type channelRow struct {
+	id   int64
+	name string
+	info channelState
+}
+
 // advance reads the rows of channels and moves to the end of the log.
-func (f *Follower) advance(ctx context.Context, end logEnd, text string, args ...any) ([]*Channel, error) {
-	var changed []*Channel
-	err := f.Store.own.query(ctx, text, func(rows *sql.Rows) error {
-		var id int64
-		var name string
-		var info channelState
-		err := scanChannel(rows, &id, &name, &info)
+func (f *Follower) advance(ctx context.Context, end logEnd, known func([]*Channel), text string, args ...any) ([]*Channel, error) {
+	var rows []channelRow // an error must not leave some of them behind, whose readers would not be woken
+	err := f.Store.own.query(ctx, text, func(r *sql.Rows) error {
+		var c channelRow
+		err := scanChannel(r, &c.id, &c.name, &c.info)
 		var damaged *DamagedError
 		switch {
-		case err == nil && name == "":
-			return nil // deleted meanwhile
 		case errors.As(err, &damaged): // what is known of it stays
-			f.Store.log.Error("the row of a channel is damaged, reading what was known before", "channel", name, "error", damaged)
-			return nil
+			f.Store.log.Error("the row of a channel is damaged, reading what was known before", "channel", c.name, "error", damaged)
 		case err != nil:
 			return err
-		}
-		if c := f.update(id, name, info); c != nil {
-			changed = append(changed, c)
+		case c.name != "": // otherwise it was deleted meanwhile
+			rows = append(rows, c)
 		}
 		return nil
 	}, args...)
 	if err != nil {
 		return nil, err
 	}
+	var changed []*Channel
+	for _, row := range rows {
+		if c := f.update(row); c != nil {
+			changed = append(changed, c)
+		}
+	}
 	f.channel = end.channel
+	if known != nil {
+		known(changed)
+	}
 	f.Store.setOrder(order{position: end.position})
 	return changed, nil
 }
 
 // update returns the channel of a row, or nil if it is as it was.
-func (f *Follower) update(id int64, name string, info channelState) *Channel {
-	c := f.byID[id]
-	if c == nil || c.name != name { // the ID of a deleted channel may come again
+func (f *Follower) update(row channelRow) *Channel {
+	c := f.byID[row.id]
+	if c == nil || c.name != row.name { // the ID of a deleted channel may come again
 		f.Store.mu.Lock()
 		defer f.Store.mu.Unlock()
 		if c != nil {
 			delete(f.Store.byName, c.name)
 		}
-		c = &Channel{id: id, name: name, info: info}
-		f.byID[id], f.Store.byName[name] = c, c
+		c = &Channel{id: row.id, name: row.name, info: row.info}
+		f.byID[row.id], f.Store.byName[row.name] = c, c
 		return c
 	}
-	if c.state() == info {
+	if c.state() == row.info {
 		return nil
 	}
-	c.setState(info)
+	c.setState(row.info)
 	return c
 }
 

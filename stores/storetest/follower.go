@@ -22,7 +22,7 @@ func follow(t *testing.T, o stores.Options) *stores.Follower {
 // look returns the names of the channels that a look finds.
 func look(t *testing.T, f *stores.Follower) string {
 	t.Helper()
-	changed, err := f.Look(testContext(t))
+	changed, err := f.Look(testContext(t), nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -112,7 +112,7 @@ func testFollowerRefuses(t *testing.T, o stores.Options) {
 	f := follow(t, o)
 
 	exec(t, db, "UPDATE StoreLock SET position = NULL")
-	_, err := f.Look(testContext(t))
+	_, err := f.Look(testContext(t), nil)
 	expectError(t, err, stores.ErrUnavailable)
 	_, err = open(t, o).Follow(testContext(t))
 	expectError(t, err, stores.ErrUnavailable)
@@ -122,18 +122,18 @@ func testFollowerRefuses(t *testing.T, o stores.Options) {
 	}
 
 	exec(t, db, "UPDATE StoreLock SET position = 1")
-	_, err = f.Look(testContext(t))
+	_, err = f.Look(testContext(t), nil)
 	expectError(t, err, stores.ErrRewound)
 	exec(t, db, "UPDATE StoreLock SET position = 2")
 
 	// Another server takes the lease. It may be of an older version, or of a newer one that has migrated the schema.
 	exec(t, db, "INSERT INTO Messages (id, seq, timestamp, size, data, event_type, aggregate_id, event_version) VALUES (1, 3, 3, 1, 'x', 'T', 'A', 3)")
 	exec(t, db, "UPDATE StoreLock SET id = 'other'")
-	_, err = f.Look(testContext(t))
+	_, err = f.Look(testContext(t), nil)
 	expectError(t, err, stores.ErrUnavailable)
 	exec(t, db, "DELETE FROM goose_db_version WHERE version_id >= 10")
 	var behind *stores.SchemaError
-	if _, err = f.Look(testContext(t)); !errors.As(err, &behind) {
+	if _, err = f.Look(testContext(t), nil); !errors.As(err, &behind) {
 		t.Errorf("look: %v", err)
 	}
 	if _, err = open(t, o).Follow(testContext(t)); !errors.As(err, &behind) {
