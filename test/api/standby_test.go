@@ -167,6 +167,35 @@ func TestStandbyReads(t *testing.T) {
 			_, err = drain(standby.Subscribe(patient(t), &eventstorev1.SubscribeRequest{Channel: "eventstore.missing"}))
 			wantCode(t, "subscription to a channel that does not exist", err, connect.CodeUnavailable)
 		})
+		t.Run("all channels", func(t *testing.T) {
+			ctx, cancel := context.WithCancel(patient(t))
+			defer cancel()
+			stream, err := standby.Subscribe(ctx, &eventstorev1.SubscribeRequest{Query: &eventstorev1.Query{}})
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer func() { _ = stream.Close() }()
+			last := uint64(0)
+			for n := uint64(42); n <= 61; n++ { // 40 events of one channel, 1 of another; each further one is on a new channel
+				add(t, leader, fmt.Sprint("eventstore.new", n), event("a", 1))
+				for last < n && stream.Receive() {
+					if stream.Msg().GetStaleness() == nil {
+						t.Errorf("a response without staleness: %v", stream.Msg())
+					}
+					for _, e := range stream.Msg().GetEvents() {
+						if last++; e.GetPosition() != last {
+							t.Fatalf("received position %d, want %d", e.GetPosition(), last)
+						}
+					}
+				}
+				if last < n {
+					t.Fatalf("the subscription ended after position %d: %v", last, stream.Err())
+				}
+			}
+			if got := len(readAll(t, standby, &eventstorev1.ReadRequest{Query: &eventstorev1.Query{}})); got != 61 {
+				t.Errorf("read %d events", got)
+			}
+		})
 		t.Run("refusals", func(t *testing.T) {
 			_, err := standby.Append(patient(t), &eventstorev1.AppendRequest{Channel: "eventstore.a", Events: []*eventstorev1.Event{event("a", 0)}})
 			wantCode(t, "append", err, connect.CodeUnavailable)
