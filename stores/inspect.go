@@ -23,6 +23,8 @@ type Inspection struct {
 	// Channels are those of the database, in the order of their creation. Their Info has only First and Last, plus Msgs
 	// and Bytes if the schema counts them.
 	Channels []*Channel
+	// Unnumbered is how many events have no position yet, at most, because only older servers have used the database.
+	Unnumbered uint64
 	// Server and Importing are those of State; nil in a database without the tables.
 	Server, Importing *spb.ServerInfo
 	// ValueLimit is that of Store.
@@ -39,8 +41,10 @@ const (
 	// Both texts work on every database and every schema version.
 	inspectChannels = "SELECT id, name, (SELECT MIN(seq) FROM Messages WHERE id = c.id), (SELECT MAX(seq) FROM Messages WHERE id = c.id) FROM Channels AS c WHERE deleted = FALSE ORDER BY id"
 	inspectCounters = "SELECT id, msgs, bytes FROM Channels"
-	// eventColumns is the first schema version that has them.
+	// eventColumns is the first schema version that has event columns.
 	eventColumns = 2
+	// positionColumns is the first schema version that has positions.
+	positionColumns = 10
 )
 
 // Inspect connects and fills an Inspection; Close ends it. The errors are those of Open and of its migration, which it tries:
@@ -102,7 +106,31 @@ func (i *Inspection) look(ctx context.Context, o Options, found schema) (err err
 		return err
 	}
 	i.events = i.Version >= eventColumns
-	return i.channels(ctx)
+	if err := i.channels(ctx); err != nil {
+		return err
+	}
+	return i.unnumbered(ctx)
+}
+
+// unnumbered fills Unnumbered.
+func (i *Inspection) unnumbered(ctx context.Context) error {
+	numbered := false
+	if i.Version >= positionColumns {
+		if err := i.reader.query(ctx, i.dialect.statements().givenPosition, func(rows *sql.Rows) error {
+			var given sql.NullInt64
+			err := rows.Scan(&given)
+			numbered = given.Valid
+			return err
+		}); err != nil {
+			return err
+		}
+	}
+	if i.events && !numbered {
+		for _, c := range i.Channels {
+			i.Unnumbered += c.Info().Msgs
+		}
+	}
+	return nil
 }
 
 // identity reads ServerInfo.

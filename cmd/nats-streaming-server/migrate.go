@@ -16,8 +16,8 @@ const defaultReport = 10
 var migrateCommand = command{
 	usage: `Usage: nats-streaming-server migrate [-dry_run] [-report <n>] [options of the server]
 
-Updates the database of a stopped server: its schema, the event columns of messages that are older than
-their event channel, and the indexes on event data. You can interrupt the migration and run it again.
+Updates the database of a stopped server: its schema, the positions of events that an older server wrote,
+the event columns of messages that are older than their event channel, and the indexes on event data. You can interrupt the migration and run it again.
 
     -dry_run                                     Show the changes without making them
     -report <n>                                  How many invalid events to list per channel (default 10)

@@ -13,6 +13,9 @@ import (
 	"github.com/nats-eventstore/nats-eventstore/stores"
 )
 
+// numberTime is how long an event waits for its position, on a slow machine: docs/operate/releases.md has figures.
+const numberTime = 100 * time.Microsecond
+
 // MigrateOptions configure Migrate.
 type MigrateOptions struct {
 	DryRun bool      // show what would change, and change nothing
@@ -20,8 +23,8 @@ type MigrateOptions struct {
 	Out    io.Writer // human-readable output
 }
 
-// Migrate upgrades the database of a stopped server to the options: its schema, the event columns of messages older
-// than their event channel, and the indexes of event data. It can be interrupted and run again. Messages that are not
+// Migrate upgrades the database of a stopped server to the options: its schema, the positions of events that an older server
+// wrote, the event columns of messages older than their event channel, and the indexes of event data. It can be interrupted and run again. Messages that are not
 // valid events stay as they are; they are reported, but are not an error.
 func Migrate(ctx context.Context, o config.Options, m MigrateOptions) error {
 	events, err := eventlog.NewEvents(o.Events)
@@ -138,6 +141,9 @@ func showMigration(ctx context.Context, o config.Options, m MigrateOptions, even
 		for _, file := range inspection.Files {
 			out.line("  %s", file)
 		}
+	}
+	if n := inspection.Unnumbered; n > 0 {
+		out.line("Up to %d events would get positions, in about %v.", n, max(time.Second, time.Duration(n)*numberTime).Round(time.Second))
 	}
 	for _, c := range inspection.Channels {
 		block := events.Of(c.Name())
