@@ -176,6 +176,19 @@ var expectedRows = map[string]func(n int) []string{
 	"Counts per day": func(int) []string {
 		return []string{cell(clock(1, 0, 0)) + "|2500", cell(clock(2, 0, 0)) + "|2500"}
 	},
+	// Five events with tags come first.
+	"Everything from a position on": func(n int) []string {
+		return showFacts(n, func(f orderFact) bool { return f.number > 18835 && f.number <= 18840 },
+			func(f orderFact) []any { return []any{f.number + 5, orders, f.number, f.kind(), f.aggregate()} })
+	},
+	"A type from a position on": func(n int) []string {
+		return showFacts(n, func(f orderFact) bool { return f.version() == 1 && f.number > 18835 && f.number <= 18855 },
+			func(f orderFact) []any { return []any{f.number + 5, f.time(), f.aggregate()} })
+	},
+	"Events with a tag": func(int) []string {
+		return []string{`1|eventstore.read|Read|["customer:c-9"]`, `2|eventstore.read|Read|["region:eu","customer:c-9"]`, `3|eventstore.read|Read|["customer:c-9"]`}
+	},
+	"Events with several tags": func(int) []string { return []string{"2|eventstore.read|Read"} },
 	"A channel from a sequence on": func(n int) []string {
 		return showFacts(n, func(f orderFact) bool { return f.number > 18840 && f.number <= 18845 },
 			func(f orderFact) []any { return []any{f.number, f.kind(), f.aggregate(), f.data()} })
@@ -242,6 +255,10 @@ func cell(value any) string {
 			if at, err := time.Parse(layout, value); err == nil {
 				return cell(at)
 			}
+		}
+		var list []string
+		if json.Unmarshal([]byte(value), &list) == nil && list != nil {
+			value = strings.ReplaceAll(value, `", "`, `","`)
 		}
 		var document map[string]any
 		if json.Unmarshal([]byte(value), &document) == nil {
@@ -372,8 +389,8 @@ func TestQueries(t *testing.T) {
 		s := start(t, driver, source)
 		sc := s.connect("reader")
 		sub, in := subscribe(t, sc, "eventstore.read", stan.DurableName("projector"), stan.MaxInflight(1), stan.SetManualAckMode())
-		for range 5 {
-			publish(t, sc, "eventstore.read", event(t, "read", "Read"))
+		for _, tags := range [][]string{{"customer:c-9"}, {"region:eu", "customer:c-9"}, {"customer:c-9"}, {"customer:C-9", "region:eu"}, nil} {
+			publish(t, sc, "eventstore.read", event(t, "read", "Read", withTags(tags...)))
 		}
 		in.next(t)
 		if err := sub.Close(); err != nil {
