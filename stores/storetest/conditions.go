@@ -64,7 +64,7 @@ func testConditions(t *testing.T, o stores.Options) {
 			}
 		}
 		var batch []stores.Append
-		var want []error
+		var want []*stores.ConditionError
 		after := slices.Clone(log)
 		for range 1 + r.IntN(8) {
 			condition := stores.Condition{After: uint64(len(log)) - min(uint64(len(log)), uint64(r.IntN(6)*r.IntN(20)))}
@@ -85,7 +85,7 @@ func testConditions(t *testing.T, o stores.Options) {
 				group = append(group, logged{name, *a.Event})
 				batch = append(batch, a)
 			}
-			var conflict error
+			var conflict *stores.ConditionError
 			for i := condition.After; i < uint64(len(after)) && conflict == nil; i++ {
 				if e := &after[i]; e.channel != hidden && condition.Query.Matches(e.channel, &e.event) {
 					conflict = &stores.ConditionError{Number: 1, After: condition.After, Position: i + 1, Channel: e.channel}
@@ -114,7 +114,7 @@ func testConditions(t *testing.T, o stores.Options) {
 				}
 				stored++
 			case want[i] == nil:
-			case !errors.As(result.Err, &got) || *got != *want[i].(*stores.ConditionError):
+			case !errors.As(result.Err, &got) || *got != *want[i]:
 				t.Fatalf("round %d: error %v, want %v", round, result.Err, want[i])
 			default:
 				refused++

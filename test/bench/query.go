@@ -154,7 +154,7 @@ func readQuery(ctx context.Context, api eventstorev1connect.EventStoreClient, qu
 	if err != nil {
 		return nil, err
 	}
-	defer stream.Close()
+	defer func() { _ = stream.Close() }() // its error is that of Err
 	n := 0
 	for stream.Receive() {
 		if n += len(stream.Msg().GetEvents()); n > 0 && first == 0 {
