@@ -53,6 +53,7 @@ func expect(aggregateType, aggregateID string, state eventstorev1.Expectation_St
 type Position struct {
 	Sequence uint64 // in its channel
 	Version  uint64 // in its aggregate
+	Position uint64 // in the order of all events of all channels
 }
 
 // Append stores 1 to 1,000 events on an event channel: all of them, or none. The events may belong to any aggregates.
@@ -77,7 +78,7 @@ func (c *Client) Append(ctx context.Context, channel string, events []NewEvent, 
 		response, err := server.Append(ctx, request)
 		if err == nil {
 			for _, at := range response.GetEvents() {
-				positions = append(positions, Position{at.GetSequence(), at.GetEventVersion()})
+				positions = append(positions, Position{at.GetSequence(), at.GetEventVersion(), at.GetPosition()})
 			}
 		}
 		return err

@@ -21,6 +21,7 @@ type Event struct {
 
 	Channel    string
 	Sequence   uint64    // position in the channel, starting at 1
+	Position   uint64    // position in the order of all events of all channels, starting at 1. Through NATS Streaming, 0
 	RecordedAt time.Time // when the server stored the event
 
 	// Data is the Payload after Registry.Decode: a value of a registered type, upcast to its latest form. It is nil if
@@ -31,7 +32,7 @@ type Event struct {
 // fromRecorded converts an event that the API returned.
 func fromRecorded(r *eventstorev1.RecordedEvent) *Event {
 	e := fromMessage(r.GetEvent())
-	e.Channel, e.Sequence, e.RecordedAt = r.GetChannel(), r.GetSequence(), r.GetRecordedAt().AsTime()
+	e.Channel, e.Sequence, e.Position, e.RecordedAt = r.GetChannel(), r.GetSequence(), r.GetPosition(), r.GetRecordedAt().AsTime()
 	return e
 }
 

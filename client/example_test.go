@@ -222,6 +222,25 @@ func ExampleClient_WithStandbyReads() {
 	// Output: 3 <nil>
 }
 
+// A replay of a query delivers the events of all channels that match it.
+func ExampleClient_ReplayAll() {
+	ctx, client, stop := connect()
+	defer stop()
+	deposit(ctx, client, "account-1", 1, 2)
+	deposit(ctx, client, "account-2", 3)
+	query := eventstore.AllOf(eventstore.QueryItem{
+		Channels: []string{"eventstore.>"}, EventTypes: []string{"Deposited"}, AggregateIDs: []string{"account-2"},
+	})
+	err := client.ReplayAll(ctx, query, eventstore.FromBeginning(), func(event *eventstore.Event) error {
+		fmt.Println(event.Position, event.Channel, event.AggregateID, string(event.Payload))
+		return eventstore.ErrStop
+	})
+	fmt.Println(err)
+	// Output:
+	// 3 eventstore.accounts account-2 {"Cents":3}
+	// <nil>
+}
+
 func deposit(ctx context.Context, client *eventstore.Client, account string, cents ...int64) {
 	accounts := accounts(client)
 	for _, n := range cents {

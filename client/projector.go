@@ -51,7 +51,7 @@ func (p *Projector) Run(ctx context.Context) error {
 	if ctx.Err() != nil {
 		return context.Cause(ctx)
 	}
-	return fmt.Errorf("projection %q after sequence %d: %w", p.Name, checkpoint, err)
+	return fmt.Errorf("projection %q after checkpoint %d: %w", p.Name, checkpoint, err)
 }
 
 func (p *Projector) begin(ctx context.Context) (uint64, error) {
@@ -103,18 +103,18 @@ func (p *Projector) project(ctx context.Context, checkpoint uint64, batch Batch)
 func (b Batch) checkFollows(checkpoint uint64) error {
 	last := checkpoint
 	for _, e := range b.Events {
-		if e.Sequence <= last {
-			return fmt.Errorf("%w: got sequence %d after %d", ErrGap, e.Sequence, last)
+		if b.place(e) <= last {
+			return fmt.Errorf("%w: got %d after %d", ErrGap, b.place(e), last)
 		}
-		last = e.Sequence
+		last = b.place(e)
 	}
 	if b.Checkpoint < last {
-		return fmt.Errorf("%w: the batch ends at sequence %d, its checkpoint is %d", ErrGap, last, b.Checkpoint)
+		return fmt.Errorf("%w: the batch ends at %d, its checkpoint is %d", ErrGap, last, b.Checkpoint)
 	}
 	return nil
 }
 
-// Checkpoint returns the sequence of the last applied event, 0 if there is none.
+// Checkpoint returns the sequence, or position, up to which all events are applied, 0 if there is none.
 func (p *Projector) Checkpoint(ctx context.Context) (uint64, error) {
 	return checkpoint(ctx, p.DB, p.Dialect, p.Name)
 }

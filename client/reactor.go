@@ -68,7 +68,7 @@ func (r *Reactor) Run(ctx context.Context, source Source) error {
 			if err := r.handle(ctx, event); err != nil {
 				return err
 			}
-			if err := advance(event.Sequence); err != nil {
+			if err := advance(batch.place(event)); err != nil {
 				return err
 			}
 		}
@@ -77,7 +77,7 @@ func (r *Reactor) Run(ctx context.Context, source Source) error {
 	if ctx.Err() != nil {
 		return context.Cause(ctx)
 	}
-	return fmt.Errorf("reactor %q after sequence %d: %w", r.Name, checkpoint, err)
+	return fmt.Errorf("reactor %q after checkpoint %d: %w", r.Name, checkpoint, err)
 }
 
 // Work handles the events of a channel as a member of a durable queue group of NATS Streaming, named after the reactor.

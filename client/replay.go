@@ -3,6 +3,7 @@ package eventstore
 import (
 	"context"
 	"crypto/rand"
+	"errors"
 	"fmt"
 	"time"
 
@@ -16,6 +17,7 @@ import (
 // Start is where a replay begins. The zero value is the first event.
 type Start struct {
 	sequence uint64
+	position uint64
 	time     time.Time
 	last     bool
 	end      bool
@@ -26,6 +28,9 @@ func FromBeginning() Start { return Start{} }
 
 // FromSequence starts with the event at this sequence.
 func FromSequence(sequence uint64) Start { return Start{sequence: sequence} }
+
+// FromPosition starts with the event at this position. It is for queries, and FromSequence for channels.
+func FromPosition(position uint64) Start { return Start{position: position} }
 
 // FromTime starts with the first event recorded at this time or later. Through NATS Streaming, which sends a time span, the
 // start shifts by the time that the request takes, and a time in the future means the next event.
@@ -42,6 +47,10 @@ func FromEnd() Start { return Start{end: true} }
 
 func (s Start) option() stan.SubscriptionOption {
 	switch {
+	case s.position > 0:
+		return func(*stan.SubscriptionOptions) error {
+			return errors.New("a channel has sequences, not positions: start with FromSequence")
+		}
 	case s.end:
 		return func(*stan.SubscriptionOptions) error { return nil } // the default
 	case s.last:
@@ -54,8 +63,8 @@ func (s Start) option() stan.SubscriptionOption {
 	return stan.DeliverAllAvailable()
 }
 
-func (s Start) request(channel string, filter Filter) *eventstorev1.SubscribeRequest {
-	request := &eventstorev1.SubscribeRequest{Channel: channel, Filter: filter.message()}
+// begin makes the request begin at the start.
+func (s Start) begin(request *eventstorev1.SubscribeRequest) *eventstorev1.SubscribeRequest {
 	switch {
 	case s.end:
 		request.Start = &eventstorev1.SubscribeRequest_FromEnd{FromEnd: true}
@@ -63,6 +72,8 @@ func (s Start) request(channel string, filter Filter) *eventstorev1.SubscribeReq
 		request.Start = &eventstorev1.SubscribeRequest_FromTime{FromTime: timestamppb.New(s.time)}
 	case s.sequence > 0:
 		request.Start = &eventstorev1.SubscribeRequest_FromSequence{FromSequence: s.sequence}
+	case s.position > 0:
+		request.Start = &eventstorev1.SubscribeRequest_FromPosition{FromPosition: s.position}
 	}
 	return request
 }
@@ -77,14 +88,19 @@ func (c *Client) Replay(ctx context.Context, channel string, start Start, filter
 		}
 		start = FromSequence(max(last, 1))
 	}
-	return ignoreStop(c.subscribe(ctx, start, channel, filter, func(batch Batch) error {
+	return ignoreStop(c.subscribe(ctx, start, channelRequest(channel, filter), each(handle)))
+}
+
+// each calls handle with each event of a batch.
+func each(handle func(*Event) error) func(Batch) error {
+	return func(batch Batch) error {
 		for _, event := range batch.Events {
 			if err := handle(event); err != nil {
 				return err
 			}
 		}
 		return nil
-	}))
+	}
 }
 
 // StreamingReplay is Client.Replay through NATS Streaming.

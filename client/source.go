@@ -17,20 +17,30 @@ import (
 
 // Source delivers the events of a channel, in order, to a Projector or Reactor.
 type Source interface {
-	// Receive calls handle with the events after a sequence until handle or the source fails, or ctx ends. It returns the
+	// Receive calls handle with the events after a sequence, or position, until handle or the source fails, or ctx ends. It returns the
 	// reason, which for handle is its error.
 	Receive(ctx context.Context, after uint64, handle func(Batch) error) error
 }
 
 // Batch is what a Source delivers in one call.
 type Batch struct {
-	Events []*Event // by sequence; may be empty
-	// Checkpoint is the sequence up to which the source has delivered everything.
+	Events []*Event // by sequence or position; may be empty
+	// Checkpoint is the sequence or position up to which the source has delivered everything.
 	Checkpoint uint64
-	// CaughtUp means that Checkpoint was the last sequence of the channel. A StreamingSource never sets it.
+	// CaughtUp means that nothing was stored after Checkpoint. A StreamingSource never sets it.
 	CaughtUp bool
 	// Staleness is set if a standby sent the batch (Client.WithStandbyReads). CaughtUp then means: with what it knows.
 	Staleness *Staleness
+	// ByPosition means that the source delivers by position, not by sequence.
+	ByPosition bool
+}
+
+// place returns the event's position or sequence, by which the source delivers.
+func (b Batch) place(e *Event) uint64 {
+	if b.ByPosition {
+		return e.Position
+	}
+	return e.Sequence
 }
 
 // Filter selects events. Each field that is set must match.
@@ -62,7 +72,7 @@ func (s *apiSource) Receive(ctx context.Context, after uint64, handle func(Batch
 	seen := holes{channel: s.channel, last: after, first: func(ctx context.Context, from uint64) (uint64, error) {
 		return s.client.firstFrom(ctx, s.channel, from)
 	}}
-	return s.client.subscribe(ctx, Start{sequence: after + 1}, s.channel, s.filter, func(batch Batch) error {
+	return s.client.subscribe(ctx, Start{sequence: after + 1}, channelRequest(s.channel, s.filter), func(batch Batch) error {
 		if s.filter.empty() {
 			if err := seen.followBatch(ctx, batch); err != nil {
 				return err
@@ -72,16 +82,29 @@ func (s *apiSource) Receive(ctx context.Context, after uint64, handle func(Batch
 	})
 }
 
+// subscription is what to subscribe to.
+type subscription struct {
+	name    string // for errors
+	request func() *eventstorev1.SubscribeRequest
+	query   bool
+}
+
+func channelRequest(channel string, filter Filter) subscription {
+	return subscription{name: fmt.Sprintf("channel %q", channel), request: func() *eventstorev1.SubscribeRequest {
+		return &eventstorev1.SubscribeRequest{Channel: channel, Filter: filter.message()}
+	}}
+}
+
 // subscribe receives events from the start on. After an interruption it subscribes again from the last checkpoint.
-func (c *Client) subscribe(ctx context.Context, start Start, channel string, filter Filter, handle func(Batch) error) error {
+func (c *Client) subscribe(ctx context.Context, start Start, to subscription, handle func(Batch) error) error {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel() // closes the stream on the server
 	var handled error
 	for {
-		err := c.do(ctx, fmt.Sprintf("subscribe to channel %q", channel), c.readFrom(), func(ctx context.Context, server eventstorev1connect.EventStoreClient) error {
+		err := c.do(ctx, "subscribe to "+to.name, c.readFrom(), func(ctx context.Context, server eventstorev1connect.EventStoreClient) error {
 			ctx, info := connect.NewClientContext(ctx)
 			c.standbys.ask(info.RequestHeader())
-			stream, err := server.Subscribe(ctx, start.request(channel, filter))
+			stream, err := server.Subscribe(ctx, start.begin(to.request()))
 			if err != nil {
 				return err
 			}
@@ -89,6 +112,9 @@ func (c *Client) subscribe(ctx context.Context, start Start, channel string, fil
 			for stream.Receive() {
 				response := stream.Msg()
 				batch := Batch{Checkpoint: response.GetCheckpoint(), CaughtUp: response.GetCaughtUp()}
+				if batch.ByPosition = to.query; batch.ByPosition {
+					batch.Checkpoint = response.GetCheckpointPosition()
+				}
 				if s := response.GetStaleness(); s != nil {
 					batch.Staleness = &Staleness{Position: s.GetPosition(), Age: s.GetAge().AsDuration()}
 					c.standbys.tell(*batch.Staleness)
@@ -102,6 +128,9 @@ func (c *Client) subscribe(ctx context.Context, start Start, channel string, fil
 				// A start time in the future stays in force until the first event.
 				if start.time.IsZero() || len(batch.Events) > 0 {
 					start = Start{sequence: batch.Checkpoint + 1}
+					if batch.ByPosition {
+						start = Start{position: batch.Checkpoint + 1}
+					}
 				}
 			}
 			return stream.Err()

@@ -30,6 +30,9 @@ func portOf(t *testing.T, api string) string {
 func (s *server) sources() map[string]func() eventstore.Source {
 	return map[string]func() eventstore.Source{
 		"API": func() eventstore.Source { return s.client().Source(channel, eventstore.Filter{}) },
+		"API, by query": func() eventstore.Source {
+			return s.client().SourceAll(eventstore.AllOf(eventstore.QueryItem{Channels: []string{"eventstore.>"}}))
+		},
 		"NATS Streaming": func() eventstore.Source {
 			return &eventstore.StreamingSource{Conn: s.stan(fmt.Sprintf("projector-%d", clientIDs.Add(1))), Channel: channel}
 		},
