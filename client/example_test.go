@@ -111,8 +111,8 @@ func ExampleClient_Append() {
 	fmt.Println(client.Append(ctx, "eventstore.accounts", transfer, eventstore.AtVersion("Account", "a", 1)))
 	// Output:
 	// true
-	// [{1 1}] <nil>
-	// [{2 2} {3 1}] <nil>
+	// [{1 1 1}] <nil>
+	// [{2 2 2} {3 1 3}] <nil>
 }
 
 // A Projector commits its changes and its checkpoint in one transaction.
