@@ -13,8 +13,8 @@ import (
 	"github.com/nats-eventstore/nats-eventstore/stores"
 )
 
-// numberTime is how long an event waits for its position, on a slow machine: docs/operate/releases.md has figures.
-const numberTime = 100 * time.Microsecond
+// numberTime is how long it takes to number an event on a slow machine: docs/operate/releases.md has figures.
+const numberTime = 200 * time.Microsecond
 
 // MigrateOptions configure Migrate.
 type MigrateOptions struct {

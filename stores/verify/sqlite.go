@@ -42,6 +42,7 @@ WHEN EXISTS (SELECT 1 FROM Messages WHERE rowid = NEW.rowid)
     OR EXISTS (SELECT 1 FROM Messages WHERE event_id = NEW.event_id AND id = NEW.id)
     OR EXISTS (SELECT 1 FROM Messages WHERE aggregate_id = NEW.aggregate_id AND aggregate_type = NEW.aggregate_type
         AND event_version = NEW.event_version AND id = NEW.id)
+    OR EXISTS (SELECT 1 FROM Messages WHERE position = NEW.position)
 BEGIN
     SELECT RAISE(ABORT, 'events are immutable: INSERT OR REPLACE refused');
 END`},
