@@ -22,6 +22,10 @@ type ConsumerChanges struct {
 	Delete    []SubscriptionKey
 	Positions []Position
 	Drop      []uint64 // consumers that ended, with all their pending messages
+	// Wildcards are consumers of all channels that match a pattern. It is saved with a consumer's first subscription, and
+	// dropped with the consumer.
+	Wildcards     []Wildcard
+	DropWildcards []uint64
 	// Converted are subscriptions whose rows in SubsPending, by NATS Streaming or an earlier release, Positions
 	// supersedes.
 	Converted []uint64
@@ -29,10 +33,22 @@ type ConsumerChanges struct {
 
 // Empty reports whether there is nothing to save.
 func (c *ConsumerChanges) Empty() bool {
-	return len(c.Put)+len(c.Delete)+len(c.Positions)+len(c.Drop)+len(c.Converted) == 0
+	return len(c.Put)+len(c.Delete)+len(c.Positions)+len(c.Drop)+len(c.Converted)+len(c.Wildcards)+len(c.DropWildcards) == 0
 }
 
-// SubscriptionRow is a subscription to save. State.ID comes from NewSubscriptionID.
+// Wildcard says that a consumer's messages are the events of all channels that match a pattern, in the order of their
+// positions, which take the place of sequences.
+type Wildcard struct {
+	Consumer uint64
+	Pattern  string
+}
+
+// noChannel is the id of consumers and subscriptions that belong to no single channel: they have a row in Wildcards. Programs
+// that do not know that table take them for those of a deleted channel, and leave them alone.
+const noChannel = 0
+
+// SubscriptionRow is a subscription to save. State.ID comes from NewSubscriptionID. Channel is nil if its consumer is one of
+// Wildcards, here and below.
 type SubscriptionRow struct {
 	Channel *Channel
 	State   *spb.SubState
@@ -95,19 +111,21 @@ func (s *Store) SaveConsumers(ctx context.Context, changes ConsumerChanges) erro
 	}
 	var puts []put
 	for _, p := range changes.Put {
-		if !s.isKnown(p.Channel) {
+		channel, known := s.home(p.Channel)
+		if !known {
 			continue
 		}
 		contents, err := p.State.Marshal()
 		if err != nil {
-			return fmt.Errorf("encode subscription %d of channel %q: %w", p.State.ID, p.Channel.name, err)
+			return fmt.Errorf("encode subscription %d of channel %d: %w", p.State.ID, channel, err)
 		}
-		puts = append(puts, put{p.Channel.id, p.State.ID, contents})
+		puts = append(puts, put{channel, p.State.ID, contents})
 	}
 	var rows []positionRow
 	var parts []partRow
 	for _, p := range changes.Positions {
-		if !s.isKnown(p.Channel) {
+		channel, known := s.home(p.Channel)
+		if !known {
 			continue
 		}
 		if p.Row != nil {
@@ -115,13 +133,18 @@ func (s *Store) SaveConsumers(ctx context.Context, changes ConsumerChanges) erro
 			if err != nil {
 				return fmt.Errorf("encode members of consumer %d: %w", p.Consumer, err)
 			}
-			rows = append(rows, positionRow{p.Consumer, p.Channel.id, p.Row.LastSent, string(members)})
+			rows = append(rows, positionRow{p.Consumer, channel, p.Row.LastSent, string(members)})
 		}
 		for part, runs := range p.Parts {
 			parts = append(parts, partRow{p.Consumer, part, encodeRuns(runs)})
 		}
 	}
 	err := s.write(ctx, func(t *transaction) error {
+		for _, w := range changes.Wildcards {
+			if _, err := t.exec(ctx, s.text.putWildcard, w.Consumer, w.Pattern); err != nil {
+				return err
+			}
+		}
 		for _, p := range puts {
 			if _, err := t.exec(ctx, s.text.putSubscription, p.channel, p.id, p.contents); err != nil {
 				return err
@@ -137,6 +160,11 @@ func (s *Store) SaveConsumers(ctx context.Context, changes ConsumerChanges) erro
 				}
 			}
 		}
+		for _, consumer := range changes.DropWildcards {
+			if _, err := t.exec(ctx, s.text.deleteWildcard, consumer); err != nil {
+				return err
+			}
+		}
 		for _, id := range changes.Converted {
 			if _, err := t.exec(ctx, s.text.deletePending, id); err != nil {
 				return err
@@ -146,7 +174,11 @@ func (s *Store) SaveConsumers(ctx context.Context, changes ConsumerChanges) erro
 			if _, err := t.exec(ctx, s.text.deletePending, key.ID); err != nil {
 				return err
 			}
-			if _, err := t.exec(ctx, s.text.deleteSubscription, key.Channel.id, key.ID); err != nil {
+			channel := int64(noChannel)
+			if key.Channel != nil {
+				channel = key.Channel.id
+			}
+			if _, err := t.exec(ctx, s.text.deleteSubscription, channel, key.ID); err != nil {
 				return err
 			}
 		}
@@ -156,6 +188,14 @@ func (s *Store) SaveConsumers(ctx context.Context, changes ConsumerChanges) erro
 		return fmt.Errorf("save subscriptions: %w", err)
 	}
 	return nil
+}
+
+// home returns the id under which the state of a channel's subscriptions is stored, and false if the channel was deleted.
+func (s *Store) home(c *Channel) (id int64, known bool) {
+	if c == nil {
+		return noChannel, true
+	}
+	return c.id, s.isKnown(c)
 }
 
 // Parts returns the runs of a group's unacknowledged messages by part. seqs must be ascending. holder returns the ID of

@@ -29,6 +29,7 @@ type Consumer struct {
 // consumerRows is a consumer as its rows describe it.
 type consumerRows struct {
 	channel  number
+	pattern  string // of a consumer without a channel
 	lastSent uint64
 	members  []uint64
 	unacked  map[uint64][]uint64
@@ -51,6 +52,18 @@ func (r *recovery) consumer(rows *sql.Rows) error {
 		c.damaged = r.damaged("Consumers", fmt.Sprintf("consumer %v", valueOf(id)), reason)
 	}
 	r.consumers[id.n] = c
+	return nil
+}
+
+func (r *recovery) wildcard(rows *sql.Rows) error {
+	var id number
+	var pattern string
+	if err := rows.Scan(&id, &pattern); err != nil {
+		return err
+	}
+	if c := r.consumers[id.n]; c != nil && !id.wrong && c.channel.n == noChannel {
+		c.pattern = pattern
+	}
 	return nil
 }
 
@@ -95,6 +108,10 @@ func (r *recovery) finishConsumers() {
 	lost := map[int64]*DamagedError{} // channels with a group whose members are unknown; -1 is any channel
 	for _, id := range slices.Sorted(maps.Keys(r.consumers)) {
 		row := r.consumers[id]
+		if row.pattern != "" {
+			r.finishWildcard(id, row)
+			continue
+		}
 		at := -1
 		c := &Consumer{ID: id, LastSent: row.lastSent, Unacked: row.unacked, Stored: true, Damaged: row.damaged}
 		for _, member := range row.members {
@@ -122,6 +139,34 @@ func (r *recovery) finishConsumers() {
 	}
 }
 
+// finishWildcard gives a consumer of a pattern its subscriptions.
+func (r *recovery) finishWildcard(id uint64, row *consumerRows) {
+	c := &Consumer{ID: id, LastSent: row.lastSent, Unacked: row.unacked, Stored: true, Damaged: row.damaged}
+	for _, member := range row.members {
+		if sub := r.homeless[member]; sub != nil {
+			sub.State.LastSent = c.LastSent
+			c.Members = append(c.Members, sub.State)
+			c.Damaged = cmp.Or(c.Damaged, sub.Damaged)
+			delete(r.homeless, member)
+		}
+	}
+	if len(c.Members) == 0 {
+		return // someone deleted its subscriptions
+	}
+	slices.SortFunc(c.Members, func(a, b *spb.SubState) int { return cmp.Compare(a.ID, b.ID) })
+	c.raise()
+	r.state.Wildcards = append(r.state.Wildcards, WildcardState{Pattern: row.pattern, Consumer: c})
+}
+
+// raise raises the last sequence sent to that of the messages that were sent and not acknowledged.
+func (c *Consumer) raise() {
+	for _, seqs := range c.Unacked {
+		if n := len(seqs); n > 0 {
+			c.LastSent = max(c.LastSent, seqs[n-1])
+		}
+	}
+}
+
 func (r *recovery) channelOf(row *consumerRows) int64 {
 	if row.channel.wrong {
 		return -1
@@ -137,11 +182,7 @@ func (r *recovery) report(ch *ChannelState, c *Consumer) {
 		sub.Unacked, sub.Damaged = c.Unacked[state.ID], cmp.Or(sub.Damaged, c.Damaged)
 		c.Damaged = sub.Damaged
 	}
-	for _, seqs := range c.Unacked {
-		if n := len(seqs); n > 0 {
-			c.LastSent = max(c.LastSent, seqs[n-1])
-		}
-	}
+	c.raise()
 	ch.Channel.raise(c.LastSent)
 }
 

@@ -60,6 +60,8 @@ var layout = []column{
 	{"consumerspending", "consumer", 7, "bigint", "bigint", ""},
 	{"consumerspending", "part", 7, "bigint", "bigint", ""},
 	{"consumerspending", "pending", 7, "text", "mediumtext", ""},
+	{"wildcards", "consumer", 11, "bigint", "bigint", ""},
+	{"wildcards", "pattern", 11, "text", "text", ""},
 }
 
 // viewColumns are those of the view "events".
@@ -178,7 +180,7 @@ func checkLayout(ctx context.Context, d dialect, driver string, q querier, versi
 }
 
 // ourRelations are the names in layout, in SQL.
-const ourRelations = `('serverinfo', 'clients', 'channels', 'messages', 'subscriptions', 'subspending', 'storelock', 'relays', 'consumers', 'consumerspending', 'eventtags', 'timesteps', 'events', 'goose_db_version')`
+const ourRelations = `('serverinfo', 'clients', 'channels', 'messages', 'subscriptions', 'subspending', 'storelock', 'relays', 'consumers', 'consumerspending', 'eventtags', 'timesteps', 'wildcards', 'events', 'goose_db_version')`
 
 func (*postgres) layout() string {
 	return `SELECT c.relname, a.attname, format_type(a.atttypid, a.atttypmod), c.relkind IN ('v', 'm')

@@ -144,6 +144,7 @@ var mysqlStatements = statements{
 	putServerInfo:   "INSERT INTO ServerInfo (uniquerow, id, proto, version) VALUES (1, ?, ?, ?) ON DUPLICATE KEY UPDATE id = VALUES(id), proto = VALUES(proto), version = VALUES(version)",
 	putClient:       "INSERT INTO Clients (id, hbinbox, proto) VALUES (?, ?, ?) ON DUPLICATE KEY UPDATE hbinbox = VALUES(hbinbox), proto = VALUES(proto)",
 	putRelay:        "INSERT INTO Relays (stream, position) VALUES (?, ?) ON DUPLICATE KEY UPDATE position = VALUES(position)",
+	putWildcard:     "INSERT INTO Wildcards (consumer, pattern) VALUES (?, ?) ON DUPLICATE KEY UPDATE pattern = VALUES(pattern)",
 	putSubscription: "INSERT INTO Subscriptions (id, subid, proto) VALUES (?, ?, ?) ON DUPLICATE KEY UPDATE proto = VALUES(proto)",
 
 	more: []string{mysqlAdvanceChannel, mysqlInsertChunk},

@@ -110,6 +110,7 @@ var postgresStatements = statements{
 	putServerInfo:   "INSERT INTO ServerInfo (uniquerow, id, proto, version) VALUES (1, $1, $2, $3) ON CONFLICT (uniquerow) DO UPDATE SET id = excluded.id, proto = excluded.proto, version = excluded.version",
 	putClient:       "INSERT INTO Clients (id, hbinbox, proto) VALUES ($1, $2, $3) ON CONFLICT (id) DO UPDATE SET hbinbox = excluded.hbinbox, proto = excluded.proto",
 	putRelay:        "INSERT INTO Relays (stream, position) VALUES ($1, $2) ON CONFLICT (stream) DO UPDATE SET position = excluded.position",
+	putWildcard:     "INSERT INTO Wildcards (consumer, pattern) VALUES ($1, $2) ON CONFLICT (consumer) DO UPDATE SET pattern = excluded.pattern",
 	putSubscription: "INSERT INTO Subscriptions (id, subid, proto) VALUES ($1, $2, $3) ON CONFLICT (id, subid) DO UPDATE SET proto = excluded.proto",
 
 	more: []string{postgresInsertMessages, postgresAdvanceChannels, postgresWriteBatch, postgresWriteOne, postgresChannelIDs, postgresInsertChannels, postgresSaveProgress, postgresHeads, postgresVersions, postgresTagged, postgresEventsByID, postgresInsertTags, postgresPutConsumers, postgresPutParts, postgresDeleteParts},

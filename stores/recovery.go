@@ -18,6 +18,8 @@ type State struct {
 	Importing *spb.ServerInfo // of another store, whose import began and did not finish; Server is then nil
 	Clients   []*spb.ClientInfo
 	Channels  []ChannelState // in the order of their creation
+	// Wildcards are the groups of subscriptions to patterns of channels, by ascending ID.
+	Wildcards []WildcardState
 
 	// Damaged are the rows that cannot be read. Channels omits what depends on them: a channel, a subscription, or what
 	// a subscription has not acknowledged (see Subscription.Damaged).
@@ -29,6 +31,12 @@ type ChannelState struct {
 	Channel       *Channel
 	Subscriptions []Subscription // by ascending ID
 	Consumers     []*Consumer    // the groups of Subscriptions, by ascending ID
+}
+
+// WildcardState is a group of subscriptions to all channels that match a pattern.
+type WildcardState struct {
+	Pattern  string
+	Consumer *Consumer
 }
 
 // Subscription is a subscription as it was last saved.
@@ -58,7 +66,7 @@ func (s *Store) Recover(ctx context.Context) (*State, error) {
 	}
 	r := &recovery{
 		byID: map[int64]int{}, byName: map[string]int64{}, bySub: map[uint64][2]int{},
-		began: map[uint64]uint64{}, sent: map[uint64]uint64{}, consumers: map[uint64]*consumerRows{},
+		began: map[uint64]uint64{}, sent: map[uint64]uint64{}, consumers: map[uint64]*consumerRows{}, homeless: map[uint64]*Subscription{},
 	}
 	for _, step := range []struct {
 		what string
@@ -73,6 +81,7 @@ func (s *Store) Recover(ctx context.Context) (*State, error) {
 		{"subscriptions", s.text.subscriptions, r.subscription},
 		{"pending messages", s.text.pendings, r.pending},
 		{"consumers", s.text.consumers, r.consumer},
+		{"patterns of consumers", s.text.wildcards, r.wildcard},
 		{"pending messages of consumers", s.text.consumersPending, r.consumerPending},
 	} {
 		if err := s.own.query(ctx, step.text, step.scan); err != nil {
@@ -113,6 +122,7 @@ type recovery struct {
 	// was suspended. sent is from all other rows, which were written with the pending messages.
 	began, sent map[uint64]uint64
 	consumers   map[uint64]*consumerRows
+	homeless    map[uint64]*Subscription // to patterns, by ID
 }
 
 // damaged notes a row that cannot be read.
@@ -198,22 +208,32 @@ func (r *recovery) subscription(rows *sql.Rows) error {
 		return err
 	}
 	at, ok := r.byID[channel]
-	if !ok {
+	if !ok && channel != noChannel {
 		return nil // its channel was deleted, or is out of service
 	}
-	c := &r.state.Channels[at]
-	key := fmt.Sprintf("id %d (channel %q), subid %d", channel, c.Channel.name, id)
+	key := fmt.Sprintf("id %d, subid %d", channel, id)
+	var c *ChannelState
+	if ok {
+		c = &r.state.Channels[at]
+		key = fmt.Sprintf("id %d (channel %q), subid %d", channel, c.Channel.name, id)
+	}
 	var damaged *DamagedError
 	if reason := lastSent.problem("lastsent"); reason != "" {
 		damaged = r.damaged("Subscriptions", key, reason)
 	}
 	if data == nil {
-		c.Channel.raise(lastSent.n)
+		if ok {
+			c.Channel.raise(lastSent.n)
+		}
 		return nil
 	}
 	state := &spb.SubState{}
 	if err := state.Unmarshal(data); err != nil || state.ID != id {
 		_ = r.damaged("Subscriptions", key, "proto is not its SubState")
+		return nil
+	}
+	if !ok {
+		r.homeless[id] = &Subscription{State: state, Damaged: damaged}
 		return nil
 	}
 	r.began[id], r.sent[id] = state.LastSent, lastSent.n

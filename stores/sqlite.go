@@ -201,6 +201,7 @@ var sqliteStatements = statements{
 	putServerInfo:   "INSERT INTO ServerInfo (uniquerow, id, proto, version) VALUES (1, ?, ?, ?) ON CONFLICT (uniquerow) DO UPDATE SET id = excluded.id, proto = excluded.proto, version = excluded.version",
 	putClient:       "INSERT INTO Clients (id, hbinbox, proto) VALUES (?, ?, ?) ON CONFLICT (id) DO UPDATE SET hbinbox = excluded.hbinbox, proto = excluded.proto",
 	putRelay:        "INSERT INTO Relays (stream, position) VALUES (?, ?) ON CONFLICT (stream) DO UPDATE SET position = excluded.position",
+	putWildcard:     "INSERT INTO Wildcards (consumer, pattern) VALUES (?, ?) ON CONFLICT (consumer) DO UPDATE SET pattern = excluded.pattern",
 	putSubscription: "INSERT INTO Subscriptions (id, subid, proto) VALUES (?, ?, ?) ON CONFLICT (id, subid) DO UPDATE SET proto = excluded.proto",
 
 	more: []string{sqliteInsertMessage, sqliteInsertTag, sqliteAdvanceChannel, sqliteChannelID, sqliteInsertChannel, sqliteSaveProgress, sqliteHead, sqliteVersion, sqliteTagged, sqliteEventByID, sqlitePutConsumer, sqlitePutPart, sqliteDeletePart},

@@ -14,6 +14,7 @@ type statements struct {
 	putServerInfo   string // (id, proto, version)
 	putClient       string // (id, hbinbox, proto)
 	putRelay        string // (stream, position)
+	putWildcard     string // (consumer, pattern)
 	putSubscription string // (id, subid, proto)
 
 	more []string // further texts of the dialect to prepare
@@ -66,6 +67,8 @@ type sharedStatements struct {
 	deleteConsumerPending    string // (consumer)
 	deleteConsumersOf        string // (id): of all consumers of a channel
 	deleteConsumersPendingOf string // (id)
+	wildcards                string // () → consumer, pattern
+	deleteWildcard           string // (consumer)
 
 	read     string // (id, from, to, limit) → seq, timestamp, data, event_version, position, by seq
 	timeFrom string // (id, from) → seq, timestamp of the first message from a sequence on
@@ -133,6 +136,8 @@ func newSharedStatements(text func(string) string) sharedStatements {
 		deleteConsumerPending:    text("DELETE FROM ConsumersPending WHERE consumer = ?"),
 		deleteConsumersOf:        text("DELETE FROM Consumers WHERE id = ?"),
 		deleteConsumersPendingOf: text("DELETE FROM ConsumersPending WHERE consumer IN (SELECT consumer FROM Consumers WHERE id = ?)"),
+		wildcards:                "SELECT consumer, pattern FROM Wildcards",
+		deleteWildcard:           text("DELETE FROM Wildcards WHERE consumer = ?"),
 
 		read:     text("SELECT seq, timestamp, data, event_version, position FROM Messages WHERE id = ? AND seq >= ? AND seq <= ? ORDER BY seq LIMIT ?"),
 		timeFrom: text("SELECT seq, timestamp FROM Messages WHERE id = ? AND seq >= ? ORDER BY seq LIMIT 1"),
@@ -180,6 +185,7 @@ func (s *statements) all() []string {
 		s.maxSubscriptionID, s.subscriptions, s.putSubscription, s.deleteSubscription,
 		s.pendings, s.deletePending, s.deleteOldPending,
 		s.consumers, s.consumersPending, s.deleteConsumer, s.deleteConsumerPending, s.deleteConsumersOf, s.deleteConsumersPendingOf,
+		s.wildcards, s.putWildcard, s.deleteWildcard,
 		s.read, s.timeFrom,
 		s.aggregateForward, s.aggregateBackward, s.aggregatesWithID, s.eventsWithID,
 		s.hasEvents, s.countUpTo, s.deleteUpTo, s.reduceChannel,

@@ -10,6 +10,7 @@ GRANT SELECT, INSERT, UPDATE, DELETE ON eventstore.Subscriptions TO 'eventstore_
 GRANT SELECT, INSERT, UPDATE, DELETE ON eventstore.SubsPending TO 'eventstore_server'@'%';
 GRANT SELECT, INSERT, UPDATE, DELETE ON eventstore.Consumers TO 'eventstore_server'@'%';
 GRANT SELECT, INSERT, UPDATE, DELETE ON eventstore.ConsumersPending TO 'eventstore_server'@'%';
+GRANT SELECT, INSERT, UPDATE, DELETE ON eventstore.Wildcards TO 'eventstore_server'@'%';
 GRANT SELECT, INSERT, DELETE, UPDATE (position) ON eventstore.Messages TO 'eventstore_server'@'%';
 GRANT SELECT, INSERT ON eventstore.EventTags TO 'eventstore_server'@'%';
 GRANT SELECT, INSERT ON eventstore.TimeSteps TO 'eventstore_server'@'%';

@@ -4,7 +4,7 @@
 -- position of an event that has none, nor a trigger, which only the owner may.
 GRANT SELECT ON goose_db_version TO eventstore_server;
 GRANT SELECT, INSERT, UPDATE ON ServerInfo, Relays TO eventstore_server;
-GRANT SELECT, INSERT, UPDATE, DELETE ON Clients, Subscriptions, SubsPending, Consumers, ConsumersPending TO eventstore_server;
+GRANT SELECT, INSERT, UPDATE, DELETE ON Clients, Subscriptions, SubsPending, Consumers, ConsumersPending, Wildcards TO eventstore_server;
 GRANT SELECT, INSERT, DELETE, UPDATE (position) ON Messages TO eventstore_server;
 GRANT SELECT, INSERT ON EventTags, TimeSteps TO eventstore_server;
 GRANT SELECT, DELETE, INSERT (id, name), UPDATE (maxseq, msgs, bytes, deleted) ON Channels TO eventstore_server;

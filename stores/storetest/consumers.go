@@ -231,3 +231,60 @@ func testConsumersCommitLost(t *testing.T, o stores.Options) {
 	_, state := restart(t, s, o)
 	expectConsumers(t, state, "c", want...)
 }
+
+// testWildcards: groups of patterns keep their position, members and unacknowledged messages, and leave nothing behind.
+func testWildcards(t *testing.T, o stores.Options) {
+	s, _ := lead(t, o)
+	a := channel(t, s, "a")
+	plain, one, two, three := member(s, a, ""), member(s, nil, "q"), member(s, nil, "q"), member(s, nil, "")
+	saveConsumers(t, s, stores.ConsumerChanges{
+		Put:       []stores.SubscriptionRow{plain, one, two, three},
+		Wildcards: []stores.Wildcard{{Consumer: 2, Pattern: "eventstore.>"}, {Consumer: 4, Pattern: "Größe.*"}},
+		Positions: []stores.Position{
+			{Channel: a, Consumer: 1, Row: &stores.PositionRow{LastSent: 7, Members: []uint64{1}}},
+			{Consumer: 2, Row: &stores.PositionRow{LastSent: 3000, Members: []uint64{2, 3}}, Parts: map[uint64][]stores.Run{
+				0: {{Subscription: 2, First: 5, Last: 6}}, 2: {{Subscription: 3, First: 3000, Last: 3000}},
+			}},
+			{Consumer: 4, Row: &stores.PositionRow{LastSent: 1, Members: []uint64{4}}},
+		},
+	})
+	expectWildcards := func(state *stores.State, want ...string) {
+		t.Helper()
+		var got []string
+		for _, w := range state.Wildcards {
+			one := stores.ChannelState{Channel: a, Consumers: []*stores.Consumer{w.Consumer}}
+			got = append(got, w.Pattern+" "+consumersText(&stores.State{Channels: []stores.ChannelState{one}}, "a"))
+		}
+		if !slices.Equal(got, want) {
+			t.Fatalf("wildcards:\n%s\nwant:\n%s", strings.Join(got, "\n"), strings.Join(want, "\n"))
+		}
+	}
+	s, state := restart(t, s, o)
+	expectWildcards(state, "eventstore.> 2 at 3000 [2 3]: 2=[5 6] 3=[3000]", "Größe.* 4 at 1 [4]:")
+	expectConsumers(t, state, "a", "1 at 7 [1]:")
+	if id := s.NewSubscriptionID(); id != 5 {
+		t.Errorf("the next subscription has ID %d", id)
+	}
+	changes := stores.ConsumerChanges{
+		Delete:        []stores.SubscriptionKey{{ID: 2}, {ID: 4}},
+		Positions:     []stores.Position{{Consumer: 2, Row: &stores.PositionRow{LastSent: 3001, Members: []uint64{3}}, Parts: map[uint64][]stores.Run{0: nil}}},
+		Drop:          []uint64{4},
+		DropWildcards: []uint64{4},
+	}
+	saveConsumers(t, s, changes)
+	saveConsumers(t, s, changes)
+	s, state = restart(t, s, o)
+	expectWildcards(state, "eventstore.> 2 at 3001 [3]: 3=[3000]")
+	saveConsumers(t, s, stores.ConsumerChanges{Delete: []stores.SubscriptionKey{{ID: 3}}, Drop: []uint64{2}, DropWildcards: []uint64{2}})
+	_, state = restart(t, s, o)
+	expectWildcards(state)
+	for text, want := range map[string]string{
+		"SELECT COUNT(*) FROM Subscriptions": "1",
+		"SELECT COUNT(*) FROM Consumers":     "1",
+		"SELECT COUNT(*) FROM Wildcards":     "0",
+	} {
+		if got := queryText(t, raw(t, o), text); got != want {
+			t.Errorf("%s is %s, want %s", text, got, want)
+		}
+	}
+}

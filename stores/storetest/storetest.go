@@ -72,6 +72,7 @@ func Run(t *testing.T, open func(t *testing.T) stores.Options) {
 		{"Channels", testChannels},
 		{"Subscriptions", testSubscriptions},
 		{"Consumers", testConsumers},
+		{"Wildcards", testWildcards},
 		{"ConsumersOfMany", testConsumersOfMany},
 		{"ConsumersCommitLost", testConsumersCommitLost},
 		{"ConsumersOfEarlierReleases", testConsumersOfEarlierReleases},

@@ -36,6 +36,9 @@ DELETE FROM Consumers WHERE consumer = $1
 DELETE FROM ConsumersPending WHERE consumer = $1
 DELETE FROM Consumers WHERE id = $1
 DELETE FROM ConsumersPending WHERE consumer IN (SELECT consumer FROM Consumers WHERE id = $1)
+SELECT consumer, pattern FROM Wildcards
+INSERT INTO Wildcards (consumer, pattern) VALUES ($1, $2) ON CONFLICT (consumer) DO UPDATE SET pattern = excluded.pattern
+DELETE FROM Wildcards WHERE consumer = $1
 SELECT seq, timestamp, data, event_version, position FROM Messages WHERE id = $1 AND seq >= $2 AND seq <= $3 ORDER BY seq LIMIT $4
 SELECT seq, timestamp FROM Messages WHERE id = $1 AND seq >= $2 ORDER BY seq LIMIT 1
 SELECT seq, timestamp, data, event_version, position FROM Messages WHERE aggregate_id = $1 AND aggregate_type = $2 AND id = $3 AND event_version >= $4 ORDER BY event_version LIMIT $5

@@ -31,7 +31,7 @@ func (c *check) consumers(ctx context.Context, subscriptions map[uint64]*subscri
 		bad := func(format string, args ...any) {
 			c.findings.add("consumer", "Consumers", fmt.Sprintf("consumer %d", id), format, args...)
 		}
-		consumer := &consumerCheck{channel: c.channels[channel], lastSent: uint64(lastSent.Int64), members: map[uint64]bool{}}
+		consumer := &consumerCheck{channel: c.subscribed(channel), lastSent: uint64(lastSent.Int64), members: map[uint64]bool{}}
 		known[uint64(id)] = consumer
 		var list []uint64
 		switch err := json.Unmarshal(members, &list); {
@@ -39,6 +39,9 @@ func (c *check) consumers(ctx context.Context, subscriptions map[uint64]*subscri
 			bad("there is no channel %d", channel)
 			return nil
 		case consumer.channel.deleted:
+			return nil
+		case (channel == 0) != (c.patterns[uint64(id)] != ""):
+			bad("its id is %d, and its pattern in Wildcards is %q: a consumer has either a channel or a pattern", channel, c.patterns[uint64(id)])
 			return nil
 		case err != nil:
 			bad("members is not a list of subscriptions: %v", err)
@@ -67,6 +70,11 @@ func (c *check) consumers(ctx context.Context, subscriptions map[uint64]*subscri
 	})
 	if err != nil {
 		return err
+	}
+	for id, pattern := range c.patterns {
+		if known[id] == nil {
+			c.findings.add("consumer", "Wildcards", fmt.Sprintf("consumer %d", id), "its pattern is %q, but there is no such consumer", pattern)
+		}
 	}
 	return c.snapshot.Query(ctx, "SELECT consumer, part, pending FROM ConsumersPending ORDER BY consumer, part", func(rows *sql.Rows) error {
 		var id, part int64

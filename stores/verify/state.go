@@ -124,6 +124,9 @@ func (c *check) state(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	if err := c.wildcards(ctx); err != nil {
+		return err
+	}
 	known := map[uint64]*subscriptionCheck{}
 	if err := c.subscriptions(ctx, clients, known); err != nil {
 		return err
@@ -154,7 +157,7 @@ func (c *check) subscriptions(ctx context.Context, clients map[string]bool, know
 		bad := func(format string, args ...any) {
 			c.findings.add("subscription", "Subscriptions", fmt.Sprintf("id %d, subid %d", channel, id), format, args...)
 		}
-		ch := c.channels[channel]
+		ch := c.subscribed(channel)
 		twice := known[uint64(id)] != nil
 		sub := &subscriptionCheck{channel: ch, lastSent: uint64(lastSent.Int64)}
 		known[uint64(id)] = sub
@@ -192,7 +195,11 @@ func (c *check) subscriptions(ctx context.Context, clients map[string]bool, know
 
 // sent compares the last sequence sent to a subscription with the last sequence of the channel.
 func (ch *channelCheck) sent(last uint64, bad func(format string, args ...any)) {
-	if last > uint64(max(ch.maxseq, 0)) {
+	switch {
+	case last <= uint64(max(ch.maxseq, 0)):
+	case ch == ch.check.allEvents:
+		bad("position %d was sent, but the last one is %d", last, ch.maxseq)
+	default:
 		bad("sequence %d was sent, but the last one of channel %q is %d", last, ch.name, ch.maxseq)
 	}
 }

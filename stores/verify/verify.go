@@ -79,6 +79,8 @@ type check struct {
 	order           []*channelCheck         // by id
 	total           uint64                  // messages, according to the counters
 	missing         int64                   // messages, whether or not they were erased
+	allEvents       *channelCheck           // stands for them among the channels of subscriptions
+	patterns        map[uint64]string       // of consumers
 }
 
 func (c *check) run(ctx context.Context) error {
