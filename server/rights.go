@@ -7,14 +7,14 @@ import (
 	"github.com/nats-eventstore/nats-eventstore/server/access"
 )
 
-// mayConsume returns what says whether a user of the embedded NATS server may receive the messages of a channel, nil while the
-// access file names no users.
+// mayConsume returns what says whether a user of the embedded NATS server may receive the messages of a channel, or of all channels of a
+// pattern, nil while the access file names no users.
 func (s *server) mayConsume() func(user, channel string) bool {
 	policy := s.rights.Policy()
 	if !policy.NamesUsers() {
 		return nil
 	}
-	return func(user, channel string) bool { return policy.ByUser(user).May(access.Consume, channel) }
+	return func(user, channel string) bool { return policy.ByUser(user).MayAll(access.Consume, channel) }
 }
 
 // protectMonitoring lets only principals with the right to monitor see pages, once the access file gives it to somebody. They send

@@ -100,6 +100,7 @@ func (t *term) build() error {
 		HeartbeatFailures: o.HeartbeatFailures,
 		StoreTimeout:      o.StoreTimeout,
 		ReplaceDurables:   o.ReplaceDurables,
+		Wildcards:         o.Wildcards,
 		SpoolDir:          o.PublishDir,
 		InboxPrefixes:     o.InboxPrefixes,
 		MayConsume:        t.mayConsume,
@@ -112,6 +113,7 @@ func (t *term) build() error {
 		StoreTimeout: o.StoreTimeout,
 		MaxInflight:  o.MaxInflight,
 		Delivered:    delivered,
+		Wildcards:    o.Wildcards,
 	}, metrics, t.log)
 	t.eventlog.SetUsers(t.consumers)
 	return nil

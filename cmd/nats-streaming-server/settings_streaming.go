@@ -56,6 +56,12 @@ var streamingSettings = []setting{
 		set:   setBool(func(o *options) *bool { return &o.ReplaceDurables }),
 	},
 	{
+		flags: []string{"wildcards"}, keys: []string{"wildcards"}, kind: toggle,
+		usage: "Lets clients subscribe to patterns of event channels, such as eventstore.> or orders.*",
+		state: added,
+		set:   setBool(func(o *options) *bool { return &o.Wildcards }),
+	},
+	{
 		flags: []string{"ft_group"}, keys: []string{"ft_group", "ft_group_name"}, value: "<name>",
 		usage: "Group name; makes monitoring report FT_ACTIVE and FT_STANDBY (standbys do not need it)",
 		state: better, note: "every additional server on the same database is a standby, with any store and without a group",

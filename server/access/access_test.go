@@ -78,6 +78,17 @@ principals: [
 			t.Errorf("Everything may not %s", right)
 		}
 	}
+	for pattern, may := range map[string]bool{
+		"eventstore.sales.>": true, "eventstore.sales.*": true, "eventstore.sales.a": true, "eventstore.billing.*.x": true,
+		"eventstore.>": false, "eventstore.*.a": false, ">": false, "eventstore.billing.>": true, "a.>.b": false, "eventstore.sales": false,
+	} {
+		if got := billing.MayAll(Read, pattern); got != may {
+			t.Errorf("billing may read all of %s: %v", pattern, got)
+		}
+	}
+	if !keeper.MayAll(Consume, "eventstore.*") || keeper.MayAll(Consume, "*.x") || (*Principal)(nil).MayAll(Consume, "a.*") {
+		t.Error("admin of eventstore.> does not mean consume on exactly its patterns")
+	}
 	if !p.Monitors() || !billing.Monitor || keeper.Monitor {
 		t.Error("the right to monitor is not billing's alone")
 	}

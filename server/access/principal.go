@@ -47,6 +47,19 @@ func (p *Principal) MaySome(right Right, pattern string) bool {
 	return p != nil && slices.ContainsFunc(slices.Concat(p.patterns[right], p.patterns[Admin]), func(own string) bool { return eventlog.Overlap(own, pattern) })
 }
 
+// MayAll reports whether the principal has a right on each channel that can match a pattern, or on one channel. One pattern of the
+// access file must cover all of them.
+func (p *Principal) MayAll(right Right, pattern string) bool {
+	if eventlog.ValidChannel(pattern) {
+		return p.May(right, pattern)
+	}
+	if p == nil || !eventlog.ValidPattern(pattern) {
+		return false
+	}
+	covers := func(all string) bool { return eventlog.Covers(all, pattern) }
+	return slices.ContainsFunc(p.patterns[right], covers) || slices.ContainsFunc(p.patterns[Admin], covers)
+}
+
 func (p *Principal) has(right Right, channel string) bool {
 	return slices.ContainsFunc(p.patterns[right], func(pattern string) bool { return eventlog.Matches(pattern, channel) })
 }

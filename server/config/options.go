@@ -67,6 +67,8 @@ type Options struct {
 	Limits eventlog.Limits
 	// ReplaceDurables lets a subscription request take over an active durable. Otherwise such a request is an error.
 	ReplaceDurables bool
+	// Wildcards lets clients of NATS Streaming subscribe to patterns of event channels.
+	Wildcards bool
 	// FTGroup, if set, declares that several servers share the database. It only changes the state that monitoring
 	// reports; the servers find each other through the database.
 	FTGroup string

@@ -31,11 +31,13 @@ type Options struct {
 	MaxInflight int
 	// Delivered, if set, is called for each message that was sent. It must not block, nor call Consumers.
 	Delivered func(Delivery)
+	// Wildcards says that the stored groups of patterns are in service. Otherwise they stay in the store, and wait.
+	Wildcards bool
 }
 
 // Delivery is a message that was sent to a subscription.
 type Delivery struct {
-	Channel        *eventlog.Channel
+	Channel        *eventlog.Channel // of the message
 	Message        stores.Message
 	Client         string
 	Durable, Queue string // empty if it has none
@@ -77,13 +79,13 @@ type Consumers struct {
 	groups    sync.WaitGroup // goroutines of groups
 
 	mu       sync.RWMutex // guards the fields below; locked before a group's mutex
-	channels map[*eventlog.Channel]*channel
+	lines    map[Line]*line
 	clients  map[string]map[*Member]struct{} // active members by client ID
 	delivery context.Context                 // context of the groups' goroutines; nil: delivery is off
 }
 
-// channel holds the groups of a channel.
-type channel struct {
+// line holds the groups of a Line.
+type line struct {
 	groups map[*Group]struct{}
 	keyed  map[Key]*Group
 	// Active members by ack inbox, which the server chooses, and by data inbox, which the client chooses. With two
@@ -106,7 +108,7 @@ func New(store *stores.Store, log *eventlog.Log, send Sender, o Options, m Metri
 		metrics:   m,
 		log:       logger,
 		positions: newPositions(store, &o, m, logger),
-		channels:  make(map[*eventlog.Channel]*channel),
+		lines:     make(map[Line]*line),
 		clients:   make(map[string]map[*Member]struct{}),
 	}
 }
@@ -116,8 +118,8 @@ func New(store *stores.Store, log *eventlog.Log, send Sender, o Options, m Metri
 func (c *Consumers) Run(ctx context.Context) {
 	c.mu.Lock()
 	c.delivery = ctx
-	for _, ch := range c.channels {
-		for g := range ch.groups {
+	for _, own := range c.lines {
+		for g := range own.groups {
 			if active, _ := g.Size(); active > 0 {
 				c.start(g)
 			}
@@ -139,7 +141,7 @@ func (c *Consumers) Run(ctx context.Context) {
 
 // start starts the group's goroutine, unless it runs or the group has ended. The caller holds c.mu.
 func (c *Consumers) start(g *Group) {
-	own := c.channels[g.ch]
+	own := c.lines[g.line]
 	if g.stop != nil || c.delivery == nil || c.delivery.Err() != nil || own == nil {
 		return
 	}
@@ -155,39 +157,52 @@ func (c *Consumers) start(g *Group) {
 	c.groups.Go(func() { d.run(ctx) })
 }
 
-func (c *Consumers) newGroup(ch *eventlog.Channel, key Key) *Group {
+func (c *Consumers) newGroup(l Line, key Key) *Group {
 	return &Group{
-		ch: ch, key: key,
+		line: l, key: key,
 		log: c.log, metrics: c.metrics, send: c.send, delivered: c.opts.Delivered, markDirty: c.positions.add,
 		wake:  make(chan struct{}, 1),
 		state: state{queue: key.Queue != ""},
 	}
 }
 
-// of returns a channel's entry and creates a missing one. The caller holds c.mu for writing.
-func (c *Consumers) of(ch *eventlog.Channel) *channel {
-	own := c.channels[ch]
+// of returns a line's entry and creates a missing one. The caller holds c.mu for writing.
+func (c *Consumers) of(l Line) *line {
+	own := c.lines[l]
 	if own == nil {
-		own = &channel{
+		own = &line{
 			groups:     make(map[*Group]struct{}),
 			keyed:      make(map[Key]*Group),
 			byAckInbox: make(map[string]*Member),
 			byInbox:    make(map[string]*Member),
 			refused:    make(map[Key]error),
 		}
-		c.channels[ch] = own
+		c.lines[l] = own
 	}
 	return own
 }
 
-func (c *channel) attach(g *Group) {
+func (c *line) attach(g *Group) {
 	c.groups[g] = struct{}{}
 	if g.key != (Key{}) {
 		c.keyed[g.key] = g
 	}
 }
 
-func (c *channel) detach(g *Group) {
+// detach removes a group, which sends nothing any more, and the entry of its line with its last group. The caller holds c.mu for
+// writing.
+func (c *Consumers) detach(g *Group) {
+	own := c.lines[g.line]
+	if own == nil {
+		return
+	}
+	own.detach(g)
+	if len(own.groups)+len(own.refused)+own.reserved == 0 && !own.retiring {
+		delete(c.lines, g.line)
+	}
+}
+
+func (c *line) detach(g *Group) {
 	delete(c.groups, g)
 	if c.keyed[g.key] == g {
 		delete(c.keyed, g.key)
@@ -201,7 +216,7 @@ func (c *channel) detach(g *Group) {
 
 // index makes an active member findable. The caller holds c.mu.
 func (c *Consumers) index(m *Member) {
-	own := c.of(m.group.ch)
+	own := c.of(m.group.line)
 	own.byAckInbox[m.state.AckInbox] = m
 	own.byInbox[m.state.Inbox] = m
 	if c.clients[m.state.ClientID] == nil {
@@ -212,7 +227,7 @@ func (c *Consumers) index(m *Member) {
 
 // unindex reverts index. It reports false if the member was not indexed. The caller holds c.mu.
 func (c *Consumers) unindex(m *Member) bool {
-	own := c.channels[m.group.ch]
+	own := c.lines[m.group.line]
 	if own == nil || own.byAckInbox[m.state.AckInbox] != m {
 		return false
 	}
@@ -232,11 +247,10 @@ func (c *Consumers) unindex(m *Member) bool {
 func (c *Consumers) Ack(m *Member, seq uint64) { m.group.ack(m, seq) }
 
 // ByInbox returns the active member with that ack inbox, else the one with that data inbox, or nil.
-func (c *Consumers) ByInbox(channel, inbox string) *Member {
-	ch := c.eventlog.Channel(channel)
+func (c *Consumers) ByInbox(l Line, inbox string) *Member {
 	c.mu.RLock()
 	defer c.mu.RUnlock()
-	own := c.channels[ch]
+	own := c.lines[l]
 	if own == nil {
 		return nil
 	}
@@ -247,11 +261,10 @@ func (c *Consumers) ByInbox(channel, inbox string) *Member {
 }
 
 // Durable returns the active member of a plain durable, or nil.
-func (c *Consumers) Durable(channel, client, durable string) *Member {
-	ch := c.eventlog.Channel(channel)
+func (c *Consumers) Durable(l Line, client, durable string) *Member {
 	c.mu.RLock()
 	defer c.mu.RUnlock()
-	own := c.channels[ch]
+	own := c.lines[l]
 	if own == nil {
 		return nil
 	}
@@ -271,20 +284,20 @@ func (c *Consumers) Wake(client Client) {
 	}
 }
 
-// Groups returns a channel's groups, in no particular order.
-func (c *Consumers) Groups(ch *eventlog.Channel) []*Group {
+// Groups returns a line's groups, in no particular order.
+func (c *Consumers) Groups(l Line) []*Group {
 	c.mu.RLock()
 	defer c.mu.RUnlock()
-	if own := c.channels[ch]; own != nil {
+	if own := c.lines[l]; own != nil {
 		return slices.Collect(maps.Keys(own.groups))
 	}
 	return nil
 }
 
-// Count returns the number of a channel's subscriptions, offline durables included.
-func (c *Consumers) Count(ch *eventlog.Channel) int {
+// Count returns the number of a line's subscriptions, offline durables included.
+func (c *Consumers) Count(l Line) int {
 	n := 0
-	for _, g := range c.Groups(ch) {
+	for _, g := range c.Groups(l) {
 		n += int(g.size.Load())
 	}
 	return n
@@ -322,6 +335,6 @@ func (c *Consumers) Retire(ch *eventlog.Channel, remove func() error) (retired b
 	for _, g := range groups {
 		own.detach(g)
 	}
-	delete(c.channels, ch)
+	delete(c.lines, ch)
 	return true, nil
 }

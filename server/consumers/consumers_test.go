@@ -216,7 +216,7 @@ func TestResume(t *testing.T) {
 	if got, want := f.sink.wait(t, 6), []string{"a 1", "a 2", "a 3", "a 1r", "a 3r", "a 4"}; !slices.Equal(got, want) {
 		t.Errorf("sent %v, want %v", got, want)
 	}
-	if m := f.Durable("c", "a", "d"); m == nil || f.ByInbox("c", "a") != m || f.ByInbox("c", m.AckInbox()) != m {
+	if m := f.Durable(f.Line("c"), "a", "d"); m == nil || f.ByInbox(f.Line("c"), "a") != m || f.ByInbox(f.Line("c"), m.AckInbox()) != m {
 		t.Error("the durable is not found")
 	}
 }
@@ -249,27 +249,28 @@ func TestRetire(t *testing.T) {
 	f.publish("c", 1)
 	r := f.request("a", "", "d")
 	m := f.join(r)
-	if retired, err := f.Retire(r.Channel, func() error { panic("in use") }); retired || err != nil {
+	ch := f.eventlog.Channel(r.Line.Name())
+	if retired, err := f.Retire(ch, func() error { panic("in use") }); retired || err != nil {
 		t.Error(retired, err)
 	}
 	if err := f.Leave(t.Context(), m, false); err != nil {
 		t.Fatal(err)
 	}
 	failure := errors.New("no")
-	if retired, err := f.Retire(r.Channel, func() error { return failure }); retired || !errors.Is(err, failure) {
+	if retired, err := f.Retire(ch, func() error { return failure }); retired || !errors.Is(err, failure) {
 		t.Error(retired, err)
 	}
 	m = f.join(r)
 	if err := f.Leave(t.Context(), m, false); err != nil {
 		t.Fatal(err)
 	}
-	retired, err := f.Retire(r.Channel, func() error {
+	retired, err := f.Retire(ch, func() error {
 		if _, err := f.Join(t.Context(), r, nil); !errors.Is(err, ErrChannelDeleted) {
 			t.Errorf("joined while the channel is deleted: %v", err)
 		}
-		return f.store.DeleteChannel(t.Context(), r.Channel.Stored())
+		return f.store.DeleteChannel(t.Context(), ch.Stored())
 	})
-	if !retired || err != nil || len(f.Groups(r.Channel)) != 0 {
+	if !retired || err != nil || len(f.Groups(ch)) != 0 {
 		t.Error(retired, err)
 	}
 	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)

@@ -35,7 +35,7 @@ type Sender interface {
 // delivery is a group's goroutine. Only it sends messages.
 type delivery struct {
 	g      *Group
-	cursor *eventlog.Cursor
+	cursor eventlog.Follower
 	rest   []stores.Message // read but not sent, since no member could take them
 	asleep bool             // without members, and without messages in memory
 	failed func(error)
@@ -44,7 +44,7 @@ type delivery struct {
 // run sends messages to members until ctx ends: first those whose ack timed out, then new ones.
 func (d *delivery) run(ctx context.Context) {
 	g := d.g
-	d.cursor = g.ch.Cursor(g.next())
+	d.cursor = g.line.Follow(g.next())
 	defer func() { d.cursor.Close() }()
 	defer g.finish()
 	failing := false
@@ -75,13 +75,13 @@ func (d *delivery) run(ctx context.Context) {
 		case err != nil:
 			d.failed(err)
 			if !failing {
-				g.log.Error("Reading messages failed; delivery paused", "channel", g.ch.Name(), "error", err)
+				g.log.Error("Reading messages failed; delivery paused", "channel", g.line.Name(), "error", err)
 			}
 			timer.Reset(readRetry)
 			failing = true
 			continue
 		case failing && (resent || progress):
-			g.log.Info("Reading messages recovered; delivery resumed", "channel", g.ch.Name())
+			g.log.Info("Reading messages recovered; delivery resumed", "channel", g.line.Name())
 			failing = false
 		}
 		timer.Reset(g.untilDue())
@@ -127,7 +127,8 @@ func (d *delivery) deliver() (works bool, err error) {
 				return false, err
 			}
 			if len(d.rest) == 0 {
-				return works || d.cursor.Position() > g.ch.Info().Last, nil
+				g.pass(d.cursor.Passed())
+				return works || d.cursor.Position() > g.line.Info().Last, nil
 			}
 			works = true
 		}
@@ -141,6 +142,17 @@ func (d *delivery) deliver() (works bool, err error) {
 	return works, nil
 }
 
+// pass records that nothing up to a sequence is left to send.
+func (g *Group) pass(seq uint64) {
+	if seq == 0 {
+		return
+	}
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	g.state.pass(seq)
+	g.touch()
+}
+
 // sleep releases memory: an offline durable holds no messages.
 func (d *delivery) sleep() {
 	switch {
@@ -148,7 +160,7 @@ func (d *delivery) sleep() {
 	case len(d.rest) > 0:
 		d.rest = nil
 		d.cursor.Close()
-		d.cursor = d.g.ch.Cursor(d.g.next())
+		d.cursor = d.g.line.Follow(d.g.next())
 	default:
 		d.cursor.Release()
 	}
@@ -165,7 +177,7 @@ func (g *Group) sendNew(msgs []stores.Message) int {
 		g.metrics.Sent(sent, bytes)
 	}()
 	for i := range msgs {
-		seq := msgs[i].Sequence
+		seq := g.line.Place(&msgs[i])
 		if seq <= g.state.lastSent {
 			continue
 		}
@@ -188,12 +200,15 @@ func (d *delivery) redeliver(ctx context.Context, toHolder map[*Member]bool) (so
 	g.mu.Lock()
 	all := g.state.takeDue(now())
 	g.mu.Unlock()
+	if len(all) == 0 {
+		return false, nil
+	}
 	for chunk := range slices.Chunk(all, g.perLookup()) {
 		seqs := make([]uint64, len(chunk))
 		for i, d := range chunk {
 			seqs[i] = d.seq
 		}
-		msgs, err := g.ch.Lookup(ctx, seqs)
+		msgs, err := g.line.Lookup(ctx, seqs)
 		if err != nil {
 			g.mu.Lock()
 			g.state.dueNow(all, now())
@@ -208,11 +223,7 @@ func (d *delivery) redeliver(ctx context.Context, toHolder map[*Member]bool) (so
 
 // perLookup returns how many messages of average size one look-up takes.
 func (g *Group) perLookup() int {
-	info := g.ch.Info()
-	if info.Msgs == 0 {
-		return lookupMsgs
-	}
-	return min(lookupMsgs, lookupBytes/int(info.Bytes/info.Msgs+1)+1)
+	return min(lookupMsgs, lookupBytes/(g.line.MessageBytes()+1)+1)
 }
 
 // resend sends each due message to the member that pick chooses, or to its holder. A message that is no longer stored
@@ -250,8 +261,12 @@ func (g *Group) transmit(m *Member, msg stores.Message, data []byte, redeliverie
 	}
 	began := time.Now()
 	g.send.Send(m.state.Inbox, data)
+	channel := g.line.Origin(&msg)
+	if channel == nil {
+		return
+	}
 	g.delivered(Delivery{
-		Channel: g.ch, Message: msg, Client: m.state.ClientID, Durable: m.state.DurableName, Queue: m.state.QGroup,
+		Channel: channel, Message: msg, Client: m.state.ClientID, Durable: m.state.DurableName, Queue: m.state.QGroup,
 		Redeliveries: redeliveries, Began: began,
 	})
 }
@@ -281,7 +296,7 @@ func (d *delivery) recoverDue(ctx context.Context, toHolder map[*Member]bool) er
 
 	for m, seqs := range held {
 		for chunk := range slices.Chunk(seqs, g.perLookup()) {
-			msgs, err := g.ch.Lookup(ctx, chunk)
+			msgs, err := g.line.Lookup(ctx, chunk)
 			if err != nil {
 				return err
 			}

@@ -187,7 +187,7 @@ func (f *fixture) request(client, queue, durable string) Request {
 		f.t.Fatal(err)
 	}
 	return Request{
-		Client: &fakeClient{id: client}, Channel: ch, Inbox: client, AckInbox: "ack." + client + time.Now().String(),
+		Client: &fakeClient{id: client}, Line: ch, Inbox: client, AckInbox: "ack." + client + time.Now().String(),
 		QGroup: queue, DurableName: durable, MaxInFlight: 1000, AckWaitInSecs: 3600, Start: First,
 	}
 }

@@ -7,21 +7,19 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
-
-	"github.com/nats-eventstore/nats-eventstore/server/eventlog"
 )
 
-// Key identifies a group within its channel. A plain, non-durable subscription has the zero key and cannot be joined.
+// Key identifies a group within its line. A plain, non-durable subscription has the zero key and cannot be joined.
 type Key struct {
 	Client  string // client of a plain durable; "" for a queue group
 	Durable string // durable name of a plain durable
 	Queue   string // queue group name; "durable:queue" if durable
 }
 
-// Group holds the members that share one position in a channel: a queue group, or one plain subscription. A durable
+// Group holds the members that share one position in a line: a queue group, or one plain subscription. A durable
 // group outlives its members.
 type Group struct {
-	ch      *eventlog.Channel
+	line    Line
 	key     Key
 	log     *slog.Logger
 	metrics Metrics
@@ -46,6 +44,9 @@ type Group struct {
 	afterSend []afterSend
 }
 
+// Line returns what the group reads.
+func (g *Group) Line() Line { return g.line }
+
 // Key returns the group's key.
 func (g *Group) Key() Key { return g.key }
 
@@ -67,7 +68,8 @@ func (g *Group) Size() (active, offline int) {
 	return len(g.state.members) + len(g.state.joining), offline
 }
 
-// Backlog is the work that a group has left.
+// Backlog is the work that a group has left. Of a pattern, it includes the positions of other events that the group has not yet
+// passed.
 type Backlog struct {
 	Msgs  uint64 // not yet sent, or not yet acknowledged
 	First uint64 // first of these sequences, or 0
@@ -77,7 +79,7 @@ type Backlog struct {
 func (g *Group) Backlog() Backlog {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	info := g.ch.Info()
+	info := g.line.Info()
 	var b Backlog
 	if next := max(g.state.lastSent+1, info.First); info.Msgs > 0 && next <= info.Last {
 		b = Backlog{Msgs: info.Last - next + 1, First: next}
@@ -138,7 +140,7 @@ const levelTrace = slog.LevelDebug - 4
 
 func (g *Group) trace(what string, m *Member, seq uint64) {
 	if ctx := context.Background(); g.log.Enabled(ctx, levelTrace) {
-		g.log.Log(ctx, levelTrace, fmt.Sprintf("[Client:%s] %s", m.state.ClientID, what), "channel", g.ch.Name(), "seq", seq)
+		g.log.Log(ctx, levelTrace, fmt.Sprintf("[Client:%s] %s", m.state.ClientID, what), "channel", g.line.Name(), "seq", seq)
 	}
 }
 

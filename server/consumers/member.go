@@ -6,7 +6,6 @@ import (
 
 	"github.com/nats-io/nats-streaming-server/spb"
 
-	"github.com/nats-eventstore/nats-eventstore/server/eventlog"
 	"github.com/nats-eventstore/nats-eventstore/server/printable"
 )
 
@@ -51,8 +50,8 @@ const (
 // Client returns the member's client, or nil if it was recovered without one.
 func (m *Member) Client() Client { return m.client }
 
-// Channel returns the channel that the member subscribes to.
-func (m *Member) Channel() *eventlog.Channel { return m.group.ch }
+// Line returns what the member subscribes to.
+func (m *Member) Line() Line { return m.group.line }
 
 // AckInbox returns the subject to which the client sends acknowledgements.
 func (m *Member) AckInbox() string { return m.state.AckInbox }
@@ -84,7 +83,7 @@ func (m *Member) Describe(what string) string {
 		name = fmt.Sprintf(" durable=%s,", printable.Value(m.state.DurableName))
 	}
 	return fmt.Sprintf("[Client:%s] %s %ssubscription, subject=%s, inbox=%s,%s subid=%d",
-		m.state.ClientID, what, kind, printable.Value(m.group.ch.Name()), printable.Value(m.state.Inbox), name, m.state.ID)
+		m.state.ClientID, what, kind, printable.Value(m.group.line.Name()), printable.Value(m.state.Inbox), name, m.state.ID)
 }
 
 // behind reports whether the member must be sent its unacknowledged messages before new ones.

@@ -6,14 +6,12 @@ import (
 	"time"
 
 	"github.com/nats-io/nats-streaming-server/spb"
-
-	"github.com/nats-eventstore/nats-eventstore/server/eventlog"
 )
 
 // Request is a request for a subscription.
 type Request struct {
 	Client        Client
-	Channel       *eventlog.Channel
+	Line          Line
 	Inbox         string // chosen by the client; messages go there
 	AckInbox      string // chosen by the server
 	QGroup        string
@@ -53,7 +51,7 @@ const (
 
 // startAfter returns the sequence before the requested start position, and the log's words for it.
 func (r *Request) startAfter(ctx context.Context) (uint64, string, error) {
-	info := r.Channel.Info()
+	info := r.Line.Info()
 	next := info.Last + 1
 	first := next
 	if info.Msgs > 0 {
@@ -64,8 +62,12 @@ func (r *Request) startAfter(ctx context.Context) (uint64, string, error) {
 	case NewOnly:
 		first, from = next, "new-only, "
 	case LastReceived:
-		if info.Msgs > 0 {
-			first = info.Last
+		last, err := r.Line.LastReceived(ctx)
+		if err != nil {
+			return 0, "", fmt.Errorf("start position in %q: %w", r.Line.Name(), err)
+		}
+		if last > 0 {
+			first = last
 		}
 		from = "last message, "
 	case First:
@@ -75,9 +77,9 @@ func (r *Request) startAfter(ctx context.Context) (uint64, string, error) {
 		from = fmt.Sprintf("from sequence, asked_seq=%d actual_", r.StartSequence)
 	case TimeDeltaStart:
 		start := time.Now().UnixNano() - r.StartTimeDelta
-		at, err := r.Channel.SequenceAt(ctx, start)
+		at, err := r.Line.PlaceAt(ctx, start)
 		if err != nil {
-			return 0, "", fmt.Errorf("start position in %q: %w", r.Channel.Name(), err)
+			return 0, "", fmt.Errorf("start position in %q: %w", r.Line.Name(), err)
 		}
 		if first = at; at == 0 {
 			first = next
@@ -98,7 +100,7 @@ func (c *Consumers) Join(ctx context.Context, r Request, joined func(*Member)) (
 	g := m.group
 	if err := c.positions.wait(ctx, g); err != nil {
 		c.undo(m)
-		return nil, fmt.Errorf("create subscription on %q: %w", g.ch.Name(), err)
+		return nil, fmt.Errorf("create subscription on %q: %w", g.line.Name(), err)
 	}
 	c.mu.Lock()
 	c.index(m)
@@ -123,7 +125,7 @@ func (c *Consumers) prepare(ctx context.Context, r *Request) (*Member, error) {
 	key := r.key()
 	after, from, known := uint64(0), "", false
 	for {
-		g, others, err := c.reserve(r.Channel, key, known, after)
+		g, others, err := c.reserve(r.Line, key, known, after)
 		if err != nil {
 			return nil, err
 		}
@@ -144,13 +146,13 @@ func (c *Consumers) prepare(ctx context.Context, r *Request) (*Member, error) {
 
 // reserve returns the requested group and the number of the channel's other subscriptions; both stay until release. If
 // the group is missing, it is created at the given position, or nil if that is not known.
-func (c *Consumers) reserve(ch *eventlog.Channel, key Key, known bool, after uint64) (g *Group, others int, err error) {
+func (c *Consumers) reserve(l Line, key Key, known bool, after uint64) (g *Group, others int, err error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if c.eventlog.Channel(ch.Name()) != ch {
+	if !l.Exists() {
 		return nil, 0, ErrChannelDeleted
 	}
-	own := c.of(ch)
+	own := c.of(l)
 	if own.retiring {
 		return nil, 0, ErrChannelDeleted
 	}
@@ -161,12 +163,12 @@ func (c *Consumers) reserve(ch *eventlog.Channel, key Key, known bool, after uin
 		if !known {
 			return nil, 0, nil
 		}
-		g = c.newGroup(ch, key)
+		g = c.newGroup(l, key)
 		g.state.lastSent = after
 		own.attach(g)
 	}
 	others = own.reserved
-	if ch.Limits().MaxSubscriptions > 0 {
+	if l.MaxSubscriptions() > 0 {
 		for other := range own.groups {
 			others += int(other.size.Load())
 		}
@@ -180,10 +182,9 @@ func (c *Consumers) reserve(ch *eventlog.Channel, key Key, known bool, after uin
 func (c *Consumers) release(g *Group) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	own := c.channels[g.ch]
-	own.reserved--
+	c.lines[g.line].reserved--
 	if g.reserved--; g.reserved == 0 && g.size.Load() == 0 {
-		own.detach(g)
+		c.detach(g)
 	}
 }
 
@@ -203,7 +204,7 @@ func (c *Consumers) add(g *Group, r *Request, others int, from string) (*Member,
 	default:
 		from = ""
 	}
-	limit := g.ch.Limits().MaxSubscriptions
+	limit := g.line.MaxSubscriptions()
 	switch {
 	case !g.state.queue && len(g.state.members)+len(g.state.joining) > 0:
 		return nil, ErrDuplicateDurable
@@ -232,7 +233,7 @@ func (c *Consumers) clamp(m *Member) {
 		return
 	}
 	c.log.Warn("Subscription's MaxInflight reduced to the server's limit", "client", m.state.ClientID,
-		"channel", m.group.ch.Name(), "requested", m.state.MaxInFlight, "limit", c.opts.MaxInflight)
+		"channel", m.group.line.Name(), "requested", m.state.MaxInFlight, "limit", c.opts.MaxInflight)
 	m.state.MaxInFlight = int32(c.opts.MaxInflight)
 }
 
@@ -253,9 +254,7 @@ func (c *Consumers) remove(m *Member, unsubscribe bool) (end departure, remain b
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if own := c.channels[g.ch]; own != nil {
-		own.detach(g)
-	}
+	c.detach(g)
 	return end, remain
 }
 
@@ -271,7 +270,7 @@ func (c *Consumers) Leave(ctx context.Context, m *Member, unsubscribe bool) erro
 		return nil
 	}
 	end, remain := c.remove(m, unsubscribe)
-	g.ch.Touch()
+	g.line.Touch()
 
 	done, what := "Removed", "delete"
 	switch {
@@ -282,7 +281,7 @@ func (c *Consumers) Leave(ctx context.Context, m *Member, unsubscribe bool) erro
 	}
 	c.log.Debug(m.Describe(done))
 	if err := c.positions.wait(ctx, g); err != nil {
-		return fmt.Errorf("%s subscription on %q: %w", what, g.ch.Name(), err)
+		return fmt.Errorf("%s subscription on %q: %w", what, g.line.Name(), err)
 	}
 	return nil
 }

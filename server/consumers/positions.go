@@ -188,7 +188,8 @@ func (p *positions) takeChanges() []*batch {
 	p.mu.Unlock()
 	for _, b := range all {
 		b.g.mu.Lock()
-		b.changes, b.taken = b.g.state.takeChanges(b.g.ch.Stored())
+		b.changes, b.taken = b.g.state.takeChanges(b.g.line.Stored())
+		b.g.state.takePattern(b.g.line.Pattern(), &b.changes)
 		b.id, b.g.queued = b.g.state.id, false
 		b.g.mu.Unlock()
 	}
@@ -203,6 +204,8 @@ func (p *positions) save(ctx context.Context, all []*batch) error {
 		changes.Positions = append(changes.Positions, b.changes.Positions...)
 		changes.Drop = append(changes.Drop, b.changes.Drop...)
 		changes.Converted = append(changes.Converted, b.changes.Converted...)
+		changes.Wildcards = append(changes.Wildcards, b.changes.Wildcards...)
+		changes.DropWildcards = append(changes.DropWildcards, b.changes.DropWildcards...)
 	}
 	if changes.Empty() {
 		return nil
@@ -253,7 +256,7 @@ func (p *positions) finish(all []*batch, err error) {
 // recorded is the answer to a request after a successful write. The write leaves out channels that were deleted
 // meanwhile.
 func (p *positions) recorded(g *Group) error {
-	if p.store.Channel(g.ch.Name()) != g.ch.Stored() {
+	if p.store.Channel(g.line.Name()) != g.line.Stored() {
 		return ErrChannelDeleted
 	}
 	return nil
@@ -265,7 +268,7 @@ func (p *positions) logOutcome(all []*batch, err error) {
 	case err != nil && isRefusal(err):
 		for _, b := range all {
 			if _, known := p.refused[b.g]; !known {
-				p.log.Error("Database refused the state of a subscription; retrying", "channel", b.g.ch.Name(), "consumer", b.id, "error", err)
+				p.log.Error("Database refused the state of a subscription; retrying", "channel", b.g.line.Name(), "consumer", b.id, "error", err)
 			}
 		}
 		return

@@ -41,7 +41,7 @@ func (r *refusing) SaveConsumers(_ context.Context, c stores.ConsumerChanges) er
 func many(p *positions, n int) []*Group {
 	groups := make([]*Group, n)
 	for i := range groups {
-		g := &Group{ch: &eventlog.Channel{}, log: slog.New(slog.DiscardHandler), metrics: newSink(), markDirty: p.add}
+		g := &Group{line: &eventlog.Channel{}, log: slog.New(slog.DiscardHandler), metrics: newSink(), markDirty: p.add}
 		m := active(&g.state, uint64(i+1), 10)
 		g.state.sent(m, 1, 0)
 		g.touch()
@@ -158,7 +158,7 @@ func BenchmarkFlush(b *testing.B) {
 			b.ReportAllocs()
 			db := &textSize{}
 			p := newPositions(db, &Options{Interval: rarely, StoreTimeout: time.Minute}, newSink(), slog.New(slog.DiscardHandler))
-			g := &Group{ch: &eventlog.Channel{}, log: slog.New(slog.DiscardHandler), metrics: newSink(), markDirty: p.add}
+			g := &Group{line: &eventlog.Channel{}, log: slog.New(slog.DiscardHandler), metrics: newSink(), markDirty: p.add}
 			m := active(&g.state, 1, 1<<30)
 			for seq := range uint64(held) {
 				g.state.sent(m, seq+1, 0)

@@ -6,7 +6,6 @@ import (
 
 	"github.com/nats-io/nats-streaming-server/spb"
 
-	"github.com/nats-eventstore/nats-eventstore/server/eventlog"
 	"github.com/nats-eventstore/nats-eventstore/stores"
 )
 
@@ -24,6 +23,18 @@ func (c *Consumers) Recover(ctx context.Context, state *stores.State, client fun
 			active = append(active, c.recover(ch, consumer, client)...)
 		}
 	}
+	if n := len(state.Wildcards); n > 0 && !c.opts.Wildcards {
+		c.log.Warn("Subscriptions to patterns of channels wait: wildcards is off", "groups", n)
+	} else {
+		for _, w := range state.Wildcards {
+			line, err := c.eventlog.Wildcard(w.Pattern)
+			if err != nil {
+				c.log.Error("A stored subscription is out of service", "pattern", w.Pattern, "error", err)
+				continue
+			}
+			active = append(active, c.recover(line, w.Consumer, client)...)
+		}
+	}
 	if err := c.positions.flush(ctx); err != nil {
 		return nil, fmt.Errorf("recover subscriptions: %w", err)
 	}
@@ -31,21 +42,21 @@ func (c *Consumers) Recover(ctx context.Context, state *stores.State, client fun
 }
 
 // recover restores one group and returns its active members.
-func (c *Consumers) recover(ch *eventlog.Channel, stored *stores.Consumer, client func(*spb.SubState) Client) []*Member {
+func (c *Consumers) recover(l Line, stored *stores.Consumer, client func(*spb.SubState) Client) []*Member {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	key := Key{}
 	if len(stored.Members) > 0 {
 		key = keyOf(stored.Members[0])
 	}
-	own := c.of(ch)
+	own := c.of(l)
 	if stored.Damaged != nil {
 		if key != (Key{}) { // other groups cannot be named
 			own.refused[key] = fmt.Errorf("the subscription is out of service: %w", stored.Damaged)
 		}
 		return nil
 	}
-	g := c.newGroup(ch, key)
+	g := c.newGroup(l, key)
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	g.state.recover(stored, now(), client, func(cl Client) *Member { return &Member{group: g, client: cl} })

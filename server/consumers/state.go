@@ -27,6 +27,7 @@ type state struct {
 	ended   bool
 
 	lastSent uint64
+	stored   uint64 // lastSent when it was last taken to be stored
 	// members are active. When the head is chosen, it moves to the back.
 	members []*Member
 	joining []*Member // not yet stored
@@ -218,6 +219,19 @@ func (s *state) sent(m *Member, seq uint64, now time.Duration) {
 	s.changed.row = true
 }
 
+// passStep is how many messages a group passes before that is worth a write.
+const passStep = 4096
+
+// pass records that the members need none of the messages up to a sequence that they were not sent.
+func (s *state) pass(seq uint64) {
+	if seq <= s.lastSent {
+		return
+	}
+	if s.lastSent = seq; seq >= s.stored+passStep {
+		s.changed.row = true
+	}
+}
+
 // resent records that a message was sent again, perhaps to another member than its holder. It returns the redelivery
 // count.
 func (s *state) resent(m *Member, seq uint64, now time.Duration) uint32 {
@@ -372,6 +386,7 @@ func (s *state) takeChanges(ch *stores.Channel) (stores.ConsumerChanges, changed
 	}
 	p := stores.Position{Channel: ch, Consumer: s.id}
 	if taken.row {
+		s.stored = s.lastSent
 		p.Row = &stores.PositionRow{LastSent: s.lastSent, Members: slices.Sorted(maps.Keys(members))}
 	}
 	if len(taken.parts) > 0 {
@@ -381,6 +396,17 @@ func (s *state) takeChanges(ch *stores.Channel) (stores.ConsumerChanges, changed
 		to.Positions = append(to.Positions, p)
 	}
 	return to, taken
+}
+
+// takePattern adds to changes the pattern of a group with new subscriptions, or removes that of a group that ended. Channels have none.
+func (s *state) takePattern(pattern string, to *stores.ConsumerChanges) {
+	switch {
+	case pattern == "":
+	case s.ended:
+		to.DropWildcards = append(to.DropWildcards, s.id)
+	case len(to.Put) > 0:
+		to.Wildcards = append(to.Wildcards, stores.Wildcard{Consumer: s.id, Pattern: pattern})
+	}
 }
 
 // parts returns the unacknowledged messages of parts. It visits either each sequence of the parts or all unacknowledged
@@ -417,7 +443,7 @@ func (s *state) parts(of map[uint64]struct{}) map[uint64][]stores.Run {
 // remaining members get the messages of other and unknown subscriptions.
 // Until recoverDue knows better, the messages of active members are due after their AckWait.
 func (s *state) recover(c *stores.Consumer, now time.Duration, client func(*spb.SubState) Client, member func(c Client) *Member) {
-	s.id, s.lastSent = c.ID, c.LastSent
+	s.id, s.lastSent, s.stored = c.ID, c.LastSent, c.LastSent
 	byID := map[uint64]*Member{}
 	for _, st := range c.Members {
 		if st.QGroup == "" && st.DurableName != "" {

@@ -201,3 +201,38 @@ func TestUnhealthyIsNotFlooded(t *testing.T) {
 		}
 	}
 }
+
+// What a group of a pattern passes is written with the next message, or after many of them. Its pattern is written with new
+// subscriptions, and removed with the group.
+func TestPassing(t *testing.T) {
+	t.Parallel()
+	s := state{}
+	m := active(&s, 1, 10)
+	c, _ := s.takeChanges(nil)
+	if s.takePattern("a.*", &c); len(c.Wildcards) != 1 || c.Wildcards[0] != (stores.Wildcard{Consumer: 1, Pattern: "a.*"}) {
+		t.Errorf("the first subscription: %+v", c)
+	}
+	s.pass(passStep - 1)
+	s.pass(7)
+	if c, _ := s.takeChanges(nil); !c.Empty() || s.lastSent != passStep-1 {
+		t.Errorf("a write after few messages passed: %+v, last sent %d", c, s.lastSent)
+	}
+	s.pass(passStep)
+	c, _ = s.takeChanges(nil)
+	if s.takePattern("a.*", &c); len(c.Positions) != 1 || c.Positions[0].Row.LastSent != passStep || len(c.Wildcards) > 0 {
+		t.Errorf("a step: %+v", c)
+	}
+	s.pass(passStep + 1)
+	s.sent(m, passStep+3, 0)
+	if c, _ := s.takeChanges(nil); len(c.Positions) != 1 || c.Positions[0].Row.LastSent != passStep+3 {
+		t.Errorf("a message: %+v", c)
+	}
+	s.leave(m, false, 0)
+	c, _ = s.takeChanges(nil)
+	if s.takePattern("a.*", &c); len(c.DropWildcards) != 1 || len(c.Drop) != 1 {
+		t.Errorf("the end: %+v", c)
+	}
+	if s.takePattern("", &c); len(c.DropWildcards) != 1 {
+		t.Errorf("a channel: %+v", c)
+	}
+}

@@ -203,49 +203,50 @@ func (c *Channel) load(ctx context.Context, from, to uint64, maxMsgs, maxBytes i
 	return pageOf(msgs, from), nil
 }
 
-// read returns up to max messages in [from, to], bounded in bytes. It reads from the tail if that reaches back to from.
-func (c *Channel) read(ctx context.Context, from, to uint64, max int) ([]stores.Message, error) {
-	if from > to {
-		return nil, nil
-	}
-	if recent, ok := c.recent(from, to, max); ok {
-		return recent.msgs, nil
-	}
-	stored, err := c.load(ctx, from, to, max, batchBytes)
-	return stored.msgs, err
+// Lookup returns the stored messages among seqs.
+func (c *Channel) Lookup(ctx context.Context, seqs []uint64) (map[uint64]stores.Message, error) {
+	return lookup[stores.Message, bySequence](ctx, c, seqs)
 }
 
-// Lookup returns the stored messages among seqs. It reads close sequences together.
-func (c *Channel) Lookup(ctx context.Context, seqs []uint64) (map[uint64]stores.Message, error) {
-	const gap = 16 // read up to 15 other messages rather than query twice
-	seqs = slices.Clone(seqs)
-	slices.Sort(seqs)
-	first := c.first()
-	seqs = slices.DeleteFunc(seqs, func(seq uint64) bool { return seq < first })
-	found := make(map[uint64]stores.Message, len(seqs))
-	for i := 0; i < len(seqs); {
-		j := i
-		for j+1 < len(seqs) && seqs[j+1]-seqs[j] <= gap {
-			j++
-		}
-		for from, to := seqs[i], seqs[j]; from <= to; {
-			msgs, err := c.read(ctx, from, to, batchMsgs)
-			if err != nil {
-				return nil, err
-			}
-			if len(msgs) == 0 {
-				break
-			}
-			for _, m := range c.remaining(msgs) {
-				if _, wanted := slices.BinarySearch(seqs, m.Sequence); wanted {
-					found[m.Sequence] = m
-				}
-			}
-			from = msgs[len(msgs)-1].Sequence + 1
-		}
-		i = j + 1
+// Follow returns a cursor at sequence next, or at the first later message if that one is gone. The caller closes it.
+func (c *Channel) Follow(next uint64) Follower { return channelFollower{c.Cursor(next)} }
+
+// Pattern returns "": the channel is one.
+func (c *Channel) Pattern() string { return "" }
+
+// Exists reports whether the log has the channel.
+func (c *Channel) Exists() bool { return c.log.Channel(c.name) == c }
+
+// Includes reports whether the channel has that name.
+func (c *Channel) Includes(name string) bool { return c.name == name }
+
+// Place returns a message's sequence.
+func (c *Channel) Place(m *stores.Message) uint64 { return m.Sequence }
+
+// Origin returns the channel itself.
+func (c *Channel) Origin(*stores.Message) *Channel { return c }
+
+// MaxSubscriptions bounds the channel's subscriptions; 0 means unlimited.
+func (c *Channel) MaxSubscriptions() int { return c.limits.MaxSubscriptions }
+
+// MessageBytes returns the average size of a message.
+func (c *Channel) MessageBytes() int {
+	info := c.Info()
+	return int(info.Bytes / max(info.Msgs, 1))
+}
+
+// LastReceived returns the sequence of the last message, or 0 without one.
+func (c *Channel) LastReceived(context.Context) (uint64, error) {
+	info := c.Info()
+	if info.Msgs == 0 {
+		return 0, nil
 	}
-	return found, nil
+	return info.Last, nil
+}
+
+// PlaceAt is SequenceAt.
+func (c *Channel) PlaceAt(ctx context.Context, ns int64) (uint64, error) {
+	return c.SequenceAt(ctx, ns)
 }
 
 // SequenceAt returns the sequence of the first message with a timestamp of ns (since 1970) or later, or 0 without one.

@@ -153,7 +153,7 @@ func (c *gauges) channels(out series, channels []*eventlog.Channel) {
 // namedGroup is a durable or a queue group.
 type namedGroup struct {
 	*consumers.Group
-	channel *eventlog.Channel
+	channel consumers.Line
 	id      uint64
 }
 
@@ -161,8 +161,8 @@ type namedGroup struct {
 func (c *gauges) groups(out series, t *Term, channels []*eventlog.Channel) {
 	var named []namedGroup
 	active, offline := 0, 0
-	for _, ch := range channels {
-		for _, g := range t.groups(ch) {
+	for _, l := range t.lines(channels) {
+		for _, g := range t.groups(l) {
 			a, o := g.Size()
 			active, offline = active+a, offline+o
 			if g.Key() == (consumers.Key{}) {
@@ -172,7 +172,7 @@ func (c *gauges) groups(out series, t *Term, channels []*eventlog.Channel) {
 			if id == 0 {
 				id = math.MaxUint64 // the newest
 			}
-			named = append(named, namedGroup{g, ch, id})
+			named = append(named, namedGroup{g, l, id})
 		}
 	}
 	out.gauge(gaugeDescs.subscriptions, float64(active), "active")
@@ -189,8 +189,8 @@ func (c *gauges) groups(out series, t *Term, channels []*eventlog.Channel) {
 		out.gauge(gaugeDescs.lagSeconds, lags.seconds(now, g, b), labels...)
 	}
 	var sum uint64
-	// Timestamps do not decrease along a channel: of the others, one in each channel waits longest.
-	longest := make(map[*eventlog.Channel]backlog)
+	// Timestamps do not decrease along a line, but for events numbered late: of the others, one in each channel waits longest.
+	longest := make(map[consumers.Line]backlog)
 	for _, g := range named[own:] {
 		exist[g.Group] = struct{}{}
 		b := g.Backlog()

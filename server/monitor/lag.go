@@ -1,13 +1,13 @@
 package monitor
 
 import (
+	"cmp"
 	"context"
 	"log/slog"
 	"sync"
 	"time"
 
 	"github.com/nats-eventstore/nats-eventstore/server/consumers"
-	"github.com/nats-eventstore/nats-eventstore/server/eventlog"
 )
 
 // lags finds out how long the backlogs of groups have waited, from the timestamp of their first message. If that
@@ -23,7 +23,7 @@ type lags struct {
 
 // firstWanted is a message whose timestamp to look up.
 type firstWanted struct {
-	channel *eventlog.Channel
+	channel consumers.Line
 	seq     uint64
 }
 
@@ -42,11 +42,11 @@ func (l *lags) seconds(now time.Time, g namedGroup, b consumers.Backlog) float64
 	if b.First == 0 {
 		return 0
 	}
-	return max(0, time.Duration(now.UnixNano()-l.since(g.channel, g.Group, b)).Seconds())
+	return max(0, time.Duration(now.UnixNano()-l.since(now, g.channel, g.Group, b)).Seconds())
 }
 
 // since returns the timestamp of the first message in the backlog, or a later time until it is known.
-func (l *lags) since(ch *eventlog.Channel, g *consumers.Group, b consumers.Backlog) int64 {
+func (l *lags) since(now time.Time, ch consumers.Line, g *consumers.Group, b consumers.Backlog) int64 {
 	at, exact := ch.TimestampInMemory(b.First)
 	if exact {
 		return at
@@ -62,7 +62,7 @@ func (l *lags) since(ch *eventlog.Channel, g *consumers.Group, b consumers.Backl
 	default:
 	}
 	if at == 0 {
-		at = ch.Info().LastTime // timestamps never decrease along a channel
+		at = cmp.Or(ch.Info().LastTime, now.UnixNano()) // timestamps never decrease along a channel
 	}
 	return at
 }

@@ -2,7 +2,6 @@ package monitor
 
 import (
 	"github.com/nats-eventstore/nats-eventstore/server/consumers"
-	"github.com/nats-eventstore/nats-eventstore/server/eventlog"
 	"github.com/nats-eventstore/nats-eventstore/server/stan"
 )
 
@@ -21,7 +20,7 @@ type clientStatus struct {
 	ID            string                          `json:"id"`
 	HBInbox       string                          `json:"hb_inbox"`
 	SubsCount     int                             `json:"subs_count"`
-	Subscriptions map[string][]subscriptionStatus `json:"subscriptions,omitempty"` // by channel
+	Subscriptions map[string][]subscriptionStatus `json:"subscriptions,omitempty"` // by channel or pattern
 }
 
 // channelsStatus is /streaming/channelsz: names, or channels with subscriptions.
@@ -32,6 +31,8 @@ type channelsStatus struct {
 	Total    int             `json:"total"`
 	Names    []string        `json:"names,omitempty"`
 	Channels []channelStatus `json:"channels,omitempty"`
+	// Wildcards are the patterns that have subscriptions: ask for one as for a channel.
+	Wildcards []string `json:"wildcards,omitempty"`
 }
 
 type channelStatus struct {
@@ -68,13 +69,14 @@ func statusOfClient(c stan.ClientStatus, subscriptions bool) clientStatus {
 		if status.Subscriptions == nil {
 			status.Subscriptions = make(map[string][]subscriptionStatus)
 		}
-		channel := m.Channel().Name()
+		channel := m.Line().Name()
 		status.Subscriptions[channel] = append(status.Subscriptions[channel], statusOfSubscription(m.Status()))
 	}
 	return status
 }
 
-func (t *Term) statusOfChannel(ch *eventlog.Channel, subscriptions bool) channelStatus {
+// statusOfChannel describes a channel, or the events of a pattern: their sequences are positions.
+func (t *Term) statusOfChannel(ch consumers.Line, subscriptions bool) channelStatus {
 	info := ch.Info()
 	status := channelStatus{Name: ch.Name(), Msgs: info.Msgs, Bytes: info.Bytes, FirstSeq: info.First, LastSeq: info.Last}
 	for _, g := range t.groups(ch) {

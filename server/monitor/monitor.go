@@ -239,6 +239,7 @@ func (m *Monitor) channelsz(w http.ResponseWriter, r *http.Request) {
 			status.Names = append(status.Names, ch.Name())
 		}
 	}
+	status.Wildcards = t.patterns()
 	status.Count, status.Total = len(status.Names)+len(status.Channels), len(all)
 	m.answer(w, status)
 }

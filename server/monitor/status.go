@@ -3,6 +3,7 @@ package monitor
 import (
 	"fmt"
 	"runtime"
+	"slices"
 	"strings"
 	"time"
 
@@ -108,8 +109,8 @@ func (m *Monitor) serverStatus() serverStatus {
 	status.TotalMsgs, status.TotalBytes = t.totals()
 	channels := t.channels()
 	status.Clients, status.Channels = len(t.clients()), len(channels)
-	for _, ch := range channels {
-		for _, g := range t.groups(ch) {
+	for _, l := range t.lines(channels) {
+		for _, g := range t.groups(l) {
 			active, offline := g.Size()
 			status.Subscriptions += active + offline
 		}
@@ -198,11 +199,12 @@ func (t *Term) client(id string) (stan.ClientStatus, bool) {
 	return t.Clients.ClientStatus(id)
 }
 
-func (t *Term) channel(name string) *eventlog.Channel {
+// channel returns a channel, or a pattern that has subscriptions, or nil.
+func (t *Term) channel(name string) consumers.Line {
 	if t == nil {
 		return nil
 	}
-	return t.Log.Channel(name)
+	return t.Consumers.Line(name)
 }
 
 // clients returns all registered clients, by ID.
@@ -221,5 +223,30 @@ func (t *Term) channels() []*eventlog.Channel {
 	return t.Log.Channels()
 }
 
-// groups returns a channel's groups of subscriptions.
-func (t *Term) groups(ch *eventlog.Channel) []*consumers.Group { return t.Consumers.Groups(ch) }
+// patterns returns the patterns that have subscriptions, sorted.
+func (t *Term) patterns() []string {
+	if t == nil {
+		return nil
+	}
+	var all []string
+	for _, l := range t.Consumers.Wildcards() {
+		all = append(all, l.Name())
+	}
+	slices.Sort(all)
+	return all
+}
+
+// groups returns the groups of subscriptions of a channel or a pattern.
+func (t *Term) groups(l consumers.Line) []*consumers.Group { return t.Consumers.Groups(l) }
+
+// lines returns all channels, and the patterns that have subscriptions.
+func (t *Term) lines(channels []*eventlog.Channel) []consumers.Line {
+	if t == nil {
+		return nil
+	}
+	lines := make([]consumers.Line, 0, len(channels))
+	for _, ch := range channels {
+		lines = append(lines, ch)
+	}
+	return append(lines, t.Consumers.Wildcards()...)
+}

@@ -92,7 +92,7 @@ func (a *acks) received(msg *nats.Msg) {
 		return
 	}
 	var ack pb.Ack
-	if ack.Unmarshal(msg.Data) == nil && ack.Subject == m.Channel().Name() {
+	if ack.Unmarshal(msg.Data) == nil && m.Line().Includes(ack.Subject) {
 		a.deliver(m, ack.Sequence)
 	}
 }

@@ -8,6 +8,7 @@ import (
 	"github.com/nats-io/nats-streaming-server/spb"
 
 	"github.com/nats-eventstore/nats-eventstore/server/consumers"
+	"github.com/nats-eventstore/nats-eventstore/stores"
 )
 
 // client is one registered client.
@@ -27,7 +28,8 @@ type client struct {
 
 	mu      sync.Mutex                     // guards what follows
 	members map[*consumers.Member]origin   // of the subscribe request
-	hears   map[string][]*consumers.Member // the members by channel
+	hears   map[string][]*consumers.Member // the members by channel or pattern
+	broad   []*consumers.Member            // those of patterns
 	closed  bool
 	// answering are publishes whose answers wait for a message to be sent. None is added once the client is closed.
 	answering sync.WaitGroup
@@ -72,8 +74,11 @@ func (c *client) add(m *consumers.Member, from origin) bool {
 		return false
 	}
 	c.members[m] = from
-	channel := m.Channel().Name()
-	c.hears[channel] = append(c.hears[channel], m)
+	name := m.Line().Name()
+	c.hears[name] = append(c.hears[name], m)
+	if m.Line().Pattern() != "" {
+		c.broad = append(slices.Clone(c.broad), m)
+	}
 	return true
 }
 
@@ -81,11 +86,14 @@ func (c *client) remove(m *consumers.Member) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	delete(c.members, m)
-	channel := m.Channel().Name()
-	c.hears[channel] = slices.DeleteFunc(slices.Clone(c.hears[channel]), func(it *consumers.Member) bool { return it == m })
-	if len(c.hears[channel]) == 0 {
-		delete(c.hears, channel)
+	without := func(all []*consumers.Member) []*consumers.Member {
+		return slices.DeleteFunc(slices.Clone(all), func(it *consumers.Member) bool { return it == m })
 	}
+	name := m.Line().Name()
+	if c.hears[name] = without(c.hears[name]); len(c.hears[name]) == 0 {
+		delete(c.hears, name)
+	}
+	c.broad = without(c.broad)
 }
 
 // owner returns whose the client is.
@@ -111,9 +119,17 @@ func (c *client) all() []*consumers.Member {
 
 // answer calls f, which answers a publish: after the client's subscriptions to the channel were sent the message, so that who
 // publishes and subscribes sees both in this order. It reports whether there are such subscriptions.
-func (c *client) answer(channel string, sequence uint64, f func(heard bool)) {
+func (c *client) answer(channel string, stored stores.Result, f func(heard bool)) {
 	c.mu.Lock()
 	hears := c.hears[channel]
+	if len(c.broad) > 0 && stored.Position > 0 {
+		hears = slices.Clone(hears)
+		for _, m := range c.broad {
+			if m.Line().Includes(channel) {
+				hears = append(hears, m)
+			}
+		}
+	}
 	if c.closed {
 		hears = nil
 	}
@@ -130,8 +146,8 @@ func (c *client) answer(channel string, sequence uint64, f func(heard bool)) {
 		f(true)
 	}
 	for _, m := range hears {
-		after := next
-		next = func() { m.AfterSending(sequence, after) }
+		after, at := next, m.Line().Place(&stores.Message{Sequence: stored.Sequence, Position: stored.Position})
+		next = func() { m.AfterSending(at, after) }
 	}
 	next()
 }

@@ -144,11 +144,11 @@ func (s *Server) enforce(c *client) {
 		return
 	}
 	for _, m := range c.all() {
-		err := s.mayConsume(c.info.ID, m.Channel().Name(), m.Inbox(), "")
+		err := s.mayConsume(c.info.ID, m.Line().Name(), m.Inbox(), "")
 		if err == nil {
 			continue
 		}
-		s.log.Warn("Closed a subscription", "client", c.info.ID, "channel", m.Channel().Name(), "error", strings.TrimPrefix(err.Error(), "stan: "))
+		s.log.Warn("Closed a subscription", "client", c.info.ID, "channel", m.Line().Name(), "error", strings.TrimPrefix(err.Error(), "stan: "))
 		s.failed(s.leave(context.Background(), m, false))
 	}
 }

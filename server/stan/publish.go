@@ -52,7 +52,7 @@ func (s *Server) publish(in received) {
 				s.answerPublish(s.conns.PubAcks, reply, from, guid, err)
 				return
 			}
-			c.answer(from.channel, results[0].Sequence, func(heard bool) {
+			c.answer(from.channel, results[0], func(heard bool) {
 				conn := s.conns.PubAcks
 				if heard {
 					conn = s.conns.Send

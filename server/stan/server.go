@@ -37,11 +37,14 @@ type Options struct {
 	StoreTimeout time.Duration
 	// ReplaceDurables lets a subscription request take over a durable that is active.
 	ReplaceDurables bool
+	// Wildcards lets clients subscribe to patterns of event channels.
+	Wildcards bool
 	// SpoolDir is where published messages wait for room in memory, by default the system's directory for temporary files.
 	SpoolDir string
 	// InboxPrefixes begin the inboxes of clients, besides natsconn.DefaultInboxPrefix.
 	InboxPrefixes []string
-	// MayConsume returns what says whether a user of NATS may receive the messages of a channel, nil if every user may.
+	// MayConsume returns what says whether a user of NATS may receive the messages of a channel, or of all channels that match a
+	// pattern; nil if every user may.
 	MayConsume func() func(user, channel string) bool
 	// Trace, if set, begins the trace of a published message.
 	Trace func(channel, client, guid string, received time.Time) eventlog.Trace

@@ -52,7 +52,7 @@ func (s *Server) validateSubscription(req *pb.SubscriptionRequest) (*client, err
 		return nil, ErrInvalidMaxInFlight
 	case req.StartPosition < pb.StartPosition_NewOnly || req.StartPosition > pb.StartPosition_First:
 		return nil, ErrInvalidStart
-	case !eventlog.ValidChannel(req.Subject):
+	case !eventlog.ValidChannel(req.Subject) && !(s.opts.Wildcards && eventlog.ValidPattern(req.Subject)):
 		return nil, ErrInvalidSubject
 	}
 	c := s.clients.get(req.ClientID)
@@ -75,21 +75,21 @@ func (s *Server) subscribe(ctx context.Context, c *client, req *pb.SubscriptionR
 	}
 	ctx, cancel := s.bounded(ctx)
 	defer cancel()
-	ch, err := s.eventlog.Open(ctx, req.ClientID, req.Subject)
+	line, err := s.open(ctx, req)
 	if err != nil {
 		return err
 	}
 	if req.QGroup != "" && strings.Contains(req.DurableName, ":") {
 		return ErrDurableColon
 	}
-	if err := s.replaceDurable(ctx, req); err != nil {
+	if err := s.replaceDurable(ctx, req, line); err != nil {
 		return err
 	}
 	active := false
 	var failed error
 	m, err := s.consumers.Join(ctx, consumers.Request{
 		Client:         c,
-		Channel:        ch,
+		Line:           line,
 		Inbox:          req.Inbox,
 		AckInbox:       s.acks.newInbox(),
 		QGroup:         req.QGroup,
@@ -120,13 +120,32 @@ func (s *Server) subscribe(ctx context.Context, c *client, req *pb.SubscriptionR
 	return nil
 }
 
+// open returns what a request subscribes to: a channel, which is created if it is missing, or the events of a pattern.
+func (s *Server) open(ctx context.Context, req *pb.SubscriptionRequest) (consumers.Line, error) {
+	if eventlog.ValidChannel(req.Subject) {
+		ch, err := s.eventlog.Open(ctx, req.ClientID, req.Subject)
+		if err != nil {
+			return nil, err
+		}
+		return ch, nil
+	}
+	w, err := s.eventlog.Wildcard(req.Subject)
+	if err != nil {
+		return nil, fmt.Errorf("%w: %w", ErrInvalidSubject, err)
+	}
+	if !w.Reaches() {
+		return nil, fmt.Errorf("%w: no event channel can match the pattern %q, and plain channels have no common order: subscribe to each channel", ErrInvalidSubject, req.Subject)
+	}
+	return w, nil
+}
+
 // replaceDurable closes the active subscription of the durable that the request names, if the options allow that: its client
 // may have given up waiting for the answer to an earlier request.
-func (s *Server) replaceDurable(ctx context.Context, req *pb.SubscriptionRequest) error {
+func (s *Server) replaceDurable(ctx context.Context, req *pb.SubscriptionRequest, line consumers.Line) error {
 	if !s.opts.ReplaceDurables || req.DurableName == "" || req.QGroup != "" {
 		return nil
 	}
-	if m := s.consumers.Durable(req.Subject, req.ClientID, req.DurableName); m != nil {
+	if m := s.consumers.Durable(line, req.ClientID, req.DurableName); m != nil {
 		return s.leave(ctx, m, false)
 	}
 	return nil
@@ -171,10 +190,11 @@ func (s *Server) endSubscription(ctx context.Context, req *pb.UnsubscribeRequest
 
 // subscription returns the subscription that a request names, and its client.
 func (s *Server) subscription(req *pb.UnsubscribeRequest) (*consumers.Member, *client, error) {
-	if s.eventlog.Channel(req.Subject) == nil {
+	line := s.consumers.Line(req.Subject)
+	if line == nil {
 		return nil, nil, ErrUnknownChannel
 	}
-	m := s.consumers.ByInbox(req.Subject, req.Inbox)
+	m := s.consumers.ByInbox(line, req.Inbox)
 	if m == nil {
 		return nil, nil, ErrInvalidSub
 	}
