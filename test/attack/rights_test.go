@@ -28,7 +28,7 @@ const denied = "stan: permissions violation"
 // TestRightsOfUsers subscribes to channels that the user has no right to, in every way that a subscription has.
 func TestRightsOfUsers(t *testing.T) {
 	t.Parallel()
-	s := embedded(t, "", "-access_file", write(t, "access.conf", rights))
+	s := embedded(t, "", "-wildcards", "-access_file", write(t, "access.conf", rights))
 	victim := s.client("victim", "victim")
 	s.publish(victim, "victim.a", "secret")
 	_, in := s.deliveries(victim, "victim.a", stan.DeliverAllAvailable(), stan.DurableName("d"))
@@ -38,7 +38,7 @@ func TestRightsOfUsers(t *testing.T) {
 	for name, opts := range map[string][]wire.Option{
 		"plain": nil, "all": {wire.All}, "durable": {wire.Durable("d")}, "queue": {wire.Queue("q")}, "durable queue": {wire.Queue("q"), wire.Durable("d")},
 	} {
-		for _, channel := range []string{"victim.a", "victim.new", "eventstore.a"} {
+		for _, channel := range []string{"victim.a", "victim.new", "eventstore.a", "victim.*", "eventstore.>", "*.a", "*", ">"} {
 			if _, got := own.TrySub(channel, opts...); !strings.HasPrefix(got, denied) {
 				t.Errorf("%s subscription to %s: %q", name, channel, got)
 			}
@@ -103,6 +103,9 @@ func TestRightsOfUsers(t *testing.T) {
 	// What users have the right to works, and channels that were refused were not created.
 	own.Sub("mallory.a")
 	own.Sub("shared", wire.Queue("q"))
+	if _, got := own.TrySub("mallory.*"); !strings.HasPrefix(got, "stan: invalid subject: no event channel") {
+		t.Errorf("subscription to a pattern of its own channels: %q", got)
+	}
 	if got := len(s.channels()); got != 3 { // victim.a, mallory.a, shared
 		t.Errorf("channels: %v", s.channels())
 	}
