@@ -35,7 +35,7 @@ func TestRollingUpgrade(t *testing.T) {
 	t.Parallel()
 	t.Run("former version", func(t *testing.T) {
 		t.Parallel()
-		binary := formerBinary(t)
+		binary := builtFrom(t, former)
 		if binary == "" {
 			t.Logf("commit %s is not in this clone, so this version takes the place of the former one", former)
 			binary = harness.Plain(t)
@@ -62,16 +62,16 @@ func TestRollingUpgrade(t *testing.T) {
 	})
 }
 
-// formerBinary builds the former version from the history of the repository. It returns "" if the clone is too shallow.
-func formerBinary(t *testing.T) string {
+// builtFrom builds a version from the history of the repository. It returns "" if the clone is too shallow.
+func builtFrom(t *testing.T, commit string) string {
 	t.Helper()
 	root := moduleRoot(t)
-	if exec.Command("git", "-C", root, "cat-file", "-e", former+"^{commit}").Run() != nil {
+	if exec.Command("git", "-C", root, "cat-file", "-e", commit+"^{commit}").Run() != nil {
 		return ""
 	}
 	dir := t.TempDir()
 	source := filepath.Join(dir, "source.tar")
-	run(t, root, "git", "archive", "--output", source, former)
+	run(t, root, "git", "archive", "--output", source, commit)
 	run(t, dir, "tar", "-xf", source)
 	binary := filepath.Join(dir, "former")
 	run(t, dir, "go", "build", "-trimpath", "-o", binary, "./cmd/nats-streaming-server")
