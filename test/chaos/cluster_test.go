@@ -62,7 +62,7 @@ func startCluster(t *testing.T, data *database) *cluster {
 		c.apis = append(c.apis, port)
 		c.servers = append(c.servers, harness.New(t, harness.Binary(), "-store", "SQL", "-sql_driver", data.driver, "-sql_source", through,
 			"-store_timeout", "1s", "-grpc_host", "127.0.0.1", "-grpc_port", strconv.Itoa(port), "-ft_group", "chaos", "-cluster_name", "chaos", "-cluster", routes[i], "-routes", routes[1-i],
-			"-hbi", "5s", "-hbt", "2s", "-hbf", "4"))
+			"-wildcards", "-hbi", "5s", "-hbt", "2s", "-hbf", "4"))
 	}
 	c.servers[0].Launch()
 	c.servers[0].Ready()

@@ -248,12 +248,12 @@ func (r *rival) awaitWaiting(patience time.Duration) bool {
 	return false
 }
 
-// events returns the event_ids that the database holds of a channel, by sequence.
-func (d *database) events(channel string) map[uint64]string {
+// events returns the event_ids of the events that the database holds, by sequence or position.
+func (d *database) events(by, where string) map[uint64]string {
 	d.t.Helper()
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(d.t.Context()), adminPatience)
 	defer cancel()
-	rows, err := d.db.QueryContext(ctx, fmt.Sprintf("SELECT sequence, event_id FROM events WHERE channel = '%s'", channel))
+	rows, err := d.db.QueryContext(ctx, fmt.Sprintf("SELECT %s, event_id FROM events WHERE %s", by, where))
 	if err != nil {
 		d.t.Fatal(err)
 	}
@@ -282,7 +282,7 @@ func (d *database) check() {
 		d.t.Errorf("two channels have the same name: %v", channels)
 	}
 	for _, channel := range channels {
-		events := d.events(channel)
+		events := d.events("sequence", "channel = '"+channel+"'")
 		ids := map[string]bool{}
 		for sequence := range uint64(len(events)) {
 			id, found := events[sequence+1]

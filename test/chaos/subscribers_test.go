@@ -17,12 +17,14 @@ import (
 	"github.com/nats-eventstore/nats-eventstore/test/harness"
 )
 
-// reader records what a subscription or group has received and acknowledged of the channel shared. An unacknowledged
+// reader records what a subscription or group has received and acknowledged of the channel shared, or of all events by position. An unacknowledged
 // event must be redelivered until it is acknowledged.
 type reader struct {
 	name string
 	// A strict reader has at most one message in flight, so first deliveries arrive in order, without a gap.
 	strict bool
+	// everything says that it reads a pattern that all event channels match: sequences are positions.
+	everything bool
 
 	mu          sync.Mutex // guards the fields below
 	seen        map[uint64]string
@@ -174,11 +176,16 @@ func (c *cluster) connect(id string) (stan.Conn, *nats.Conn, error) {
 	return sc, nc, nil
 }
 
-// startReaders subscribes a durable with many messages in flight, one with a single message in flight, and two members
-// of a durable queue group in separate clients.
+// everyChannel is a pattern that matches all channels.
+const everyChannel = ">"
+
+// startReaders subscribes a durable with many messages in flight, one with a single message in flight, two members of a
+// durable queue group in separate clients, and two durables of all events by position.
 func (c *cluster) startReaders() []*reader {
 	c.t.Helper()
 	durable, strict, queue := newReader("durable", false, 1), newReader("strict durable", true, 1), newReader("durable queue group", false, 1)
+	every, strictEvery := newReader("durable by position", false, 1), newReader("strict durable by position", true, 1)
+	every.everything, strictEvery.everything = true, true
 	for _, s := range []struct {
 		client, group string
 		reader        *reader
@@ -189,6 +196,8 @@ func (c *cluster) startReaders() []*reader {
 		{client: "strict", reader: strict, options: []stan.SubscriptionOption{stan.MaxInflight(1)}, forget: 2000},
 		{client: "worker-1", group: "workers", reader: queue, options: []stan.SubscriptionOption{stan.MaxInflight(16)}, forget: 500},
 		{client: "worker-2", group: "workers", reader: queue, options: []stan.SubscriptionOption{stan.MaxInflight(16)}, forget: 500},
+		{client: "every", reader: every, forget: 500},
+		{client: "strict-every", reader: strictEvery, options: []stan.SubscriptionOption{stan.MaxInflight(1)}, forget: 2000},
 	} {
 		sc, nc, err := c.connect(s.client)
 		for deadline := time.Now().Add(harness.Patience); err != nil && time.Now().Before(deadline); {
@@ -205,16 +214,19 @@ func (c *cluster) startReaders() []*reader {
 			s.reader.acknowledge(m)
 		}
 		options := append(s.options, stan.DurableName("d"), stan.DeliverAllAvailable(), stan.SetManualAckMode(), stan.AckWait(ackWait))
-		if s.group == "" {
+		switch {
+		case s.reader.everything:
+			_, err = sc.Subscribe(everyChannel, receive, options...)
+		case s.group == "":
 			_, err = sc.Subscribe(shared, receive, options...)
-		} else {
+		default:
 			_, err = sc.QueueSubscribe(shared, s.group, receive, options...)
 		}
 		if err != nil {
 			c.t.Fatalf("subscribe %s: %v", s.client, err)
 		}
 	}
-	return []*reader{durable, strict, queue}
+	return []*reader{durable, strict, queue, every, strictEvery}
 }
 
 // replays counts replays by short-lived subscriptions.

@@ -124,7 +124,7 @@ func (c *cluster) checkWritten() {
 	c.t.Helper()
 	for channel, acked := range c.written.acked {
 		present := map[string]bool{}
-		for id := range maps.Values(c.data.events(channel)) {
+		for id := range maps.Values(c.data.events("sequence", "channel = '"+channel+"'")) {
 			present[id] = true
 		}
 		if lost := slices.DeleteFunc(acked, func(id string) bool { return present[id] }); len(lost) > 0 {
