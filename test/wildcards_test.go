@@ -262,12 +262,12 @@ func TestWildcardQueueGroup(t *testing.T) {
 		for n := 0; len(acked) < events; n++ {
 			m := in.next(t)
 			redelivered = redelivered || m.Redelivered
-			switch {
-			case n == 30:
+			switch n {
+			case 30:
 				if err := one.Close(); err != nil {
 					t.Fatal(err)
 				}
-			case n == 60:
+			case 60:
 				s.Kill()
 				s.Restart()
 			}

@@ -52,7 +52,7 @@ func (s *Server) validateSubscription(req *pb.SubscriptionRequest) (*client, err
 		return nil, ErrInvalidMaxInFlight
 	case req.StartPosition < pb.StartPosition_NewOnly || req.StartPosition > pb.StartPosition_First:
 		return nil, ErrInvalidStart
-	case !eventlog.ValidChannel(req.Subject) && !(s.opts.Wildcards && eventlog.ValidPattern(req.Subject)):
+	case !eventlog.ValidChannel(req.Subject) && (!s.opts.Wildcards || !eventlog.ValidPattern(req.Subject)):
 		return nil, ErrInvalidSubject
 	}
 	c := s.clients.get(req.ClientID)
