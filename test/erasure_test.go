@@ -236,10 +236,17 @@ func TestErasedReaders(t *testing.T) {
 	t.Parallel()
 	blocks := page.Open(t, "docs/operate/erasure.md")
 	databases.Each(t, func(t *testing.T, driver, source string) {
-		s := start(t, driver, source, "-grpc_host", "127.0.0.1", "-grpc_port", "-1")
+		s := start(t, driver, source, "-wildcards", "-grpc_host", "127.0.0.1", "-grpc_port", "-1")
 		publish(t, s.connect("before"), orders,
 			event(t, "customer-17", "Named"), event(t, "keep", "First"), event(t, "customer-17", "Moved"), event(t, "customer-17", "Moved"),
 			event(t, "keep", "Second"), event(t, "keep", "Third"), event(t, "customer-17", "Left"))
+		held := []stan.SubscriptionOption{stan.DurableName("d"), stan.DeliverAllAvailable(), stan.SetManualAckMode(), stan.AckWait(patience)}
+		holder := s.connect("holder")
+		_, all := subscribe(t, holder, "eventstore.*", held...)
+		all.sequences(t, 7)
+		if err := holder.Close(); err != nil {
+			t.Fatal(err)
+		}
 		s.Stop()
 		erase(t, blocks, driver, source, customer)
 		s.Restart()
@@ -304,6 +311,13 @@ func TestErasedReaders(t *testing.T) {
 			}
 			if !slices.Equal(got, want) {
 				t.Errorf("%s: sequences %v, want %v", what, got, want)
+			}
+		}
+		_, byPosition := subscribe(t, sc, "eventstore.*", stan.DeliverAllAvailable())
+		_, again := subscribe(t, s.connect("holder"), "eventstore.*", held...)
+		for what, in := range map[string]inbox{"a pattern": byPosition, "what a durable of a pattern had not acknowledged, and more": again} {
+			if got := in.sequences(t, 4); !slices.Equal(got, want) {
+				t.Errorf("%s: positions %v, want %v", what, got, want)
 			}
 		}
 		limited := &eventstore.StreamingSource{Conn: sc, Channel: orders, Limited: true}

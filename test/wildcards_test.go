@@ -155,8 +155,14 @@ func wildcardsSeen(t *testing.T, s *server, channel string) {
 		t.Errorf("the client's subscriptions: %s", body)
 	}
 	metrics, _ := s.get("/metrics")
-	if want := `nats_streaming_subscriptions{state="active"} 3`; !strings.Contains(metrics, want) {
-		t.Errorf("metrics without %s", want)
+	for _, want := range []string{
+		`nats_streaming_subscriptions{state="active"} 3`,
+		`nats_streaming_lag_messages{channel="eventstore.>",client_id="client",durable_name="d",queue_name=""} `,
+		`nats_streaming_lag_seconds{channel="eventstore.>",client_id="client",durable_name="d",queue_name=""} `,
+	} {
+		if !strings.Contains(metrics, want) {
+			t.Errorf("metrics without %s", want)
+		}
 	}
 }
 

@@ -1,6 +1,9 @@
 // Package consumers delivers messages to groups of subscriptions. A queue group is one; any other subscription is a
 // group of one.
 //
+// A group reads a line: a channel by sequence, or the events of all channels that match a pattern by position, which then takes the
+// place of a sequence everywhere. See Line.
+//
 // A group's position is the last sequence sent, and the unacknowledged messages up to there. At any moment, each
 // message is acknowledged, stored as unacknowledged, or above the stored position. So a crash repeats messages but
 // loses none. Three rules keep that true.

@@ -179,18 +179,24 @@ func (w Wildcard) TimestampInMemory(position uint64) (int64, bool) {
 	return e.Timestamp, found
 }
 
-// Timestamp returns the timestamp of the first event at or after a position, or 0 without one.
+// Timestamp returns the timestamp of the first event at or after a position, or 0 without one. If that takes a long search, it
+// returns the timestamp of another event before it.
 func (w Wildcard) Timestamp(ctx context.Context, position uint64) (int64, error) {
-	c := newReader[Event, byPosition](w.log, w.selected(w.query()), position)
+	c, last := newReader[Event, byPosition](w.log, w.selected(w.query()), position), w.log.Position()
 	defer c.Close()
-	for last := w.log.Position(); c.Position() <= last; {
-		events, err := c.ReadTo(ctx, last, 1)
-		if err != nil {
-			return 0, err
-		}
-		if len(events) > 0 {
-			return events[0].Timestamp, nil
-		}
+	events, err := c.ReadTo(ctx, last, 1)
+	switch {
+	case err != nil:
+		return 0, err
+	case len(events) > 0:
+		return events[0].Timestamp, nil
+	case c.Position() > last:
+		return 0, nil
 	}
-	return 0, nil
+	any := newReader[Event, byPosition](w.log, w.selected(stores.Query{}), c.Position())
+	defer any.Close()
+	if events, err = any.ReadTo(ctx, last, 1); err != nil || len(events) == 0 {
+		return 0, err
+	}
+	return events[0].Timestamp, nil
 }

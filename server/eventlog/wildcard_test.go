@@ -56,8 +56,21 @@ func TestWildcardPasses(t *testing.T) {
 	if last, err := w.LastReceived(t.Context()); last != 0 || err != nil {
 		t.Errorf("the last event of a pattern without events: %d, %v", last, err)
 	}
+	if at, err := w.Timestamp(t.Context(), 1); at != 0 || err != nil {
+		t.Errorf("the first event of a pattern without events is of %d, %v", at, err)
+	}
 	if !w.Reaches() {
 		t.Error("the pattern reaches no event channel")
+	}
+	if w, err = f.Wildcard("eventstore.*"); err != nil {
+		t.Fatal(err)
+	}
+	found, err := w.Lookup(t.Context(), []uint64{3, 40, 41, 7})
+	if err != nil || len(found) != 3 || found[40].Position != 40 {
+		t.Errorf("found %v, %v", found, err)
+	}
+	if at, err := w.Timestamp(t.Context(), 40); at != found[40].Timestamp || err != nil {
+		t.Errorf("the last event is of %d, %v, want %d", at, err, found[40].Timestamp)
 	}
 	if w, err = f.Wildcard("plain.*"); err != nil || w.Reaches() {
 		t.Error("a pattern of plain channels reaches event channels", err)

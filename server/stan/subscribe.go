@@ -52,7 +52,7 @@ func (s *Server) validateSubscription(req *pb.SubscriptionRequest) (*client, err
 		return nil, ErrInvalidMaxInFlight
 	case req.StartPosition < pb.StartPosition_NewOnly || req.StartPosition > pb.StartPosition_First:
 		return nil, ErrInvalidStart
-	case !eventlog.ValidChannel(req.Subject) && (!s.opts.Wildcards || !eventlog.ValidPattern(req.Subject)):
+	case !s.validSubject(req.Subject):
 		return nil, ErrInvalidSubject
 	}
 	c := s.clients.get(req.ClientID)
@@ -64,6 +64,11 @@ func (s *Server) validateSubscription(req *pb.SubscriptionRequest) (*client, err
 		return nil, fmt.Errorf("%w: %w", ErrInvalidSubscribe, err)
 	}
 	return c, nil
+}
+
+// validSubject reports whether a subject is a channel or, if the options allow that, a pattern.
+func (s *Server) validSubject(subject string) bool {
+	return eventlog.ValidChannel(subject) || s.opts.Wildcards && eventlog.ValidPattern(subject)
 }
 
 // subscribe makes the subscription, answers, and only then lets messages flow. Both go through the same connection, so that no
