@@ -47,8 +47,9 @@ type Page struct {
 }
 
 const (
-	// denseGap is the average distance of positions below which a scan reads them faster than look-ups.
-	denseGap = 6
+	// denseGap is the average distance of positions below which a scan reads them faster than look-ups. A look-up costs 10 to
+	// 20 µs, its part of the index included, and a row of a scan 5 to 8 µs, on each database.
+	denseGap = 2
 	// firstSize and nextSize are how many positions to read from an index, so that the first event comes soon.
 	firstSize = 64
 	nextSize  = 1024

@@ -294,7 +294,7 @@ func testQueriesOfDamagedRows(t *testing.T, o stores.Options) {
 
 	// A condition that cannot be checked refuses its own group alone.
 	guarded := event{aggregate: "Z"}.on(t, channel(t, s, "eventstore.guarded"))
-	guarded.Group = &stores.Group{Conditions: []stores.Condition{{Query: stores.Query{Items: []stores.QueryItem{{Types: []string{"none.*"}}}}}}}
+	guarded.Group = &stores.Group{Conditions: []stores.Condition{{Query: stores.Query{Items: []stores.QueryItem{{Types: []string{"*", "orders.*"}}}}, After: 11}}}
 	results := appendAll(t, s, guarded, stores.Append{Channel: channel(t, s, "plain"), Payload: []byte("x")})
 	var damaged *stores.DamagedError
 	if !errors.As(results[0].Err, &damaged) || results[1].Err != nil {

@@ -116,8 +116,10 @@ func speaks(t *testing.T, c client, channel string) {
 	}
 	stored := []*eventstorev1.Event{large(1), large(2), large(3), event("b", 1)}
 	got := add(t, c, channel, stored...)
+	first := got.GetEvents()[0].GetPosition() // the other protocols have appended, too
 	want := &eventstorev1.AppendResponse{Events: []*eventstorev1.AppendedEvent{
-		{Sequence: 1, EventVersion: 1}, {Sequence: 2, EventVersion: 2}, {Sequence: 3, EventVersion: 3}, {Sequence: 4, EventVersion: 1}}}
+		{Sequence: 1, EventVersion: 1, Position: first}, {Sequence: 2, EventVersion: 2, Position: first + 1},
+		{Sequence: 3, EventVersion: 3, Position: first + 2}, {Sequence: 4, EventVersion: 1, Position: first + 3}}}
 	if !googleproto.Equal(got, want) {
 		t.Errorf("append: %v", got)
 	}
