@@ -105,7 +105,8 @@ type QueryText struct {
 	Index  string // the only index that it may use
 }
 
-// QueryTexts returns the texts of a database, in both directions, for events of a type, a tag and an aggregate.
+// QueryTexts returns the texts of a database, in both directions, for events of a type, a tag, an aggregate, a channel and
+// a user in the metadata.
 func QueryTexts(s *Store, typ, tag, aggregate string, channel *Channel, last uint64) (all []QueryText) {
 	text := s.text.queryStatements
 	for d := range 2 {
@@ -120,6 +121,9 @@ func QueryTexts(s *Store, typ, tag, aggregate string, channel *Channel, last uin
 			QueryText{text.aggregatePositions[d], []any{aggregate, low, high, 100}, true, "Idx_MsgsAggregate"},
 			QueryText{text.channelPositions[d], []any{channel.id, low, high, 100}, true, ""},
 		)
+		x, _ := s.metadataIndex("user")
+		statement, arg := s.dialect.metadataPositions(x, "user", "u-1", direction(d))
+		all = append(all, QueryText{statement, []any{arg, low, high, 100}, true, x.name()})
 	}
 	return append(all, QueryText{text.timeAt, []any{last / 2, last}, false, "Idx_MsgsPosition"})
 }

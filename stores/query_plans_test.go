@@ -80,7 +80,7 @@ func TestQueryPlans(t *testing.T) {
 // storeOfEvents returns a store of many events, the last of which are of one type.
 func storeOfEvents(t *testing.T, driver, source string) (*stores.Store, *stores.Channel) {
 	t.Helper()
-	s, err := stores.Open(t.Context(), stores.Options{Driver: driver, Source: source})
+	s, err := stores.Open(t.Context(), stores.Options{Driver: driver, Source: source, IndexMetadata: []string{"$.user"}})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -101,7 +101,7 @@ func storeOfEvents(t *testing.T, driver, source string) (*stores.Store, *stores.
 	}
 	var batch []stores.Append
 	for i := range 4000 {
-		e := &proto.Event{Type: "Common", AggregateID: fmt.Sprintf("a-%d", i%100), Tags: []string{fmt.Sprintf("t-%d", i%100)}}
+		e := &proto.Event{Type: "Common", AggregateID: fmt.Sprintf("a-%d", i%100), Tags: []string{fmt.Sprintf("t-%d", i%100)}, Metadata: fmt.Appendf(nil, `{"user":"u-%d"}`, i%100)}
 		if i < 40 {
 			e.Type = "Rare"
 		}
@@ -110,6 +110,9 @@ func storeOfEvents(t *testing.T, driver, source string) (*stores.Store, *stores.
 	results, err := s.Append(t.Context(), batch)
 	if err != nil || results[0].Err != nil || s.Position() != 4000 {
 		t.Fatal(s.Position(), results[0].Err, err)
+	}
+	if err := s.ApplyIndexes(t.Context()); err != nil {
+		t.Fatal(err)
 	}
 	return s, channels[0]
 }
