@@ -1,6 +1,7 @@
 package libraries
 
 import (
+	"fmt"
 	"strings"
 	"testing"
 	"time"
@@ -21,6 +22,7 @@ var behaviours = []struct {
 	{"queue-group", queueGroup},
 	{"durable-queue-group", durableQueueGroup},
 	{"client-id", clientID},
+	{"wildcard", wildcard},
 	{"restart", restart},
 }
 
@@ -207,6 +209,38 @@ func clientID(s *stage) {
 		c.vanish()
 	}
 	s.must("close", s.connect("a").close())
+}
+
+// A pattern of event channels is a subscription like any other, with positions as sequences.
+func wildcard(s *stage) {
+	c := s.connect("a")
+	appendTo := func(channel, data string) {
+		s.must("publish", c.publish(s.channel()+"."+channel, data))
+	}
+	subscribe := func(o options) subscription {
+		sub, err := c.subscribe(s.channel()+".*", o)
+		s.must("subscribe", err)
+		return sub
+	}
+	for i, channel := range []string{"x", "y", "x"} {
+		appendTo(channel, fmt.Sprintf(`{"id":"a","n":%d}`, i+1))
+	}
+	d := options{start: startFirst, durable: "d", ackWait: 1}
+	sub := subscribe(d)
+	s.expect(sub, 1)
+	next(s.t, sub)
+	s.expect(sub, 3)
+	if m := next(s.t, sub); m.sequence != 2 || !m.redelivered || m.data != `{"id":"a","n":2}` {
+		s.t.Fatalf("received %+v, want message 2 again", m)
+	}
+	s.must("ack", sub.ack(2))
+	s.must("close the subscription", sub.close())
+	appendTo("later", `{"id":"a","n":4}`)
+	sub = subscribe(d)
+	s.expect(sub, 4)
+	s.must("unsubscribe", sub.unsubscribe())
+	s.expect(subscribe(options{start: startSequence, from: 3}), 3, 4)
+	s.must("close", c.close())
 }
 
 // until receives messages until one has that content, and acknowledges them. Acks on their way when a client or a server was

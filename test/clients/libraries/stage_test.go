@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
@@ -59,7 +60,7 @@ var places = []place{
 	}},
 	{"users and rights", func(t *testing.T) *stage {
 		t.Helper()
-		s := started(t, "-store", "FILE", "-dir", filepath.Join(t.TempDir(), "data"), "-c", write(t, "server.conf", users), "-access_file", write(t, "access.conf", rights))
+		s := started(t, "-store", "FILE", "-dir", filepath.Join(t.TempDir(), "data"), "-c", write(t, "server.conf", users+events), "-access_file", write(t, "access.conf", rights))
 		s.nats.url = strings.Replace(s.nats.url, "nats://", "nats://app:secret@", 1)
 		return s
 	}},
@@ -85,6 +86,11 @@ authorization {
   ]
 }
 `
+	// events are on channels of the behaviour wildcard alone.
+	events = `
+wildcards: true
+events: { channels: "orders.wildcard.>", format: json, aggregate_id: "$.id", event_type: "= Changed" }
+`
 	rights = `principals: [ { name: app, nats_users: [app], consume: ["orders.>"] } ]`
 )
 
@@ -100,6 +106,9 @@ func write(t *testing.T, name, content string) string {
 // started starts a server that sends heartbeats all the time, but has patience with those who answer late.
 func started(t *testing.T, args ...string) *stage {
 	t.Helper()
+	if !slices.Contains(args, "-c") {
+		args = append(args, "-c", write(t, "server.conf", events))
+	}
 	s := &stage{t: t, server: harness.New(t, harness.Binary(), append(args, "-hbi", "500ms", "-hbt", "30s")...)}
 	s.server.Launch()
 	s.server.Ready()
