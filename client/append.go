@@ -1,8 +1,10 @@
 package eventstore
 
 import (
+	"cmp"
 	"context"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/google/uuid"
@@ -14,6 +16,7 @@ import (
 
 // NewEvent is an event to append. Registry.New creates one from a value of a registered type.
 type NewEvent struct {
+	Channel                    string // event channel; if it is empty, that of the append
 	ID                         string // event_id; Append generates a UUID if it is empty
 	Type                       string
 	AggregateType, AggregateID string
@@ -22,31 +25,9 @@ type NewEvent struct {
 	Metadata                   map[string]string
 	Tags                       []string  // what the event concerns beside its aggregate, such as "customer:c-9"
 	OccurredAt                 time.Time // not sent if zero
-}
-
-// Expectation is a condition on an aggregate. An append stores its events only if all its expectations hold.
-type Expectation struct{ expectation *eventstorev1.Expectation }
-
-// NoEvents expects that the aggregate has no events.
-func NoEvents(aggregateType, aggregateID string) Expectation {
-	return expect(aggregateType, aggregateID, eventstorev1.Expectation_STATE_NONE, 0)
-}
-
-// Exists expects that the aggregate has events.
-func Exists(aggregateType, aggregateID string) Expectation {
-	return expect(aggregateType, aggregateID, eventstorev1.Expectation_STATE_EXISTS, 0)
-}
-
-// AtVersion expects that the aggregate's last event has this version. Version 0 means NoEvents.
-func AtVersion(aggregateType, aggregateID string, version uint64) Expectation {
-	if version == 0 {
-		return NoEvents(aggregateType, aggregateID)
-	}
-	return expect(aggregateType, aggregateID, eventstorev1.Expectation_STATE_VERSION, version)
-}
-
-func expect(aggregateType, aggregateID string, state eventstorev1.Expectation_State, version uint64) Expectation {
-	return Expectation{&eventstorev1.Expectation{AggregateType: aggregateType, AggregateId: aggregateID, State: state, Version: version}}
+	// Data is a value of a registered type that a Decider stores: it sets Type, Payload and ContentType, and adds the tags of
+	// one that is Tagged.
+	Data any
 }
 
 // Position is where an event was stored.
@@ -56,34 +37,72 @@ type Position struct {
 	Position uint64 // in the order of all events of all channels
 }
 
-// Append stores 1 to 1,000 events on an event channel: all of them, or none. The events may belong to any aggregates.
-// Each aggregate may have at most one expectation, whether or not it has events in this append. When Append returns nil,
-// the events are durable.
+// Append stores 1 to 1,000 events: all of them, or none. The events may belong to any aggregates, and to any channels: those
+// that name none go to the given one. Events of one channel are stored in the given order, and the channels one after the
+// other. Each aggregate may have at most one expectation, whether or not it has events in this append. When Append returns
+// nil, the events are durable. The positions are in the order of events.
 //
-// The error is *ConflictError if an expectation does not hold, ErrDuplicate, the server's error, or the reason why ctx
-// ended. In the last case the events may be stored; it is always safe to append them again with the same IDs.
+// The error is *ConflictError or *ConditionError if an expectation does not hold, ErrDuplicate, the server's error, or the
+// reason why ctx ended. In the last case the events may be stored; it is always safe to append them again with the same IDs.
 func (c *Client) Append(ctx context.Context, channel string, events []NewEvent, expectations ...Expectation) ([]Position, error) {
-	request := &eventstorev1.AppendRequest{Channel: channel}
-	for _, e := range events {
-		if e.ID == "" {
-			e.ID = uuid.NewString() // makes a repeated call idempotent
-		}
-		request.Events = append(request.Events, e.message())
-	}
-	for _, e := range expectations {
-		request.Expectations = append(request.Expectations, e.expectation)
-	}
-	var positions []Position
+	request, order := newAppend(channel, events, expectations)
+	positions := make([]Position, len(events))
 	err := c.write(ctx, fmt.Sprintf("append %d events to channel %q", len(events), channel), func(ctx context.Context, server eventstorev1connect.EventStoreClient) error {
 		response, err := server.Append(ctx, request)
+		if err == nil && len(response.GetEvents()) != len(events) {
+			err = fmt.Errorf("the server answered with %d positions", len(response.GetEvents()))
+		}
 		if err == nil {
-			for _, at := range response.GetEvents() {
-				positions = append(positions, Position{at.GetSequence(), at.GetEventVersion(), at.GetPosition()})
+			for i, at := range response.GetEvents() {
+				positions[order[i]] = Position{at.GetSequence(), at.GetEventVersion(), at.GetPosition()}
 			}
 		}
 		return err
 	})
-	return positions, err
+	if err != nil {
+		return nil, err
+	}
+	return positions, nil
+}
+
+// newAppend returns a request, and the index of each of its events among the given ones.
+func newAppend(channel string, events []NewEvent, expectations []Expectation) (request *eventstorev1.AppendRequest, order []int) {
+	request = &eventstorev1.AppendRequest{}
+	var parts []*eventstorev1.ChannelEvents
+	indexes := map[*eventstorev1.ChannelEvents][]int{}
+	of := func(name string) *eventstorev1.ChannelEvents {
+		name = cmp.Or(name, channel)
+		for _, p := range parts {
+			if p.GetChannel() == name {
+				return p
+			}
+		}
+		parts = append(parts, &eventstorev1.ChannelEvents{Channel: name})
+		return parts[len(parts)-1]
+	}
+	for i, e := range events {
+		if e.ID == "" {
+			e.ID = uuid.NewString() // makes a repeated call idempotent
+		}
+		part := of(e.Channel)
+		part.Events = append(part.Events, e.message())
+		indexes[part] = append(indexes[part], i)
+	}
+	for _, e := range expectations {
+		if e.condition != nil {
+			request.Conditions = append(request.Conditions, e.condition)
+			continue
+		}
+		part := of(e.channel)
+		part.Expectations = append(part.Expectations, e.expectation)
+	}
+	if len(parts) > 0 {
+		request.Channel, request.Events, request.Expectations, request.More = parts[0].Channel, parts[0].Events, parts[0].Expectations, parts[1:]
+	}
+	for _, part := range parts {
+		order = append(order, indexes[part]...)
+	}
+	return request, order
 }
 
 func (e *NewEvent) message() *eventstorev1.Event {
@@ -101,4 +120,13 @@ func (e *NewEvent) message() *eventstorev1.Event {
 		message.OccurredAt = timestamppb.New(e.OccurredAt)
 	}
 	return message
+}
+
+// addTags adds the tags that the event does not have.
+func (e *NewEvent) addTags(tags []string) {
+	for _, tag := range tags {
+		if !slices.Contains(e.Tags, tag) {
+			e.Tags = append(slices.Clip(e.Tags), tag) // the array may be the caller's
+		}
+	}
 }

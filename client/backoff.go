@@ -1,6 +1,7 @@
 package eventstore
 
 import (
+	"cmp"
 	"context"
 	"time"
 
@@ -10,6 +11,7 @@ import (
 // backoff waits between attempts: about 10 ms at first, doubling up to about 2 s. The pauses vary at random, so that clients that
 // conflicted once do not conflict again. The zero value is ready.
 type backoff struct {
+	max    time.Duration // 0: 2 s
 	pauses exponential.ExponentialBackOff
 }
 
@@ -17,7 +19,7 @@ type backoff struct {
 func (b *backoff) wait(ctx context.Context) error {
 	if b.pauses.Multiplier == 0 {
 		b.pauses = exponential.ExponentialBackOff{
-			InitialInterval: 10 * time.Millisecond, Multiplier: 2, RandomizationFactor: 0.3, MaxInterval: 2 * time.Second,
+			InitialInterval: 10 * time.Millisecond, Multiplier: 2, RandomizationFactor: 0.3, MaxInterval: cmp.Or(b.max, 2*time.Second),
 		}
 	}
 	timer := time.NewTimer(b.pauses.NextBackOff())

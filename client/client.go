@@ -35,6 +35,7 @@ type Client struct {
 	servers   []eventstorev1connect.EventStoreClient
 	current   *atomic.Uint32 // index of the server to call, modulo len(servers)
 	standbys  *standbyReads  // nil: only the server that leads answers
+	least     uint64         // position that reads must know
 }
 
 // New returns a client. It connects on the first call.
@@ -67,7 +68,7 @@ func (c *Client) write(ctx context.Context, what string, call func(context.Conte
 func (c *Client) read(ctx context.Context, what string, call func(context.Context, eventstorev1connect.EventStoreClient) error) error {
 	return c.do(ctx, what, c.readFrom(), func(ctx context.Context, server eventstorev1connect.EventStoreClient) error {
 		ctx, info := connect.NewClientContext(ctx)
-		c.standbys.ask(info.RequestHeader())
+		c.ask(info.RequestHeader())
 		err := call(ctx, server)
 		if err == nil {
 			c.standbys.answered(info.ResponseHeader())

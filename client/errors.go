@@ -37,6 +37,17 @@ func (e *ConflictError) Error() string {
 	return fmt.Sprintf("conflict on aggregate %q of channel %q: it is at version %d", e.AggregateID, e.Channel, e.Current)
 }
 
+// ConditionError means that an event was stored after the position of a NoneAfter that matches its query. Nothing of the
+// append was stored. Read the new events, and decide anew.
+type ConditionError struct {
+	Condition int    // index among the conditions of the append, from 0
+	Position  uint64 // of the first such event
+}
+
+func (e *ConditionError) Error() string {
+	return fmt.Sprintf("conflict at position %d: the event there matches the query of condition %d", e.Position, e.Condition+1)
+}
+
 // clientError converts an API error to an error of this package, if there is one for it.
 func clientError(err error) error {
 	var failed *connect.Error
@@ -45,11 +56,17 @@ func clientError(err error) error {
 	}
 	for _, detail := range failed.Details() {
 		message, invalid := detail.Value()
-		if conflict, ok := message.(*eventstorev1.VersionConflict); invalid == nil && ok {
+		if invalid != nil {
+			continue
+		}
+		switch conflict := message.(type) {
+		case *eventstorev1.VersionConflict:
 			return &ConflictError{
 				Channel: conflict.GetChannel(), AggregateType: conflict.GetAggregateType(), AggregateID: conflict.GetAggregateId(),
 				Current: conflict.GetCurrentVersion(),
 			}
+		case *eventstorev1.ConditionConflict:
+			return &ConditionError{Condition: int(conflict.GetCondition()), Position: conflict.GetPosition()}
 		}
 	}
 	switch failed.Code() {

@@ -5,6 +5,7 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
+	"time"
 )
 
 // Projector keeps a read model in a SQL database up to date. It applies the events of a source in order, each exactly
@@ -110,6 +111,26 @@ func (b Batch) checkFollows(checkpoint uint64) error {
 	}
 	if b.Checkpoint < last {
 		return fmt.Errorf("%w: the batch ends at %d, its checkpoint is %d", ErrGap, last, b.Checkpoint)
+	}
+	return nil
+}
+
+// WaitFor returns once the read model contains everything up to a checkpoint, or with the cause if ctx ends first. With
+// SourceAll that is a position, such as Position.Position of an append or that of StoredAt. With the source of a channel it
+// is a sequence. Any process that has the DB can wait; the projector may run elsewhere. Like Run, WaitFor creates the table.
+func (p *Projector) WaitFor(ctx context.Context, checkpoint uint64) error {
+	pause := backoff{max: 100 * time.Millisecond}
+	applied, err := p.begin(ctx) // Run may not have begun yet
+	for err == nil && applied < checkpoint {
+		if err = pause.wait(ctx); err == nil {
+			applied, err = p.Checkpoint(ctx)
+		}
+	}
+	if ctx.Err() != nil {
+		err = context.Cause(ctx)
+	}
+	if err != nil {
+		return fmt.Errorf("wait for checkpoint %d of projection %q, which is at %d: %w", checkpoint, p.Name, applied, err)
 	}
 	return nil
 }

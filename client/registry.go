@@ -71,18 +71,28 @@ func Upcast[From, To any](r *Registry, upcast func(From) (To, error)) {
 // Tagged is implemented by data that says what its event concerns beside the aggregate, such as "customer:c-9".
 type Tagged interface{ Tags() []string }
 
-// New returns an event of an aggregate with data, a value of a registered type, and with its tags if it is Tagged. The error is
-// ErrUnknownType if the type is not registered.
+// New returns an event of an aggregate with data, a value of a registered type. The error is ErrUnknownType if the type is
+// not registered.
 func (r *Registry) New(aggregateType, aggregateID string, data any) (NewEvent, error) {
+	event := NewEvent{AggregateType: aggregateType, AggregateID: aggregateID, Data: data}
+	if err := r.encode(&event); err != nil {
+		return NewEvent{}, err
+	}
+	return event, nil
+}
+
+// encode sets the type, the payload and the tags of an event from its data, which it clears.
+func (r *Registry) encode(event *NewEvent) error {
+	data := event.Data
 	r.mu.RLock()
 	name, known := r.names[reflect.TypeOf(data)]
 	r.mu.RUnlock()
 	if !known {
-		return NewEvent{}, fmt.Errorf("%w: %T is not registered", ErrUnknownType, data)
+		return fmt.Errorf("%w: %T is not registered", ErrUnknownType, data)
 	}
-	event := NewEvent{Type: name, AggregateType: aggregateType, AggregateID: aggregateID}
+	event.Type, event.Data = name, nil
 	if tagged, ok := data.(Tagged); ok {
-		event.Tags = tagged.Tags()
+		event.addTags(tagged.Tags())
 	}
 	var err error
 	if message, ok := data.(proto.Message); ok {
@@ -93,9 +103,9 @@ func (r *Registry) New(aggregateType, aggregateID string, data any) (NewEvent, e
 		event.Payload, err = json.Marshal(data)
 	}
 	if err != nil {
-		return NewEvent{}, fmt.Errorf("encode %s: %w", name, err)
+		return fmt.Errorf("encode %s: %w", name, err)
 	}
-	return event, nil
+	return nil
 }
 
 // Decode sets e.Data. The error is ErrUnknownType if e.Type is not registered; otherwise it wraps the error of the decoder

@@ -3,9 +3,7 @@ package eventstore
 import (
 	"cmp"
 	"context"
-	"errors"
 	"fmt"
-	"strconv"
 )
 
 // Repository loads aggregates of one type and executes commands on them. S is the state of an aggregate; its zero value is
@@ -30,9 +28,6 @@ type Repository[S any] struct {
 	SnapshotSchema string
 }
 
-// maxConflicts is how often Execute tries before it returns a conflict.
-const maxConflicts = 100
-
 // Load returns the state of an aggregate and its version, 0 if it has no events.
 func (r *Repository[S]) Load(ctx context.Context, id string) (state S, version uint64, err error) {
 	version, state = r.restore(ctx, id)
@@ -56,57 +51,27 @@ func (r *Repository[S]) Load(ctx context.Context, id string) (state S, version u
 	return state, version, nil
 }
 
-// ExecuteOption configures one call of Execute.
-type ExecuteOption func(*execution)
-
-type execution struct {
-	command  string
-	metadata map[string]string
-}
-
-// Command makes a command idempotent. However often Execute is called with this ID, on any aggregate of the channel, at the
-// same time or later, one call stores its events and the others store nothing. The event IDs are id/1, id/2, ….
-func Command(id string) ExecuteOption { return func(e *execution) { e.command = id } }
-
-// Metadata sets the metadata of each event.
-func Metadata(metadata map[string]string) ExecuteOption {
-	return func(e *execution) { e.metadata = metadata }
-}
-
 // Execute loads an aggregate, passes its state to decide, and appends the events that decide returns: values of registered
 // types. If the aggregate changed meanwhile, Execute pauses and starts over. So decide may be called several times and must
 // not have side effects. If it returns no events, nothing is stored. Execute returns the state after the new events.
 //
-// Execute returns errors of decide unwrapped, errors of Append, and after 100 conflicts *ConflictError, or ErrDuplicate for
-// a Command.
+// Execute returns errors of decide unwrapped, errors of Append, and after 100 conflicts *ConflictError or, from an Expect,
+// *ConditionError, or ErrDuplicate for a Command.
 func (r *Repository[S]) Execute(ctx context.Context, id string, decide func(state S, version uint64) ([]any, error), options ...ExecuteOption) (S, error) {
-	var e execution
-	for _, option := range options {
-		option(&e)
-	}
-	var pause backoff
-	for attempt := 1; ; attempt++ {
-		state, err := r.attempt(ctx, id, decide, &e)
-		var conflict *ConflictError
-		// ErrDuplicate: another call with this command ID was faster.
-		retry := errors.As(err, &conflict) || e.command != "" && errors.Is(err, ErrDuplicate)
-		if !retry || attempt == maxConflicts {
-			return state, err
-		}
-		if ended := pause.wait(ctx); ended != nil {
-			return state, fmt.Errorf("execute on aggregate %q of channel %q: %w, last error: %w", id, r.Channel, ended, err)
-		}
-	}
+	e := newExecution(options)
+	var state S
+	err := e.retry(ctx, fmt.Sprintf("execute on aggregate %q of channel %q", id, r.Channel), func() (err error) {
+		state, err = r.attempt(ctx, id, decide, e)
+		return err
+	})
+	return state, err
 }
 
 func (r *Repository[S]) attempt(ctx context.Context, id string, decide func(S, uint64) ([]any, error), e *execution) (S, error) {
-	executed := false
-	if e.command != "" {
-		_, err := r.Client.Get(ctx, r.Channel, eventID(e.command, 1))
-		if executed = err == nil; err != nil && !errors.Is(err, ErrNotFound) {
-			var zero S
-			return zero, err
-		}
+	executed, err := r.Client.executed(ctx, r.Channel, e)
+	if err != nil {
+		var zero S
+		return zero, err
 	}
 	state, version, err := r.Load(ctx, id)
 	if err != nil || executed {
@@ -121,18 +86,16 @@ func (r *Repository[S]) attempt(ctx context.Context, id string, decide func(S, u
 		if events[i], err = r.Registry.New(r.AggregateType, id, data); err != nil {
 			return state, err
 		}
-		events[i].Metadata = e.metadata
-		if e.command != "" {
-			events[i].ID = eventID(e.command, i+1)
-		}
+		e.complete(&events[i], i)
 	}
-	positions, err := r.Client.Append(ctx, r.Channel, events, AtVersion(r.AggregateType, id, version))
+	positions, err := r.Client.Append(ctx, r.Channel, events, append(e.expect, AtVersion(r.AggregateType, id, version))...)
 	if err != nil {
 		return state, err
 	}
+	e.stored(positions)
 	for i, event := range events {
 		stored := fromMessage(event.message())
-		stored.Channel, stored.Sequence, stored.Version = r.Channel, positions[i].Sequence, positions[i].Version
+		stored.Channel, stored.Sequence, stored.Version, stored.Position = r.Channel, positions[i].Sequence, positions[i].Version, positions[i].Position
 		if err := r.Registry.Decode(stored); err != nil {
 			return state, err
 		}
@@ -140,5 +103,3 @@ func (r *Repository[S]) attempt(ctx context.Context, id string, decide func(S, u
 	}
 	return state, nil
 }
-
-func eventID(command string, n int) string { return command + "/" + strconv.Itoa(n) }

@@ -103,7 +103,7 @@ func (c *Client) subscribe(ctx context.Context, start Start, to subscription, ha
 	for {
 		err := c.do(ctx, "subscribe to "+to.name, c.readFrom(), func(ctx context.Context, server eventstorev1connect.EventStoreClient) error {
 			ctx, info := connect.NewClientContext(ctx)
-			c.standbys.ask(info.RequestHeader())
+			c.ask(info.RequestHeader())
 			stream, err := server.Subscribe(ctx, start.begin(to.request()))
 			if err != nil {
 				return err

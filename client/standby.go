@@ -3,6 +3,7 @@ package eventstore
 import (
 	"fmt"
 	"net/http"
+	"strconv"
 	"sync/atomic"
 	"time"
 )
@@ -11,6 +12,7 @@ import (
 const (
 	stalenessHeader    = "X-Staleness"
 	maxStalenessHeader = "X-Max-Staleness"
+	minPositionHeader  = "X-Min-Position"
 )
 
 // Staleness says how far the standby that answered may be behind.
@@ -49,13 +51,25 @@ func (c *Client) leading() *Client {
 	return &fresh
 }
 
-// ask sets what a request accepts.
-func (s *standbyReads) ask(header http.Header) {
+// AtLeast returns a client of the same servers whose reads know the event at a position, and all before it: read your own
+// write with the position that an append returned, or that StoredAt gave. The server waits until it knows the position,
+// and the client asks again until its context ends. Only reads from a standby ever wait.
+func (c *Client) AtLeast(position uint64) *Client {
+	reading := *c
+	reading.least = position
+	return &reading
+}
+
+// ask sets what a request that reads accepts.
+func (c *Client) ask(header http.Header) {
 	switch {
-	case s == nil:
+	case c.standbys == nil:
 		header.Set(maxStalenessHeader, "0")
-	case s.max > 0:
-		header.Set(maxStalenessHeader, s.max.String())
+	case c.standbys.max > 0:
+		header.Set(maxStalenessHeader, c.standbys.max.String())
+	}
+	if c.least > 0 {
+		header.Set(minPositionHeader, strconv.FormatUint(c.least, 10))
 	}
 }
 

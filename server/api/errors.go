@@ -25,6 +25,7 @@ var codes = []struct {
 	{context.DeadlineExceeded, connect.CodeDeadlineExceeded},
 	{ErrDenied, connect.CodePermissionDenied},
 	{ErrStandby, connect.CodeUnavailable},
+	{ErrBehind, connect.CodeUnavailable},
 	{eventlog.ErrStopped, connect.CodeUnavailable},
 	{stores.ErrFenced, connect.CodeUnavailable},
 	{stores.ErrUnavailable, connect.CodeUnavailable},

@@ -29,11 +29,14 @@ func (s *service) leading(ctx context.Context) (guarded, error) {
 	return guarded{log, ctx.Value(callerKey{}).(*caller), patience{}}, nil
 }
 
-// reading returns the log for the caller of a request that reads, as fresh as it asks for, or ErrStandby.
+// reading returns the log for the caller of a request that reads, as fresh as it asks for, or ErrStandby or ErrBehind.
 func (s *service) reading(ctx context.Context) (guarded, error) {
 	log := s.log()
 	if log == nil {
 		return guarded{}, ErrStandby
+	}
+	if err := awaitPosition(ctx, log); err != nil {
+		return guarded{}, err
 	}
 	patience, err := patienceOf(ctx, log)
 	if err != nil {

@@ -142,7 +142,7 @@ func TestAppendConflict(t *testing.T) {
 		}
 		positions, err := c.Append(patient(t), channel, []eventstore.NewEvent{event("b"), event("a")},
 			eventstore.AtVersion("Account", "a", 3), eventstore.NoEvents("Account", "b"))
-		if err != nil || len(positions) != 2 || positions[0] != (eventstore.Position{Sequence: 4, Version: 1}) || positions[1] != (eventstore.Position{Sequence: 5, Version: 4}) {
+		if err != nil || len(positions) != 2 || positions[0] != (eventstore.Position{Sequence: 4, Version: 1, Position: 4}) || positions[1] != (eventstore.Position{Sequence: 5, Version: 4, Position: 5}) {
 			t.Errorf("%v, %v", positions, err)
 		}
 		if _, err := c.Get(patient(t), channel, "missing"); !errors.Is(err, eventstore.ErrNotFound) {
