@@ -75,9 +75,15 @@ var grpcSettings = []setting{
 	},
 	{
 		flags: []string{"grpc_default_channel"}, keys: under(grpcBlock, "default_channel"), value: "<channel>",
-		usage: "Event channel for eventstore.EventStore and pb.EventStore, unless a request names another", def: "eventstore.events", needs: apiPort,
+		usage: "Event channel for eventstore.EventStore and pb.EventStore, unless a request names another, and for umadb.v1.DCB", def: "eventstore.events", needs: apiPort,
 		state: added, live: true,
 		set: setString(func(o *options) *string { return &o.API.DefaultChannel }),
+	},
+	{
+		flags: []string{"grpc_dcb"}, keys: under(grpcBlock, "dcb"), kind: toggle,
+		usage: "Serve umadb.v1.DCB, a published interface of dynamic consistency boundaries, on the default channel", needs: apiPort,
+		state: added, live: true,
+		set: setBool(func(o *options) *bool { return &o.API.DCB }),
 	},
 	{
 		flags: []string{"grpc_standby_reads"}, keys: under(grpcBlock, "standby_reads"), kind: toggle,

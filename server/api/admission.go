@@ -20,6 +20,7 @@ import (
 
 	"github.com/nats-eventstore/nats-eventstore/proto/compat/eventstore"
 	"github.com/nats-eventstore/nats-eventstore/proto/compat/pb"
+	"github.com/nats-eventstore/nats-eventstore/proto/compat/umadb"
 	eventstorev1 "github.com/nats-eventstore/nats-eventstore/proto/eventstore/v1"
 	"github.com/nats-eventstore/nats-eventstore/server/httpport"
 )
@@ -50,6 +51,7 @@ func methods() (unary, streams map[string]bool) {
 	}
 	for _, file := range []protoreflect.FileDescriptor{
 		eventstorev1.File_eventstore_v1_service_proto, eventstore.File_compat_eventstore_eventstore_proto, pb.File_compat_pb_eventstore_proto,
+		umadb.File_compat_umadb_umadb_proto,
 	} {
 		for i := range file.Services().Len() {
 			service := file.Services().Get(i)

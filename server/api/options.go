@@ -28,8 +28,11 @@ type Options struct {
 	// Origins lists the web origins that may call from a browser, such as https://shop.example. "*" allows any (CORS,
 	// the Fetch standard).
 	Origins []string
-	// DefaultChannel stores the events of the two other services, unless they name another event channel.
+	// DefaultChannel stores the events of the two other services, unless they name another event channel, and those of
+	// umadb.v1.DCB.
 	DefaultChannel string
+	// DCB serves umadb.v1.DCB on the events of DefaultChannel.
+	DCB bool
 	// StandbyReads lets this server serve reads while it stands by.
 	StandbyReads bool
 	// MaxMessage bounds a request, and a response that is not a stream, in bytes.

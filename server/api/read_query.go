@@ -23,17 +23,32 @@ func (s *service) readQuery(ctx context.Context, req *eventstorev1.ReadRequest, 
 	case d == eventstorev1.Direction_DIRECTION_BACKWARD:
 		q.backward = true
 	}
+	_, err = s.readMatching(ctx, q, req.GetLimit(), func(events []*eventstorev1.RecordedEvent, at readAt) error {
+		return stream.Send(&eventstorev1.ReadResponse{Events: events, CheckpointPosition: at.checkpoint, Plan: at.plan})
+	})
+	return status(err)
+}
+
+// readAt is how far a read by position has come.
+type readAt struct {
+	checkpoint uint64
+	last       uint64 // the last position when the read began
+	plan       string
+}
+
+// readMatching sends the events that match a query, up to the last position at the time of the call, which it returns.
+func (s *service) readMatching(ctx context.Context, q byQuery, limit uint64, send func([]*eventstorev1.RecordedEvent, readAt) error) (last uint64, err error) {
 	log, err := s.reading(ctx)
 	if err != nil {
-		return status(err)
+		return 0, err
 	}
 	if err := log.checkQuery(q.query); err != nil {
-		return status(err)
+		return 0, err
 	}
-	last := log.position()
+	last = log.position()
 	from, err := q.start(ctx, log, last)
 	if err != nil {
-		return status(err)
+		return 0, err
 	}
 	var reader EventReader
 	to := last
@@ -48,15 +63,15 @@ func (s *service) readQuery(ctx context.Context, req *eventstorev1.ReadRequest, 
 		reader = cursor
 	}
 	if err != nil {
-		return status(err)
+		return 0, err
 	}
-	b := &responses{maxEvents: req.GetLimit(), send: func(events []*eventstorev1.RecordedEvent, checkpoint uint64) error {
-		return stream.Send(&eventstorev1.ReadResponse{Events: events, CheckpointPosition: checkpoint, Plan: reader.Plan()})
+	b := &responses{maxEvents: limit, send: func(events []*eventstorev1.RecordedEvent, checkpoint uint64) error {
+		return send(events, readAt{checkpoint, last, reader.Plan()})
 	}}
 	if err := q.scan(ctx, reader, to, b); err != nil {
-		return status(err)
+		return 0, err
 	}
-	return status(b.flush())
+	return last, b.flush()
 }
 
 // start returns the position at which a request begins. Forward, it is last+1 if no event is recent enough, and the events
@@ -129,6 +144,11 @@ func (s *service) subscribeQuery(ctx context.Context, req *eventstorev1.Subscrib
 	if err != nil {
 		return status(err)
 	}
+	return s.subscribeMatching(ctx, q, req.GetFromEnd(), stream.Send)
+}
+
+// subscribeMatching sends the events that match a query until the client or the server ends the subscription.
+func (s *service) subscribeMatching(ctx context.Context, q byQuery, fromEnd bool, send func(*eventstorev1.SubscribeResponse) error) error {
 	log, err := s.reading(ctx)
 	if err != nil {
 		return status(err)
@@ -140,7 +160,7 @@ func (s *service) subscribeQuery(ctx context.Context, req *eventstorev1.Subscrib
 	if err != nil {
 		return status(err)
 	}
-	if req.GetFromEnd() {
+	if fromEnd {
 		from = log.position() + 1
 	}
 	cursor, err := log.eventCursor(q.query, from)
@@ -153,7 +173,7 @@ func (s *service) subscribeQuery(ctx context.Context, req *eventstorev1.Subscrib
 	b.send = func(events []*eventstorev1.RecordedEvent, checkpoint uint64) error {
 		caughtUp = checkpoint >= log.position()
 		began := time.Now()
-		err := stream.Send(&eventstorev1.SubscribeResponse{Events: events, CheckpointPosition: checkpoint, CaughtUp: caughtUp, Plan: cursor.Plan(), Staleness: log.patience.message()})
+		err := send(&eventstorev1.SubscribeResponse{Events: events, CheckpointPosition: checkpoint, CaughtUp: caughtUp, Plan: cursor.Plan(), Staleness: log.patience.message()})
 		if err == nil {
 			deliveredEach(ctx, log, events, began)
 		}

@@ -18,6 +18,7 @@ import (
 
 	"github.com/nats-eventstore/nats-eventstore/proto/compat/eventstore/eventstoreconnect"
 	"github.com/nats-eventstore/nats-eventstore/proto/compat/pb/pbconnect"
+	"github.com/nats-eventstore/nats-eventstore/proto/compat/umadb/umadbconnect"
 	"github.com/nats-eventstore/nats-eventstore/proto/eventstore/v1/eventstorev1connect"
 	"github.com/nats-eventstore/nats-eventstore/server/access"
 	"github.com/nats-eventstore/nats-eventstore/server/httpport"
@@ -106,14 +107,18 @@ func (s *Server) handler(o Options) http.Handler {
 	mux.Handle(eventstorev1connect.NewEventStoreHandler(svc, options...))
 	mux.Handle(eventstoreconnect.NewEventStoreHandler(eventStore{svc}, options...))
 	mux.Handle(pbconnect.NewEventStoreHandler(pbEventStore{svc}, options...))
-	reflector := grpcreflect.NewStaticReflector(eventstorev1connect.EventStoreName, eventstoreconnect.EventStoreName,
-		pbconnect.EventStoreName, grpchealth.HealthV1ServiceName)
+	services := []string{eventstorev1connect.EventStoreName, eventstoreconnect.EventStoreName, pbconnect.EventStoreName, grpchealth.HealthV1ServiceName}
+	if o.DCB {
+		mux.Handle(umadbconnect.NewDCBHandler(dcb{svc}, options...))
+		services = append(services, umadbconnect.DCBName)
+	}
+	reflector := grpcreflect.NewStaticReflector(services...)
 	mux.Handle(grpcreflect.NewHandlerV1(reflector, bounded(smallMessage)...))
 	mux.Handle(grpcreflect.NewHandlerV1Alpha(reflector, bounded(smallMessage)...))
 
 	public := http.NewServeMux()
 	public.Handle("/", s.requireCaller(s.requireMemory(o.MaxMessage, requireType(mux))))
-	public.Handle(grpchealth.NewHandler(health{s.log}, bounded(smallMessage)...)) // public: it reveals nothing about events
+	public.Handle(grpchealth.NewHandler(health{s.log, o.DCB}, bounded(smallMessage)...)) // public: it reveals nothing about events
 	return observed(s.observer, s.countCalls(s.outbox.watch(allowOrigins(o.Origins, public))))
 }
 
@@ -125,7 +130,7 @@ func allowOrigins(origins []string, next http.Handler) http.Handler {
 	return cors.New(cors.Options{
 		AllowedOrigins: origins,
 		AllowedMethods: connectcors.AllowedMethods(),
-		AllowedHeaders: append(connectcors.AllowedHeaders(), "Authorization", "traceparent", "tracestate", maxStalenessHeader),
+		AllowedHeaders: append(connectcors.AllowedHeaders(), "Authorization", "traceparent", "tracestate", maxStalenessHeader, minPositionHeader),
 		ExposedHeaders: append(connectcors.ExposedHeaders(), stalenessHeader),
 		MaxAge:         int(originsAge.Seconds()),
 	}).Handler(next)
@@ -135,12 +140,19 @@ func allowOrigins(origins []string, next http.Handler) http.Handler {
 const readsService = "reads"
 
 // health answers grpc.health.v1.Health.
-type health struct{ log func() Log }
+type health struct {
+	log func() Log
+	dcb bool // umadb.v1.DCB is served
+}
 
 // Check implements grpchealth.Checker.
 func (h health) Check(_ context.Context, req *grpchealth.CheckRequest) (*grpchealth.CheckResponse, error) {
 	switch req.Service {
 	case "", readsService, eventstorev1connect.EventStoreName, eventstoreconnect.EventStoreName, pbconnect.EventStoreName:
+	case umadbconnect.DCBName:
+		if !h.dcb {
+			return nil, connect.NewError(connect.CodeNotFound, fmt.Errorf("service %q is off: start the server with -grpc_dcb", req.Service))
+		}
 	default:
 		return nil, connect.NewError(connect.CodeNotFound, fmt.Errorf("unknown service %q", req.Service))
 	}
