@@ -69,6 +69,9 @@ func chaos(t *testing.T, data *database, seed uint64) {
 	readers := c.startReaders()
 	stop := runAll(t, all)
 	stopDeciders := c.startDeciders(seed)
+	var stopPositions func()
+	c.positions, stopPositions = c.startPositionReader()
+	defer stopPositions()
 	ctx, cancel := context.WithCancel(t.Context())
 	defer cancel()
 	var replaying sync.WaitGroup
@@ -107,6 +110,7 @@ func chaos(t *testing.T, data *database, seed uint64) {
 	c.readAllUp(readers)
 	c.checkWritten()
 	data.checkMembers(c.crowds)
+	stopPositions()
 	// Stopped servers have executed every request that clients sent.
 	c.stopAll()
 	history = append(history, c.final()...)
@@ -123,6 +127,7 @@ func chaos(t *testing.T, data *database, seed uint64) {
 		}
 		t.Logf("%s: %d events, %d of them redelivered, %d times out of order", reader.name, reader.complete, reader.redelivered, reader.outOfOrder)
 	}
+	c.positions.verify(t, everything)
 	for _, w := range c.crowds {
 		w.reader.verify(t, events)
 		t.Logf("%s: %d groups, steps %v", w.name, w.group+1, w.steps)
@@ -143,6 +148,7 @@ func (c *cluster) readAllUp(readers []*reader) {
 			c.t.Fatal(err)
 		}
 	}
+	c.positions.await(c.t, everything)
 	for _, r := range readers {
 		if r.everything {
 			r.await(c.t, everything)

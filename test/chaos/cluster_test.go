@@ -17,16 +17,17 @@ import (
 
 // cluster is a leader and a standby in one NATS cluster, and their database.
 type cluster struct {
-	t       *testing.T
-	data    *database
-	servers []*harness.Server
-	apis    []int            // ports
-	proxies []*network.Proxy // of each server; nil for SQLite
-	start   time.Time
-	epoch   atomic.Int64 // see aggregates
-	crowds  []*crowd
-	writer  *client // its publishes are not part of the history
-	written written
+	t         *testing.T
+	data      *database
+	servers   []*harness.Server
+	apis      []int            // ports
+	proxies   []*network.Proxy // of each server; nil for SQLite
+	start     time.Time
+	epoch     atomic.Int64 // see aggregates
+	crowds    []*crowd
+	writer    *client // its publishes are not part of the history
+	written   written
+	positions *positionReader
 
 	mu       sync.Mutex // guards the fields below
 	good     int        // publishes that were stored or refused
