@@ -11,6 +11,7 @@ import (
 	"github.com/nats-eventstore/nats-eventstore/proto/compat/eventstore"
 	"github.com/nats-eventstore/nats-eventstore/proto/compat/eventstore/eventstoreconnect"
 	"github.com/nats-eventstore/nats-eventstore/proto/compat/pb/pbconnect"
+	"github.com/nats-eventstore/nats-eventstore/proto/compat/umadb/umadbconnect"
 	"github.com/nats-eventstore/nats-eventstore/proto/eventstore/v1/eventstorev1connect"
 )
 
@@ -45,6 +46,11 @@ var operations = map[string]string{
 	eventstoreconnect.EventStoreGetEventsStreamProcedure: opRead,
 	pbconnect.EventStoreCreateEventProcedure:             opAppend,
 	pbconnect.EventStoreGetEventsProcedure:               opRead,
+	umadbconnect.DCBAppendProcedure:                      opAppend,
+	umadbconnect.DCBReadProcedure:                        opRead,
+	umadbconnect.DCBHeadProcedure:                        opRead,
+	umadbconnect.DCBGetTrackingInfoProcedure:             opRead,
+	umadbconnect.DCBSubscribeProcedure:                   opSubscribe,
 }
 
 // codeOK is the code of a request without an error.
