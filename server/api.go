@@ -98,6 +98,9 @@ func (l apiLog) Append(ctx context.Context, events []api.Encoded, as *stores.Gro
 		messages[i] = eventlog.Message{Channel: ch.Name(), Payload: events[i].Payload, Event: &events[i].Event, DataTo: events[i].DataTo}
 		l.monitor.Metrics().PublishReceived(len(events[i].Payload))
 	}
+	if err := l.eventlog.Check(ctx, as.Conditions); err != nil {
+		return nil, err
+	}
 	answered := make(chan []stores.Result, 1)
 	received := time.Now()
 	release := api.Retain(ctx)

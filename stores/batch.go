@@ -55,6 +55,7 @@ func (b *batch) advance(p *plan) {
 				recent.add(r.channel.name, r.event)
 			}
 		}
+		b.s.recentFrom.Store(recent.from)
 	}
 	for key, version := range p.heads {
 		b.heads[key] = version

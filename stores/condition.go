@@ -13,6 +13,10 @@ type Condition struct {
 	After uint64
 	// May reports whether the events of a channel count; nil: those of all channels do.
 	May func(channel string) bool
+
+	// What CheckCondition found: up to position checked, found is the first match, if there is one.
+	checked uint64
+	found   firstMatch
 }
 
 func (c *Condition) may(channel string) bool { return c.May == nil || c.May(channel) }
@@ -41,6 +45,24 @@ type firstMatch struct {
 	position uint64
 	channel  string
 	err      error // why the database cannot tell: an event is damaged
+}
+
+// CheckCondition looks for a match among the events that are stored now, so that Append need only look at those after
+// them: where no index helps, a look at a large log takes long, and nobody else shall wait for it. It reads nothing if
+// memory reaches back to the condition's position. It calls turn before each read, and what turn returns after it.
+//
+// The error is ErrUnavailable, or that of turn. CheckCondition does not retry. Append tells what is wrong with the condition.
+func (s *Store) CheckCondition(ctx context.Context, c *Condition, turn func(context.Context) (done func(), err error)) error {
+	end := s.Position()
+	if from := s.recentFrom.Load(); c.After >= end || from != 0 && c.After+1 >= from || s.checkMetadata(c.Query) != nil {
+		return nil
+	}
+	found, err := s.firstMatch(ctx, c, s.reader, c.After+1, end, turn)
+	if err != nil {
+		return fmt.Errorf("check a condition after position %d: %w", c.After, err)
+	}
+	c.checked, c.found = end, found
+	return nil
 }
 
 // checkConditions returns why a condition of a group does not hold, or nil. The error is final if it adds no questions.
@@ -82,8 +104,11 @@ func (p *plan) checkCondition(b *batch, c *Condition, ask *questions) error {
 // firstMatch returns the first event after a condition's position that matches: from the database if memory does not
 // reach back that far, from memory, or from this plan.
 func (p *plan) firstMatch(b *batch, c *Condition, ask *questions) firstMatch {
+	if c.found.position != 0 || c.found.err != nil {
+		return c.found
+	}
 	recent := b.recentEvents(p.before.position + 1)
-	if c.After+1 < recent.from {
+	if max(c.After, c.checked)+1 < recent.from {
 		found, asked := b.matches[c]
 		if !asked {
 			ask.conditions = append(ask.conditions, c)
@@ -104,6 +129,7 @@ func (p *plan) firstMatch(b *batch, c *Condition, ask *questions) firstMatch {
 func (b *batch) recentEvents(next uint64) *recent {
 	if b.s.recent == nil || b.s.recent.next() != next { // after an unknown outcome, it may have missed some
 		b.s.recent = newRecent(next, recentBytes)
+		b.s.recentFrom.Store(next)
 	}
 	return b.s.recent
 }
@@ -133,12 +159,9 @@ func (b *batch) readMatches(ctx context.Context, conditions []*Condition) error 
 		}
 		var found firstMatch
 		err := b.s.retryRead(ctx, func() (err error) {
-			found, err = b.s.firstMatch(ctx, c, b.s.recent.from-1)
+			found, err = b.s.firstMatch(ctx, c, b.s.own, max(c.After, c.checked)+1, b.s.recent.from-1, noTurn)
 			return err
 		})
-		if damaged := (*DamagedError)(nil); errors.As(err, &damaged) {
-			found, err = firstMatch{err: err}, nil // refuses this group alone
-		}
 		if err != nil {
 			return fmt.Errorf("look up the events of a condition: %w", err)
 		}
@@ -159,7 +182,7 @@ func (b *batch) readTags(ctx context.Context, conditions []*Condition) error {
 	for _, c := range conditions {
 		for i := range c.Query.Items {
 			for _, tag := range c.Query.Items[i].Tags {
-				keys = append(keys, tagKey{tag, c.After, b.s.recent.from - 1})
+				keys = append(keys, tagKey{tag, max(c.After, c.checked), b.s.recent.from - 1})
 			}
 		}
 	}
@@ -187,15 +210,26 @@ func (b *batch) readTags(ctx context.Context, conditions []*Condition) error {
 	return nil
 }
 
-// firstMatch reads the first event that matches, up to a position.
-func (s *Store) firstMatch(ctx context.Context, c *Condition, to uint64) (firstMatch, error) {
+// noTurn is for the writer, whose reads have connections of their own.
+func noTurn(context.Context) (done func(), err error) { return func() {}, nil }
+
+// firstMatch reads the first event that matches, from one position to another. A damaged event is its result, too.
+func (s *Store) firstMatch(ctx context.Context, c *Condition, by *handle, from, to uint64, turn func(context.Context) (done func(), err error)) (firstMatch, error) {
 	reader, err := s.QueryReader(c.Query, false)
 	if err != nil {
 		return firstMatch{}, err
 	}
-	reader.handle = s.own
-	for from := c.After + 1; from <= to; {
+	reader.handle = by
+	for from <= to {
+		done, err := turn(ctx)
+		if err != nil {
+			return firstMatch{}, err
+		}
 		page, err := reader.Read(ctx, from, to, 1, 1)
+		done()
+		if damaged := (*DamagedError)(nil); errors.As(err, &damaged) {
+			return firstMatch{err: err}, nil // refuses this condition's group alone
+		}
 		if err != nil {
 			return firstMatch{}, err
 		}

@@ -127,13 +127,14 @@ type Store struct {
 
 	batches *single // nil unless the dialect is a batchWriter
 
-	last         order      // guarded by mu; Position
-	recent       *recent    // the last events; nil until a condition asks for them; owned by the goroutine of Append
-	heads        *headCache // owned by the goroutine of Append
-	unresolved   []*Channel // channels of commits with an unknown outcome; owned by the goroutine of Append
-	told         string     // the last failure of a commit that the log tells, until one succeeds; owned by the goroutine of Append
-	clockWarned  time.Time  // last warning of warnOfClock; owned by the goroutine of Append
-	maybeDeleted []*Channel // channels whose deletion has an unknown outcome; owned by the goroutine of Append
+	last         order         // guarded by mu; Position
+	recentFrom   atomic.Uint64 // recent.from, for others; 0 while recent is nil
+	recent       *recent       // the last events; nil until a condition asks for them; owned by the goroutine of Append
+	heads        *headCache    // owned by the goroutine of Append
+	unresolved   []*Channel    // channels of commits with an unknown outcome; owned by the goroutine of Append
+	told         string        // the last failure of a commit that the log tells, until one succeeds; owned by the goroutine of Append
+	clockWarned  time.Time     // last warning of warnOfClock; owned by the goroutine of Append
+	maybeDeleted []*Channel    // channels whose deletion has an unknown outcome; owned by the goroutine of Append
 
 	closed   atomic.Bool
 	indexed  atomic.Bool // the indexes that the options ask for are there

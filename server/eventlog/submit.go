@@ -1,6 +1,7 @@
 package eventlog
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"slices"
@@ -19,6 +20,17 @@ const (
 	// a decoder.
 	inlineBytes = 4 << 10
 )
+
+// Check looks at the stored events for conditions of a group that is about to be submitted: the writer then looks at later
+// ones only. The error is ErrUnavailable, or the cause of ctx's end.
+func (l *Log) Check(ctx context.Context, conditions []stores.Condition) error {
+	for i := range conditions {
+		if err := l.store.CheckCondition(ctx, &conditions[i], l.reading.turn); err != nil {
+			return err
+		}
+	}
+	return nil
+}
 
 // Submit stores a submission and answers it. It does not block.
 func (l *Log) Submit(s Submission) {

@@ -1,6 +1,7 @@
 package storetest
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"math"
@@ -54,6 +55,7 @@ func testConditions(t *testing.T, o stores.Options) {
 		}
 		return it
 	}
+	turn := func(context.Context) (func(), error) { return func() {}, nil }
 	var log []logged
 	stored, refused := 0, 0
 	for round := range 60 {
@@ -77,6 +79,11 @@ func testConditions(t *testing.T, o stores.Options) {
 				condition.May = func(channel string) bool { return channel != hidden }
 			}
 			g := &stores.Group{Conditions: []stores.Condition{condition}}
+			if r.IntN(2) == 0 {
+				if err := s.CheckCondition(testContext(t), &g.Conditions[0], turn); err != nil {
+					t.Fatal(err)
+				}
+			}
 			var group []logged
 			for range 1 + r.IntN(3) {
 				name := names[r.IntN(len(names))]
@@ -129,6 +136,27 @@ func testConditions(t *testing.T, o stores.Options) {
 	}
 	if got := queryText(t, raw(t, o), "SELECT COUNT(*) FROM EventTags"); got == "0" {
 		t.Error("no tags are stored")
+	}
+
+	// While the database looks at the events for one condition, others append, which that condition then meets.
+	s, _ = restart(t, s, o)
+	for name := range channels {
+		channels[name] = s.Channel(name)
+	}
+	met := stores.Condition{Query: stores.Query{Items: []stores.QueryItem{{Types: []string{"Late.*"}}}}}
+	late := uint64(0)
+	if err := s.CheckCondition(testContext(t), &met, func(context.Context) (func(), error) {
+		if late == 0 {
+			late = appendAll(t, s, event{typ: "Late.x", aggregate: "L"}.on(t, channels[names[0]]))[0].Position
+		}
+		return turn(testContext(t))
+	}); err != nil || late == 0 {
+		t.Fatalf("position %d, error %v", late, err)
+	}
+	refusal := event{aggregate: "L"}.on(t, channels[names[1]])
+	refusal.Group = &stores.Group{Conditions: []stores.Condition{met}}
+	if got := (*stores.ConditionError)(nil); !errors.As(appendAll(t, s, refusal)[0].Err, &got) || got.Position != late {
+		t.Fatalf("the event at position %d was overlooked: %v", late, got)
 	}
 
 	// A position that is not there yet, and a group that is sent again.
