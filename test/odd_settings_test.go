@@ -17,7 +17,7 @@ var harmless = map[databases.Kind][]string{
 		"TimeZone = 'Asia/Kolkata'", "DateStyle = 'SQL, DMY'", "IntervalStyle = 'sql_standard'", "bytea_output = 'escape'", "client_encoding = 'LATIN1'",
 		"standard_conforming_strings = off", "backslash_quote = off", "array_nulls = off", "transform_null_equals = on", "quote_all_identifiers = on",
 		"default_transaction_isolation = 'serializable'", "default_transaction_deferrable = on", "row_security = off", "extra_float_digits = 0",
-		"statement_timeout = 100", "lock_timeout = 1", "idle_in_transaction_session_timeout = 1", "idle_session_timeout = 500", "enable_seqscan = off",
+		"statement_timeout = 1000", "lock_timeout = 1", "idle_in_transaction_session_timeout = 1", "idle_session_timeout = 500", "enable_seqscan = off",
 		"enable_indexscan = off", "enable_bitmapscan = off", "jit_above_cost = 0", "plan_cache_mode = 'force_custom_plan'", "synchronous_commit = off",
 		"default_toast_compression = 'pglz'", "check_function_bodies = off", "lc_messages = 'C'", "search_path = 'elsewhere'",
 	},

@@ -33,7 +33,7 @@ func (s *service) Append(ctx context.Context, req *eventstorev1.AppendRequest) (
 			return nil, err
 		}
 	}
-	req.Reset() // only what is encoded waits for the commit
+	req.Events, req.Expectations, req.Conditions, req.More = nil, nil, nil, nil // only what is encoded waits for the commit
 	settle(ctx, memoryOf(events, parts, as.Conditions))
 	log, err := s.leading(ctx)
 	if err != nil {

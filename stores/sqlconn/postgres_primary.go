@@ -58,7 +58,12 @@ func (p *primary) Connect(ctx context.Context) (driver.Conn, error) {
 	conn, err := confirm(bare)
 	if err == nil {
 		var timeline uint64
-		if timeline, err = readTimeline(ctx, conn); err == nil {
+		for try := 1; ; try++ {
+			if timeline, err = readTimeline(ctx, conn); !timedOut(err) || try == timelineTries || ctx.Err() != nil {
+				break
+			}
+		}
+		if err == nil {
 			err = p.seen.admit(timeline)
 		}
 	}
@@ -77,6 +82,15 @@ func (t *timelines) admit(timeline uint64) error {
 	}
 	t.highest = timeline
 	return nil
+}
+
+// timelineTries is how often to ask for the timeline while the server's own statement_timeout ends the question: the session's
+// is not set yet.
+const timelineTries = 10
+
+func timedOut(err error) bool {
+	var canceled *pq.Error
+	return errors.As(err, &canceled) && canceled.Code == "57014"
 }
 
 // readTimeline returns 0 for a server without a timeline: a standby, or a server that is not PostgreSQL.

@@ -22,6 +22,7 @@ type options struct {
 	profile                string
 	commitDelay            int // microseconds
 	out, csv, svg          string
+	queriesSVG             string
 }
 
 // names is a list of names separated by commas; empty, it has all.
@@ -80,6 +81,7 @@ func (o *options) register(f *flag.FlagSet) {
 	f.StringVar(&o.out, "out", "", "`file` to write the report to, besides standard output")
 	f.StringVar(&o.csv, "csv", "", "`file` to write the figures of each run to")
 	f.StringVar(&o.svg, "svg", "", "`file` to write the plot of cost against size to")
+	f.StringVar(&o.queriesSVG, "queries_svg", "", "`file` to write the plot of the section queries to")
 }
 
 // complete sets what was not said.
@@ -89,7 +91,7 @@ func (o *options) complete() {
 		limit, list = 600*time.Millisecond, sizes{256, 1024, 16384}
 	}
 	if o.full && len(o.only)+len(o.databases)+len(o.peers) == 0 { // no part of it may replace the documentation
-		for file, name := range map[*string]string{&o.out: "docs/reference/benchmarks.md", &o.csv: "docs/reference/benchmarks.csv", &o.svg: "docs/reference/benchmarks.svg"} {
+		for file, name := range map[*string]string{&o.out: "docs/reference/benchmarks.md", &o.csv: "docs/reference/benchmarks.csv", &o.svg: "docs/reference/benchmarks.svg", &o.queriesSVG: "docs/reference/queries.svg"} {
 			if *file == "" {
 				*file = name
 			}

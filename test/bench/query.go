@@ -99,6 +99,11 @@ func queryTrials(s *setup, ctx context.Context) ([]trial, error) {
 	return all, nil
 }
 
+// queryNames are the queries in the order of the report.
+var queryNames = []string{
+	"1 in 1,000,000 by type", "1 in 1,000,000 by tag", "1 in 1,000 by type", "1 in 1,000 by tag", "1 in 1,000 by a scan", "everything",
+}
+
 // queryAll starts the server, reads and appends, and stops it.
 func (s *setup) queryAll(ctx context.Context, args []string) (figures []figure, err error) {
 	binary, err := s.binaryOf(ctx, ours)
@@ -118,28 +123,21 @@ func (s *setup) queryAll(ctx context.Context, args []string) (figures []figure, 
 	protocols := new(http.Protocols)
 	protocols.SetUnencryptedHTTP2(true)
 	api := eventstorev1connect.NewEventStoreClient(&http.Client{Transport: &http.Transport{Protocols: protocols}}, "http://"+address, connect.WithGRPC())
-	for _, q := range []struct {
-		name  string
-		item  *eventstorev1.QueryItem
-		limit uint64
-	}{
-		{"1 in 1,000,000 by type", &eventstorev1.QueryItem{EventTypes: []string{"OrderSeized"}}, 0},
-		{"1 in 1,000,000 by tag", &eventstorev1.QueryItem{Tags: []string{"court"}}, 0},
-		{"1 in 1,000 by type", &eventstorev1.QueryItem{EventTypes: []string{"OrderEscalated"}}, 0},
-		{"1 in 1,000 by tag", &eventstorev1.QueryItem{Tags: []string{"audit"}}, 0},
-		{"1 in 1,000 by a scan", &eventstorev1.QueryItem{AggregateTypes: []string{"Refund"}}, 0},
-		{"everything", nil, readEverything},
+	for i, item := range []*eventstorev1.QueryItem{
+		{EventTypes: []string{"OrderSeized"}}, {Tags: []string{"court"}},
+		{EventTypes: []string{"OrderEscalated"}}, {Tags: []string{"audit"}},
+		{AggregateTypes: []string{"Refund"}}, nil,
 	} {
-		query := &eventstorev1.Query{}
-		if q.item != nil {
-			query.Items = append(query.Items, q.item)
+		query, limit := &eventstorev1.Query{}, uint64(readEverything)
+		if item != nil {
+			query.Items, limit = append(query.Items, item), 0
 		}
-		found, err := readQuery(ctx, api, query, q.limit)
+		found, err := readQuery(ctx, api, query, limit)
 		if err != nil {
-			return figures, fmt.Errorf("%s: %w", q.name, err)
+			return figures, fmt.Errorf("%s: %w", queryNames[i], err)
 		}
 		for _, f := range found {
-			figures = append(figures, figure{q.name + ", " + f.what, f.value, f.unit})
+			figures = append(figures, figure{queryNames[i] + ", " + f.what, f.value, f.unit})
 		}
 	}
 	appends, err := s.conditional(ctx, api)

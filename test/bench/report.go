@@ -67,7 +67,7 @@ func (r *report) write() error {
 	for _, f := range []struct {
 		name string
 		make func() ([]byte, error)
-	}{{r.out, func() ([]byte, error) { return r.page(text) }}, {r.csv, r.table}, {r.svg, r.plot}} {
+	}{{r.out, func() ([]byte, error) { return r.page(text) }}, {r.csv, r.table}, {r.svg, r.plot}, {r.queriesSVG, r.queryPlot}} {
 		if f.name == "" {
 			continue
 		}

@@ -61,6 +61,12 @@ func TestReadersOfJSON(t *testing.T) {
 		if want := map[string]string{"user": "u", "n": "1"}; !reflect.DeepEqual(api[0].Metadata, want) {
 			t.Errorf("metadata %v", api[0].Metadata)
 		}
+		for _, e := range api {
+			if e.Position == 0 {
+				t.Errorf("event %d has no position", e.Sequence)
+			}
+			e.Position = 0 // NATS Streaming does not tell it
+		}
 		if streamed := read(&eventstore.StreamingSource{Conn: sc, Channel: "orders", Mapping: mapping}); !reflect.DeepEqual(streamed, api) {
 			t.Errorf("NATS Streaming delivers %+v, the API %+v", streamed, api)
 		}

@@ -149,7 +149,7 @@ func TestLoseAt(t *testing.T) {
 		t.Errorf("heard %q from the restored network: %v", line, err)
 	}
 	p.Refuse()
-	if got := e.stop(); got != "COMMIT\nnext\n" {
+	if got := e.stop(); got != "COMMIT\nnext\n" && got != "next\nCOMMIT\n" { // each connection has its own goroutine
 		t.Errorf("the server got %q", got)
 	}
 }
