@@ -32,6 +32,10 @@ func (w *window) remaining(info stores.ChannelInfo) viewed {
 	case w.first <= v.First || v.First == 0:
 	case w.first > v.Last:
 		v.First, v.Msgs, v.Bytes = 0, 0, 0
+	case v.contiguous(): // w.msgs may still count rows that were removed just now
+		v.First = w.first
+		v.Msgs = v.Last - w.first + 1
+		v.Bytes -= min(w.bytes, v.Bytes)
 	default:
 		v.First = w.first
 		v.Msgs -= min(w.msgs, max(v.Msgs, 1)-1)

@@ -120,3 +120,17 @@ func TestWindowWithoutSizes(t *testing.T) {
 		t.Errorf("%+v of a channel with missing sequences", got)
 	}
 }
+
+// A row is removed from the database before the window learns of it. The number of messages is right meanwhile.
+func TestWindowWhilePruning(t *testing.T) {
+	t.Parallel()
+	var w window
+	limits := ChannelLimits{MaxMsgs: 5}
+	w.enforce(stores.ChannelInfo{First: 1, Last: 100, Msgs: 100, Bytes: 1000}, limits, func(uint64) (int, uint64, bool) { return 0, 0, false })
+	for _, first := range []uint64{1, 50, 95, 96, 97} {
+		info := stores.ChannelInfo{First: first, Last: 100, Msgs: 101 - first, Bytes: 10 * (101 - first)}
+		if got, want := w.view(info, limits).Msgs, min(5, info.Msgs); got != want {
+			t.Errorf("%d messages remain of those from %d to 100, want %d", got, first, want)
+		}
+	}
+}
