@@ -235,7 +235,7 @@ func (f *Follower) update(row channelRow) *Channel {
 	return c
 }
 
-// followError is readError, except for errors that are no outage.
+// followError is readError, except for errors that are not an outage.
 func (s *Store) followError(ctx context.Context, err error) error {
 	var behind *SchemaError
 	if errors.Is(err, ErrTooNew) || errors.Is(err, ErrFenced) || errors.Is(err, ErrUnavailable) || errors.As(err, &behind) {

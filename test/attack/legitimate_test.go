@@ -56,7 +56,8 @@ func TestOwnersAreBelieved(t *testing.T) {
 					s.t.Fatalf("%s did not come back", id)
 				}
 			}
-			// The subscription may be suspended by then, on a slow machine; the point is that its owner may end it.
+			// On a busy machine, one in some dozen restarts leaves a durable that the server no longer takes for active, for a reason not
+			// found yet. This test is about rights.
 			if err := kept[id].Unsubscribe(); err != nil && err.Error() != stan.ErrBadSubscription.Error() {
 				s.t.Errorf("%s: unsubscribe after a restart: %v", id, err)
 			}
