@@ -29,11 +29,21 @@ type ConsumerChanges struct {
 	// Converted are subscriptions whose rows in SubsPending, by NATS Streaming or an earlier release, Positions
 	// supersedes.
 	Converted []uint64
+
+	// Named and the changes below may belong to the Positions above: none is saved without the others. A message is either in Park
+	// or in Unpark.
+	Named     []NamedConsumer // new, or with new settings
+	DropNamed []uint64        // with their parked messages
+	Park      []ParkedMessage
+	Unpark    []ParkedKey
+	Cancel    []CancelledDelivery
+	Audit     []AuditEntry
 }
 
 // Empty reports whether there is nothing to save.
 func (c *ConsumerChanges) Empty() bool {
-	return len(c.Put)+len(c.Delete)+len(c.Positions)+len(c.Drop)+len(c.Converted)+len(c.Wildcards)+len(c.DropWildcards) == 0
+	return len(c.Put)+len(c.Delete)+len(c.Positions)+len(c.Drop)+len(c.Converted)+len(c.Wildcards)+len(c.DropWildcards)+
+		len(c.Named)+len(c.DropNamed)+len(c.Park)+len(c.Unpark)+len(c.Cancel)+len(c.Audit) == 0
 }
 
 // Wildcard says that a consumer's messages are the events of all channels that match a pattern, in the order of their
@@ -66,6 +76,8 @@ type Position struct {
 	Consumer uint64 // ID of the first subscription of the group
 	Row      *PositionRow
 	Parts    map[uint64][]Run // by number, each complete; a part without runs is deleted
+	// Redelivered is how often the unacknowledged messages of parts were sent again, each complete as those of Parts.
+	Redelivered map[uint64][]RedeliveredRun
 }
 
 // PositionRow is the row of a consumer.
@@ -90,7 +102,7 @@ type positionRow struct {
 
 type partRow struct {
 	consumer, part uint64
-	pending        string // "" deletes the row
+	text           string // pending or counts; "" deletes the row
 }
 
 // NewSubscriptionID returns an ID for a new subscription, unique over all channels.
@@ -106,8 +118,8 @@ func (s *Store) NewSubscriptionID() uint64 {
 func (s *Store) SaveConsumers(ctx context.Context, changes ConsumerChanges) error {
 	type put struct {
 		channel  int64
-		id       uint64
 		contents []byte
+		state    *spb.SubState
 	}
 	var puts []put
 	for _, p := range changes.Put {
@@ -119,10 +131,10 @@ func (s *Store) SaveConsumers(ctx context.Context, changes ConsumerChanges) erro
 		if err != nil {
 			return fmt.Errorf("encode subscription %d of channel %d: %w", p.State.ID, channel, err)
 		}
-		puts = append(puts, put{channel, p.State.ID, contents})
+		puts = append(puts, put{channel, contents, p.State})
 	}
 	var rows []positionRow
-	var parts []partRow
+	var parts, counts []partRow
 	for _, p := range changes.Positions {
 		channel, known := s.home(p.Channel)
 		if !known {
@@ -138,7 +150,11 @@ func (s *Store) SaveConsumers(ctx context.Context, changes ConsumerChanges) erro
 		for part, runs := range p.Parts {
 			parts = append(parts, partRow{p.Consumer, part, encodeRuns(runs)})
 		}
+		for part, runs := range p.Redelivered {
+			counts = append(counts, partRow{p.Consumer, part, encodeRedelivered(runs)})
+		}
 	}
+	park, unpark := parkedToSave(changes.Park), unparkedToSave(changes.Unpark)
 	err := s.write(ctx, func(t *transaction) error {
 		for _, w := range changes.Wildcards {
 			if _, err := t.exec(ctx, s.text.putWildcard, w.Consumer, w.Pattern); err != nil {
@@ -146,15 +162,15 @@ func (s *Store) SaveConsumers(ctx context.Context, changes ConsumerChanges) erro
 			}
 		}
 		for _, p := range puts {
-			if _, err := t.exec(ctx, s.text.putSubscription, p.channel, p.id, p.contents); err != nil {
+			if err := s.putSubscription(ctx, t, p.channel, p.contents, p.state); err != nil {
 				return err
 			}
 		}
-		if err := s.dialect.savePositions(ctx, t, rows, parts); err != nil {
+		if err := s.dialect.savePositions(ctx, t, rows, parts, counts); err != nil {
 			return err
 		}
 		for _, consumer := range changes.Drop {
-			for _, text := range []string{s.text.deleteConsumerPending, s.text.deleteConsumer} {
+			for _, text := range []string{s.text.deleteConsumerPending, s.text.deleteConsumerRedelivered, s.text.deleteConsumer} {
 				if _, err := t.exec(ctx, text, consumer); err != nil {
 					return err
 				}
@@ -182,7 +198,7 @@ func (s *Store) SaveConsumers(ctx context.Context, changes ConsumerChanges) erro
 				return err
 			}
 		}
-		return nil
+		return s.saveNamed(ctx, t, &changes, park, unpark)
 	})
 	if err != nil {
 		return fmt.Errorf("save subscriptions: %w", err)
@@ -251,7 +267,7 @@ func splitParts(parts []partRow) (put, gone []partRow) {
 		return cmp.Or(cmp.Compare(a.consumer, b.consumer), cmp.Compare(a.part, b.part))
 	})
 	for _, p := range parts {
-		if p.pending == "" {
+		if p.text == "" {
 			gone = append(gone, p)
 		} else {
 			put = append(put, p)

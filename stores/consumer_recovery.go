@@ -19,6 +19,8 @@ type Consumer struct {
 	// Unacked lists, by subscription ID, the sequences sent and not acknowledged, ascending. A subscription that holds
 	// messages need not be among the members.
 	Unacked map[uint64][]uint64
+	// Redelivered is how often those messages were sent again, ascending.
+	Redelivered []RedeliveredRun
 	// Stored reports whether the group has rows of its own. A group of NATS Streaming or an earlier release must be
 	// saved as a whole, with its members as Converted.
 	Stored bool
@@ -34,6 +36,13 @@ type consumerRows struct {
 	members  []uint64
 	unacked  map[uint64][]uint64
 	damaged  *DamagedError
+
+	redelivered []RedeliveredRun
+}
+
+// state returns the consumer without its members.
+func (c *consumerRows) state(id uint64) *Consumer {
+	return &Consumer{ID: id, LastSent: c.lastSent, Unacked: c.unacked, Redelivered: heldRuns(c.redelivered, c.unacked), Stored: true, Damaged: c.damaged}
 }
 
 func (r *recovery) consumer(rows *sql.Rows) error {
@@ -113,7 +122,7 @@ func (r *recovery) finishConsumers() {
 			continue
 		}
 		at := -1
-		c := &Consumer{ID: id, LastSent: row.lastSent, Unacked: row.unacked, Stored: true, Damaged: row.damaged}
+		c := row.state(id)
 		for _, member := range row.members {
 			if sub, ok := r.bySub[member]; ok && (at < 0 || at == sub[0]) && !listed[member] {
 				at = sub[0]
@@ -141,7 +150,7 @@ func (r *recovery) finishConsumers() {
 
 // finishWildcard gives a consumer of a pattern its subscriptions.
 func (r *recovery) finishWildcard(id uint64, row *consumerRows) {
-	c := &Consumer{ID: id, LastSent: row.lastSent, Unacked: row.unacked, Stored: true, Damaged: row.damaged}
+	c := row.state(id)
 	for _, member := range row.members {
 		if sub := r.homeless[member]; sub != nil {
 			sub.State.LastSent = c.LastSent

@@ -64,8 +64,15 @@ type dialect interface {
 	insertChannels(ctx context.Context, tx *transaction, channels []*Channel) error
 	// saveProgress upserts row 0 of each subscription in SubsPending.
 	saveProgress(ctx context.Context, tx *transaction, rows []progressRow) error
-	// savePositions upserts rows of Consumers, and upserts or deletes rows of ConsumersPending.
-	savePositions(ctx context.Context, tx *transaction, rows []positionRow, parts []partRow) error
+	// savePositions upserts rows of Consumers, and upserts or deletes rows of ConsumersPending and, for counts, of
+	// ConsumersRedelivered.
+	savePositions(ctx context.Context, tx *transaction, rows []positionRow, parts, counts []partRow) error
+	// park upserts rows of Parked.
+	park(ctx context.Context, tx *transaction, rows []ParkedMessage) error
+	// unpark deletes rows of Parked.
+	unpark(ctx context.Context, tx *transaction, rows []ParkedKey) error
+	// parkedAt scans those of a consumer's parked messages that have one of the sequences, in any order, as statements.parked does.
+	parkedAt(ctx context.Context, q querier, consumer uint64, seqs []uint64, scan func(*sql.Rows) error) error
 	// heads calls found with the index in keys and the highest version of each aggregate that has events.
 	heads(ctx context.Context, q querier, keys []aggregate, found func(i int, version uint64)) error
 	// versions calls found with the index in keys of each version that an event has.

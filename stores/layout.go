@@ -62,6 +62,33 @@ var layout = []column{
 	{"consumerspending", "pending", 7, "text", "mediumtext", ""},
 	{"wildcards", "consumer", 11, "bigint", "bigint", ""},
 	{"wildcards", "pattern", 11, "text", "text", ""},
+	{"subscriptions", "client", 12, "text", "text", ""},
+	{"subscriptions", "name", 12, "text", "text", ""},
+	{"subscriptions", "kind", 12, "text", "varchar(30)", ""},
+	{"namedconsumers", "consumer", 12, "bigint", "bigint", ""},
+	{"namedconsumers", "channel", 12, "text", "text", ""},
+	{"namedconsumers", "client", 12, "text", "text", ""},
+	{"namedconsumers", "name", 12, "text", "text", ""},
+	{"namedconsumers", "settings", 12, "text", "mediumtext", ""},
+	{"parked", "consumer", 12, "bigint", "bigint", ""},
+	{"parked", "seq", 12, "bigint", "bigint", ""},
+	{"parked", "deliveries", 12, "bigint", "bigint", ""},
+	{"parked", "first_delivery", 12, "bigint", "bigint", ""},
+	{"parked", "last_delivery", 12, "bigint", "bigint", ""},
+	{"parked", "ordering_key", 12, "text", "varchar(255)", ""},
+	{"parked", "reason", 12, "text", "text", ""},
+	{"consumersredelivered", "consumer", 12, "bigint", "bigint", ""},
+	{"consumersredelivered", "part", 12, "bigint", "bigint", ""},
+	{"consumersredelivered", "counts", 12, "text", "mediumtext", ""},
+	{"cancelleddeliveries", "id", 12, "integer", "int", ""},
+	{"cancelleddeliveries", "seq", 12, "bigint", "bigint", ""},
+	{"auditentries", "id", 12, "bigint", "bigint", ""},
+	{"auditentries", "time", 12, "bigint", "bigint", ""},
+	{"auditentries", "principal", 12, "text", "text", ""},
+	{"auditentries", "address", 12, "text", "text", ""},
+	{"auditentries", "action", 12, "text", "text", ""},
+	{"auditentries", "target", 12, "text", "text", ""},
+	{"auditentries", "detail", 12, "text", "text", ""},
 }
 
 // viewColumns are those of the view "events".
@@ -180,7 +207,7 @@ func checkLayout(ctx context.Context, d dialect, driver string, q querier, versi
 }
 
 // ourRelations are the names in layout, in SQL.
-const ourRelations = `('serverinfo', 'clients', 'channels', 'messages', 'subscriptions', 'subspending', 'storelock', 'relays', 'consumers', 'consumerspending', 'eventtags', 'timesteps', 'wildcards', 'events', 'goose_db_version')`
+const ourRelations = `('serverinfo', 'clients', 'channels', 'messages', 'subscriptions', 'subspending', 'storelock', 'relays', 'consumers', 'consumerspending', 'eventtags', 'timesteps', 'wildcards', 'namedconsumers', 'parked', 'consumersredelivered', 'cancelleddeliveries', 'auditentries', 'events', 'goose_db_version')`
 
 func (*postgres) layout() string {
 	return `SELECT c.relname, a.attname, format_type(a.atttypid, a.atttypmod), c.relkind IN ('v', 'm')

@@ -145,7 +145,11 @@ var mysqlStatements = statements{
 	putClient:       "INSERT INTO Clients (id, hbinbox, proto) VALUES (?, ?, ?) ON DUPLICATE KEY UPDATE hbinbox = VALUES(hbinbox), proto = VALUES(proto)",
 	putRelay:        "INSERT INTO Relays (stream, position) VALUES (?, ?) ON DUPLICATE KEY UPDATE position = VALUES(position)",
 	putWildcard:     "INSERT INTO Wildcards (consumer, pattern) VALUES (?, ?) ON DUPLICATE KEY UPDATE pattern = VALUES(pattern)",
-	putSubscription: "INSERT INTO Subscriptions (id, subid, proto) VALUES (?, ?, ?) ON DUPLICATE KEY UPDATE proto = VALUES(proto)",
+	putSubscription: "INSERT INTO Subscriptions (id, subid, proto, client, name, kind) VALUES (?, ?, ?, ?, ?, ?) ON DUPLICATE KEY UPDATE proto = VALUES(proto), client = VALUES(client), name = VALUES(name), kind = VALUES(kind)",
+	putNamed:        "INSERT INTO NamedConsumers (consumer, channel, client, name, settings) VALUES (?, ?, ?, ?, ?) ON DUPLICATE KEY UPDATE channel = VALUES(channel), client = VALUES(client), name = VALUES(name), settings = VALUES(settings)",
+	// ON DUPLICATE KEY UPDATE would fire the trigger that refuses updates.
+	putCancelled: "INSERT IGNORE INTO CancelledDeliveries (id, seq) VALUES (?, ?)",
+	putAudit:     "INSERT IGNORE INTO AuditEntries (id, time, principal, address, action, target, detail) VALUES (?, ?, ?, ?, ?, ?, ?)",
 
 	more: []string{mysqlAdvanceChannel, mysqlInsertChunk},
 }

@@ -78,6 +78,12 @@ func (s *Store) DeleteChannel(ctx context.Context, c *Channel) error {
 		if holds {
 			return fmt.Errorf("%w: the channel holds events, which are immutable", ErrRefused)
 		}
+		// A later channel of the same name has consumers of its own.
+		for _, text := range []string{s.text.deleteParkedOf, s.text.deleteNamedOf} {
+			if _, err := t.exec(ctx, text, c.name); err != nil {
+				return err
+			}
+		}
 		_, err = t.exec(ctx, s.text.markDeleted, c.id)
 		return err
 	})
@@ -146,7 +152,7 @@ func (s *Store) purge(ctx context.Context, id int64, info ChannelInfo) error {
 		}
 	}
 	return s.write(ctx, func(t *transaction) error {
-		for _, text := range []string{s.text.deleteConsumersPendingOf, s.text.deleteConsumersOf, s.text.deletePendingsOf, s.text.deleteSubsOf, s.text.deleteChannel} {
+		for _, text := range []string{s.text.deleteCancelledOf, s.text.deleteConsumersPendingOf, s.text.deleteConsumersRedeliveredOf, s.text.deleteConsumersOf, s.text.deletePendingsOf, s.text.deleteSubsOf, s.text.deleteChannel} {
 			if _, err := t.exec(ctx, text, id); err != nil {
 				return err
 			}

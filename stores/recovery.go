@@ -20,6 +20,9 @@ type State struct {
 	Channels  []ChannelState // in the order of their creation
 	// Wildcards are the groups of subscriptions to patterns of channels, by ascending ID.
 	Wildcards []WildcardState
+	// Named are the consumers with settings or parked messages, by ascending ID.
+	Named     []NamedState
+	Cancelled []CancelledDelivery
 
 	// Damaged are the rows that cannot be read. Channels omits what depends on them: a channel, a subscription, or what
 	// a subscription has not acknowledged (see Subscription.Damaged).
@@ -67,6 +70,7 @@ func (s *Store) Recover(ctx context.Context) (*State, error) {
 	r := &recovery{
 		byID: map[int64]int{}, byName: map[string]int64{}, bySub: map[uint64][2]int{},
 		began: map[uint64]uint64{}, sent: map[uint64]uint64{}, consumers: map[uint64]*consumerRows{}, homeless: map[uint64]*Subscription{},
+		namedID: map[ConsumerName]uint64{}, namedAt: map[uint64]int{}, orphans: map[string]int{},
 	}
 	for _, step := range []struct {
 		what string
@@ -83,12 +87,20 @@ func (s *Store) Recover(ctx context.Context) (*State, error) {
 		{"consumers", s.text.consumers, r.consumer},
 		{"patterns of consumers", s.text.wildcards, r.wildcard},
 		{"pending messages of consumers", s.text.consumersPending, r.consumerPending},
+		{"redeliveries", s.text.redelivered, r.redelivered},
+		{"named consumers", s.text.named, r.named},
+		{"parked messages", s.text.parkedKeys, r.parkedKey},
+		{"cancelled deliveries", s.text.cancelled, r.cancelled},
+		{"highest entry of the audit", s.text.maxAuditID, func(rows *sql.Rows) error { return rows.Scan(&r.maxAudit) }},
 	} {
 		if err := s.own.query(ctx, step.text, step.scan); err != nil {
 			return nil, s.readError(ctx, fmt.Errorf("recover %s: %w", step.what, err))
 		}
 	}
 	r.finish()
+	if err := s.nameSubscriptions(ctx, r.unnamed); err != nil {
+		return nil, s.readError(ctx, fmt.Errorf("recover names of subscriptions: %w", err))
+	}
 	last, err := s.number(ctx, r.state.Channels)
 	if err != nil {
 		return nil, s.readError(ctx, fmt.Errorf("recover the order of events: %w", err))
@@ -96,7 +108,7 @@ func (s *Store) Recover(ctx context.Context) (*State, error) {
 
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.channelID, s.subID, s.last = r.maxChannel, r.maxSub, last
+	s.channelID, s.subID, s.auditID, s.last = r.maxChannel, r.maxSub, r.maxAudit, last
 	s.byName = make(map[string]*Channel, len(r.state.Channels))
 	for _, c := range r.state.Channels {
 		s.byName[c.Channel.name] = c.Channel
@@ -114,6 +126,7 @@ type recovery struct {
 	state      State
 	maxChannel int64
 	maxSub     uint64
+	maxAudit   uint64
 	byID       map[int64]int // index in state.Channels
 	byName     map[string]int64
 	bySub      map[uint64][2]int // index in state.Channels, and in Subscriptions there
@@ -124,6 +137,11 @@ type recovery struct {
 	began, sent map[uint64]uint64
 	consumers   map[uint64]*consumerRows
 	homeless    map[uint64]*Subscription // to patterns, by ID
+	unnamed     []unnamed
+
+	namedID map[ConsumerName]uint64
+	namedAt map[uint64]int // index in state.Named, by ID
+	orphans map[string]int // parked messages of other consumers, by key of the row
 }
 
 // damaged notes a row that cannot be read.
@@ -205,7 +223,8 @@ func (r *recovery) subscription(rows *sql.Rows) error {
 	var id uint64
 	var lastSent number
 	var data []byte
-	if err := rows.Scan(&channel, &id, &lastSent, &data); err != nil {
+	var kind sql.NullString
+	if err := rows.Scan(&channel, &id, &lastSent, &data, &kind); err != nil {
 		return err
 	}
 	at, ok := r.byID[channel]
@@ -232,6 +251,9 @@ func (r *recovery) subscription(rows *sql.Rows) error {
 	if err := state.Unmarshal(data); err != nil || state.ID != id {
 		_ = r.damaged("Subscriptions", key, "proto is not its SubState")
 		return nil
+	}
+	if !kind.Valid {
+		r.unnamed = append(r.unnamed, unnamed{channel, data, state})
 	}
 	if !ok {
 		r.homeless[id] = &Subscription{State: state, Damaged: damaged}
@@ -313,6 +335,7 @@ func (r *recovery) finish() {
 		}
 	}
 	r.finishConsumers()
+	r.finishParked()
 }
 
 func (c *Channel) raise(last uint64) {

@@ -86,7 +86,7 @@ func (s *Store) DeleteSubscriptions(ctx context.Context, c *Channel) error {
 		return ErrUnknownChannel
 	}
 	err := s.write(ctx, func(t *transaction) error {
-		for _, text := range []string{s.text.deleteConsumersPendingOf, s.text.deleteConsumersOf, s.text.deletePendingsOf, s.text.deleteSubsOf} {
+		for _, text := range []string{s.text.deleteConsumersPendingOf, s.text.deleteConsumersRedeliveredOf, s.text.deleteConsumersOf, s.text.deletePendingsOf, s.text.deleteSubsOf} {
 			if _, err := t.exec(ctx, text, c.id); err != nil {
 				return err
 			}

@@ -37,6 +37,10 @@ func (m *mysql) checkRights(ctx context.Context, db *sql.DB) error {
 		mysqlPutConsumers + mysqlPutConsumersRow + mysqlPutConsumersEnd,
 		mysqlPutParts + mysqlPutPartsRow + mysqlPutPartsEnd,
 		mysqlDeleteParts + mysqlDeletePartsRow,
+		mysqlPutCounts + mysqlPutPartsRow + mysqlPutCountsEnd,
+		mysqlDeleteCounts + mysqlDeletePartsRow,
+		mysqlPark + mysqlParkRow + mysqlParkEnd,
+		mysqlUnpark + "?)",
 	} {
 		err := mysqlPrepare(ctx, db, text)
 		var e *mysqldriver.MySQLError

@@ -202,9 +202,12 @@ var sqliteStatements = statements{
 	putClient:       "INSERT INTO Clients (id, hbinbox, proto) VALUES (?, ?, ?) ON CONFLICT (id) DO UPDATE SET hbinbox = excluded.hbinbox, proto = excluded.proto",
 	putRelay:        "INSERT INTO Relays (stream, position) VALUES (?, ?) ON CONFLICT (stream) DO UPDATE SET position = excluded.position",
 	putWildcard:     "INSERT INTO Wildcards (consumer, pattern) VALUES (?, ?) ON CONFLICT (consumer) DO UPDATE SET pattern = excluded.pattern",
-	putSubscription: "INSERT INTO Subscriptions (id, subid, proto) VALUES (?, ?, ?) ON CONFLICT (id, subid) DO UPDATE SET proto = excluded.proto",
+	putSubscription: "INSERT INTO Subscriptions (id, subid, proto, client, name, kind) VALUES (?, ?, ?, ?, ?, ?) ON CONFLICT (id, subid) DO UPDATE SET proto = excluded.proto, client = excluded.client, name = excluded.name, kind = excluded.kind",
+	putNamed:        "INSERT INTO NamedConsumers (consumer, channel, client, name, settings) VALUES (?, ?, ?, ?, ?) ON CONFLICT (consumer) DO UPDATE SET channel = excluded.channel, client = excluded.client, name = excluded.name, settings = excluded.settings",
+	putCancelled:    "INSERT INTO CancelledDeliveries (id, seq) VALUES (?, ?) ON CONFLICT (id, seq) DO NOTHING",
+	putAudit:        "INSERT INTO AuditEntries (id, time, principal, address, action, target, detail) VALUES (?, ?, ?, ?, ?, ?, ?) ON CONFLICT (id) DO NOTHING",
 
-	more: []string{sqliteInsertMessage, sqliteInsertTag, sqliteAdvanceChannel, sqliteChannelID, sqliteInsertChannel, sqliteSaveProgress, sqliteHead, sqliteVersion, sqliteTagged, sqliteEventByID, sqlitePutConsumer, sqlitePutPart, sqliteDeletePart},
+	more: []string{sqliteInsertMessage, sqliteInsertTag, sqliteAdvanceChannel, sqliteChannelID, sqliteInsertChannel, sqliteSaveProgress, sqliteHead, sqliteVersion, sqliteTagged, sqliteEventByID, sqlitePutConsumer, sqlitePutPart, sqliteDeletePart, sqlitePutCounts, sqliteDeleteCounts, sqlitePark, sqliteUnpark, sqliteParkedAt},
 }
 
 func (*sqlite) insertMessages(ctx context.Context, tx *transaction, rows []*row) error {

@@ -15,7 +15,10 @@ type statements struct {
 	putClient       string // (id, hbinbox, proto)
 	putRelay        string // (stream, position)
 	putWildcard     string // (consumer, pattern)
-	putSubscription string // (id, subid, proto)
+	putSubscription string // (id, subid, proto, client, name, kind)
+	putNamed        string // (consumer, channel, client, name, settings)
+	putCancelled    string // (id, seq); nothing if the row exists
+	putAudit        string // (id, time, principal, address, action, target, detail); nothing if the row exists
 
 	more []string // further texts of the dialect to prepare
 }
@@ -55,7 +58,7 @@ type sharedStatements struct {
 	channel         string // (id) → the same without name
 
 	maxSubscriptionID  string // () → subid
-	subscriptions      string // () → id, subid, lastsent, proto, by subid
+	subscriptions      string // () → id, subid, lastsent, proto, kind, by subid
 	deleteSubscription string // (id, subid)
 	pendings           string // () → subid, row, seq, lastsent, pending, acks
 	deletePending      string // (subid)
@@ -69,6 +72,20 @@ type sharedStatements struct {
 	deleteConsumersPendingOf string // (id)
 	wildcards                string // () → consumer, pattern
 	deleteWildcard           string // (consumer)
+
+	named                        string // () → consumer, channel, client, name, settings, by consumer
+	deleteNamed                  string // (consumer)
+	deleteNamedOf                string // (channel): of all consumers of a channel
+	parkedKeys                   string // () → consumer, ordering_key, number of messages
+	parked                       string // (consumer, after, limit) → seq, deliveries, first_delivery, last_delivery, ordering_key, reason, by seq
+	deleteParked                 string // (consumer): all of its messages
+	deleteParkedOf               string // (channel)
+	redelivered                  string // () → consumer, part, counts, by consumer and part
+	deleteConsumerRedelivered    string // (consumer)
+	deleteConsumersRedeliveredOf string // (id)
+	cancelled                    string // () → id, seq
+	deleteCancelledOf            string // (id)
+	maxAuditID                   string // () → id
 
 	read     string // (id, from, to, limit) → seq, timestamp, data, event_version, position, by seq
 	timeFrom string // (id, from) → seq, timestamp of the first message from a sequence on
@@ -122,8 +139,8 @@ func newSharedStatements(text func(string) string) sharedStatements {
 		logEnd:          "SELECT id, position, (SELECT MAX(id) FROM Channels) FROM StoreLock",
 		channel:         text("SELECT c.id, c.maxseq, c.msgs, c.bytes, (SELECT seq FROM Messages WHERE id = c.id ORDER BY seq LIMIT 1), (SELECT seq FROM Messages WHERE id = c.id ORDER BY seq DESC LIMIT 1), (SELECT timestamp FROM Messages WHERE id = c.id ORDER BY seq DESC LIMIT 1) FROM Channels AS c WHERE c.id = ?"),
 
-		maxSubscriptionID:  "SELECT COALESCE(MAX(subid), 0) FROM (SELECT MAX(subid) AS subid FROM Subscriptions UNION ALL SELECT MAX(subid) AS subid FROM SubsPending UNION ALL SELECT MAX(consumer) AS subid FROM Consumers) AS ids",
-		subscriptions:      "SELECT id, subid, lastsent, proto FROM Subscriptions WHERE deleted = FALSE ORDER BY subid",
+		maxSubscriptionID:  "SELECT COALESCE(MAX(subid), 0) FROM (SELECT MAX(subid) AS subid FROM Subscriptions UNION ALL SELECT MAX(subid) AS subid FROM SubsPending UNION ALL SELECT MAX(consumer) AS subid FROM Consumers UNION ALL SELECT MAX(consumer) AS subid FROM ConsumersRedelivered UNION ALL SELECT MAX(consumer) AS subid FROM NamedConsumers UNION ALL SELECT MAX(consumer) AS subid FROM Parked) AS ids",
+		subscriptions:      "SELECT id, subid, lastsent, proto, kind FROM Subscriptions WHERE deleted = FALSE ORDER BY subid",
 		deleteSubscription: text("DELETE FROM Subscriptions WHERE id = ? AND subid = ?"),
 		// "row" is a reserved word, and each database quotes it differently; a qualified name needs no quotes.
 		pendings:         "SELECT subid, p.row, seq, lastsent, pending, acks FROM SubsPending AS p",
@@ -138,6 +155,20 @@ func newSharedStatements(text func(string) string) sharedStatements {
 		deleteConsumersPendingOf: text("DELETE FROM ConsumersPending WHERE consumer IN (SELECT consumer FROM Consumers WHERE id = ?)"),
 		wildcards:                "SELECT consumer, pattern FROM Wildcards",
 		deleteWildcard:           text("DELETE FROM Wildcards WHERE consumer = ?"),
+
+		named:                        "SELECT consumer, channel, client, name, settings FROM NamedConsumers ORDER BY consumer",
+		deleteNamed:                  text("DELETE FROM NamedConsumers WHERE consumer = ?"),
+		deleteNamedOf:                text("DELETE FROM NamedConsumers WHERE channel = ?"),
+		parkedKeys:                   "SELECT consumer, ordering_key, COUNT(*) FROM Parked GROUP BY consumer, ordering_key",
+		parked:                       text("SELECT seq, deliveries, first_delivery, last_delivery, ordering_key, reason FROM Parked WHERE consumer = ? AND seq > ? ORDER BY seq LIMIT ?"),
+		deleteParked:                 text("DELETE FROM Parked WHERE consumer = ?"),
+		deleteParkedOf:               text("DELETE FROM Parked WHERE consumer IN (SELECT consumer FROM NamedConsumers WHERE channel = ?)"),
+		redelivered:                  "SELECT consumer, part, counts FROM ConsumersRedelivered ORDER BY consumer, part",
+		deleteConsumerRedelivered:    text("DELETE FROM ConsumersRedelivered WHERE consumer = ?"),
+		deleteConsumersRedeliveredOf: text("DELETE FROM ConsumersRedelivered WHERE consumer IN (SELECT consumer FROM Consumers WHERE id = ?)"),
+		cancelled:                    "SELECT id, seq FROM CancelledDeliveries ORDER BY id, seq",
+		deleteCancelledOf:            text("DELETE FROM CancelledDeliveries WHERE id = ?"),
+		maxAuditID:                   "SELECT COALESCE(MAX(id), 0) FROM AuditEntries",
 
 		read:     text("SELECT seq, timestamp, data, event_version, position FROM Messages WHERE id = ? AND seq >= ? AND seq <= ? ORDER BY seq LIMIT ?"),
 		timeFrom: text("SELECT seq, timestamp FROM Messages WHERE id = ? AND seq >= ? ORDER BY seq LIMIT 1"),
@@ -186,6 +217,10 @@ func (s *statements) all() []string {
 		s.pendings, s.deletePending, s.deleteOldPending,
 		s.consumers, s.consumersPending, s.deleteConsumer, s.deleteConsumerPending, s.deleteConsumersOf, s.deleteConsumersPendingOf,
 		s.wildcards, s.putWildcard, s.deleteWildcard,
+		s.named, s.putNamed, s.deleteNamed, s.deleteNamedOf,
+		s.parkedKeys, s.parked, s.deleteParked, s.deleteParkedOf,
+		s.redelivered, s.deleteConsumerRedelivered, s.deleteConsumersRedeliveredOf,
+		s.cancelled, s.putCancelled, s.deleteCancelledOf, s.maxAuditID, s.putAudit,
 		s.read, s.timeFrom,
 		s.aggregateForward, s.aggregateBackward, s.aggregatesWithID, s.eventsWithID,
 		s.hasEvents, s.countUpTo, s.deleteUpTo, s.reduceChannel,

@@ -147,6 +147,7 @@ type Store struct {
 	byName     map[string]*Channel
 	channelID  int64 // highest ID assigned
 	subID      uint64
+	auditID    uint64
 	progressed map[uint64]struct{} // subscriptions that have only row 0 in SubsPending
 }
 

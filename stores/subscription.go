@@ -50,13 +50,33 @@ func (s *Store) UpdateSubscription(ctx context.Context, c *Channel, st *spb.SubS
 		return fmt.Errorf("encode subscription %d of channel %q: %w", st.ID, c.name, err)
 	}
 	err = s.write(ctx, func(t *transaction) error {
-		_, err := t.exec(ctx, s.text.putSubscription, c.id, st.ID, data)
-		return err
+		return s.putSubscription(ctx, t, c.id, data, st)
 	})
 	if err != nil {
 		return fmt.Errorf("save subscription %d of channel %q: %w", st.ID, c.name, err)
 	}
 	return nil
+}
+
+// putSubscription saves a subscription: data is state, encoded.
+func (s *Store) putSubscription(ctx context.Context, t *transaction, channel int64, data []byte, state *spb.SubState) error {
+	name, kind := subscriptionName(state)
+	_, err := t.exec(ctx, s.text.putSubscription, channel, state.ID, data, encodeName(state.ClientID), encodeName(name), kind)
+	return err
+}
+
+// subscriptionName returns the name of a subscription's durable or queue group, and its kind as the table has it.
+func subscriptionName(state *spb.SubState) (name, kind string) {
+	durable := state.IsDurable || state.DurableName != ""
+	switch {
+	case state.QGroup != "" && durable:
+		return state.QGroup, "durable queue group"
+	case state.QGroup != "":
+		return state.QGroup, "queue group"
+	case durable:
+		return state.DurableName, "durable"
+	}
+	return "", "subscription"
 }
 
 // DeleteSubscription removes a subscription, if it exists, and its progress. It retries until ctx ends.

@@ -9,6 +9,8 @@ import (
 	"sync"
 	"time"
 
+	"golang.org/x/time/rate"
+
 	"github.com/nats-eventstore/nats-eventstore/server/eventlog"
 	"github.com/nats-eventstore/nats-eventstore/stores"
 )
@@ -18,6 +20,8 @@ const (
 	DefaultInterval     = 100 * time.Millisecond
 	DefaultStoreTimeout = 5 * time.Second
 	DefaultMaxInflight  = 262144
+	// DefaultRedeliveryRate is in messages per second.
+	DefaultRedeliveryRate = 5000
 )
 
 // Options configure Consumers. A zero value means the default.
@@ -33,6 +37,11 @@ type Options struct {
 	Delivered func(Delivery)
 	// Wildcards says that the stored groups of patterns are in service. Otherwise they stay in the store, and wait.
 	Wildcards bool
+	// Rules are the settings of durables and queue groups in the configuration. A later one overrides an earlier one, field by field.
+	Rules []Rule
+	// RedeliveryRate bounds how many messages per second are sent again that were sent again before, over all groups. Negative is
+	// unlimited.
+	RedeliveryRate int
 }
 
 // Delivery is a message that was sent to a subscription.
@@ -55,6 +64,9 @@ func (o Options) withDefaults() Options {
 	if o.MaxInflight <= 0 {
 		o.MaxInflight = DefaultMaxInflight
 	}
+	if o.RedeliveryRate == 0 {
+		o.RedeliveryRate = DefaultRedeliveryRate
+	}
 	o.MaxInflight = min(o.MaxInflight, math.MaxInt32)
 	return o
 }
@@ -64,6 +76,11 @@ type Metrics interface {
 	Sent(msgs, bytes int)
 	Resent(bytes int)
 	Acked()
+	// Limited is called for each message that was parked or skipped, or at which a group stalled, with LimitPark, LimitSkip or
+	// LimitStall.
+	Limited(action string)
+	// Slowed is called each time a group waits for the rate of redeliveries.
+	Slowed()
 	Failed(operation string, err error)
 }
 
@@ -77,11 +94,18 @@ type Consumers struct {
 	log       *slog.Logger
 	positions *positions
 	groups    sync.WaitGroup // goroutines of groups
+	limiter   *rate.Limiter  // of messages sent again
+	// acts is held during an administrative act.
+	acts sync.Mutex
+	// cancelled are events whose delayed delivery was cancelled, by channel.
+	cancelled cancelled
 
 	mu       sync.RWMutex // guards the fields below; locked before a group's mutex
 	lines    map[Line]*line
 	clients  map[string]map[*Member]struct{} // active members by client ID
-	delivery context.Context                 // context of the groups' goroutines; nil: delivery is off
+	names    map[stores.ConsumerName]*named
+	rules    []Rule
+	delivery context.Context // context of the groups' goroutines; nil: delivery is off
 }
 
 // line holds the groups of a Line.
@@ -110,6 +134,9 @@ func New(store *stores.Store, log *eventlog.Log, send Sender, o Options, m Metri
 		positions: newPositions(store, &o, m, logger),
 		lines:     make(map[Line]*line),
 		clients:   make(map[string]map[*Member]struct{}),
+		limiter:   newLimiter(o.RedeliveryRate),
+		names:     make(map[stores.ConsumerName]*named),
+		rules:     o.Rules,
 	}
 }
 
@@ -150,20 +177,28 @@ func (c *Consumers) start(g *Group) {
 	}
 	ctx, stop := context.WithCancel(c.delivery)
 	g.stop = stop
-	d := &delivery{g: g, failed: func(err error) {
+	d := &delivery{g: g, pace: &pace{limiter: c.limiter}, failed: func(err error) {
 		c.metrics.Failed("delivery", err)
 		c.eventlog.Damage().Note(err)
 	}}
 	c.groups.Go(func() { d.run(ctx) })
 }
 
+// newGroup returns a group without members. The caller holds c.mu for writing.
 func (c *Consumers) newGroup(l Line, key Key) *Group {
-	return &Group{
+	g := &Group{
 		line: l, key: key,
 		log: c.log, metrics: c.metrics, send: c.send, delivered: c.opts.Delivered, markDirty: c.positions.add,
-		wake:  make(chan struct{}, 1),
-		state: state{queue: key.Queue != ""},
+		cancelled: c.cancelled.is,
+		wake:      make(chan struct{}, 1),
+		state:     state{queue: key.Queue != ""},
 	}
+	if key != (Key{}) {
+		g.named = c.namedOf(nameOf(l, key))
+		g.state.name = g.named
+		g.state.setRules(c.effective(g.named.name, g.named.settings()).rules(), now())
+	}
+	return g
 }
 
 // of returns a line's entry and creates a missing one. The caller holds c.mu for writing.
@@ -197,6 +232,9 @@ func (c *Consumers) detach(g *Group) {
 		return
 	}
 	own.detach(g)
+	if n := g.named; n != nil && !n.isStored() {
+		delete(c.names, n.name)
+	}
 	if len(own.groups)+len(own.refused)+own.reserved == 0 && !own.retiring {
 		delete(c.lines, g.line)
 	}
@@ -336,5 +374,7 @@ func (c *Consumers) Retire(ch *eventlog.Channel, remove func() error) (retired b
 		own.detach(g)
 	}
 	delete(c.lines, ch)
+	maps.DeleteFunc(c.names, func(name stores.ConsumerName, _ *named) bool { return name.Line == ch.Name() })
+	c.cancelled.drop(ch.Name())
 	return true, nil
 }

@@ -37,14 +37,17 @@ type delivery struct {
 	g      *Group
 	cursor eventlog.Follower
 	rest   []stores.Message // read but not sent, since no member could take them
-	asleep bool             // without members, and without messages in memory
-	failed func(error)
+	// generation is that of the group's position which the cursor follows.
+	generation int
+	pace       *pace
+	asleep     bool // without members, and without messages in memory
+	failed     func(error)
 }
 
 // run sends messages to members until ctx ends: first those whose ack timed out, then new ones.
 func (d *delivery) run(ctx context.Context) {
 	g := d.g
-	d.cursor = g.line.Follow(g.next())
+	d.follow()
 	defer func() { d.cursor.Close() }()
 	defer g.finish()
 	failing := false
@@ -59,13 +62,19 @@ func (d *delivery) run(ctx context.Context) {
 		case <-timer.C:
 		case <-d.cursor.Ready():
 		}
+		var resent, waited, progress bool
 		err := d.recoverDue(ctx, toHolder)
-		var resent, progress bool
+		if err == nil {
+			err = d.lookUpKeys(ctx)
+		}
 		if err == nil {
 			resent, err = d.redeliver(ctx, toHolder)
 		}
 		if err == nil {
 			clear(toHolder)
+			waited, err = d.sendWaiting(ctx)
+		}
+		if err == nil {
 			progress, err = d.deliver()
 		}
 		g.sentSome(err != nil)
@@ -80,30 +89,40 @@ func (d *delivery) run(ctx context.Context) {
 			timer.Reset(readRetry)
 			failing = true
 			continue
-		case failing && (resent || progress):
+		case failing && (resent || waited || progress):
 			g.log.Info("Reading messages recovered; delivery resumed", "channel", g.line.Name())
 			failing = false
 		}
-		timer.Reset(g.untilDue())
+		timer.Reset(d.untilDue())
 	}
 }
 
-// next returns the first sequence not yet sent.
-func (g *Group) next() uint64 {
+// next returns the first sequence not yet sent, and how often the position was set.
+func (g *Group) next() (seq uint64, generation int) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	return g.state.lastSent + 1
+	return g.state.lastSent + 1, g.state.generation
 }
 
-// untilDue returns the time until the earliest ack timeout.
-func (g *Group) untilDue() time.Duration {
+// follow reads on from the group's position.
+func (d *delivery) follow() {
+	next, generation := d.g.next()
+	d.cursor, d.generation, d.rest = d.g.line.Follow(next), generation, nil
+}
+
+// untilDue returns the time until the earliest ack timeout, or until the next message that waits.
+func (d *delivery) untilDue() time.Duration {
+	g := d.g
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	at, ok := g.state.nextDue()
-	if !ok {
-		return idle
+	until := idle
+	if at, ok := g.state.nextDue(); ok {
+		until = min(until, max(at-now(), d.pace.until()))
 	}
-	return min(max(at-now(), 0), idle)
+	if at, ok := g.state.nextReady(); ok {
+		until = min(until, at-now())
+	}
+	return max(until, 0)
 }
 
 // deliver sends new messages while members take them and the cursor has them. It reports whether reading works:
@@ -112,14 +131,19 @@ func (d *delivery) deliver() (works bool, err error) {
 	g := d.g
 	for sent := 0; sent < turnMsgs; {
 		g.mu.Lock()
-		window, deserted := g.state.window(), len(g.state.members) == 0
+		window, deserted, moved := g.state.window(), len(g.state.members) == 0, g.state.generation != d.generation
+		full := g.state.waiting.due.n >= maxWaiting
 		g.mu.Unlock()
+		if moved {
+			d.cursor.Close()
+			d.follow()
+		}
 		if deserted {
 			d.sleep()
 			return works, nil
 		}
 		d.asleep = false
-		if window == 0 {
+		if window == 0 || full {
 			return works, nil
 		}
 		if len(d.rest) == 0 {
@@ -127,12 +151,12 @@ func (d *delivery) deliver() (works bool, err error) {
 				return false, err
 			}
 			if len(d.rest) == 0 {
-				g.pass(d.cursor.Passed())
+				g.pass(d.cursor.Passed(), d.generation)
 				return works || d.cursor.Position() > g.line.Info().Last, nil
 			}
 			works = true
 		}
-		n := g.sendNew(d.rest)
+		n := g.sendNew(d.rest, d.generation)
 		if d.rest = d.rest[n:]; len(d.rest) > 0 {
 			return works, nil
 		}
@@ -142,15 +166,17 @@ func (d *delivery) deliver() (works bool, err error) {
 	return works, nil
 }
 
-// pass records that nothing up to a sequence is left to send.
-func (g *Group) pass(seq uint64) {
+// pass records that nothing up to a sequence is left to send, unless the position was set meanwhile.
+func (g *Group) pass(seq uint64, generation int) {
 	if seq == 0 {
 		return
 	}
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	g.state.pass(seq)
-	g.touch()
+	if g.state.generation == generation {
+		g.state.pass(seq)
+		g.touch()
+	}
 }
 
 // sleep releases memory: an offline durable holds no messages.
@@ -158,19 +184,23 @@ func (d *delivery) sleep() {
 	switch {
 	case d.asleep:
 	case len(d.rest) > 0:
-		d.rest = nil
 		d.cursor.Close()
-		d.cursor = d.g.line.Follow(d.g.next())
+		d.follow()
 	default:
 		d.cursor.Release()
 	}
 	d.asleep = true
 }
 
-// sendNew sends messages until no member takes the next one. It returns how many it consumed.
-func (g *Group) sendNew(msgs []stores.Message) int {
+// sendNew sends messages until no member takes the next one. It returns how many it consumed: all, if the position was set since
+// they were read.
+func (g *Group) sendNew(msgs []stores.Message, generation int) int {
 	g.mu.Lock()
 	defer g.mu.Unlock()
+	if g.state.generation != generation {
+		return len(msgs)
+	}
+	examines := g.examines()
 	sent, bytes := 0, 0
 	defer func() {
 		g.touch()
@@ -180,6 +210,14 @@ func (g *Group) sendNew(msgs []stores.Message) int {
 		seq := g.line.Place(&msgs[i])
 		if seq <= g.state.lastSent {
 			continue
+		}
+		if examines {
+			if g.state.window() == 0 {
+				return i
+			}
+			if g.state.place(seq, g.examine(&msgs[i]), now()) {
+				continue
+			}
 		}
 		m := g.state.pick(false)
 		if m == nil {
@@ -198,8 +236,12 @@ func (g *Group) sendNew(msgs []stores.Message) int {
 func (d *delivery) redeliver(ctx context.Context, toHolder map[*Member]bool) (some bool, err error) {
 	g := d.g
 	g.mu.Lock()
-	all := g.state.takeDue(now())
+	again := d.pace.allowed()
+	all, more := g.state.takeDue(now(), &again)
 	g.mu.Unlock()
+	if d.pace.used(again, more) {
+		g.metrics.Slowed()
+	}
 	if len(all) == 0 {
 		return false, nil
 	}
@@ -232,13 +274,21 @@ func (g *Group) resend(chunk []due, msgs map[uint64]stores.Message, toHolder map
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	defer g.touch()
-	for _, d := range chunk {
+	for i, d := range chunk {
 		if g.state.unacked.holder(d.seq) != d.member || d.member.phase != phaseActive {
 			continue // meanwhile acknowledged, or dealt to another member
 		}
+		if g.state.held() {
+			g.state.dueNow(chunk[i:], now())
+			return
+		}
 		msg, ok := msgs[d.seq]
-		if !ok {
-			g.state.forget(d.seq)
+		switch {
+		case !ok:
+			g.state.forget(d.seq, now())
+			continue
+		case g.state.spent(d.seq):
+			g.limit(d.seq)
 			continue
 		}
 		m := d.member
@@ -256,11 +306,11 @@ func (g *Group) resend(chunk []due, msgs map[uint64]stores.Message, toHolder map
 // transmit sends a message, encoded as data, to a member.
 func (g *Group) transmit(m *Member, msg stores.Message, data []byte, redeliveries uint32) {
 	if g.delivered == nil {
-		g.send.Send(m.state.Inbox, data)
+		g.handTo(m, msg, data, redeliveries)
 		return
 	}
 	began := time.Now()
-	g.send.Send(m.state.Inbox, data)
+	g.handTo(m, msg, data, redeliveries)
 	channel := g.line.Origin(&msg)
 	if channel == nil {
 		return
@@ -269,6 +319,14 @@ func (g *Group) transmit(m *Member, msg stores.Message, data []byte, redeliverie
 		Channel: channel, Message: msg, Client: m.state.ClientID, Durable: m.state.DurableName, Queue: m.state.QGroup,
 		Redeliveries: redeliveries, Began: began,
 	})
+}
+
+func (g *Group) handTo(m *Member, msg stores.Message, data []byte, redeliveries uint32) {
+	if m.receiver != nil {
+		m.receiver.Receive(msg, redeliveries+1)
+		return
+	}
+	g.send.Send(m.state.Inbox, data)
 }
 
 // redelivery returns an encoded pb.MsgProto with redelivered (6) and redeliveryCount (7) appended.

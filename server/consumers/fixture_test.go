@@ -53,6 +53,8 @@ func (s *sink) Send(inbox string, data []byte) {
 func (*sink) Sent(int, int)        {}
 func (*sink) Resent(int)           {}
 func (*sink) Acked()               {}
+func (*sink) Limited(string)       {}
+func (*sink) Slowed()              {}
 func (*sink) Failed(string, error) {}
 func (*sink) PublishReceived(int)  {}
 func (*sink) Replayed(int)         {}

@@ -21,11 +21,14 @@ type Key struct {
 type Group struct {
 	line    Line
 	key     Key
+	named   *named // nil: the key is zero
 	log     *slog.Logger
 	metrics Metrics
 	send    Sender
 	// delivered is that of Options; nil without tracing.
 	delivered func(Delivery)
+	// cancelled reports whether the delivery of a channel's message was cancelled.
+	cancelled func(channel string, seq uint64) bool
 	// markDirty schedules a write. It is called once between two writes.
 	markDirty func(*Group)
 	// wake tells the group's goroutine to look for messages to send. It has one slot and carries no data.
@@ -42,6 +45,8 @@ type Group struct {
 	queued    bool // markDirty was called
 	finished  bool // nothing is sent any more
 	afterSend []afterSend
+	logged    time.Duration // when the log last told of messages at their limit
+	unlogged  int           // such messages since then
 }
 
 // Line returns what the group reads.
@@ -113,7 +118,7 @@ func (g *Group) touch() {
 func (g *Group) ack(m *Member, seq uint64) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	known, room := g.state.ack(seq)
+	known, room := g.state.ack(seq, now())
 	if !known {
 		return
 	}

@@ -260,7 +260,7 @@ func (w *world) do(s step) {
 				if len(held) > 0 {
 					seq := held[(s.b/5+i*7)%uint32(len(held))]
 					if m := g.unacked.holder(seq); m != nil && m.phase == phaseActive {
-						g.ack(seq)
+						g.ack(seq, w.now)
 						w.lives[key].acked[seq] = true
 					}
 				}
@@ -269,7 +269,7 @@ func (w *world) do(s step) {
 	case timeout:
 		w.now += 2 * time.Second
 		if g != nil {
-			for _, d := range g.takeDue(w.now) {
+			for _, d := range allDue(g, w.now) {
 				g.resent(g.pick(true), d.seq, w.now)
 			}
 		}

@@ -22,6 +22,7 @@ type Line interface {
 	MessageBytes() int     // average
 	MaxSubscriptions() int // 0: unlimited
 	Touch()
+	Delays() bool // whether events may ask to be delivered later
 
 	Follow(next uint64) eventlog.Follower
 	Place(m *stores.Message) uint64

@@ -21,8 +21,10 @@ type Client interface {
 // Member is one subscription of a client: active or, for a durable, offline. The results of its exported methods do not
 // change.
 type Member struct {
-	group  *Group
-	client Client // nil: recovered while offline
+	group    *Group
+	client   Client   // nil: recovered while offline
+	receiver Receiver // nil: messages go to its inbox
+	start    Start
 	// joined and from are the log's words for how it joined and for the group's start position.
 	joined, from string
 
@@ -31,10 +33,18 @@ type Member struct {
 	state *spb.SubState
 	due   expiries
 	phase phase
+	rules *rules // of the group; nil: none
 	// resuming means that it must first be sent the unacknowledged messages of the durable that it resumed.
 	resuming bool
 	// recovered means that it holds messages from the store whose due times are not known yet.
 	recovered bool
+}
+
+// Start is where a member began.
+type Start struct {
+	Resumed  bool   // the group was there before
+	LastSent uint64 // by the group
+	Unacked  int    // messages of the group
 }
 
 // phase is a stage in the life of a member.
@@ -50,6 +60,18 @@ const (
 // Client returns the member's client, or nil if it was recovered without one.
 func (m *Member) Client() Client { return m.client }
 
+// Start returns where the member began.
+func (m *Member) Start() Start { return m.start }
+
+// Durable reports whether the member's position outlives it.
+func (m *Member) Durable() bool { return m.state.IsDurable }
+
+// Queue reports whether the member belongs to a queue group.
+func (m *Member) Queue() bool { return m.state.QGroup != "" }
+
+// AckWait returns how long a message waits for its acknowledgement, as the member asked for.
+func (m *Member) AckWait() time.Duration { return m.ackWait() }
+
 // Line returns what the member subscribes to.
 func (m *Member) Line() Line { return m.group.line }
 
@@ -63,10 +85,30 @@ func (m *Member) Inbox() string { return m.state.Inbox }
 func (m *Member) ClientID() string { return m.state.ClientID }
 
 func (m *Member) ackWait() time.Duration { return time.Duration(m.state.AckWaitInSecs) * time.Second }
-func (m *Member) window() int            { return int(m.state.MaxInFlight) - m.due.n }
+func (m *Member) window() int            { return m.maxInFlight() - m.due.n }
 func (m *Member) stalled() bool          { return m.window() <= 0 }
 func (m *Member) healthy() bool          { return m.client.Healthy() }
 func (m *Member) reachable() bool        { return m.client.Reachable() }
+
+// maxInFlight is how many unacknowledged messages the member may hold. A receiver's own bound is never exceeded.
+func (m *Member) maxInFlight() int {
+	n := int(m.state.MaxInFlight)
+	if m.rules == nil || m.rules.maxInflight == 0 {
+		return n
+	}
+	if m.receiver != nil {
+		return min(n, int(m.rules.maxInflight))
+	}
+	return int(m.rules.maxInflight)
+}
+
+// id is that of the subscription in the store; 0 is that of messages which wait.
+func (m *Member) id() uint64 {
+	if m.state == nil {
+		return 0
+	}
+	return m.state.ID
+}
 
 // Describe describes the member in the words of NATS Streaming's log, which operators search: what happened, the kind
 // of subscription, and where.

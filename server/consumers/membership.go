@@ -18,6 +18,7 @@ type Request struct {
 	DurableName   string
 	MaxInFlight   int32
 	AckWaitInSecs int32
+	Receiver      Receiver // nil: messages go to Inbox
 
 	Start          StartPosition
 	StartSequence  uint64
@@ -211,7 +212,8 @@ func (c *Consumers) add(g *Group, r *Request, others int, from string) (*Member,
 	case limit > 0 && !resume && others >= limit:
 		return nil, ErrTooManySubs
 	}
-	m := &Member{group: g, client: r.Client, joined: joined, from: from, state: &spb.SubState{
+	start := Start{Resumed: g.state.id != 0, LastSent: g.state.lastSent, Unacked: g.state.unacked.len()}
+	m := &Member{group: g, client: r.Client, receiver: r.Receiver, start: start, joined: joined, from: from, state: &spb.SubState{
 		ClientID:      r.Client.ID(),
 		QGroup:        g.key.Queue,
 		Inbox:         r.Inbox,
@@ -220,6 +222,8 @@ func (c *Consumers) add(g *Group, r *Request, others int, from string) (*Member,
 		AckWaitInSecs: r.AckWaitInSecs,
 		DurableName:   g.key.Durable, // a queue group's name contains it
 		IsDurable:     r.DurableName != "" || g.state.durable,
+		// A receiver ends with its process: whoever reads the row later finds an offline durable, or nothing.
+		IsClosed: r.Receiver != nil,
 	}}
 	g.state.join(m, c.store.NewSubscriptionID, now())
 	c.clamp(m)
@@ -270,6 +274,9 @@ func (c *Consumers) Leave(ctx context.Context, m *Member, unsubscribe bool) erro
 		return nil
 	}
 	end, remain := c.remove(m, unsubscribe)
+	if m.receiver != nil {
+		m.receiver.Left()
+	}
 	g.line.Touch()
 
 	done, what := "Removed", "delete"

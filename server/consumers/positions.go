@@ -206,11 +206,27 @@ func (p *positions) save(ctx context.Context, all []*batch) error {
 		changes.Converted = append(changes.Converted, b.changes.Converted...)
 		changes.Wildcards = append(changes.Wildcards, b.changes.Wildcards...)
 		changes.DropWildcards = append(changes.DropWildcards, b.changes.DropWildcards...)
+		changes.DropNamed = append(changes.DropNamed, b.changes.DropNamed...)
+		changes.Named = append(changes.Named, b.changes.Named...)
+		changes.Park = append(changes.Park, b.changes.Park...)
+		changes.Unpark = append(changes.Unpark, b.changes.Unpark...)
+		changes.Audit = append(changes.Audit, b.changes.Audit...)
 	}
 	if changes.Empty() {
 		return nil
 	}
 	return p.store.SaveConsumers(ctx, changes)
+}
+
+// storeNow writes changes that are of no group. stored is called before anything else is written.
+func (p *positions) storeNow(ctx context.Context, changes stores.ConsumerChanges, stored func()) error {
+	p.writing.Lock()
+	defer p.writing.Unlock()
+	if err := p.store.SaveConsumers(ctx, changes); err != nil {
+		return err
+	}
+	stored()
+	return nil
 }
 
 // finish answers the waiting requests and schedules failed changes again. While the database is unavailable, requests

@@ -12,6 +12,10 @@ import (
 // Recover restores the stored groups and returns their active members. It converts groups that NATS Streaming or an
 // earlier release wrote. client returns the registered client of a subscription, or nil. Call Recover before Run.
 func (c *Consumers) Recover(ctx context.Context, state *stores.State, client func(*spb.SubState) Client) ([]*Member, error) {
+	c.recoverNames(state.Named)
+	for _, it := range state.Cancelled {
+		c.cancelled.add(it.Channel.Name(), it.Seq)
+	}
 	var active []*Member
 	for i := range state.Channels {
 		stored := &state.Channels[i]

@@ -1,14 +1,8 @@
 package consumers
 
 import (
-	"cmp"
-	"maps"
 	"slices"
 	"time"
-
-	"github.com/nats-io/nats-streaming-server/spb"
-
-	"github.com/nats-eventstore/nats-eventstore/stores"
 )
 
 const (
@@ -35,58 +29,19 @@ type state struct {
 	// receives first.
 	offline *Member
 	unacked unacked
-	// redelivered counts redeliveries of unacknowledged messages. It is not stored.
-	redelivered map[uint64]uint32
+	// waiting holds the messages that are with no member although later ones may be: they are behind another of their key,
+	// delayed, or replayed. It is not a member; in the store it has the ID 0.
+	waiting Member
+	tries   map[uint64]try // of unacknowledged messages
+	lanes   *lanes         // nil unless the group is ordered by key
+	// stalled are messages at their limit of deliveries that hold back what comes after them, and since when.
+	stalled map[uint64]time.Duration
+
+	rules      *rules // nil: the group has no name, or no settings
+	name       *named // nil: the group has no name
+	generation int    // how often the position was set
 
 	changed changed
-}
-
-// changed records what has to be written. The write stores the state at that moment.
-type changed struct {
-	row       bool                // last sequence or members
-	parts     map[uint64]struct{} // of unacknowledged messages
-	subs      map[uint64]struct{} // IDs of subscriptions
-	converted map[uint64]struct{} // IDs of subscriptions with rows of earlier releases
-	last      uint64              // the part that was added last
-}
-
-func (c *changed) any() bool {
-	return c.row || len(c.parts)+len(c.subs)+len(c.converted) > 0
-}
-
-func (c *changed) part(seq uint64) {
-	part := seq / stores.PartSize
-	if len(c.parts) > 0 && part == c.last {
-		return
-	}
-	if c.parts == nil {
-		c.parts = make(map[uint64]struct{})
-	}
-	c.parts[part], c.last = struct{}{}, part
-}
-
-func (c *changed) sub(id uint64) {
-	if c.subs == nil {
-		c.subs = make(map[uint64]struct{})
-	}
-	c.subs[id], c.row = struct{}{}, true
-}
-
-// putBack puts back changes whose write failed.
-func (c *changed) putBack(other changed) {
-	c.row = c.row || other.row
-	for to, from := range map[*map[uint64]struct{}]map[uint64]struct{}{
-		&c.parts: other.parts, &c.subs: other.subs, &c.converted: other.converted,
-	} {
-		if *to == nil {
-			*to = from
-			continue
-		}
-		maps.Copy(*to, from)
-	}
-	if len(other.parts) > 0 {
-		c.last = other.last
-	}
 }
 
 // all returns the members in any phase.
@@ -122,7 +77,7 @@ func (s *state) join(m *Member, newID func() uint64, now time.Duration) {
 	if s.id == 0 {
 		s.id = m.state.ID
 	}
-	m.state.LastSent = s.lastSent
+	m.state.LastSent, m.rules = s.lastSent, s.rules
 	s.joining = append(s.joining, m)
 	s.changed.sub(m.state.ID)
 }
@@ -195,28 +150,45 @@ func (s *state) deal(leaver *Member, heirs []*Member, due time.Duration) {
 
 // ack removes a message, whichever member holds it, since a redelivery may have moved it while the ack was on its way.
 // known is false if no member holds it. room means that its holder can take new messages again.
-func (s *state) ack(seq uint64) (known, room bool) {
+func (s *state) ack(seq uint64, now time.Duration) (known, room bool) {
 	h := s.unacked.holder(seq)
-	if h == nil {
+	switch {
+	case h == nil, h == &s.waiting && s.deliveries(seq) == 0:
 		return false, false
+	case h == &s.waiting:
+		s.forget(seq, now)
+		return true, true
 	}
 	stalled := h.stalled()
-	s.forget(seq)
-	return true, stalled && !h.stalled()
+	next := s.forget(seq, now)
+	return true, next || stalled && !h.stalled()
 }
 
-func (s *state) forget(seq uint64) {
+// forget removes an unacknowledged message. It reports whether another one can go now.
+func (s *state) forget(seq uint64, now time.Duration) (next bool) {
 	s.unacked.remove(seq)
-	delete(s.redelivered, seq)
+	s.dropTry(seq)
 	s.changed.part(seq)
+	if _, stalled := s.stalled[seq]; stalled {
+		delete(s.stalled, seq)
+		next = true
+	}
+	return s.release(seq, now) || next
 }
 
-// sent records that a member was sent a new message.
-func (s *state) sent(m *Member, seq uint64, now time.Duration) {
-	s.unacked.put(m, seq, now+m.ackWait())
-	s.lastSent = seq
+// sent records that a member was sent a message that no member held. It returns how often it was sent before.
+func (s *state) sent(m *Member, seq uint64, now time.Duration) (before uint32) {
+	if t, tried := s.tries[seq]; tried {
+		t.again, t.notBefore = t.again+1, 0
+		before = t.again
+		s.setTry(seq, t)
+	}
+	s.unacked.put(m, seq, now+s.wait(m, int(before)+1))
 	s.changed.part(seq)
-	s.changed.row = true
+	if seq > s.lastSent {
+		s.lastSent, s.changed.row = seq, true
+	}
+	return before
 }
 
 // passStep is how many messages a group passes before that is worth a write.
@@ -235,15 +207,14 @@ func (s *state) pass(seq uint64) {
 // resent records that a message was sent again, perhaps to another member than its holder. It returns the redelivery
 // count.
 func (s *state) resent(m *Member, seq uint64, now time.Duration) uint32 {
+	t := s.note(seq, now-s.wait(m, 1))
+	t.again, t.notBefore = t.again+1, 0
+	s.setTry(seq, t)
 	if s.unacked.holder(seq) != m {
-		s.unacked.put(m, seq, now+m.ackWait())
+		s.unacked.put(m, seq, now+s.wait(m, int(t.again)+1))
 		s.changed.part(seq)
 	}
-	if s.redelivered == nil {
-		s.redelivered = make(map[uint64]uint32)
-	}
-	s.redelivered[seq]++
-	return s.redelivered[seq]
+	return t.again
 }
 
 // pick chooses the receiver of a message: the member with the fewest unacknowledged messages among those that are
@@ -286,6 +257,9 @@ func (s *state) pick(redelivery bool) *Member {
 
 // window returns how many new messages the members can take.
 func (s *state) window() int {
+	if s.held() {
+		return 0
+	}
 	n := 0
 	for _, m := range s.members {
 		if m.reachable() && !m.behind() {
@@ -301,23 +275,37 @@ type due struct {
 	member *Member
 }
 
-// takeDue returns the messages whose ack timed out and sets their next due time.
-func (s *state) takeDue(now time.Duration) []due {
-	var all []due
+// takeDue returns the messages whose ack timed out and sets their next due time. Of those that were sent again before, it takes at
+// most n. more means that it left some.
+func (s *state) takeDue(now time.Duration, n *int) (all []due, more bool) {
+	if s.held() {
+		return nil, false
+	}
 	for _, m := range s.members {
 		if !s.serves(m) {
 			continue // its messages wait until it is reachable
 		}
-		seqs := s.unacked.takeDue(m, now+ackSlack, max(m.ackWait(), 2*ackSlack))
-		if !s.queue && !m.healthy() && !m.resuming {
-			continue // do not flood a client that does not answer
+		quiet := !s.queue && !m.healthy() && !m.resuming // do not flood a client that does not answer
+		seqs, rest := s.unacked.takeDue(m, now+ackSlack, func(seq uint64) (time.Duration, bool) {
+			t, tried := s.tries[seq]
+			if tried && t.again > 0 && !quiet && !m.resuming {
+				if *n == 0 {
+					return 0, false
+				}
+				*n--
+			}
+			return max(s.wait(m, int(t.again)+2), 2*ackSlack), true
+		})
+		more = more || rest
+		if quiet {
+			continue
 		}
 		m.resuming = false
 		for _, seq := range seqs {
 			all = append(all, due{seq, m})
 		}
 	}
-	return all
+	return all, more
 }
 
 // serves reports whether a member's due messages can be sent: to the member or, if its client has not come back after a start
@@ -341,12 +329,15 @@ func (s *state) dueNow(all []due, now time.Duration) {
 // dueAfter sets the due time of a recovered message, unless it was acknowledged or dealt meanwhile.
 func (s *state) dueAfter(m *Member, seq uint64, now, wait time.Duration) {
 	if s.unacked.holder(seq) == m {
-		s.unacked.put(m, seq, now+min(max(wait, 0), m.ackWait()))
+		s.unacked.put(m, seq, now+min(max(wait, 0), s.wait(m, s.deliveries(seq))))
 	}
 }
 
 // nextDue returns the earliest due time, and false if no message is due.
 func (s *state) nextDue() (at time.Duration, ok bool) {
+	if s.held() {
+		return 0, false
+	}
 	for _, m := range s.members {
 		if !s.serves(m) {
 			continue
@@ -356,154 +347,6 @@ func (s *state) nextDue() (at time.Duration, ok bool) {
 		}
 	}
 	return at, ok
-}
-
-// takeChanges returns the changes to write and marks them as written. After a failed write, call changed.putBack.
-func (s *state) takeChanges(ch *stores.Channel) (stores.ConsumerChanges, changed) {
-	taken := s.changed
-	s.changed = changed{}
-	var to stores.ConsumerChanges
-	members := map[uint64]*Member{}
-	if !s.ended {
-		for _, m := range s.all() {
-			members[m.state.ID] = m
-		}
-	}
-	for id := range taken.subs {
-		if m := members[id]; m != nil {
-			row := *m.state
-			to.Put = append(to.Put, stores.SubscriptionRow{Channel: ch, State: &row})
-		} else {
-			to.Delete = append(to.Delete, stores.SubscriptionKey{Channel: ch, ID: id})
-		}
-	}
-	for id := range taken.converted {
-		to.Converted = append(to.Converted, id)
-	}
-	if s.ended {
-		to.Drop = append(to.Drop, s.id)
-		return to, taken
-	}
-	p := stores.Position{Channel: ch, Consumer: s.id}
-	if taken.row {
-		s.stored = s.lastSent
-		p.Row = &stores.PositionRow{LastSent: s.lastSent, Members: slices.Sorted(maps.Keys(members))}
-	}
-	if len(taken.parts) > 0 {
-		p.Parts = s.parts(taken.parts)
-	}
-	if p.Row != nil || p.Parts != nil {
-		to.Positions = append(to.Positions, p)
-	}
-	return to, taken
-}
-
-// takePattern adds to changes the pattern of a group with new subscriptions, or removes that of a group that ended. Channels have none.
-func (s *state) takePattern(pattern string, to *stores.ConsumerChanges) {
-	switch {
-	case pattern == "":
-	case s.ended:
-		to.DropWildcards = append(to.DropWildcards, s.id)
-	case len(to.Put) > 0:
-		to.Wildcards = append(to.Wildcards, stores.Wildcard{Consumer: s.id, Pattern: pattern})
-	}
-}
-
-// parts returns the unacknowledged messages of parts. It visits either each sequence of the parts or all unacknowledged
-// messages, whichever is fewer.
-func (s *state) parts(of map[uint64]struct{}) map[uint64][]stores.Run {
-	var seqs []uint64
-	if s.unacked.len() < len(of)*stores.PartSize/4 {
-		for seq := range s.unacked.held {
-			if _, ok := of[seq/stores.PartSize]; ok {
-				seqs = append(seqs, seq)
-			}
-		}
-		slices.Sort(seqs)
-	} else {
-		for _, part := range slices.Sorted(maps.Keys(of)) {
-			for seq := part * stores.PartSize; seq < (part+1)*stores.PartSize; seq++ {
-				if s.unacked.holder(seq) != nil {
-					seqs = append(seqs, seq)
-				}
-			}
-		}
-	}
-	parts := stores.Parts(seqs, func(seq uint64) uint64 { return s.unacked.holder(seq).state.ID })
-	for part := range of {
-		if _, ok := parts[part]; !ok {
-			parts[part] = nil
-		}
-	}
-	return parts
-}
-
-// recover restores a stored group. client returns the registered client with an ID, or nil. A subscription without a
-// client is dropped unless it is durable. Only a group without active members keeps an offline one, and only one. The
-// remaining members get the messages of other and unknown subscriptions.
-// Until recoverDue knows better, the messages of active members are due after their AckWait.
-func (s *state) recover(c *stores.Consumer, now time.Duration, client func(*spb.SubState) Client, member func(c Client) *Member) {
-	s.id, s.lastSent, s.stored = c.ID, c.LastSent, c.LastSent
-	byID := map[uint64]*Member{}
-	for _, st := range c.Members {
-		if st.QGroup == "" && st.DurableName != "" {
-			st.IsDurable = true // old releases of NATS Streaming did not store it
-		}
-		var cl Client
-		if !st.IsClosed {
-			cl = client(st)
-		}
-		if !c.Stored {
-			if s.changed.converted == nil {
-				s.changed.converted = make(map[uint64]struct{})
-			}
-			s.changed.converted[st.ID] = struct{}{}
-		}
-		m := member(cl)
-		m.state = st
-		switch {
-		case cl != nil:
-			m.phase = phaseActive
-			s.members = append(s.members, m)
-		case st.IsDurable && s.offline == nil:
-			m.phase = phaseOffline
-			s.offline = m
-		default:
-			s.changed.sub(st.ID)
-			continue
-		}
-		s.durable = s.durable || st.IsDurable
-		byID[st.ID] = m
-	}
-	if s.offline != nil && len(s.members) > 0 {
-		s.changed.sub(s.offline.state.ID)
-		delete(byID, s.offline.state.ID)
-		s.offline.phase = phaseGone
-		s.offline = nil
-	}
-	heirs := s.all()
-	if len(heirs) == 0 {
-		s.ended = true
-		return
-	}
-	next := 0
-	for _, id := range slices.Sorted(maps.Keys(c.Unacked)) {
-		for _, seq := range c.Unacked[id] {
-			m := byID[id]
-			if m == nil {
-				m = heirs[next%len(heirs)]
-				next++
-				s.changed.part(seq)
-			}
-			m.recovered = m.phase == phaseActive
-			s.unacked.put(m, seq, now+m.ackWait())
-			if !c.Stored {
-				s.changed.part(seq)
-			}
-		}
-	}
-	s.changed.row = s.changed.row || !c.Stored
-	slices.SortFunc(s.members, func(a, b *Member) int { return cmp.Compare(a.state.ID, b.state.ID) })
 }
 
 func without(all []*Member, m *Member) []*Member {

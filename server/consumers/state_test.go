@@ -2,6 +2,7 @@ package consumers
 
 import (
 	"log/slog"
+	"math"
 	"slices"
 	"sync/atomic"
 	"testing"
@@ -29,6 +30,8 @@ func (c *counted) Send(string, []byte) { c.sent++ }
 func (*counted) Sent(int, int)         {}
 func (*counted) Resent(int)            {}
 func (*counted) Acked()                {}
+func (*counted) Limited(string)        {}
+func (*counted) Slowed()               {}
 func (*counted) Failed(string, error)  {}
 
 // active adds an active member to a group.
@@ -37,6 +40,18 @@ func active(s *state, id uint64, maxInFlight int32) *Member {
 	s.join(m, func() uint64 { return id }, 0)
 	s.activate(m)
 	return m
+}
+
+// allDue returns what is due, whatever was sent again before.
+func allDue(s *state, now time.Duration) []due {
+	again := math.MaxInt
+	all, _ := s.takeDue(now, &again)
+	return all
+}
+
+// every is a wait of takeDue that refuses no message.
+func every(d time.Duration) func(uint64) (time.Duration, bool) {
+	return func(uint64) (time.Duration, bool) { return d, true }
 }
 
 func TestUnackedChangesHolder(t *testing.T) {
@@ -52,7 +67,7 @@ func TestUnackedChangesHolder(t *testing.T) {
 	if got := u.sequences(a); !slices.Equal(got, []uint64{1}) {
 		t.Errorf("sequences = %v, want [1]", got)
 	}
-	if due := u.takeDue(a, 15, 100); !slices.Equal(due, []uint64{1}) {
+	if due, _ := u.takeDue(a, 15, every(100)); !slices.Equal(due, []uint64{1}) {
 		t.Errorf("takeDue = %v, want [1]", due)
 	}
 	if _, ok := u.next(b); ok {
@@ -70,7 +85,7 @@ func TestResendAfterTheMemberLeft(t *testing.T) {
 	m.state.IsDurable, g.state.durable = true, true
 	g.state.sent(m, 1, -2*time.Second)
 
-	chosen := g.state.takeDue(0)
+	chosen := allDue(&g.state, 0)
 	if len(chosen) != 1 {
 		t.Fatalf("%d messages are due, want 1", len(chosen))
 	}
@@ -90,7 +105,7 @@ func TestResendAfterTheMemberLeft(t *testing.T) {
 	if next.state.ID != 1 || g.state.unacked.holder(1) != next {
 		t.Fatalf("subscription %d does not hold the message", next.state.ID)
 	}
-	g.resend(g.state.takeDue(0), stored, nil)
+	g.resend(allDue(&g.state, 0), stored, nil)
 	if sent.sent != 1 {
 		t.Errorf("sent %d messages to an active subscription, want 1", sent.sent)
 	}
@@ -115,19 +130,19 @@ func TestOnlyChangesAreWritten(t *testing.T) {
 	if c, _ := s.takeChanges(nil); !c.Empty() {
 		t.Errorf("a write without changes: %+v", c)
 	}
-	s.takeDue(time.Hour)
+	allDue(&s, time.Hour)
 	if c, _ := s.takeChanges(nil); !c.Empty() {
 		t.Errorf("a write after due times changed: %+v", c)
 	}
-	s.ack(1500)
-	s.ack(1500)
-	s.ack(1501)
+	s.ack(1500, 0)
+	s.ack(1500, 0)
+	s.ack(1501, 0)
 	c, taken := s.takeChanges(nil)
 	if len(c.Positions) != 1 || c.Positions[0].Row != nil || len(c.Positions[0].Parts) != 1 || len(c.Positions[0].Parts[1]) != 1022 {
 		t.Errorf("two acks: %+v", c)
 	}
 	s.changed.putBack(taken) // the write failed
-	s.ack(1)
+	s.ack(1, 0)
 	if c, _ := s.takeChanges(nil); len(c.Positions[0].Parts) != 2 {
 		t.Errorf("another ack: %d parts, want 2", len(c.Positions[0].Parts))
 	}
@@ -162,7 +177,7 @@ func TestUnreachableIsSentNothing(t *testing.T) {
 			t.Errorf("picked %+v", m)
 		}
 	}
-	if due := s.takeDue(0); len(due) != 2 {
+	if due := allDue(&s, 0); len(due) != 2 {
 		t.Errorf("due: %+v", due)
 	}
 	if m := s.pick(true); m != b {
@@ -189,14 +204,14 @@ func TestUnhealthyIsNotFlooded(t *testing.T) {
 		m := active(&s, 1, 2)
 		s.sent(m, 1, -time.Hour)
 		m.client.(*fakeClient).ailing.Store(true)
-		if got := len(s.takeDue(0)); (got == 1) != queue {
+		if got := len(allDue(&s, 0)); (got == 1) != queue {
 			t.Errorf("queue group %v: %d messages due", queue, got)
 		}
 		if s.pick(false) != m {
 			t.Error("new messages are no longer sent")
 		}
 		m.resuming = true
-		if got := len(s.takeDue(time.Hour)); got != 1 {
+		if got := len(allDue(&s, time.Hour)); got != 1 {
 			t.Errorf("resumed: %d messages due", got)
 		}
 	}

@@ -108,24 +108,27 @@ func (u *unacked) next(m *Member) (time.Duration, bool) {
 
 // takeDue returns the member's messages due by limit, ordered by due time, then sequence. The member keeps them. Each
 // is due again a wait after its previous due time, so that the order stays; if that has passed, too, a wait after
-// limit.
-func (u *unacked) takeDue(m *Member, limit, wait time.Duration) []uint64 {
-	var due []uint64
+// limit. It stops where wait refuses a message: more is true then.
+func (u *unacked) takeDue(m *Member, limit time.Duration, wait func(seq uint64) (time.Duration, bool)) (due []uint64, more bool) {
 	for len(m.due.heap) > 0 && m.due.heap[0].at <= limit {
 		e := m.due.heap[0]
 		if u.stale(m, e) {
 			m.due.pop()
 			continue
 		}
+		d, ok := wait(e.seq)
+		if !ok {
+			return due, true
+		}
 		due = append(due, e.seq)
-		if e.at += wait; e.at <= limit {
-			e.at = limit + wait
+		if e.at += d; e.at <= limit {
+			e.at = limit + d
 		}
 		u.held[e.seq] = holding{m, e.at}
 		m.due.heap[0] = e
 		heap.Fix(&m.due.heap, 0)
 	}
-	return due
+	return due, false
 }
 
 // byExpiry returns the member's messages ordered by due time, then sequence.

@@ -22,6 +22,8 @@ type EventBlock struct {
 	Versions []ChannelVersions
 	// Payload tells how to read an event from a message. The zero value means eventstore.v1.Event.
 	Payload proto.MappingConfig
+	// Delays lets events ask, by DeliverAt in their metadata, to be delivered to consumers later.
+	Delays bool
 }
 
 // Block is a validated EventBlock.

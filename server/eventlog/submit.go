@@ -165,6 +165,9 @@ func (l *Log) prepareMessage(e *entry, i int) (missing string, err error) {
 			}
 			m.Event, a.Event = &event, &event // for a repeated call, too
 		}
+		if _, err := ch.DeliveryTime(a.Event); err != nil {
+			return "", err
+		}
 		size += a.Event.Extra()
 		if a.Mapping != nil {
 			size += len(a.Event.Data) // likewise

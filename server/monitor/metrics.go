@@ -13,6 +13,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus/collectors"
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 
+	"github.com/nats-eventstore/nats-eventstore/server/consumers"
 	"github.com/nats-eventstore/nats-eventstore/stores"
 )
 
@@ -28,6 +29,8 @@ type Metrics struct {
 	duplicates              atomic.Uint64 // events acknowledged as already stored
 	routed                  atomic.Uint64 // copies of events committed to other channels
 	acks                    atomic.Uint64 // messages acknowledged by subscribers
+	slowed                  atomic.Uint64 // waits for the rate of redeliveries
+	limited                 *prometheus.CounterVec
 	delivered, redelivered  atomic.Uint64 // messages sent for the first time, and redeliveries
 	sentBytes               atomic.Uint64 // of both
 	replayed                atomic.Uint64 // messages read from the database for subscribers
@@ -62,6 +65,10 @@ func newMetrics(log *slog.Logger) *Metrics {
 			Name: metricsPrefix + "certificate_expiry_timestamp_seconds",
 			Help: "When the TLS certificate expires, by port: nats, which monitoring shares, or api.",
 		}, []string{"port"}),
+		limited: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: metricsPrefix + "limited_messages_total",
+			Help: "Messages at the limit of their deliveries, or rejected, by what was done: park, skip or stall.",
+		}, []string{"action"}),
 		commitSeconds: prometheus.NewHistogram(prometheus.HistogramOpts{
 			Name:    metricsPrefix + "commit_duration_seconds",
 			Help:    "Time to commit one batch of published messages.",
@@ -78,7 +85,10 @@ func newMetrics(log *slog.Logger) *Metrics {
 			m.errors.WithLabelValues(operation, kind)
 		}
 	}
-	m.registry.MustRegister(m.errors, m.apiRequests, m.connections, m.certificates, m.commitSeconds, m.commitMsgs,
+	for _, action := range []string{consumers.LimitPark, consumers.LimitSkip, consumers.LimitStall} {
+		m.limited.WithLabelValues(action)
+	}
+	m.registry.MustRegister(m.limited, m.errors, m.apiRequests, m.connections, m.certificates, m.commitSeconds, m.commitMsgs,
 		collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	for _, it := range []struct {
 		name, help string
@@ -90,6 +100,7 @@ func newMetrics(log *slog.Logger) *Metrics {
 		{"routed_messages_total", "Copies of events committed to the channels of routes.", &m.routed},
 		{"duplicate_messages_total", "Events acknowledged without a commit, since they were already stored.", &m.duplicates},
 		{"acks_total", "Messages acknowledged by subscribers.", &m.acks},
+		{"slowed_redeliveries_total", "Times that a group waited with redeliveries for the rate that all groups share.", &m.slowed},
 		{"delivered_messages_total", "Messages sent to subscribers for the first time.", &m.delivered},
 		{"redelivered_messages_total", "Messages sent to subscribers again.", &m.redelivered},
 		{"sent_bytes_total", "Bytes sent to subscribers, redeliveries included.", &m.sentBytes},
@@ -158,6 +169,12 @@ func (m *Metrics) Resent(bytes int) {
 
 // Acked counts a message that a subscriber acknowledged.
 func (m *Metrics) Acked() { m.acks.Add(1) }
+
+// Limited counts a message at the limit of its deliveries, or rejected, by what was done with it.
+func (m *Metrics) Limited(action string) { m.limited.WithLabelValues(action).Inc() }
+
+// Slowed counts that a group waited for the rate of redeliveries.
+func (m *Metrics) Slowed() { m.slowed.Add(1) }
 
 // Replayed counts messages read from the database.
 func (m *Metrics) Replayed(messages int) { m.replayed.Add(uint64(messages)) }

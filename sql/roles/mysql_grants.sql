@@ -11,9 +11,14 @@ GRANT SELECT, INSERT, UPDATE, DELETE ON eventstore.SubsPending TO 'eventstore_se
 GRANT SELECT, INSERT, UPDATE, DELETE ON eventstore.Consumers TO 'eventstore_server'@'%';
 GRANT SELECT, INSERT, UPDATE, DELETE ON eventstore.ConsumersPending TO 'eventstore_server'@'%';
 GRANT SELECT, INSERT, UPDATE, DELETE ON eventstore.Wildcards TO 'eventstore_server'@'%';
+GRANT SELECT, INSERT, UPDATE, DELETE ON eventstore.NamedConsumers TO 'eventstore_server'@'%';
+GRANT SELECT, INSERT, UPDATE, DELETE ON eventstore.Parked TO 'eventstore_server'@'%';
+GRANT SELECT, INSERT, UPDATE, DELETE ON eventstore.ConsumersRedelivered TO 'eventstore_server'@'%';
+GRANT SELECT, INSERT, DELETE ON eventstore.CancelledDeliveries TO 'eventstore_server'@'%';
 GRANT SELECT, INSERT, DELETE, UPDATE (position) ON eventstore.Messages TO 'eventstore_server'@'%';
 GRANT SELECT, INSERT ON eventstore.EventTags TO 'eventstore_server'@'%';
 GRANT SELECT, INSERT ON eventstore.TimeSteps TO 'eventstore_server'@'%';
+GRANT SELECT, INSERT ON eventstore.AuditEntries TO 'eventstore_server'@'%';
 -- All columns: MariaDB wants UPDATE of the key for ON DUPLICATE KEY UPDATE. The triggers keep the channels of events.
 GRANT SELECT, INSERT, UPDATE, DELETE ON eventstore.Channels TO 'eventstore_server'@'%';
 GRANT SELECT, UPDATE ON eventstore.StoreLock TO 'eventstore_server'@'%';

@@ -5,8 +5,10 @@
 GRANT SELECT ON goose_db_version TO eventstore_server;
 GRANT SELECT, INSERT, UPDATE ON ServerInfo, Relays TO eventstore_server;
 GRANT SELECT, INSERT, UPDATE, DELETE ON Clients, Subscriptions, SubsPending, Consumers, ConsumersPending, Wildcards TO eventstore_server;
+GRANT SELECT, INSERT, UPDATE, DELETE ON NamedConsumers, Parked, ConsumersRedelivered TO eventstore_server;
+GRANT SELECT, INSERT, DELETE ON CancelledDeliveries TO eventstore_server;
 GRANT SELECT, INSERT, DELETE, UPDATE (position) ON Messages TO eventstore_server;
-GRANT SELECT, INSERT ON EventTags, TimeSteps TO eventstore_server;
+GRANT SELECT, INSERT ON EventTags, TimeSteps, AuditEntries TO eventstore_server;
 GRANT SELECT, DELETE, INSERT (id, name), UPDATE (maxseq, msgs, bytes, deleted) ON Channels TO eventstore_server;
 GRANT SELECT, UPDATE ON StoreLock TO eventstore_server;
 

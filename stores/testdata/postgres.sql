@@ -23,9 +23,9 @@ SELECT c.id, c.name, c.maxseq, c.msgs, c.bytes, (SELECT seq FROM Messages WHERE 
 SELECT n.id, COALESCE((SELECT name FROM Channels WHERE id = n.id AND deleted = FALSE), ''), (SELECT maxseq FROM Channels WHERE id = n.id), (SELECT msgs FROM Channels WHERE id = n.id), (SELECT bytes FROM Channels WHERE id = n.id), (SELECT seq FROM Messages WHERE id = n.id ORDER BY seq LIMIT 1), (SELECT seq FROM Messages WHERE id = n.id ORDER BY seq DESC LIMIT 1), (SELECT timestamp FROM Messages WHERE id = n.id ORDER BY seq DESC LIMIT 1) FROM (SELECT id FROM (SELECT id FROM Messages WHERE position > $1 AND position <= $2 ORDER BY position LIMIT $3) AS e UNION SELECT id FROM (SELECT id FROM Channels WHERE id > $4 AND id <= $5 ORDER BY id LIMIT $6) AS c) AS n ORDER BY n.id
 SELECT id, position, (SELECT MAX(id) FROM Channels) FROM StoreLock
 SELECT c.id, c.maxseq, c.msgs, c.bytes, (SELECT seq FROM Messages WHERE id = c.id ORDER BY seq LIMIT 1), (SELECT seq FROM Messages WHERE id = c.id ORDER BY seq DESC LIMIT 1), (SELECT timestamp FROM Messages WHERE id = c.id ORDER BY seq DESC LIMIT 1) FROM Channels AS c WHERE c.id = $1
-SELECT COALESCE(MAX(subid), 0) FROM (SELECT MAX(subid) AS subid FROM Subscriptions UNION ALL SELECT MAX(subid) AS subid FROM SubsPending UNION ALL SELECT MAX(consumer) AS subid FROM Consumers) AS ids
-SELECT id, subid, lastsent, proto FROM Subscriptions WHERE deleted = FALSE ORDER BY subid
-INSERT INTO Subscriptions (id, subid, proto) VALUES ($1, $2, $3) ON CONFLICT (id, subid) DO UPDATE SET proto = excluded.proto
+SELECT COALESCE(MAX(subid), 0) FROM (SELECT MAX(subid) AS subid FROM Subscriptions UNION ALL SELECT MAX(subid) AS subid FROM SubsPending UNION ALL SELECT MAX(consumer) AS subid FROM Consumers UNION ALL SELECT MAX(consumer) AS subid FROM ConsumersRedelivered UNION ALL SELECT MAX(consumer) AS subid FROM NamedConsumers UNION ALL SELECT MAX(consumer) AS subid FROM Parked) AS ids
+SELECT id, subid, lastsent, proto, kind FROM Subscriptions WHERE deleted = FALSE ORDER BY subid
+INSERT INTO Subscriptions (id, subid, proto, client, name, kind) VALUES ($1, $2, $3, $4, $5, $6) ON CONFLICT (id, subid) DO UPDATE SET proto = excluded.proto, client = excluded.client, name = excluded.name, kind = excluded.kind
 DELETE FROM Subscriptions WHERE id = $1 AND subid = $2
 SELECT subid, p.row, seq, lastsent, pending, acks FROM SubsPending AS p
 DELETE FROM SubsPending WHERE subid = $1
@@ -39,6 +39,22 @@ DELETE FROM ConsumersPending WHERE consumer IN (SELECT consumer FROM Consumers W
 SELECT consumer, pattern FROM Wildcards
 INSERT INTO Wildcards (consumer, pattern) VALUES ($1, $2) ON CONFLICT (consumer) DO UPDATE SET pattern = excluded.pattern
 DELETE FROM Wildcards WHERE consumer = $1
+SELECT consumer, channel, client, name, settings FROM NamedConsumers ORDER BY consumer
+INSERT INTO NamedConsumers (consumer, channel, client, name, settings) VALUES ($1, $2, $3, $4, $5) ON CONFLICT (consumer) DO UPDATE SET channel = excluded.channel, client = excluded.client, name = excluded.name, settings = excluded.settings
+DELETE FROM NamedConsumers WHERE consumer = $1
+DELETE FROM NamedConsumers WHERE channel = $1
+SELECT consumer, ordering_key, COUNT(*) FROM Parked GROUP BY consumer, ordering_key
+SELECT seq, deliveries, first_delivery, last_delivery, ordering_key, reason FROM Parked WHERE consumer = $1 AND seq > $2 ORDER BY seq LIMIT $3
+DELETE FROM Parked WHERE consumer = $1
+DELETE FROM Parked WHERE consumer IN (SELECT consumer FROM NamedConsumers WHERE channel = $1)
+SELECT consumer, part, counts FROM ConsumersRedelivered ORDER BY consumer, part
+DELETE FROM ConsumersRedelivered WHERE consumer = $1
+DELETE FROM ConsumersRedelivered WHERE consumer IN (SELECT consumer FROM Consumers WHERE id = $1)
+SELECT id, seq FROM CancelledDeliveries ORDER BY id, seq
+INSERT INTO CancelledDeliveries (id, seq) VALUES ($1, $2) ON CONFLICT (id, seq) DO NOTHING
+DELETE FROM CancelledDeliveries WHERE id = $1
+SELECT COALESCE(MAX(id), 0) FROM AuditEntries
+INSERT INTO AuditEntries (id, time, principal, address, action, target, detail) VALUES ($1, $2, $3, $4, $5, $6, $7) ON CONFLICT (id) DO NOTHING
 SELECT seq, timestamp, data, event_version, position FROM Messages WHERE id = $1 AND seq >= $2 AND seq <= $3 ORDER BY seq LIMIT $4
 SELECT seq, timestamp FROM Messages WHERE id = $1 AND seq >= $2 ORDER BY seq LIMIT 1
 SELECT seq, timestamp, data, event_version, position FROM Messages WHERE aggregate_id = $1 AND aggregate_type = $2 AND id = $3 AND event_version >= $4 ORDER BY event_version LIMIT $5

@@ -44,6 +44,7 @@ SELECT 'view', lower(relname), lower(relname), '' FROM pg_class WHERE relnamespa
 		"trigger events_are_immutable", "trigger events_are_not_deleted", "trigger events_are_not_truncated",
 		"trigger tags_are_immutable", "trigger tags_are_not_truncated",
 		"trigger channels_keep_events_update", "trigger channels_keep_events_delete", "trigger channels_keep_events_truncate",
+		"trigger audit_is_immutable", "trigger audit_is_not_truncated",
 	},
 	// PostgreSQL shows its own wording of a trigger.
 	defined: map[string]string{
@@ -55,6 +56,8 @@ SELECT 'view', lower(relname), lower(relname), '' FROM pg_class WHERE relnamespa
 		"trigger channels_keep_events_update":   "CREATE TRIGGER channels_keep_events_update AFTER UPDATE ON channels FOR EACH ROW WHEN (new.maxseq < old.maxseq OR new.maxseq IS NULL AND old.maxseq IS NOT NULL OR new.id <> old.id OR new.name::text <> old.name::text OR new.deleted IS DISTINCT FROM old.deleted AND new.deleted IS DISTINCT FROM false) EXECUTE FUNCTION eventstore_keep_channel()",
 		"trigger channels_keep_events_delete":   "CREATE TRIGGER channels_keep_events_delete BEFORE DELETE ON channels FOR EACH ROW EXECUTE FUNCTION eventstore_keep_channel()",
 		"trigger channels_keep_events_truncate": "CREATE TRIGGER channels_keep_events_truncate BEFORE TRUNCATE ON channels FOR EACH STATEMENT EXECUTE FUNCTION eventstore_keep_channels()",
+		"trigger audit_is_immutable":            "CREATE TRIGGER audit_is_immutable BEFORE DELETE OR UPDATE ON auditentries FOR EACH ROW EXECUTE FUNCTION eventstore_keep_audit()",
+		"trigger audit_is_not_truncated":        "CREATE TRIGGER audit_is_not_truncated BEFORE TRUNCATE ON auditentries FOR EACH STATEMENT EXECUTE FUNCTION eventstore_keep_audit()",
 	},
 	definition: postgresFunction,
 	defines:    "function",
