@@ -54,17 +54,25 @@ const (
 	beginWrite
 	endWrite
 	deadline // of a join
+	configure
+	waiting // messages are sent that no member held
+	reject
+	replay
+	move // the position is set
 	crash
 	steps
 )
 
-var stepNames = []string{"publish", "join", "leave", "unsubscribe", "deliver", "ack", "timeout", "begin write", "end write", "deadline", "crash"}
+var stepNames = []string{"publish", "join", "leave", "unsubscribe", "deliver", "ack", "timeout", "begin write", "end write", "deadline", "configure", "waiting", "reject", "replay", "move", "crash"}
 
 func generate(seed uint64) []step {
 	r := rand.New(rand.NewPCG(seed, 0))
-	weights := []uint32{4, 4, 2, 1, 6, 6, 2, 6, 6, 1, 1}
-	if r.IntN(4) == 0 { // a long history without crashes
+	weights := []uint32{4, 4, 2, 1, 6, 6, 2, 6, 6, 1, 1, 4, 3, 1, 1, 1}
+	switch r.IntN(4) {
+	case 0: // a long history without crashes
 		weights[crash] = 0
+	case 1: // groups without settings
+		weights[configure], weights[reject] = 0, 0
 	}
 	var bag []uint32
 	for what, n := range weights {
@@ -106,6 +114,11 @@ type table struct {
 	subs  map[uint64]spb.SubState
 	rows  map[uint64]stores.PositionRow
 	parts map[uint64]map[uint64][]stores.Run
+	again map[uint64]map[uint64][]stores.RedeliveredRun
+	// By name.
+	settings map[Key]*rules
+	parked   map[uint64]map[uint64]stores.ParkedMessage // by ID and sequence
+	names    map[uint64]Key
 }
 
 func (d *table) clone() *table {
@@ -113,7 +126,14 @@ func (d *table) clone() *table {
 	for id, p := range d.parts {
 		parts[id] = maps.Clone(p)
 	}
-	return &table{subs: maps.Clone(d.subs), rows: maps.Clone(d.rows), parts: parts}
+	again, parked := map[uint64]map[uint64][]stores.RedeliveredRun{}, map[uint64]map[uint64]stores.ParkedMessage{}
+	for id, p := range d.again {
+		again[id] = maps.Clone(p)
+	}
+	for id, p := range d.parked {
+		parked[id] = maps.Clone(p)
+	}
+	return &table{maps.Clone(d.subs), maps.Clone(d.rows), parts, again, maps.Clone(d.settings), parked, maps.Clone(d.names)}
 }
 
 func (d *table) apply(c stores.ConsumerChanges) {
@@ -132,10 +152,31 @@ func (d *table) apply(c stores.ConsumerChanges) {
 				delete(d.parts[p.Consumer], part)
 			}
 		}
+		for part, runs := range p.Redelivered {
+			if d.again[p.Consumer] == nil {
+				d.again[p.Consumer] = map[uint64][]stores.RedeliveredRun{}
+			}
+			if d.again[p.Consumer][part] = runs; len(runs) == 0 {
+				delete(d.again[p.Consumer], part)
+			}
+		}
+	}
+	for _, n := range c.Named {
+		d.names[n.ID] = keyed(n.ConsumerName)
+	}
+	for _, p := range c.Park {
+		if d.parked[p.Consumer] == nil {
+			d.parked[p.Consumer] = map[uint64]stores.ParkedMessage{}
+		}
+		d.parked[p.Consumer][p.Seq] = p
+	}
+	for _, k := range c.Unpark {
+		delete(d.parked[k.Consumer], k.Seq)
 	}
 	for _, id := range c.Drop {
 		delete(d.rows, id)
 		delete(d.parts, id)
+		delete(d.again, id)
 	}
 	for _, key := range c.Delete {
 		delete(d.subs, key.ID)
@@ -158,15 +199,35 @@ func (d *table) consumers() (all []*stores.Consumer) {
 				}
 			}
 		}
+		for _, part := range slices.Sorted(maps.Keys(d.again[id])) {
+			c.Redelivered = append(c.Redelivered, d.again[id][part]...)
+		}
 		all = append(all, c)
 	}
 	return all
 }
 
+// parkedOf returns the parked messages of a name, and its ID, or 0.
+func (d *table) parkedOf(key Key) (uint64, map[uint64]stores.ParkedMessage) {
+	for id, k := range d.names {
+		if k == key {
+			return id, d.parked[id]
+		}
+	}
+	return 0, nil
+}
+
 // life is what the clients of a group know, from the first answer to the end of the group.
 type life struct {
-	start uint64 // the group gets messages above it
-	acked map[uint64]bool
+	start uint64          // the group gets messages above it
+	acked map[uint64]bool // or skipped, or not wanted
+	// sent are first deliveries in order: the highest sequence of each key that was sent; since the last crash.
+	sent     map[string]uint64
+	replayed map[uint64]bool
+}
+
+func newLife(start uint64) *life {
+	return &life{start: start, acked: map[uint64]bool{}, sent: map[string]uint64{}, replayed: map[uint64]bool{}}
 }
 
 // world is a server, its database, and what clients know.
@@ -181,6 +242,10 @@ type world struct {
 	lives    map[Key]*life
 	inFlight []flight
 	ghost    bool // a durable without any answered join was kept
+	fault    string
+	names    map[Key]*named
+	// strays are names of groups that were ordered by key while members held messages.
+	strays map[Key]bool
 }
 
 // flight holds the changes of a group during a write.
@@ -196,8 +261,11 @@ var historyKeys = []Key{{Client: "a", Durable: "d"}, {Client: "b", Durable: "d"}
 
 func newWorld() *world {
 	return &world{
-		db:     &table{subs: map[uint64]spb.SubState{}, rows: map[uint64]stores.PositionRow{}, parts: map[uint64]map[uint64][]stores.Run{}},
-		groups: map[Key]*state{}, starts: map[*state]uint64{}, lives: map[Key]*life{},
+		db: &table{
+			map[uint64]spb.SubState{}, map[uint64]stores.PositionRow{}, map[uint64]map[uint64][]stores.Run{},
+			map[uint64]map[uint64][]stores.RedeliveredRun{}, map[Key]*rules{}, map[uint64]map[uint64]stores.ParkedMessage{}, map[uint64]Key{},
+		},
+		groups: map[Key]*state{}, starts: map[*state]uint64{}, lives: map[Key]*life{}, strays: map[Key]bool{}, names: map[Key]*named{},
 		last: 1020, // just before a part boundary
 	}
 }
@@ -246,12 +314,42 @@ func (w *world) do(s step) {
 		}
 	case deliver:
 		for range s.b % 20 {
-			if g == nil || g.lastSent >= w.last {
+			if g == nil || g.lastSent >= w.last || g.window() == 0 {
 				return
 			}
-			if m := g.pick(false); m != nil {
-				g.sent(m, g.lastSent+1, w.now)
+			w.lookUpKeys(g)
+			seq := g.lastSent + 1
+			f := w.facts(g, seq)
+			if g.place(seq, f, w.now) {
+				if l := w.lives[key]; l != nil && f.unwanted {
+					l.acked[seq] = true
+				}
+				continue
 			}
+			if m := g.pick(false); m != nil {
+				w.first(key, g, seq)
+				g.sent(m, seq, w.now)
+			}
+		}
+	case waiting:
+		w.now += 500 * time.Millisecond
+		if g != nil {
+			w.lookUpKeys(g)
+			w.sendReady(key, g, int(s.b%20))
+		}
+	case configure:
+		w.configure(key, g, s.b)
+	case reject:
+		if g != nil && w.lives[key] != nil {
+			w.reject(key, g, s.b)
+		}
+	case replay:
+		if g != nil {
+			w.replay(key, g, s.b)
+		}
+	case move:
+		if l := w.lives[key]; g != nil && l != nil && s.b%3 == 0 {
+			w.move(g, l, s.b/3)
 		}
 	case ack:
 		if g != nil && w.lives[key] != nil {
@@ -269,8 +367,17 @@ func (w *world) do(s step) {
 	case timeout:
 		w.now += 2 * time.Second
 		if g != nil {
+			w.lookUpKeys(g)
 			for _, d := range allDue(g, w.now) {
-				g.resent(g.pick(true), d.seq, w.now)
+				switch {
+				case g.unacked.holder(d.seq) != d.member:
+				case g.held():
+					g.dueNow([]due{d}, w.now)
+				case g.spent(d.seq):
+					w.limit(key, g, d.seq)
+				default:
+					g.resent(g.pick(true), d.seq, w.now)
+				}
 			}
 		}
 	case beginWrite:
@@ -293,7 +400,8 @@ func chosen(members []*Member, n uint32) *Member {
 func (w *world) join(key Key, n uint32) {
 	g := w.groups[key]
 	if g == nil {
-		g = &state{queue: key.Queue != "", lastSent: w.last - uint64(n%3)}
+		g = w.newState(key)
+		g.lastSent = w.last - uint64(n%3)
 		w.groups[key], w.starts[g] = g, g.lastSent
 	}
 	if !g.queue && len(g.members)+len(g.joining) > 0 || len(g.members)+len(g.joining) > 3 {
@@ -350,18 +458,26 @@ func (w *world) endWrite(outcome uint32) {
 		w.ending = slices.DeleteFunc(w.ending, func(g *state) bool { return g == f.s && !g.changed.any() })
 		for _, m := range f.joining {
 			if f.s.activate(m) && w.lives[f.key] == nil {
-				w.lives[f.key] = &life{start: w.starts[f.s], acked: map[uint64]bool{}}
+				w.lives[f.key] = newLife(w.starts[f.s])
 			}
 		}
 	}
 	w.inFlight = nil
 }
 
+// crashed returns the groups that a server would recover, if this one crashed.
+func (w *world) crashed() map[Key]*state {
+	names := w.names
+	defer func() { w.names = names }()
+	w.names = map[Key]*named{}
+	return w.recovered()
+}
+
 // recovered returns the groups that a server would recover from the database.
 func (w *world) recovered() map[Key]*state {
 	groups := map[Key]*state{}
 	for _, c := range w.db.clone().consumers() {
-		g := &state{queue: c.Members[0].QGroup != ""}
+		g := w.newState(keyOf(c.Members[0]))
 		g.recover(c, w.now, func(sub *spb.SubState) Client { return &fakeClient{id: sub.ClientID} }, func(cl Client) *Member { return &Member{client: cl} })
 		groups[keyOf(c.Members[0])] = g
 	}
@@ -369,19 +485,24 @@ func (w *world) recovered() map[Key]*state {
 }
 
 func (w *world) restart() {
+	clear(w.names)
 	w.groups, w.ending = w.recovered(), nil
 	w.lastID = 0
 	for id := range w.db.subs {
 		w.lastID = max(w.lastID, id)
 	}
+	for id := range w.db.names {
+		w.lastID = max(w.lastID, id)
+	}
 	for key, g := range w.groups {
 		w.lastID = max(w.lastID, g.id)
 		if w.lives[key] == nil { // no join was answered, or the end was not stored: take acknowledgements from the database
-			w.lives[key] = &life{start: 1000, acked: map[uint64]bool{}}
+			w.lives[key] = newLife(1000)
 			for seq := uint64(1001); seq <= g.lastSent; seq++ {
 				w.lives[key].acked[seq] = g.unacked.holder(seq) == nil
 			}
 		}
+		clear(w.lives[key].sent)
 		for _, m := range g.members {
 			for _, seq := range g.unacked.sequences(m) {
 				g.dueAfter(m, seq, w.now, 0)
@@ -393,17 +514,21 @@ func (w *world) restart() {
 
 // check returns a fault in what a crash would leave now, or in memory.
 func (w *world) check() string {
+	if w.fault != "" {
+		return w.fault
+	}
 	if w.ghost {
 		return "a durable is kept though its first join failed"
 	}
-	groups := w.recovered()
+	groups := w.crashed()
 	for key, l := range w.lives {
 		g := groups[key]
 		if g == nil || g.ended {
 			return fmt.Sprintf("group %v is gone", key)
 		}
+		_, parked := w.db.parkedOf(key)
 		for seq := l.start + 1; seq <= w.last; seq++ {
-			if !l.acked[seq] && g.unacked.holder(seq) == nil && seq <= g.lastSent {
+			if _, kept := parked[seq]; !kept && !l.acked[seq] && g.unacked.holder(seq) == nil && seq <= g.lastSent {
 				return fmt.Sprintf("group %v: message %d is lost: the position is %d", key, seq, g.lastSent)
 			}
 		}
@@ -413,15 +538,18 @@ func (w *world) check() string {
 		for _, m := range g.all() {
 			n += len(g.unacked.sequences(m))
 		}
-		if n != g.unacked.len() {
+		if n += len(g.unacked.sequences(&g.waiting)); n != g.unacked.len() {
 			return fmt.Sprintf("group %v: members hold %d of %d messages", key, n, g.unacked.len())
 		}
 		if l := w.lives[key]; l != nil {
 			for seq := l.start + 1; seq <= g.lastSent; seq++ {
-				if !l.acked[seq] && g.unacked.holder(seq) == nil {
+				if !l.acked[seq] && g.unacked.holder(seq) == nil && !w.parked(key, g, seq) {
 					return fmt.Sprintf("group %v: no member holds message %d", key, seq)
 				}
 			}
+		}
+		if fault := w.lanesOf(key, g); fault != "" {
+			return fmt.Sprintf("group %v: %s", key, fault)
 		}
 	}
 	return ""
@@ -429,22 +557,30 @@ func (w *world) check() string {
 
 // stored compares the database with memory after everything was written.
 func (w *world) stored() string {
-	groups := w.recovered()
+	groups := w.crashed()
 	for key, g := range w.groups {
 		stored := groups[key]
 		if len(g.joining) > 0 || stored == nil {
 			return fmt.Sprintf("group %v: %d members are not stored", key, len(g.joining))
 		}
-		if stored.lastSent != g.lastSent || stored.id != g.id || len(stored.members) != len(g.members) || (stored.offline == nil) != (g.offline == nil) {
+		if stored.lastSent != g.stored || stored.id != g.id || len(stored.members) != len(g.members) || (stored.offline == nil) != (g.offline == nil) {
 			return fmt.Sprintf("group %v: stored %+v\nin memory %+v", key, stored, g)
 		}
 		for seq, h := range g.unacked.held {
-			if other := stored.unacked.holder(seq); other == nil || other.state.ID != h.by.state.ID {
+			if other := stored.unacked.holder(seq); other == nil || other.id() != h.by.id() {
 				return fmt.Sprintf("group %v: message %d is not stored with its holder", key, seq)
 			}
 		}
 		if stored.unacked.len() != g.unacked.len() {
 			return fmt.Sprintf("group %v: %d messages are stored, want %d", key, stored.unacked.len(), g.unacked.len())
+		}
+		for seq, t := range g.tries {
+			if stored.tries[seq] != t {
+				return fmt.Sprintf("group %v: message %d was sent again %+v, stored is %+v", key, seq, t, stored.tries[seq])
+			}
+		}
+		if _, parked := w.db.parkedOf(key); len(parked) != g.name.parkedCount() || len(stored.tries) != len(g.tries) {
+			return fmt.Sprintf("group %v: %d parked messages are stored, want %d; %d tries, want %d", key, len(parked), g.name.parkedCount(), len(stored.tries), len(g.tries))
 		}
 		delete(groups, key)
 	}

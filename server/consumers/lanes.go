@@ -64,10 +64,15 @@ func (l *lanes) leave(seq uint64) (next uint64) {
 	return own.active
 }
 
-// after returns the messages behind the active one of a key.
-func (l *lanes) after(key string) []uint64 {
-	if own := l.byKey[key]; own != nil {
-		return slices.Clone(own.behind)
+// after returns the later messages of a key that are not active, ascending.
+func (l *lanes) after(key string, seq uint64) []uint64 {
+	own := l.byKey[key]
+	if own == nil {
+		return nil
 	}
-	return nil
+	at, found := slices.BinarySearch(own.behind, seq)
+	if found {
+		at++
+	}
+	return slices.Clone(own.behind[at:])
 }

@@ -58,7 +58,10 @@ func (s *state) park(seq uint64, reason string, now time.Duration) {
 		p.First, p.Last = t.since*int64(time.Second), wall(now).UnixNano()
 	}
 	if key != "" && s.rules.parksBehind {
-		for _, behind := range s.lanes.after(key) {
+		for _, behind := range s.lanes.after(key, seq) {
+			if s.unacked.holder(behind) != &s.waiting {
+				continue // sent before the group was ordered
+			}
 			q := stores.ParkedMessage{Seq: behind, Key: key, Reason: fmt.Sprintf("behind message %d of its key", seq)}
 			if d := s.deliveries(behind); d > 0 {
 				q.Deliveries, q.First = uint32(d), s.tries[behind].since*int64(time.Second)

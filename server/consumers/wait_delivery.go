@@ -70,23 +70,13 @@ func (d *delivery) sendWaiting(ctx context.Context) (some bool, err error) {
 // holds g.mu.
 func (g *Group) sendReady(seq uint64, msg stores.Message, stored bool) bool {
 	s := &g.state
-	if s.unacked.holder(seq) != &s.waiting {
-		return true // meanwhile acknowledged, or forgotten
+	var f facts
+	if stored && g.examines() {
+		f = g.examine(&msg)
 	}
-	if !stored {
-		s.forget(seq, now())
+	f.unwanted = f.unwanted || !stored
+	if s.settle(seq, f, now()) {
 		return true
-	}
-	if g.examines() {
-		f := g.examine(&msg)
-		switch {
-		case f.unwanted, f.cancelled && s.deliveries(seq) == 0:
-			s.forget(seq, now())
-			return true
-		case f.at > now() && s.deliveries(seq) == 0:
-			s.hold(seq, f.at)
-			return true
-		}
 	}
 	if s.spent(seq) {
 		g.limit(seq)

@@ -78,6 +78,20 @@ func (s *state) nextReady() (at time.Duration, ok bool) {
 	return at, ok && at < never
 }
 
+// settle does with a message that waited what is not sending it. It reports false if the message is to be sent now.
+func (s *state) settle(seq uint64, f facts, now time.Duration) bool {
+	switch fresh := s.deliveries(seq) == 0; {
+	case s.unacked.holder(seq) != &s.waiting: // meanwhile acknowledged, or forgotten
+	case f.unwanted, f.cancelled && fresh:
+		s.forget(seq, now)
+	case f.at > now && fresh:
+		s.hold(seq, f.at)
+	default:
+		return false
+	}
+	return true
+}
+
 // holdAgain makes messages due again that takeReady returned and that were not sent.
 func (s *state) holdAgain(seqs []uint64, now time.Duration) {
 	for _, seq := range seqs {
