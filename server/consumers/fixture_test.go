@@ -16,6 +16,9 @@ import (
 	"github.com/nats-io/stan.go/pb"
 	_ "modernc.org/sqlite" // the driver of raw
 
+	"google.golang.org/protobuf/proto"
+
+	eventstorev1 "github.com/nats-eventstore/nats-eventstore/proto/eventstore/v1"
 	"github.com/nats-eventstore/nats-eventstore/server/eventlog"
 	"github.com/nats-eventstore/nats-eventstore/stores"
 	"github.com/nats-eventstore/nats-eventstore/stores/storetest"
@@ -125,7 +128,7 @@ func open(t *testing.T, before *fixture, o Options, client func(id string) Clien
 	}
 	log := eventlog.New(f.store, eventlog.Options{
 		StoreTimeout: time.Minute, MaxBatchMsgs: 1000, MaxBatchBytes: 8 << 20, TailBytes: 16 << 20, ReadAheadBytes: 16 << 20,
-		PublishMemory: 64 << 20, Connections: 4, MaxPayload: func() int64 { return 1 << 20 },
+		PublishMemory: 64 << 20, Connections: 4, MaxPayload: func() int64 { return 1 << 20 }, Events: eventChannels(t),
 	}, f.sink, slog.New(slog.DiscardHandler))
 	logger := slog.New(slog.NewTextHandler(&syncWriter{to: f.log}, &slog.HandlerOptions{Level: slog.LevelDebug}))
 	f.Consumers = New(f.store, log, f.sink, o, f.sink, logger)
@@ -163,28 +166,63 @@ func (w *syncWriter) Write(p []byte) (int, error) {
 	return w.to.Write(p)
 }
 
+// eventChannels are those of tests: their events may be delayed.
+func eventChannels(t *testing.T) eventlog.Events {
+	t.Helper()
+	events, err := eventlog.NewEvents([]eventlog.EventBlock{{Channels: []string{"events"}, Delays: true}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return events
+}
+
 // publish stores n messages, one after another.
 func (f *fixture) publish(channel string, n int) {
 	f.t.Helper()
 	for range n {
-		result := make(chan stores.Result, 1)
-		f.eventlog.Submit(eventlog.Submission{
-			Channel: channel, Received: time.Now(),
-			Decode: func(*eventlog.Channel) ([]eventlog.Message, error) {
-				return []eventlog.Message{{Payload: []byte("x")}}, nil
-			},
-			Answer: func(results []stores.Result) { result <- results[0] },
-		})
-		if r := <-result; r.Err != nil {
-			f.t.Fatal(r.Err)
-		}
+		f.storeOne(channel, []byte("x"))
+	}
+}
+
+// emit stores an event of an aggregate. It is delivered at a time, unless that is zero.
+func (f *fixture) emit(eventType, aggregate string, at time.Time, tags ...string) {
+	f.t.Helper()
+	e := &eventstorev1.Event{EventType: eventType, AggregateId: aggregate, EventData: []byte("{}"), Tags: tags}
+	if !at.IsZero() {
+		e.Metadata = map[string]string{eventlog.DeliverAt: at.Format(time.RFC3339Nano)}
+	}
+	payload, err := proto.Marshal(e)
+	if err != nil {
+		f.t.Fatal(err)
+	}
+	f.storeOne("events", payload)
+}
+
+// storeOne stores a message.
+func (f *fixture) storeOne(channel string, payload []byte) {
+	f.t.Helper()
+	result := make(chan stores.Result, 1)
+	f.eventlog.Submit(eventlog.Submission{
+		Channel: channel, Received: time.Now(),
+		Decode: func(*eventlog.Channel) ([]eventlog.Message, error) {
+			return []eventlog.Message{{Payload: payload}}, nil
+		},
+		Answer: func(results []stores.Result) { result <- results[0] },
+	})
+	if r := <-result; r.Err != nil {
+		f.t.Fatal(r.Err)
 	}
 }
 
 // request returns a client's request for channel c. The inbox has the client's name.
 func (f *fixture) request(client, queue, durable string) Request {
 	f.t.Helper()
-	ch, err := f.eventlog.Open(f.t.Context(), "client", "c")
+	return f.requestOf("c", client, queue, durable)
+}
+
+func (f *fixture) requestOf(channel, client, queue, durable string) Request {
+	f.t.Helper()
+	ch, err := f.eventlog.Open(f.t.Context(), "client", channel)
 	if err != nil {
 		f.t.Fatal(err)
 	}
