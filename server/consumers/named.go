@@ -55,10 +55,13 @@ func (n *named) rowWith(s Settings) stores.NamedConsumer {
 	return stores.NamedConsumer{ID: n.id, ConsumerName: n.name, Settings: text}
 }
 
-// count counts parked messages of a key, which may be empty.
+// count counts parked messages of a key, which may be empty. With the first one, the name is there to stay.
 func (n *named) count(key string, more int) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
+	if n.id == 0 {
+		n.id = n.newID()
+	}
 	n.parked += more
 	if key == "" {
 		return

@@ -14,11 +14,12 @@ type try struct {
 	notBefore int64  // when it may be sent again, in s since 1970; 0: its holder's due time tells
 }
 
-// started is the wall clock's time when the clock of state was 0.
-func wall(at time.Duration) time.Time { return started.Round(0).Add(at) }
+// wall returns the time on the wall clock that is at on the clock of state.
+func wall(at time.Duration) time.Time { return time.Now().Round(0).Add(at - now()) }
 
-// onClock returns a time of the wall clock on the clock of state.
-func onClock(at time.Time) time.Duration { return at.Sub(started.Round(0)) }
+// onClock returns a time of the wall clock on the clock of state. The wall clock may be set, so it is asked again when the time has
+// come.
+func onClock(at time.Time) time.Duration { return now() + time.Until(at.Round(0)) }
 
 // deliveries returns how often an unacknowledged message was sent.
 func (s *state) deliveries(seq uint64) int {
