@@ -3,6 +3,8 @@ package stores_test
 import (
 	"database/sql"
 	"fmt"
+	"path/filepath"
+	"regexp"
 	"strings"
 	"testing"
 
@@ -97,4 +99,81 @@ func TestMySQLPlans(t *testing.T) {
 			t.Errorf("%s finds %d rows and reads %d", stores.MySQLLookUps[i], found, n)
 		}
 	}
+}
+
+var (
+	triggerQuery = regexp.MustCompile(`(?s)\(SELECT 1 FROM .*? IS NOT NULL\)`)
+	triggerRow   = regexp.MustCompile(`(NEW|OLD)\.\w+`)
+)
+
+// The triggers of SQLite find a channel before they look for its events, without statistics, too. So a new channel costs the same,
+// however many events there are.
+func TestSQLiteTriggerPlans(t *testing.T) {
+	t.Parallel()
+	source := filepath.Join(t.TempDir(), "eventstore.db")
+	s, err := stores.Open(t.Context(), stores.Options{Driver: "sqlite", Source: source})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(s.Close)
+	if _, _, err := s.TryLease(t.Context(), "server", stores.Lease{}); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := s.Recover(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	db, err := sql.Open("sqlite", source)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer db.Close()
+	found := 0
+	for _, trigger := range texts(t, db, "SELECT sql FROM sqlite_master WHERE type = 'trigger'") {
+		for _, query := range triggerQuery.FindAllString(trigger, -1) {
+			found++
+			query = triggerRow.ReplaceAllString(strings.Trim(query, "()"), "7")
+			plan := ""
+			rows, err := db.QueryContext(t.Context(), "EXPLAIN QUERY PLAN "+query)
+			if err != nil {
+				t.Fatalf("%s: %v", query, err)
+			}
+			for rows.Next() {
+				var id, parent, unused int
+				var detail string
+				if err := rows.Scan(&id, &parent, &unused, &detail); err != nil {
+					t.Fatal(err)
+				}
+				plan += detail + "\n"
+			}
+			if err := rows.Err(); err != nil {
+				t.Fatal(err)
+			}
+			if strings.Contains(plan, "(event_type>?)") || strings.Contains(plan, "SCAN m") || strings.Contains(plan, "SCAN Messages") {
+				t.Errorf("%s\n%s", query, plan)
+			}
+		}
+	}
+	if found < 4 {
+		t.Errorf("%d queries of triggers: the test does not see them", found)
+	}
+}
+
+func texts(t *testing.T, db *sql.DB, query string) (all []string) {
+	t.Helper()
+	rows, err := db.QueryContext(t.Context(), query)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer rows.Close()
+	for rows.Next() {
+		var text string
+		if err := rows.Scan(&text); err != nil {
+			t.Fatal(err)
+		}
+		all = append(all, text)
+	}
+	if err := rows.Err(); err != nil {
+		t.Fatal(err)
+	}
+	return all
 }

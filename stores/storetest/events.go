@@ -175,10 +175,14 @@ func testIndexes(t *testing.T, o stores.Options) {
 	db := raw(t, o)
 	explain := map[string]string{"sqlite": "EXPLAIN QUERY PLAN ", "postgres": "EXPLAIN ", "mysql": "EXPLAIN "}[o.Driver]
 	exec(t, db, map[string]string{"sqlite": "ANALYZE", "postgres": "ANALYZE", "mysql": "ANALYZE TABLE Messages"}[o.Driver])
+	ofType := "idx_msgstypetime"
+	if o.Driver == "postgres" {
+		ofType = "idx_msgstypeposition"
+	}
 	for text, index := range map[string]string{
 		"SELECT * FROM events WHERE aggregate_id = 'a77' ORDER BY event_version":                         "idx_msgsaggregate",
 		"SELECT * FROM events WHERE aggregate_id = 'a77' AND aggregate_type = '' ORDER BY event_version": "idx_msgsaggregate",
-		"SELECT * FROM events WHERE event_type = 'T77'":                                                  "idx_msgstypetime",
+		"SELECT * FROM events WHERE event_type = 'T77'":                                                  ofType,
 		"SELECT * FROM events WHERE event_id = '1/77'":                                                   "idx_msgseventid",
 	} {
 		if plan := strings.ToLower(rowsText(t, o, explain+text)); !strings.Contains(plan, index) {
