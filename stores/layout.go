@@ -91,8 +91,16 @@ var layout = []column{
 	{"auditentries", "detail", 12, "text", "text", ""},
 }
 
-// viewColumns are those of the view "events".
-var viewColumns = []string{"channel", "sequence", "time", "event_id", "aggregate_type", "aggregate_id", "event_version", "event_type", "event_data", "metadata"}
+// views are those of the schema, with columns by which they are known.
+var views = []struct {
+	name    string
+	columns []string
+}{
+	{"events", []string{"channel", "sequence", "time", "event_id", "aggregate_type", "aggregate_id", "event_version", "event_type", "event_data", "metadata"}},
+	{"consumer_status", []string{"channel", "client", "name", "kind", "lag_messages", "lag_seconds", "parked"}},
+	{"parked_messages", []string{"channel", "client", "name", "sequence", "deliveries", "reason"}},
+	{"audit_log", []string{"id", "time", "principal", "action", "target"}},
+}
 
 // fits reports whether a column of that name may have the type.
 func (c *column) fits(driver, typ string) bool {
@@ -109,12 +117,16 @@ func (c *column) fits(driver, typ string) bool {
 // NATS Streaming, or what an incomplete restore left. A migration to the next versions would make things worse.
 func conflicts(driver string, version int64, migrated bool, found map[string]relation) []string {
 	var all []string
-	if r, ok := found["events"]; ok && (!r.view || !r.has(viewColumns)) {
+	for _, v := range views {
+		r, ok := found[v.name]
+		if !ok || r.view && r.has(v.columns) {
+			continue
+		}
 		kind := "table"
 		if r.view {
 			kind = "view"
 		}
-		all = append(all, fmt.Sprintf("%s %q is not that of this server, which creates a view of that name: rename it, or use another database or schema", kind, "events"))
+		all = append(all, fmt.Sprintf("%s %q is not that of this server, which creates a view of that name: rename it, or use another database or schema", kind, v.name))
 	}
 	born := map[string]int64{} // by table
 	for i := range layout {
@@ -207,7 +219,7 @@ func checkLayout(ctx context.Context, d dialect, driver string, q querier, versi
 }
 
 // ourRelations are the names in layout, in SQL.
-const ourRelations = `('serverinfo', 'clients', 'channels', 'messages', 'subscriptions', 'subspending', 'storelock', 'relays', 'consumers', 'consumerspending', 'eventtags', 'timesteps', 'wildcards', 'namedconsumers', 'parked', 'consumersredelivered', 'cancelleddeliveries', 'auditentries', 'events', 'goose_db_version')`
+const ourRelations = `('serverinfo', 'clients', 'channels', 'messages', 'subscriptions', 'subspending', 'storelock', 'relays', 'consumers', 'consumerspending', 'eventtags', 'timesteps', 'wildcards', 'namedconsumers', 'parked', 'consumersredelivered', 'cancelleddeliveries', 'auditentries', 'events', 'consumer_status', 'parked_messages', 'audit_log', 'goose_db_version')`
 
 func (*postgres) layout() string {
 	return `SELECT c.relname, a.attname, format_type(a.atttypid, a.atttypmod), c.relkind IN ('v', 'm')

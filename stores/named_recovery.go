@@ -23,8 +23,8 @@ func (r *recovery) named(rows *sql.Rows) error {
 	c := NamedState{NamedConsumer: NamedConsumer{ID: id.n, ConsumerName: ConsumerName{Line: line}, Settings: settings}}
 	key := fmt.Sprintf("consumer %v", valueOf(id))
 	var clientErr, nameErr error
-	c.Client, clientErr = decodeName(client)
-	c.Name, nameErr = decodeName(name)
+	c.Client, clientErr = DecodeName(client)
+	c.Name, nameErr = DecodeName(name)
 	reason := id.problem("consumer")
 	if clientErr != nil || nameErr != nil {
 		reason = cmp.Or(reason, "client or name is not a name")

@@ -27,8 +27,8 @@ func encodeName(name string) string {
 	return name
 }
 
-// decodeName reads what encodeName returned.
-func decodeName(text string) (string, error) {
+// DecodeName reads what encodeName returned.
+func DecodeName(text string) (string, error) {
 	if strings.HasPrefix(text, `"`) {
 		return strconv.Unquote(text)
 	}

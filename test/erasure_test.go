@@ -88,8 +88,20 @@ func TestErasure(t *testing.T) {
 		)
 		publish(t, sc, "eventstore.customers", event(t, "keep", "First"), event(t, "customer-17", "Named"))
 		s.Stop()
+		// Parked messages do not hold it up.
+		for _, text := range []string{
+			"INSERT INTO NamedConsumers (consumer, channel, client, name, settings) VALUES (900, 'eventstore.orders', '', 'workers', '{}')",
+			"INSERT INTO Parked (consumer, seq, deliveries, first_delivery, last_delivery, ordering_key, reason) VALUES (900, 1, 1, 1, 1, 'keep', ''), (900, 2, 1, 1, 1, 'customer-17', ''), (900, 4, 1, 1, 1, '', 'customer-17 moved'), (900, 5, 1, 1, 1, '', '')",
+		} {
+			query(t, driver, source, text)
+		}
+		has(t, strings.Join(query(t, driver, source, "SELECT aggregate_id, sequence FROM parked_messages ORDER BY sequence"), " "), "keep|1 customer-17|2 customer-17|4 keep|5")
 
 		list := erase(t, blocks, driver, source, customer)
+		query(t, driver, source, page.Find(t, blocks, "sql", "parked").Text())
+		if got := query(t, driver, source, "SELECT sequence, aggregate_id FROM parked_messages ORDER BY sequence"); !slices.Equal(got, []string{"1|keep", "5|keep"}) {
+			t.Errorf("parked messages %q", got)
+		}
 		if driver == "sqlite" {
 			file, err := os.ReadFile(source)
 			if err != nil || strings.Contains(string(file), "Jane") {

@@ -193,7 +193,14 @@ var expectedRows = map[string]func(n int) []string{
 		return showFacts(n, func(f orderFact) bool { return f.number > 18840 && f.number <= 18845 },
 			func(f orderFact) []any { return []any{f.number, f.kind(), f.aggregate(), f.data()} })
 	},
-	"Lag of a reader": func(int) []string { return []string{"eventstore.read|4"} },
+	"Lag of consumers":                               func(int) []string { return []string{"eventstore.read|reader|projector|durable|1|5|1|2"} },
+	"Consumers whose oldest message waits too long": func(int) []string { return nil },
+	"Parked messages": func(int) []string {
+		return []string{"eventstore.read|reader|projector|1|3|no such customer|Read|read", "eventstore.read|reader|projector|2|0|behind sequence 1|Read|read"}
+	},
+	"Reasons for parking":         func(int) []string { return []string{"no such customer|1|1", "behind sequence 1|1|2"} },
+	"Payload of a parked message": func(int) []string { return []string{`{"customer_id":"c1","total":12.5}`} },
+	"Administrative acts":         func(int) []string { return []string{"ops|pause|eventstore.read projector|"} },
 	"By a field of the data": func(n int) []string {
 		return latest(5, showFacts(n, func(f orderFact) bool { return f.version() == 1 && f.order()%5000 == 42 },
 			func(f orderFact) []any { return []any{f.time(), f.aggregate(), f.kind()} }))
@@ -411,6 +418,13 @@ func TestQueries(t *testing.T) {
 		}
 		defer db.Close()
 		fillOrders(t, db, driver, n)
+		for _, text := range []string{
+			"INSERT INTO NamedConsumers (consumer, channel, client, name, settings) VALUES (900, 'eventstore.read', 'reader', 'projector', '{}')",
+			"INSERT INTO Parked (consumer, seq, deliveries, first_delivery, last_delivery, ordering_key, reason) VALUES (900, 1, 3, 1, 2, 'read', 'no such customer'), (900, 2, 0, 0, 0, 'read', 'behind sequence 1')",
+			"INSERT INTO AuditEntries (id, time, principal, address, action, target, detail) VALUES (1, 1, 'ops', '', 'pause', 'eventstore.read projector', '')",
+		} {
+			query(t, driver, source, text)
+		}
 
 		s.Args = append(s.Args, "-sc", file)
 		if driver == "postgres" {

@@ -27,3 +27,12 @@ GRANT SELECT ON eventstore.events TO 'eventstore_analyst'@'%';
 GRANT SELECT ON eventstore.Messages TO 'eventstore_analyst'@'%';
 GRANT SELECT ON eventstore.Channels TO 'eventstore_analyst'@'%';
 GRANT SELECT ON eventstore.EventTags TO 'eventstore_analyst'@'%';
+-- What the views consumer_status and parked_messages read.
+GRANT SELECT ON eventstore.consumer_status TO 'eventstore_analyst'@'%';
+GRANT SELECT ON eventstore.parked_messages TO 'eventstore_analyst'@'%';
+GRANT SELECT ON eventstore.NamedConsumers TO 'eventstore_analyst'@'%';
+GRANT SELECT ON eventstore.Parked TO 'eventstore_analyst'@'%';
+GRANT SELECT ON eventstore.Consumers TO 'eventstore_analyst'@'%';
+GRANT SELECT ON eventstore.ConsumersPending TO 'eventstore_analyst'@'%';
+GRANT SELECT ON eventstore.Wildcards TO 'eventstore_analyst'@'%';
+GRANT SELECT (id, subid, client, name, kind) ON eventstore.Subscriptions TO 'eventstore_analyst'@'%';

@@ -12,4 +12,4 @@ GRANT SELECT, INSERT ON EventTags, TimeSteps, AuditEntries TO eventstore_server;
 GRANT SELECT, DELETE, INSERT (id, name), UPDATE (maxseq, msgs, bytes, deleted) ON Channels TO eventstore_server;
 GRANT SELECT, UPDATE ON StoreLock TO eventstore_server;
 
-GRANT SELECT ON events, Messages, Channels, EventTags TO eventstore_analyst;
+GRANT SELECT ON events, consumer_status, parked_messages, Messages, Channels, EventTags TO eventstore_analyst;

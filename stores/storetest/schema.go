@@ -212,7 +212,7 @@ const withoutColumns = 12
 func takePositions(t *testing.T, o stores.Options) {
 	t.Helper()
 	db := raw(t, o)
-	texts := []string{"DROP VIEW events"}
+	texts := []string{"DROP VIEW events", "DROP VIEW consumer_status", "DROP VIEW parked_messages"}
 	switch o.Driver {
 	case "postgres":
 		texts = append(texts, "DROP TRIGGER events_are_immutable ON Messages", "DROP TRIGGER events_are_not_deleted ON Messages")

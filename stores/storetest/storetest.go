@@ -80,6 +80,7 @@ func Run(t *testing.T, open func(t *testing.T) stores.Options) {
 		{"Parked", testParked},
 		{"ParkedMany", testParkedMany},
 		{"ParkedDamaged", testParkedDamaged},
+		{"Views", testViews},
 		{"ProgressOfNATSStreaming", testProgressOfNATSStreaming},
 		{"DatabaseOfNATSStreaming", testDatabaseOfNATSStreaming},
 		{"NoMigrate", testNoMigrate},

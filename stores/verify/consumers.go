@@ -76,7 +76,7 @@ func (c *check) consumers(ctx context.Context, subscriptions map[uint64]*subscri
 			c.findings.add("consumer", "Wildcards", fmt.Sprintf("consumer %d", id), "its pattern is %q, but there is no such consumer", pattern)
 		}
 	}
-	return c.snapshot.Query(ctx, "SELECT consumer, part, pending FROM ConsumersPending ORDER BY consumer, part", func(rows *sql.Rows) error {
+	err = c.snapshot.Query(ctx, "SELECT consumer, part, pending FROM ConsumersPending ORDER BY consumer, part", func(rows *sql.Rows) error {
 		var id, part int64
 		var pending []byte
 		ok, err := c.scanned(rows, "ConsumersPending", &id, &part, &pending)
@@ -111,4 +111,8 @@ func (c *check) consumers(ctx context.Context, subscriptions map[uint64]*subscri
 		}
 		return nil
 	})
+	if err != nil {
+		return err
+	}
+	return c.redelivered(ctx, known)
 }

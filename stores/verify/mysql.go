@@ -23,7 +23,7 @@ UNION ALL
 SELECT 'view', LOWER(table_name), LOWER(table_name), '' FROM information_schema.views WHERE table_schema = DATABASE()`,
 	wanted: []string{
 		"unique index primary", "unique index idx_msgsaggregate", "unique index idx_msgseventid", "unique index idx_msgsposition",
-		"index idx_msgstime", "index idx_msgstypetime", "index idx_msgstypeposition", "view events",
+		"index idx_msgstime", "index idx_msgstypetime", "index idx_msgstypeposition", "view events", "view consumer_status", "view parked_messages", "view audit_log",
 	},
 	definition: mysqlTrigger,
 	defines:    "trigger",

@@ -40,7 +40,7 @@ SELECT 'view', lower(relname), lower(relname), '' FROM pg_class WHERE relnamespa
 	lowest: -1 << 63,
 	wanted: []string{
 		"unique index pk_msgkey", "unique index idx_msgsaggregate", "unique index idx_msgseventid", "unique index idx_msgsposition", "unique index idx_channelslivename",
-		"index idx_msgstime", "index idx_msgstypeposition", "view events",
+		"index idx_msgstime", "index idx_msgstypeposition", "view events", "view consumer_status", "view parked_messages", "view audit_log",
 		"trigger events_are_immutable", "trigger events_are_not_deleted", "trigger events_are_not_truncated",
 		"trigger tags_are_immutable", "trigger tags_are_not_truncated",
 		"trigger channels_keep_events_update", "trigger channels_keep_events_delete", "trigger channels_keep_events_truncate",

@@ -31,7 +31,7 @@ WHERE m.type = 'table' AND (lower(m.name) IN ` + ourTables + ` OR lower(k."table
 	lowest:    -1 << 63,
 	wanted: []string{
 		"unique index idx_msgsaggregate", "unique index idx_msgseventid", "unique index idx_msgsposition", "unique index idx_channelslivename",
-		"index idx_msgstime", "index idx_msgstypetime", "index idx_msgstypeposition", "view events",
+		"index idx_msgstime", "index idx_msgstypetime", "index idx_msgstypeposition", "view events", "view consumer_status", "view parked_messages", "view audit_log",
 	},
 	definition: sqliteTrigger,
 	defines:    "trigger",

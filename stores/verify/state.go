@@ -134,7 +134,13 @@ func (c *check) state(ctx context.Context) error {
 	if err := c.pending(ctx, known); err != nil {
 		return err
 	}
-	return c.consumers(ctx, known)
+	if err := c.consumers(ctx, known); err != nil {
+		return err
+	}
+	if err := c.named(ctx); err != nil {
+		return err
+	}
+	return c.cancelled(ctx)
 }
 
 // subscriptionCheck is what the rows of SubsPending are compared with.
