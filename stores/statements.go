@@ -95,6 +95,8 @@ type sharedStatements struct {
 	aggregatesWithID  string // (aggregate_id) → id, aggregate_type of each aggregate
 	eventsWithID      string // (event_id) → id, seq, timestamp, data, event_version, position, by id
 
+	audit string // (id before, limit) → id, time, principal, address, action, target, detail, by id descending
+
 	hasEvents        string // (id) → a row if the channel holds an event
 	countUpTo        string // (id, to) → number and bytes of the messages up to a sequence
 	deleteUpTo       string // (id, to)
@@ -178,6 +180,8 @@ func newSharedStatements(text func(string) string) sharedStatements {
 		aggregatesWithID:  text("SELECT DISTINCT id, aggregate_type FROM Messages WHERE aggregate_id = ? ORDER BY id, aggregate_type"),
 		eventsWithID:      text("SELECT id, seq, timestamp, data, event_version, position FROM Messages WHERE event_id = ? ORDER BY id"),
 
+		audit: text("SELECT id, time, principal, address, action, target, detail FROM AuditEntries WHERE id < ? ORDER BY id DESC LIMIT ?"),
+
 		hasEvents:        text("SELECT 1 FROM Messages WHERE id = ? AND event_type IS NOT NULL LIMIT 1"),
 		countUpTo:        text("SELECT COUNT(*), COALESCE(SUM(size), 0) FROM Messages WHERE id = ? AND seq <= ?"),
 		deleteUpTo:       text("DELETE FROM Messages WHERE id = ? AND seq <= ?"),
@@ -217,6 +221,7 @@ func (s *statements) all() []string {
 		s.pendings, s.deletePending, s.deleteOldPending,
 		s.consumers, s.consumersPending, s.deleteConsumer, s.deleteConsumerPending, s.deleteConsumersOf, s.deleteConsumersPendingOf,
 		s.wildcards, s.putWildcard, s.deleteWildcard,
+		s.audit,
 		s.named, s.putNamed, s.deleteNamed, s.deleteNamedOf,
 		s.parkedKeys, s.parked, s.deleteParked, s.deleteParkedOf,
 		s.redelivered, s.deleteConsumerRedelivered, s.deleteConsumersRedeliveredOf,

@@ -78,6 +78,7 @@ func Run(t *testing.T, open func(t *testing.T) stores.Options) {
 		{"ConsumersOfEarlierReleases", testConsumersOfEarlierReleases},
 		{"ConsumersDamaged", testConsumersDamaged},
 		{"Parked", testParked},
+		{"Audit", testAudit},
 		{"ParkedMany", testParkedMany},
 		{"ParkedDamaged", testParkedDamaged},
 		{"Views", testViews},

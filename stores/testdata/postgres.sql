@@ -39,6 +39,7 @@ DELETE FROM ConsumersPending WHERE consumer IN (SELECT consumer FROM Consumers W
 SELECT consumer, pattern FROM Wildcards
 INSERT INTO Wildcards (consumer, pattern) VALUES ($1, $2) ON CONFLICT (consumer) DO UPDATE SET pattern = excluded.pattern
 DELETE FROM Wildcards WHERE consumer = $1
+SELECT id, time, principal, address, action, target, detail FROM AuditEntries WHERE id < $1 ORDER BY id DESC LIMIT $2
 SELECT consumer, channel, client, name, settings FROM NamedConsumers ORDER BY consumer
 INSERT INTO NamedConsumers (consumer, channel, client, name, settings) VALUES ($1, $2, $3, $4, $5) ON CONFLICT (consumer) DO UPDATE SET channel = excluded.channel, client = excluded.client, name = excluded.name, settings = excluded.settings
 DELETE FROM NamedConsumers WHERE consumer = $1
