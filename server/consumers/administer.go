@@ -4,7 +4,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"math"
+	"slices"
 	"time"
 
 	"github.com/nats-eventstore/nats-eventstore/stores"
@@ -417,10 +419,48 @@ func listed(all []stores.ParkedMessage) string {
 func (c *Consumers) CancelDelivery(ctx context.Context, by Actor, ch *stores.Channel, seq uint64, eventID string) error {
 	c.acts.Lock()
 	defer c.acts.Unlock()
+	open := c.eventlog.Channel(ch.Name())
+	if open == nil {
+		return ErrChannelDeleted
+	}
+	found, err := open.Lookup(ctx, []uint64{seq})
+	if err != nil {
+		return err
+	}
+	m, ok := found[seq]
+	if !ok {
+		return fmt.Errorf("%w %d: %q does not hold it", ErrUnknownMessage, seq, ch.Name())
+	}
 	e := c.entry(by, ActCancel, fmt.Sprintf("message %d of %q", seq, ch.Name()), "event "+eventID)
 	return c.storeAct(ctx, e, stores.ConsumerChanges{Cancel: []stores.CancelledDelivery{{Channel: ch, Seq: seq}}}, func() {
 		c.cancelled.add(ch.Name(), seq)
+		for _, g := range c.groupsOf(ch.Name()) {
+			g.cancel(g.line.Place(&m))
+		}
 	})
+}
+
+// groupsOf returns the groups that read a channel.
+func (c *Consumers) groupsOf(channel string) (all []*Group) {
+	c.mu.RLock()
+	defer c.mu.RUnlock()
+	for l, own := range c.lines {
+		if l.Includes(channel) {
+			all = slices.AppendSeq(all, maps.Keys(own.groups))
+		}
+	}
+	return all
+}
+
+// cancel forgets a message that waits and was not sent yet.
+func (g *Group) cancel(seq uint64) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if s := &g.state; s.unacked.holder(seq) == &s.waiting && s.deliveries(seq) == 0 {
+		s.forget(seq, now())
+		g.touch()
+		g.signal()
+	}
 }
 
 // Audit records an act of which nothing else is stored.

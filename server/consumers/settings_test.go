@@ -231,7 +231,7 @@ func TestDelays(t *testing.T) {
 	if err := f.CancelDelivery(t.Context(), Actor{}, f.eventlog.Channel("events").Stored(), 4, "x"); err != nil {
 		t.Fatal(err)
 	}
-	until(t, f.raw(), 3, "SELECT json_array_length(pending) + (SELECT COUNT(*) FROM CancelledDeliveries) FROM ConsumersPending")
+	until(t, f.raw(), 2, "SELECT json_array_length(pending) + (SELECT COUNT(*) FROM CancelledDeliveries) FROM ConsumersPending")
 	after := open(t, f, Options{Interval: time.Millisecond}, nil)
 	again := after.consume(after.requestOf("events", "me", "q", "d"), func(uint64, uint32) Rejection { return acked })
 	other := after.consume(after.requestOf("events", "you", "", "plain"), func(uint64, uint32) Rejection { return acked })
