@@ -11,8 +11,8 @@ import (
 	"github.com/nats-eventstore/nats-eventstore/server/natsconn"
 )
 
-// reload reads the configuration again. It applies that of the embedded NATS server, the access file, and the API's
-// certificates, token and limits. An error leaves everything as it is. What else has changed needs a restart.
+// reload reads the configuration again. It applies that of the embedded NATS server, the access file, the settings of consumers, and
+// the API's certificates, token and limits. An error leaves everything as it is. What else has changed needs a restart.
 func (s *server) reload(ns *natsd.Server, port *monitor.Port, natsLog *natsconn.Logger) error {
 	if s.opts.Reread == nil {
 		return nil
@@ -37,8 +37,10 @@ func (s *server) reload(ns *natsd.Server, port *monitor.Port, natsLog *natsconn.
 	}
 	port.SetEncryption(now.NATS.TLSConfig)
 	setAccess(s.rights, now.Access, s.log)
+	s.rules.set(now.Consumers)
 	if t := s.active.Load(); t != nil {
 		t.door.Enforce()
+		s.rules.applyTo(t.consumers)
 	}
 	applyAPI()
 	if !embedded || s.opts.NATS.ConfigFile != "" { // NATS keeps the certificate that flags name
@@ -47,7 +49,7 @@ func (s *server) reload(ns *natsd.Server, port *monitor.Port, natsLog *natsconn.
 	if s.api != nil {
 		s.monitor.Metrics().Certificate("api", s.api.Encryption())
 	}
-	s.log.Info("Reloaded the access file and the API's certificates, token and limits")
+	s.log.Info("Reloaded the access file, the settings of consumers, and the API's certificates, token and limits")
 	changed := s.opts.Applied.Changed(now.Applied)
 	if where != s.where {
 		changed = append(changed, "the monitoring port")

@@ -122,6 +122,7 @@ func run(ctx context.Context, o *config.Options, natsLog *natsconn.Logger, log *
 		return err
 	}
 	s := &server{opts: o, id: id, store: store, conns: conns, rights: rights, where: where, monitor: mon, tracer: tracer, log: log}
+	s.rules.set(o.Consumers)
 	ctx, stopAPI, err := s.serveAPI(ctx)
 	if err != nil {
 		return err
@@ -147,6 +148,7 @@ type server struct {
 	store   *stores.Store
 	conns   *natsconn.Conns
 	rights  *access.Holder // replaced by a reload
+	rules   rules          // likewise
 	where   monitor.Where  // the monitoring port
 	monitor *monitor.Monitor
 	tracer  *tracing.Tracer // nil without tracing

@@ -1,6 +1,7 @@
 package server
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -109,11 +110,13 @@ func (t *term) build() error {
 		Trace:             traces,
 	}, metrics, t.log)
 	t.consumers = consumers.New(t.store, t.eventlog, t.door, consumers.Options{
-		Interval:     o.ProgressInterval,
-		StoreTimeout: o.StoreTimeout,
-		MaxInflight:  o.MaxInflight,
-		Delivered:    delivered,
-		Wildcards:    o.Wildcards,
+		Interval:       o.ProgressInterval,
+		StoreTimeout:   o.StoreTimeout,
+		MaxInflight:    o.MaxInflight,
+		Delivered:      delivered,
+		Wildcards:      o.Wildcards,
+		Rules:          t.rules.current(),
+		RedeliveryRate: cmp.Or(o.RedeliveryRate, -1), // there, 0 is the default
 	}, metrics, t.log)
 	t.eventlog.SetUsers(t.consumers)
 	return nil
@@ -177,6 +180,7 @@ func (t *term) run(ctx context.Context, members []*consumers.Member) error {
 			LeaseAge: t.store.LeaseAge, Connected: t.conns.Connected,
 		})
 		t.active.Store(t)
+		t.rules.applyTo(t.consumers) // a reload may have come meanwhile
 		t.log.Info("Streaming Server is ready")
 		t.started()
 		context.AfterFunc(ctx, func() { t.leaving(context.Cause(ctx)) })

@@ -133,6 +133,8 @@ func (o *options) applyKey(b blockOf, name string, tk any) error {
 		return o.applyBlock(b, content)
 	case key == eventsKey:
 		return o.applyEvents(b, name, tk)
+	case key == consumersKey:
+		return o.applyConsumers(b, name, tk)
 	case key == routesKey:
 		return o.applyRoutes(b, name, tk)
 	case isBlock && isBlockKey:

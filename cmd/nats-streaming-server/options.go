@@ -11,6 +11,7 @@ import (
 
 	"github.com/nats-eventstore/nats-eventstore/server/access"
 	"github.com/nats-eventstore/nats-eventstore/server/config"
+	"github.com/nats-eventstore/nats-eventstore/server/consumers"
 	"github.com/nats-eventstore/nats-eventstore/server/eventlog"
 	"github.com/nats-eventstore/nats-eventstore/server/offline"
 	"github.com/nats-eventstore/nats-eventstore/server/tracing"
@@ -31,6 +32,7 @@ type options struct {
 
 	block *eventlog.EventBlock // the element of Events that the configuration file sets; nil for flags
 	route *config.Route        // the element of Routes that the configuration file sets
+	rule  *consumers.Rule      // the element of Consumers that the configuration file sets
 	index int                  // of that element
 }
 

@@ -121,7 +121,7 @@ func TestDefaults(t *testing.T) {
 		"event_versions": "strict", "publish_dir": "the system's temporary directory",
 	}
 	for _, it := range settings {
-		if it.def == "" || it.prefixOf(routesKey) || it.prefixOf(eventsKey) && len(it.flags) == 0 {
+		if it.def == "" || it.prefixOf(routesKey) || it.prefixOf(consumersKey) || it.prefixOf(eventsKey) && len(it.flags) == 0 {
 			continue
 		}
 		if want, ok := prose[it.name()]; ok {

@@ -79,6 +79,7 @@ type group struct {
 var groups = []group{
 	{"Streaming options", streamingSettings},
 	{"Event channels", eventSettings},
+	{"Consumers (docs/reference/consumers.md)", consumerSettings},
 	{"Routes", routeSettings},
 	{"Store options", withFiles(storeSettings)},
 	{"Limits (default: unlimited)", limitSettings},

@@ -83,6 +83,11 @@ var eventSettings = []setting{
 			return nil
 		},
 	},
+	{
+		keys: under(events, "delays"), kind: toggle, state: added,
+		usage: "Deliver an event to durables and queue groups not before deliver_at in its metadata, a timestamp of RFC 3339",
+		set:   setBool(func(o *options) *bool { return &o.block.Delays }),
+	},
 }
 
 var events = []string{eventsKey}

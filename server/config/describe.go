@@ -6,7 +6,7 @@ import (
 	"github.com/nats-eventstore/nats-eventstore/server/eventlog"
 )
 
-// Describe returns log lines about the event channels and the routes.
+// Describe returns log lines about the event channels, the routes and the consumers.
 func (o *Options) Describe() []string {
 	var lines []string
 	for i := range o.Events {
@@ -17,6 +17,9 @@ func (o *Options) Describe() []string {
 	}
 	for i := range o.Routes {
 		lines = append(lines, o.Routes[i].Describe())
+	}
+	for i := range o.Consumers {
+		lines = append(lines, describeRule(&o.Consumers[i]))
 	}
 	return lines
 }

@@ -63,6 +63,11 @@ type Options struct {
 	// Routes forward events to other channels and to streams.
 	Routes []Route
 
+	// Consumers are settings of durables and queue groups. A later rule replaces the fields of an earlier one. A reload replaces the rules.
+	Consumers []consumers.Rule
+	// RedeliveryRate bounds the messages a second that are sent again more than once, over all consumers. 0 is unlimited.
+	RedeliveryRate int
+
 	// Limits bound channels. By default, nothing is limited.
 	Limits eventlog.Limits
 	// ReplaceDurables lets a subscription request take over an active durable. Otherwise such a request is an error.
@@ -160,6 +165,7 @@ func DefaultOptions() Options {
 		MetricsSeries:     1000,
 		LogFormat:         LogText,
 		MaxInflight:       consumers.DefaultMaxInflight,
+		RedeliveryRate:    consumers.DefaultRedeliveryRate,
 	}
 }
 
@@ -181,7 +187,7 @@ func (o *Options) Validate() error {
 	} else { // these compare with event channels
 		errs = append(errs, o.validateLimits(events), validateRoutes(o.Routes, events), o.validateInboxes(events), o.validateAPI(events))
 	}
-	errs = append(errs, o.validateLog(), o.validateStreams(), o.validateUsers(), o.Store.Validate())
+	errs = append(errs, o.validateConsumers(), o.validateLog(), o.validateStreams(), o.validateUsers(), o.Store.Validate())
 	for _, it := range []struct {
 		name  string
 		valid bool
@@ -195,6 +201,7 @@ func (o *Options) Validate() error {
 		{"publish_memory", o.PublishMemory > 0, "positive"},
 		{"batch bounds", o.MaxBatchMsgs > 0 && o.MaxBatchBytes > 0, "positive"},
 		{"max_inflight", o.MaxInflight > 0, "positive"},
+		{"redelivery_rate", o.RedeliveryRate >= 0, "0 or more"},
 		{"metrics_series", o.MetricsSeries >= 0, "0 or more"},
 		{"tail_bytes", o.TailBytes >= 0, "0 or more"},
 		{"read_ahead_bytes", o.ReadAheadBytes >= 0, "0 or more"},
