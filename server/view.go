@@ -155,6 +155,9 @@ func (v *view) Open(ctx context.Context, name string) (api.Channel, error) {
 	return ch, err
 }
 
+// Administration implements api.Log: only the server that leads has consumers.
+func (v *view) Administration() api.Administration { return nil }
+
 // Append implements api.Log.
 func (v *view) Append(context.Context, []api.Encoded, *stores.Group) ([]stores.Result, error) {
 	return nil, api.ErrStandby

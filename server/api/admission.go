@@ -50,7 +50,7 @@ func methods() (unary, streams map[string]bool) {
 		"/" + grpcreflect.ReflectV1AlphaServiceName + "/ServerReflectionInfo": true,
 	}
 	for _, file := range []protoreflect.FileDescriptor{
-		eventstorev1.File_eventstore_v1_service_proto, eventstore.File_compat_eventstore_eventstore_proto, pb.File_compat_pb_eventstore_proto,
+		eventstorev1.File_eventstore_v1_service_proto, eventstorev1.File_eventstore_v1_admin_proto, eventstore.File_compat_eventstore_eventstore_proto, pb.File_compat_pb_eventstore_proto,
 		umadb.File_compat_umadb_umadb_proto,
 	} {
 		for i := range file.Services().Len() {

@@ -46,6 +46,8 @@ type Log interface {
 	Delivered(ctx context.Context, channel string, events []*eventstorev1.RecordedEvent, began time.Time)
 	// Admission bounds the memory of requests.
 	Admission() Admission
+	// Administration controls the consumers and clients. It is nil on a standby.
+	Administration() Administration
 	// Done is closed when this server is no longer active.
 	Done() <-chan struct{}
 }
@@ -131,7 +133,7 @@ var (
 // DefaultChannel stores the events of the two other services, unless they name another event channel.
 const DefaultChannel = "eventstore.events"
 
-// service answers the requests of all three services.
+// service answers the requests of all services.
 type service struct {
 	log            func() Log // returns nil while the server serves nobody
 	defaultChannel string

@@ -18,6 +18,8 @@ import (
 // effect on calls that are running.
 type caller struct {
 	door        *Server
+	address     string // where the request comes from
+	host        string // to which name it was sent
 	token       string
 	hasToken    bool
 	certificate *x509.Certificate // verified; nil without one
@@ -27,7 +29,7 @@ type callerKey struct{}
 
 // callerOf returns the caller of a request.
 func (s *Server) callerOf(r *http.Request) *caller {
-	c := &caller{door: s}
+	c := &caller{door: s, address: r.RemoteAddr, host: r.Host}
 	c.token, c.hasToken = strings.CutPrefix(r.Header.Get("Authorization"), "Bearer ")
 	if r.TLS != nil && len(r.TLS.VerifiedChains) > 0 {
 		c.certificate = r.TLS.VerifiedChains[0][0]

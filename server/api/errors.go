@@ -11,6 +11,7 @@ import (
 
 	"github.com/nats-eventstore/nats-eventstore/proto"
 	eventstorev1 "github.com/nats-eventstore/nats-eventstore/proto/eventstore/v1"
+	"github.com/nats-eventstore/nats-eventstore/server/consumers"
 	"github.com/nats-eventstore/nats-eventstore/server/eventlog"
 	"github.com/nats-eventstore/nats-eventstore/stores"
 )
@@ -41,6 +42,13 @@ var codes = []struct {
 	{ErrInvalidChannel, connect.CodeInvalidArgument},
 	{eventlog.ErrTooLarge, connect.CodeInvalidArgument},
 	{ErrUnknownChannel, connect.CodeNotFound},
+	{consumers.ErrUnknownConsumer, connect.CodeNotFound},
+	{consumers.ErrUnknownMessage, connect.CodeNotFound},
+	{ErrUnknownClient, connect.CodeNotFound},
+	{consumers.ErrActiveMembers, connect.CodeFailedPrecondition},
+	{consumers.ErrNoSubscription, connect.CodeFailedPrecondition},
+	{consumers.ErrInvalidPosition, connect.CodeInvalidArgument},
+	{consumers.ErrInvalidSettings, connect.CodeInvalidArgument},
 	{ErrNoEventChannel, connect.CodeFailedPrecondition},
 	{ErrChannelRefused, connect.CodeFailedPrecondition},
 }

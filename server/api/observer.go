@@ -30,27 +30,43 @@ const (
 	opAppend    = "append"
 	opRead      = "read"
 	opSubscribe = "subscribe"
+	opAdmin     = "admin"
 	opUnknown   = "request" // names no method
 )
 
 // operations are those of the methods.
 var operations = map[string]string{
-	eventstorev1connect.EventStoreAppendProcedure:        opAppend,
-	eventstorev1connect.EventStoreReadProcedure:          opRead,
-	eventstorev1connect.EventStoreReadAggregateProcedure: opRead,
-	eventstorev1connect.EventStoreGetEventProcedure:      opRead,
-	eventstorev1connect.EventStoreListChannelsProcedure:  opRead,
-	eventstorev1connect.EventStoreSubscribeProcedure:     opSubscribe,
-	eventstoreconnect.EventStoreCreateEventProcedure:     opAppend,
-	eventstoreconnect.EventStoreGetEventsProcedure:       opRead,
-	eventstoreconnect.EventStoreGetEventsStreamProcedure: opRead,
-	pbconnect.EventStoreCreateEventProcedure:             opAppend,
-	pbconnect.EventStoreGetEventsProcedure:               opRead,
-	umadbconnect.DCBAppendProcedure:                      opAppend,
-	umadbconnect.DCBReadProcedure:                        opRead,
-	umadbconnect.DCBHeadProcedure:                        opRead,
-	umadbconnect.DCBGetTrackingInfoProcedure:             opRead,
-	umadbconnect.DCBSubscribeProcedure:                   opSubscribe,
+	eventstorev1connect.EventStoreAppendProcedure:         opAppend,
+	eventstorev1connect.EventStoreReadProcedure:           opRead,
+	eventstorev1connect.EventStoreReadAggregateProcedure:  opRead,
+	eventstorev1connect.EventStoreGetEventProcedure:       opRead,
+	eventstorev1connect.EventStoreListChannelsProcedure:   opRead,
+	eventstorev1connect.EventStoreSubscribeProcedure:      opSubscribe,
+	eventstorev1connect.AdminListConsumersProcedure:       opAdmin,
+	eventstorev1connect.AdminGetConsumerProcedure:         opAdmin,
+	eventstorev1connect.AdminConfigureConsumerProcedure:   opAdmin,
+	eventstorev1connect.AdminPauseConsumerProcedure:       opAdmin,
+	eventstorev1connect.AdminResumeConsumerProcedure:      opAdmin,
+	eventstorev1connect.AdminSetConsumerPositionProcedure: opAdmin,
+	eventstorev1connect.AdminSkipMessageProcedure:         opAdmin,
+	eventstorev1connect.AdminDropConsumerProcedure:        opAdmin,
+	eventstorev1connect.AdminListParkedProcedure:          opAdmin,
+	eventstorev1connect.AdminReplayParkedProcedure:        opAdmin,
+	eventstorev1connect.AdminDiscardParkedProcedure:       opAdmin,
+	eventstorev1connect.AdminCancelDeliveryProcedure:      opAdmin,
+	eventstorev1connect.AdminListClientsProcedure:         opAdmin,
+	eventstorev1connect.AdminKickClientProcedure:          opAdmin,
+	eventstorev1connect.AdminListAuditProcedure:           opAdmin,
+	eventstoreconnect.EventStoreCreateEventProcedure:      opAppend,
+	eventstoreconnect.EventStoreGetEventsProcedure:        opRead,
+	eventstoreconnect.EventStoreGetEventsStreamProcedure:  opRead,
+	pbconnect.EventStoreCreateEventProcedure:              opAppend,
+	pbconnect.EventStoreGetEventsProcedure:                opRead,
+	umadbconnect.DCBAppendProcedure:                       opAppend,
+	umadbconnect.DCBReadProcedure:                         opRead,
+	umadbconnect.DCBHeadProcedure:                         opRead,
+	umadbconnect.DCBGetTrackingInfoProcedure:              opRead,
+	umadbconnect.DCBSubscribeProcedure:                    opSubscribe,
 }
 
 // codeOK is the code of a request without an error.
@@ -65,7 +81,7 @@ func codesOf(operation string) []string {
 	switch operation {
 	case opAppend:
 		found = append(found, connect.CodeAlreadyExists, connect.CodeAborted)
-	case opRead:
+	case opRead, opAdmin:
 		found = append(found, connect.CodeNotFound)
 	}
 	codes := []string{codeOK}

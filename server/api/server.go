@@ -105,9 +105,10 @@ func (s *Server) handler(o Options) http.Handler {
 	)
 	mux := http.NewServeMux()
 	mux.Handle(eventstorev1connect.NewEventStoreHandler(svc, options...))
+	mux.Handle(eventstorev1connect.NewAdminHandler(admin{svc}, options...))
 	mux.Handle(eventstoreconnect.NewEventStoreHandler(eventStore{svc}, options...))
 	mux.Handle(pbconnect.NewEventStoreHandler(pbEventStore{svc}, options...))
-	services := []string{eventstorev1connect.EventStoreName, eventstoreconnect.EventStoreName, pbconnect.EventStoreName, grpchealth.HealthV1ServiceName}
+	services := []string{eventstorev1connect.EventStoreName, eventstorev1connect.AdminName, eventstoreconnect.EventStoreName, pbconnect.EventStoreName, grpchealth.HealthV1ServiceName}
 	if o.DCB {
 		mux.Handle(umadbconnect.NewDCBHandler(dcb{svc}, options...))
 		services = append(services, umadbconnect.DCBName)
@@ -148,7 +149,7 @@ type health struct {
 // Check implements grpchealth.Checker.
 func (h health) Check(_ context.Context, req *grpchealth.CheckRequest) (*grpchealth.CheckResponse, error) {
 	switch req.Service {
-	case "", readsService, eventstorev1connect.EventStoreName, eventstoreconnect.EventStoreName, pbconnect.EventStoreName:
+	case "", readsService, eventstorev1connect.EventStoreName, eventstorev1connect.AdminName, eventstoreconnect.EventStoreName, pbconnect.EventStoreName:
 	case umadbconnect.DCBName:
 		if !h.dcb {
 			return nil, connect.NewError(connect.CodeNotFound, fmt.Errorf("service %q is off: start the server with -grpc_dcb", req.Service))

@@ -24,6 +24,7 @@ func describeGauge(name, help string, labels ...string) *prometheus.Desc {
 var gaugeDescs = struct {
 	info, active, standbyReads, standbyPosition, staleness, connected, leaseAge, clockBehind, clients, channels, subscriptions, messages, bytes, queued,
 	publishMemory, publishMemoryLimit, replayLimit, damaged, channelMessages, channelBytes, channelLast, lagMessages, lagSeconds,
+	parked, waiting, stalledSeconds, paused, otherParked, otherStalledSeconds,
 	otherChannels, otherChannelMessages, otherChannelBytes, otherGroups, otherLagMessages, otherLagSeconds,
 	relayLagMessages, relayLagSeconds, relayFailing, relayPublished, relayFailures,
 	relayOtherChannels, relayOtherLagMessages, relayOtherLagSeconds *prometheus.Desc
@@ -55,6 +56,12 @@ var gaugeDescs = struct {
 		"Messages not yet sent to a durable or queue group, or not acknowledged by it.", groupLabels...),
 	lagSeconds: describeGauge("lag_seconds",
 		"Age of the first message that a durable or queue group has not acknowledged, 0 without one.", groupLabels...),
+	parked:               describeGauge("parked_messages", "Messages parked for a durable or queue group.", groupLabels...),
+	waiting:              describeGauge("waiting_messages", "Messages of a durable or queue group that wait behind another one of their key, for their time, or to be sent again.", groupLabels...),
+	stalledSeconds:       describeGauge("stalled_seconds", "Time since a durable or queue group stalled at a message that reached its limit of deliveries, 0 if it has not.", groupLabels...),
+	paused:               describeGauge("paused", "1 while a durable or queue group is paused, 0 otherwise.", groupLabels...),
+	otherParked:          describeGauge("other_parked_messages", "Sum of parked_messages over the durables and queue groups without series of their own."),
+	otherStalledSeconds:  describeGauge("other_stalled_seconds", "Greatest stalled_seconds of the durables and queue groups without series of their own."),
 	otherChannels:        describeGauge("other_channels", "Channels without series of their own, beyond -metrics_series."),
 	otherChannelMessages: describeGauge("other_channel_messages", "Stored messages in the channels without series of their own."),
 	otherChannelBytes:    describeGauge("other_channel_message_bytes", "Bytes of the stored messages in the channels without series of their own."),
@@ -155,53 +162,52 @@ type namedGroup struct {
 	*consumers.Group
 	channel consumers.Line
 	id      uint64
+	consumers.Backlog
 }
 
 // groups sends the series of the oldest durables and queue groups, and what the others have together.
 func (c *gauges) groups(out series, t *Term, channels []*eventlog.Channel) {
-	var named []namedGroup
 	active, offline := 0, 0
 	for _, l := range t.lines(channels) {
 		for _, g := range t.groups(l) {
 			a, o := g.Size()
 			active, offline = active+a, offline+o
-			if g.Key() == (consumers.Key{}) {
-				continue // an anonymous subscription has no lasting name
-			}
-			id := g.ID()
-			if id == 0 {
-				id = math.MaxUint64 // the newest
-			}
-			named = append(named, namedGroup{g, l, id})
 		}
 	}
 	out.gauge(gaugeDescs.subscriptions, float64(active), "active")
 	out.gauge(gaugeDescs.subscriptions, float64(offline), "offline")
+	all := t.Consumers.List()
+	c.settings(out, all)
+	var named []namedGroup
+	for _, d := range all {
+		if d.Group != nil {
+			named = append(named, namedGroup{d.Group, d.Group.Line(), ageOf(d), d.Backlog})
+		}
+	}
 	slices.SortFunc(named, func(a, b namedGroup) int { return cmp.Compare(a.id, b.id) })
 	own := min(c.monitor.opts.Series, len(named))
 	now, lags := time.Now(), c.monitor.lags
 	exist := make(map[*consumers.Group]struct{}, len(named))
 	for _, g := range named[:own] {
 		exist[g.Group] = struct{}{}
-		b, key := g.Backlog(), g.Key()
+		key := g.Key()
 		labels := []string{g.channel.Name(), key.Client, key.Durable, key.Queue}
-		out.gauge(gaugeDescs.lagMessages, float64(b.Msgs), labels...)
-		out.gauge(gaugeDescs.lagSeconds, lags.seconds(now, g, b), labels...)
+		out.gauge(gaugeDescs.lagMessages, float64(g.Msgs), labels...)
+		out.gauge(gaugeDescs.lagSeconds, lags.seconds(now, g), labels...)
 	}
 	var sum uint64
 	// Timestamps do not decrease along a line, but for events numbered late: of the others, one in each channel waits longest.
-	longest := make(map[consumers.Line]backlog)
+	longest := make(map[consumers.Line]namedGroup)
 	for _, g := range named[own:] {
 		exist[g.Group] = struct{}{}
-		b := g.Backlog()
-		sum += b.Msgs
-		if l, ok := longest[g.channel]; b.First > 0 && (!ok || b.First < l.First) {
-			longest[g.channel] = backlog{g, b}
+		sum += g.Msgs
+		if l, ok := longest[g.channel]; g.First > 0 && (!ok || g.First < l.First) {
+			longest[g.channel] = g
 		}
 	}
 	oldest := 0.0
-	for _, l := range longest {
-		oldest = max(oldest, lags.seconds(now, l.namedGroup, l.Backlog))
+	for _, g := range longest {
+		oldest = max(oldest, lags.seconds(now, g))
 	}
 	out.gauge(gaugeDescs.otherGroups, float64(len(named)-own))
 	out.gauge(gaugeDescs.otherLagMessages, float64(sum))
@@ -212,10 +218,49 @@ func (c *gauges) groups(out series, t *Term, channels []*eventlog.Channel) {
 	})
 }
 
-// backlog is that of a group.
-type backlog struct {
-	namedGroup
-	consumers.Backlog
+// ageOf returns a number that is lower for older consumers.
+func ageOf(d consumers.Description) uint64 {
+	if d.Group == nil {
+		return math.MaxUint64
+	}
+	return cmp.Or(d.Group.ID(), math.MaxUint64) // without an ID it is the newest
+}
+
+// settings sends the series that only consumers with settings, parked or waiting messages have: those of the oldest, and what the
+// others have together.
+func (c *gauges) settings(out series, all []consumers.Description) {
+	var special []consumers.Description
+	for _, d := range all {
+		if d.Parked > 0 || d.Waiting > 0 || d.Effective != (consumers.Settings{}) {
+			special = append(special, d)
+		}
+	}
+	slices.SortStableFunc(special, func(a, b consumers.Description) int { return cmp.Compare(ageOf(a), ageOf(b)) })
+	now, parked, stalled := time.Now(), 0, 0.0
+	for i, d := range special {
+		since := 0.0
+		if d.StalledAt > 0 {
+			since = max(now.Sub(d.StalledSince).Seconds(), math.SmallestNonzeroFloat64)
+		}
+		if i >= c.monitor.opts.Series {
+			parked, stalled = parked+d.Parked, max(stalled, since)
+			continue
+		}
+		paused := 0.0
+		if d.Effective.Paused != nil && *d.Effective.Paused {
+			paused = 1
+		}
+		labels := []string{d.Name.Line, d.Name.Client, d.Name.Name, ""}
+		if d.Name.Client == "" {
+			labels[2], labels[3] = "", d.Name.Name
+		}
+		out.gauge(gaugeDescs.parked, float64(d.Parked), labels...)
+		out.gauge(gaugeDescs.waiting, float64(d.Waiting), labels...)
+		out.gauge(gaugeDescs.stalledSeconds, since, labels...)
+		out.gauge(gaugeDescs.paused, paused, labels...)
+	}
+	out.gauge(gaugeDescs.otherParked, float64(parked))
+	out.gauge(gaugeDescs.otherStalledSeconds, stalled)
 }
 
 // relays sends the series of relays and of their first channels, and what the other channels of each have together.

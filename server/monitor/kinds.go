@@ -68,6 +68,10 @@ var errorKinds = []struct {
 	{consumers.ErrChannelDeleted, kindChannelDeleted},
 	{eventlog.ErrChannelDeleted, kindChannelDeleted},
 	{consumers.ErrDuplicateDurable, "duplicate_durable"},
+	{consumers.ErrActiveMembers, "active_members"},
+	{consumers.ErrNoSubscription, "no_subscription"},
+	{consumers.ErrInvalidSettings, kindInvalidRequest},
+	{consumers.ErrInvalidPosition, kindInvalidRequest},
 	{stan.ErrUnknownChannel, "unknown_subscription"},
 	{stan.ErrInvalidSub, "unknown_subscription"},
 	{api.ErrUnknownChannel, "unknown_channel"},
@@ -132,6 +136,7 @@ var errorSeries = func() map[string][]string {
 		"append":    slices.Concat(database, event, door, []string{"not_event_channel"}),
 		"read":      slices.Concat(database, door, []string{kindInvalidRequest, kindTooLarge, "unknown_channel", "not_event_channel", kindChannelDeleted}),
 		"subscribe": slices.Concat(database, door, []string{kindInvalidRequest, kindTooLarge, "not_event_channel", kindChannelDeleted}),
+		"admin":     slices.Concat(database, door, []string{kindInvalidRequest, kindTooLarge, "active_members", "no_subscription", "unknown_channel", "not_event_channel"}),
 		"request":   slices.Concat(door, []string{"not_inbox"}),
 	}
 }()

@@ -38,11 +38,11 @@ func newLags() *lags {
 }
 
 // seconds returns how long the first message of a backlog has waited, or less until that is known.
-func (l *lags) seconds(now time.Time, g namedGroup, b consumers.Backlog) float64 {
-	if b.First == 0 {
+func (l *lags) seconds(now time.Time, g namedGroup) float64 {
+	if g.First == 0 {
 		return 0
 	}
-	return max(0, time.Duration(now.UnixNano()-l.since(now, g.channel, g.Group, b)).Seconds())
+	return max(0, time.Duration(now.UnixNano()-l.since(now, g.channel, g.Group, g.Backlog)).Seconds())
 }
 
 // since returns the timestamp of the first message in the backlog, or a later time until it is known.

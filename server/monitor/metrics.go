@@ -186,7 +186,7 @@ func (m *Metrics) Failed(operation string, err error) {
 }
 
 // Refused counts a refused request, and tells of it. Clients of NATS Streaming request publish, connect, subscription,
-// close and ping, those of the API append, read, subscribe and, without a method, request. client and channel are what is known of them.
+// close and ping, those of the API append, read, subscribe, admin and, without a method, request. client and channel are what is known of them.
 func (m *Metrics) Refused(operation, client, channel string, err error) {
 	kind := errorKind(err)
 	m.errors.WithLabelValues(operation, kind).Inc()

@@ -154,6 +154,11 @@ func (m *Monitor) RunLags(ctx context.Context, timeout time.Duration) {
 	m.lags.run(ctx, timeout, m.log)
 }
 
+// LagSeconds returns the age of the first message of a group's backlog, as the metrics have it.
+func (m *Monitor) LagSeconds(g *consumers.Group, b consumers.Backlog) float64 {
+	return m.lags.seconds(time.Now(), namedGroup{Group: g, channel: g.Line(), Backlog: b})
+}
+
 // current returns the state and the term, which is nil if this server does not serve clients.
 func (m *Monitor) current() (string, *Term) {
 	m.mu.RLock()

@@ -41,6 +41,9 @@ var errBusy = errors.New("stan: too many requests: try again")
 // errLongRequest refuses a request that no client library sends.
 var errLongRequest = errors.New("the request is too long")
 
+// ErrStopped means that the door is closed.
+var ErrStopped = errors.New("the server is stopping")
+
 // errChannelDeleted is the answer to a publish whose channel was deleted after the message was received.
 var errChannelDeleted = errors.New("stan: channel is being deleted")
 

@@ -12,10 +12,11 @@ type ClientStatus struct {
 	ID             string
 	HeartbeatInbox string
 	Members        []*consumers.Member // its active subscriptions
+	Healthy        bool                // it is connected, and answered its last heartbeat
 }
 
 func (c *client) status() ClientStatus {
-	return ClientStatus{ID: c.info.ID, HeartbeatInbox: c.info.HbInbox, Members: c.all()}
+	return ClientStatus{ID: c.info.ID, HeartbeatInbox: c.info.HbInbox, Members: c.all(), Healthy: c.Healthy() && c.Reachable()}
 }
 
 // Clients returns all registered clients, by ID.
