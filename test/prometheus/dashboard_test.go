@@ -34,7 +34,7 @@ func TestDashboardAndRules(t *testing.T) {
 	ca := authority.New(t)
 	id := ca.IssueUntil("server", time.Now().AddDate(0, 3, 0))
 	file := filepath.Join(t.TempDir(), "server.conf")
-	if err := os.WriteFile(file, []byte(`streaming { routes: [{ stream: ORDERS, subject: "ORDERS.{event_type}" }, { channel: copies }] }`), 0o600); err != nil {
+	if err := os.WriteFile(file, []byte(`streaming { routes: [{ stream: ORDERS, subject: "ORDERS.{event_type}" }, { channel: copies }], consumers { max_deliveries: 1000 } }`), 0o600); err != nil {
 		t.Fatal(err)
 	}
 	source := databases.SQLite(t)

@@ -84,6 +84,17 @@ var rows = []row{
 			{"acknowledged", `sum(rate(nats_streaming_acks_total{servers}[$__rate_interval]))`},
 			{"read from the database", `sum(rate(nats_streaming_replayed_messages_total{servers}[$__rate_interval]))`},
 		}},
+		{title: "Parked", description: "Messages that were rejected, or not acknowledged in as many deliveries as the settings allow, of the ten durables and queue groups with the most.", width: 8, limits: []limit{{1, "orange"}}, series: []series{
+			{"{{channel}} {{client_id}} {{durable_name}}{{queue_name}}", `topk(10, sum by (channel, client_id, durable_name, queue_name) (nats_streaming_parked_messages{servers}))`},
+			{"others", `sum(nats_streaming_other_parked_messages{servers})`},
+		}},
+		{title: "Stalled, paused", description: "Time since a durable or queue group stalled at a message; how many are paused; how often redeliveries waited for the rate that all share.", width: 8, series: []series{
+			{"{{channel}} {{client_id}} {{durable_name}}{{queue_name}}, s", `topk(10, sum by (channel, client_id, durable_name, queue_name) (nats_streaming_stalled_seconds{servers}))`},
+			{"paused", `sum(nats_streaming_paused{servers})`},
+			{"slowed redeliveries a second", `sum(rate(nats_streaming_slowed_redeliveries_total{servers}[$__rate_interval]))`},
+		}},
+		{title: "At the limit", description: "Messages that reached their limit of deliveries, or were rejected, by what was done.", unit: "cps", width: 8,
+			series: []series{{"{{action}}", `sum by (action) (rate(nats_streaming_limited_messages_total{servers}[$__rate_interval]))`}}},
 		{title: "Bytes sent", description: "To subscribers, repetitions included.", unit: "Bps", width: 8,
 			series: []series{{"sent", `sum(rate(nats_streaming_sent_bytes_total{servers}[$__rate_interval]))`}}},
 		{title: "Clients and subscriptions", description: "Offline are durables without a subscriber.", width: 8, series: []series{
