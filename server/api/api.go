@@ -48,6 +48,8 @@ type Log interface {
 	Admission() Admission
 	// Administration controls the consumers and clients. It is nil on a standby.
 	Administration() Administration
+	// Consumers returns the durables and queue groups. It is nil unless the server leads.
+	Consumers() Consumers
 	// Done is closed when this server is no longer active.
 	Done() <-chan struct{}
 }

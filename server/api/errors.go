@@ -51,6 +51,12 @@ var codes = []struct {
 	{consumers.ErrInvalidSettings, connect.CodeInvalidArgument},
 	{ErrNoEventChannel, connect.CodeFailedPrecondition},
 	{ErrChannelRefused, connect.CodeFailedPrecondition},
+	{ErrNoWildcards, connect.CodeFailedPrecondition},
+	{ErrUnreachable, connect.CodeFailedPrecondition},
+	{ErrRemoved, connect.CodeAborted},
+	{consumers.ErrDuplicateDurable, connect.CodeAlreadyExists},
+	{consumers.ErrTooManySubs, connect.CodeResourceExhausted},
+	{consumers.ErrChannelDeleted, connect.CodeUnavailable},
 }
 
 // status gives an error its code, unless it has one.

@@ -12,6 +12,7 @@ import (
 	"github.com/nats-eventstore/nats-eventstore/proto/compat/eventstore/eventstoreconnect"
 	"github.com/nats-eventstore/nats-eventstore/proto/compat/pb/pbconnect"
 	"github.com/nats-eventstore/nats-eventstore/proto/compat/umadb/umadbconnect"
+	eventstorev1 "github.com/nats-eventstore/nats-eventstore/proto/eventstore/v1"
 	"github.com/nats-eventstore/nats-eventstore/proto/eventstore/v1/eventstorev1connect"
 )
 
@@ -42,6 +43,7 @@ var operations = map[string]string{
 	eventstorev1connect.EventStoreGetEventProcedure:       opRead,
 	eventstorev1connect.EventStoreListChannelsProcedure:   opRead,
 	eventstorev1connect.EventStoreSubscribeProcedure:      opSubscribe,
+	eventstorev1connect.EventStoreConsumeProcedure:        opSubscribe,
 	eventstorev1connect.AdminListConsumersProcedure:       opAdmin,
 	eventstorev1connect.AdminGetConsumerProcedure:         opAdmin,
 	eventstorev1connect.AdminConfigureConsumerProcedure:   opAdmin,
@@ -194,6 +196,8 @@ func (witness) note(ctx context.Context, message any, err error) {
 	switch m := message.(type) {
 	case interface{ GetChannel() string }:
 		c.channel = m.GetChannel()
+	case *eventstorev1.ConsumeRequest:
+		c.channel = m.GetOpen().GetChannel()
 	case *eventstore.CreateEventRequest:
 		c.channel = m.GetEvent().GetStream()
 	}

@@ -118,7 +118,7 @@ func (s *Server) handler(o Options) http.Handler {
 	mux.Handle(grpcreflect.NewHandlerV1Alpha(reflector, bounded(smallMessage)...))
 
 	public := http.NewServeMux()
-	public.Handle("/", s.requireCaller(s.requireMemory(o.MaxMessage, requireType(mux))))
+	public.Handle("/", s.requireCaller(s.requireMemory(o.MaxMessage, requireType(readable(mux)))))
 	public.Handle(grpchealth.NewHandler(health{s.log, o.DCB}, bounded(smallMessage)...)) // public: it reveals nothing about events
 	return observed(s.observer, s.countCalls(s.outbox.watch(allowOrigins(o.Origins, public))))
 }

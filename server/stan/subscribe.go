@@ -221,6 +221,11 @@ func (s *Server) mayEnd(m *consumers.Member, c *client, req *pb.UnsubscribeReque
 	return s.mayAct(c.ownerOf(m), reply)
 }
 
+// Suspend takes a member out of its group, which keeps a durable. Its client is not told.
+func (s *Server) Suspend(ctx context.Context, m *consumers.Member) error {
+	return s.leave(ctx, m, false)
+}
+
 // leave takes a member out of its group, with a bounded wait for the store.
 func (s *Server) leave(ctx context.Context, m *consumers.Member, unsubscribe bool) error {
 	ctx, cancel := s.bounded(ctx)

@@ -144,6 +144,64 @@ func (Expectation_State) EnumDescriptor() ([]byte, []int) {
 	return file_eventstore_v1_service_proto_rawDescGZIP(), []int{1, 0}
 }
 
+// What becomes of the events.
+type ConsumeRequest_Nack_Action int32
+
+const (
+	// Same as ACTION_RETRY.
+	ConsumeRequest_Nack_ACTION_UNSPECIFIED ConsumeRequest_Nack_Action = 0
+	// They are delivered again, after a delay.
+	ConsumeRequest_Nack_ACTION_RETRY ConsumeRequest_Nack_Action = 1
+	// They are parked, and the consumer goes on: an administrator looks at them, and replays or discards them. It needs a
+	// durable or a group.
+	ConsumeRequest_Nack_ACTION_PARK ConsumeRequest_Nack_Action = 2
+	// They count as acknowledged.
+	ConsumeRequest_Nack_ACTION_SKIP ConsumeRequest_Nack_Action = 3
+)
+
+// Enum value maps for ConsumeRequest_Nack_Action.
+var (
+	ConsumeRequest_Nack_Action_name = map[int32]string{
+		0: "ACTION_UNSPECIFIED",
+		1: "ACTION_RETRY",
+		2: "ACTION_PARK",
+		3: "ACTION_SKIP",
+	}
+	ConsumeRequest_Nack_Action_value = map[string]int32{
+		"ACTION_UNSPECIFIED": 0,
+		"ACTION_RETRY":       1,
+		"ACTION_PARK":        2,
+		"ACTION_SKIP":        3,
+	}
+)
+
+func (x ConsumeRequest_Nack_Action) Enum() *ConsumeRequest_Nack_Action {
+	p := new(ConsumeRequest_Nack_Action)
+	*p = x
+	return p
+}
+
+func (x ConsumeRequest_Nack_Action) String() string {
+	return protoimpl.X.EnumStringOf(x.Descriptor(), protoreflect.EnumNumber(x))
+}
+
+func (ConsumeRequest_Nack_Action) Descriptor() protoreflect.EnumDescriptor {
+	return file_eventstore_v1_service_proto_enumTypes[2].Descriptor()
+}
+
+func (ConsumeRequest_Nack_Action) Type() protoreflect.EnumType {
+	return &file_eventstore_v1_service_proto_enumTypes[2]
+}
+
+func (x ConsumeRequest_Nack_Action) Number() protoreflect.EnumNumber {
+	return protoreflect.EnumNumber(x)
+}
+
+// Deprecated: Use ConsumeRequest_Nack_Action.Descriptor instead.
+func (ConsumeRequest_Nack_Action) EnumDescriptor() ([]byte, []int) {
+	return file_eventstore_v1_service_proto_rawDescGZIP(), []int{21, 3, 0}
+}
+
 // RecordedEvent is an event with its place in the log.
 type RecordedEvent struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -1764,6 +1822,176 @@ func (x *Staleness) GetAge() *durationpb.Duration {
 	return nil
 }
 
+// ConsumeRequest is what a consumer tells the server. Sequences are those of the channel, or positions if the stream opened a
+// pattern of channels.
+type ConsumeRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Types that are valid to be assigned to Request:
+	//
+	//	*ConsumeRequest_Open_
+	//	*ConsumeRequest_Credit_
+	//	*ConsumeRequest_Ack_
+	//	*ConsumeRequest_Nack_
+	Request       isConsumeRequest_Request `protobuf_oneof:"request"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ConsumeRequest) Reset() {
+	*x = ConsumeRequest{}
+	mi := &file_eventstore_v1_service_proto_msgTypes[21]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ConsumeRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ConsumeRequest) ProtoMessage() {}
+
+func (x *ConsumeRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_eventstore_v1_service_proto_msgTypes[21]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ConsumeRequest.ProtoReflect.Descriptor instead.
+func (*ConsumeRequest) Descriptor() ([]byte, []int) {
+	return file_eventstore_v1_service_proto_rawDescGZIP(), []int{21}
+}
+
+func (x *ConsumeRequest) GetRequest() isConsumeRequest_Request {
+	if x != nil {
+		return x.Request
+	}
+	return nil
+}
+
+func (x *ConsumeRequest) GetOpen() *ConsumeRequest_Open {
+	if x != nil {
+		if x, ok := x.Request.(*ConsumeRequest_Open_); ok {
+			return x.Open
+		}
+	}
+	return nil
+}
+
+func (x *ConsumeRequest) GetCredit() *ConsumeRequest_Credit {
+	if x != nil {
+		if x, ok := x.Request.(*ConsumeRequest_Credit_); ok {
+			return x.Credit
+		}
+	}
+	return nil
+}
+
+func (x *ConsumeRequest) GetAck() *ConsumeRequest_Ack {
+	if x != nil {
+		if x, ok := x.Request.(*ConsumeRequest_Ack_); ok {
+			return x.Ack
+		}
+	}
+	return nil
+}
+
+func (x *ConsumeRequest) GetNack() *ConsumeRequest_Nack {
+	if x != nil {
+		if x, ok := x.Request.(*ConsumeRequest_Nack_); ok {
+			return x.Nack
+		}
+	}
+	return nil
+}
+
+type isConsumeRequest_Request interface {
+	isConsumeRequest_Request()
+}
+
+type ConsumeRequest_Open_ struct {
+	Open *ConsumeRequest_Open `protobuf:"bytes,1,opt,name=open,proto3,oneof"`
+}
+
+type ConsumeRequest_Credit_ struct {
+	Credit *ConsumeRequest_Credit `protobuf:"bytes,2,opt,name=credit,proto3,oneof"`
+}
+
+type ConsumeRequest_Ack_ struct {
+	Ack *ConsumeRequest_Ack `protobuf:"bytes,3,opt,name=ack,proto3,oneof"`
+}
+
+type ConsumeRequest_Nack_ struct {
+	Nack *ConsumeRequest_Nack `protobuf:"bytes,4,opt,name=nack,proto3,oneof"`
+}
+
+func (*ConsumeRequest_Open_) isConsumeRequest_Request() {}
+
+func (*ConsumeRequest_Credit_) isConsumeRequest_Request() {}
+
+func (*ConsumeRequest_Ack_) isConsumeRequest_Request() {}
+
+func (*ConsumeRequest_Nack_) isConsumeRequest_Request() {}
+
+type ConsumeResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Only in the first response, which has no events.
+	Opened *ConsumeResponse_Opened `protobuf:"bytes,1,opt,name=opened,proto3" json:"opened,omitempty"`
+	// The next events, at least one.
+	Deliveries    []*ConsumeResponse_Delivery `protobuf:"bytes,2,rep,name=deliveries,proto3" json:"deliveries,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ConsumeResponse) Reset() {
+	*x = ConsumeResponse{}
+	mi := &file_eventstore_v1_service_proto_msgTypes[22]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ConsumeResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ConsumeResponse) ProtoMessage() {}
+
+func (x *ConsumeResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_eventstore_v1_service_proto_msgTypes[22]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ConsumeResponse.ProtoReflect.Descriptor instead.
+func (*ConsumeResponse) Descriptor() ([]byte, []int) {
+	return file_eventstore_v1_service_proto_rawDescGZIP(), []int{22}
+}
+
+func (x *ConsumeResponse) GetOpened() *ConsumeResponse_Opened {
+	if x != nil {
+		return x.Opened
+	}
+	return nil
+}
+
+func (x *ConsumeResponse) GetDeliveries() []*ConsumeResponse_Delivery {
+	if x != nil {
+		return x.Deliveries
+	}
+	return nil
+}
+
 type ListChannelsRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Prefix of the channel names to return.
@@ -1778,7 +2006,7 @@ type ListChannelsRequest struct {
 
 func (x *ListChannelsRequest) Reset() {
 	*x = ListChannelsRequest{}
-	mi := &file_eventstore_v1_service_proto_msgTypes[21]
+	mi := &file_eventstore_v1_service_proto_msgTypes[23]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1790,7 +2018,7 @@ func (x *ListChannelsRequest) String() string {
 func (*ListChannelsRequest) ProtoMessage() {}
 
 func (x *ListChannelsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_eventstore_v1_service_proto_msgTypes[21]
+	mi := &file_eventstore_v1_service_proto_msgTypes[23]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1803,7 +2031,7 @@ func (x *ListChannelsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListChannelsRequest.ProtoReflect.Descriptor instead.
 func (*ListChannelsRequest) Descriptor() ([]byte, []int) {
-	return file_eventstore_v1_service_proto_rawDescGZIP(), []int{21}
+	return file_eventstore_v1_service_proto_rawDescGZIP(), []int{23}
 }
 
 func (x *ListChannelsRequest) GetPrefix() string {
@@ -1838,7 +2066,7 @@ type ListChannelsResponse struct {
 
 func (x *ListChannelsResponse) Reset() {
 	*x = ListChannelsResponse{}
-	mi := &file_eventstore_v1_service_proto_msgTypes[22]
+	mi := &file_eventstore_v1_service_proto_msgTypes[24]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1850,7 +2078,7 @@ func (x *ListChannelsResponse) String() string {
 func (*ListChannelsResponse) ProtoMessage() {}
 
 func (x *ListChannelsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_eventstore_v1_service_proto_msgTypes[22]
+	mi := &file_eventstore_v1_service_proto_msgTypes[24]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1863,7 +2091,7 @@ func (x *ListChannelsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListChannelsResponse.ProtoReflect.Descriptor instead.
 func (*ListChannelsResponse) Descriptor() ([]byte, []int) {
-	return file_eventstore_v1_service_proto_rawDescGZIP(), []int{22}
+	return file_eventstore_v1_service_proto_rawDescGZIP(), []int{24}
 }
 
 func (x *ListChannelsResponse) GetChannels() []*Channel {
@@ -1900,7 +2128,7 @@ type Channel struct {
 
 func (x *Channel) Reset() {
 	*x = Channel{}
-	mi := &file_eventstore_v1_service_proto_msgTypes[23]
+	mi := &file_eventstore_v1_service_proto_msgTypes[25]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1912,7 +2140,7 @@ func (x *Channel) String() string {
 func (*Channel) ProtoMessage() {}
 
 func (x *Channel) ProtoReflect() protoreflect.Message {
-	mi := &file_eventstore_v1_service_proto_msgTypes[23]
+	mi := &file_eventstore_v1_service_proto_msgTypes[25]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1925,7 +2153,7 @@ func (x *Channel) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Channel.ProtoReflect.Descriptor instead.
 func (*Channel) Descriptor() ([]byte, []int) {
-	return file_eventstore_v1_service_proto_rawDescGZIP(), []int{23}
+	return file_eventstore_v1_service_proto_rawDescGZIP(), []int{25}
 }
 
 func (x *Channel) GetName() string {
@@ -1968,6 +2196,465 @@ func (x *Channel) GetLastRecordedAt() *timestamppb.Timestamp {
 		return x.LastRecordedAt
 	}
 	return nil
+}
+
+// Open is the first request of a stream, and only that.
+type ConsumeRequest_Open struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Event channel, or a pattern of channels if the server's option wildcards is set. Required.
+	Channel string `protobuf:"bytes,1,opt,name=channel,proto3" json:"channel,omitempty"`
+	// Name of the client: letters, digits, - and _. Required. A durable without a group belongs to its client, whether that
+	// subscribes here or by NATS Streaming.
+	ClientId string `protobuf:"bytes,2,opt,name=client_id,json=clientId,proto3" json:"client_id,omitempty"`
+	// Queue group to join. All members of a group share its position.
+	Group string `protobuf:"bytes,3,opt,name=group,proto3" json:"group,omitempty"`
+	// Name of a durable, whose position outlives its members. With a group, the group is durable; the name must not contain a
+	// colon then. Without a group and a durable, the position ends with the stream.
+	Durable string `protobuf:"bytes,4,opt,name=durable,proto3" json:"durable,omitempty"`
+	// Where a new consumer begins. If absent, at the first event. A consumer that exists goes on where it is.
+	//
+	// Types that are valid to be assigned to Start:
+	//
+	//	*ConsumeRequest_Open_FromSequence
+	//	*ConsumeRequest_Open_FromTime
+	//	*ConsumeRequest_Open_FromLast
+	//	*ConsumeRequest_Open_FromEnd
+	Start isConsumeRequest_Open_Start `protobuf_oneof:"start"`
+	// How many events the member may hold that it has not acknowledged. At least 1, at most the server's option max_inflight.
+	Credit uint32 `protobuf:"varint,9,opt,name=credit,proto3" json:"credit,omitempty"`
+	// How long an event waits for its acknowledgement before it is delivered again. At least a second, and rounded up to
+	// seconds. If absent, 30 seconds. Settings of the consumer take precedence.
+	AckWait       *durationpb.Duration `protobuf:"bytes,10,opt,name=ack_wait,json=ackWait,proto3" json:"ack_wait,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ConsumeRequest_Open) Reset() {
+	*x = ConsumeRequest_Open{}
+	mi := &file_eventstore_v1_service_proto_msgTypes[27]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ConsumeRequest_Open) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ConsumeRequest_Open) ProtoMessage() {}
+
+func (x *ConsumeRequest_Open) ProtoReflect() protoreflect.Message {
+	mi := &file_eventstore_v1_service_proto_msgTypes[27]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ConsumeRequest_Open.ProtoReflect.Descriptor instead.
+func (*ConsumeRequest_Open) Descriptor() ([]byte, []int) {
+	return file_eventstore_v1_service_proto_rawDescGZIP(), []int{21, 0}
+}
+
+func (x *ConsumeRequest_Open) GetChannel() string {
+	if x != nil {
+		return x.Channel
+	}
+	return ""
+}
+
+func (x *ConsumeRequest_Open) GetClientId() string {
+	if x != nil {
+		return x.ClientId
+	}
+	return ""
+}
+
+func (x *ConsumeRequest_Open) GetGroup() string {
+	if x != nil {
+		return x.Group
+	}
+	return ""
+}
+
+func (x *ConsumeRequest_Open) GetDurable() string {
+	if x != nil {
+		return x.Durable
+	}
+	return ""
+}
+
+func (x *ConsumeRequest_Open) GetStart() isConsumeRequest_Open_Start {
+	if x != nil {
+		return x.Start
+	}
+	return nil
+}
+
+func (x *ConsumeRequest_Open) GetFromSequence() uint64 {
+	if x != nil {
+		if x, ok := x.Start.(*ConsumeRequest_Open_FromSequence); ok {
+			return x.FromSequence
+		}
+	}
+	return 0
+}
+
+func (x *ConsumeRequest_Open) GetFromTime() *timestamppb.Timestamp {
+	if x != nil {
+		if x, ok := x.Start.(*ConsumeRequest_Open_FromTime); ok {
+			return x.FromTime
+		}
+	}
+	return nil
+}
+
+func (x *ConsumeRequest_Open) GetFromLast() bool {
+	if x != nil {
+		if x, ok := x.Start.(*ConsumeRequest_Open_FromLast); ok {
+			return x.FromLast
+		}
+	}
+	return false
+}
+
+func (x *ConsumeRequest_Open) GetFromEnd() bool {
+	if x != nil {
+		if x, ok := x.Start.(*ConsumeRequest_Open_FromEnd); ok {
+			return x.FromEnd
+		}
+	}
+	return false
+}
+
+func (x *ConsumeRequest_Open) GetCredit() uint32 {
+	if x != nil {
+		return x.Credit
+	}
+	return 0
+}
+
+func (x *ConsumeRequest_Open) GetAckWait() *durationpb.Duration {
+	if x != nil {
+		return x.AckWait
+	}
+	return nil
+}
+
+type isConsumeRequest_Open_Start interface {
+	isConsumeRequest_Open_Start()
+}
+
+type ConsumeRequest_Open_FromSequence struct {
+	// The event with this sequence, or at this position.
+	FromSequence uint64 `protobuf:"varint,5,opt,name=from_sequence,json=fromSequence,proto3,oneof"`
+}
+
+type ConsumeRequest_Open_FromTime struct {
+	// The first event recorded at this time or later.
+	FromTime *timestamppb.Timestamp `protobuf:"bytes,6,opt,name=from_time,json=fromTime,proto3,oneof"`
+}
+
+type ConsumeRequest_Open_FromLast struct {
+	// If true, the last event.
+	FromLast bool `protobuf:"varint,7,opt,name=from_last,json=fromLast,proto3,oneof"`
+}
+
+type ConsumeRequest_Open_FromEnd struct {
+	// If true, the next event that is stored.
+	FromEnd bool `protobuf:"varint,8,opt,name=from_end,json=fromEnd,proto3,oneof"`
+}
+
+func (*ConsumeRequest_Open_FromSequence) isConsumeRequest_Open_Start() {}
+
+func (*ConsumeRequest_Open_FromTime) isConsumeRequest_Open_Start() {}
+
+func (*ConsumeRequest_Open_FromLast) isConsumeRequest_Open_Start() {}
+
+func (*ConsumeRequest_Open_FromEnd) isConsumeRequest_Open_Start() {}
+
+// Credit changes how many events the member may hold. 0 stops new events; those on their way still arrive.
+type ConsumeRequest_Credit struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Credit        uint32                 `protobuf:"varint,1,opt,name=credit,proto3" json:"credit,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ConsumeRequest_Credit) Reset() {
+	*x = ConsumeRequest_Credit{}
+	mi := &file_eventstore_v1_service_proto_msgTypes[28]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ConsumeRequest_Credit) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ConsumeRequest_Credit) ProtoMessage() {}
+
+func (x *ConsumeRequest_Credit) ProtoReflect() protoreflect.Message {
+	mi := &file_eventstore_v1_service_proto_msgTypes[28]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ConsumeRequest_Credit.ProtoReflect.Descriptor instead.
+func (*ConsumeRequest_Credit) Descriptor() ([]byte, []int) {
+	return file_eventstore_v1_service_proto_rawDescGZIP(), []int{21, 1}
+}
+
+func (x *ConsumeRequest_Credit) GetCredit() uint32 {
+	if x != nil {
+		return x.Credit
+	}
+	return 0
+}
+
+// Ack acknowledges events. One that the group does not hold is ignored: it may have been acknowledged before.
+type ConsumeRequest_Ack struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// At most 1,000.
+	Sequences     []uint64 `protobuf:"varint,1,rep,packed,name=sequences,proto3" json:"sequences,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ConsumeRequest_Ack) Reset() {
+	*x = ConsumeRequest_Ack{}
+	mi := &file_eventstore_v1_service_proto_msgTypes[29]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ConsumeRequest_Ack) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ConsumeRequest_Ack) ProtoMessage() {}
+
+func (x *ConsumeRequest_Ack) ProtoReflect() protoreflect.Message {
+	mi := &file_eventstore_v1_service_proto_msgTypes[29]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ConsumeRequest_Ack.ProtoReflect.Descriptor instead.
+func (*ConsumeRequest_Ack) Descriptor() ([]byte, []int) {
+	return file_eventstore_v1_service_proto_rawDescGZIP(), []int{21, 2}
+}
+
+func (x *ConsumeRequest_Ack) GetSequences() []uint64 {
+	if x != nil {
+		return x.Sequences
+	}
+	return nil
+}
+
+// Nack rejects events. One that the group does not hold is ignored.
+type ConsumeRequest_Nack struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// At most 1,000.
+	Sequences []uint64                   `protobuf:"varint,1,rep,packed,name=sequences,proto3" json:"sequences,omitempty"`
+	Action    ConsumeRequest_Nack_Action `protobuf:"varint,2,opt,name=action,proto3,enum=eventstore.v1.ConsumeRequest_Nack_Action" json:"action,omitempty"`
+	// Only to retry. If absent, the consumer's setting backoff decides; without one they are delivered at once.
+	Delay *durationpb.Duration `protobuf:"bytes,3,opt,name=delay,proto3" json:"delay,omitempty"`
+	// Why, for whoever looks at a parked event. At most 1,024 bytes.
+	Reason        string `protobuf:"bytes,4,opt,name=reason,proto3" json:"reason,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ConsumeRequest_Nack) Reset() {
+	*x = ConsumeRequest_Nack{}
+	mi := &file_eventstore_v1_service_proto_msgTypes[30]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ConsumeRequest_Nack) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ConsumeRequest_Nack) ProtoMessage() {}
+
+func (x *ConsumeRequest_Nack) ProtoReflect() protoreflect.Message {
+	mi := &file_eventstore_v1_service_proto_msgTypes[30]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ConsumeRequest_Nack.ProtoReflect.Descriptor instead.
+func (*ConsumeRequest_Nack) Descriptor() ([]byte, []int) {
+	return file_eventstore_v1_service_proto_rawDescGZIP(), []int{21, 3}
+}
+
+func (x *ConsumeRequest_Nack) GetSequences() []uint64 {
+	if x != nil {
+		return x.Sequences
+	}
+	return nil
+}
+
+func (x *ConsumeRequest_Nack) GetAction() ConsumeRequest_Nack_Action {
+	if x != nil {
+		return x.Action
+	}
+	return ConsumeRequest_Nack_ACTION_UNSPECIFIED
+}
+
+func (x *ConsumeRequest_Nack) GetDelay() *durationpb.Duration {
+	if x != nil {
+		return x.Delay
+	}
+	return nil
+}
+
+func (x *ConsumeRequest_Nack) GetReason() string {
+	if x != nil {
+		return x.Reason
+	}
+	return ""
+}
+
+// Opened says where the consumer is.
+type ConsumeResponse_Opened struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// True if the consumer existed.
+	Resumed bool `protobuf:"varint,1,opt,name=resumed,proto3" json:"resumed,omitempty"`
+	// The last sequence that the consumer was sent, 0 if there is none.
+	LastSent uint64 `protobuf:"varint,2,opt,name=last_sent,json=lastSent,proto3" json:"last_sent,omitempty"`
+	// How many of the events up to there are not acknowledged. They are delivered again, unless another member holds them.
+	Unacknowledged uint64 `protobuf:"varint,3,opt,name=unacknowledged,proto3" json:"unacknowledged,omitempty"`
+	unknownFields  protoimpl.UnknownFields
+	sizeCache      protoimpl.SizeCache
+}
+
+func (x *ConsumeResponse_Opened) Reset() {
+	*x = ConsumeResponse_Opened{}
+	mi := &file_eventstore_v1_service_proto_msgTypes[31]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ConsumeResponse_Opened) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ConsumeResponse_Opened) ProtoMessage() {}
+
+func (x *ConsumeResponse_Opened) ProtoReflect() protoreflect.Message {
+	mi := &file_eventstore_v1_service_proto_msgTypes[31]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ConsumeResponse_Opened.ProtoReflect.Descriptor instead.
+func (*ConsumeResponse_Opened) Descriptor() ([]byte, []int) {
+	return file_eventstore_v1_service_proto_rawDescGZIP(), []int{22, 0}
+}
+
+func (x *ConsumeResponse_Opened) GetResumed() bool {
+	if x != nil {
+		return x.Resumed
+	}
+	return false
+}
+
+func (x *ConsumeResponse_Opened) GetLastSent() uint64 {
+	if x != nil {
+		return x.LastSent
+	}
+	return 0
+}
+
+func (x *ConsumeResponse_Opened) GetUnacknowledged() uint64 {
+	if x != nil {
+		return x.Unacknowledged
+	}
+	return 0
+}
+
+// Delivery is an event that waits for its acknowledgement.
+type ConsumeResponse_Delivery struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	Event *RecordedEvent         `protobuf:"bytes,1,opt,name=event,proto3" json:"event,omitempty"`
+	// How often it was sent, this time included: more than 1 means that it is sent again.
+	Deliveries    uint32 `protobuf:"varint,2,opt,name=deliveries,proto3" json:"deliveries,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ConsumeResponse_Delivery) Reset() {
+	*x = ConsumeResponse_Delivery{}
+	mi := &file_eventstore_v1_service_proto_msgTypes[32]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ConsumeResponse_Delivery) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ConsumeResponse_Delivery) ProtoMessage() {}
+
+func (x *ConsumeResponse_Delivery) ProtoReflect() protoreflect.Message {
+	mi := &file_eventstore_v1_service_proto_msgTypes[32]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ConsumeResponse_Delivery.ProtoReflect.Descriptor instead.
+func (*ConsumeResponse_Delivery) Descriptor() ([]byte, []int) {
+	return file_eventstore_v1_service_proto_rawDescGZIP(), []int{22, 1}
+}
+
+func (x *ConsumeResponse_Delivery) GetEvent() *RecordedEvent {
+	if x != nil {
+		return x.Event
+	}
+	return nil
+}
+
+func (x *ConsumeResponse_Delivery) GetDeliveries() uint32 {
+	if x != nil {
+		return x.Deliveries
+	}
+	return 0
 }
 
 var File_eventstore_v1_service_proto protoreflect.FileDescriptor
@@ -2098,7 +2785,54 @@ const file_eventstore_v1_service_proto_rawDesc = "" +
 	"\tstaleness\x18\x0f \x01(\v2\x18.eventstore.v1.StalenessR\tstaleness\"T\n" +
 	"\tStaleness\x12\x1a\n" +
 	"\bposition\x18\x01 \x01(\x04R\bposition\x12+\n" +
-	"\x03age\x18\x02 \x01(\v2\x19.google.protobuf.DurationR\x03age\"i\n" +
+	"\x03age\x18\x02 \x01(\v2\x19.google.protobuf.DurationR\x03age\"\xbb\a\n" +
+	"\x0eConsumeRequest\x128\n" +
+	"\x04open\x18\x01 \x01(\v2\".eventstore.v1.ConsumeRequest.OpenH\x00R\x04open\x12>\n" +
+	"\x06credit\x18\x02 \x01(\v2$.eventstore.v1.ConsumeRequest.CreditH\x00R\x06credit\x125\n" +
+	"\x03ack\x18\x03 \x01(\v2!.eventstore.v1.ConsumeRequest.AckH\x00R\x03ack\x128\n" +
+	"\x04nack\x18\x04 \x01(\v2\".eventstore.v1.ConsumeRequest.NackH\x00R\x04nack\x1a\xe2\x02\n" +
+	"\x04Open\x12\x18\n" +
+	"\achannel\x18\x01 \x01(\tR\achannel\x12\x1b\n" +
+	"\tclient_id\x18\x02 \x01(\tR\bclientId\x12\x14\n" +
+	"\x05group\x18\x03 \x01(\tR\x05group\x12\x18\n" +
+	"\adurable\x18\x04 \x01(\tR\adurable\x12%\n" +
+	"\rfrom_sequence\x18\x05 \x01(\x04H\x00R\ffromSequence\x129\n" +
+	"\tfrom_time\x18\x06 \x01(\v2\x1a.google.protobuf.TimestampH\x00R\bfromTime\x12\x1d\n" +
+	"\tfrom_last\x18\a \x01(\bH\x00R\bfromLast\x12\x1b\n" +
+	"\bfrom_end\x18\b \x01(\bH\x00R\afromEnd\x12\x16\n" +
+	"\x06credit\x18\t \x01(\rR\x06credit\x124\n" +
+	"\back_wait\x18\n" +
+	" \x01(\v2\x19.google.protobuf.DurationR\aackWaitB\a\n" +
+	"\x05start\x1a \n" +
+	"\x06Credit\x12\x16\n" +
+	"\x06credit\x18\x01 \x01(\rR\x06credit\x1a#\n" +
+	"\x03Ack\x12\x1c\n" +
+	"\tsequences\x18\x01 \x03(\x04R\tsequences\x1a\x86\x02\n" +
+	"\x04Nack\x12\x1c\n" +
+	"\tsequences\x18\x01 \x03(\x04R\tsequences\x12A\n" +
+	"\x06action\x18\x02 \x01(\x0e2).eventstore.v1.ConsumeRequest.Nack.ActionR\x06action\x12/\n" +
+	"\x05delay\x18\x03 \x01(\v2\x19.google.protobuf.DurationR\x05delay\x12\x16\n" +
+	"\x06reason\x18\x04 \x01(\tR\x06reason\"T\n" +
+	"\x06Action\x12\x16\n" +
+	"\x12ACTION_UNSPECIFIED\x10\x00\x12\x10\n" +
+	"\fACTION_RETRY\x10\x01\x12\x0f\n" +
+	"\vACTION_PARK\x10\x02\x12\x0f\n" +
+	"\vACTION_SKIP\x10\x03B\t\n" +
+	"\arequest\"\xe2\x02\n" +
+	"\x0fConsumeResponse\x12=\n" +
+	"\x06opened\x18\x01 \x01(\v2%.eventstore.v1.ConsumeResponse.OpenedR\x06opened\x12G\n" +
+	"\n" +
+	"deliveries\x18\x02 \x03(\v2'.eventstore.v1.ConsumeResponse.DeliveryR\n" +
+	"deliveries\x1ag\n" +
+	"\x06Opened\x12\x18\n" +
+	"\aresumed\x18\x01 \x01(\bR\aresumed\x12\x1b\n" +
+	"\tlast_sent\x18\x02 \x01(\x04R\blastSent\x12&\n" +
+	"\x0eunacknowledged\x18\x03 \x01(\x04R\x0eunacknowledged\x1a^\n" +
+	"\bDelivery\x122\n" +
+	"\x05event\x18\x01 \x01(\v2\x1c.eventstore.v1.RecordedEventR\x05event\x12\x1e\n" +
+	"\n" +
+	"deliveries\x18\x02 \x01(\rR\n" +
+	"deliveries\"i\n" +
 	"\x13ListChannelsRequest\x12\x16\n" +
 	"\x06prefix\x18\x01 \x01(\tR\x06prefix\x12\x1b\n" +
 	"\tpage_size\x18\x02 \x01(\rR\bpageSize\x12\x1d\n" +
@@ -2117,14 +2851,15 @@ const file_eventstore_v1_service_proto_rawDesc = "" +
 	"\tDirection\x12\x19\n" +
 	"\x15DIRECTION_UNSPECIFIED\x10\x00\x12\x15\n" +
 	"\x11DIRECTION_FORWARD\x10\x01\x12\x16\n" +
-	"\x12DIRECTION_BACKWARD\x10\x022\xec\x03\n" +
+	"\x12DIRECTION_BACKWARD\x10\x022\xba\x04\n" +
 	"\n" +
 	"EventStore\x12E\n" +
 	"\x06Append\x12\x1c.eventstore.v1.AppendRequest\x1a\x1d.eventstore.v1.AppendResponse\x12\\\n" +
 	"\rReadAggregate\x12#.eventstore.v1.ReadAggregateRequest\x1a$.eventstore.v1.ReadAggregateResponse0\x01\x12A\n" +
 	"\x04Read\x12\x1a.eventstore.v1.ReadRequest\x1a\x1b.eventstore.v1.ReadResponse0\x01\x12K\n" +
 	"\bGetEvent\x12\x1e.eventstore.v1.GetEventRequest\x1a\x1f.eventstore.v1.GetEventResponse\x12P\n" +
-	"\tSubscribe\x12\x1f.eventstore.v1.SubscribeRequest\x1a .eventstore.v1.SubscribeResponse0\x01\x12W\n" +
+	"\tSubscribe\x12\x1f.eventstore.v1.SubscribeRequest\x1a .eventstore.v1.SubscribeResponse0\x01\x12L\n" +
+	"\aConsume\x12\x1d.eventstore.v1.ConsumeRequest\x1a\x1e.eventstore.v1.ConsumeResponse(\x010\x01\x12W\n" +
 	"\fListChannels\x12\".eventstore.v1.ListChannelsRequest\x1a#.eventstore.v1.ListChannelsResponseBMZKgithub.com/nats-eventstore/nats-eventstore/proto/eventstore/v1;eventstorev1b\x06proto3"
 
 var (
@@ -2139,88 +2874,110 @@ func file_eventstore_v1_service_proto_rawDescGZIP() []byte {
 	return file_eventstore_v1_service_proto_rawDescData
 }
 
-var file_eventstore_v1_service_proto_enumTypes = make([]protoimpl.EnumInfo, 2)
-var file_eventstore_v1_service_proto_msgTypes = make([]protoimpl.MessageInfo, 25)
+var file_eventstore_v1_service_proto_enumTypes = make([]protoimpl.EnumInfo, 3)
+var file_eventstore_v1_service_proto_msgTypes = make([]protoimpl.MessageInfo, 33)
 var file_eventstore_v1_service_proto_goTypes = []any{
-	(Direction)(0),                // 0: eventstore.v1.Direction
-	(Expectation_State)(0),        // 1: eventstore.v1.Expectation.State
-	(*RecordedEvent)(nil),         // 2: eventstore.v1.RecordedEvent
-	(*Expectation)(nil),           // 3: eventstore.v1.Expectation
-	(*VersionConflict)(nil),       // 4: eventstore.v1.VersionConflict
-	(*Condition)(nil),             // 5: eventstore.v1.Condition
-	(*ConditionConflict)(nil),     // 6: eventstore.v1.ConditionConflict
-	(*ChannelEvents)(nil),         // 7: eventstore.v1.ChannelEvents
-	(*AppendRequest)(nil),         // 8: eventstore.v1.AppendRequest
-	(*AppendResponse)(nil),        // 9: eventstore.v1.AppendResponse
-	(*AppendedEvent)(nil),         // 10: eventstore.v1.AppendedEvent
-	(*ReadAggregateRequest)(nil),  // 11: eventstore.v1.ReadAggregateRequest
-	(*ReadAggregateResponse)(nil), // 12: eventstore.v1.ReadAggregateResponse
-	(*Filter)(nil),                // 13: eventstore.v1.Filter
-	(*Query)(nil),                 // 14: eventstore.v1.Query
-	(*QueryItem)(nil),             // 15: eventstore.v1.QueryItem
-	(*ReadRequest)(nil),           // 16: eventstore.v1.ReadRequest
-	(*ReadResponse)(nil),          // 17: eventstore.v1.ReadResponse
-	(*GetEventRequest)(nil),       // 18: eventstore.v1.GetEventRequest
-	(*GetEventResponse)(nil),      // 19: eventstore.v1.GetEventResponse
-	(*SubscribeRequest)(nil),      // 20: eventstore.v1.SubscribeRequest
-	(*SubscribeResponse)(nil),     // 21: eventstore.v1.SubscribeResponse
-	(*Staleness)(nil),             // 22: eventstore.v1.Staleness
-	(*ListChannelsRequest)(nil),   // 23: eventstore.v1.ListChannelsRequest
-	(*ListChannelsResponse)(nil),  // 24: eventstore.v1.ListChannelsResponse
-	(*Channel)(nil),               // 25: eventstore.v1.Channel
-	nil,                           // 26: eventstore.v1.QueryItem.MetadataEntry
-	(*Event)(nil),                 // 27: eventstore.v1.Event
-	(*timestamppb.Timestamp)(nil), // 28: google.protobuf.Timestamp
-	(*durationpb.Duration)(nil),   // 29: google.protobuf.Duration
+	(Direction)(0),                   // 0: eventstore.v1.Direction
+	(Expectation_State)(0),           // 1: eventstore.v1.Expectation.State
+	(ConsumeRequest_Nack_Action)(0),  // 2: eventstore.v1.ConsumeRequest.Nack.Action
+	(*RecordedEvent)(nil),            // 3: eventstore.v1.RecordedEvent
+	(*Expectation)(nil),              // 4: eventstore.v1.Expectation
+	(*VersionConflict)(nil),          // 5: eventstore.v1.VersionConflict
+	(*Condition)(nil),                // 6: eventstore.v1.Condition
+	(*ConditionConflict)(nil),        // 7: eventstore.v1.ConditionConflict
+	(*ChannelEvents)(nil),            // 8: eventstore.v1.ChannelEvents
+	(*AppendRequest)(nil),            // 9: eventstore.v1.AppendRequest
+	(*AppendResponse)(nil),           // 10: eventstore.v1.AppendResponse
+	(*AppendedEvent)(nil),            // 11: eventstore.v1.AppendedEvent
+	(*ReadAggregateRequest)(nil),     // 12: eventstore.v1.ReadAggregateRequest
+	(*ReadAggregateResponse)(nil),    // 13: eventstore.v1.ReadAggregateResponse
+	(*Filter)(nil),                   // 14: eventstore.v1.Filter
+	(*Query)(nil),                    // 15: eventstore.v1.Query
+	(*QueryItem)(nil),                // 16: eventstore.v1.QueryItem
+	(*ReadRequest)(nil),              // 17: eventstore.v1.ReadRequest
+	(*ReadResponse)(nil),             // 18: eventstore.v1.ReadResponse
+	(*GetEventRequest)(nil),          // 19: eventstore.v1.GetEventRequest
+	(*GetEventResponse)(nil),         // 20: eventstore.v1.GetEventResponse
+	(*SubscribeRequest)(nil),         // 21: eventstore.v1.SubscribeRequest
+	(*SubscribeResponse)(nil),        // 22: eventstore.v1.SubscribeResponse
+	(*Staleness)(nil),                // 23: eventstore.v1.Staleness
+	(*ConsumeRequest)(nil),           // 24: eventstore.v1.ConsumeRequest
+	(*ConsumeResponse)(nil),          // 25: eventstore.v1.ConsumeResponse
+	(*ListChannelsRequest)(nil),      // 26: eventstore.v1.ListChannelsRequest
+	(*ListChannelsResponse)(nil),     // 27: eventstore.v1.ListChannelsResponse
+	(*Channel)(nil),                  // 28: eventstore.v1.Channel
+	nil,                              // 29: eventstore.v1.QueryItem.MetadataEntry
+	(*ConsumeRequest_Open)(nil),      // 30: eventstore.v1.ConsumeRequest.Open
+	(*ConsumeRequest_Credit)(nil),    // 31: eventstore.v1.ConsumeRequest.Credit
+	(*ConsumeRequest_Ack)(nil),       // 32: eventstore.v1.ConsumeRequest.Ack
+	(*ConsumeRequest_Nack)(nil),      // 33: eventstore.v1.ConsumeRequest.Nack
+	(*ConsumeResponse_Opened)(nil),   // 34: eventstore.v1.ConsumeResponse.Opened
+	(*ConsumeResponse_Delivery)(nil), // 35: eventstore.v1.ConsumeResponse.Delivery
+	(*Event)(nil),                    // 36: eventstore.v1.Event
+	(*timestamppb.Timestamp)(nil),    // 37: google.protobuf.Timestamp
+	(*durationpb.Duration)(nil),      // 38: google.protobuf.Duration
 }
 var file_eventstore_v1_service_proto_depIdxs = []int32{
-	27, // 0: eventstore.v1.RecordedEvent.event:type_name -> eventstore.v1.Event
-	28, // 1: eventstore.v1.RecordedEvent.recorded_at:type_name -> google.protobuf.Timestamp
+	36, // 0: eventstore.v1.RecordedEvent.event:type_name -> eventstore.v1.Event
+	37, // 1: eventstore.v1.RecordedEvent.recorded_at:type_name -> google.protobuf.Timestamp
 	1,  // 2: eventstore.v1.Expectation.state:type_name -> eventstore.v1.Expectation.State
-	3,  // 3: eventstore.v1.VersionConflict.expected:type_name -> eventstore.v1.Expectation
-	14, // 4: eventstore.v1.Condition.query:type_name -> eventstore.v1.Query
-	27, // 5: eventstore.v1.ChannelEvents.events:type_name -> eventstore.v1.Event
-	3,  // 6: eventstore.v1.ChannelEvents.expectations:type_name -> eventstore.v1.Expectation
-	27, // 7: eventstore.v1.AppendRequest.events:type_name -> eventstore.v1.Event
-	3,  // 8: eventstore.v1.AppendRequest.expectations:type_name -> eventstore.v1.Expectation
-	5,  // 9: eventstore.v1.AppendRequest.conditions:type_name -> eventstore.v1.Condition
-	7,  // 10: eventstore.v1.AppendRequest.more:type_name -> eventstore.v1.ChannelEvents
-	10, // 11: eventstore.v1.AppendResponse.events:type_name -> eventstore.v1.AppendedEvent
+	4,  // 3: eventstore.v1.VersionConflict.expected:type_name -> eventstore.v1.Expectation
+	15, // 4: eventstore.v1.Condition.query:type_name -> eventstore.v1.Query
+	36, // 5: eventstore.v1.ChannelEvents.events:type_name -> eventstore.v1.Event
+	4,  // 6: eventstore.v1.ChannelEvents.expectations:type_name -> eventstore.v1.Expectation
+	36, // 7: eventstore.v1.AppendRequest.events:type_name -> eventstore.v1.Event
+	4,  // 8: eventstore.v1.AppendRequest.expectations:type_name -> eventstore.v1.Expectation
+	6,  // 9: eventstore.v1.AppendRequest.conditions:type_name -> eventstore.v1.Condition
+	8,  // 10: eventstore.v1.AppendRequest.more:type_name -> eventstore.v1.ChannelEvents
+	11, // 11: eventstore.v1.AppendResponse.events:type_name -> eventstore.v1.AppendedEvent
 	0,  // 12: eventstore.v1.ReadAggregateRequest.direction:type_name -> eventstore.v1.Direction
-	2,  // 13: eventstore.v1.ReadAggregateResponse.events:type_name -> eventstore.v1.RecordedEvent
-	15, // 14: eventstore.v1.Query.items:type_name -> eventstore.v1.QueryItem
-	26, // 15: eventstore.v1.QueryItem.metadata:type_name -> eventstore.v1.QueryItem.MetadataEntry
-	28, // 16: eventstore.v1.ReadRequest.from_time:type_name -> google.protobuf.Timestamp
-	13, // 17: eventstore.v1.ReadRequest.filter:type_name -> eventstore.v1.Filter
-	14, // 18: eventstore.v1.ReadRequest.query:type_name -> eventstore.v1.Query
+	3,  // 13: eventstore.v1.ReadAggregateResponse.events:type_name -> eventstore.v1.RecordedEvent
+	16, // 14: eventstore.v1.Query.items:type_name -> eventstore.v1.QueryItem
+	29, // 15: eventstore.v1.QueryItem.metadata:type_name -> eventstore.v1.QueryItem.MetadataEntry
+	37, // 16: eventstore.v1.ReadRequest.from_time:type_name -> google.protobuf.Timestamp
+	14, // 17: eventstore.v1.ReadRequest.filter:type_name -> eventstore.v1.Filter
+	15, // 18: eventstore.v1.ReadRequest.query:type_name -> eventstore.v1.Query
 	0,  // 19: eventstore.v1.ReadRequest.direction:type_name -> eventstore.v1.Direction
-	2,  // 20: eventstore.v1.ReadResponse.events:type_name -> eventstore.v1.RecordedEvent
-	2,  // 21: eventstore.v1.GetEventResponse.event:type_name -> eventstore.v1.RecordedEvent
-	28, // 22: eventstore.v1.SubscribeRequest.from_time:type_name -> google.protobuf.Timestamp
-	13, // 23: eventstore.v1.SubscribeRequest.filter:type_name -> eventstore.v1.Filter
-	14, // 24: eventstore.v1.SubscribeRequest.query:type_name -> eventstore.v1.Query
-	2,  // 25: eventstore.v1.SubscribeResponse.events:type_name -> eventstore.v1.RecordedEvent
-	22, // 26: eventstore.v1.SubscribeResponse.staleness:type_name -> eventstore.v1.Staleness
-	29, // 27: eventstore.v1.Staleness.age:type_name -> google.protobuf.Duration
-	25, // 28: eventstore.v1.ListChannelsResponse.channels:type_name -> eventstore.v1.Channel
-	28, // 29: eventstore.v1.Channel.last_recorded_at:type_name -> google.protobuf.Timestamp
-	8,  // 30: eventstore.v1.EventStore.Append:input_type -> eventstore.v1.AppendRequest
-	11, // 31: eventstore.v1.EventStore.ReadAggregate:input_type -> eventstore.v1.ReadAggregateRequest
-	16, // 32: eventstore.v1.EventStore.Read:input_type -> eventstore.v1.ReadRequest
-	18, // 33: eventstore.v1.EventStore.GetEvent:input_type -> eventstore.v1.GetEventRequest
-	20, // 34: eventstore.v1.EventStore.Subscribe:input_type -> eventstore.v1.SubscribeRequest
-	23, // 35: eventstore.v1.EventStore.ListChannels:input_type -> eventstore.v1.ListChannelsRequest
-	9,  // 36: eventstore.v1.EventStore.Append:output_type -> eventstore.v1.AppendResponse
-	12, // 37: eventstore.v1.EventStore.ReadAggregate:output_type -> eventstore.v1.ReadAggregateResponse
-	17, // 38: eventstore.v1.EventStore.Read:output_type -> eventstore.v1.ReadResponse
-	19, // 39: eventstore.v1.EventStore.GetEvent:output_type -> eventstore.v1.GetEventResponse
-	21, // 40: eventstore.v1.EventStore.Subscribe:output_type -> eventstore.v1.SubscribeResponse
-	24, // 41: eventstore.v1.EventStore.ListChannels:output_type -> eventstore.v1.ListChannelsResponse
-	36, // [36:42] is the sub-list for method output_type
-	30, // [30:36] is the sub-list for method input_type
-	30, // [30:30] is the sub-list for extension type_name
-	30, // [30:30] is the sub-list for extension extendee
-	0,  // [0:30] is the sub-list for field type_name
+	3,  // 20: eventstore.v1.ReadResponse.events:type_name -> eventstore.v1.RecordedEvent
+	3,  // 21: eventstore.v1.GetEventResponse.event:type_name -> eventstore.v1.RecordedEvent
+	37, // 22: eventstore.v1.SubscribeRequest.from_time:type_name -> google.protobuf.Timestamp
+	14, // 23: eventstore.v1.SubscribeRequest.filter:type_name -> eventstore.v1.Filter
+	15, // 24: eventstore.v1.SubscribeRequest.query:type_name -> eventstore.v1.Query
+	3,  // 25: eventstore.v1.SubscribeResponse.events:type_name -> eventstore.v1.RecordedEvent
+	23, // 26: eventstore.v1.SubscribeResponse.staleness:type_name -> eventstore.v1.Staleness
+	38, // 27: eventstore.v1.Staleness.age:type_name -> google.protobuf.Duration
+	30, // 28: eventstore.v1.ConsumeRequest.open:type_name -> eventstore.v1.ConsumeRequest.Open
+	31, // 29: eventstore.v1.ConsumeRequest.credit:type_name -> eventstore.v1.ConsumeRequest.Credit
+	32, // 30: eventstore.v1.ConsumeRequest.ack:type_name -> eventstore.v1.ConsumeRequest.Ack
+	33, // 31: eventstore.v1.ConsumeRequest.nack:type_name -> eventstore.v1.ConsumeRequest.Nack
+	34, // 32: eventstore.v1.ConsumeResponse.opened:type_name -> eventstore.v1.ConsumeResponse.Opened
+	35, // 33: eventstore.v1.ConsumeResponse.deliveries:type_name -> eventstore.v1.ConsumeResponse.Delivery
+	28, // 34: eventstore.v1.ListChannelsResponse.channels:type_name -> eventstore.v1.Channel
+	37, // 35: eventstore.v1.Channel.last_recorded_at:type_name -> google.protobuf.Timestamp
+	37, // 36: eventstore.v1.ConsumeRequest.Open.from_time:type_name -> google.protobuf.Timestamp
+	38, // 37: eventstore.v1.ConsumeRequest.Open.ack_wait:type_name -> google.protobuf.Duration
+	2,  // 38: eventstore.v1.ConsumeRequest.Nack.action:type_name -> eventstore.v1.ConsumeRequest.Nack.Action
+	38, // 39: eventstore.v1.ConsumeRequest.Nack.delay:type_name -> google.protobuf.Duration
+	3,  // 40: eventstore.v1.ConsumeResponse.Delivery.event:type_name -> eventstore.v1.RecordedEvent
+	9,  // 41: eventstore.v1.EventStore.Append:input_type -> eventstore.v1.AppendRequest
+	12, // 42: eventstore.v1.EventStore.ReadAggregate:input_type -> eventstore.v1.ReadAggregateRequest
+	17, // 43: eventstore.v1.EventStore.Read:input_type -> eventstore.v1.ReadRequest
+	19, // 44: eventstore.v1.EventStore.GetEvent:input_type -> eventstore.v1.GetEventRequest
+	21, // 45: eventstore.v1.EventStore.Subscribe:input_type -> eventstore.v1.SubscribeRequest
+	24, // 46: eventstore.v1.EventStore.Consume:input_type -> eventstore.v1.ConsumeRequest
+	26, // 47: eventstore.v1.EventStore.ListChannels:input_type -> eventstore.v1.ListChannelsRequest
+	10, // 48: eventstore.v1.EventStore.Append:output_type -> eventstore.v1.AppendResponse
+	13, // 49: eventstore.v1.EventStore.ReadAggregate:output_type -> eventstore.v1.ReadAggregateResponse
+	18, // 50: eventstore.v1.EventStore.Read:output_type -> eventstore.v1.ReadResponse
+	20, // 51: eventstore.v1.EventStore.GetEvent:output_type -> eventstore.v1.GetEventResponse
+	22, // 52: eventstore.v1.EventStore.Subscribe:output_type -> eventstore.v1.SubscribeResponse
+	25, // 53: eventstore.v1.EventStore.Consume:output_type -> eventstore.v1.ConsumeResponse
+	27, // 54: eventstore.v1.EventStore.ListChannels:output_type -> eventstore.v1.ListChannelsResponse
+	48, // [48:55] is the sub-list for method output_type
+	41, // [41:48] is the sub-list for method input_type
+	41, // [41:41] is the sub-list for extension type_name
+	41, // [41:41] is the sub-list for extension extendee
+	0,  // [0:41] is the sub-list for field type_name
 }
 
 func init() { file_eventstore_v1_service_proto_init() }
@@ -2244,13 +3001,25 @@ func file_eventstore_v1_service_proto_init() {
 		(*SubscribeRequest_FromEnd)(nil),
 		(*SubscribeRequest_FromPosition)(nil),
 	}
+	file_eventstore_v1_service_proto_msgTypes[21].OneofWrappers = []any{
+		(*ConsumeRequest_Open_)(nil),
+		(*ConsumeRequest_Credit_)(nil),
+		(*ConsumeRequest_Ack_)(nil),
+		(*ConsumeRequest_Nack_)(nil),
+	}
+	file_eventstore_v1_service_proto_msgTypes[27].OneofWrappers = []any{
+		(*ConsumeRequest_Open_FromSequence)(nil),
+		(*ConsumeRequest_Open_FromTime)(nil),
+		(*ConsumeRequest_Open_FromLast)(nil),
+		(*ConsumeRequest_Open_FromEnd)(nil),
+	}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_eventstore_v1_service_proto_rawDesc), len(file_eventstore_v1_service_proto_rawDesc)),
-			NumEnums:      2,
-			NumMessages:   25,
+			NumEnums:      3,
+			NumMessages:   33,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

@@ -51,6 +51,8 @@ const (
 	EventStoreGetEventProcedure = "/eventstore.v1.EventStore/GetEvent"
 	// EventStoreSubscribeProcedure is the fully-qualified name of the EventStore's Subscribe RPC.
 	EventStoreSubscribeProcedure = "/eventstore.v1.EventStore/Subscribe"
+	// EventStoreConsumeProcedure is the fully-qualified name of the EventStore's Consume RPC.
+	EventStoreConsumeProcedure = "/eventstore.v1.EventStore/Consume"
 	// EventStoreListChannelsProcedure is the fully-qualified name of the EventStore's ListChannels RPC.
 	EventStoreListChannelsProcedure = "/eventstore.v1.EventStore/ListChannels"
 )
@@ -77,6 +79,17 @@ type EventStoreClient interface {
 	// active. The server does not store how far the client is. After an interruption, subscribe from the last checkpoint + 1.
 	// It creates the channel if it does not exist.
 	Subscribe(context.Context, *v1.SubscribeRequest) (*connect.ServerStreamForClient[v1.SubscribeResponse], error)
+	// Consume delivers the events of a channel as a member of a durable or a queue group, beside members that subscribe by NATS
+	// Streaming. Each event goes to one member, and again to one of them until it is acknowledged. The server stores the
+	// position and what is not acknowledged.
+	//
+	// The first request opens; later ones acknowledge, reject, and change the credit. An invalid request ends the stream with an
+	// error. The member leaves its group when the stream ends, for whatever reason; then what it has not acknowledged goes to other
+	// members, or to the next one that comes. To leave in order, close the sending side: the server handles all requests that it has
+	// received, and ends the stream without an error.
+	//
+	// Only the server that leads serves it. It creates the channel if it does not exist.
+	Consume(context.Context) (*connect.BidiStreamForClientSimple[v1.ConsumeRequest, v1.ConsumeResponse], error)
 	// ListChannels returns the event channels sorted by name, one page at a time.
 	ListChannels(context.Context, *v1.ListChannelsRequest) (*v1.ListChannelsResponse, error)
 }
@@ -122,6 +135,12 @@ func NewEventStoreClient(httpClient connect.HTTPClient, baseURL string, opts ...
 			connect.WithSchema(eventStoreMethods.ByName("Subscribe")),
 			connect.WithClientOptions(opts...),
 		),
+		consume: connect.NewClient[v1.ConsumeRequest, v1.ConsumeResponse](
+			httpClient,
+			baseURL+EventStoreConsumeProcedure,
+			connect.WithSchema(eventStoreMethods.ByName("Consume")),
+			connect.WithClientOptions(opts...),
+		),
 		listChannels: connect.NewClient[v1.ListChannelsRequest, v1.ListChannelsResponse](
 			httpClient,
 			baseURL+EventStoreListChannelsProcedure,
@@ -138,6 +157,7 @@ type eventStoreClient struct {
 	read          *connect.Client[v1.ReadRequest, v1.ReadResponse]
 	getEvent      *connect.Client[v1.GetEventRequest, v1.GetEventResponse]
 	subscribe     *connect.Client[v1.SubscribeRequest, v1.SubscribeResponse]
+	consume       *connect.Client[v1.ConsumeRequest, v1.ConsumeResponse]
 	listChannels  *connect.Client[v1.ListChannelsRequest, v1.ListChannelsResponse]
 }
 
@@ -174,6 +194,11 @@ func (c *eventStoreClient) Subscribe(ctx context.Context, req *v1.SubscribeReque
 	return c.subscribe.CallServerStream(ctx, connect.NewRequest(req))
 }
 
+// Consume calls eventstore.v1.EventStore.Consume.
+func (c *eventStoreClient) Consume(ctx context.Context) (*connect.BidiStreamForClientSimple[v1.ConsumeRequest, v1.ConsumeResponse], error) {
+	return c.consume.CallBidiStreamSimple(ctx)
+}
+
 // ListChannels calls eventstore.v1.EventStore.ListChannels.
 func (c *eventStoreClient) ListChannels(ctx context.Context, req *v1.ListChannelsRequest) (*v1.ListChannelsResponse, error) {
 	response, err := c.listChannels.CallUnary(ctx, connect.NewRequest(req))
@@ -205,6 +230,17 @@ type EventStoreHandler interface {
 	// active. The server does not store how far the client is. After an interruption, subscribe from the last checkpoint + 1.
 	// It creates the channel if it does not exist.
 	Subscribe(context.Context, *v1.SubscribeRequest, *connect.ServerStream[v1.SubscribeResponse]) error
+	// Consume delivers the events of a channel as a member of a durable or a queue group, beside members that subscribe by NATS
+	// Streaming. Each event goes to one member, and again to one of them until it is acknowledged. The server stores the
+	// position and what is not acknowledged.
+	//
+	// The first request opens; later ones acknowledge, reject, and change the credit. An invalid request ends the stream with an
+	// error. The member leaves its group when the stream ends, for whatever reason; then what it has not acknowledged goes to other
+	// members, or to the next one that comes. To leave in order, close the sending side: the server handles all requests that it has
+	// received, and ends the stream without an error.
+	//
+	// Only the server that leads serves it. It creates the channel if it does not exist.
+	Consume(context.Context, *connect.BidiStream[v1.ConsumeRequest, v1.ConsumeResponse]) error
 	// ListChannels returns the event channels sorted by name, one page at a time.
 	ListChannels(context.Context, *v1.ListChannelsRequest) (*v1.ListChannelsResponse, error)
 }
@@ -246,6 +282,12 @@ func NewEventStoreHandler(svc EventStoreHandler, opts ...connect.HandlerOption) 
 		connect.WithSchema(eventStoreMethods.ByName("Subscribe")),
 		connect.WithHandlerOptions(opts...),
 	)
+	eventStoreConsumeHandler := connect.NewBidiStreamHandler(
+		EventStoreConsumeProcedure,
+		svc.Consume,
+		connect.WithSchema(eventStoreMethods.ByName("Consume")),
+		connect.WithHandlerOptions(opts...),
+	)
 	eventStoreListChannelsHandler := connect.NewUnaryHandlerSimple(
 		EventStoreListChannelsProcedure,
 		svc.ListChannels,
@@ -264,6 +306,8 @@ func NewEventStoreHandler(svc EventStoreHandler, opts ...connect.HandlerOption) 
 			eventStoreGetEventHandler.ServeHTTP(w, r)
 		case EventStoreSubscribeProcedure:
 			eventStoreSubscribeHandler.ServeHTTP(w, r)
+		case EventStoreConsumeProcedure:
+			eventStoreConsumeHandler.ServeHTTP(w, r)
 		case EventStoreListChannelsProcedure:
 			eventStoreListChannelsHandler.ServeHTTP(w, r)
 		default:
@@ -293,6 +337,10 @@ func (UnimplementedEventStoreHandler) GetEvent(context.Context, *v1.GetEventRequ
 
 func (UnimplementedEventStoreHandler) Subscribe(context.Context, *v1.SubscribeRequest, *connect.ServerStream[v1.SubscribeResponse]) error {
 	return connect.NewError(connect.CodeUnimplemented, errors.New("eventstore.v1.EventStore.Subscribe is not implemented"))
+}
+
+func (UnimplementedEventStoreHandler) Consume(context.Context, *connect.BidiStream[v1.ConsumeRequest, v1.ConsumeResponse]) error {
+	return connect.NewError(connect.CodeUnimplemented, errors.New("eventstore.v1.EventStore.Consume is not implemented"))
 }
 
 func (UnimplementedEventStoreHandler) ListChannels(context.Context, *v1.ListChannelsRequest) (*v1.ListChannelsResponse, error) {
