@@ -23,6 +23,8 @@ var (
 	// ErrGap means that a source of a Projector, Reactor or replay skipped events that the store has, or that another program
 	// changed the checkpoint. Events that an administrator erased are not a gap.
 	ErrGap = errors.New("gap in the events after the checkpoint")
+	// ErrActive means that the durable of a Consumer has an active subscription, here or by NATS Streaming.
+	ErrActive = errors.New("the durable is active")
 	// ErrStop ends a replay without an error: return it from the replay's handle function.
 	ErrStop = errors.New("stop")
 )

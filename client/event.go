@@ -23,6 +23,8 @@ type Event struct {
 	Sequence   uint64    // position in the channel, starting at 1
 	Position   uint64    // position in the order of all events of all channels, starting at 1. Through NATS Streaming, 0
 	RecordedAt time.Time // when the server stored the event
+	// Deliveries is how often a Consumer was sent the event, this time included. Elsewhere it is 0.
+	Deliveries int
 
 	// Data is the Payload after Registry.Decode: a value of a registered type, upcast to its latest form. It is nil if
 	// the event was not decoded.

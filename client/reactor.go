@@ -1,7 +1,9 @@
 package eventstore
 
 import (
+	"cmp"
 	"context"
+	"crypto/rand"
 	"database/sql"
 	"errors"
 	"fmt"
@@ -130,6 +132,75 @@ func (r *Reactor) handleMessage(ctx context.Context, channel string, m *stan.Msg
 	defer cancel()
 	_, err = r.DB.ExecContext(save, r.Dialect.texts().putReaction, r.Name, channel, m.Sequence)
 	return err
+}
+
+// Consume handles events as a member of a durable queue group, like Work, but by the API: members of both kinds share the work of one
+// reactor. The consumer says what to consume; its Group and Durable are by default the reactor's name, and its ClientID is a random
+// one. After Attempts deliveries, and if it cannot be decoded, an event goes to Park, or is parked on the server if Park is nil.
+func (r *Reactor) Consume(ctx context.Context, consumer Consumer) error {
+	if err := createTable(ctx, r.DB, r.Dialect.texts().createReactions); err != nil {
+		return fmt.Errorf("begin reactor %q: %w", r.Name, err)
+	}
+	if consumer.Group == "" && consumer.Durable == "" {
+		consumer.Group, consumer.Durable = r.Name, r.Name
+	}
+	consumer.ClientID = cmp.Or(consumer.ClientID, "reactor-"+rand.Text())
+	consumer.Registry = nil // an event that was handled before need not decode
+	consumer.Handle = r.once
+	if err := consumer.Run(ctx); ctx.Err() == nil {
+		return fmt.Errorf("reactor %q: %w", r.Name, err)
+	}
+	return context.Cause(ctx)
+}
+
+// once handles an event of a Consumer unless a record says that it was handled before.
+func (r *Reactor) once(ctx context.Context, event *Event) error {
+	var one int
+	err := r.DB.QueryRowContext(ctx, r.Dialect.texts().reaction, r.Name, event.Channel, event.Sequence).Scan(&one)
+	if !errors.Is(err, sql.ErrNoRows) {
+		return r.again(event, err) // nil: handled before
+	}
+	if err := r.try(ctx, event); err != nil {
+		return err
+	}
+	save, cancel := saveContext(ctx)
+	defer cancel()
+	_, err = r.DB.ExecContext(save, r.Dialect.texts().putReaction, r.Name, event.Channel, event.Sequence)
+	return r.again(event, err)
+}
+
+// try handles an event once. The error says what becomes of it.
+func (r *Reactor) try(ctx context.Context, event *Event) error {
+	var err error
+	final := false
+	if r.Registry != nil {
+		if err = r.Registry.Decode(event); r.SkipUnknown && errors.Is(err, ErrUnknownType) {
+			return nil
+		}
+		final = err != nil
+	}
+	if err == nil {
+		err = r.Handle(ctx, event)
+		final = r.Attempts > 0 && event.Deliveries >= r.Attempts
+	}
+	var rejection *Rejection
+	switch {
+	case err == nil, errors.As(err, &rejection):
+		return err
+	case !final:
+		return r.again(event, err)
+	case r.Park == nil:
+		return &Rejection{Err: err, Park: true}
+	}
+	return r.again(event, r.park(ctx, event, err))
+}
+
+// again has an event sent again after an error.
+func (r *Reactor) again(event *Event, err error) error {
+	if err == nil {
+		return nil
+	}
+	return &Rejection{Err: err, Delay: retryDelay(event.Deliveries)}
 }
 
 // saveContext returns a context that outlives ctx by a few seconds, so that handled work is recorded even if ctx ends.
