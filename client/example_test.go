@@ -190,6 +190,34 @@ func ExampleReactor() {
 	// 3 attempts: context canceled
 }
 
+// Consumers share the events of a channel. What one rejects comes again, or is parked on the server.
+func ExampleConsumer() {
+	ctx, client, stop := connect()
+	defer stop()
+	deposit(ctx, client, "account-1", 20000, 100)
+	running, done := context.WithCancel(ctx)
+	consumer := eventstore.Consumer{
+		Client: client, Channel: "eventstore.accounts", ClientID: "mailer-1", Group: "mailers", Durable: "mails", Concurrency: 4,
+		Registry: accountEvents(), SkipUnknown: true,
+		Handle: func(_ context.Context, event *eventstore.Event) error {
+			switch deposited := event.Data.(Deposited); {
+			case deposited.Cents > 10000:
+				return &eventstore.Rejection{Err: errors.New("too much for a mail"), Park: true}
+			case event.Deliveries == 1:
+				return &eventstore.Rejection{Err: errors.New("the mail server is busy"), Delay: time.Millisecond}
+			}
+			fmt.Println("mailed", event.Data, "at delivery", event.Deliveries)
+			done()
+			return nil
+		},
+	}
+	err := consumer.Run(running)
+	fmt.Println(err)
+	// Output:
+	// mailed {100} at delivery 2
+	// context canceled
+}
+
 // A replay delivers stored events from its start, then new events as they are stored.
 func ExampleClient_Replay() {
 	ctx, client, stop := connect()

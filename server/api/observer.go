@@ -149,6 +149,8 @@ func isRefusal(err error) bool {
 		return false
 	case connect.CodeNotFound:
 		return errors.Is(err, ErrUnknownChannel)
+	case connect.CodeAborted:
+		return !errors.Is(err, ErrRemoved)
 	}
 	return err != nil
 }

@@ -76,6 +76,8 @@ var errorKinds = []struct {
 	{stan.ErrInvalidSub, "unknown_subscription"},
 	{api.ErrUnknownChannel, "unknown_channel"},
 	{api.ErrNoEventChannel, "not_event_channel"},
+	{api.ErrUnreachable, "not_event_channel"},
+	{api.ErrNoWildcards, kindInvalidRequest},
 	{api.ErrStandby, kindUnavailable},
 }
 
