@@ -3,7 +3,7 @@ TOOL    := $(GO) tool -modfile=tools/go.mod
 TIMEOUT ?= 14m
 
 .DEFAULT_GOAL := build
-.PHONY: build cross release-rehearsal packages test cover show-clients show-databases show-orders show-setups chaos test-clock test-postgres test-mysql test-figures test-sql-million dashboard-picture lint generate deployments check-generated vulns bench sizing profile fuzz clean
+.PHONY: build cross release-rehearsal packages test cover show-clients show-consumers show-databases show-orders show-setups chaos test-clock test-postgres test-mysql test-figures test-sql-million dashboard-picture lint generate deployments check-generated vulns bench sizing profile fuzz clean
 
 # One static binary. Go records the commit of a checkout in it. Without a checkout, say what is built:
 # make build VERSION=1.2.3 COMMIT=0123abc… DATE=2026-11-26T05:50:58Z
@@ -155,6 +155,13 @@ show-orders:
 show-setups:
 	test/databases/install
 	$(GO) test -json -count=1 -timeout $(TIMEOUT) -run '^TestWrong' ./test ./cmd/nats-streaming-server $(RESULTS)
+
+# A queue group that is ordered by aggregate: a million deliveries, with members and servers that are killed, on each of two databases.
+# Again as it was: make show-consumers CONSUMERS='-deliveries 1000000 -order_seed 7'
+CONSUMERS ?= -deliveries 1000000
+show-consumers:
+	test/databases/install
+	$(GO) test -v -count=1 -timeout 2h -parallel 1 -run '^TestOrderByKey$$' ./test -args $(CONSUMERS)
 
 # Servers and their databases fail while clients publish and subscribe, and what the clients saw is checked: docs/reference/reliability.md.
 # Longer, and again as it was: make chaos CHAOS='-faults 500 -seed 7 -db postgres'
