@@ -132,22 +132,7 @@ func TestSQLiteTriggerPlans(t *testing.T) {
 		for _, query := range triggerQuery.FindAllString(trigger, -1) {
 			found++
 			query = triggerRow.ReplaceAllString(strings.Trim(query, "()"), "7")
-			plan := ""
-			rows, err := db.QueryContext(t.Context(), "EXPLAIN QUERY PLAN "+query)
-			if err != nil {
-				t.Fatalf("%s: %v", query, err)
-			}
-			for rows.Next() {
-				var id, parent, unused int
-				var detail string
-				if err := rows.Scan(&id, &parent, &unused, &detail); err != nil {
-					t.Fatal(err)
-				}
-				plan += detail + "\n"
-			}
-			if err := rows.Err(); err != nil {
-				t.Fatal(err)
-			}
+			plan := strings.Join(texts(t, db, "EXPLAIN QUERY PLAN "+query), "\n")
 			if strings.Contains(plan, "(event_type>?)") || strings.Contains(plan, "SCAN m") || strings.Contains(plan, "SCAN Messages") {
 				t.Errorf("%s\n%s", query, plan)
 			}
@@ -158,6 +143,7 @@ func TestSQLiteTriggerPlans(t *testing.T) {
 	}
 }
 
+// texts returns the last columns of the rows of a query.
 func texts(t *testing.T, db *sql.DB, query string) (all []string) {
 	t.Helper()
 	rows, err := db.QueryContext(t.Context(), query)
@@ -165,9 +151,18 @@ func texts(t *testing.T, db *sql.DB, query string) (all []string) {
 		t.Fatal(err)
 	}
 	defer rows.Close()
+	columns, err := rows.Columns()
+	if err != nil {
+		t.Fatal(err)
+	}
 	for rows.Next() {
 		var text string
-		if err := rows.Scan(&text); err != nil {
+		values := make([]any, len(columns))
+		for i := range values {
+			values[i] = new(any)
+		}
+		values[len(values)-1] = &text
+		if err := rows.Scan(values...); err != nil {
 			t.Fatal(err)
 		}
 		all = append(all, text)

@@ -193,7 +193,7 @@ var expectedRows = map[string]func(n int) []string{
 		return showFacts(n, func(f orderFact) bool { return f.number > 18840 && f.number <= 18845 },
 			func(f orderFact) []any { return []any{f.number, f.kind(), f.aggregate(), f.data()} })
 	},
-	"Lag of consumers":                               func(int) []string { return []string{"eventstore.read|reader|projector|durable|1|5|1|2"} },
+	"Lag of consumers": func(int) []string { return []string{"eventstore.read|reader|projector|durable|1|5|1|2"} },
 	"Consumers whose oldest message waits too long": func(int) []string { return nil },
 	"Parked messages": func(int) []string {
 		return []string{"eventstore.read|reader|projector|1|3|no such customer|Read|read", "eventstore.read|reader|projector|2|0|behind sequence 1|Read|read"}

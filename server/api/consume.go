@@ -16,7 +16,7 @@ import (
 const (
 	// maxAnswered bounds the sequences of one request, maxReason the bytes of a reason.
 	maxAnswered = 1000
-	maxReason    = 1024
+	maxReason   = 1024
 	// lookupMsgs bounds the messages that are read again at a time.
 	lookupMsgs = 64
 )

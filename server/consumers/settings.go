@@ -113,7 +113,7 @@ func (s *Settings) validate() error {
 		}
 	}
 	if o := s.OrderBy; o != nil && *o != OrderNone && *o != OrderAggregate && !isTagOrder(*o) {
-		return fmt.Errorf("order_by is %q: write none, aggregate, or the prefix of a tag such as tag:customer:", *o)
+		return fmt.Errorf("order_by is %q: write none, aggregate, or tag: and the prefix of a tag", *o)
 	}
 	if err := oneOf("on_limit", s.OnLimit, LimitPark, LimitSkip, LimitStall); err != nil {
 		return err
