@@ -5,8 +5,9 @@
 // place of a sequence everywhere. See Line.
 //
 // A group's position is the last sequence sent, and the unacknowledged messages up to there. At any moment, each
-// message is acknowledged, stored as unacknowledged, or above the stored position. So a crash repeats messages but
-// loses none. Three rules keep that true.
+// message is acknowledged, parked, stored as unacknowledged, or above the stored position. So a crash repeats messages but
+// loses none. An unacknowledged message is with a member, or waits to be: behind another of its key, until its time, or to be
+// sent again (waiting.go). Three rules keep that true.
 //
 // 1. Every change of a group (a join, a leave, an ack, a message sent or dealt to another member) changes one state
 // machine in memory, under that group's lock alone. The state machine is pure: see state.
