@@ -14,7 +14,7 @@ type ConsumerName struct {
 type NamedConsumer struct {
 	ID uint64 // from NewSubscriptionID
 	ConsumerName
-	Settings json.RawMessage // those that were set at run time, a JSON object
+	Settings json.RawMessage // those that were set at run time, a JSON object; a damaged row may have anything
 }
 
 // NamedState is a named consumer as it was last saved.
@@ -22,8 +22,6 @@ type NamedState struct {
 	NamedConsumer
 	Parked     int            // messages
 	ParkedKeys map[string]int // messages by ordering key, of those that have one
-	// Damaged, if not nil, says that the settings are unknown.
-	Damaged *DamagedError
 }
 
 // ParkedMessage is a message that was taken from its consumer.

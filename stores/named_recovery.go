@@ -38,8 +38,7 @@ func (r *recovery) named(rows *sql.Rows) error {
 	}
 	var fields map[string]json.RawMessage
 	if err := json.Unmarshal(settings, &fields); err != nil || fields == nil {
-		c.Settings = json.RawMessage("{}")
-		c.Damaged = r.damaged("NamedConsumers", key, "settings is not a JSON object")
+		_ = r.damaged("NamedConsumers", key, "settings is not a JSON object")
 	}
 	r.namedID[c.ConsumerName] = c.ID
 	r.namedAt[c.ID] = len(r.state.Named)

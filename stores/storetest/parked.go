@@ -21,9 +21,6 @@ func namedText(state *stores.State) []string {
 		if n.ParkedKeys != nil {
 			line += fmt.Sprint(" ", n.ParkedKeys)
 		}
-		if n.Damaged != nil {
-			line += " damaged"
-		}
 		lines = append(lines, line)
 	}
 	return lines
@@ -222,7 +219,7 @@ func testParkedDamaged(t *testing.T, o stores.Options) {
 	exec(t, db, "UPDATE ConsumersRedelivered SET counts = '[[2,1,1,1,1]]'")
 	exec(t, db, "INSERT INTO Parked (consumer, seq, deliveries, first_delivery, last_delivery, ordering_key, reason) VALUES (99, 1, 1, 1, 1, '', '')")
 	s, state := restart(t, s, o)
-	expectNamed(t, state, "2 c me/good {}: 1 parked", "3 c me/settings {}: 1 parked damaged")
+	expectNamed(t, state, "2 c me/good {}: 1 parked", "3 c me/settings []: 1 parked")
 	expectConsumers(t, state, "c", "1 at 2 [1]: 1=[1 2]")
 	if r := state.Channels[0].Consumers[0].Redelivered; r != nil {
 		t.Errorf("redeliveries %v", r)
