@@ -57,6 +57,7 @@ var codes = []struct {
 	{consumers.ErrDuplicateDurable, connect.CodeAlreadyExists},
 	{consumers.ErrTooManySubs, connect.CodeResourceExhausted},
 	{consumers.ErrChannelDeleted, connect.CodeUnavailable},
+	{consumers.ErrStopped, connect.CodeUnavailable},
 }
 
 // status gives an error its code, unless it has one.

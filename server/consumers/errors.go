@@ -16,6 +16,6 @@ var (
 	// ErrChannelDeleted means that the channel is being deleted.
 	ErrChannelDeleted = errors.New("stan: channel is being deleted")
 
-	// errStopped means that positions no longer writes.
-	errStopped = errors.New("the server is stopping")
+	// ErrStopped means that positions no longer writes.
+	ErrStopped = errors.New("the server is stopping")
 )

@@ -80,7 +80,7 @@ func (p *positions) wait(ctx context.Context, g *Group) error {
 		if written {
 			return nil // the last write contained it
 		}
-		return errStopped
+		return ErrStopped
 	}
 	p.dirty[g] = struct{}{}
 	p.waiters[g] = append(p.waiters[g], w)
@@ -134,7 +134,7 @@ func (p *positions) run(ctx context.Context) {
 	p.ended = true
 	for _, all := range p.waiters {
 		for _, w := range all {
-			w.done <- errStopped
+			w.done <- ErrStopped
 		}
 	}
 	clear(p.waiters)

@@ -145,7 +145,7 @@ func TestWaitAfterTheEnd(t *testing.T) {
 		t.Errorf("a change in the last write: %v", err)
 	}
 	bad := many(p, 2)[1]
-	if err := p.wait(t.Context(), bad); !errors.Is(err, errStopped) {
+	if err := p.wait(t.Context(), bad); !errors.Is(err, ErrStopped) {
 		t.Errorf("a change after the last write: %v", err)
 	}
 }

@@ -68,6 +68,7 @@ var errorKinds = []struct {
 	{consumers.ErrChannelDeleted, kindChannelDeleted},
 	{eventlog.ErrChannelDeleted, kindChannelDeleted},
 	{consumers.ErrDuplicateDurable, "duplicate_durable"},
+	{consumers.ErrStopped, kindUnavailable},
 	{consumers.ErrActiveMembers, "active_members"},
 	{consumers.ErrNoSubscription, "no_subscription"},
 	{consumers.ErrInvalidSettings, kindInvalidRequest},
