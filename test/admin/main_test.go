@@ -16,10 +16,12 @@ import (
 	"testing"
 	"time"
 
+	_ "github.com/go-sql-driver/mysql" // drivers of the databases under test
+	_ "github.com/lib/pq"
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/stan.go"
+	_ "modernc.org/sqlite"
 
-	_ "github.com/nats-eventstore/nats-eventstore/stores" // drivers
 	"github.com/nats-eventstore/nats-eventstore/test/databases"
 	"github.com/nats-eventstore/nats-eventstore/test/harness"
 )
