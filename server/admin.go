@@ -1,9 +1,11 @@
 package server
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/nats-eventstore/nats-eventstore/server/api"
@@ -31,19 +33,44 @@ func (a administration) LagSeconds(d consumers.Description) float64 {
 	return a.term.monitor.LagSeconds(d.Group, d.Backlog)
 }
 
-// Clients implements api.Administration.
+// Clients implements api.Administration. A client may subscribe by NATS Streaming and by gRPC under one ID.
 func (a administration) Clients() []api.Client {
 	var all []api.Client
-	for _, c := range a.term.door.Clients() {
-		all = append(all, api.Client{ID: c.ID, Subscriptions: len(c.Members), Healthy: c.Healthy})
+	streams := a.Receivers()
+	add := func(c api.Client) {
+		for _, m := range streams[c.ID] {
+			c.Subscriptions++
+			c.Healthy = c.Healthy && m.Client().Healthy()
+		}
+		delete(streams, c.ID)
+		all = append(all, c)
 	}
+	for _, c := range a.term.door.Clients() {
+		add(api.Client{ID: c.ID, Subscriptions: len(c.Members), Healthy: c.Healthy})
+	}
+	for id := range streams {
+		add(api.Client{ID: id, Healthy: true})
+	}
+	slices.SortFunc(all, func(a, b api.Client) int { return cmp.Compare(a.ID, b.ID) })
 	return all
 }
 
 // Kick implements api.Administration. The act is recorded first: it takes several transactions, and what ends it in the middle must not
 // hide who began it.
 func (a administration) Kick(ctx context.Context, by consumers.Actor, id, reason string) error {
-	err := a.term.door.Kick(ctx, id, func() error { return a.Audit(ctx, by, "kick", id, reason) })
+	record := func() error { return a.Audit(ctx, by, "kick", id, reason) }
+	err := a.term.door.Kick(ctx, id, record)
+	streams := a.Receivers()[id]
+	if errors.Is(err, stan.ErrUnknownClient) && len(streams) > 0 {
+		err = record()
+	}
+	if err == nil {
+		errs := make([]error, len(streams))
+		for i, m := range streams {
+			errs[i] = a.Leave(ctx, m, false)
+		}
+		err = errors.Join(errs...)
+	}
 	switch {
 	case errors.Is(err, stan.ErrUnknownClient):
 		return fmt.Errorf("%q: %w", id, api.ErrUnknownClient)

@@ -111,7 +111,7 @@ func TestGzipBombs(t *testing.T) {
 		"/grpc.health.v1.Health/Check", "/grpc.health.v1.Health/Watch",
 		"/grpc.reflection.v1.ServerReflection/ServerReflectionInfo", "/grpc.reflection.v1alpha.ServerReflection/ServerReflectionInfo",
 		eventstorev1connect.EventStoreAppendProcedure, eventstorev1connect.EventStoreGetEventProcedure, eventstorev1connect.EventStoreListChannelsProcedure,
-		eventstorev1connect.EventStoreReadProcedure, eventstorev1connect.EventStoreReadAggregateProcedure, eventstorev1connect.EventStoreSubscribeProcedure,
+		eventstorev1connect.EventStoreReadProcedure, eventstorev1connect.EventStoreReadAggregateProcedure, eventstorev1connect.EventStoreSubscribeProcedure, eventstorev1connect.EventStoreConsumeProcedure,
 		"/eventstore.EventStore/CreateEvent", "/eventstore.EventStore/GetEvents", "/eventstore.EventStore/GetEventsStream",
 		"/pb.EventStore/CreateEvent", "/pb.EventStore/GetEvents", "/nowhere",
 	} {

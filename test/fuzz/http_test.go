@@ -169,6 +169,7 @@ func httpSeeds(f *testing.F) []httpSeed {
 		eventstorev1connect.EventStoreReadAggregateProcedure:        &eventstorev1.ReadAggregateRequest{Channel: eventChannel, AggregateId: "a"},
 		eventstorev1connect.EventStoreGetEventProcedure:             &eventstorev1.GetEventRequest{Channel: eventChannel, Key: &eventstorev1.GetEventRequest_Sequence{Sequence: 1}},
 		eventstorev1connect.EventStoreSubscribeProcedure:            &eventstorev1.SubscribeRequest{Channel: eventChannel},
+		eventstorev1connect.EventStoreConsumeProcedure:              &eventstorev1.ConsumeRequest{Request: &eventstorev1.ConsumeRequest_Open_{Open: &eventstorev1.ConsumeRequest_Open{Channel: eventChannel, ClientId: "a", Credit: 1}}},
 		eventstorev1connect.EventStoreListChannelsProcedure:         &eventstorev1.ListChannelsRequest{},
 		eventstoreconnect.EventStoreCreateEventProcedure:            event, // its fields have the numbers of another message
 		eventstoreconnect.EventStoreGetEventsProcedure:              &eventstorev1.GetEventRequest{},

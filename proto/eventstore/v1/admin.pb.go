@@ -2217,7 +2217,7 @@ func (x *ListClientsResponse) GetNextPageToken() string {
 	return ""
 }
 
-// Client is a registered client of NATS Streaming.
+// Client is a registered client of NATS Streaming, or one that has streams of Consume, or both.
 type Client struct {
 	state  protoimpl.MessageState `protogen:"open.v1"`
 	Client string                 `protobuf:"bytes,1,opt,name=client,proto3" json:"client,omitempty"`
