@@ -83,6 +83,13 @@ func (d *deliveries) Receive(m stores.Message, count uint32) {
 	d.signal()
 }
 
+// Waits implements consumers.Receiver.
+func (d *deliveries) Waits(place uint64) bool {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return d.byPlace[place] != nil
+}
+
 // Left implements consumers.Receiver.
 func (d *deliveries) Left() {
 	d.mu.Lock()

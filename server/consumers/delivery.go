@@ -278,6 +278,9 @@ func (g *Group) resend(chunk []due, msgs map[uint64]stores.Message, toHolder map
 		if g.state.unacked.holder(d.seq) != d.member || d.member.phase != phaseActive {
 			continue // meanwhile acknowledged, or dealt to another member
 		}
+		if g.waitsFor(d.member, d.seq) {
+			continue
+		}
 		if g.state.held() {
 			g.state.dueNow(chunk[i:], now())
 			return
@@ -301,6 +304,12 @@ func (g *Group) resend(chunk []due, msgs map[uint64]stores.Message, toHolder map
 		g.transmit(m, msg, data, count)
 		g.metrics.Resent(len(data))
 	}
+}
+
+// waitsFor reports whether a message is still on its way to a member that takes messages, or to the only one: to send it again would
+// count a delivery that nobody has seen.
+func (g *Group) waitsFor(m *Member, seq uint64) bool {
+	return m.receiver != nil && (m.healthy() || len(g.state.members) == 1) && m.receiver.Waits(seq)
 }
 
 // transmit sends a message, encoded as data, to a member.

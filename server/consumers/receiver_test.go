@@ -12,10 +12,13 @@ import (
 
 // received records what a member without an inbox gets, as "sequence*deliveries".
 type received struct {
-	mu   sync.Mutex
-	got  []string
-	left int
+	mu    sync.Mutex
+	got   []string
+	left  int
+	waits uint64 // a sequence that waits
 }
+
+func (r *received) Waits(seq uint64) bool { return seq == r.waits }
 
 func (r *received) Receive(m stores.Message, deliveries uint32) {
 	r.mu.Lock()
@@ -115,5 +118,19 @@ func TestReceiverAfterCrash(t *testing.T) {
 	r.Receiver = &received{}
 	if m := after.join(r); m.Start().Resumed {
 		t.Error("the queue group survived")
+	}
+}
+
+// A message that its receiver has not sent on yet is not delivered again, and counts no delivery. Others are.
+func TestReceiverWaits(t *testing.T) {
+	t.Parallel()
+	f := open(t, nil, Options{}, nil)
+	f.publish("c", 2)
+	to := &received{waits: 1}
+	r := f.request("a", "q", "d")
+	r.Receiver, r.AckWaitInSecs = to, 1
+	f.join(r)
+	if got, want := to.wait(t, 4)[:4], []string{"1*1", "2*1", "2*2", "2*3"}; !slices.Equal(got, want) {
+		t.Errorf("received %v, want %v", got, want)
 	}
 }

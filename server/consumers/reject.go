@@ -12,6 +12,8 @@ type Receiver interface {
 	// Receive is called under a lock: it does not block, nor call Consumers. deliveries is 1 for the first delivery. In a line of a
 	// pattern, m.Data has the position in place of the sequence; m.Sequence is that of the channel.
 	Receive(m stores.Message, deliveries uint32)
+	// Waits reports whether a message that it received was not sent yet. It is called under the same lock.
+	Waits(seq uint64) bool
 	// Left is called once the member is no longer part of its group, whoever ended it.
 	Left()
 }

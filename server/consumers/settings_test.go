@@ -74,7 +74,8 @@ func (h *handler) Receive(m stores.Message, deliveries uint32) {
 	}
 }
 
-func (*handler) Left() {}
+func (*handler) Waits(uint64) bool { return false }
+func (*handler) Left()             {}
 
 // eventually waits until a condition holds.
 func eventually(t *testing.T, what string, ok func() bool) {
