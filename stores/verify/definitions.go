@@ -30,7 +30,7 @@ func (t *texts) definitions(driver string) (map[string]string, error) {
 var (
 	postgresFunction = regexp.MustCompile(`(?s)CREATE OR REPLACE FUNCTION (\w+)\(\) RETURNS trigger LANGUAGE (\w+)(?: SET search_path = ([\w, ]+))? AS \$\$(.*?)\$\$;`)
 	mysqlTrigger     = regexp.MustCompile(`(?s)CREATE TRIGGER (\w+) (.*?);\n`)
-	sqliteTrigger    = regexp.MustCompile(`(?s)CREATE TRIGGER IF NOT EXISTS (\w+) (.*?END);\n`)
+	sqliteTrigger    = regexp.MustCompile(`(?s)CREATE TRIGGER (?:IF NOT EXISTS )?(\w+) (.*?END);\n`)
 )
 
 // sameDefinition compares texts of SQL. A client that created the object may have changed white space and case.
