@@ -12,6 +12,7 @@ import (
 
 	natsd "github.com/nats-io/nats-server/v2/server"
 	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nuid"
 	"github.com/nats-io/stan.go"
 
 	"github.com/nats-eventstore/nats-eventstore/test/databases"
@@ -89,7 +90,8 @@ func newOrdered(t *testing.T, driver, source string, seed uint64) *ordered {
 		t.Fatal("the NATS server did not start")
 	}
 	o := &ordered{t: t, nats: ns, random: rand.New(rand.NewPCG(seed, 0)), size: 6, did: map[string]int{}}
-	args := []string{"-ns", ns.ClientURL(), "-hbi", "2s", "-hbt", "2s", "-hbf", "1"}
+	settings := fmt.Sprintf(`consumers: [{channels: [%q], names: ["%s:%s"], order_by: aggregate, ack_wait: "%v"}]`, orders, orderedDurable, orderedGroup, orderedAckWait)
+	args := []string{"-c", config(t, settings), "-ns", ns.ClientURL(), "-hbi", "2s", "-hbt", "2s", "-hbf", "1"}
 	if *deliveries > 100_000 {
 		o.size = 16
 		o.server = measured(t, driver, source, args...)
@@ -104,9 +106,6 @@ func (o *ordered) run() {
 	events := o.plan()
 	half := len(events) / 2
 	o.publish(events[:half])
-	o.server.Stop()
-	configureConsumer(o.t, o.server, orders, orderedDurable+":"+orderedGroup, fmt.Sprintf(`{"order_by": "aggregate", "ack_wait": "%v"}`, orderedAckWait))
-	o.server.Restart()
 	began := time.Now()
 	for range o.size {
 		o.join()
@@ -155,13 +154,9 @@ func (o *ordered) publish(aggregates []string) {
 	}
 	defer conn.Close()
 	var sc stan.Conn
-	for deadline := time.Now().Add(patience); ; {
-		sc, err = stan.Connect("test-cluster", fmt.Sprint("publisher-", nats.NewInbox()[len("_INBOX."):]), stan.NatsConn(conn), stan.Pings(5, 1000),
-			stan.MaxPubAcksInflight(1024), stan.PubAckWait(3*time.Second), stan.ConnectWait(patience))
-		if err == nil {
-			break
-		}
-		if time.Now().After(deadline) {
+	for deadline := time.Now().Add(patience); sc == nil; { // a request is lost with the server that is killed
+		if sc, err = stan.Connect("test-cluster", "publisher-"+nuid.Next(), stan.NatsConn(conn), stan.Pings(5, 1000),
+			stan.MaxPubAcksInflight(1024), stan.PubAckWait(3*time.Second), stan.ConnectWait(2*time.Second)); err != nil && time.Now().After(deadline) {
 			o.t.Error(err)
 			return
 		}
@@ -171,7 +166,7 @@ func (o *ordered) publish(aggregates []string) {
 	for i := range left {
 		left[i] = i
 	}
-	prefix := nats.NewInbox()
+	prefix := nuid.Next()
 	for deadline := time.Now().Add(patience); len(left) > 0; {
 		n := min(len(left), 1024)
 		var mu sync.Mutex // guards missing
@@ -337,11 +332,4 @@ func (o *ordered) await(acks int) int {
 			o.t.Fatalf("%d of %d events are acknowledged, and no others come", done, acks)
 		}
 	}
-}
-
-// configureConsumer stores settings of a queue group. The server reads them when it starts.
-func configureConsumer(t *testing.T, s *server, channel, name, settings string) {
-	t.Helper()
-	execute(t, s.driver, s.source, "DELETE FROM NamedConsumers WHERE channel = '"+channel+"' AND name = '"+name+"'")
-	execute(t, s.driver, s.source, "INSERT INTO NamedConsumers (consumer, channel, client, name, settings) SELECT COALESCE(MAX(consumer), 1000000) + 1, '"+channel+"', '', '"+name+"', '"+settings+"' FROM NamedConsumers")
 }
