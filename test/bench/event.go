@@ -65,6 +65,11 @@ func newTemplate(size int, filling string) *template {
 // next writes the next event into buffer, which may be nil, and returns it. Its identifier is a random UUID, as most
 // applications have it: neighbours in time are none in the index.
 func (t *template) next(buffer []byte) []byte {
+	return t.make(buffer, events.Add(1)/eventsPerAggregate)
+}
+
+// make writes the next event of an aggregate, which is a number.
+func (t *template) make(buffer []byte, n int64) []byte {
 	b := append(buffer[:0], t.encoded...)
 	u := uuid.New()
 	id := b[t.id:]
@@ -73,7 +78,6 @@ func (t *template) next(buffer []byte) []byte {
 	hex.Encode(id[14:], u[6:8])
 	hex.Encode(id[19:], u[8:10])
 	hex.Encode(id[24:], u[10:16])
-	n := events.Add(1) / eventsPerAggregate
 	for i := t.aggregate + 11; n > 0; i, n = i-1, n/10 {
 		b[i] = '0' + byte(n%10)
 	}

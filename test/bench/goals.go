@@ -33,6 +33,10 @@ func fairOf(what, database string) func(*report) (float64, bool) {
 	}
 }
 
+func groupOf(what, order, database string) func(*report) (float64, bool) {
+	return rateOf("consumers", groupName+", "+what+", "+order, database, ours)
+}
+
 // divided is a ratio of two figures, which are there or not.
 func divided(a, b func(*report) (float64, bool)) func(*report) (float64, bool) {
 	return func(r *report) (float64, bool) {
@@ -68,6 +72,8 @@ func goals() []goal {
 			goal{database + ", latency of one synchronous publisher ÷ one-row commit", false, 1.5, "×", divided(one(raw), one(ours))},
 			goal{database + ", 64 synchronous publishers ÷ one", true, 20, "×", divided(rateOf("sync", sync64, database, ours), one(ours))},
 			goal{database + ", latency of a synchronous publisher beside 20 replays ÷ alone", false, 2, "×", divided(fairOf(fairReplays, database), fairOf(fairIdle, database))},
+			goal{database + ", ordered queue group ÷ unordered, backlog", true, 0.8, "×", divided(groupOf(groupBacklog, orderedGroup, database), groupOf(groupBacklog, unordered, database))},
+			goal{database + ", ordered queue group ÷ unordered, live", true, 0.8, "×", divided(groupOf(groupLive, orderedGroup, database), groupOf(groupLive, unordered, database))},
 			goal{database + ", start on 10 million events", false, 1000, "ms", scaleOf(10_000_000, scaleReady, milliseconds, database)},
 			goal{database + ", start on 10 million events ÷ on 1,000", false, 1, "×", divided(scaleOf(10_000_000, scaleReady, milliseconds, database), scaleOf(1000, scaleReady, milliseconds, database))},
 			goal{database + ", append p99 at 10 million events ÷ at 100,000", false, 1.25, "×", divided(scaleOf(10_000_000, scaleAppend+" p99", milliseconds, database), scaleOf(100_000, scaleAppend+" p99", milliseconds, database))},

@@ -76,11 +76,16 @@ func (c *streaming) growChannels(ctx context.Context, count int) ([]figure, erro
 
 // publishTo returns when n events are acknowledged.
 func publishTo(ctx context.Context, conn stan.Conn, n int, of *template, channel func(int) string) error {
+	return publishMade(ctx, conn, n, of.next, channel)
+}
+
+// publishMade is publishTo of events that next writes into a buffer.
+func publishMade(ctx context.Context, conn stan.Conn, n int, next func([]byte) []byte, channel func(int) string) error {
 	var acks sync.WaitGroup
 	var failure atomic.Pointer[error]
 	var payload []byte
 	for i := range n {
-		payload = of.next(payload)
+		payload = next(payload)
 		acks.Add(1)
 		if _, err := conn.PublishAsync(channel(i), payload, func(_ string, err error) {
 			if err != nil {

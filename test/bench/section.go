@@ -28,6 +28,7 @@ func init() { // refers to itself through the flags
 		{"growth", "What one operation costs among many of its kind; one run.", true, growthTrials},
 		{"scale", "Start and append of this server on databases that hold many events, in 1,000 channels, and its resident memory: when it is ready, and after appends to all channels and replays of 100.", false, scaleTrials},
 		{"queries", "Events of all channels through the API, by query, from databases that hold many events in 1,000 channels; and appends with conditions to them; one run.", true, queryTrials},
+		{"consumers", "What order by key costs a queue group, what idle durables cost, and what those cost that never acknowledge.", false, consumersTrials},
 		{"sizing", "What an operator plans with, for each event and for each of what the server keeps; one run.", true, sizingTrials},
 	}
 }
