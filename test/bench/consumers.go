@@ -13,12 +13,11 @@ import (
 
 	"github.com/nats-io/stan.go"
 	"github.com/nats-io/stan.go/pb"
-
-	"github.com/nats-eventstore/nats-eventstore/server/consumers"
 )
 
 const (
 	consumersChannel = "eventstore.bench-consumers"
+	defaultRate      = 5000 // redelivery_rate, in messages per second
 
 	groupMembers = 16
 	groupKeys    = 10_000
@@ -60,14 +59,14 @@ func consumersTrials(s *setup, _ context.Context) ([]trial, error) {
 		with := func(rate int, take ...consumersStep) func(context.Context) ([]figure, error) {
 			return func(ctx context.Context) ([]figure, error) { return s.withConsumers(ctx, database, rate, take...) }
 		}
-		all = append(all, trial{groupName, id, eventBytes, with(consumers.DefaultRedeliveryRate, s.fillBacklog, s.orderedGroups)})
+		all = append(all, trial{groupName, id, eventBytes, with(defaultRate, s.fillBacklog, s.orderedGroups)})
 		if database != "sqlite" {
 			continue
 		}
 		all = append(all,
-			trial{idleName, id, eventBytes, with(consumers.DefaultRedeliveryRate, idleConsumers("plain-"))},
-			trial{idleName + ", with settings", id, eventBytes, with(consumers.DefaultRedeliveryRate, idleConsumers("set-"))},
-			trial{stormName + ", redelivery_rate 5,000", id, eventBytes, with(consumers.DefaultRedeliveryRate, s.storm)},
+			trial{idleName, id, eventBytes, with(defaultRate, idleConsumers("plain-"))},
+			trial{idleName + ", with settings", id, eventBytes, with(defaultRate, idleConsumers("set-"))},
+			trial{stormName + ", redelivery_rate 5,000", id, eventBytes, with(defaultRate, s.storm)},
 			trial{stormName + ", redelivery_rate 0", id, eventBytes, with(0, s.storm)})
 	}
 	return all, nil
