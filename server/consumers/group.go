@@ -77,7 +77,7 @@ func (g *Group) Size() (active, offline int) {
 // passed.
 type Backlog struct {
 	Msgs  uint64 // not yet sent, or not yet acknowledged
-	First uint64 // first of these sequences, or 0
+	First uint64 // first of these sequences, or 0; without delayed events whose time has not come
 }
 
 // Backlog computes the backlog. It visits every unacknowledged message.
@@ -89,8 +89,10 @@ func (g *Group) Backlog() Backlog {
 	if next := max(g.state.lastSent+1, info.First); info.Msgs > 0 && next <= info.Last {
 		b = Backlog{Msgs: info.Last - next + 1, First: next}
 	}
-	for seq := range g.state.unacked.held {
-		if b.Msgs++; b.First == 0 || seq < b.First {
+	at := now()
+	for seq, h := range g.state.unacked.held {
+		b.Msgs++
+		if (b.First == 0 || seq < b.First) && !g.state.delayed(seq, h, at) {
 			b.First = seq
 		}
 	}

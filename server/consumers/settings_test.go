@@ -229,6 +229,10 @@ func TestDelays(t *testing.T) {
 	if got, want := h.got.wait(t, 2), []string{"3*1", "5*1"}; !slices.Equal(got, want) {
 		t.Errorf("received %v at once, want %v", got, want)
 	}
+	eventually(t, "others are not acknowledged", func() bool { return f.describe1(billing).Unacked == 3 })
+	if b := f.describe1(billing).Backlog; b != (Backlog{Msgs: 3, First: 2}) {
+		t.Errorf("backlog %+v: a delayed event is late, or what waits behind it is not", b)
+	}
 	if err := f.CancelDelivery(t.Context(), Actor{}, f.eventlog.Channel("events").Stored(), 4, "x"); err != nil {
 		t.Fatal(err)
 	}

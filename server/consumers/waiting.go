@@ -92,6 +92,11 @@ func (s *state) settle(seq uint64, f facts, now time.Duration) bool {
 	return true
 }
 
+// delayed reports whether a message is an event whose time has not come.
+func (s *state) delayed(seq uint64, h holding, now time.Duration) bool {
+	return h.by == &s.waiting && h.at > now && h.at < never && s.deliveries(seq) == 0
+}
+
 // holdAgain makes messages due again that takeReady returned and that were not sent.
 func (s *state) holdAgain(seqs []uint64, now time.Duration) {
 	for _, seq := range seqs {
