@@ -162,6 +162,7 @@ CONSUMERS ?= -deliveries 1000000
 show-consumers:
 	test/databases/install
 	$(GO) test -v -count=1 -timeout 2h -parallel 1 -run '^TestOrderByKey$$' ./test -args $(CONSUMERS)
+	$(GO) test -v -count=1 -timeout 1h -parallel 1 -run '^TestPoisonFromFirstToReplay$$' ./test/consume -args -poison_events 100000
 
 # Servers and their databases fail while clients publish and subscribe, and what the clients saw is checked: docs/reference/reliability.md.
 # Longer, and again as it was: make chaos CHAOS='-faults 500 -seed 7 -db postgres'

@@ -1,7 +1,6 @@
 package consume_test
 
 import (
-	"database/sql"
 	"fmt"
 	"slices"
 	"strings"
@@ -25,29 +24,7 @@ const (
 // parked returns the parked messages in a SQLite database, as "sequence*deliveries reason".
 func parked(t *testing.T, source string) []string {
 	t.Helper()
-	db, err := sql.Open("sqlite", source+"?_pragma=busy_timeout(10000)")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer func() { _ = db.Close() }()
-	rows, err := db.QueryContext(t.Context(), "SELECT seq, deliveries, reason FROM Parked ORDER BY seq")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer func() { _ = rows.Close() }()
-	var all []string
-	for rows.Next() {
-		var seq, deliveries int
-		var reason string
-		if err := rows.Scan(&seq, &deliveries, &reason); err != nil {
-			t.Fatal(err)
-		}
-		all = append(all, fmt.Sprintf("%d*%d %s", seq, deliveries, reason))
-	}
-	if err := rows.Err(); err != nil {
-		t.Fatal(err)
-	}
-	return all
+	return rows(t, "sqlite", source, "SELECT seq || '*' || deliveries || ' ' || reason FROM Parked ORDER BY seq")
 }
 
 // TestNack: a rejected event is sent again at once or later, skipped or parked. All of it is stored when the member leaves.
