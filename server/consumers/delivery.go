@@ -122,6 +122,9 @@ func (d *delivery) untilDue() time.Duration {
 	if at, ok := g.state.nextReady(); ok {
 		until = min(until, at-now())
 	}
+	if g.kept.expire(now()); len(g.kept.queue) > 0 {
+		until = min(until, keptFor)
+	}
 	return max(until, 0)
 }
 
@@ -215,7 +218,11 @@ func (g *Group) sendNew(msgs []stores.Message, generation int) int {
 			if g.state.window() == 0 {
 				return i
 			}
-			if g.state.place(seq, g.examine(&msgs[i]), now()) {
+			at, f := now(), g.examine(&msgs[i])
+			if g.state.place(seq, f, at) {
+				if f.at == 0 && g.state.unacked.holder(seq) == &g.state.waiting {
+					g.kept.add(seq, keptMessage{msgs[i], g.state.rules}, at)
+				}
 				continue
 			}
 		}

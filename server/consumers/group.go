@@ -42,6 +42,7 @@ type Group struct {
 
 	mu        sync.Mutex // guards what follows
 	state     state
+	kept      kept
 	queued    bool // markDirty was called
 	finished  bool // nothing is sent any more
 	afterSend []afterSend

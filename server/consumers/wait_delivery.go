@@ -39,17 +39,24 @@ func (d *delivery) sendWaiting(ctx context.Context) (some bool, err error) {
 	for sent := 0; sent < turnMsgs; {
 		g.mu.Lock()
 		seqs := g.state.takeReady(now(), min(g.state.window(), g.perLookup()))
+		msgs, missing := g.takeKept(seqs)
 		g.mu.Unlock()
 		if len(seqs) == 0 {
 			return some, nil
 		}
-		msgs, err := g.line.Lookup(ctx, seqs)
-		g.mu.Lock()
-		if err != nil {
-			g.state.holdAgain(seqs, now())
-			g.mu.Unlock()
-			return some, err
+		if len(missing) > 0 {
+			var found map[uint64]stores.Message
+			if found, err = g.line.Lookup(ctx, missing); err != nil {
+				g.mu.Lock()
+				g.state.holdAgain(seqs, now())
+				g.mu.Unlock()
+				return some, err
+			}
+			for seq, msg := range found {
+				msgs[seq] = keptMessage{Message: msg}
+			}
 		}
+		g.mu.Lock()
 		for i, seq := range seqs {
 			msg, stored := msgs[seq]
 			if !g.sendReady(seq, msg, stored) {
@@ -66,12 +73,25 @@ func (d *delivery) sendWaiting(ctx context.Context) (some bool, err error) {
 	return some, nil
 }
 
+// takeKept returns those of messages that the group keeps, and the others' sequences. The caller holds g.mu.
+func (g *Group) takeKept(seqs []uint64) (msgs map[uint64]keptMessage, missing []uint64) {
+	msgs = make(map[uint64]keptMessage, len(seqs))
+	for _, seq := range seqs {
+		if m, ok := g.kept.take(seq); ok {
+			msgs[seq] = m
+		} else {
+			missing = append(missing, seq)
+		}
+	}
+	return msgs, missing
+}
+
 // sendReady sends a message that waited, or does what else is to be done with it. It reports false if no member takes it. The caller
 // holds g.mu.
-func (g *Group) sendReady(seq uint64, msg stores.Message, stored bool) bool {
-	s := &g.state
+func (g *Group) sendReady(seq uint64, kept keptMessage, stored bool) bool {
+	s, msg := &g.state, kept.Message
 	var f facts
-	if stored && g.examines() {
+	if stored && g.examines() && (kept.rules == nil || kept.rules != s.rules) {
 		f = g.examine(&msg)
 	}
 	f.unwanted = f.unwanted || !stored
