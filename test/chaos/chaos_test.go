@@ -67,6 +67,9 @@ func chaos(t *testing.T, data *database, seed uint64) {
 		all = append(all, newClient(t, c, i, rand.New(rand.NewPCG(seed, uint64(i)))))
 	}
 	readers := c.startReaders()
+	keyed, picky, stopPausing := c.startConsumers(t.Context())
+	c.picky = picky
+	readers = append(readers, keyed.reader)
 	stop := runAll(t, all)
 	stopDeciders := c.startDeciders(seed)
 	var stopPositions func()
@@ -103,11 +106,13 @@ func chaos(t *testing.T, data *database, seed uint64) {
 	history, decisions := stop(), stopDeciders()
 	cancel()
 	replaying.Wait()
+	stopPausing()
 	c.readAllUp(readers)
 	for _, w := range c.crowds {
 		w.disperse()
 	}
 	c.readAllUp(readers)
+	picky.replay(c)
 	c.checkWritten()
 	data.checkMembers(c.crowds)
 	stopPositions()
@@ -127,6 +132,7 @@ func chaos(t *testing.T, data *database, seed uint64) {
 		}
 		t.Logf("%s: %d events, %d of them redelivered, %d times out of order", reader.name, reader.complete, reader.redelivered, reader.outOfOrder)
 	}
+	picky.verify(t, events)
 	c.positions.verify(t, everything)
 	for _, w := range c.crowds {
 		w.reader.verify(t, events)
@@ -139,16 +145,9 @@ func chaos(t *testing.T, data *database, seed uint64) {
 // readAllUp waits until the readers and the crowds have acknowledged everything stored so far.
 func (c *cluster) readAllUp(readers []*reader) {
 	c.t.Helper()
-	var last, everything uint64
-	for text, into := range map[string]*uint64{
-		"SELECT maxseq FROM Channels WHERE name = '" + shared + "'": &last,
-		"SELECT COALESCE(MAX(position), 0) FROM Messages":           &everything,
-	} {
-		if _, err := fmt.Sscan(c.data.column(text)[0], into); err != nil {
-			c.t.Fatal(err)
-		}
-	}
+	last, everything := c.number(lastShared), c.number("SELECT COALESCE(MAX(position), 0) FROM Messages")
 	c.positions.await(c.t, everything)
+	c.picky.settled(c, last)
 	for _, r := range readers {
 		if r.everything {
 			r.await(c.t, everything)
@@ -159,6 +158,18 @@ func (c *cluster) readAllUp(readers []*reader) {
 	for _, w := range c.crowds {
 		w.catchUp(last)
 	}
+}
+
+// lastShared is the statement for the last sequence of the channel shared.
+const lastShared = "SELECT maxseq FROM Channels WHERE name = '" + shared + "'"
+
+// number returns the only result of a statement.
+func (c *cluster) number(text string) (n uint64) {
+	c.t.Helper()
+	if _, err := fmt.Sscan(c.data.column(text)[0], &n); err != nil {
+		c.t.Fatal(err)
+	}
+	return n
 }
 
 // final reads all aggregates.

@@ -28,6 +28,7 @@ type cluster struct {
 	writer    *client // its publishes are not part of the history
 	written   written
 	positions *positionReader
+	picky     *pickyReader
 
 	mu       sync.Mutex // guards the fields below
 	good     int        // publishes that were stored or refused
@@ -41,6 +42,7 @@ type cluster struct {
 func startCluster(t *testing.T, data *database) *cluster {
 	t.Helper()
 	c := &cluster{t: t, data: data, start: time.Now(), last: time.Now(), failures: map[string]int{}, changed: make(chan struct{})}
+	settings := writeSettings(t)
 	var routes []string
 	for range 2 {
 		port, err := databases.FreePort()
@@ -63,7 +65,7 @@ func startCluster(t *testing.T, data *database) *cluster {
 		c.apis = append(c.apis, port)
 		c.servers = append(c.servers, harness.New(t, harness.Binary(), "-store", "SQL", "-sql_driver", data.driver, "-sql_source", through,
 			"-store_timeout", "1s", "-grpc_host", "127.0.0.1", "-grpc_port", strconv.Itoa(port), "-ft_group", "chaos", "-cluster_name", "chaos", "-cluster", routes[i], "-routes", routes[1-i],
-			"-wildcards", "-hbi", "5s", "-hbt", "2s", "-hbf", "4"))
+			"-c", settings, "-wildcards", "-hbi", "5s", "-hbt", "2s", "-hbf", "4"))
 	}
 	c.servers[0].Launch()
 	c.servers[0].Ready()
