@@ -168,8 +168,13 @@ func (s *state) setKey(seq uint64, key string, now time.Duration) {
 	if s.lanes == nil || s.unacked.holder(seq) == nil {
 		return
 	}
-	if s.lanes.enter(key, seq) {
+	switch active := s.lanes.enter(key, seq); {
+	case active:
 		s.due1(seq, now)
+	case s.unacked.holder(seq) != &s.waiting:
+		// It was sent before the group was ordered. It is sent again once it is active, unless it is acknowledged before.
+		s.setTry(seq, s.note(seq, now))
+		s.hold(seq, never)
 	}
 }
 
