@@ -21,8 +21,8 @@ func (g *Group) examines() bool {
 func (g *Group) examine(m *stores.Message) (f facts) {
 	r := g.state.rules
 	channel := g.line.Origin(m)
-	if channel == nil {
-		return f
+	if channel == nil || channel.Events() == nil {
+		return f // the messages of a plain channel have nothing to filter or to order by
 	}
 	e, ok := channel.EventOf(m)
 	if !ok {
