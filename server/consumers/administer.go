@@ -262,7 +262,11 @@ func (c *Consumers) Drop(ctx context.Context, by Actor, name stores.ConsumerName
 		return unknown(name)
 	case g == nil:
 		e := c.entry(by, ActDrop, shown(name), fmt.Sprintf("%d parked", n.parkedCount()))
-		return c.storeAct(ctx, e, stores.ConsumerChanges{DropNamed: []uint64{n.storedID()}}, func() { c.forgetName(n) })
+		return c.storeAct(ctx, e, stores.ConsumerChanges{DropNamed: []uint64{n.storedID()}}, func() {
+			c.mu.Lock()
+			defer c.mu.Unlock()
+			c.forgetName(n)
+		})
 	}
 	c.mu.Lock()
 	g.mu.Lock()
@@ -280,6 +284,7 @@ func (c *Consumers) Drop(ctx context.Context, by Actor, name stores.ConsumerName
 	for _, m := range members {
 		c.unindex(m)
 	}
+	c.forgetName(n) // before others can subscribe with the name
 	c.detach(g)
 	c.mu.Unlock()
 	for _, m := range members {
@@ -287,7 +292,6 @@ func (c *Consumers) Drop(ctx context.Context, by Actor, name stores.ConsumerName
 			m.receiver.Left()
 		}
 	}
-	c.forgetName(n)
 	if err := c.flushed(ctx, g); err != nil {
 		return err
 	}

@@ -78,7 +78,7 @@ func (c *changed) putBack(other changed) {
 		c.last = other.last
 	}
 	for seq, p := range other.parks {
-		if _, newer := c.parks[seq]; !newer {
+		if _, newer := c.parks[seq]; !newer && c.dropName == 0 {
 			c.setParked(seq, p)
 		}
 	}

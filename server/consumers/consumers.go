@@ -224,11 +224,14 @@ func (c *line) attach(g *Group) {
 	}
 }
 
-// detach removes a group, which sends nothing any more, and the entry of its line with its last group. The caller holds c.mu for
-// writing.
+// detach removes a group, which sends nothing any more, and the entry of its line with its last group. It does nothing if the group
+// was removed before. The caller holds c.mu for writing.
 func (c *Consumers) detach(g *Group) {
 	own := c.lines[g.line]
 	if own == nil {
+		return
+	}
+	if _, attached := own.groups[g]; !attached {
 		return
 	}
 	own.detach(g)

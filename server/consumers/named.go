@@ -120,11 +120,9 @@ func (c *Consumers) namedOf(name stores.ConsumerName) *named {
 	return n
 }
 
-// forgetName forgets a consumer that was dropped.
+// forgetName forgets a consumer that was dropped. The caller holds c.mu for writing.
 func (c *Consumers) forgetName(n *named) {
 	n.forget()
-	c.mu.Lock()
-	defer c.mu.Unlock()
 	if c.names[n.name] == n {
 		delete(c.names, n.name)
 	}

@@ -135,6 +135,6 @@ func (s *state) drop() {
 		m.phase = phaseGone
 	}
 	s.members, s.joining, s.offline = nil, nil, nil
-	s.ended = true
+	s.end()
 	s.changed.parks, s.changed.dropName = nil, s.name.storedID()
 }

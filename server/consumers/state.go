@@ -118,6 +118,9 @@ const (
 // leave removes a member. Remaining members get its messages. A durable group that loses its last member keeps it as
 // offline, unless it unsubscribed or the group never had an active member. Any other group ends.
 func (s *state) leave(m *Member, unsubscribe bool, now time.Duration) departure {
+	if s.ended {
+		return ended
+	}
 	s.members, s.joining = without(s.members, m), without(s.joining, m)
 	s.changed.sub(m.state.ID)
 	heirs := s.members
@@ -136,8 +139,17 @@ func (s *state) leave(m *Member, unsubscribe bool, now time.Duration) departure 
 		return suspended
 	}
 	m.phase = phaseGone
-	s.ended = true
+	s.end()
 	return ended
+}
+
+// end ends the group. No member holds a message any more, so nothing that is still on its way changes the group.
+func (s *state) end() {
+	for seq := range s.unacked.held {
+		s.unacked.remove(seq)
+	}
+	s.tries, s.lanes, s.stalled = nil, nil, nil
+	s.ended = true
 }
 
 // deal distributes a leaving member's messages in turn, in the order of their due times.
