@@ -31,7 +31,7 @@ func newDatabase(t *testing.T, driver string) *database {
 	switch driver {
 	case "sqlite":
 		d.source = databases.SQLite(t)
-		d.db = d.open(d.source + "?_pragma=busy_timeout(10000)")
+		d.db = d.open(fmt.Sprintf("%s?_pragma=busy_timeout(%d)", d.source, harness.Patience.Milliseconds())) // the servers write all the time
 		return d
 	case "postgres":
 		d.server = databases.Own(t, databases.KindPostgres)
