@@ -66,7 +66,8 @@ func (w *world) facts(g *state, seq uint64) (f facts) {
 
 func (w *world) lookUpKeys(g *state) {
 	for {
-		seqs := g.unknownKeys(3)
+		seqs := g.unknownKeys()
+		seqs = seqs[:min(3, len(seqs))]
 		if len(seqs) == 0 {
 			return
 		}

@@ -2,35 +2,50 @@ package consumers
 
 import (
 	"context"
+	"slices"
 
 	"github.com/nats-eventstore/nats-eventstore/stores"
 )
 
-// lookUpKeys finds out the keys of messages of an ordered group that were recovered or replayed. Nothing is sent before.
+// lookUpKeys finds out the keys of messages of an ordered group that were recovered, or sent before it was ordered. Nothing is sent before.
 func (d *delivery) lookUpKeys(ctx context.Context) error {
 	g := d.g
 	for {
 		g.mu.Lock()
-		seqs := g.state.unknownKeys(g.perLookup())
+		seqs, of := g.state.unknownKeys(), g.state.lanes
 		g.mu.Unlock()
 		if len(seqs) == 0 {
 			return nil
 		}
-		msgs, err := g.line.Lookup(ctx, seqs)
-		if err != nil {
-			return err
-		}
-		g.mu.Lock()
-		for _, seq := range seqs {
-			if msg, ok := msgs[seq]; ok {
-				g.state.setKey(seq, g.examine(&msg).key, now())
-			} else {
-				g.state.forget(seq, now())
+		for chunk := range slices.Chunk(seqs, g.perLookup()) {
+			msgs, err := g.line.Lookup(ctx, chunk)
+			if err != nil {
+				return err
+			}
+			if !g.setKeys(of, chunk, msgs) {
+				break
 			}
 		}
-		g.touch()
-		g.mu.Unlock()
 	}
+}
+
+// setKeys puts messages into their lanes. It reports false if the group has other lanes by now, or none: then all keys are unknown
+// again.
+func (g *Group) setKeys(of *lanes, seqs []uint64, msgs map[uint64]stores.Message) bool {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if g.state.lanes != of {
+		return false
+	}
+	defer g.touch()
+	for _, seq := range seqs {
+		if msg, ok := msgs[seq]; ok {
+			g.state.setKey(seq, g.examine(&msg).key, now())
+		} else {
+			g.state.forget(seq, now())
+		}
+	}
+	return true
 }
 
 // sendWaiting sends messages that no member holds and that are due. It reports whether there were any.

@@ -141,8 +141,8 @@ func (s *state) retry(seq uint64, delay, now time.Duration) {
 	s.hold(seq, now+delay)
 }
 
-// unknownKeys returns messages whose keys have to be looked up, at most n: first those that members hold, then ascending.
-func (s *state) unknownKeys(n int) []uint64 {
+// unknownKeys returns the messages whose keys have to be looked up: first those that members hold, then ascending.
+func (s *state) unknownKeys() []uint64 {
 	if s.lanes == nil || len(s.lanes.unknown) == 0 {
 		return nil
 	}
@@ -159,8 +159,7 @@ func (s *state) unknownKeys(n int) []uint64 {
 	}
 	slices.Sort(held)
 	slices.Sort(waiting)
-	all := append(held, waiting...)
-	return all[:min(n, len(all))]
+	return append(held, waiting...)
 }
 
 // setKey puts a message whose key was unknown into its lane.
