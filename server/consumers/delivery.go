@@ -243,10 +243,11 @@ func (g *Group) sendNew(msgs []stores.Message, generation int) int {
 func (d *delivery) redeliver(ctx context.Context, toHolder map[*Member]bool) (some bool, err error) {
 	g := d.g
 	g.mu.Lock()
-	again := d.pace.allowed()
-	all, more := g.state.takeDue(now(), &again)
+	allowed := d.pace.allowed()
+	left := allowed
+	all, more := g.state.takeDue(now(), &left)
 	g.mu.Unlock()
-	if d.pace.used(again, more) {
+	if d.pace.used(allowed-left, more) {
 		g.metrics.Slowed()
 	}
 	if len(all) == 0 {

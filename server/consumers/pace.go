@@ -14,8 +14,8 @@ const paceChunk = 64
 // reserves room for a chunk. A message that is sent again for the first time is not bounded.
 type pace struct {
 	limiter  *rate.Limiter // of all groups; nil: unlimited
-	reserved bool
-	at       time.Duration // when the reserved chunk may be sent
+	reserved int           // messages of a chunk that are left
+	at       time.Duration // when they may be sent
 }
 
 // newLimiter returns the limiter of all groups for a rate in messages per second, or nil.
@@ -31,33 +31,30 @@ func (p *pace) allowed() int {
 	switch {
 	case p.limiter == nil:
 		return math.MaxInt
-	case p.reserved && p.at <= now():
-		return paceChunk
+	case p.at <= now():
+		return p.reserved
 	}
 	return 0
 }
 
-// used says how many of the allowed messages were not sent, and whether others had to be left. It reports whether they wait for the
-// rate.
-func (p *pace) used(left int, more bool) (slowed bool) {
+// used says how many of the allowed messages were sent, and whether others had to be left. It reports whether they wait for the rate.
+func (p *pace) used(sent int, more bool) (slowed bool) {
 	if p.limiter == nil {
 		return false
 	}
-	if p.reserved && left == 0 && p.at <= now() {
-		p.reserved = false
-	}
-	if !more || p.reserved {
+	p.reserved -= sent
+	if !more || p.reserved > 0 {
 		return false
 	}
 	at := time.Now()
 	delay := p.limiter.ReserveN(at, paceChunk).DelayFrom(at)
-	p.reserved, p.at = true, now()+delay
+	p.reserved, p.at = paceChunk, now()+delay
 	return delay > 0
 }
 
 // until returns the time until the reserved chunk may be sent.
 func (p *pace) until() time.Duration {
-	if !p.reserved {
+	if p.reserved == 0 {
 		return 0
 	}
 	return max(p.at-now(), 0)
