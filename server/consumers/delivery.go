@@ -200,8 +200,11 @@ func (d *delivery) sleep() {
 func (g *Group) sendNew(msgs []stores.Message, generation int) int {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	if g.state.generation != generation {
+	switch {
+	case g.state.generation != generation:
 		return len(msgs)
+	case g.state.held():
+		return 0
 	}
 	examines := g.examines()
 	sent, bytes := 0, 0

@@ -105,8 +105,14 @@ func (g *Group) takeKept(seqs []uint64) (msgs map[uint64]keptMessage, missing []
 // holds g.mu.
 func (g *Group) sendReady(seq uint64, kept keptMessage, stored bool) bool {
 	s, msg := &g.state, kept.Message
+	if s.held() {
+		return false
+	}
 	var f facts
-	if stored && g.examines() && (kept.rules == nil || kept.rules != s.rules) {
+	switch {
+	case kept.rules != nil && kept.rules == s.rules:
+		f.key = s.keyOf(seq) // it was examined when it was kept
+	case stored && g.examines():
 		f = g.examine(&msg)
 	}
 	f.unwanted = f.unwanted || !stored
