@@ -19,7 +19,10 @@ func wall(at time.Duration) time.Time { return time.Now().Round(0).Add(at - now(
 
 // onClock returns a time of the wall clock on the clock of state. The wall clock may be set, so it is asked again when the time has
 // come.
-func onClock(at time.Time) time.Duration { return now() + time.Until(at.Round(0)) }
+func onClock(at time.Time) time.Duration {
+	began := now()
+	return began + min(time.Until(at.Round(0)), never-1-began)
+}
 
 // deliveries returns how often an unacknowledged message was sent.
 func (s *state) deliveries(seq uint64) int {
