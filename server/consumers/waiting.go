@@ -84,6 +84,10 @@ func (s *state) settle(seq uint64, f facts, now time.Duration) bool {
 	case s.unacked.holder(seq) != &s.waiting: // meanwhile acknowledged, or forgotten
 	case f.unwanted, f.cancelled && fresh:
 		s.forget(seq, now)
+	case s.lanes != nil && s.lanes.keys[seq] != f.key: // it was parked when messages had other keys
+		s.hold(seq, never)
+		s.release(seq, now)
+		s.setKey(seq, f.key, now)
 	case f.at > now && fresh:
 		s.hold(seq, f.at)
 	default:
@@ -185,6 +189,9 @@ func (s *state) setRules(r *rules, now time.Duration) {
 	for _, m := range s.all() {
 		m.rules = r
 	}
+	for seq := range s.stalled {
+		s.unstall(seq, now)
+	}
 	switch {
 	case r.orderBy == "" && ordered:
 		s.lanes = nil
@@ -198,8 +205,5 @@ func (s *state) setRules(r *rules, now time.Duration) {
 				s.hold(seq, never)
 			}
 		}
-	}
-	for seq := range s.stalled {
-		s.unstall(seq, now)
 	}
 }
