@@ -2,6 +2,7 @@ package consumers
 
 import (
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/nats-eventstore/nats-eventstore/stores"
@@ -58,7 +59,7 @@ func (s *state) park(seq uint64, reason string, now time.Duration) {
 		p.First, p.Last = t.since*int64(time.Second), wall(now).UnixNano()
 	}
 	if key != "" && s.rules.parksBehind {
-		for _, behind := range s.lanes.after(key, seq) {
+		for _, behind := range slices.Backward(s.lanes.after(key, seq)) { // the last one leaves its lane at no cost
 			if s.unacked.holder(behind) != &s.waiting {
 				continue // sent before the group was ordered
 			}
