@@ -212,21 +212,34 @@ func (c *Consumers) SetPosition(ctx context.Context, by Actor, name stores.Consu
 	if last := g.line.Info().Last; next == 0 || next > last+1 {
 		return fmt.Errorf("%w: %d: choose 1 to %d", ErrInvalidPosition, next, last+1)
 	}
-	var parked []stores.ParkedMessage
-	if id := g.named.storedID(); id != 0 {
-		if parked, err = c.store.Parked(ctx, id, next-1, math.MaxInt); err != nil {
-			return fmt.Errorf("parked messages of %s: %w", shown(name), err)
-		}
+	parked, err := c.parkedFrom(ctx, g, next)
+	if err != nil {
+		return err
 	}
 	return c.change(ctx, by, g, ActSetPosition, func(s *state) (string, error) {
 		before := s.lastSent + 1
-		for _, p := range parked {
-			s.changed.unpark(p.Seq)
-			s.name.count(p.Key, -1)
-		}
+		s.unparkFrom(next, parked)
 		s.reset(next)
 		return fmt.Sprintf("from %d to %d", before, next), nil
 	})
+}
+
+// parkedFrom returns the parked messages from next on, for state.unparkFrom.
+func (c *Consumers) parkedFrom(ctx context.Context, g *Group, next uint64) ([]stores.ParkedMessage, error) {
+	g.mu.Lock()
+	g.state.watchParked()
+	g.mu.Unlock()
+	err := c.flushed(ctx, g)
+	var parked []stores.ParkedMessage
+	if err == nil {
+		parked, err = c.parked(ctx, g.named, next-1, math.MaxInt)
+	}
+	if err != nil {
+		g.mu.Lock()
+		g.state.watched = nil
+		g.mu.Unlock()
+	}
+	return parked, err
 }
 
 // Skip takes a message as acknowledged that the consumer was sent, or that it would be sent next.

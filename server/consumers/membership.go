@@ -103,6 +103,10 @@ func (c *Consumers) Join(ctx context.Context, r Request, joined func(*Member)) (
 		c.undo(m)
 		return nil, fmt.Errorf("create subscription on %q: %w", g.line.Name(), err)
 	}
+	if err := c.beginAnew(ctx, g); err != nil {
+		c.undo(m)
+		return nil, fmt.Errorf("create subscription on %q: %w", g.line.Name(), err)
+	}
 	c.mu.Lock()
 	c.index(m)
 	c.mu.Unlock()
@@ -119,6 +123,35 @@ func (c *Consumers) Join(ctx context.Context, r Request, joined func(*Member)) (
 		g.signal()
 	}
 	return m, nil
+}
+
+// beginAnew parks what comes again to a new group no more, if another group with its name has parked it.
+func (c *Consumers) beginAnew(ctx context.Context, g *Group) error {
+	if anew, _ := g.began(); !anew {
+		return nil
+	}
+	c.acts.Lock()
+	defer c.acts.Unlock()
+	anew, next := g.began()
+	if !anew {
+		return nil // another member's join, or an act, did it
+	}
+	parked, err := c.parkedFrom(ctx, g, next)
+	if err != nil {
+		return err
+	}
+	g.mu.Lock()
+	g.state.unparkFrom(next, parked)
+	g.touch()
+	g.mu.Unlock()
+	return c.flushed(ctx, g)
+}
+
+// began returns whether messages may be parked that come again, and the next message.
+func (g *Group) began() (anew bool, next uint64) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	return g.state.anew, g.state.lastSent + 1
 }
 
 // prepare adds a member to its group in memory. The member is sent nothing until it is active.
@@ -165,7 +198,7 @@ func (c *Consumers) reserve(l Line, key Key, known bool, after uint64) (g *Group
 			return nil, 0, nil
 		}
 		g = c.newGroup(l, key)
-		g.state.lastSent = after
+		g.state.lastSent, g.state.anew = after, g.named != nil && g.named.parkedCount() > 0
 		own.attach(g)
 	}
 	others = own.reserved

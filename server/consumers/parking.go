@@ -69,20 +69,43 @@ func (s *state) park(seq uint64, reason string, now time.Duration) {
 				q.Last = q.First
 			}
 			s.forget(behind, now)
-			s.changed.park(q)
-			s.name.count(key, 1)
+			s.setParked(q)
 		}
 	}
 	s.forget(seq, now)
-	s.changed.park(p)
-	s.name.count(key, 1)
+	s.setParked(p)
 }
 
 // parkUnsent parks a message that was not sent, since others of its key are parked.
 func (s *state) parkUnsent(seq uint64, key string) {
-	s.changed.park(stores.ParkedMessage{Seq: seq, Key: key, Reason: "behind a parked message of its key"})
+	s.setParked(stores.ParkedMessage{Seq: seq, Key: key, Reason: "behind a parked message of its key"})
 	s.changed.row = true
-	s.name.count(key, 1)
+}
+
+func (s *state) setParked(p stores.ParkedMessage) {
+	s.changed.park(p)
+	s.name.count(p.Key, 1)
+	if s.watched != nil {
+		s.watched[p.Seq] = p.Key
+	}
+}
+
+// watchParked begins to note what is parked from now on, until unparkFrom: what is stored does not show it.
+func (s *state) watchParked() { s.watched = make(map[uint64]string) }
+
+// unparkFrom parks messages from next on no more, since they come again: the stored ones, and those parked since watchParked.
+func (s *state) unparkFrom(next uint64, stored []stores.ParkedMessage) {
+	keys := s.watched
+	for _, p := range stored {
+		keys[p.Seq] = p.Key
+	}
+	for seq, key := range keys {
+		if seq >= next {
+			s.changed.unpark(seq)
+			s.name.count(key, -1)
+		}
+	}
+	s.watched, s.anew = nil, false
 }
 
 // replay holds parked messages, ascending, to be sent again as for the first time.

@@ -40,6 +40,9 @@ type state struct {
 	rules      *rules // nil: the group has no name, or no settings
 	name       *named // nil: the group has no name
 	generation int    // how often the position was set
+	// anew means that messages may be parked that come again, since another group with the name has parked them.
+	anew    bool
+	watched map[uint64]string // keys of messages that were parked since watchParked; nil: nobody reads what is stored
 
 	changed changed
 }
