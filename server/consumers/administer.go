@@ -397,11 +397,18 @@ func (c *Consumers) Discard(ctx context.Context, by Actor, name stores.ConsumerN
 		if err != nil || len(found) == 0 {
 			return 0, err
 		}
+		detail := listed(found) + ": " + reason
+		if g != nil {
+			return len(found), c.change(ctx, by, g, ActDiscard, func(s *state) (string, error) {
+				s.unpark(found)
+				return detail, nil
+			})
+		}
 		var changes stores.ConsumerChanges
 		for _, p := range found {
 			changes.Unpark = append(changes.Unpark, stores.ParkedKey{Consumer: p.Consumer, Seq: p.Seq})
 		}
-		e := c.entry(by, ActDiscard, shown(name), listed(found)+": "+reason)
+		e := c.entry(by, ActDiscard, shown(name), detail)
 		return len(found), c.storeAct(ctx, e, changes, func() {
 			for _, p := range found {
 				n.count(p.Key, -1)

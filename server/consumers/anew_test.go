@@ -1,10 +1,12 @@
 package consumers
 
 import (
+	"context"
 	"testing"
 	"time"
 
 	"github.com/nats-eventstore/nats-eventstore/stores"
+	"github.com/nats-eventstore/nats-eventstore/stores/storetest"
 )
 
 // A queue group that ended and begins anew is sent again what was parked. It is parked once, and what is discarded is gone.
@@ -56,5 +58,37 @@ func TestSetPositionWhileParking(t *testing.T) {
 	changes, _ := s.takeChanges(nil)
 	if len(changes.Unpark) != 2 || s.name.parkedCount() != 0 || s.name.parks("a") {
 		t.Errorf("parked no more: %v, and %d are left", changes.Unpark, s.name.parkedCount())
+	}
+}
+
+// A discard whose outcome was unknown leaves no wrong count behind, whether or not the consumer has a subscription.
+func TestDiscardWithUnknownOutcome(t *testing.T) {
+	t.Parallel()
+	for _, unsubscribe := range []bool{false, true} {
+		f := open(t, nil, Options{Interval: time.Millisecond, StoreTimeout: 100 * time.Millisecond}, nil)
+		f.configure(billing, `{"order_by": "aggregate"}`)
+		f.emit("Paid", "a", time.Time{})
+		h := f.consume(f.requestOf("events", "me", "q", "d"), func(uint64, uint32) Rejection { return Rejection{Park: true} })
+		eventually(t, "nothing was parked", func() bool { return f.describe1(billing).Parked == 1 })
+		until(t, f.raw(), 1, "SELECT COUNT(*) FROM Parked")
+		if err := f.Leave(t.Context(), <-h.m, unsubscribe); err != nil {
+			t.Fatal(err)
+		}
+		ctx, cancel := context.WithCancel(t.Context())
+		f.faults.GoneAfterCommit(cancel)
+		f.faults.Commits(storetest.LostAfter)
+		if _, err := f.Discard(ctx, Actor{}, billing, []uint64{1}, "x"); err == nil {
+			t.Fatal("discarded")
+		}
+		f.faults.Clear()
+		until(t, f.raw(), 0, "SELECT COUNT(*) FROM Parked")
+		f.emit("Paid", "a", time.Time{})
+		r := f.requestOf("events", "me", "q", "d")
+		r.Start, r.StartSequence = SequenceStart, 2
+		next := f.consume(r, func(uint64, uint32) Rejection { return acked })
+		next.got.wait(t, 1)
+		if d := f.describe1(billing); d.Parked != 0 {
+			t.Errorf("%d are parked", d.Parked)
+		}
 	}
 }

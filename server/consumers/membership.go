@@ -136,11 +136,12 @@ func (c *Consumers) beginAnew(ctx context.Context, g *Group) error {
 	if !anew {
 		return nil // another member's join, or an act, did it
 	}
-	parked, err := c.parkedFrom(ctx, g, next)
+	parked, err := c.parkedFrom(ctx, g, 1)
 	if err != nil {
 		return err
 	}
 	g.mu.Lock()
+	g.named.recount(parked) // a discard may have had an unknown outcome
 	g.state.unparkFrom(next, parked)
 	g.touch()
 	g.mu.Unlock()

@@ -74,6 +74,16 @@ func (n *named) count(key string, more int) {
 	}
 }
 
+// recount counts the parked messages anew, all of which are stored.
+func (n *named) recount(all []stores.ParkedMessage) {
+	n.mu.Lock()
+	n.parked, n.parkedKeys = 0, nil
+	n.mu.Unlock()
+	for _, p := range all {
+		n.count(p.Key, 1)
+	}
+}
+
 // parks reports whether messages of a key are parked.
 func (n *named) parks(key string) bool {
 	n.mu.Lock()

@@ -90,6 +90,14 @@ func (s *state) setParked(p stores.ParkedMessage) {
 	}
 }
 
+// unpark parks messages no more.
+func (s *state) unpark(all []stores.ParkedMessage) {
+	for _, p := range all {
+		s.changed.unpark(p.Seq)
+		s.name.count(p.Key, -1)
+	}
+}
+
 // watchParked begins to note what is parked from now on, until unparkFrom: what is stored does not show it.
 func (s *state) watchParked() { s.watched = make(map[uint64]string) }
 
@@ -110,9 +118,8 @@ func (s *state) unparkFrom(next uint64, stored []stores.ParkedMessage) {
 
 // replay holds parked messages, ascending, to be sent again as for the first time.
 func (s *state) replay(all []stores.ParkedMessage, now time.Duration) {
+	s.unpark(all)
 	for _, p := range all {
-		s.changed.unpark(p.Seq)
-		s.name.count(p.Key, -1)
 		if s.unacked.holder(p.Seq) != nil || p.Seq > s.lastSent {
 			continue // it comes anyway
 		}
