@@ -150,19 +150,24 @@ func (c *Consumers) storeAct(ctx context.Context, e stores.AuditEntry, changes s
 func (c *Consumers) Configure(ctx context.Context, by Actor, name stores.ConsumerName, action string, change func(*Settings) error) error {
 	c.acts.Lock()
 	defer c.acts.Unlock()
-	c.mu.Lock()
-	n := c.namedOf(name)
-	c.mu.Unlock()
-	s := n.settings()
+	c.mu.RLock()
+	var s Settings
+	if n := c.names[name]; n != nil {
+		s = n.settings()
+	}
+	c.mu.RUnlock()
 	if err := change(&s); err != nil {
 		return err
 	}
 	if err := c.fits(name, &s); err != nil {
 		return err
 	}
+	c.mu.Lock()
+	n := c.namedOf(name)
 	n.mu.Lock()
-	row := n.rowWith(s)
+	row := n.rowWith(s) // with an ID: the name stays, even if its group ends
 	n.mu.Unlock()
+	c.mu.Unlock()
 	e := c.entry(by, action, shown(name), string(row.Settings))
 	return c.storeAct(ctx, e, stores.ConsumerChanges{Named: []stores.NamedConsumer{row}}, func() {
 		n.mu.Lock()
@@ -170,7 +175,9 @@ func (c *Consumers) Configure(ctx context.Context, by Actor, name stores.Consume
 		n.mu.Unlock()
 		c.mu.Lock()
 		defer c.mu.Unlock()
-		c.names[name] = n // a group that ended meanwhile may have removed it
+		if c.names[name] == nil { // its channel was deleted meanwhile
+			c.names[name] = n
+		}
 		for l, own := range c.lines {
 			if g := own.keyed[keyed(name)]; g != nil && l.Name() == name.Line {
 				g.apply(c.effective(name, s))
