@@ -28,7 +28,7 @@ func TestStalledMessageInOrder(t *testing.T) {
 	s.limit(1, time.Second)
 	order := OrderAggregate
 	s.setRules(r.over(Settings{OrderBy: &order}).rules(), time.Second)
-	for _, seq := range s.unknownKeys(10) {
+	for _, seq := range s.unknownKeys() {
 		s.setKey(seq, "a", time.Second)
 	}
 	if ready := s.takeReady(time.Minute, 10); len(ready) > 0 {

@@ -26,7 +26,7 @@ func TestPauseWithMessagesRead(t *testing.T) {
 	defer g.mu.Unlock()
 	g.state.lastSent = 1
 	g.state.hold(1, 0)
-	if g.sendReady(1, msg, true) {
+	if g.sendReady(1, keptMessage{Message: msg}, true) {
 		t.Error("a message that waited was sent")
 	}
 }
