@@ -26,7 +26,7 @@ func (g *Group) examine(m *stores.Message) (f facts) {
 	}
 	e, ok := channel.EventOf(m)
 	if !ok {
-		return facts{unwanted: r != nil && r.filter != nil && channel.Events() != nil}
+		return facts{unwanted: r != nil && r.filter != nil}
 	}
 	if r != nil {
 		f.unwanted = r.filter != nil && !r.filter.Matches(channel.Name(), e)
