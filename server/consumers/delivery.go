@@ -206,7 +206,7 @@ func (g *Group) sendNew(msgs []stores.Message, generation int) int {
 	case g.state.held():
 		return 0
 	}
-	examines := g.examines()
+	examines, window := g.examines(), g.state.window()
 	sent, bytes := 0, 0
 	defer func() {
 		g.touch()
@@ -218,7 +218,7 @@ func (g *Group) sendNew(msgs []stores.Message, generation int) int {
 			continue
 		}
 		if examines {
-			if g.state.window() == 0 {
+			if sent == window {
 				return i
 			}
 			at, f := now(), g.examine(&msgs[i])
