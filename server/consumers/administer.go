@@ -207,8 +207,8 @@ func (g *Group) apply(s Settings) {
 	g.signal()
 }
 
-// SetPosition makes next the next message of a consumer. What it was sent before is forgotten. Parked messages from there on are
-// parked no more, since they come again.
+// SetPosition makes next the next message of a consumer. What it was sent before is forgotten. Parked messages from there on are no
+// longer parked, since they come again.
 func (c *Consumers) SetPosition(ctx context.Context, by Actor, name stores.ConsumerName, next uint64) error {
 	c.acts.Lock()
 	defer c.acts.Unlock()

@@ -125,7 +125,7 @@ func (c *Consumers) Join(ctx context.Context, r Request, joined func(*Member)) (
 	return m, nil
 }
 
-// beginAnew parks what comes again to a new group no more, if another group with its name has parked it.
+// beginAnew takes out of the parked messages what comes again to a new group, since an earlier group with its name has parked it.
 func (c *Consumers) beginAnew(ctx context.Context, g *Group) error {
 	if anew, _ := g.began(); !anew {
 		return nil

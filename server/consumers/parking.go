@@ -13,7 +13,7 @@ func (s *state) spent(seq uint64) bool {
 	return s.name != nil && s.rules.maxDeliveries > 0 && s.deliveries(seq) >= s.rules.maxDeliveries
 }
 
-// limit does to a message what is to be done at the limit of its deliveries. It returns the word for it.
+// limit parks or skips a message that was sent as often as it may be, or stalls at it. It returns which.
 func (s *state) limit(seq uint64, now time.Duration) string {
 	switch s.rules.onLimit {
 	case LimitSkip:
@@ -90,7 +90,7 @@ func (s *state) setParked(p stores.ParkedMessage) {
 	}
 }
 
-// unpark parks messages no more.
+// unpark takes messages out of the parked ones.
 func (s *state) unpark(all []stores.ParkedMessage) {
 	for _, p := range all {
 		s.changed.unpark(p.Seq)
@@ -101,7 +101,7 @@ func (s *state) unpark(all []stores.ParkedMessage) {
 // watchParked begins to note what is parked from now on, until unparkFrom: what is stored does not show it.
 func (s *state) watchParked() { s.watched = make(map[uint64]string) }
 
-// unparkFrom parks messages from next on no more, since they come again: the stored ones, and those parked since watchParked.
+// unparkFrom takes messages from next on out of the parked ones, since they come again: the stored ones, and those parked since watchParked.
 func (s *state) unparkFrom(next uint64, stored []stores.ParkedMessage) {
 	keys := s.watched
 	for _, p := range stored {

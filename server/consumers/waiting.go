@@ -20,8 +20,8 @@ type facts struct {
 	at        time.Duration // not before; 0 is at once
 }
 
-// place records a message that was read and that no member is to get now: an unwanted one, one of which others of its key are
-// parked, one behind another of its key, or a delayed one. It reports false if the message is to be sent now.
+// place records a message that was read and that no member is to get now: an unwanted one, one whose key has parked messages,
+// one behind another of its key, or a delayed one. It reports false if the message is to be sent now.
 func (s *state) place(seq uint64, f facts, now time.Duration) bool {
 	switch {
 	case f.unwanted, f.cancelled:
@@ -78,7 +78,7 @@ func (s *state) nextReady() (at time.Duration, ok bool) {
 	return at, ok && at < never
 }
 
-// settle does with a message that waited what is not sending it. It reports false if the message is to be sent now.
+// settle drops a message that waited, or lets it wait on. It reports false if the message is to be sent now.
 func (s *state) settle(seq uint64, f facts, now time.Duration) bool {
 	switch fresh := s.deliveries(seq) == 0; {
 	case s.unacked.holder(seq) != &s.waiting: // meanwhile acknowledged, or forgotten
