@@ -130,7 +130,7 @@ func (w *world) configure(key Key, g *state, n uint32) {
 		w.strays[key] = w.strays[key] || r.orderBy != "" // it may not be stored yet that the group ended
 		return
 	}
-	w.strays[key] = w.strays[key] || r.orderBy != "" && g.rules.orderBy == "" && g.unacked.len() > 0
+	w.strays[key] = w.strays[key] || r.orderBy != "" && g.rules.orderBy == "" && (g.unacked.len() > 0 || len(w.ending) > 0)
 	if l := w.lives[key]; l != nil {
 		clear(l.sent)
 	}
@@ -210,6 +210,21 @@ func (w *world) move(g *state, l *life, n uint32) {
 		delete(l.acked, seq)
 	}
 	clear(l.sent)
+}
+
+// beginAnew is what a join does before its member is active.
+func (w *world) beginAnew(f flight) {
+	if !f.s.anew || len(f.joining) == 0 {
+		return
+	}
+	_, parked := w.db.parkedOf(f.key)
+	all := slices.Collect(maps.Values(parked))
+	f.s.watchParked()
+	f.s.name.recount(all)
+	f.s.unparkFrom(f.s.lastSent+1, all)
+	changes, _ := f.s.takeChanges(nil) // the join waits until it is stored
+	w.db.apply(changes)
+	f.s.changed.row = true // others wait for a write
 }
 
 // parked reports whether a message is parked in memory or in the database.

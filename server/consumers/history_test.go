@@ -401,7 +401,8 @@ func (w *world) join(key Key, n uint32) {
 	g := w.groups[key]
 	if g == nil {
 		g = w.newState(key)
-		g.lastSent = w.last - uint64(n%3)
+		g.lastSent = w.last - min(uint64(n%3*n%50), w.last-1000)
+		g.anew = g.name.parkedCount() > 0
 		w.groups[key], w.starts[g] = g, g.lastSent
 	}
 	if !g.queue && len(g.members)+len(g.joining) > 0 || len(g.members)+len(g.joining) > 3 {
@@ -451,11 +452,14 @@ func (w *world) endWrite(outcome uint32) {
 		if outcome != 1 {
 			w.db.apply(f.changes)
 		}
+	}
+	for _, f := range w.inFlight {
 		if outcome == 1 || outcome == 2 {
 			f.s.changed.putBack(f.taken)
 			continue
 		}
 		w.ending = slices.DeleteFunc(w.ending, func(g *state) bool { return g == f.s && !g.changed.any() })
+		w.beginAnew(f)
 		for _, m := range f.joining {
 			if f.s.activate(m) && w.lives[f.key] == nil {
 				w.lives[f.key] = newLife(w.starts[f.s])
