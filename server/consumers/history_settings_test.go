@@ -130,7 +130,8 @@ func (w *world) configure(key Key, g *state, n uint32) {
 		w.strays[key] = w.strays[key] || r.orderBy != "" // it may not be stored yet that the group ended
 		return
 	}
-	w.strays[key] = w.strays[key] || r.orderBy != "" && g.rules.orderBy == "" && (g.unacked.len() > 0 || len(w.ending) > 0)
+	unstored := g.changed.any() || len(w.inFlight)+len(w.ending) > 0 // a crash can bring back what members held
+	w.strays[key] = w.strays[key] || r.orderBy != "" && g.rules.orderBy == "" && (g.unacked.len() > 0 || unstored)
 	if l := w.lives[key]; l != nil {
 		clear(l.sent)
 	}
