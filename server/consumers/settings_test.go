@@ -56,7 +56,10 @@ func (f *fixture) consume(r Request, handle func(seq uint64, deliveries uint32) 
 			answer()
 		}
 	}()
-	f.t.Cleanup(func() { close(h.queue) })
+	f.t.Cleanup(func() {
+		f.stop() // nothing is received any more
+		close(h.queue)
+	})
 	h.m <- m
 	return h
 }
