@@ -343,10 +343,10 @@ func (c *Consumers) parked(ctx context.Context, n *named, after uint64, limit in
 	return all, nil
 }
 
-// chosen returns parked messages: those of sequences, all of which must be parked, or the first of all if there are none.
-func (c *Consumers) chosen(ctx context.Context, n *named, sequences []uint64) ([]stores.ParkedMessage, error) {
+// chosen returns parked messages: those of sequences, all of which must be parked, or the first ones after a sequence.
+func (c *Consumers) chosen(ctx context.Context, n *named, sequences []uint64, after uint64) ([]stores.ParkedMessage, error) {
 	if len(sequences) == 0 {
-		return c.parked(ctx, n, 0, maxActed)
+		return c.parked(ctx, n, after, maxActed)
 	}
 	var found []stores.ParkedMessage
 	if id := n.storedID(); id != 0 {
@@ -376,12 +376,8 @@ func (c *Consumers) Replay(ctx context.Context, by Actor, name stores.ConsumerNa
 	if err != nil {
 		return 0, err
 	}
-	return c.each(sequences, func() (int, error) {
-		found, err := c.chosen(ctx, g.named, sequences)
-		if err != nil || len(found) == 0 {
-			return 0, err
-		}
-		return len(found), c.change(ctx, by, g, ActReplay, func(s *state) (string, error) {
+	return c.each(ctx, g.named, sequences, func(found []stores.ParkedMessage) error {
+		return c.change(ctx, by, g, ActReplay, func(s *state) (string, error) {
 			s.replay(found, now())
 			return listed(found), nil
 		})
@@ -399,14 +395,10 @@ func (c *Consumers) Discard(ctx context.Context, by Actor, name stores.ConsumerN
 	if err := c.flushed(ctx, g); err != nil {
 		return 0, err
 	}
-	return c.each(sequences, func() (int, error) {
-		found, err := c.chosen(ctx, n, sequences)
-		if err != nil || len(found) == 0 {
-			return 0, err
-		}
+	return c.each(ctx, n, sequences, func(found []stores.ParkedMessage) error {
 		detail := listed(found) + ": " + reason
 		if g != nil {
-			return len(found), c.change(ctx, by, g, ActDiscard, func(s *state) (string, error) {
+			return c.change(ctx, by, g, ActDiscard, func(s *state) (string, error) {
 				s.unpark(found)
 				return detail, nil
 			})
@@ -416,7 +408,7 @@ func (c *Consumers) Discard(ctx context.Context, by Actor, name stores.ConsumerN
 			changes.Unpark = append(changes.Unpark, stores.ParkedKey{Consumer: p.Consumer, Seq: p.Seq})
 		}
 		e := c.entry(by, ActDiscard, shown(name), detail)
-		return len(found), c.storeAct(ctx, e, changes, func() {
+		return c.storeAct(ctx, e, changes, func() {
 			for _, p := range found {
 				n.count(p.Key, -1)
 			}
@@ -424,17 +416,20 @@ func (c *Consumers) Discard(ctx context.Context, by Actor, name stores.ConsumerN
 	})
 }
 
-// each repeats an act on the first parked messages until none is left, or does it once if sequences choose them.
-func (c *Consumers) each(sequences []uint64, act func() (int, error)) (total int, err error) {
-	for {
-		n, err := act()
-		if err != nil {
+// each acts on parked messages, in portions: on those of sequences, or on all, each once. It returns their number.
+func (c *Consumers) each(ctx context.Context, n *named, sequences []uint64, act func([]stores.ParkedMessage) error) (total int, err error) {
+	for after := uint64(0); ; {
+		found, err := c.chosen(ctx, n, sequences, after)
+		if err != nil || len(found) == 0 {
 			return total, err
 		}
-		total += n
-		if n < maxActed || len(sequences) > 0 {
+		if err := act(found); err != nil {
+			return total, err
+		}
+		if total += len(found); len(found) < maxActed || len(sequences) > 0 {
 			return total, nil
 		}
+		after = found[len(found)-1].Seq // what is parked again meanwhile stays
 	}
 }
 

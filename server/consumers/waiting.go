@@ -10,7 +10,7 @@ import (
 const never time.Duration = math.MaxInt64
 
 // maxWaiting bounds the messages that wait. A group that has so many reads no new ones.
-const maxWaiting = 1 << 18
+const maxWaiting = 1 << 16
 
 // facts are what decides about a message before it is sent.
 type facts struct {
