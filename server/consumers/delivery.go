@@ -40,6 +40,7 @@ type delivery struct {
 	// generation is that of the group's position which the cursor follows.
 	generation int
 	pace       *pace
+	wall       wallClock
 	asleep     bool // without members, and without messages in memory
 	failed     func(error)
 }
@@ -119,8 +120,11 @@ func (d *delivery) untilDue() time.Duration {
 	if at, ok := g.state.nextDue(); ok {
 		until = min(until, max(at-now(), d.pace.until()))
 	}
+	if by := d.wall.jump(time.Now(), now()); by != 0 {
+		g.state.shift(by, now())
+	}
 	if at, ok := g.state.nextReady(); ok {
-		until = min(until, at-now())
+		until = min(until, at-now(), wallCheck)
 	}
 	if g.kept.expire(now()); len(g.kept.queue) > 0 {
 		until = min(until, keptFor)
