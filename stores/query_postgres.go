@@ -7,7 +7,7 @@ import (
 	"fmt"
 )
 
-// The partial indexes need position IS NOT NULL, which a comparison of rows does not imply. Compared as a row, the type is
+// The partial index needs event_type IS NOT NULL, which a comparison of rows does not imply. Compared as a row, the type is
 // part of the order, so that only the index of types and positions has that order.
 var postgresQueries = func() queryStatements {
 	s := sharedQueries(numbered)
@@ -20,8 +20,8 @@ var postgresQueries = func() queryStatements {
 		"SELECT id, seq, timestamp, data, event_version, position, event_type, aggregate_type, aggregate_id, metadata, tags FROM Messages WHERE position >= $1 AND position <= $2 ORDER BY position DESC LIMIT $3",
 	}
 	s.typePositions = [2]string{
-		"SELECT position FROM Messages WHERE (event_type, position) >= ($1, $2) AND (event_type, position) <= ($3, $4) AND position IS NOT NULL ORDER BY event_type, position LIMIT $5",
-		"SELECT position FROM Messages WHERE (event_type, position) >= ($1, $2) AND (event_type, position) <= ($3, $4) AND position IS NOT NULL ORDER BY event_type DESC, position DESC LIMIT $5",
+		"SELECT position FROM Messages WHERE (event_type, position) >= ($1, $2) AND (event_type, position) <= ($3, $4) AND event_type IS NOT NULL ORDER BY event_type, position LIMIT $5",
+		"SELECT position FROM Messages WHERE (event_type, position) >= ($1, $2) AND (event_type, position) <= ($3, $4) AND event_type IS NOT NULL ORDER BY event_type DESC, position DESC LIMIT $5",
 	}
 	s.aggregatePositions = [2]string{
 		"SELECT position FROM Messages WHERE aggregate_id = $1 AND position + 0 >= $2 AND position + 0 <= $3 ORDER BY position + 0 LIMIT $4",

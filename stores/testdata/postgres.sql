@@ -75,8 +75,8 @@ SELECT id, seq, timestamp, data, event_version, position FROM Messages WHERE pos
 SELECT id, seq, timestamp, data, event_version, position FROM Messages WHERE position >= $1 AND position <= $2 ORDER BY position DESC LIMIT $3
 SELECT id, seq, timestamp, data, event_version, position, event_type, aggregate_type, aggregate_id, metadata, tags FROM Messages WHERE position >= $1 AND position <= $2 ORDER BY position LIMIT $3
 SELECT id, seq, timestamp, data, event_version, position, event_type, aggregate_type, aggregate_id, metadata, tags FROM Messages WHERE position >= $1 AND position <= $2 ORDER BY position DESC LIMIT $3
-SELECT position FROM Messages WHERE (event_type, position) >= ($1, $2) AND (event_type, position) <= ($3, $4) AND position IS NOT NULL ORDER BY event_type, position LIMIT $5
-SELECT position FROM Messages WHERE (event_type, position) >= ($1, $2) AND (event_type, position) <= ($3, $4) AND position IS NOT NULL ORDER BY event_type DESC, position DESC LIMIT $5
+SELECT position FROM Messages WHERE (event_type, position) >= ($1, $2) AND (event_type, position) <= ($3, $4) AND event_type IS NOT NULL ORDER BY event_type, position LIMIT $5
+SELECT position FROM Messages WHERE (event_type, position) >= ($1, $2) AND (event_type, position) <= ($3, $4) AND event_type IS NOT NULL ORDER BY event_type DESC, position DESC LIMIT $5
 SELECT position FROM EventTags WHERE tag = $1 AND position >= $2 AND position <= $3 ORDER BY position LIMIT $4
 SELECT position FROM EventTags WHERE tag = $1 AND position >= $2 AND position <= $3 ORDER BY position DESC LIMIT $4
 SELECT position FROM Messages WHERE aggregate_id = $1 AND position + 0 >= $2 AND position + 0 <= $3 ORDER BY position + 0 LIMIT $4
