@@ -131,7 +131,9 @@ func lifeOfGroups(s *stage) {
 	}
 	// Unsubscribing a member other than the last keeps the durable group.
 	opts := []wire.Option{wire.Durable("d"), wire.Queue("q5"), wire.All}
-	one, two := cl.Sub(s.id("c"), opts...), cl.Sub(s.id("c"), opts...)
+	one := cl.Sub(s.id("c"), opts...)
+	one.Expect(2, "1 2")
+	two := cl.Sub(s.id("c"), opts...)
 	if text := one.Unsubscribe(); text != "" {
 		s.t.Fatal(text)
 	}

@@ -75,7 +75,8 @@ func (s *server) poison(t *testing.T, door, driver, source string) {
 	began := time.Now()
 	if door == "gRPC" {
 		m := s.join(&open{Channel: orders, ClientId: "grpc", Group: door, Durable: "d", Credit: 1000})
-		go func() {
+		var receiving sync.WaitGroup
+		receiving.Go(func() {
 			for {
 				d, err := m.next()
 				if err != nil {
@@ -87,8 +88,13 @@ func (s *server) poison(t *testing.T, door, driver, source string) {
 					m.nack(&nack{Sequences: []uint64{seq}, Reason: "cannot be parsed"})
 				}
 			}
+		})
+		defer func() {
+			if err := m.CloseRequest(); err != nil {
+				t.Error(err)
+			}
+			receiving.Wait()
 		}()
-		defer m.leave()
 	} else {
 		sub, err := s.connect("nats").QueueSubscribe(orders, door, func(m *stan.Msg) {
 			if a.handle(m.Sequence, events) {
