@@ -18,19 +18,19 @@ func TestParkedByAGroupThatEnded(t *testing.T) {
 	f.emit("Paid", "b", time.Time{})
 	for range 2 {
 		h := f.consume(f.requestOf("events", "me", "q", "d"), func(seq uint64, _ uint32) Rejection { return Rejection{Park: seq == 1, Skip: seq == 2} })
-		eventually(t, "nothing was parked", func() bool { d := f.describe1(billing); return d.Parked > 0 && d.Backlog.Msgs == 0 })
+		eventually(t, "nothing was parked", func() bool { d := f.described(billing); return d.Parked > 0 && d.Backlog.Msgs == 0 })
 		if err := f.Leave(t.Context(), <-h.m, true); err != nil {
 			t.Fatal(err)
 		}
 	}
 	until(t, f.raw(), 1, "SELECT COUNT(*) FROM Parked")
-	if d := f.describe1(billing); d.Parked != 1 {
+	if d := f.described(billing); d.Parked != 1 {
 		t.Errorf("%d are parked, want 1", d.Parked)
 	}
 	if n, err := f.Discard(t.Context(), Actor{}, billing, nil, "x"); n != 1 || err != nil {
 		t.Errorf("discarded %d: %v", n, err)
 	}
-	if d := f.describe1(billing); d.Parked != 0 {
+	if d := f.described(billing); d.Parked != 0 {
 		t.Errorf("%d are parked after all were discarded", d.Parked)
 	}
 	f.emit("Paid", "a", time.Time{})
@@ -69,7 +69,7 @@ func TestDiscardWithUnknownOutcome(t *testing.T) {
 		f.configure(billing, `{"order_by": "aggregate"}`)
 		f.emit("Paid", "a", time.Time{})
 		h := f.consume(f.requestOf("events", "me", "q", "d"), func(uint64, uint32) Rejection { return Rejection{Park: true} })
-		eventually(t, "nothing was parked", func() bool { return f.describe1(billing).Parked == 1 })
+		eventually(t, "nothing was parked", func() bool { return f.described(billing).Parked == 1 })
 		until(t, f.raw(), 1, "SELECT COUNT(*) FROM Parked")
 		if err := f.Leave(t.Context(), <-h.m, unsubscribe); err != nil {
 			t.Fatal(err)
@@ -87,7 +87,7 @@ func TestDiscardWithUnknownOutcome(t *testing.T) {
 		r.Start, r.StartSequence = SequenceStart, 2
 		next := f.consume(r, func(uint64, uint32) Rejection { return acked })
 		next.got.wait(t, 1)
-		if d := f.describe1(billing); d.Parked != 0 {
+		if d := f.described(billing); d.Parked != 0 {
 			t.Errorf("%d are parked", d.Parked)
 		}
 	}

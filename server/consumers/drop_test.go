@@ -32,11 +32,11 @@ func TestDropWhileMembersComeBack(t *testing.T) {
 	if err := f.Drop(t.Context(), Actor{}, billing, true); err != nil {
 		t.Fatal(err)
 	}
-	if d := f.describe1(billing); !d.Exists || d.Effective.MaxDeliveries != nil {
+	if d := f.described(billing); !d.Exists || d.Effective.MaxDeliveries != nil {
 		t.Errorf("after the drop: %+v", d)
 	}
 	f.configure(billing, `{"max_deliveries": 8}`)
-	if d := f.describe1(billing); value(d.Stored.MaxDeliveries) != 8 || value(d.Effective.MaxDeliveries) != 8 {
+	if d := f.described(billing); value(d.Stored.MaxDeliveries) != 8 || value(d.Effective.MaxDeliveries) != 8 {
 		t.Errorf("configured after the drop: %+v", d)
 	}
 	until(t, f.raw(), 1, "SELECT COUNT(*) FROM NamedConsumers")

@@ -21,7 +21,7 @@ func TestReplayAfterErasure(t *testing.T) {
 		}
 		return acked
 	})
-	eventually(t, "nothing was parked", func() bool { d := f.describe1(billing); return d.Parked == 4 && d.Backlog.Msgs == 0 })
+	eventually(t, "nothing was parked", func() bool { d := f.described(billing); return d.Parked == 4 && d.Backlog.Msgs == 0 })
 	db := f.raw()
 	until(t, db, 4, "SELECT COUNT(*) FROM Parked")
 	for _, text := range []string{ // docs/operate/erasure.md has the rest of it
@@ -35,7 +35,7 @@ func TestReplayAfterErasure(t *testing.T) {
 	}
 
 	after := open(t, f, Options{Interval: time.Millisecond}, nil)
-	if d := after.describe1(billing); d.Parked != 4 {
+	if d := after.described(billing); d.Parked != 4 {
 		t.Errorf("%d are parked", d.Parked)
 	}
 	h := after.consume(after.requestOf("events", "me", "q", "d"), func(uint64, uint32) Rejection { return acked })
@@ -46,7 +46,7 @@ func TestReplayAfterErasure(t *testing.T) {
 		t.Errorf("deliveries: %v", got)
 	}
 	eventually(t, "something is left", func() bool {
-		d := after.describe1(billing)
+		d := after.described(billing)
 		return d.Parked == 0 && d.Unacked == 0 && d.Backlog.Msgs == 0
 	})
 	until(t, after.raw(), 0, "SELECT COUNT(*) FROM Parked")

@@ -93,7 +93,7 @@ func eventually(t *testing.T, what string, ok func() bool) {
 
 var billing = stores.ConsumerName{Line: "events", Name: "d:q"}
 
-func (f *fixture) describe1(name stores.ConsumerName) Description {
+func (f *fixture) described(name stores.ConsumerName) Description {
 	f.t.Helper()
 	d, err := f.Describe(name)
 	if err != nil {
@@ -118,18 +118,18 @@ func TestPoisonIsParked(t *testing.T) {
 		return acked
 	}
 	h := f.consume(f.requestOf("events", "me", "q", "d"), poison)
-	eventually(t, "nothing was parked", func() bool { return f.describe1(billing).Parked == 1 })
+	eventually(t, "nothing was parked", func() bool { return f.described(billing).Parked == 1 })
 	if got := h.got.wait(t, 12); !slices.Contains(got, "4*3") || slices.Contains(got, "4*4") {
 		t.Errorf("deliveries: %v", got)
 	}
-	eventually(t, "others are not acknowledged", func() bool { return f.describe1(billing).Backlog.Msgs == 0 })
+	eventually(t, "others are not acknowledged", func() bool { return f.described(billing).Backlog.Msgs == 0 })
 	parked, err := f.Parked(t.Context(), billing, 0, 10)
 	if err != nil || len(parked) != 1 || parked[0].Seq != 4 || parked[0].Deliveries != 3 || parked[0].First > parked[0].Last || parked[0].First == 0 || !strings.Contains(parked[0].Reason, "3 times") {
 		t.Fatalf("parked: %+v, error %v", parked, err)
 	}
 
 	after := open(t, f, Options{Interval: time.Millisecond}, nil)
-	if d := after.describe1(billing); d.Parked != 1 || value(d.Effective.MaxDeliveries) != 3 {
+	if d := after.described(billing); d.Parked != 1 || value(d.Effective.MaxDeliveries) != 3 {
 		t.Errorf("after a crash: %+v", d)
 	}
 	again := after.consume(after.requestOf("events", "me", "q", "d"), func(uint64, uint32) Rejection { return acked })
@@ -140,7 +140,7 @@ func TestPoisonIsParked(t *testing.T) {
 		t.Fatalf("replayed %d, error %v", n, err)
 	}
 	eventually(t, "the replayed message did not come", func() bool { return slices.Contains(again.got.wait(t, 1), "4*1") })
-	eventually(t, "it is not acknowledged", func() bool { d := after.describe1(billing); return d.Parked == 0 && d.Unacked == 0 })
+	eventually(t, "it is not acknowledged", func() bool { d := after.described(billing); return d.Parked == 0 && d.Unacked == 0 })
 	until(t, after.raw(), 0, "SELECT COUNT(*) FROM Parked")
 	until(t, after.raw(), 1, "SELECT COUNT(*) FROM AuditEntries WHERE action = 'replay' AND principal = 'admin'")
 }
@@ -164,7 +164,7 @@ func TestRejections(t *testing.T) {
 		}
 		return acked
 	})
-	eventually(t, "not as rejected", func() bool { d := f.describe1(billing); return d.Parked == 1 && d.Unacked == 1 && d.Waiting == 1 })
+	eventually(t, "not as rejected", func() bool { d := f.described(billing); return d.Parked == 1 && d.Unacked == 1 && d.Waiting == 1 })
 	until(t, f.raw(), 1, "SELECT COUNT(*) FROM ConsumersRedelivered")
 	after := open(t, f, Options{}, nil)
 	h := after.consume(after.requestOf("events", "me", "q", "d"), func(uint64, uint32) Rejection { return acked })
@@ -192,10 +192,10 @@ func TestOrderBehindParked(t *testing.T) {
 		}
 		return acked
 	})
-	eventually(t, "not parked with what is behind it", func() bool { return f.describe1(billing).Parked == 3 })
+	eventually(t, "not parked with what is behind it", func() bool { return f.described(billing).Parked == 3 })
 	f.emit("Paid", "a0", time.Time{})
 	f.emit("Paid", "a1", time.Time{})
-	eventually(t, "the next one is not parked", func() bool { d := f.describe1(billing); return d.Parked == 4 && d.Backlog.Msgs == 0 })
+	eventually(t, "the next one is not parked", func() bool { d := f.described(billing); return d.Parked == 4 && d.Backlog.Msgs == 0 })
 	if got := h.got.wait(t, 11); slices.ContainsFunc(got, func(s string) bool {
 		return strings.HasPrefix(s, "7*") || strings.HasPrefix(s, "10*") || strings.HasPrefix(s, "13*")
 	}) {
@@ -209,7 +209,7 @@ func TestOrderBehindParked(t *testing.T) {
 	if n, err := after.Replay(t.Context(), Actor{}, billing, nil); n != 4 || err != nil {
 		t.Fatalf("replayed %d, error %v", n, err)
 	}
-	eventually(t, "what was replayed is not acknowledged", func() bool { d := after.describe1(billing); return d.Parked == 0 && d.Unacked == 0 })
+	eventually(t, "what was replayed is not acknowledged", func() bool { d := after.described(billing); return d.Parked == 0 && d.Unacked == 0 })
 	got := slices.DeleteFunc(again.got.wait(t, 4), func(s string) bool { return strings.HasPrefix(s, "14*") }) // perhaps not stored before the crash
 	if want := []string{"4*1", "7*1", "10*1", "13*1"}; !slices.Equal(got, want) {
 		t.Errorf("replayed %v, want %v (before the crash there were %d)", got, want, before)
@@ -232,7 +232,7 @@ func TestDelays(t *testing.T) {
 	atOnce := h.got.wait(t, 2)
 	var b Backlog
 	eventually(t, "others are not acknowledged", func() bool {
-		b = f.describe1(billing).Backlog
+		b = f.described(billing).Backlog
 		return b.Msgs == 3 || !time.Now().Before(at)
 	})
 	if want := []string{"3*1", "5*1"}; time.Now().Before(at) && (!slices.Equal(atOnce, want) || b != Backlog{Msgs: 3, First: 2}) {
@@ -251,7 +251,7 @@ func TestDelays(t *testing.T) {
 	if got := other.got.wait(t, 4); !slices.Contains(got, "1*1") || slices.Contains(got, "4*1") {
 		t.Errorf("another consumer received %v", got)
 	}
-	eventually(t, "the cancelled event still waits", func() bool { return after.describe1(billing).Unacked == 0 })
+	eventually(t, "the cancelled event still waits", func() bool { return after.described(billing).Unacked == 0 })
 }
 
 // A paused consumer gets nothing until it is resumed; a stalled one shows where, and goes on when that message is skipped; one with a
@@ -271,11 +271,11 @@ func TestPauseStallFilterMove(t *testing.T) {
 		}
 		return acked
 	})
-	if d := f.describe1(billing); !value(d.Effective.Paused) || d.LastSent != 0 {
+	if d := f.described(billing); !value(d.Effective.Paused) || d.LastSent != 0 {
 		t.Errorf("paused: %+v", d)
 	}
 	f.configure(billing, `{"max_deliveries": 1, "on_limit": "stall", "ack_wait": "10ms", "max_inflight": 1, "filter": {"types": ["Paid.*"], "tags": ["eu"]}}`)
-	eventually(t, "not stalled", func() bool { d := f.describe1(billing); return d.StalledAt == 4 && !d.StalledSince.IsZero() })
+	eventually(t, "not stalled", func() bool { d := f.described(billing); return d.StalledAt == 4 && !d.StalledSince.IsZero() })
 	if err := f.Skip(t.Context(), Actor{}, billing, 9, ""); !errors.Is(err, ErrUnknownMessage) {
 		t.Errorf("skip of a message to come: %v", err)
 	}
@@ -326,7 +326,7 @@ func TestActsDuringOutage(t *testing.T) {
 	if _, err := db.ExecContext(t.Context(), "ROLLBACK"); err != nil {
 		t.Fatal(err)
 	}
-	if d := f.describe1(billing); d.Unacked != 1 {
+	if d := f.described(billing); d.Unacked != 1 {
 		t.Errorf("an act that failed took effect: %+v", d)
 	}
 	if err := f.Skip(t.Context(), Actor{}, billing, 1, ""); err != nil {
@@ -368,12 +368,12 @@ func TestRules(t *testing.T) {
 	}}, nil)
 	f.configure(billing, `{"on_limit": "skip"}`)
 	f.join(f.requestOf("events", "me", "q", "d"))
-	got, err := json.Marshal(f.describe1(billing).Effective)
+	got, err := json.Marshal(f.described(billing).Effective)
 	if want := `{"max_deliveries":7,"ack_wait":"1m0s","on_limit":"skip"}`; err != nil || string(got) != want {
 		t.Errorf("settings %s, want %s", got, want)
 	}
 	f.SetRules(nil)
-	if got, _ := json.Marshal(f.describe1(billing).Effective); string(got) != `{"on_limit":"skip"}` {
+	if got, _ := json.Marshal(f.described(billing).Effective); string(got) != `{"on_limit":"skip"}` {
 		t.Errorf("settings without rules: %s", got)
 	}
 	for pattern, matches := range map[string]bool{"*": true, "d:q": true, "d*q": true, "*q": true, "d:": false, "d:*x": false} {

@@ -94,6 +94,6 @@ func (s *state) recoverWaiting(now time.Duration) {
 		return
 	}
 	for _, seq := range s.unacked.sequences(&s.waiting) {
-		s.due1(seq, now)
+		s.dueAgain(seq, now)
 	}
 }

@@ -119,12 +119,12 @@ func (s *state) release(seq uint64, now time.Duration) (some bool) {
 	if next == 0 {
 		return false
 	}
-	s.due1(next, now)
+	s.dueAgain(next, now)
 	return true
 }
 
-// due1 makes the active message of a key due, unless a member has it.
-func (s *state) due1(seq uint64, now time.Duration) {
+// dueAgain makes the active message of a key due, unless a member has it.
+func (s *state) dueAgain(seq uint64, now time.Duration) {
 	if s.unacked.holder(seq) != &s.waiting {
 		return
 	}
@@ -173,7 +173,7 @@ func (s *state) setKey(seq uint64, key string, now time.Duration) {
 	}
 	switch active := s.lanes.enter(key, seq); {
 	case active:
-		s.due1(seq, now)
+		s.dueAgain(seq, now)
 	case s.unacked.holder(seq) != &s.waiting:
 		// It was sent before the group was ordered. It is sent again once it is active, unless it is acknowledged before.
 		s.setTry(seq, s.note(seq, now))
@@ -196,7 +196,7 @@ func (s *state) setRules(r *rules, now time.Duration) {
 	case r.orderBy == "" && ordered:
 		s.lanes = nil
 		for _, seq := range s.unacked.sequences(&s.waiting) {
-			s.due1(seq, now)
+			s.dueAgain(seq, now)
 		}
 	case r.orderBy != "" && (!ordered || before.orderBy != r.orderBy):
 		s.lanes = newLanes()
