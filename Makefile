@@ -1,6 +1,10 @@
 GO      ?= go
-TOOL    := $(GO) tool -modfile=tools/go.mod
+# A program that is required by tools/go.mod, which is outside the workspace of go.work.
+TOOL     = $$(GOWORK=off $(GO) tool -n -modfile=tools/go.mod $(1))
 TIMEOUT ?= 14m
+
+# The packages of the modules in go.work.
+MODULES  = ./... ./client/... ./client/streaming/... ./proto/...
 
 .DEFAULT_GOAL := build
 .PHONY: build cross release-rehearsal packages test cover show-clients show-consumers show-databases show-orders show-setups chaos test-clock test-postgres test-mysql test-figures test-sql-million dashboard-picture lint generate deployments check-generated vulns bench sizing profile fuzz clean
@@ -28,7 +32,7 @@ cross:
 # All tests on SQLite, PostgreSQL and MariaDB. Without a database server, a client library or
 # Prometheus its tests are skipped, with CI=true they fail. Packages: make test PKG=./stores/...
 # Never cached: tests that build the server as a program do not show the cache what they depend on.
-PKG ?= ./...
+PKG ?= $(MODULES)
 test:
 	test/databases/install
 	test/clients/install
@@ -88,23 +92,23 @@ test-sql-million:
 
 # gofmt and go vet are among the linters of .golangci.yaml.
 lint:
-	$(TOOL) golangci-lint run --allow-parallel-runners
-	$(TOOL) buf lint
-	$(GO) -C tools run ./links ..
-	$(GO) -C tools/deploy test ./sources
+	$(call TOOL,golangci-lint) run --allow-parallel-runners $(MODULES)
+	$(call TOOL,buf) lint
+	GOWORK=off $(GO) -C tools run ./links ..
+	GOWORK=off $(GO) -C tools/deploy test ./sources
 
 generate:
-	$(TOOL) buf generate
-	$(TOOL) buf generate --template buf.gen.examples.yaml
-	$(TOOL) buf build proto/testdata --config '{"version":"v1"}' --exclude-source-info -o proto/testdata/acme.binpb
-	$(GO) -C tools run ./dashboard >deploy/grafana/dashboard.json
-	$(GO) -C tools run ./notices -C .. ./cmd/nats-streaming-server >THIRD_PARTY_NOTICES.txt
+	$(call TOOL,buf) generate
+	$(call TOOL,buf) generate --template buf.gen.examples.yaml
+	$(call TOOL,buf) build proto/testdata --config '{"version":"v1"}' --exclude-source-info -o proto/testdata/acme.binpb
+	GOWORK=off $(GO) -C tools run ./dashboard >deploy/grafana/dashboard.json
+	GOWORK=off $(GO) -C tools run ./notices -C .. ./cmd/nats-streaming-server >THIRD_PARTY_NOTICES.txt
 	$(GO) test -count=1 -run '^Test(Reference|CompatibilityPage)$$' ./cmd/nats-streaming-server -update
 
 # deploy/compose.yaml, and the Helm chart for some values, checked by the libraries of Compose, Helm and Kubernetes, and written for the
 # tests of test/deploy. The first run builds Helm, which takes minutes; make lint tells when one is due.
 deployments:
-	$(GO) -C tools/deploy run . $(CURDIR)
+	GOWORK=off $(GO) -C tools/deploy run . $(CURDIR)
 
 # Fails if a generated file in the repository is not what generate makes.
 GENERATED = '*.pb.go' '*.binpb' deploy/grafana/dashboard.json THIRD_PARTY_NOTICES.txt docs/reference/options.md docs/reference/compatibility.md
@@ -116,7 +120,7 @@ check-generated: generate
 VULNDB = $${GOVULNDB:-https://vuln.go.dev}
 vulns:
 	@if curl --fail --silent --max-time 10 --output /dev/null "$(VULNDB)/index/db.json"; then \
-		$(TOOL) govulncheck -db "$(VULNDB)" ./...; \
+		$(call TOOL,govulncheck) -db "$(VULNDB)" $(MODULES); \
 	else \
 		echo "govulncheck skipped: cannot reach $(VULNDB)"; \
 	fi

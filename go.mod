@@ -15,6 +15,9 @@ require (
 	github.com/google/uuid v1.6.0
 	github.com/hashicorp/golang-lru/v2 v2.0.7
 	github.com/lib/pq v1.12.3
+	github.com/nats-eventstore/nats-eventstore/client v0.1.0
+	github.com/nats-eventstore/nats-eventstore/client/streaming v0.1.0
+	github.com/nats-eventstore/nats-eventstore/proto v0.1.0
 	github.com/nats-io/jwt/v2 v2.8.2
 	github.com/nats-io/nats-server/v2 v2.15.2
 	github.com/nats-io/nats-streaming-server v0.25.6

@@ -112,7 +112,7 @@ func (c *Client) Get(ctx context.Context, channel, eventID string) (*Event, erro
 			Channel: channel, Key: &eventstorev1.GetEventRequest_EventId{EventId: eventID},
 		})
 		if err == nil {
-			event = fromRecorded(response.GetEvent())
+			event = FromRecorded(response.GetEvent())
 		}
 		return err
 	})
@@ -134,7 +134,7 @@ func (c *Client) Load(ctx context.Context, channel, aggregateType, aggregateID s
 		defer func() { _ = stream.Close() }() // stream.Err returns the error
 		for stream.Receive() {
 			for _, e := range stream.Msg().GetEvents() {
-				events = append(events, fromRecorded(e))
+				events = append(events, FromRecorded(e))
 			}
 		}
 		return stream.Err()

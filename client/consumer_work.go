@@ -39,7 +39,7 @@ func newWork(c *Consumer) *work {
 // begin handles an event on a goroutine of its own, once there is a slot. What is in hand comes again if the server did not hear of
 // it yet, and is left alone.
 func (w *work) begin(ctx context.Context, d *eventstorev1.ConsumeResponse_Delivery) {
-	event := fromRecorded(d.GetEvent())
+	event := FromRecorded(d.GetEvent())
 	event.Deliveries = int(d.GetDeliveries())
 	place := event.Sequence
 	if w.consumer.pattern() {

@@ -2,7 +2,7 @@
 // Projector maintains a read model, and a Reactor does the work that events trigger.
 //
 // A Client calls the server's API (docs/reference/api.md). The API and NATS Streaming clients share one log, so projectors and
-// reactors can read it either way: Client.Source uses the API, StreamingSource uses NATS Streaming.
+// reactors can read it either way: Client.Source uses the API, package streaming uses NATS Streaming.
 //
 //	registry := eventstore.NewRegistry()
 //	eventstore.Register[Opened](registry, "AccountOpened")

@@ -31,8 +31,8 @@ type Event struct {
 	Data any
 }
 
-// fromRecorded converts an event that the API returned.
-func fromRecorded(r *eventstorev1.RecordedEvent) *Event {
+// FromRecorded converts an event that the API returned. Only programs that call the API by themselves need it.
+func FromRecorded(r *eventstorev1.RecordedEvent) *Event {
 	e := fromMessage(r.GetEvent())
 	e.Channel, e.Sequence, e.Position, e.RecordedAt = r.GetChannel(), r.GetSequence(), r.GetPosition(), r.GetRecordedAt().AsTime()
 	return e

@@ -6,7 +6,6 @@ import (
 
 	eventstorev1 "github.com/nats-eventstore/nats-eventstore/proto/eventstore/v1"
 	"github.com/nats-eventstore/nats-eventstore/proto/eventstore/v1/eventstorev1connect"
-	"github.com/nats-io/stan.go"
 )
 
 // holes tells the two reasons apart why the sequences of a channel skip numbers: an administrator erased events, or events were
@@ -73,19 +72,4 @@ func (c *Client) firstFrom(ctx context.Context, channel string, from uint64) (se
 		return stream.Err()
 	})
 	return sequence, err
-}
-
-// firstStreamed is firstFrom through NATS Streaming. It waits for an event: call it only if there is one.
-func firstStreamed(ctx context.Context, sc stan.Conn, channel string, from uint64) (uint64, error) {
-	messages, stop, err := receive(sc, channel, "", stan.StartAtSequence(from), stan.MaxInflight(1), stan.SetManualAckMode())
-	if err != nil {
-		return 0, err
-	}
-	defer stop()
-	select {
-	case <-ctx.Done():
-		return 0, context.Cause(ctx)
-	case m := <-messages:
-		return m.Sequence, nil
-	}
 }

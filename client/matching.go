@@ -26,7 +26,7 @@ func (c *Client) ReadMatching(ctx context.Context, query Query, after uint64, ha
 		defer func() { _ = stream.Close() }() // stream.Err returns the error
 		for stream.Receive() {
 			for _, e := range stream.Msg().GetEvents() {
-				if handled = handle(fromRecorded(e)); handled != nil {
+				if handled = handle(FromRecorded(e)); handled != nil {
 					return nil
 				}
 				position = e.GetPosition()

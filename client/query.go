@@ -106,7 +106,7 @@ func (c *Client) ReadAll(ctx context.Context, q Query, o ReadOptions, handle fun
 		defer func() { _ = stream.Close() }() // stream.Err returns the error
 		for stream.Receive() {
 			for _, e := range stream.Msg().GetEvents() {
-				if handled = handle(fromRecorded(e)); handled != nil {
+				if handled = handle(FromRecorded(e)); handled != nil {
 					return nil
 				}
 				read++

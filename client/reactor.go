@@ -8,10 +8,6 @@ import (
 	"errors"
 	"fmt"
 	"time"
-
-	"github.com/nats-io/stan.go"
-
-	mapping "github.com/nats-eventstore/nats-eventstore/proto"
 )
 
 // Reactor does the work that events trigger outside its database: it sends a message, calls a service or executes a
@@ -26,13 +22,11 @@ type Reactor struct {
 	// is skipped.
 	Registry    *Registry
 	SkipUnknown bool
-	// Mapping says how Work reads events from messages, as that of StreamingSource. Sources have one of their own.
-	Mapping *mapping.Mapping
 	// Handle does the work. After an error it is retried with backoff, up to Attempts calls in total; 0 means no limit.
 	Handle   func(ctx context.Context, event *Event) error
 	Attempts int
 	// Park, if not nil, receives events that Handle failed on Attempts times, and events that cannot be decoded. If it
-	// returns nil, the event counts as handled. Without Park, such an event ends Run or Work with an error.
+	// returns nil, the event counts as handled. Without Park, such an event ends Run with an error.
 	Park func(ctx context.Context, event *Event, reason error) error
 }
 
@@ -82,60 +76,44 @@ func (r *Reactor) Run(ctx context.Context, source Source) error {
 	return fmt.Errorf("reactor %q after checkpoint %d: %w", r.Name, checkpoint, err)
 }
 
-// Work handles the events of a channel as a member of a durable queue group of NATS Streaming, named after the reactor.
-// Each event goes to one member of the group, in any order. If that member does not handle it within ackWait, at least a
-// second, the server sends it to another. Work records handled events in the table eventstore_reactions, which it creates
-// unless it exists; Forget removes old records.
-func (r *Reactor) Work(ctx context.Context, sc stan.Conn, channel string, ackWait time.Duration) error {
+// Once returns a function that handles an event unless a record says that it was handled before. It is what streaming.Worker calls. Once
+// creates the table eventstore_reactions of the records unless it exists; Forget removes old ones.
+func (r *Reactor) Once(ctx context.Context) (func(context.Context, *Event) error, error) {
 	if err := createTable(ctx, r.DB, r.Dialect.texts().createReactions); err != nil {
-		return fmt.Errorf("begin reactor %q: %w", r.Name, err)
+		return nil, fmt.Errorf("begin reactor %q: %w", r.Name, err)
 	}
-	messages, stop, err := receive(sc, channel, r.Name, stan.DurableName(r.Name), stan.DeliverAllAvailable(),
-		stan.MaxInflight(1), stan.SetManualAckMode(), stan.AckWait(ackWait))
-	if err != nil {
-		return fmt.Errorf("reactor %q: %w", r.Name, err)
-	}
-	defer stop()
-	for {
-		select {
-		case <-ctx.Done():
-			return context.Cause(ctx)
-		case m := <-messages:
-			if err := r.handleMessage(ctx, channel, m); err != nil {
-				if ctx.Err() != nil {
-					return context.Cause(ctx)
-				}
-				return fmt.Errorf("reactor %q, sequence %d of channel %q: %w", r.Name, m.Sequence, channel, err)
-			}
-			if err := m.Ack(); err != nil {
-				return fmt.Errorf("acknowledge sequence %d of channel %q: %w", m.Sequence, channel, err)
-			}
+	return func(ctx context.Context, event *Event) error {
+		handled, err := r.handled(ctx, event)
+		if err != nil || handled {
+			return err
 		}
-	}
+		if err := r.handle(ctx, event); err != nil {
+			return err
+		}
+		return r.record(ctx, event)
+	}, nil
 }
 
-// handleMessage handles a message unless a record says that it was handled before.
-func (r *Reactor) handleMessage(ctx context.Context, channel string, m *stan.Msg) error {
+// handled reports whether a record says that an event was handled.
+func (r *Reactor) handled(ctx context.Context, event *Event) (bool, error) {
 	var one int
-	err := r.DB.QueryRowContext(ctx, r.Dialect.texts().reaction, r.Name, channel, m.Sequence).Scan(&one)
-	if !errors.Is(err, sql.ErrNoRows) {
-		return err // nil: handled before
+	err := r.DB.QueryRowContext(ctx, r.Dialect.texts().reaction, r.Name, event.Channel, event.Sequence).Scan(&one)
+	if errors.Is(err, sql.ErrNoRows) {
+		return false, nil
 	}
-	event, err := fromStreaming(channel, r.Mapping, m)
-	if err != nil {
-		return err
-	}
-	if err := r.handle(ctx, event); err != nil {
-		return err
-	}
+	return err == nil, err
+}
+
+// record stores that an event was handled.
+func (r *Reactor) record(ctx context.Context, event *Event) error {
 	save, cancel := saveContext(ctx)
 	defer cancel()
-	_, err = r.DB.ExecContext(save, r.Dialect.texts().putReaction, r.Name, channel, m.Sequence)
+	_, err := r.DB.ExecContext(save, r.Dialect.texts().putReaction, r.Name, event.Channel, event.Sequence)
 	return err
 }
 
-// Consume handles events as a member of a durable queue group, like Work, but by the API: members of both kinds share the work of one
-// reactor. The consumer says what to consume; its Group and Durable are by default the reactor's name, and its ClientID is a random
+// Consume handles events as a member of a durable queue group, like a streaming.Worker, but by the API: members of both kinds share
+// the work of one reactor. The consumer says what to consume; its Group and Durable are by default the reactor's name, and its ClientID is a random
 // one. After Attempts deliveries, and if it cannot be decoded, an event goes to Park, or is parked on the server if Park is nil.
 func (r *Reactor) Consume(ctx context.Context, consumer Consumer) error {
 	if err := createTable(ctx, r.DB, r.Dialect.texts().createReactions); err != nil {
@@ -155,18 +133,14 @@ func (r *Reactor) Consume(ctx context.Context, consumer Consumer) error {
 
 // once handles an event of a Consumer unless a record says that it was handled before.
 func (r *Reactor) once(ctx context.Context, event *Event) error {
-	var one int
-	err := r.DB.QueryRowContext(ctx, r.Dialect.texts().reaction, r.Name, event.Channel, event.Sequence).Scan(&one)
-	if !errors.Is(err, sql.ErrNoRows) {
-		return r.again(event, err) // nil: handled before
+	handled, err := r.handled(ctx, event)
+	if err != nil || handled {
+		return r.again(event, err)
 	}
 	if err := r.try(ctx, event); err != nil {
 		return err
 	}
-	save, cancel := saveContext(ctx)
-	defer cancel()
-	_, err = r.DB.ExecContext(save, r.Dialect.texts().putReaction, r.Name, event.Channel, event.Sequence)
-	return r.again(event, err)
+	return r.again(event, r.record(ctx, event))
 }
 
 // try handles an event once. The error says what becomes of it.
@@ -208,7 +182,7 @@ func saveContext(ctx context.Context) (context.Context, context.CancelFunc) {
 	return context.WithTimeout(context.WithoutCancel(ctx), 5*time.Second)
 }
 
-// Forget removes Work's records of a channel's events before a sequence. All these events must be acknowledged.
+// Forget removes the records of a channel's events before a sequence. All these events must be acknowledged.
 func (r *Reactor) Forget(ctx context.Context, channel string, before uint64) error {
 	if _, err := r.DB.ExecContext(ctx, r.Dialect.texts().forgetReactions, r.Name, channel, before); err != nil {
 		return fmt.Errorf("forget records of reactor %q before sequence %d of channel %q: %w", r.Name, before, channel, err)

@@ -2,15 +2,10 @@ package eventstore
 
 import (
 	"context"
-	"crypto/rand"
-	"errors"
-	"fmt"
 	"time"
 
-	"github.com/nats-io/stan.go"
 	"google.golang.org/protobuf/types/known/timestamppb"
 
-	mapping "github.com/nats-eventstore/nats-eventstore/proto"
 	eventstorev1 "github.com/nats-eventstore/nats-eventstore/proto/eventstore/v1"
 )
 
@@ -32,8 +27,7 @@ func FromSequence(sequence uint64) Start { return Start{sequence: sequence} }
 // FromPosition starts with the event at this position. It is for queries, and FromSequence for channels.
 func FromPosition(position uint64) Start { return Start{position: position} }
 
-// FromTime starts with the first event recorded at this time or later. Through NATS Streaming, which sends a time span, the
-// start shifts by the time that the request takes, and a time in the future means the next event.
+// FromTime starts with the first event recorded at this time or later.
 func FromTime(t time.Time) Start { return Start{time: t} }
 
 // FromTimeAgo starts with the first event recorded within the last ago.
@@ -44,24 +38,6 @@ func FromLast() Start { return Start{last: true} }
 
 // FromEnd starts with the next event.
 func FromEnd() Start { return Start{end: true} }
-
-func (s Start) option() stan.SubscriptionOption {
-	switch {
-	case s.position > 0:
-		return func(*stan.SubscriptionOptions) error {
-			return errors.New("a channel has sequences, not positions: start with FromSequence")
-		}
-	case s.end:
-		return func(*stan.SubscriptionOptions) error { return nil } // the default
-	case s.last:
-		return stan.StartWithLastReceived()
-	case !s.time.IsZero():
-		return stan.StartAtTime(s.time)
-	case s.sequence > 0:
-		return stan.StartAtSequence(s.sequence)
-	}
-	return stan.DeliverAllAvailable()
-}
 
 // begin makes the request begin at the start.
 func (s Start) begin(request *eventstorev1.SubscribeRequest) *eventstorev1.SubscribeRequest {
@@ -100,59 +76,5 @@ func each(handle func(*Event) error) func(Batch) error {
 			}
 		}
 		return nil
-	}
-}
-
-// StreamingReplay is Client.Replay through NATS Streaming.
-type StreamingReplay struct {
-	Cluster string
-	// ClientIDPrefix begins the client ID, which is unique, so a replay does not affect other clients.
-	ClientIDPrefix string
-	Channel        string
-	Mapping        *mapping.Mapping // as in StreamingSource
-	Options        []stan.Option    // of the connection, such as stan.NatsURL
-}
-
-// Run calls handle as Client.Replay does.
-func (r *StreamingReplay) Run(ctx context.Context, start Start, handle func(*Event) error) error {
-	ctx, lost := context.WithCancelCause(ctx)
-	defer lost(nil)
-	options := append(r.Options[:len(r.Options):len(r.Options)], stan.SetConnectionLostHandler(func(_ stan.Conn, err error) { lost(err) }))
-	sc, err := stan.Connect(r.Cluster, r.ClientIDPrefix+"-"+rand.Text(), options...)
-	if err != nil {
-		return fmt.Errorf("connect to replay channel %q: %w", r.Channel, err)
-	}
-	defer func() { _ = sc.Close() }() // a failed close loses no events
-	messages, stop, err := receive(sc, r.Channel, "", start.option())
-	if err != nil {
-		return err
-	}
-	defer stop()
-	seen := holes{channel: r.Channel, first: func(ctx context.Context, from uint64) (uint64, error) {
-		return firstStreamed(ctx, sc, r.Channel, from)
-	}}
-	for {
-		select {
-		case <-ctx.Done():
-			return context.Cause(ctx)
-		case m := <-messages:
-			switch {
-			case m.Sequence <= seen.last:
-				continue // redelivered because its acknowledgement was late
-			case seen.last == 0:
-				seen.last = m.Sequence
-			default:
-				if err := seen.follow(ctx, m.Sequence); err != nil {
-					return err
-				}
-			}
-			event, err := fromStreaming(r.Channel, r.Mapping, m)
-			if err == nil {
-				err = handle(event)
-			}
-			if err != nil {
-				return ignoreStop(err)
-			}
-		}
 	}
 }

@@ -2,15 +2,10 @@ package eventstore
 
 import (
 	"context"
-	"errors"
 	"fmt"
-	"time"
 
 	"connectrpc.com/connect"
-	"github.com/nats-io/stan.go"
-	"google.golang.org/protobuf/proto"
 
-	mapping "github.com/nats-eventstore/nats-eventstore/proto"
 	eventstorev1 "github.com/nats-eventstore/nats-eventstore/proto/eventstore/v1"
 	"github.com/nats-eventstore/nats-eventstore/proto/eventstore/v1/eventstorev1connect"
 )
@@ -27,7 +22,7 @@ type Batch struct {
 	Events []*Event // by sequence or position; may be empty
 	// Checkpoint is the sequence or position up to which the source has delivered everything.
 	Checkpoint uint64
-	// CaughtUp means that nothing was stored after Checkpoint. A StreamingSource never sets it.
+	// CaughtUp means that nothing was stored after Checkpoint. A streaming.Source never sets it.
 	CaughtUp bool
 	// Staleness is set if a standby sent the batch (Client.WithStandbyReads). CaughtUp then means: with what it knows.
 	Staleness *Staleness
@@ -120,7 +115,7 @@ func (c *Client) subscribe(ctx context.Context, start Start, to subscription, ha
 					c.standbys.tell(*batch.Staleness)
 				}
 				for _, e := range response.GetEvents() {
-					batch.Events = append(batch.Events, fromRecorded(e))
+					batch.Events = append(batch.Events, FromRecorded(e))
 				}
 				if handled = handle(batch); handled != nil {
 					return nil
@@ -149,99 +144,4 @@ func (c *Client) subscribe(ctx context.Context, start Start, to subscription, ha
 			return err
 		}
 	}
-}
-
-// StreamingSource reads the events of a channel through NATS Streaming, one at a time. Cancel Receive's context in the
-// ConnectionLostHandler of Conn: Receive does not notice a lost connection until it acknowledges an event.
-type StreamingSource struct {
-	Conn    stan.Conn
-	Channel string
-	// Mapping says how events are read from messages, as the channel's block events in the server's configuration does.
-	// nil means eventstore.v1.Event.
-	Mapping *mapping.Mapping
-	// Limited says that the channel has limits, which remove messages that were not read yet: a missing message is ErrGap. An
-	// event channel has none. There, the server skips only what an administrator has erased.
-	Limited bool
-	// AckWait is the time after which the server redelivers an event that is not handled yet; Receive ignores the copy.
-	// 0 means 30 s.
-	AckWait time.Duration
-}
-
-// Receive implements Source.
-func (s *StreamingSource) Receive(ctx context.Context, after uint64, handle func(Batch) error) error {
-	wait := s.AckWait
-	if wait == 0 {
-		wait = 30 * time.Second
-	}
-	messages, stop, err := receive(s.Conn, s.Channel, "",
-		stan.StartAtSequence(after+1), stan.MaxInflight(1), stan.SetManualAckMode(), stan.AckWait(wait))
-	if err != nil {
-		return err
-	}
-	defer stop()
-	for {
-		select {
-		case <-ctx.Done():
-			return context.Cause(ctx)
-		case m := <-messages:
-			if m.Sequence > after { // otherwise it is a redelivery
-				// The server sends a message only after the one before is acknowledged, so it has nothing in between.
-				if s.Limited && m.Sequence != after+1 {
-					return fmt.Errorf("%w: got sequence %d of channel %q, want %d", ErrGap, m.Sequence, s.Channel, after+1)
-				}
-				event, err := fromStreaming(s.Channel, s.Mapping, m)
-				if err != nil {
-					return err
-				}
-				if err := handle(Batch{Events: []*Event{event}, Checkpoint: m.Sequence}); err != nil {
-					return err
-				}
-				after = m.Sequence
-			}
-			if err := m.Ack(); err != nil {
-				return fmt.Errorf("acknowledge sequence %d of channel %q: %w", m.Sequence, s.Channel, err)
-			}
-		}
-	}
-}
-
-// receive subscribes, as a member of the queue group unless its name is empty, and returns the messages one at a time. The
-// caller must call stop.
-func receive(sc stan.Conn, channel, group string, options ...stan.SubscriptionOption) (messages <-chan *stan.Msg, stop func(), err error) {
-	in, stopped := make(chan *stan.Msg), make(chan struct{})
-	sub, err := sc.QueueSubscribe(channel, group, func(m *stan.Msg) {
-		select {
-		case in <- m:
-		case <-stopped:
-		}
-	}, options...)
-	if err != nil {
-		return nil, nil, fmt.Errorf("subscribe to channel %q: %w", channel, err)
-	}
-	return in, func() {
-		close(stopped)
-		_ = sub.Close() // if the connection is lost, the server closes the subscription
-	}, nil
-}
-
-// fromStreaming converts a message that NATS Streaming delivered.
-func fromStreaming(channel string, how *mapping.Mapping, m *stan.Msg) (*Event, error) {
-	message := &eventstorev1.Event{}
-	var err error
-	if how == nil {
-		// A message of another type may decode, too.
-		if proto.Unmarshal(m.Data, message) != nil || message.GetEventType() == "" || message.GetAggregateId() == "" {
-			err = errors.New("not an eventstore.v1.Event: if the channel has another format, set Mapping as its block events does")
-		}
-	} else {
-		var ev mapping.Event
-		ev, err = how.Extract(m.Data)
-		message = ev.Message()
-	}
-	if err != nil {
-		return nil, fmt.Errorf("decode sequence %d of channel %q: %w", m.Sequence, channel, err)
-	}
-	event := fromMessage(message)
-	event.Channel, event.Sequence, event.RecordedAt = channel, m.Sequence, time.Unix(0, m.Timestamp).UTC()
-	return event, nil
 }

@@ -19,6 +19,7 @@ import (
 	"google.golang.org/protobuf/proto"
 
 	"github.com/nats-eventstore/nats-eventstore/client"
+	"github.com/nats-eventstore/nats-eventstore/client/streaming"
 	eventstorev1 "github.com/nats-eventstore/nats-eventstore/proto/eventstore/v1"
 	"github.com/nats-eventstore/nats-eventstore/test/databases"
 	"github.com/nats-eventstore/nats-eventstore/test/harness"
@@ -306,15 +307,15 @@ func TestErasedReaders(t *testing.T) {
 		overAPI := client.Source(orders, eventstore.Filter{})
 		for what, read := range map[string]func(func(*eventstore.Event) error) error{
 			"projector over the API":        project("a", overAPI),
-			"projector over NATS Streaming": project("b", &eventstore.StreamingSource{Conn: sc, Channel: orders}),
+			"projector over NATS Streaming": project("b", &streaming.Source{Conn: sc, Channel: orders}),
 			"reactor over the API":          react("c", overAPI),
-			"reactor over NATS Streaming":   react("d", &eventstore.StreamingSource{Conn: sc, Channel: orders}),
+			"reactor over NATS Streaming":   react("d", &streaming.Source{Conn: sc, Channel: orders}),
 			"replay over the API": func(handle func(*eventstore.Event) error) error {
 				return client.Replay(t.Context(), orders, eventstore.FromBeginning(), eventstore.Filter{}, handle)
 			},
 			"replay over NATS Streaming": func(handle func(*eventstore.Event) error) error {
-				replay := eventstore.StreamingReplay{Cluster: "test-cluster", ClientIDPrefix: "replay", Channel: orders, Options: []stan.Option{stan.NatsURL(s.URL())}}
-				return replay.Run(t.Context(), eventstore.FromBeginning(), handle)
+				replay := streaming.Replay{Cluster: "test-cluster", ClientIDPrefix: "replay", Channel: orders, Options: []stan.Option{stan.NatsURL(s.URL())}}
+				return replay.Run(t.Context(), handle)
 			},
 		} {
 			var got []uint64
@@ -332,7 +333,7 @@ func TestErasedReaders(t *testing.T) {
 				t.Errorf("%s: positions %v, want %v", what, got, want)
 			}
 		}
-		limited := &eventstore.StreamingSource{Conn: sc, Channel: orders, Limited: true}
+		limited := &streaming.Source{Conn: sc, Channel: orders, Limited: true}
 		if err := limited.Receive(t.Context(), 0, func(eventstore.Batch) error { return nil }); !errors.Is(err, eventstore.ErrGap) {
 			t.Errorf("a source on a channel with limits: %v", err)
 		}

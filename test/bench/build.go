@@ -18,7 +18,7 @@ import (
 // build builds a program of this module or of one that it requires.
 func (s *setup) build(ctx context.Context, name, pkg string) (string, error) {
 	progress("build %s", name)
-	root, err := output(ctx, "", nil, "go", "list", "-m", "-f", "{{.Dir}}")
+	root, err := output(ctx, "", nil, "go", "list", "-m", "-f", "{{.Dir}}", "github.com/nats-eventstore/nats-eventstore")
 	if err != nil {
 		return "", err
 	}

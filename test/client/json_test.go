@@ -8,11 +8,11 @@ import (
 	"reflect"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/nats-io/stan.go"
 
 	"github.com/nats-eventstore/nats-eventstore/client"
+	"github.com/nats-eventstore/nats-eventstore/client/streaming"
 	"github.com/nats-eventstore/nats-eventstore/proto"
 	"github.com/nats-eventstore/nats-eventstore/test/databases"
 	"github.com/nats-eventstore/nats-eventstore/test/harness"
@@ -67,7 +67,7 @@ func TestReadersOfJSON(t *testing.T) {
 			}
 			e.Position = 0 // NATS Streaming does not tell it
 		}
-		if streamed := read(&eventstore.StreamingSource{Conn: sc, Channel: "orders", Mapping: mapping}); !reflect.DeepEqual(streamed, api) {
+		if streamed := read(&streaming.Source{Conn: sc, Channel: "orders", Mapping: mapping}); !reflect.DeepEqual(streamed, api) {
 			t.Errorf("NATS Streaming delivers %+v, the API %+v", streamed, api)
 		}
 		var replayed []*eventstore.Event
@@ -77,26 +77,27 @@ func TestReadersOfJSON(t *testing.T) {
 			}
 			return nil
 		}
-		replay := eventstore.StreamingReplay{
+		replay := streaming.Replay{
 			Cluster: "test-cluster", ClientIDPrefix: "replay", Channel: "orders", Mapping: mapping, Options: []stan.Option{stan.NatsURL(s.URL())},
 		}
-		if err := replay.Run(patient(t), eventstore.FromBeginning(), handle); err != nil || !reflect.DeepEqual(replayed, api) {
+		if err := replay.Run(patient(t), handle); err != nil || !reflect.DeepEqual(replayed, api) {
 			t.Errorf("a replay gets %+v, error %v", replayed, err)
 		}
 		replay.Mapping = nil
-		if err := replay.Run(patient(t), eventstore.FromBeginning(), handle); err == nil || !strings.Contains(err.Error(), "set Mapping") {
+		if err := replay.Run(patient(t), handle); err == nil || !strings.Contains(err.Error(), "set Mapping") {
 			t.Errorf("without the mapping: error %v", err)
 		}
 		db, dialect := s.readModel()
 		var worked []*eventstore.Event
 		done := errors.New("done")
-		r := &eventstore.Reactor{Name: "worker", DB: db, Dialect: dialect, Mapping: mapping, Attempts: 1, Handle: func(_ context.Context, e *eventstore.Event) error {
+		r := &eventstore.Reactor{Name: "worker", DB: db, Dialect: dialect, Attempts: 1, Handle: func(_ context.Context, e *eventstore.Event) error {
 			if worked = append(worked, e); len(worked) == 2 {
 				return done
 			}
 			return nil
 		}}
-		if err := r.Work(patient(t), sc, "orders", 10*time.Second); !errors.Is(err, done) || !reflect.DeepEqual(worked, api) {
+		worker := streaming.Worker{Reactor: r, Conn: sc, Channel: "orders", Mapping: mapping}
+		if err := worker.Run(patient(t)); !errors.Is(err, done) || !reflect.DeepEqual(worked, api) {
 			t.Errorf("a worker gets %+v, error %v", worked, err)
 		}
 	})

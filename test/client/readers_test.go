@@ -15,6 +15,7 @@ import (
 	"github.com/nats-io/stan.go"
 
 	"github.com/nats-eventstore/nats-eventstore/client"
+	"github.com/nats-eventstore/nats-eventstore/client/streaming"
 )
 
 func portOf(t *testing.T, api string) string {
@@ -34,7 +35,7 @@ func (s *server) sources() map[string]func() eventstore.Source {
 			return s.client().SourceAll(eventstore.AllOf(eventstore.QueryItem{Channels: []string{"eventstore.>"}}))
 		},
 		"NATS Streaming": func() eventstore.Source {
-			return &eventstore.StreamingSource{Conn: s.stan(fmt.Sprintf("projector-%d", clientIDs.Add(1))), Channel: channel}
+			return &streaming.Source{Conn: s.stan(fmt.Sprintf("projector-%d", clientIDs.Add(1))), Channel: channel}
 		},
 	}
 }
@@ -299,7 +300,8 @@ func TestReactorsInGroup(t *testing.T) {
 				return nil
 			}}
 			sc := s.stan(name)
-			return func(ctx context.Context) error { return r.Work(ctx, sc, channel, 10*time.Second) }
+			worker := &streaming.Worker{Reactor: r, Conn: sc, Channel: channel, AckWait: 10 * time.Second}
+			return worker.Run
 		}
 		first, second := running(t, react("worker-1")), running(t, react("worker-2"))
 		count := func() string {
@@ -359,22 +361,23 @@ func TestReplay(t *testing.T) {
 		}
 		sixth = events[0].RecordedAt
 		for name, it := range map[string]struct {
-			start eventstore.Start
-			first uint64
+			start     eventstore.Start
+			streaming stan.SubscriptionOption
+			first     uint64
 		}{
-			"beginning": {eventstore.FromBeginning(), 1},
-			"sequence":  {eventstore.FromSequence(3), 3},
-			"time":      {eventstore.FromTime(sixth), 6},
-			"ago":       {eventstore.FromTimeAgo(time.Hour), 1},
-			"last":      {eventstore.FromLast(), 6},
+			"beginning": {eventstore.FromBeginning(), nil, 1},
+			"sequence":  {eventstore.FromSequence(3), stan.StartAtSequence(3), 3},
+			"time":      {eventstore.FromTime(sixth), stan.StartAtTime(sixth), 6},
+			"ago":       {eventstore.FromTimeAgo(time.Hour), stan.StartAtTimeDelta(time.Hour), 1},
+			"last":      {eventstore.FromLast(), stan.StartWithLastReceived(), 6},
 		} {
 			for way, replay := range map[string]func(context.Context, func(*eventstore.Event) error) error{
 				"API": func(ctx context.Context, handle func(*eventstore.Event) error) error {
 					return c.Replay(ctx, channel, it.start, eventstore.Filter{}, handle)
 				},
 				"NATS Streaming": func(ctx context.Context, handle func(*eventstore.Event) error) error {
-					replay := eventstore.StreamingReplay{Cluster: "test-cluster", ClientIDPrefix: "replay", Channel: channel, Options: []stan.Option{stan.NatsURL(s.URL())}}
-					return replay.Run(ctx, it.start, handle)
+					replay := streaming.Replay{Cluster: "test-cluster", ClientIDPrefix: "replay", Channel: channel, Start: it.streaming, Options: []stan.Option{stan.NatsURL(s.URL())}}
+					return replay.Run(ctx, handle)
 				},
 			} {
 				if name == "time" && way == "NATS Streaming" {

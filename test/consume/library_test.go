@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/nats-eventstore/nats-eventstore/client"
+	"github.com/nats-eventstore/nats-eventstore/client/streaming"
 	"github.com/nats-eventstore/nats-eventstore/test/databases"
 )
 
@@ -130,7 +131,8 @@ func TestReactorConsume(t *testing.T) {
 	s.fill(orders, events)
 	nats := s.connect("worker")
 	running.Go(func() {
-		if err := reactor("nats").Work(ctx, nats, orders, 10*time.Second); !errors.Is(err, context.Canceled) {
+		worker := streaming.Worker{Reactor: reactor("nats"), Conn: nats, Channel: orders, AckWait: 10 * time.Second}
+		if err := worker.Run(ctx); !errors.Is(err, context.Canceled) {
 			t.Error(err)
 		}
 	})

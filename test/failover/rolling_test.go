@@ -113,7 +113,7 @@ func newerBinary(t *testing.T) string {
 
 func moduleRoot(t *testing.T) string {
 	t.Helper()
-	return strings.TrimSpace(run(t, ".", "go", "list", "-m", "-f", "{{.Dir}}"))
+	return strings.TrimSpace(run(t, ".", "go", "list", "-m", "-f", "{{.Dir}}", "github.com/nats-eventstore/nats-eventstore"))
 }
 
 // run runs a program that must succeed, and returns its output.

@@ -67,7 +67,7 @@ func run(m *testing.M) int {
 }
 
 func build(file string, flags ...string) (string, error) {
-	root, err := exec.Command("go", "list", "-m", "-f", "{{.Dir}}").Output()
+	root, err := exec.Command("go", "list", "-m", "-f", "{{.Dir}}", "github.com/nats-eventstore/nats-eventstore").Output()
 	if err != nil {
 		return "", fmt.Errorf("find the module: %w", err)
 	}

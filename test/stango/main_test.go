@@ -39,7 +39,7 @@ func TestMain(m *testing.M) {
 // build builds the server, and the suite as a package of our module with our dependency versions. Only the module of the
 // reference server is replaced with our stand-in.
 func build(dir string) error {
-	root, err := output("", "go", "list", "-m", "-f", "{{.Dir}}")
+	root, err := output("", "go", "list", "-m", "-f", "{{.Dir}}", "github.com/nats-eventstore/nats-eventstore")
 	if err != nil {
 		return err
 	}
@@ -53,6 +53,9 @@ func build(dir string) error {
 	}
 	module := filepath.Join(dir, "standin")
 	replace := fmt.Sprintf("\nreplace github.com/nats-io/nats-streaming-server => %q\n", module)
+	for _, ours := range []string{"client", "client/streaming", "proto"} {
+		replace += fmt.Sprintf("replace github.com/nats-eventstore/nats-eventstore/%s => %q\n", ours, filepath.Join(root, ours))
+	}
 	if err := os.MkdirAll(filepath.Join(module, "server"), 0o750); err != nil {
 		return err
 	}
@@ -76,7 +79,7 @@ func build(dir string) error {
 			return err
 		}
 	}
-	_, err = output(root, "go", "test", "-c", "-race", "-modfile", filepath.Join(dir, "go.mod"), "-o", suite, "github.com/nats-io/stan.go")
+	_, err = output(root, "env", "GOWORK=off", "go", "test", "-c", "-race", "-modfile", filepath.Join(dir, "go.mod"), "-o", suite, "github.com/nats-io/stan.go")
 	return err
 }
 

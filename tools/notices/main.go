@@ -96,7 +96,7 @@ type linkedPackage struct {
 func list(dir, platform string, packages []string) ([]linkedPackage, error) {
 	cmd := exec.Command("go", append([]string{"list", "-deps", "-json=Dir,Module"}, packages...)...)
 	cmd.Dir, cmd.Stderr = dir, os.Stderr
-	cmd.Env = append(os.Environ(), "GOOS="+platform, "GOARCH=amd64", "CGO_ENABLED=0")
+	cmd.Env = append(os.Environ(), "GOWORK=", "GOOS="+platform, "GOARCH=amd64", "CGO_ENABLED=0")
 	b, err := cmd.Output()
 	if err != nil {
 		return nil, fmt.Errorf("list the packages for %s: %w", platform, err)
