@@ -45,11 +45,11 @@ func (r *decision[S]) attempt(ctx context.Context, e *execution) error {
 		return err
 	}
 	r.position, err = r.Client.leading().ReadMatching(ctx, r.query, r.position, func(event *Event) error {
-		if err := r.Registry.Decode(event); err != nil {
-			return err
+		expanded, err := r.Registry.Expand(event)
+		for _, part := range expanded {
+			r.state = r.Apply(r.state, part)
 		}
-		r.state = r.Apply(r.state, event)
-		return nil
+		return err
 	})
 	if err != nil || executed {
 		return err

@@ -18,7 +18,8 @@ var (
 	// ErrDuplicate means that some of the IDs of an append are already stored, with different content or as part of
 	// another append.
 	ErrDuplicate = errors.New("event_id is already stored")
-	// ErrUnknownType means that the event type, or the Go type of the data, is not in the Registry.
+	// ErrUnknownType means that the Registry does not have the event type, the event type in this schema version, or the Go
+	// type of the data. During a rolling deploy, a newer program may have stored such an event.
 	ErrUnknownType = errors.New("unknown event type")
 	// ErrGap means that a source of a Projector, Reactor or replay skipped events that the store has, or that another program
 	// changed the checkpoint. Events that an administrator erased are not a gap.

@@ -1,6 +1,7 @@
 package eventstore
 
 import (
+	"strconv"
 	"time"
 
 	mapping "github.com/nats-eventstore/nats-eventstore/proto"
@@ -26,9 +27,28 @@ type Event struct {
 	// Deliveries is how often a Consumer was sent the event, this time included. Elsewhere it is 0.
 	Deliveries int
 
-	// Data is the Payload after Registry.Decode: a value of a registered type, upcast to its latest form. It is nil if
+	// Data is the Payload after Registry.Expand: a value of a registered type, upcast to its latest form. It is nil if
 	// the event was not decoded.
 	Data any
+
+	part int // from 1, of the events that Registry.Expand made of one; 0 for a stored event
+}
+
+// Key identifies an event, for idempotency keys and keys of SQL rows. It is the ID or, of an event without one, the channel
+// and the sequence: "eventstore.orders/42". It is never empty, and the same whenever and through whatever door the event
+// is read. Of the events that UpcastMany made of one, the second and later ones have "#2", "#3", … in addition.
+//
+// IDs are unique in a channel. A key for the events of several channels whose publishers choose equal IDs needs the channel
+// beside it.
+func (e *Event) Key() string {
+	key := e.ID
+	if key == "" {
+		key = e.Channel + "/" + strconv.FormatUint(e.Sequence, 10)
+	}
+	if e.part > 1 {
+		key += "#" + strconv.Itoa(e.part)
+	}
+	return key
 }
 
 // FromRecorded converts an event that the API returned. Only programs that call the API by themselves need it.

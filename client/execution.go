@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"slices"
 	"strconv"
+
+	"github.com/google/uuid"
 )
 
 // maxConflicts is how often Execute and Decide try before they return a conflict.
@@ -26,7 +28,7 @@ type execution struct {
 // same time or later, one call stores its events and the others store nothing. The event IDs are id/1, id/2, ….
 func Command(id string) ExecuteOption { return func(e *execution) { e.command = id } }
 
-// Metadata sets the metadata of each event that has none.
+// Metadata adds metadata to each event, except for keys that the event has itself, and for MetadataSchemaVersion.
 func Metadata(metadata map[string]string) ExecuteOption {
 	return func(e *execution) { e.metadata = metadata }
 }
@@ -54,12 +56,13 @@ func newExecution(options []ExecuteOption) *execution {
 
 // complete fills in the nth event of a command, from 0.
 func (e *execution) complete(event *NewEvent, n int) {
-	if event.Metadata == nil {
-		event.Metadata = e.metadata
-	}
+	event.addMetadata(e.metadata)
 	event.addTags(e.tags)
-	if e.command != "" {
+	switch {
+	case e.command != "":
 		event.ID = eventID(e.command, n+1)
+	case event.ID == "":
+		event.ID = uuid.NewString() // as Append does, but known to who applies the event
 	}
 }
 

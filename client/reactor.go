@@ -12,8 +12,8 @@ import (
 
 // Reactor does the work that events trigger outside its database: it sends a message, calls a service or executes a
 // command. It handles each event at least once. It repeats an event only if the program or the database fails between
-// Handle and the commit of the checkpoint. To rule out that case too, pass an idempotency key, such as the event's ID, to
-// what Handle calls.
+// Handle and the commit of the checkpoint. To rule out that case too, pass Event.Key as an idempotency key to what Handle
+// calls.
 type Reactor struct {
 	Name    string // key of the reactor's progress, at most 255 bytes
 	DB      *sql.DB

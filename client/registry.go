@@ -15,37 +15,45 @@ const (
 	ContentTypeProtobuf = "application/protobuf"
 )
 
-// Registry maps event types to Go types. It is safe for concurrent use once all types are registered.
+// Registry maps event types, each in one or more schema versions, to Go types. It is safe for concurrent use once all types
+// are registered.
 type Registry struct {
 	mu      sync.RWMutex // guards the maps below
-	names   map[reflect.Type]string
-	decode  map[string]func([]byte) (any, error)
-	upcasts map[reflect.Type]func(any) (any, error)
+	schemas map[reflect.Type]schema
+	decode  map[schema]func([]byte) (any, error)
+	upcasts map[reflect.Type]func(any) ([]any, error)
 }
 
 // NewRegistry returns an empty registry.
 func NewRegistry() *Registry {
 	return &Registry{
-		names:   make(map[reflect.Type]string),
-		decode:  make(map[string]func([]byte) (any, error)),
-		upcasts: make(map[reflect.Type]func(any) (any, error)),
+		schemas: make(map[reflect.Type]schema),
+		decode:  make(map[schema]func([]byte) (any, error)),
+		upcasts: make(map[reflect.Type]func(any) ([]any, error)),
 	}
 }
 
-// Register makes T the Go type of an event_type. If T is a pointer to a generated protobuf message, event_data is
-// protobuf; otherwise it is JSON. Register panics if the type or the name is already registered.
-func Register[T any](r *Registry, eventType string) {
+// RegisterOption is an option of Register: a SchemaVersion.
+type RegisterOption func(*schema)
+
+// Register makes T the Go type of an event_type, in schema version 1 unless SchemaVersion says otherwise. If T is a pointer
+// to a generated protobuf message, event_data is protobuf; otherwise it is JSON. Register panics if the Go type, or the
+// event type in this schema version, is already registered.
+func Register[T any](r *Registry, eventType string, options ...RegisterOption) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	of := reflect.TypeFor[T]()
-	if _, twice := r.decode[eventType]; twice {
-		panic(fmt.Sprintf("eventstore: event type %q is registered twice", eventType))
+	of, as := reflect.TypeFor[T](), schema{eventType: eventType, version: 1}
+	for _, option := range options {
+		option(&as)
 	}
-	if name, twice := r.names[of]; twice {
-		panic(fmt.Sprintf("eventstore: %v is registered as event types %q and %q", of, name, eventType))
+	if _, twice := r.decode[as]; twice {
+		panic(fmt.Sprintf("eventstore: event type %v is registered twice: give the newer Go type the next SchemaVersion", as))
 	}
-	r.names[of] = eventType
-	r.decode[eventType] = func(payload []byte) (any, error) {
+	if other, twice := r.schemas[of]; twice {
+		panic(fmt.Sprintf("eventstore: %v is registered as event types %v and %v", of, other, as))
+	}
+	r.schemas[of] = as
+	r.decode[as] = func(payload []byte) (any, error) {
 		var data T
 		if _, ok := any(data).(proto.Message); ok {
 			message := reflect.New(of.Elem()).Interface().(proto.Message)
@@ -54,18 +62,6 @@ func Register[T any](r *Registry, eventType string) {
 		err := json.Unmarshal(payload, &data)
 		return data, err
 	}
-}
-
-// Upcast makes Decode convert events of the old type From to type To, which may have an upcaster of its own. Stored events
-// do not change. Upcast panics if From already has an upcaster.
-func Upcast[From, To any](r *Registry, upcast func(From) (To, error)) {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	from := reflect.TypeFor[From]()
-	if _, twice := r.upcasts[from]; twice || from == reflect.TypeFor[To]() {
-		panic(fmt.Sprintf("eventstore: %v already has an upcaster, or is upcast to itself", from))
-	}
-	r.upcasts[from] = func(data any) (any, error) { return upcast(data.(From)) }
 }
 
 // Tagged is implemented by data that says what its event concerns beside the aggregate, such as "customer:c-9".
@@ -81,16 +77,17 @@ func (r *Registry) New(aggregateType, aggregateID string, data any) (NewEvent, e
 	return event, nil
 }
 
-// encode sets the type, the payload and the tags of an event from its data, which it clears.
+// encode sets the type, the schema version, the payload and the tags of an event from its data, which it clears.
 func (r *Registry) encode(event *NewEvent) error {
 	data := event.Data
 	r.mu.RLock()
-	name, known := r.names[reflect.TypeOf(data)]
+	as, known := r.schemas[reflect.TypeOf(data)]
 	r.mu.RUnlock()
 	if !known {
 		return fmt.Errorf("%w: %T is not registered", ErrUnknownType, data)
 	}
-	event.Type, event.Data = name, nil
+	event.Type, event.Data = as.eventType, nil
+	as.mark(event)
 	if tagged, ok := data.(Tagged); ok {
 		event.addTags(tagged.Tags())
 	}
@@ -103,36 +100,71 @@ func (r *Registry) encode(event *NewEvent) error {
 		event.Payload, err = json.Marshal(data)
 	}
 	if err != nil {
-		return fmt.Errorf("encode %s: %w", name, err)
+		return fmt.Errorf("encode %v: %w", as, err)
 	}
 	return nil
 }
 
-// Decode sets e.Data. The error is ErrUnknownType if e.Type is not registered; otherwise it wraps the error of the decoder
-// or of an upcaster.
+// Decode sets e.Data. It is Expand for events that stand for one event: it returns an error if upcasters make several of it,
+// or none. The errors are those of Expand.
 func (r *Registry) Decode(e *Event) error {
+	data, err := r.expand(e)
+	if err != nil {
+		return err
+	}
+	if len(data) != 1 {
+		return fmt.Errorf("decode %s, sequence %d of channel %q: it stands for %d events: use Expand", e.Type, e.Sequence, e.Channel, len(data))
+	}
+	e.Data = data[0]
+	return nil
+}
+
+// Expand decodes an event and returns the events that it stands for today. Without an upcaster, or with Upcast, that is e
+// itself, with Data set. With UpcastMany it may be several copies of e, each with Data of its own and a Key of its own, or
+// none. Only Data and Key differ: Type, Payload, Metadata and place stay those of the stored event.
+//
+// The error is ErrUnknownType if e.Type is not registered in the event's schema version; otherwise it wraps the error of
+// the decoder or of an upcaster. Expanding an event again gives the same.
+func (r *Registry) Expand(e *Event) ([]*Event, error) {
+	if e.part > 0 {
+		return []*Event{e}, nil
+	}
+	data, err := r.expand(e)
+	if err != nil {
+		return nil, err
+	}
+	if len(data) == 1 {
+		e.Data = data[0]
+		return []*Event{e}, nil
+	}
+	events := make([]*Event, len(data))
+	for i := range data {
+		part := *e
+		part.Data, part.part = data[i], i+1
+		events[i] = &part
+	}
+	return events, nil
+}
+
+// expand returns the data of the events that e stands for.
+func (r *Registry) expand(e *Event) ([]any, error) {
 	r.mu.RLock()
 	defer r.mu.RUnlock()
-	decode := r.decode[e.Type]
+	as, err := schemaOf(e)
+	if err != nil {
+		return nil, fmt.Errorf("decode %s, sequence %d of channel %q: %w", e.Type, e.Sequence, e.Channel, err)
+	}
+	decode := r.decode[as]
 	if decode == nil {
-		return fmt.Errorf("%w: %q, sequence %d of channel %q", ErrUnknownType, e.Type, e.Sequence, e.Channel)
+		return nil, fmt.Errorf("%w: %v, sequence %d of channel %q%s", ErrUnknownType, as, e.Sequence, e.Channel, r.known(as))
 	}
 	data, err := decode(e.Payload)
 	if err != nil {
-		return fmt.Errorf("decode %s, sequence %d of channel %q: %w", e.Type, e.Sequence, e.Channel, err)
+		return nil, fmt.Errorf("decode %v, sequence %d of channel %q: %w", as, e.Sequence, e.Channel, err)
 	}
-	for steps := 0; ; steps++ {
-		upcast := r.upcasts[reflect.TypeOf(data)]
-		if upcast == nil {
-			break
-		}
-		if steps == len(r.upcasts) {
-			return fmt.Errorf("decode %s: its upcasters form a cycle at %T", e.Type, data)
-		}
-		if data, err = upcast(data); err != nil {
-			return fmt.Errorf("upcast %s, sequence %d of channel %q: %w", e.Type, e.Sequence, e.Channel, err)
-		}
+	all, err := r.upcast(nil, data, 0)
+	if err != nil {
+		return nil, fmt.Errorf("upcast %v, sequence %d of channel %q: %w", as, e.Sequence, e.Channel, err)
 	}
-	e.Data = data
-	return nil
+	return all, nil
 }

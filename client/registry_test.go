@@ -153,13 +153,13 @@ func ExampleRegister() {
 
 // Stored events keep their form. Readers get the latest one.
 func ExampleUpcast() {
-	type OrderPlaced struct{ Euros int64 }
-	type OrderPlacedV2 struct{ Cents int64 }
+	type OrderPlacedV1 struct{ Euros int64 }
+	type OrderPlaced struct{ Cents int64 }
 	registry := eventstore.NewRegistry()
-	eventstore.Register[OrderPlaced](registry, "OrderPlaced")
-	eventstore.Register[OrderPlacedV2](registry, "OrderPlacedV2")
-	eventstore.Upcast(registry, func(old OrderPlaced) (OrderPlacedV2, error) {
-		return OrderPlacedV2{Cents: old.Euros * 100}, nil
+	eventstore.Register[OrderPlacedV1](registry, "OrderPlaced")
+	eventstore.Register[OrderPlaced](registry, "OrderPlaced", eventstore.SchemaVersion(2))
+	eventstore.Upcast(registry, func(old OrderPlacedV1) (OrderPlaced, error) {
+		return OrderPlaced{Cents: old.Euros * 100}, nil
 	})
 	event := &eventstore.Event{Type: "OrderPlaced", Payload: []byte(`{"Euros":9}`)}
 	err := registry.Decode(event)

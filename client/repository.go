@@ -40,10 +40,10 @@ func (r *Repository[S]) Load(ctx context.Context, id string) (state S, version u
 		if e.Version <= version {
 			return state, 0, fmt.Errorf("load aggregate %q of channel %q: version %d comes after version %d", id, r.Channel, e.Version, version)
 		}
-		if err := r.Registry.Decode(e); err != nil {
+		if state, err = r.apply(state, e); err != nil {
 			return state, 0, err
 		}
-		state, version = r.Apply(state, e), e.Version
+		version = e.Version
 	}
 	if r.Snapshots != nil && version-saved >= cmp.Or(r.SnapshotEvery, defaultSnapshotEvery) {
 		r.save(ctx, id, version, state)
@@ -96,10 +96,18 @@ func (r *Repository[S]) attempt(ctx context.Context, id string, decide func(S, u
 	for i, event := range events {
 		stored := fromMessage(event.message())
 		stored.Channel, stored.Sequence, stored.Version, stored.Position = r.Channel, positions[i].Sequence, positions[i].Version, positions[i].Position
-		if err := r.Registry.Decode(stored); err != nil {
+		if state, err = r.apply(state, stored); err != nil {
 			return state, err
 		}
-		state = r.Apply(state, stored)
 	}
 	return state, nil
+}
+
+// apply returns the state after the events that one stands for.
+func (r *Repository[S]) apply(state S, e *Event) (S, error) {
+	events, err := r.Registry.Expand(e)
+	for _, event := range events {
+		state = r.Apply(state, event)
+	}
+	return state, err
 }
