@@ -95,7 +95,7 @@ SELECT 1000, i, 1767225600000000000 + i * 8640000000::bigint, 100, decode(repeat
     (ARRAY['OrderCreated', 'OrderPaid', 'OrderPacked', 'OrderShipped'])[v],
     (CASE v WHEN 1 THEN '{"status":"created","customer_id":"customer-' || k %% 5000 || '","address":{"city":"City ' || k %% 1000 || '"},"lines":[{"sku":"sku-' || k || '"}]}'
         WHEN 2 THEN '{"status":"paid","method":"card"}' WHEN 3 THEN '{"status":"packed","boxes":2}' ELSE '{"status":"shipped"}' END)::jsonb,
-    jsonb_build_object('correlation_id', 'request-' || (i - 1) / 2)
+    jsonb_build_object('correlation_id', 'request-' || (i - 1) / 2) || CASE WHEN i %% 8 = 0 THEN '{"schema_version":"2"}' ELSE '{}' END::jsonb
 FROM (SELECT i, (i - 1) / 4 AS k, (i - 1) %% 4 + 1 AS v FROM generate_series(%d, %d) AS i) AS n`,
 	"mysql": `INSERT INTO Messages (id, seq, timestamp, size, data, event_id, aggregate_type, aggregate_id, event_version, event_type, event_data, metadata)
 WITH RECURSIVE n (i) AS (SELECT %d UNION ALL SELECT i + 1 FROM n WHERE i < %d)
@@ -103,7 +103,8 @@ SELECT 1000, i, 1767225600000000000 + i * 8640000000, 100, REPEAT(x'00', 100), C
     ELT((i - 1) %% 4 + 1, 'OrderCreated', 'OrderPaid', 'OrderPacked', 'OrderShipped'),
     CASE (i - 1) %% 4 WHEN 0 THEN CONCAT('{"status":"created","customer_id":"customer-', (i - 1) DIV 4 %% 5000, '","address":{"city":"City ', (i - 1) DIV 4 %% 1000, '"},"lines":[{"sku":"sku-', (i - 1) DIV 4, '"}]}')
         WHEN 1 THEN '{"status":"paid","method":"card"}' WHEN 2 THEN '{"status":"packed","boxes":2}' ELSE '{"status":"shipped"}' END,
-    JSON_OBJECT('correlation_id', CONCAT('request-', (i - 1) DIV 2))
+    CASE i %% 8 WHEN 0 THEN JSON_OBJECT('correlation_id', CONCAT('request-', (i - 1) DIV 2), 'schema_version', '2')
+        ELSE JSON_OBJECT('correlation_id', CONCAT('request-', (i - 1) DIV 2)) END
 FROM n`,
 	"sqlite": `WITH RECURSIVE n (i) AS (SELECT %d UNION ALL SELECT i + 1 FROM n WHERE i < %d)
 INSERT INTO Messages (id, seq, timestamp, size, data, event_id, aggregate_type, aggregate_id, event_version, event_type, event_data, metadata)
@@ -111,7 +112,7 @@ SELECT 1000, i, 1767225600000000000 + i * 8640000000, 100, zeroblob(100), 'evt-'
     CASE (i - 1) %% 4 WHEN 0 THEN 'OrderCreated' WHEN 1 THEN 'OrderPaid' WHEN 2 THEN 'OrderPacked' ELSE 'OrderShipped' END,
     CASE (i - 1) %% 4 WHEN 0 THEN '{"status":"created","customer_id":"customer-' || ((i - 1) / 4 %% 5000) || '","address":{"city":"City ' || ((i - 1) / 4 %% 1000) || '"},"lines":[{"sku":"sku-' || ((i - 1) / 4) || '"}]}'
         WHEN 1 THEN '{"status":"paid","method":"card"}' WHEN 2 THEN '{"status":"packed","boxes":2}' ELSE '{"status":"shipped"}' END,
-    '{"correlation_id":"request-' || ((i - 1) / 2) || '"}'
+    '{"correlation_id":"request-' || ((i - 1) / 2) || CASE i %% 8 WHEN 0 THEN '","schema_version":"2"}' ELSE '"}' END
 FROM n`,
 }
 
@@ -173,6 +174,10 @@ var expectedRows = map[string]func(n int) []string{
 		return latest(5, showFacts(n, func(f orderFact) bool { return f.version() == 1 && f.number > n-100 },
 			func(f orderFact) []any { return []any{f.time(), orders, f.number, f.aggregate()} }))
 	},
+	"Schema versions": func(n int) []string {
+		return latest(5, showFacts(n, func(f orderFact) bool { return f.version() == 4 && f.schema() == 2 && f.number > n-100 },
+			func(f orderFact) []any { return []any{f.time(), orders, f.number, f.aggregate()} }))
+	},
 	"Counts per day": func(int) []string {
 		return []string{cell(clock(1, 0, 0)) + "|2500", cell(clock(2, 0, 0)) + "|2500"}
 	},
@@ -217,6 +222,13 @@ var expectedRows = map[string]func(n int) []string{
 	"By any member of the data": func(int) []string { return []string{"order-4711|1"} },
 }
 
+// schema is the schema version of every second order's last event.
+func (f orderFact) schema() int {
+	if f.number%8 == 0 {
+		return 2
+	}
+	return 1
+}
 func (f orderFact) aggregate() string { return fmt.Sprint("order-", f.order()) }
 func (f orderFact) between(from, to time.Time) bool {
 	return !f.time().Before(from) && f.time().Before(to)
