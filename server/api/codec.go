@@ -26,7 +26,7 @@ func codecs() []connect.HandlerOption {
 	}
 }
 
-// protoCodec is the binary encoding.
+// protoCodec is the binary encoding. Like jsonCodec, it refuses unknown fields.
 type protoCodec struct{}
 
 // Name implements connect.Codec.
@@ -50,7 +50,10 @@ func (protoCodec) Unmarshal(data []byte, m any) error {
 	if elements(data, message.ProtoReflect().Descriptor(), maxElements) < 0 {
 		return fmt.Errorf("the request has more than %d messages and map entries", maxElements)
 	}
-	return googleproto.Unmarshal(data, message)
+	if err := googleproto.Unmarshal(data, message); err != nil {
+		return err
+	}
+	return refuseUnknown(message.ProtoReflect())
 }
 
 // elements subtracts the number of messages nested in b from left. The result is negative if there are too many. It
