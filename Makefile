@@ -103,7 +103,7 @@ generate:
 	$(call TOOL,buf) build proto/testdata --config '{"version":"v1"}' --exclude-source-info -o proto/testdata/acme.binpb
 	GOWORK=off $(GO) -C tools run ./dashboard >deploy/grafana/dashboard.json
 	GOWORK=off $(GO) -C tools run ./notices -C .. ./cmd/nats-streaming-server >THIRD_PARTY_NOTICES.txt
-	$(GO) test -count=1 -run '^Test(Reference|CompatibilityPage)$$' ./cmd/nats-streaming-server -update
+	$(GO) test -count=1 -run '^Test(Reference|CompatibilityPage)$$' ./cmd/nats-streaming-server/settings -update
 
 # deploy/compose.yaml, and the Helm chart for some values, checked by the libraries of Compose, Helm and Kubernetes, and written for the
 # tests of test/deploy. The first run builds Helm, which takes minutes; make lint tells when one is due.
@@ -158,7 +158,7 @@ show-orders:
 
 show-setups:
 	test/databases/install
-	$(GO) test -json -count=1 -timeout $(TIMEOUT) -run '^TestWrong' ./test ./cmd/nats-streaming-server $(RESULTS)
+	$(GO) test -json -count=1 -timeout $(TIMEOUT) -run '^TestWrong' ./test ./cmd/nats-streaming-server/settings $(RESULTS)
 
 # A queue group that is ordered by aggregate: a million deliveries, with members and servers that are killed, on each of two databases.
 # Again as it was: make show-consumers CONSUMERS='-deliveries 1000000 -order_seed 7'

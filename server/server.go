@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"net"
 	"runtime"
 	"strings"
 	"sync"
@@ -30,7 +31,7 @@ const releaseTimeout = 2 * time.Second
 // Run starts the server and serves clients until ctx ends, which is not an error. While another server holds the lease of the
 // database it stands by; when it loses the lease it steps down to standby. An error has been written to the log.
 func Run(ctx context.Context, o config.Options) error {
-	natsLog, log := natsconn.NewLoggers(o.NATS, natsconn.LogOptions{Debug: o.Debug, Trace: o.Trace, JSON: o.LogFormat == config.LogJSON, SyslogName: o.SyslogName})
+	natsLog, log := natsconn.NewLoggers(o.NATS, natsconn.LogOptions{Debug: o.Debug, Trace: o.Trace, JSON: o.LogFormat == config.LogJSON, SyslogName: o.SyslogName, To: o.LogTo})
 	err := o.Validate()
 	if err == nil {
 		err = run(ctx, &o, natsLog, log)
@@ -121,7 +122,7 @@ func run(ctx context.Context, o *config.Options, natsLog *natsconn.Logger, log *
 	if err := checkPayload(conns.Send.MaxPayload(), store.ValueLimit(), log); err != nil {
 		return err
 	}
-	s := &server{opts: o, id: id, store: store, conns: conns, rights: rights, where: where, monitor: mon, tracer: tracer, log: log}
+	s := &server{opts: o, id: id, natsAddr: ns.Addr(), store: store, conns: conns, rights: rights, where: where, monitor: mon, tracer: tracer, log: log}
 	s.rules.set(o.Consumers)
 	ctx, stopAPI, err := s.serveAPI(ctx)
 	if err != nil {
@@ -143,16 +144,17 @@ func setAccess(rights *access.Holder, p *access.Policy, log *slog.Logger) {
 
 // server is what lives as long as the process.
 type server struct {
-	opts    *config.Options
-	id      string
-	store   *stores.Store
-	conns   *natsconn.Conns
-	rights  *access.Holder // replaced by a reload
-	rules   rules          // likewise
-	where   monitor.Where  // the monitoring port
-	monitor *monitor.Monitor
-	tracer  *tracing.Tracer // nil without tracing
-	log     *slog.Logger
+	opts     *config.Options
+	id       string
+	natsAddr net.Addr // nil if NATS is external
+	store    *stores.Store
+	conns    *natsconn.Conns
+	rights   *access.Holder // replaced by a reload
+	rules    rules          // likewise
+	where    monitor.Where  // the monitoring port
+	monitor  *monitor.Monitor
+	tracer   *tracing.Tracer // nil without tracing
+	log      *slog.Logger
 
 	api    *api.Server          // nil without an API
 	active atomic.Pointer[term] // nil while this server does not serve clients
@@ -216,7 +218,11 @@ func (s *server) started() {
 	if s.opts.Started == nil {
 		return
 	}
-	if err := s.opts.Started(); err != nil {
+	at := config.Addresses{NATS: s.natsAddr}
+	if s.api != nil {
+		at.API = s.api.Addr()
+	}
+	if err := s.opts.Started(at); err != nil {
 		s.log.Warn("Failed to tell the service manager that the server has started", "error", err)
 	}
 }

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"strings"
 
+	"github.com/nats-eventstore/nats-eventstore/cmd/nats-streaming-server/settings"
 	"github.com/nats-eventstore/nats-eventstore/server/offline"
 )
 
@@ -25,7 +26,7 @@ databases have their own tools: docs/operate/backup.md.
 		if len(args) > 0 && !strings.HasPrefix(args[0], "-") && args[0] != "help" {
 			file, args = args[0], args[1:]
 		}
-		rest, err := split(flag.NewFlagSet(name, flag.ContinueOnError), args)
+		rest, err := settings.Split(flag.NewFlagSet(name, flag.ContinueOnError), args)
 		if err != nil {
 			return err
 		}

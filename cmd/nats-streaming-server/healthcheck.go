@@ -19,6 +19,8 @@ import (
 	"time"
 
 	natsd "github.com/nats-io/nats-server/v2/server"
+
+	"github.com/nats-eventstore/nats-eventstore/cmd/nats-streaming-server/settings"
 )
 
 // healthTimeout bounds the whole check.
@@ -38,7 +40,7 @@ count. Without a monitoring port, the check asks only whether the NATS port answ
 		path := "/healthz"
 		fs := flag.NewFlagSet(name, flag.ContinueOnError)
 		fs.StringVar(&path, "path", path, "")
-		rest, err := split(fs, args)
+		rest, err := settings.Split(fs, args)
 		if err != nil {
 			return err
 		}
@@ -46,12 +48,12 @@ count. Without a monitoring port, the check asks only whether the NATS port answ
 		if contained {
 			rest = argsOfContainer()
 		}
-		o, err := load(rest)
+		o, err := settings.Load(rest)
 		if errors.Is(err, flag.ErrHelp) {
 			return err
 		}
-		if _, _, err := parseFiles(rest); err != nil { // other mistakes are for the server to tell
-			return redacted(err)
+		if err := settings.CheckSyntax(rest); err != nil { // other mistakes are for the server to tell
+			return err
 		}
 		ctx, cancel := context.WithTimeout(ctx, healthTimeout)
 		defer cancel()
@@ -78,7 +80,7 @@ func argsOfContainer() []string {
 }
 
 // checkHealth returns a sentence about a healthy server, or why it is not. A server whose container this is runs, at least.
-func checkHealth(ctx context.Context, o *options, path string, contained bool) (string, error) {
+func checkHealth(ctx context.Context, o *settings.Options, path string, contained bool) (string, error) {
 	n := o.NATS
 	host := cmp.Or(n.HTTPHost, n.Host)
 	switch {

@@ -3,12 +3,14 @@ package main
 import (
 	"strings"
 	"testing"
+
+	"github.com/nats-eventstore/nats-eventstore/cmd/nats-streaming-server/settings"
 )
 
 // A server on external NATS without a monitoring port has no port to ask. In its container it is not unhealthy for that.
 func TestHealthOnExternalNATS(t *testing.T) {
 	t.Parallel()
-	o, err := load([]string{"-ns", "nats://127.0.0.1:1", "-store", "MEMORY"})
+	o, err := settings.Load([]string{"-ns", "nats://127.0.0.1:1", "-store", "MEMORY"})
 	if err != nil {
 		t.Fatal(err)
 	}

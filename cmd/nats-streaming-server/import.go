@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 	"strings"
 
+	"github.com/nats-eventstore/nats-eventstore/cmd/nats-streaming-server/settings"
 	"github.com/nats-eventstore/nats-eventstore/server/config"
 	"github.com/nats-eventstore/nats-eventstore/server/offline"
 )
@@ -39,22 +40,22 @@ interrupt the import and run it again.
 		fs.StringVar(&m.Files.Cipher, "encryption_cipher", "", "")
 		key := fs.String("encryption_key", "", "")
 		fs.IntVar(&m.Report, "report", defaultReport, "")
-		rest, err := split(fs, args)
+		rest, err := settings.Split(fs, args)
 		if err != nil {
 			return err
 		}
 		if m.Dir == "" {
 			return errors.New("-from_dir is missing: name the directory of the FILE store")
 		}
-		if v := os.Getenv(encryptionKeyVariable); v != "" {
+		if v := os.Getenv(settings.EncryptionKeyVariable); v != "" {
 			*key = v
-			// load refuses the variable, because the server does not support encryption.
-			if err := os.Unsetenv(encryptionKeyVariable); err != nil {
+			// settings.Load refuses the variable, because the server does not support encryption.
+			if err := os.Unsetenv(settings.EncryptionKeyVariable); err != nil {
 				return err
 			}
 		}
 		if *encrypted && *key == "" {
-			return errors.New("-encrypt needs the key: set " + encryptionKeyVariable + " or -encryption_key")
+			return errors.New("-encrypt needs the key: set " + settings.EncryptionKeyVariable + " or -encryption_key")
 		}
 		m.Files.NoCRC, m.Files.Key = !*crc, []byte(*key)
 		o, err := database(rest)
@@ -65,24 +66,21 @@ interrupt the import and run it again.
 	},
 }
 
-// importing is a suffix of the database file during an import. The server treats a database without it as complete.
-const importing = ".importing"
-
-func importInto(ctx context.Context, o options, m offline.ImportOptions) error {
+func importInto(ctx context.Context, o settings.Options, m offline.ImportOptions) error {
 	if o.StoreType != config.StoreFile {
 		return offline.Import(ctx, o.Options, m)
 	}
-	if inside(m.Dir, o.dir) {
-		return fmt.Errorf("-dir %s is inside of -from_dir %s, whose directories are channels: use -from_dir itself or a directory outside of it", o.dir, m.Dir)
+	if inside(m.Dir, o.Dir) {
+		return fmt.Errorf("-dir %s is inside of -from_dir %s, whose directories are channels: use -from_dir itself or a directory outside of it", o.Dir, m.Dir)
 	}
 	final := o.Store.Source
-	if exists(final) {
-		return fmt.Errorf("-dir %s already contains a database: import into an empty directory", o.dir)
+	if _, err := os.Stat(final); err == nil {
+		return fmt.Errorf("-dir %s already contains a database: import into an empty directory", o.Dir)
 	}
-	if err := os.MkdirAll(o.dir, 0o700); err != nil {
+	if err := os.MkdirAll(o.Dir, 0o700); err != nil {
 		return fmt.Errorf("data directory: %w", err)
 	}
-	o.Store.Source += importing
+	o.Store.Source += settings.Importing
 	if err := offline.Import(ctx, o.Options, m); err != nil {
 		return err
 	}

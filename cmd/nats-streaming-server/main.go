@@ -14,13 +14,14 @@ import (
 	"syscall"
 	_ "time/tzdata" // for data source names with a time zone, where the system has none
 
+	"github.com/nats-eventstore/nats-eventstore/cmd/nats-streaming-server/settings"
 	"github.com/nats-eventstore/nats-eventstore/server"
 	"github.com/nats-eventstore/nats-eventstore/server/config"
 )
 
 func main() {
 	args := slices.Clone(os.Args[1:])
-	hideSecrets(os.Args[1:])
+	settings.HideSecrets(os.Args[1:])
 	os.Exit(run(args))
 }
 
@@ -32,12 +33,12 @@ func run(args []string) int {
 		return runCommand(args[0], args[1:])
 	}
 	nameProcess()
-	o, err := load(args)
-	if err == nil && o.check {
+	o, err := settings.Load(args)
+	if err == nil && o.Check {
 		return check(o)
 	}
 	if err == nil {
-		err = o.prepareStore()
+		err = o.PrepareStore()
 	}
 	switch {
 	case errors.Is(err, flag.ErrHelp):
@@ -47,7 +48,7 @@ func run(args []string) int {
 		return 1
 	}
 	opts := o.Options
-	opts.Reread = func() (config.Options, error) { return configure(args) }
+	opts.Reread = func() (config.Options, error) { return settings.Configure(args) }
 	notifyControl(&opts)
 	opts.Started = notifyReady
 	ctx, stop := context.WithCancel(context.Background())
@@ -74,12 +75,12 @@ func run(args []string) int {
 }
 
 // check prints all that would keep a server from starting, and returns the exit status of -t.
-func check(o options) int {
+func check(o settings.Options) int {
 	warnings, err := server.Check(context.Background(), o.Options)
 	for _, w := range append(o.Notices, warnings...) {
 		printLines("warning: " + w)
 	}
-	if err := redacted(errors.Join(o.checkStore(), err)); err != nil {
+	if err := settings.Redacted(errors.Join(o.CheckStore(), err)); err != nil {
 		printLines(err.Error())
 		return 1
 	}

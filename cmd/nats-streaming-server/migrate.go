@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 
+	"github.com/nats-eventstore/nats-eventstore/cmd/nats-streaming-server/settings"
 	"github.com/nats-eventstore/nats-eventstore/server/config"
 	"github.com/nats-eventstore/nats-eventstore/server/offline"
 )
@@ -30,7 +31,7 @@ The options name the database (-store, -dir, -sql_driver, -sql_source) and the e
 		fs := flag.NewFlagSet(name, flag.ContinueOnError)
 		fs.BoolVar(&m.DryRun, "dry_run", false, "")
 		fs.IntVar(&m.Report, "report", defaultReport, "")
-		rest, err := split(fs, args)
+		rest, err := settings.Split(fs, args)
 		if err != nil {
 			return err
 		}
@@ -38,12 +39,17 @@ The options name the database (-store, -dir, -sql_driver, -sql_source) and the e
 		if err != nil {
 			return err
 		}
-		if o.StoreType == config.StoreFile && offline.HoldsFileStore(o.dir) && !exists(o.Store.Source) {
-			return o.prepareStore() // its error recommends the import command
+		if o.StoreType == config.StoreFile && offline.HoldsFileStore(o.Dir) && missing(o.Store.Source) {
+			return o.PrepareStore() // its error recommends the import command
 		}
-		if o.StoreType == config.StoreFile && !exists(o.Store.Source) {
-			return fmt.Errorf("there is no database in %s", o.dir)
+		if o.StoreType == config.StoreFile && missing(o.Store.Source) {
+			return fmt.Errorf("there is no database in %s", o.Dir)
 		}
 		return offline.Migrate(ctx, o.Options, m)
 	},
+}
+
+func missing(file string) bool {
+	_, err := os.Stat(file)
+	return err != nil
 }

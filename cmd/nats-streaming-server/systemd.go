@@ -3,10 +3,12 @@ package main
 import (
 	"net"
 	"os"
+
+	"github.com/nats-eventstore/nats-eventstore/server/config"
 )
 
 // notifyReady tells systemd that the service has started, if it is one of Type=notify (sd_notify(3)). Once more does no harm.
-func notifyReady() error {
+func notifyReady(config.Addresses) error {
 	socket := os.Getenv("NOTIFY_SOCKET")
 	if socket == "" {
 		return nil

@@ -5,6 +5,7 @@ import (
 	"flag"
 	"fmt"
 
+	"github.com/nats-eventstore/nats-eventstore/cmd/nats-streaming-server/settings"
 	"github.com/nats-eventstore/nats-eventstore/server/access"
 )
 
@@ -15,7 +16,7 @@ Prints a new random token for a client of the API, and below it the line for the
 only its hash.
 `,
 	run: func(_ context.Context, name string, args []string) error {
-		rest, err := split(flag.NewFlagSet(name, flag.ContinueOnError), args)
+		rest, err := settings.Split(flag.NewFlagSet(name, flag.ContinueOnError), args)
 		if err != nil {
 			return err
 		}

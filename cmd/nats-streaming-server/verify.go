@@ -5,6 +5,7 @@ import (
 	"flag"
 	"os"
 
+	"github.com/nats-eventstore/nats-eventstore/cmd/nats-streaming-server/settings"
 	"github.com/nats-eventstore/nats-eventstore/server/offline"
 )
 
@@ -31,7 +32,7 @@ Exit status: 0 no findings, 1 findings, 2 the database could not be verified.
 		fs.BoolVar(&v.JSON, "json", false, "")
 		fs.IntVar(&v.Report, "report", defaultReport, "")
 		erased := fs.String("erased", "", "")
-		rest, err := split(fs, args)
+		rest, err := settings.Split(fs, args)
 		if err != nil {
 			return err
 		}

@@ -4,6 +4,7 @@ import (
 	"crypto/tls"
 	"crypto/x509"
 	"fmt"
+	"net/http"
 	"os"
 
 	"github.com/nats-eventstore/nats-eventstore/server/httpport"
@@ -37,6 +38,8 @@ type Options struct {
 	StandbyReads bool
 	// MaxMessage bounds a request, and a response that is not a stream, in bytes.
 	MaxMessage int
+	// Wrap, if set, receives the handler of all requests and returns the one to use. It serves fault injection.
+	Wrap func(http.Handler) http.Handler
 }
 
 // DefaultOptions returns options that leave the API off.

@@ -5,6 +5,7 @@ import (
 	"crypto/tls"
 	"fmt"
 	"log/slog"
+	"net"
 	"net/http"
 	"net/netip"
 	"sync/atomic"
@@ -82,6 +83,9 @@ func (s *Server) Run() error {
 	return nil
 }
 
+// Addr returns where the API listens.
+func (s *Server) Addr() net.Addr { return s.port.Addr() }
+
 // Encryption returns the current TLS configuration, or nil if TLS is off.
 func (s *Server) Encryption() *tls.Config { return s.settings.Load().tls }
 
@@ -120,7 +124,11 @@ func (s *Server) handler(o Options) http.Handler {
 	public := http.NewServeMux()
 	public.Handle("/", s.requireCaller(s.requireMemory(o.MaxMessage, requireType(readable(mux)))))
 	public.Handle(grpchealth.NewHandler(health{s.log, o.DCB}, bounded(smallMessage)...)) // public: it reveals nothing about events
-	return observed(s.observer, s.countCalls(s.outbox.watch(allowOrigins(o.Origins, public))))
+	handler := observed(s.observer, s.countCalls(s.outbox.watch(allowOrigins(o.Origins, public))))
+	if o.Wrap != nil {
+		return o.Wrap(handler)
+	}
+	return handler
 }
 
 // allowOrigins answers CORS preflight requests, which carry no token.

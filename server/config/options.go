@@ -4,7 +4,9 @@ package config
 import (
 	"errors"
 	"fmt"
+	"io"
 	"maps"
+	"net"
 	"os"
 	"regexp"
 	"slices"
@@ -136,9 +138,14 @@ type Options struct {
 	// while the server runs. A nil channel never signals.
 	Reopen, Reload <-chan os.Signal
 	Reread         func() (Options, error)
+	// LogTo, if set, receives the log, line by line, instead of the place that the options of NATS say.
+	LogTo io.Writer
 	// Started, if set, is called each time the server begins to serve or to stand by. An error is logged.
-	Started func() error
+	Started func(Addresses) error
 }
+
+// Addresses are where a server listens. A port that it does not have is nil.
+type Addresses struct{ NATS, API net.Addr }
 
 // DefaultEventChannels is the default pattern of event channels.
 const DefaultEventChannels = "eventstore.>"

@@ -24,6 +24,7 @@ const fileMode = 0o640
 type Logger struct {
 	streaming struct{ debug, trace bool }
 	json      *jsonLines // nil for text
+	to        io.Writer  // nil for the place that the options of NATS say
 
 	mu   sync.RWMutex // guards opts and out
 	opts *natsd.Options
@@ -32,9 +33,10 @@ type Logger struct {
 
 // LogOptions configure the log, besides the options of the NATS server.
 type LogOptions struct {
-	Debug, Trace bool   // of the streaming part
-	JSON         bool   // lines of JSON instead of text
-	SyslogName   string // if set, the event source in the Windows event log
+	Debug, Trace bool      // of the streaming part
+	JSON         bool      // lines of JSON instead of text
+	SyslogName   string    // if set, the event source in the Windows event log
+	To           io.Writer // if set, receives the lines, instead of the place that the options of NATS say
 }
 
 // NewLoggers returns the logger of the NATS server and the structured logger of the streaming part. Both write to the
@@ -43,7 +45,7 @@ func NewLoggers(o *natsd.Options, own LogOptions) (*Logger, *slog.Logger) {
 	if own.SyslogName != "" {
 		natslog.SetSyslogName(own.SyslogName)
 	}
-	l := &Logger{}
+	l := &Logger{to: own.To}
 	l.streaming.debug, l.streaming.trace = own.Debug, own.Trace
 	if own.JSON {
 		l.json = newJSONLines()
@@ -69,6 +71,8 @@ func (l *Logger) Open(o *natsd.Options) {
 	debug, trace := o.Debug || l.streaming.debug, o.Trace || l.streaming.trace
 	var out natsd.Logger
 	switch {
+	case l.to != nil:
+		out = &lineLogger{l.to, io.NopCloser(nil)}
 	case l.json != nil:
 		out = openLines(o, debug, trace)
 	case o.LogFile != "":
