@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net/http"
 	"os"
+	"time"
 
 	"github.com/nats-eventstore/nats-eventstore/server/httpport"
 )
@@ -38,6 +39,8 @@ type Options struct {
 	StandbyReads bool
 	// MaxMessage bounds a request, and a response that is not a stream, in bytes.
 	MaxMessage int
+	// StopTimeout is how long a server that stops waits for its requests, and for clients to leave idle connections. 0 means 5 s.
+	StopTimeout time.Duration
 	// Wrap, if set, receives the handler of all requests and returns the one to use. It serves fault injection.
 	Wrap func(http.Handler) http.Handler
 }

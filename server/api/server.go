@@ -1,6 +1,7 @@
 package api
 
 import (
+	"cmp"
 	"context"
 	"crypto/tls"
 	"fmt"
@@ -26,7 +27,7 @@ import (
 )
 
 const (
-	// stopTimeout bounds how long Stop waits for requests.
+	// stopTimeout is the default of Options.StopTimeout.
 	stopTimeout = 5 * time.Second
 	// originsAge is how long browsers cache the allowed origins. They accept at most two hours.
 	originsAge = 2 * time.Hour
@@ -42,6 +43,7 @@ type Server struct {
 	calls    *httpport.Peers
 	arriving arriving
 	outbox   outbox
+	stop     time.Duration // Options.StopTimeout
 	settings atomic.Pointer[settings]
 }
 
@@ -51,6 +53,7 @@ func Listen(o Options, policy *access.Policy, log func() Log, observer Observer,
 	s := &Server{
 		log: log, observer: observer, calls: httpport.NewPeers(o.Limits),
 		arriving: arriving{peers: make(map[netip.Prefix]*share)}, outbox: outbox{bound: outboxBytes, stall: stallTime},
+		stop: cmp.Or(o.StopTimeout, stopTimeout),
 	}
 	first, err := s.newSettings(o, policy)
 	if err != nil {
@@ -91,7 +94,7 @@ func (s *Server) Encryption() *tls.Config { return s.settings.Load().tls }
 
 // Stop waits for running requests and cancels those that take too long.
 func (s *Server) Stop() {
-	ctx, cancel := context.WithTimeout(context.Background(), stopTimeout)
+	ctx, cancel := context.WithTimeout(context.Background(), s.stop)
 	defer cancel()
 	s.port.Stop(ctx)
 }
