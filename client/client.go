@@ -36,6 +36,7 @@ type Client struct {
 	current   *atomic.Uint32 // index of the server to call, modulo len(servers)
 	standbys  *standbyReads  // nil: only the server that leads answers
 	least     uint64         // position that reads must know
+	turns     *turns         // of the commands of Repositories and Deciders
 }
 
 // New returns a client. It connects on the first call.
@@ -43,7 +44,7 @@ func New(o Options) (*Client, error) {
 	if len(o.URLs) == 0 {
 		return nil, errors.New("eventstore: Options.URLs is empty")
 	}
-	c := &Client{current: new(atomic.Uint32), transport: &http.Transport{TLSClientConfig: o.TLS, ForceAttemptHTTP2: true, IdleConnTimeout: time.Minute}}
+	c := &Client{current: new(atomic.Uint32), turns: newTurns(), transport: &http.Transport{TLSClientConfig: o.TLS, ForceAttemptHTTP2: true, IdleConnTimeout: time.Minute}}
 	c.transport.Protocols = new(http.Protocols)
 	c.transport.Protocols.SetHTTP2(true)
 	c.transport.Protocols.SetUnencryptedHTTP2(true)

@@ -43,9 +43,6 @@ type texts struct {
 	putReaction     string // (reactor, channel, sequence)
 	forgetReactions string // (reactor, channel, sequence): those below the sequence
 
-	createSnapshots string
-	snapshot        string // (channel, type, id, schema) → version, state
-	putSnapshot     string // (channel, type, id, schema, version, state)
 }
 
 func (d Dialect) texts() *texts {
@@ -71,10 +68,6 @@ var postgresTexts = texts{
 	reaction:        "SELECT 1 FROM eventstore_reactions WHERE reactor = $1 AND channel = $2 AND sequence = $3",
 	putReaction:     "INSERT INTO eventstore_reactions (reactor, channel, sequence) VALUES ($1, $2, $3) ON CONFLICT (reactor, channel, sequence) DO NOTHING",
 	forgetReactions: "DELETE FROM eventstore_reactions WHERE reactor = $1 AND channel = $2 AND sequence < $3",
-
-	createSnapshots: "CREATE TABLE IF NOT EXISTS eventstore_snapshots (channel VARCHAR(255), aggregate_type VARCHAR(255), aggregate_id VARCHAR(255), schema_name VARCHAR(255), version BIGINT NOT NULL, state BYTEA NOT NULL, PRIMARY KEY (channel, aggregate_type, aggregate_id, schema_name))",
-	snapshot:        "SELECT version, state FROM eventstore_snapshots WHERE channel = $1 AND aggregate_type = $2 AND aggregate_id = $3 AND schema_name = $4",
-	putSnapshot:     "INSERT INTO eventstore_snapshots (channel, aggregate_type, aggregate_id, schema_name, version, state) VALUES ($1, $2, $3, $4, $5, $6) ON CONFLICT (channel, aggregate_type, aggregate_id, schema_name) DO UPDATE SET version = excluded.version, state = excluded.state WHERE eventstore_snapshots.version < excluded.version",
 }
 
 // VARBINARY columns compare names byte by byte, as the server does.
@@ -89,10 +82,6 @@ var mysqlTexts = texts{
 	reaction:        "SELECT 1 FROM eventstore_reactions WHERE reactor = ? AND channel = ? AND sequence = ?",
 	putReaction:     "INSERT IGNORE INTO eventstore_reactions (reactor, channel, sequence) VALUES (?, ?, ?)",
 	forgetReactions: "DELETE FROM eventstore_reactions WHERE reactor = ? AND channel = ? AND sequence < ?",
-
-	createSnapshots: "CREATE TABLE IF NOT EXISTS eventstore_snapshots (channel VARBINARY(255), aggregate_type VARBINARY(255), aggregate_id VARBINARY(255), schema_name VARBINARY(255), version BIGINT NOT NULL, state LONGBLOB NOT NULL, PRIMARY KEY (channel, aggregate_type, aggregate_id, schema_name))",
-	snapshot:        "SELECT version, state FROM eventstore_snapshots WHERE channel = ? AND aggregate_type = ? AND aggregate_id = ? AND schema_name = ?",
-	putSnapshot:     "INSERT INTO eventstore_snapshots (channel, aggregate_type, aggregate_id, schema_name, version, state) VALUES (?, ?, ?, ?, ?, ?) ON DUPLICATE KEY UPDATE state = IF(version < VALUES(version), VALUES(state), state), version = GREATEST(version, VALUES(version))",
 }
 
 var sqliteTexts = texts{
@@ -106,10 +95,6 @@ var sqliteTexts = texts{
 	reaction:        "SELECT 1 FROM eventstore_reactions WHERE reactor = ? AND channel = ? AND sequence = ?",
 	putReaction:     "INSERT INTO eventstore_reactions (reactor, channel, sequence) VALUES (?, ?, ?) ON CONFLICT (reactor, channel, sequence) DO NOTHING",
 	forgetReactions: "DELETE FROM eventstore_reactions WHERE reactor = ? AND channel = ? AND sequence < ?",
-
-	createSnapshots: "CREATE TABLE IF NOT EXISTS eventstore_snapshots (channel TEXT, aggregate_type TEXT, aggregate_id TEXT, schema_name TEXT, version INTEGER NOT NULL, state BLOB NOT NULL, PRIMARY KEY (channel, aggregate_type, aggregate_id, schema_name))",
-	snapshot:        "SELECT version, state FROM eventstore_snapshots WHERE channel = ? AND aggregate_type = ? AND aggregate_id = ? AND schema_name = ?",
-	putSnapshot:     "INSERT INTO eventstore_snapshots (channel, aggregate_type, aggregate_id, schema_name, version, state) VALUES (?, ?, ?, ?, ?, ?) ON CONFLICT (channel, aggregate_type, aggregate_id, schema_name) DO UPDATE SET version = excluded.version, state = excluded.state WHERE version < excluded.version",
 }
 
 // createTable creates a table unless it exists.

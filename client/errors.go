@@ -16,7 +16,7 @@ var (
 	// ErrNotFound means that the store does not hold the event.
 	ErrNotFound = errors.New("event not found")
 	// ErrDuplicate means that some of the IDs of an append are already stored, with different content or as part of
-	// another append.
+	// another append. From Execute, it means that the ID of a Command belongs to another command.
 	ErrDuplicate = errors.New("event_id is already stored")
 	// ErrUnknownType means that the Registry does not have the event type, the event type in this schema version, or the Go
 	// type of the data. During a rolling deploy, a newer program may have stored such an event.
@@ -24,6 +24,9 @@ var (
 	// ErrGap means that a source of a Projector, Reactor or replay skipped events that the store has, or that another program
 	// changed the checkpoint. Events that an administrator erased are not a gap.
 	ErrGap = errors.New("gap in the events after the checkpoint")
+	// ErrLossy means that a snapshot would lose a part of the state of an aggregate, because JSON or the Codec does not
+	// encode it.
+	ErrLossy = errors.New("a snapshot would lose a part of the state")
 	// ErrActive means that the durable of a Consumer has an active subscription, here or by NATS Streaming.
 	ErrActive = errors.New("the durable is active")
 	// ErrStop ends a replay without an error: return it from the replay's handle function.

@@ -68,18 +68,48 @@ func ExampleRepository_Execute() {
 	}
 	// A repeated request is stored once, because its events carry the command's ID.
 	for range 2 {
-		state, err := accounts.Execute(ctx, "account-1", open, eventstore.Command("request-1"))
-		fmt.Println(state.Owner, state.Balance, err)
+		result, err := accounts.Execute(ctx, "account-1", open, eventstore.Command("request-1"))
+		fmt.Println(result.State.Owner, result.State.Balance, result.Repeated, err)
 	}
-	state, err := accounts.Execute(ctx, "account-1", withdraw(400))
-	fmt.Println(state.Owner, state.Balance, err)
+	result, err := accounts.Execute(ctx, "account-1", withdraw(400))
+	fmt.Println(result.State.Owner, result.State.Balance, "at version", result.Version, err)
 	_, err = accounts.Execute(ctx, "account-1", withdraw(700))
 	fmt.Println(err)
 	// Output:
-	// Ada 1000 <nil>
-	// Ada 1000 <nil>
-	// Ada 600 <nil>
+	// Ada 1000 false <nil>
+	// Ada 1000 true <nil>
+	// Ada 600 at version 3 <nil>
 	// the balance is too low
+}
+
+// A transfer decides on two accounts. Its events are stored together, if neither has changed meanwhile.
+func ExampleExecuteMany() {
+	ctx, client, stop := connect()
+	defer stop()
+	accounts := accounts(client)
+	deposit(ctx, client, "account-1", 1000)
+	transfer := func(cents int64) error {
+		from, to := accounts.Aggregate("account-1"), accounts.Aggregate("account-2")
+		outcome, err := eventstore.ExecuteMany(ctx, []eventstore.Participant{from, to}, func() ([]eventstore.NewEvent, error) {
+			if from.State.Balance < cents {
+				return nil, errInsufficientFunds
+			}
+			return []eventstore.NewEvent{from.Event(Withdrawn{Cents: cents}), to.Event(Deposited{Cents: cents})}, nil
+		}, eventstore.Command("transfer-1", cents))
+		if err == nil {
+			fmt.Println(from.State.Balance, to.State.Balance, len(outcome.Stored), "events, up to position", outcome.Position)
+		}
+		return err
+	}
+	fmt.Println(transfer(300))
+	fmt.Println(transfer(300))                                     // the same request again
+	fmt.Println(errors.Is(transfer(500), eventstore.ErrDuplicate)) // another request with its ID
+	// Output:
+	// 700 300 2 events, up to position 3
+	// <nil>
+	// 700 300 0 events, up to position 3
+	// <nil>
+	// true
 }
 
 // Append stores events of several aggregates together, if all expectations hold.

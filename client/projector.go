@@ -116,7 +116,7 @@ func (b Batch) checkFollows(checkpoint uint64) error {
 }
 
 // WaitFor returns once the read model contains everything up to a checkpoint, or with the cause if ctx ends first. With
-// SourceAll that is a position, such as Position.Position of an append or that of StoredAt. With the source of a channel it
+// SourceAll that is a position, such as Position.Position of an append or Result.Position. With the source of a channel it
 // is a sequence. Any process that has the DB can wait; the projector may run elsewhere. Like Run, WaitFor creates the table.
 func (p *Projector) WaitFor(ctx context.Context, checkpoint uint64) error {
 	pause := backoff{max: 100 * time.Millisecond}

@@ -1,113 +1,82 @@
 package eventstore
 
 import (
-	"cmp"
 	"context"
-	"fmt"
+	"errors"
 )
 
 // Repository loads aggregates of one type and executes commands on them. S is the state of an aggregate; its zero value is
-// the state before the first event. A Repository is safe for concurrent use if Apply is.
+// the state before the first event. A Repository is safe for concurrent use if Apply is. It may be copied.
 type Repository[S any] struct {
 	Client        *Client
 	Channel       string // event channel
 	AggregateType string // may be empty
 	Registry      *Registry
 	// Apply returns the state after one more event. It must not have side effects: every load calls it for each event. It
-	// may modify maps and slices in S.
+	// may modify maps and slices in S. RecordedAt is zero in an event that the same call has stored: use OccurredAt.
 	Apply func(S, *Event) S
 
 	// Snapshots, if not nil, stores the state of aggregates that have many events. Snapshots are a cache: if one is
-	// missing, unavailable or has another SnapshotSchema, loading only takes longer.
+	// missing, unavailable, has another SnapshotSchema or does not agree with the log, loading only takes longer.
 	Snapshots Snapshots
-	// SnapshotFailed, if not nil, is called with errors of loading and saving snapshots.
+	// SnapshotFailed, if not nil, is called with errors of loading and saving snapshots. ErrGap means that a snapshot was
+	// dropped because the log does not have its last event: the log was restored from a backup, or events were erased.
 	SnapshotFailed func(error)
-	// SnapshotEvery is the number of events after which the state is saved; 0 means 100.
+	// SnapshotEvery is the number of versions after which the state is saved; 0 means 100.
 	SnapshotEvery uint64
-	// SnapshotSchema is the version of S. Change it whenever S or Apply changes, so that older snapshots are ignored.
+	// SnapshotSchema is the version of S. Change it whenever S, Apply or Codec changes, so that older snapshots are ignored.
 	SnapshotSchema string
+	// Codec encodes states for Snapshots. nil means encoding/json. Then S must be a type of which JSON loses nothing:
+	// Validate says whether it is.
+	Codec Codec
+}
+
+// Validate returns an error if a field is missing that must be set, or if snapshots by JSON would lose a part of S. Load
+// and Execute return it, too, before they do anything. Call it to know at the start of the program.
+func (r *Repository[S]) Validate() error {
+	switch {
+	case r.Client == nil:
+		return errors.New("eventstore: Repository.Client is nil: set it to what New returned")
+	case r.Channel == "":
+		return errors.New("eventstore: Repository.Channel is empty: name the event channel of the aggregates")
+	case r.Registry == nil:
+		return errors.New("eventstore: Repository.Registry is nil: set it to a Registry with the types of events")
+	case r.Apply == nil:
+		return errors.New("eventstore: Repository.Apply is nil: set it to the function that adds an event to the state")
+	case r.Snapshots != nil && r.Codec == nil:
+		return checkJSON[S]()
+	}
+	return nil
 }
 
 // Load returns the state of an aggregate and its version, 0 if it has no events.
 func (r *Repository[S]) Load(ctx context.Context, id string) (state S, version uint64, err error) {
-	version, state = r.restore(ctx, id)
-	saved := version
-	events, err := r.Client.Load(ctx, r.Channel, r.AggregateType, id, version+1)
-	if err != nil {
+	if err := r.Validate(); err != nil {
 		return state, 0, err
 	}
-	for _, e := range events {
-		if e.Version <= version {
-			return state, 0, fmt.Errorf("load aggregate %q of channel %q: version %d comes after version %d", id, r.Channel, e.Version, version)
-		}
-		if state, err = r.apply(state, e); err != nil {
-			return state, 0, err
-		}
-		version = e.Version
-	}
-	if r.Snapshots != nil && version-saved >= cmp.Or(r.SnapshotEvery, defaultSnapshotEvery) {
-		r.save(ctx, id, version, state)
-	}
-	return state, version, nil
+	a := r.Aggregate(id)
+	err = a.load(ctx)
+	return a.State, a.Version, err
 }
 
 // Execute loads an aggregate, passes its state to decide, and appends the events that decide returns: values of registered
-// types. If the aggregate changed meanwhile, Execute pauses and starts over. So decide may be called several times and must
-// not have side effects. If it returns no events, nothing is stored. Execute returns the state after the new events.
+// types, or NewEvents with one in Data. If another process changed the aggregate meanwhile, Execute pauses and starts over. So
+// decide may be called several times and must not have side effects, nor execute a command on the same aggregate. If it returns no
+// events, nothing is stored.
 //
-// Execute returns errors of decide unwrapped, errors of Append, and after 100 conflicts *ConflictError or, from an Expect,
-// *ConditionError, or ErrDuplicate for a Command.
-func (r *Repository[S]) Execute(ctx context.Context, id string, decide func(state S, version uint64) ([]any, error), options ...ExecuteOption) (S, error) {
-	e := newExecution(options)
-	var state S
-	err := e.retry(ctx, fmt.Sprintf("execute on aggregate %q of channel %q", id, r.Channel), func() (err error) {
-		state, err = r.attempt(ctx, id, decide, e)
-		return err
-	})
-	return state, err
-}
-
-func (r *Repository[S]) attempt(ctx context.Context, id string, decide func(S, uint64) ([]any, error), e *execution) (S, error) {
-	executed, err := r.Client.executed(ctx, r.Channel, e)
-	if err != nil {
-		var zero S
-		return zero, err
-	}
-	state, version, err := r.Load(ctx, id)
-	if err != nil || executed {
-		return state, err
-	}
-	decided, err := decide(state, version)
-	if err != nil || len(decided) == 0 {
-		return state, err
-	}
-	events := make([]NewEvent, len(decided))
-	for i, data := range decided {
-		if events[i], err = r.Registry.New(r.AggregateType, id, data); err != nil {
-			return state, err
+// Commands of one Client on one aggregate take turns, first come, first served.
+//
+// Execute returns errors of decide unwrapped, errors of Append, ErrDuplicate for a Command whose ID belongs to another
+// command, and after 100 conflicts *ConflictError or, from an Expect, *ConditionError.
+func (r *Repository[S]) Execute(ctx context.Context, id string, decide func(state S, version uint64) ([]any, error), options ...ExecuteOption) (Result[S], error) {
+	a := r.Aggregate(id)
+	outcome, err := ExecuteMany(ctx, []Participant{a}, func() ([]NewEvent, error) {
+		decided, err := decide(a.State, a.Version)
+		events := make([]NewEvent, len(decided))
+		for i, data := range decided {
+			events[i] = a.Event(data)
 		}
-		e.complete(&events[i], i)
-	}
-	positions, err := r.Client.Append(ctx, r.Channel, events, append(e.expect, AtVersion(r.AggregateType, id, version))...)
-	if err != nil {
-		return state, err
-	}
-	e.stored(positions)
-	for i, event := range events {
-		stored := fromMessage(event.message())
-		stored.Channel, stored.Sequence, stored.Version, stored.Position = r.Channel, positions[i].Sequence, positions[i].Version, positions[i].Position
-		if state, err = r.apply(state, stored); err != nil {
-			return state, err
-		}
-	}
-	return state, nil
-}
-
-// apply returns the state after the events that one stands for.
-func (r *Repository[S]) apply(state S, e *Event) (S, error) {
-	events, err := r.Registry.Expand(e)
-	for _, event := range events {
-		state = r.Apply(state, event)
-	}
-	return state, err
+		return events, err
+	}, options...)
+	return Result[S]{a.State, a.Version, a.Sequence, outcome}, err
 }

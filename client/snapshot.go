@@ -2,18 +2,28 @@ package eventstore
 
 import (
 	"context"
-	"database/sql"
 	"encoding/json"
-	"errors"
 	"fmt"
+	"time"
 )
+
+// Snapshot is the state of an aggregate after one of its events. Version, Sequence and RecordedAt are that event's: the
+// Repository drops a snapshot whose event the log does not have.
+type Snapshot struct {
+	Version    uint64    // 0: there is no snapshot
+	Sequence   uint64    // in the channel
+	RecordedAt time.Time // to the nanosecond
+	State      []byte    // as the Codec encoded it
+}
 
 // Snapshots stores the state of aggregates. SQLSnapshots implements it.
 type Snapshots interface {
-	// LoadSnapshot returns the latest snapshot with this key, or version 0 if there is none.
-	LoadSnapshot(ctx context.Context, key SnapshotKey) (version uint64, state []byte, err error)
-	// SaveSnapshot replaces the snapshot with this key.
-	SaveSnapshot(ctx context.Context, key SnapshotKey, version uint64, state []byte) error
+	// LoadSnapshot returns the latest snapshot with this key, or one of version 0 if there is none.
+	LoadSnapshot(ctx context.Context, key SnapshotKey) (Snapshot, error)
+	// SaveSnapshot replaces the snapshot with this key, unless that is of a higher version.
+	SaveSnapshot(ctx context.Context, key SnapshotKey, snapshot Snapshot) error
+	// DropSnapshot deletes the snapshot with this key if it is of this version and sequence. Otherwise it does nothing.
+	DropSnapshot(ctx context.Context, key SnapshotKey, version, sequence uint64) error
 }
 
 // SnapshotKey identifies a snapshot.
@@ -21,70 +31,105 @@ type SnapshotKey struct{ Channel, AggregateType, AggregateID, Schema string }
 
 const defaultSnapshotEvery = 100
 
-// restore returns the snapshot of an aggregate, or version 0 if it is missing or cannot be loaded or decoded.
-func (r *Repository[S]) restore(ctx context.Context, id string) (uint64, S) {
-	var state, zero S
+// restore sets the state to that of the snapshot, and returns its version, 0 if it is missing or cannot be loaded or decoded.
+func (a *Aggregate[S]) restore(ctx context.Context) uint64 {
+	a.reset()
+	r := a.repository
 	if r.Snapshots == nil {
-		return 0, zero
+		return 0
 	}
-	version, encoded, err := r.Snapshots.LoadSnapshot(ctx, r.snapshotKey(id))
-	if err == nil && version > 0 {
-		err = json.Unmarshal(encoded, &state)
+	s, err := r.Snapshots.LoadSnapshot(ctx, a.snapshotKey())
+	if err == nil && s.Version > 0 {
+		a.State, err = r.decode(s.State)
 	}
 	if err != nil {
-		r.snapshotFailed("load snapshot", id, err)
-		return 0, zero
+		a.snapshotFailed("load snapshot", err)
+		a.reset()
+		return 0
 	}
-	return version, state
+	a.Version, a.Sequence, a.recorded = s.Version, s.Sequence, s.RecordedAt
+	return s.Version
 }
 
-func (r *Repository[S]) save(ctx context.Context, id string, version uint64, state S) {
-	encoded, err := json.Marshal(state)
+// isAt reports whether the first of the events is the last one in the state.
+func (a *Aggregate[S]) isAt(events []*Event) bool {
+	if len(events) == 0 {
+		return false
+	}
+	e := events[0]
+	return e.Version == a.Version && e.Sequence == a.Sequence && e.RecordedAt.Equal(a.recorded)
+}
+
+// dropSnapshot deletes the snapshot in the state. found is the event that the log has in the place of its last one, or after
+// that, if there is any, and events are all of the log.
+func (a *Aggregate[S]) dropSnapshot(ctx context.Context, found *Event, events []*Event) {
+	err := a.repository.Snapshots.DropSnapshot(ctx, a.snapshotKey(), a.Version, a.Sequence)
+	if err != nil {
+		a.snapshotFailed("drop snapshot", err)
+	}
+	last := uint64(0)
+	if len(events) > 0 {
+		last = events[len(events)-1].Version
+	}
+	if found == nil {
+		err = fmt.Errorf("%w: the snapshot is of version %d, but the log ends at version %d: the state is built from the log", ErrGap, a.Version, last)
+	} else {
+		err = fmt.Errorf("%w: the snapshot is of version %d, sequence %d, recorded at %v, but the log has version %d, sequence %d, recorded at %v: the state is built from the log",
+			ErrGap, a.Version, a.Sequence, a.recorded.UTC(), found.Version, found.Sequence, found.RecordedAt)
+	}
+	a.snapshotFailed("use snapshot", err)
+}
+
+// save stores the state, if it is the same after a round trip.
+func (a *Aggregate[S]) save(ctx context.Context) {
+	encoded, err := a.repository.encode(a.State)
 	if err == nil {
-		err = r.Snapshots.SaveSnapshot(ctx, r.snapshotKey(id), version, encoded)
+		err = a.repository.Snapshots.SaveSnapshot(ctx, a.snapshotKey(), Snapshot{a.Version, a.Sequence, a.recorded, encoded})
 	}
 	if err != nil {
-		r.snapshotFailed("save snapshot", id, err)
+		a.snapshotFailed("save snapshot", err)
 	}
 }
 
-func (r *Repository[S]) snapshotFailed(what, id string, err error) {
-	if r.SnapshotFailed != nil {
-		r.SnapshotFailed(fmt.Errorf("%s of aggregate %q of channel %q: %w", what, id, r.Channel, err))
+func (a *Aggregate[S]) snapshotFailed(what string, err error) {
+	if report := a.repository.SnapshotFailed; report != nil {
+		report(fmt.Errorf("%s of %v: %w", what, a.name(), err))
 	}
 }
 
-func (r *Repository[S]) snapshotKey(id string) SnapshotKey {
-	return SnapshotKey{r.Channel, r.AggregateType, id, r.SnapshotSchema}
+func (a *Aggregate[S]) snapshotKey() SnapshotKey {
+	r := a.repository
+	return SnapshotKey{r.Channel, r.AggregateType, a.ID, r.SnapshotSchema}
 }
 
-// SQLSnapshots stores snapshots in a table of a SQL database. CreateTable creates the table.
-type SQLSnapshots struct {
-	DB      *sql.DB
-	Dialect Dialect
-}
-
-var _ Snapshots = (*SQLSnapshots)(nil)
-
-// CreateTable creates the table eventstore_snapshots unless it exists.
-func (s *SQLSnapshots) CreateTable(ctx context.Context) error {
-	if err := createTable(ctx, s.DB, s.Dialect.texts().createSnapshots); err != nil {
-		return fmt.Errorf("create table eventstore_snapshots: %w", err)
+// encode returns an encoded state. The error says what the codec would lose.
+func (r *Repository[S]) encode(state S) (encoded []byte, err error) {
+	if r.Codec == nil {
+		encoded, err = json.Marshal(&state)
+	} else {
+		encoded, err = r.Codec.Marshal(state)
 	}
-	return nil
-}
-
-// LoadSnapshot implements Snapshots.
-func (s *SQLSnapshots) LoadSnapshot(ctx context.Context, key SnapshotKey) (version uint64, state []byte, err error) {
-	err = s.DB.QueryRowContext(ctx, s.Dialect.texts().snapshot, key.Channel, key.AggregateType, key.AggregateID, key.Schema).Scan(&version, &state)
-	if errors.Is(err, sql.ErrNoRows) {
-		return 0, nil, nil
+	if err != nil {
+		return nil, fmt.Errorf("encode the state: %w", err)
 	}
-	return version, state, err
+	again, err := r.decode(encoded)
+	if err != nil {
+		return nil, err
+	}
+	if path, same := difference(&state, &again); !same {
+		return nil, fmt.Errorf("%w: %T%s is another value after it was encoded and decoded", ErrLossy, state, path)
+	}
+	return encoded, nil
 }
 
-// SaveSnapshot implements Snapshots.
-func (s *SQLSnapshots) SaveSnapshot(ctx context.Context, key SnapshotKey, version uint64, state []byte) error {
-	_, err := s.DB.ExecContext(ctx, s.Dialect.texts().putSnapshot, key.Channel, key.AggregateType, key.AggregateID, key.Schema, version, state)
-	return err
+func (r *Repository[S]) decode(encoded []byte) (state S, err error) {
+	if r.Codec == nil {
+		err = json.Unmarshal(encoded, &state)
+	} else {
+		err = r.Codec.Unmarshal(encoded, &state)
+	}
+	if err != nil {
+		return state, fmt.Errorf("decode the state: %w", err)
+	}
+	return state, nil
 }

@@ -52,7 +52,7 @@ func (c *Client) leading() *Client {
 }
 
 // AtLeast returns a client of the same servers whose reads know the event at a position, and all before it: read your own
-// write with the position that an append returned, or that StoredAt gave. The server waits until it knows the position,
+// write with the position that an append returned, or a Result has. The server waits until it knows the position,
 // and the client asks again until its context ends. Only reads from a standby ever wait.
 func (c *Client) AtLeast(position uint64) *Client {
 	reading := *c

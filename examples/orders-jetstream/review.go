@@ -61,13 +61,14 @@ func (r *reviewer) review(ctx context.Context, message jetstream.Msg) error {
 		return nil // crashed
 	}
 	id := message.Headers().Get("Aggregate-Id")
-	order, err := r.orders.Execute(ctx, id, func(o Order, _ uint64) ([]any, error) { return o.review(r.name) })
+	result, err := r.orders.Execute(ctx, id, func(o Order, _ uint64) ([]any, error) { return o.review(r.name) })
 	switch {
 	case errors.Is(err, errReviewed): // a redelivered message
 		r.story.Say(r.name, "order %.8s is redelivered, but already reviewed", id)
 	case err != nil:
 		return err
 	default:
+		order := result.State
 		r.story.Say(r.name, "order %.8s of %s for %d cents is %s", id, order.Placed.Customer, order.Placed.Cents, order.Status)
 	}
 	if r.drop != nil {

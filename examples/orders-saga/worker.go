@@ -81,11 +81,11 @@ func (s *shop) payment(story *stage.Story, name string) func(context.Context, je
 		if err != nil {
 			return err
 		}
-		account, err := s.accounts.Execute(ctx, order.Placed.Customer, func(a Account, _ uint64) ([]any, error) {
+		result, err := s.accounts.Execute(ctx, order.Placed.Customer, func(a Account, _ uint64) ([]any, error) {
 			return a.pay(id, order.Placed.Cents)
 		})
 		if err == nil {
-			story.Say(name, "order %.8s: %d cents of %s are %s", id, order.Placed.Cents, order.Placed.Customer, account.Payments[id])
+			story.Say(name, "order %.8s: %d cents of %s are %s", id, order.Placed.Cents, order.Placed.Customer, result.State.Payments[id])
 		}
 		return err
 	}
@@ -95,9 +95,9 @@ func (s *shop) payment(story *stage.Story, name string) func(context.Context, je
 func (s *shop) review(story *stage.Story, name string) func(context.Context, jetstream.Msg) error {
 	return func(ctx context.Context, message jetstream.Msg) error {
 		id := message.Headers().Get("Aggregate-Id")
-		order, err := s.orders.Execute(ctx, id, func(o Order, _ uint64) ([]any, error) { return o.review() })
+		result, err := s.orders.Execute(ctx, id, func(o Order, _ uint64) ([]any, error) { return o.review() })
 		if err == nil {
-			story.Say(name, "order %.8s: %s", id, order.Review)
+			story.Say(name, "order %.8s: %s", id, result.State.Review)
 		}
 		return err
 	}

@@ -67,7 +67,7 @@ func (r *restaurant) decide(ctx context.Context, m *stan.Msg) error {
 	if m.Redelivered {
 		redelivered = " again"
 	}
-	order, err := r.orders.Execute(ctx, placed.AggregateId, func(o Order, _ uint64) ([]any, error) { return o.cook(r.cook) })
+	result, err := r.orders.Execute(ctx, placed.AggregateId, func(o Order, _ uint64) ([]any, error) { return o.cook(r.cook) })
 	switch {
 	case errors.Is(err, errDecided):
 		r.story.Say(r.cook, "gets order %d%s: already decided", m.Sequence, redelivered)
@@ -76,6 +76,7 @@ func (r *restaurant) decide(ctx context.Context, m *stan.Msg) error {
 	case err != nil:
 		return err
 	default:
+		order := result.State
 		r.story.Say(r.cook, "gets order %d%s, a %s for %s: %s", m.Sequence, redelivered, order.Placed.Dish, order.Placed.Customer, order.Status)
 	}
 	if r.drop != nil {

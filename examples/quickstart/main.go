@@ -42,9 +42,9 @@ func run(ctx context.Context) error {
 		},
 	}
 	// Loads the account, decides, and appends if nobody else was faster; otherwise decides again.
-	account, err := accounts.Execute(ctx, "account-1", func(a Account, version uint64) ([]any, error) {
+	result, err := accounts.Execute(ctx, "account-1", func(a Account, version uint64) ([]any, error) {
 		return []any{Deposited{Cents: 500}}, nil
 	})
-	fmt.Println(account.Cents, err)
+	fmt.Println(result.State.Cents, err)
 	return err
 }

@@ -131,11 +131,10 @@ func TestDecideOnce(t *testing.T) {
 			return []eventstore.NewEvent{seat, taken("ada", "u"), {Channel: shows, Type: "Opened", AggregateType: "Show", AggregateID: "s"}}, nil
 		}
 		for range 3 {
-			var at uint64
-			state, err := decider.Decide(patient(t), query, register, eventstore.Command("c"), eventstore.StoredAt(&at),
+			result, err := decider.Decide(patient(t), query, register, eventstore.Command("c"),
 				eventstore.Metadata(map[string]string{"user": "Eve"}), eventstore.Tags("tenant:1"))
-			if err != nil || calls != 1 || (state == 1) != (at == 1) || at == 0 {
-				t.Errorf("state %d, %d calls, stored at %d, %v", state, calls, at, err)
+			if err != nil || calls != 1 || result.Position != 3 || result.Repeated != (result.State == 1) || result.Repeated != (len(result.Stored) == 0) {
+				t.Errorf("%+v, %d calls, %v", result, calls, err)
 			}
 		}
 		var found []string
@@ -156,8 +155,8 @@ func TestDecideOnce(t *testing.T) {
 		if _, err := decider.Decide(patient(t), query, func(int) ([]eventstore.NewEvent, error) { return nil, refused }); err != refused { //nolint:errorlint // unwrapped
 			t.Errorf("got %v, want the error of decide", err)
 		}
-		if state, err := decider.Decide(patient(t), query, func(int) ([]eventstore.NewEvent, error) { return nil, nil }); err != nil || state != 1 {
-			t.Errorf("state %d, %v", state, err)
+		if result, err := decider.Decide(patient(t), query, func(int) ([]eventstore.NewEvent, error) { return nil, nil }); err != nil || result.State != 1 {
+			t.Errorf("%+v, %v", result, err)
 		}
 	})
 }

@@ -54,12 +54,12 @@ func TestExecuteOnce(t *testing.T) {
 	t.Parallel()
 	each(t, func(t *testing.T, s *server) {
 		accounts := s.accounts()
-		for range 3 {
-			state, err := accounts.Execute(patient(t), "a", func(account, uint64) ([]any, error) {
+		for n := range 3 {
+			result, err := accounts.Execute(patient(t), "a", func(account, uint64) ([]any, error) {
 				return []any{opened{"Ada"}, deposited{5}}, nil
 			}, eventstore.Command("command-1"), eventstore.Metadata(map[string]string{"user": "Eve"}))
-			if err != nil || state.Cents != 5 {
-				t.Fatalf("%+v, %v", state, err)
+			if err != nil || result.State.Cents != 5 || result.Version != 2 || result.Sequence != 2 || result.Position != 2 || result.Repeated != (result.Stored == nil) || result.Repeated != (n > 0) {
+				t.Fatalf("%+v, %v", result, err)
 			}
 		}
 		refused := errors.New("refused")
@@ -91,7 +91,7 @@ func TestExecuteOnceAtTheSameTime(t *testing.T) {
 		const calls = 8
 		for range calls {
 			wg.Go(func() {
-				state, err := accounts.Execute(patient(t), "a", func(account, uint64) ([]any, error) {
+				result, err := accounts.Execute(patient(t), "a", func(account, uint64) ([]any, error) {
 					n := decisions.Add(1)
 					return slices.Repeat([]any{deposited{n}}, 1+int(n)%3), nil
 				}, eventstore.Command("command-1"))
@@ -100,7 +100,7 @@ func TestExecuteOnceAtTheSameTime(t *testing.T) {
 				}
 				mu.Lock()
 				defer mu.Unlock()
-				states[state]++
+				states[result.State]++
 			})
 		}
 		wg.Wait()
@@ -170,60 +170,6 @@ func TestCallsWaitForTheServer(t *testing.T) {
 		}
 		if a, _, err := accounts.Load(context.Background(), "a"); err != nil || a.Cents != 3 {
 			t.Errorf("%+v, %v", a, err)
-		}
-	})
-}
-
-// An aggregate with many events is loaded from its snapshot. A snapshot with another schema is ignored.
-func TestSnapshots(t *testing.T) {
-	t.Parallel()
-	each(t, func(t *testing.T, s *server) {
-		db, dialect := s.readModel()
-		snapshots := &eventstore.SQLSnapshots{DB: db, Dialect: dialect}
-		for range 2 {
-			if err := snapshots.CreateTable(patient(t)); err != nil {
-				t.Fatal(err)
-			}
-		}
-		accounts := s.accounts()
-		accounts.Snapshots, accounts.SnapshotEvery, accounts.SnapshotSchema = snapshots, 10, "1"
-		folded := 0
-		accounts.Apply = func(a account, e *eventstore.Event) account {
-			folded++
-			return apply(a, e)
-		}
-		s.deposit(accounts, "a", 25)
-		load := func(wantFolded int) {
-			t.Helper()
-			folded = 0
-			a, version, err := accounts.Load(patient(t), "a")
-			if err != nil || a.Cents != 325 || version != 26 || folded != wantFolded {
-				t.Errorf("version %d of %+v after folding %d events, want %d; %v", version, a, folded, wantFolded, err)
-			}
-		}
-		load(26)
-		load(0)
-		accounts.SnapshotSchema = "2" // a new version of Apply
-		load(26)
-		key := eventstore.SnapshotKey{Channel: channel, AggregateType: "Account", AggregateID: "a", Schema: "2"}
-		if err := snapshots.SaveSnapshot(patient(t), key, 5, []byte(`{"Cents": 7}`)); err != nil {
-			t.Fatal(err)
-		}
-		load(0) // an older snapshot does not replace a newer one
-		if _, err := db.ExecContext(patient(t), "UPDATE eventstore_snapshots SET state = '{'"); err != nil {
-			t.Fatal(err)
-		}
-		load(26)
-
-		// An unreachable snapshot store costs time, and its errors are reported.
-		var failed []error
-		accounts.SnapshotFailed = func(err error) { failed = append(failed, err) }
-		if _, err := db.ExecContext(patient(t), "DROP TABLE eventstore_snapshots"); err != nil {
-			t.Fatal(err)
-		}
-		load(26)
-		if len(failed) != 2 {
-			t.Errorf("reported snapshot errors: %v", failed)
 		}
 	})
 }

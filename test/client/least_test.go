@@ -34,10 +34,11 @@ func TestAtLeast(t *testing.T) {
 		answers := 0
 		reading := c.WithStandbyReads(0, func(eventstore.Staleness) { answers++ })
 		for n := range 20 {
-			var at uint64
-			if _, err := accounts.Execute(patient(t), "a", func(account, uint64) ([]any, error) { return []any{deposited{1}}, nil }, eventstore.StoredAt(&at)); err != nil {
+			result, err := accounts.Execute(patient(t), "a", func(account, uint64) ([]any, error) { return []any{deposited{1}}, nil })
+			if err != nil {
 				t.Fatal(err)
 			}
+			at := result.Position
 			events, err := reading.AtLeast(at).Load(patient(t), channel, "Account", "a", 1)
 			if err != nil || len(events) != n+1 || events[n].Position != at {
 				t.Fatalf("%d events after position %d, %v", len(events), at, err)
