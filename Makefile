@@ -7,7 +7,7 @@ TIMEOUT ?= 14m
 MODULES  = ./... ./client/... ./client/streaming/... ./proto/...
 
 .DEFAULT_GOAL := build
-.PHONY: build cross release-rehearsal packages test cover show-clients show-consumers show-databases show-orders show-setups chaos test-clock test-postgres test-mysql test-figures test-sql-million dashboard-picture lint generate deployments check-generated vulns bench sizing profile fuzz clean
+.PHONY: build cross release-rehearsal packages test cover show-bank show-clients show-consumers show-databases show-orders show-setups chaos test-clock test-postgres test-mysql test-figures test-sql-million dashboard-picture lint generate deployments check-generated vulns bench sizing profile fuzz clean
 
 # One static binary. Go records the commit of a checkout in it. Without a checkout, say what is built:
 # make build VERSION=1.2.3 COMMIT=0123abc… DATE=2026-11-26T05:50:58Z
@@ -167,6 +167,12 @@ show-consumers:
 	test/databases/install
 	$(GO) test -v -count=1 -timeout 2h -parallel 1 -run '^TestOrderByKey$$' ./test -args $(CONSUMERS)
 	$(GO) test -v -count=1 -timeout 1h -parallel 1 -run '^TestPoisonFromFirstToReplay$$' ./test/consume -args -poison_events 100000
+
+# examples/bank under 32 clients, while it, the event store and their database are killed with kill -9. Again as it was: make show-bank BANK='-kills 60 -seed 7'
+BANK ?= -kills 60 -progress 200
+show-bank:
+	test/databases/install
+	$(GO) test -v -count=1 -timeout 1h -parallel 1 ./test/bank -args $(BANK)
 
 # Servers and their databases fail while clients publish and subscribe, and what the clients saw is checked: docs/reference/reliability.md.
 # Longer, and again as it was: make chaos CHAOS='-faults 500 -seed 7 -db postgres'
