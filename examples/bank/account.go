@@ -1,10 +1,6 @@
 package main
 
-import (
-	"errors"
-
-	eventstore "github.com/nats-eventstore/nats-eventstore/client"
-)
+import eventstore "github.com/nats-eventstore/nats-eventstore/client"
 
 // The events of an account.
 type (
@@ -62,14 +58,18 @@ func (a Account) apply(e *eventstore.Event) Account {
 	return a
 }
 
+// Refusal is a reason to refuse a command.
+type Refusal string
+
+func (r Refusal) Error() string { return string(r) }
+
 // The reasons to refuse a command.
-var (
-	ErrExists    = errors.New("the account is open already")
-	ErrNoAccount = errors.New("there is no such account")
-	ErrAmount    = errors.New("the amount must be positive")
-	ErrFunds     = errors.New("insufficient funds")
-	ErrFrozen    = errors.New("the account is frozen")
-	ErrItself    = errors.New("an account cannot send to itself")
+const (
+	ErrExists    Refusal = "the account is open already"
+	ErrNoAccount Refusal = "there is no such account"
+	ErrAmount    Refusal = "the amount must be positive"
+	ErrFunds     Refusal = "insufficient funds"
+	ErrFrozen    Refusal = "the account is frozen"
 )
 
 func (a Account) open(owner string) ([]any, error) {
@@ -89,8 +89,8 @@ func (a Account) deposit(cents int64) ([]any, error) {
 	return []any{Deposited{cents}}, nil
 }
 
-// mayTransfer says why the account cannot send an amount to another one, if it cannot.
-func (a Account) mayTransfer(to Account, cents int64) error {
+// send says why the account cannot send an amount to another one, if it cannot.
+func (a Account) send(to Account, cents int64) error {
 	switch {
 	case !a.Open || !to.Open:
 		return ErrNoAccount

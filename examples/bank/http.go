@@ -99,7 +99,7 @@ func statusOf(err error) int {
 		return http.StatusNotFound
 	case errors.Is(err, eventstore.ErrDuplicate): // the key belongs to another command
 		return http.StatusUnprocessableEntity
-	case errors.Is(err, ErrExists), errors.Is(err, ErrFunds), errors.Is(err, ErrFrozen), errors.Is(err, ErrAmount), errors.Is(err, ErrItself):
+	case errors.As(err, new(Refusal)):
 		return http.StatusConflict
 	}
 	return http.StatusServiceUnavailable // repeat it with the same key

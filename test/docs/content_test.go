@@ -52,7 +52,7 @@ func TestDocuments(t *testing.T) {
 func TestCode(t *testing.T) {
 	t.Parallel()
 	var code []string
-	for _, part := range []string{"examples", "client", "test"} {
+	for _, part := range []string{"examples", "client", "eventstoretest", "test"} {
 		eachFile(t, ".go", func(path string) {
 			if !strings.HasPrefix(path, filepath.Join(page.Root(), part)+string(filepath.Separator)) {
 				return
