@@ -17,15 +17,15 @@ type (
 	AccountFrozen struct{ Reason string }
 )
 
-// DepositedEuros is the first schema of Deposited. It is still in the log.
+// DepositedEuros is the first schema of Deposited, which is still in the log.
 type DepositedEuros struct{ Euros int64 }
 
 func registry() *eventstore.Registry {
 	r := eventstore.NewRegistry()
 	eventstore.Register[AccountOpened](r, "AccountOpened")
-	eventstore.Register[Deposited](r, "Deposited", eventstore.SchemaVersion(2))
 	eventstore.Register[DepositedEuros](r, "Deposited")
-	eventstore.Upcast(r, func(old DepositedEuros) (Deposited, error) { return Deposited{Cents: 100 * old.Euros}, nil })
+	eventstore.Register[Deposited](r, "Deposited", eventstore.SchemaVersion(2))
+	eventstore.Upcast(r, func(old DepositedEuros) (Deposited, error) { return Deposited{100 * old.Euros}, nil })
 	eventstore.Register[TransferSent](r, "TransferSent")
 	eventstore.Register[TransferReceived](r, "TransferReceived")
 	eventstore.Register[AccountFrozen](r, "AccountFrozen")
@@ -36,7 +36,7 @@ func registry() *eventstore.Registry {
 type Account struct {
 	Open, Frozen bool
 	Cents        int64
-	Large        int // transfers of largeCents or more, sent since the account was opened
+	Large        int // large transfers that it sent
 }
 
 func (a Account) apply(e *eventstore.Event) Account {
@@ -58,7 +58,7 @@ func (a Account) apply(e *eventstore.Event) Account {
 	return a
 }
 
-// Refusal is a reason to refuse a command.
+// Refusal is the reason to refuse a command.
 type Refusal string
 
 func (r Refusal) Error() string { return string(r) }
@@ -70,46 +70,54 @@ const (
 	ErrAmount    Refusal = "the amount must be positive"
 	ErrFunds     Refusal = "insufficient funds"
 	ErrFrozen    Refusal = "the account is frozen"
+	ErrItself    Refusal = "an account cannot send to itself"
 )
 
-func (a Account) open(owner string) ([]any, error) {
-	if a.Open {
-		return nil, ErrExists
+// A command decides on the state of an account: which events happen, or why none does.
+type command func(a Account, version uint64) ([]any, error)
+
+func open(owner string) command {
+	return func(a Account, _ uint64) ([]any, error) {
+		if a.Open {
+			return nil, ErrExists
+		}
+		return []any{AccountOpened{owner}}, nil
 	}
-	return []any{AccountOpened{owner}}, nil
 }
 
-func (a Account) deposit(cents int64) ([]any, error) {
-	switch {
-	case !a.Open:
-		return nil, ErrNoAccount
-	case cents <= 0:
-		return nil, ErrAmount
+func deposit(cents int64) command {
+	return func(a Account, _ uint64) ([]any, error) {
+		switch {
+		case !a.Open:
+			return nil, ErrNoAccount
+		case cents <= 0:
+			return nil, ErrAmount
+		}
+		return []any{Deposited{cents}}, nil
 	}
-	return []any{Deposited{cents}}, nil
-}
-
-// send says why the account cannot send an amount to another one, if it cannot.
-func (a Account) send(to Account, cents int64) error {
-	switch {
-	case !a.Open || !to.Open:
-		return ErrNoAccount
-	case cents <= 0:
-		return ErrAmount
-	case a.Frozen || to.Frozen:
-		return ErrFrozen
-	case a.Cents < cents:
-		return ErrFunds
-	}
-	return nil
 }
 
 // An account that sends many large transfers is frozen until somebody has looked at it.
 const largeCents, manyLarge = 1_000_00, 3
 
-func (a Account) review() ([]any, error) {
+func review(a Account, _ uint64) ([]any, error) {
 	if a.Frozen || a.Large < manyLarge {
 		return nil, nil
 	}
 	return []any{AccountFrozen{"many large transfers"}}, nil
+}
+
+// mayTransfer says why one account cannot send an amount to another one, if it cannot.
+func mayTransfer(from, to Account, cents int64) error {
+	switch {
+	case !from.Open || !to.Open:
+		return ErrNoAccount
+	case cents <= 0:
+		return ErrAmount
+	case from.Frozen || to.Frozen:
+		return ErrFrozen
+	case from.Cents < cents:
+		return ErrFunds
+	}
+	return nil
 }

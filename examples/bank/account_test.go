@@ -9,10 +9,6 @@ import (
 
 func TestDecisions(t *testing.T) {
 	t.Parallel()
-	deposit := func(cents int64) func(Account, uint64) ([]any, error) {
-		return func(a Account, _ uint64) ([]any, error) { return a.deposit(cents) }
-	}
-	review := func(a Account, _ uint64) ([]any, error) { return a.review() }
 	large := TransferSent{To: "b", Cents: largeCents}
 
 	none := eventstoretest.Given(Account.apply)
@@ -34,10 +30,10 @@ func TestBothSchemas(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	old := eventstore.NewEvent{AggregateType: aggregateType, AggregateID: "a", Data: DepositedEuros{5}}
+	old := eventstore.NewEvent{AggregateType: "Account", AggregateID: "a", Data: DepositedEuros{5}}
 	events := []eventstore.NewEvent{
-		{AggregateType: aggregateType, AggregateID: "a", Data: AccountOpened{"Ada"}}, old,
-		{AggregateType: aggregateType, AggregateID: "a", Data: Deposited{50}},
+		{AggregateType: "Account", AggregateID: "a", Data: AccountOpened{"Ada"}}, old,
+		{AggregateType: "Account", AggregateID: "a", Data: Deposited{50}},
 	}
 	eventstoretest.Project(t, views.balances, events...)
 	eventstoretest.Project(t, views.statements, events...)

@@ -6,72 +6,52 @@ import (
 	eventstore "github.com/nats-eventstore/nats-eventstore/client"
 )
 
-const (
-	channel       = "eventstore.bank"
-	aggregateType = "Account"
-)
+const channel = "eventstore.bank"
 
-// Bank executes commands. Each has a key: the same command with the same key is executed once. It returns the position of what it
-// stored.
+// Bank executes commands. However often a command comes with its key, it happens once. The position says where.
 type Bank struct {
-	accounts  *eventstore.Repository[Account]
-	transfers *eventstore.Decider[map[string]Account]
+	accounts *eventstore.Repository[Account]
 }
 
-// NewBank returns a bank that keeps its events in the event store.
+// NewBank returns a bank on an event store.
 func NewBank(client *eventstore.Client) *Bank {
-	return &Bank{
-		&eventstore.Repository[Account]{
-			Client: client, Channel: channel, AggregateType: aggregateType, Registry: registry(), Apply: Account.apply,
-		},
-		&eventstore.Decider[map[string]Account]{
-			Client: client, Channel: channel, Registry: registry(),
-			Apply: func(all map[string]Account, e *eventstore.Event) map[string]Account {
-				if all == nil {
-					all = make(map[string]Account)
-				}
-				all[e.AggregateID] = all[e.AggregateID].apply(e)
-				return all
-			},
-		},
-	}
+	return &Bank{&eventstore.Repository[Account]{
+		Client: client, Channel: channel, AggregateType: "Account", Registry: registry(), Apply: Account.apply,
+	}}
 }
 
-// Open opens an account.
-func (b *Bank) Open(ctx context.Context, key, id, owner string) (uint64, error) {
-	return b.execute(ctx, key, id, func(a Account) ([]any, error) { return a.open(owner) })
+// Execute executes a command on an account. request is what the client asked for.
+func (b *Bank) Execute(ctx context.Context, key, id string, decide command, request ...any) (position uint64, err error) {
+	result, err := b.accounts.Execute(ctx, id, decide, eventstore.Command(key, request...))
+	return result.Position, err
 }
 
-// Deposit adds to an account.
-func (b *Bank) Deposit(ctx context.Context, key, id string, cents int64) (uint64, error) {
-	return b.execute(ctx, key, id, func(a Account) ([]any, error) { return a.deposit(cents) })
-}
-
-// Review freezes an account that looks like fraud.
-func (b *Bank) Review(ctx context.Context, key, id string) (uint64, error) {
-	return b.execute(ctx, key, id, Account.review)
-}
-
-func (b *Bank) execute(ctx context.Context, key, id string, decide func(Account) ([]any, error)) (position uint64, err error) {
-	_, err = b.accounts.Execute(ctx, id, func(a Account, _ uint64) ([]any, error) { return decide(a) },
-		eventstore.Command(key), eventstore.StoredAt(&position))
-	return position, err
-}
-
-// Transfer moves money from one account to another: both events are stored, or none.
-func (b *Bank) Transfer(ctx context.Context, key, from, to, text string, cents int64) (position uint64, err error) {
-	if from == to {
+// Transfer moves money from one account to another: both get their event, or none.
+func (b *Bank) Transfer(ctx context.Context, key, id, receiver, text string, cents int64) (position uint64, err error) {
+	if id == receiver {
 		return 0, ErrItself
 	}
-	both := eventstore.AllOf(eventstore.QueryItem{AggregateTypes: []string{aggregateType}, AggregateIDs: []string{from, to}})
-	_, err = b.transfers.Decide(ctx, both, func(accounts map[string]Account) ([]eventstore.NewEvent, error) {
-		if err := accounts[from].mayTransfer(accounts[to], cents); err != nil {
+	from, to := b.accounts.Aggregate(id), b.accounts.Aggregate(receiver)
+	both := []eventstore.Participant{from, to}
+	result, err := eventstore.ExecuteMany(ctx, both, func() ([]eventstore.NewEvent, error) {
+		if err := mayTransfer(from.State, to.State, cents); err != nil {
 			return nil, err
 		}
-		return []eventstore.NewEvent{
-			{AggregateType: aggregateType, AggregateID: from, Data: TransferSent{to, text, cents}},
-			{AggregateType: aggregateType, AggregateID: to, Data: TransferReceived{from, text, cents}},
-		}, nil
-	}, eventstore.Command(key), eventstore.StoredAt(&position))
-	return position, err
+		return []eventstore.NewEvent{from.Event(TransferSent{receiver, text, cents}), to.Event(TransferReceived{id, text, cents})}, nil
+	}, eventstore.Command(key, id, receiver, text, cents))
+	return result.Position, err
 }
+
+// Fraud reviews each account that sends money.
+func (b *Bank) Fraud(views *Views) *eventstore.Reactor {
+	return &eventstore.Reactor{
+		Name: "fraud", DB: views.db, Dialect: views.statements.Dialect,
+		Handle: func(ctx context.Context, e *eventstore.Event) error {
+			_, err := b.Execute(ctx, "review "+e.Key(), e.AggregateID, review)
+			return err
+		},
+	}
+}
+
+// sent selects what Fraud handles.
+var sent = eventstore.AllOf(eventstore.QueryItem{Channels: []string{channel}, EventTypes: []string{"TransferSent"}})

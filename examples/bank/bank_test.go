@@ -130,6 +130,9 @@ func TestRepeatedRequest(t *testing.T) {
 	s.events.Restart()
 	again := s.post("/accounts/a/transfers", "t-1", body, http.StatusOK)
 	s.wantBalance("a", max(first, again), Balance{"a", "Ada", 300, ""})
+	// Another command with the key of this one is a mistake of the client.
+	s.post("/accounts/a/transfers", "t-1", `{"to": "b", "cents": 201}`, http.StatusUnprocessableEntity)
+	s.post("/accounts/b/deposits", "t-1", `{"cents": 200}`, http.StatusUnprocessableEntity)
 }
 
 // Transfers that cross each other conflict, and all of them happen.

@@ -5,7 +5,6 @@ import (
 	"database/sql"
 	"encoding/json"
 	"errors"
-	"fmt"
 	"net/http"
 	"strconv"
 	"time"
@@ -16,84 +15,85 @@ import (
 // patience bounds each request.
 const patience = 10 * time.Second
 
-// Handler returns the service's doors.
+// request is the body of a command, which uses some of it.
+type request struct {
+	Owner, To, Text string
+	Cents           int64
+}
+
+// Handler serves the bank.
 //
 //	POST /accounts/{id}            {"owner": "Ada"}
 //	POST /accounts/{id}/deposits   {"cents": 500}
 //	POST /accounts/{id}/transfers  {"to": "b", "cents": 500, "text": "rent"}
-//	GET  /accounts/{id}            and GET /accounts/{id}/statement
+//	GET  /accounts/{id}
+//	GET  /accounts/{id}/statement
 //
 // A POST needs the header Idempotency-Key. Its answer has a position: GET …?after=POSITION sees what the POST did.
 func Handler(bank *Bank, views *Views) http.Handler {
 	mux := http.NewServeMux()
-	mux.Handle("POST /accounts/{id}", command(func(ctx context.Context, key, id string, in struct{ Owner string }) (uint64, error) {
-		return bank.Open(ctx, key, id, in.Owner)
+	mux.Handle("POST /accounts/{id}", post(func(ctx context.Context, key, id string, r request) (uint64, error) {
+		return bank.Execute(ctx, key, id, open(r.Owner), r)
 	}))
-	mux.Handle("POST /accounts/{id}/deposits", command(func(ctx context.Context, key, id string, in struct{ Cents int64 }) (uint64, error) {
-		return bank.Deposit(ctx, key, id, in.Cents)
+	mux.Handle("POST /accounts/{id}/deposits", post(func(ctx context.Context, key, id string, r request) (uint64, error) {
+		return bank.Execute(ctx, key, id, deposit(r.Cents), r)
 	}))
-	mux.Handle("POST /accounts/{id}/transfers", command(func(ctx context.Context, key, id string, in struct {
-		To, Text string
-		Cents    int64
-	}) (uint64, error) {
-		return bank.Transfer(ctx, key, id, in.To, in.Text, in.Cents)
+	mux.Handle("POST /accounts/{id}/transfers", post(func(ctx context.Context, key, id string, r request) (uint64, error) {
+		return bank.Transfer(ctx, key, id, r.To, r.Text, r.Cents)
 	}))
-	mux.Handle("GET /accounts/{id}", question(views.Balance))
-	mux.Handle("GET /accounts/{id}/statement", question(views.Statement))
+	mux.Handle("GET /accounts/{id}", get(views.Balance))
+	mux.Handle("GET /accounts/{id}/statement", get(views.Statement))
 	return mux
 }
 
-func command[I any](execute func(ctx context.Context, key, id string, in I) (uint64, error)) http.Handler {
-	return answered(func(ctx context.Context, r *http.Request) (any, error) {
+// errRequest means that the client must change its request.
+var errRequest = errors.New("bad request")
+
+func post(execute func(ctx context.Context, key, id string, r request) (uint64, error)) http.Handler {
+	return answer(func(ctx context.Context, r *http.Request) (any, error) {
 		key := r.Header.Get("Idempotency-Key")
 		if key == "" {
-			return nil, badRequest{errors.New("the header Idempotency-Key is missing: choose a new key for each command, and keep it when you repeat one")}
+			return nil, errors.Join(errRequest, errors.New("add the header Idempotency-Key, with a new key for each command"))
 		}
-		var in I
+		var in request
 		body := json.NewDecoder(http.MaxBytesReader(nil, r.Body, 1<<16))
 		body.DisallowUnknownFields()
 		if err := body.Decode(&in); err != nil {
-			return nil, badRequest{err}
+			return nil, errors.Join(errRequest, err)
 		}
 		position, err := execute(ctx, key, r.PathValue("id"), in)
 		return map[string]uint64{"position": position}, err
 	})
 }
 
-func question[O any](ask func(ctx context.Context, id string, after uint64) (O, error)) http.Handler {
-	return answered(func(ctx context.Context, r *http.Request) (any, error) {
-		var after uint64
-		if text := r.URL.Query().Get("after"); text != "" {
-			var err error
-			if after, err = strconv.ParseUint(text, 10, 64); err != nil {
-				return nil, badRequest{fmt.Errorf("after: %w", err)}
-			}
+func get[A any](ask func(ctx context.Context, id string, after uint64) (A, error)) http.Handler {
+	return answer(func(ctx context.Context, r *http.Request) (any, error) {
+		after, err := strconv.ParseUint("0"+r.URL.Query().Get("after"), 10, 64)
+		if err != nil {
+			return nil, errors.Join(errRequest, err)
 		}
 		return ask(ctx, r.PathValue("id"), after)
 	})
 }
 
-type badRequest struct{ error }
-
-func answered(handle func(context.Context, *http.Request) (any, error)) http.Handler {
+func answer(handle func(context.Context, *http.Request) (any, error)) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		ctx, cancel := context.WithTimeout(r.Context(), patience)
 		defer cancel()
-		answer, err := handle(ctx, r)
+		content, err := handle(ctx, r)
 		status := http.StatusOK
 		if err != nil {
-			status, answer = statusOf(err), map[string]string{"error": err.Error()}
+			status, content = statusOf(err), map[string]string{"error": err.Error()}
 		}
 		w.Header().Set("Content-Type", "application/json")
 		w.WriteHeader(status)
-		_ = json.NewEncoder(w).Encode(answer) // the client may have gone
+		_ = json.NewEncoder(w).Encode(content) // the client may have gone
 	})
 }
 
-// statusOf says whose fault an error is, and whether to repeat the request.
 func statusOf(err error) int {
 	switch {
-	case errors.As(err, new(badRequest)):
+	case errors.Is(err, errRequest):
 		return http.StatusBadRequest
 	case errors.Is(err, ErrNoAccount), errors.Is(err, sql.ErrNoRows):
 		return http.StatusNotFound

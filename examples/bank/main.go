@@ -1,5 +1,5 @@
-// Command bank is a service on the event store: accounts, transfers, statements, and a look-out for fraud. docs/tutorial.md builds it step by
-// step.
+// Command bank is a service on the event store: accounts, transfers, statements, and a look-out for fraud. docs/tutorial.md builds it step
+// by step.
 package main
 
 import (
@@ -7,9 +7,7 @@ import (
 	"database/sql"
 	"errors"
 	"flag"
-	"fmt"
 	"log"
-	"net"
 	"net/http"
 	"os"
 	"os/signal"
@@ -25,50 +23,43 @@ import (
 )
 
 func main() {
-	listen := flag.String("listen", "127.0.0.1:8080", "`address` of the service")
-	urls := flag.String("events", "http://127.0.0.1:4280", "`URLs` of the event store's API, separated by commas")
-	driver := flag.String("driver", "sqlite", "database of the views: sqlite or postgres")
-	source := flag.String("source", "file:bank.db?_pragma=journal_mode(WAL)&_pragma=busy_timeout(10000)", "data source `name` of that database")
-	flag.Parse()
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
-	client, err := eventstore.New(eventstore.Options{URLs: strings.Split(*urls, ","), Token: os.Getenv("BANK_TOKEN")})
-	if err != nil {
-		log.Fatal(err)
-	}
-	db, err := sql.Open(*driver, *source)
-	if err != nil {
-		log.Fatal(err)
-	}
-	dialect, err := eventstore.ParseDialect(*driver)
-	if err != nil {
-		log.Fatal(err)
-	}
-	if err := serve(ctx, *listen, client, db, dialect); err != nil {
+	if err := run(ctx); err != nil {
 		log.Fatal(err)
 	}
 }
 
-// serve runs the service until ctx ends, or the views no longer follow from the log.
-func serve(ctx context.Context, listen string, client *eventstore.Client, db *sql.DB, dialect eventstore.Dialect) error {
-	ctx, stop := context.WithCancelCause(ctx)
-	defer stop(nil)
+func run(ctx context.Context) error {
+	listen := flag.String("listen", "127.0.0.1:8080", "`address` of the service")
+	urls := flag.String("events", "http://127.0.0.1:4280", "`URLs` of the event store's API, separated by commas")
+	driver := flag.String("driver", "sqlite", "kind of the `database` of the views: sqlite or postgres")
+	source := flag.String("source", "file:bank.db?_pragma=journal_mode(WAL)&_pragma=busy_timeout(10000)", "data source `name` of that database")
+	flag.Parse()
+	dialect, err := eventstore.ParseDialect(*driver)
+	if err != nil {
+		return err
+	}
+	db, err := sql.Open(*driver, *source)
+	if err != nil {
+		return err
+	}
+	client, err := eventstore.New(eventstore.Options{URLs: strings.Split(*urls, ","), Token: os.Getenv("BANK_TOKEN")})
+	if err != nil {
+		return err
+	}
 	views, err := NewViews(ctx, client, db, dialect)
 	if err != nil {
 		return err
 	}
 	bank := NewBank(client)
-	listener, err := net.Listen("tcp", listen)
-	if err != nil {
-		return err
-	}
-	server := &http.Server{Handler: Handler(bank, views), ReadHeaderTimeout: patience}
+	ctx, end := context.WithCancelCause(ctx)
 	var running sync.WaitGroup
-	running.Go(func() { stop(server.Serve(listener)) })
-	for _, run := range workers(client, bank, views) {
-		running.Go(func() { stop(again(ctx, run)) })
+	for _, work := range workers(client, bank, views) {
+		running.Go(func() { end(again(ctx, work)) })
 	}
-	log.Printf("the bank listens on http://%s", listener.Addr())
+	server := &http.Server{Addr: *listen, Handler: Handler(bank, views), ReadHeaderTimeout: patience}
+	running.Go(func() { end(server.ListenAndServe()) })
 	<-ctx.Done()
 	_ = server.Shutdown(context.WithoutCancel(ctx))
 	running.Wait()
@@ -83,19 +74,16 @@ func workers(client *eventstore.Client, bank *Bank, views *Views) []func(context
 	return []func(context.Context) error{
 		views.balances.Run,
 		views.statements.Run,
-		func(ctx context.Context) error { return Fraud(bank, views).Run(ctx, client.SourceAll(sent)) },
+		func(ctx context.Context) error { return bank.Fraud(views).Run(ctx, client.SourceAll(sent)) },
 	}
 }
 
-// again runs a worker until ctx ends, and again after an outage. A gap does not pass by waiting: the log was restored from a backup.
-func again(ctx context.Context, run func(context.Context) error) error {
+// again runs work until ctx ends, and again after an outage. A gap does not pass: the event store was restored from a backup.
+func again(ctx context.Context, work func(context.Context) error) error {
 	for {
-		err := run(ctx)
-		switch {
-		case ctx.Err() != nil:
-			return nil
-		case errors.Is(err, eventstore.ErrGap):
-			return fmt.Errorf("%w: see docs/operate/backup.md", err)
+		err := work(ctx)
+		if ctx.Err() != nil || errors.Is(err, eventstore.ErrGap) {
+			return err
 		}
 		log.Print(err)
 		select {
