@@ -171,17 +171,14 @@ func (c *Consumer) pattern() bool { return strings.ContainsAny(c.Channel, "*>") 
 
 // handle handles an event, and returns what becomes of it, nil if it is to be acknowledged.
 func (c *Consumer) handle(ctx context.Context, event *Event) *Rejection {
-	err := error(nil)
-	if c.Registry != nil {
-		err = c.Registry.Decode(event)
-		switch {
-		case c.SkipUnknown && errors.Is(err, ErrUnknownType):
-			return nil
-		case err != nil:
-			return &Rejection{Err: err, Park: c.Group != "" || c.Durable != ""}
-		}
+	events, err := expand(c.Registry, c.SkipUnknown, event)
+	if err != nil {
+		return &Rejection{Err: err, Park: c.Group != "" || c.Durable != ""}
 	}
-	if err = c.Handle(ctx, event); err == nil {
+	for i := 0; i < len(events) && err == nil; i++ {
+		err = c.Handle(ctx, events[i])
+	}
+	if err == nil {
 		return nil
 	}
 	var rejection *Rejection

@@ -32,12 +32,6 @@ func ParseDialect(driver string) (Dialect, error) {
 
 // texts are the statements of a dialect: (parameters) → result.
 type texts struct {
-	createCheckpoints string
-	checkpoint        string // (name) → sequence
-	newCheckpoint     string // (name): sequence 0, unless it exists
-	moveCheckpoint    string // (sequence, name, sequence before)
-	dropCheckpoint    string // (name)
-
 	createReactions string
 	reaction        string // (reactor, channel, sequence) → 1
 	putReaction     string // (reactor, channel, sequence)
@@ -58,12 +52,6 @@ func (d Dialect) texts() *texts {
 }
 
 var postgresTexts = texts{
-	createCheckpoints: "CREATE TABLE IF NOT EXISTS eventstore_checkpoints (name VARCHAR(255) PRIMARY KEY, sequence BIGINT NOT NULL)",
-	checkpoint:        "SELECT sequence FROM eventstore_checkpoints WHERE name = $1",
-	newCheckpoint:     "INSERT INTO eventstore_checkpoints (name, sequence) VALUES ($1, 0) ON CONFLICT (name) DO NOTHING",
-	moveCheckpoint:    "UPDATE eventstore_checkpoints SET sequence = $1 WHERE name = $2 AND sequence = $3",
-	dropCheckpoint:    "DELETE FROM eventstore_checkpoints WHERE name = $1",
-
 	createReactions: "CREATE TABLE IF NOT EXISTS eventstore_reactions (reactor VARCHAR(255), channel VARCHAR(255), sequence BIGINT, PRIMARY KEY (reactor, channel, sequence))",
 	reaction:        "SELECT 1 FROM eventstore_reactions WHERE reactor = $1 AND channel = $2 AND sequence = $3",
 	putReaction:     "INSERT INTO eventstore_reactions (reactor, channel, sequence) VALUES ($1, $2, $3) ON CONFLICT (reactor, channel, sequence) DO NOTHING",
@@ -72,12 +60,6 @@ var postgresTexts = texts{
 
 // VARBINARY columns compare names byte by byte, as the server does.
 var mysqlTexts = texts{
-	createCheckpoints: "CREATE TABLE IF NOT EXISTS eventstore_checkpoints (name VARBINARY(255) PRIMARY KEY, sequence BIGINT NOT NULL)",
-	checkpoint:        "SELECT sequence FROM eventstore_checkpoints WHERE name = ?",
-	newCheckpoint:     "INSERT IGNORE INTO eventstore_checkpoints (name, sequence) VALUES (?, 0)",
-	moveCheckpoint:    "UPDATE eventstore_checkpoints SET sequence = ? WHERE name = ? AND sequence = ?",
-	dropCheckpoint:    "DELETE FROM eventstore_checkpoints WHERE name = ?",
-
 	createReactions: "CREATE TABLE IF NOT EXISTS eventstore_reactions (reactor VARBINARY(255), channel VARBINARY(255), sequence BIGINT, PRIMARY KEY (reactor, channel, sequence))",
 	reaction:        "SELECT 1 FROM eventstore_reactions WHERE reactor = ? AND channel = ? AND sequence = ?",
 	putReaction:     "INSERT IGNORE INTO eventstore_reactions (reactor, channel, sequence) VALUES (?, ?, ?)",
@@ -85,12 +67,6 @@ var mysqlTexts = texts{
 }
 
 var sqliteTexts = texts{
-	createCheckpoints: "CREATE TABLE IF NOT EXISTS eventstore_checkpoints (name TEXT PRIMARY KEY, sequence INTEGER NOT NULL)",
-	checkpoint:        "SELECT sequence FROM eventstore_checkpoints WHERE name = ?",
-	newCheckpoint:     "INSERT INTO eventstore_checkpoints (name, sequence) VALUES (?, 0) ON CONFLICT (name) DO NOTHING",
-	moveCheckpoint:    "UPDATE eventstore_checkpoints SET sequence = ? WHERE name = ? AND sequence = ?",
-	dropCheckpoint:    "DELETE FROM eventstore_checkpoints WHERE name = ?",
-
 	createReactions: "CREATE TABLE IF NOT EXISTS eventstore_reactions (reactor TEXT, channel TEXT, sequence INTEGER, PRIMARY KEY (reactor, channel, sequence))",
 	reaction:        "SELECT 1 FROM eventstore_reactions WHERE reactor = ? AND channel = ? AND sequence = ?",
 	putReaction:     "INSERT INTO eventstore_reactions (reactor, channel, sequence) VALUES (?, ?, ?) ON CONFLICT (reactor, channel, sequence) DO NOTHING",

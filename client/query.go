@@ -135,16 +135,22 @@ func (c *Client) ReplayAll(ctx context.Context, q Query, start Start, handle fun
 		return err
 	}
 	if start.last {
-		start = FromBeginning()
-		err := c.ReadAll(ctx, q, ReadOptions{Backward: true, Limit: 1}, func(e *Event) error {
-			start = FromPosition(e.Position)
-			return nil
-		})
+		last, err := c.lastPosition(ctx, q)
 		if err != nil {
 			return err
 		}
+		start = FromPosition(last)
 	}
 	return ignoreStop(c.subscribe(ctx, start, q.subscription(), each(handle)))
+}
+
+// lastPosition returns the position of the last event that matches a query, 0 if there is none.
+func (c *Client) lastPosition(ctx context.Context, q Query) (position uint64, err error) {
+	err = c.ReadAll(ctx, q, ReadOptions{Backward: true, Limit: 1}, func(e *Event) error {
+		position = e.Position
+		return nil
+	})
+	return position, err
 }
 
 // SourceAll returns a source that reads the events of all channels that match a query, by position, as Source does. The
@@ -157,7 +163,9 @@ type querySource struct {
 	query  Query
 }
 
+func (s querySource) subscription() subscription { return s.query.subscription() }
+
 // Receive implements Source.
 func (s querySource) Receive(ctx context.Context, after uint64, handle func(Batch) error) error {
-	return s.client.subscribe(ctx, FromPosition(after+1), s.query.subscription(), handle)
+	return s.client.subscribe(ctx, FromPosition(after+1), s.subscription().containing(after), handle)
 }

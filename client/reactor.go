@@ -8,6 +8,8 @@ import (
 	"errors"
 	"fmt"
 	"time"
+
+	"go.opentelemetry.io/otel/metric"
 )
 
 // Reactor does the work that events trigger outside its database: it sends a message, calls a service or executes a
@@ -22,6 +24,13 @@ type Reactor struct {
 	// is skipped.
 	Registry    *Registry
 	SkipUnknown bool
+	// Start is where Run begins if the reactor has no checkpoint: FromEnd for one that must not repeat the past. It needs a LogSource. The
+	// zero value is the first event. A start at a time in the future is the end.
+	Start Start
+	// Lease is how long a replica that died or hangs keeps the others waiting in Run; 0 means 5 s.
+	Lease time.Duration
+	// MeterProvider gets the metrics of Run that docs/guides/projections.md lists; nil means that of OpenTelemetry's global one.
+	MeterProvider metric.MeterProvider
 	// Handle does the work. After an error it is retried with backoff, up to Attempts calls in total; 0 means no limit.
 	Handle   func(ctx context.Context, event *Event) error
 	Attempts int
@@ -32,48 +41,109 @@ type Reactor struct {
 
 // Run handles the events of a source in order until ctx ends or something fails, and returns the reason. The next Run
 // continues after the last handled event. Run creates the table eventstore_checkpoints unless it exists.
+//
+// Replicas may run a reactor of one name: one has the lease and handles events, the others stand by, as with a Projector. A replica that
+// hangs in Handle for longer than Lease, without its database, may handle an event that another one handles again. Run returns a
+// *GapError if the log does not reach the checkpoint, or lost the event there.
 func (r *Reactor) Run(ctx context.Context, source Source) error {
-	p := &Projector{Name: r.Name, DB: r.DB, Dialect: r.Dialect}
-	checkpoint, err := p.begin(ctx)
+	if err := createTable(ctx, r.DB, r.Dialect.projectionTexts().createCheckpoints); err != nil {
+		return fmt.Errorf("begin reactor %q: %w", r.Name, err)
+	}
+	gauges, err := newGauges(r.MeterProvider, r.Name, "reactor")
 	if err != nil {
 		return fmt.Errorf("begin reactor %q: %w", r.Name, err)
 	}
-	advance := func(to uint64) error {
-		if to <= checkpoint {
+	defer gauges.close()
+	for {
+		err := r.serve(ctx, source, gauges)
+		switch {
+		case ctx.Err() != nil:
+			return context.Cause(ctx)
+		case !errors.Is(err, errLeaseLost):
+			return fmt.Errorf("reactor %q: %w", r.Name, err)
+		}
+	}
+}
+
+// serve waits for the lease, and handles events until it is lost or something fails.
+func (r *Reactor) serve(ctx context.Context, source Source, gauges *gauges) error {
+	l := newLease(r.DB, r.Dialect, r.Name, r.Lease)
+	first := func(ctx context.Context) (uint64, error) { return locate(ctx, source, r.Start) }
+	if _, err := l.checkpoint(ctx, first); err != nil {
+		return err
+	}
+	if err := l.take(ctx, nil); err != nil {
+		return err
+	}
+	defer l.release(ctx)
+	gauges.lead(true)
+	defer gauges.lead(false)
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	stop := l.keep(ctx, true, cancel)
+	defer stop()
+	checkpoint, exists, err := readCheckpoint(ctx, r.DB, l.texts, r.Name)
+	if err != nil || !exists {
+		return errors.Join(err, errLeaseLost)
+	}
+	if log, ok := source.(LogSource); ok {
+		if err := log.Check(ctx, checkpoint); err != nil {
+			return err
+		}
+	}
+	advance := func(to Checkpoint) error {
+		if to.Place <= checkpoint.Place {
 			return nil
 		}
 		save, cancel := saveContext(ctx)
 		defer cancel()
-		moved, err := r.DB.ExecContext(save, r.Dialect.texts().moveCheckpoint, to, r.Name, checkpoint)
-		if err != nil {
+		if err := l.move(save, r.DB, to); err != nil {
 			return err
 		}
-		if n, err := moved.RowsAffected(); err != nil || n != 1 {
-			return errors.Join(err, fmt.Errorf("%w: the checkpoint is no longer at %d", ErrGap, checkpoint))
-		}
 		checkpoint = to
+		gauges.at(checkpoint)
 		return nil
 	}
-	err = source.Receive(ctx, checkpoint, func(batch Batch) error {
-		if batch.Checkpoint > checkpoint {
-			if err := batch.checkFollows(checkpoint); err != nil {
+	gauges.at(checkpoint)
+	err = source.Receive(ctx, checkpoint.Place, func(batch Batch) error {
+		if batch.Checkpoint > checkpoint.Place {
+			if err := batch.checkFollows(checkpoint.Place); err != nil {
 				return err
 			}
 		}
 		for _, event := range batch.Events {
 			if err := r.handle(ctx, event); err != nil {
+				gauges.failed(ctx)
 				return err
 			}
-			if err := advance(batch.place(event)); err != nil {
+			gauges.count(ctx, outcomes{applied: 1})
+			one := Batch{Events: []*Event{event}, Checkpoint: batch.place(event), ByPosition: batch.ByPosition}
+			if err := advance(checkpoint.after(one)); err != nil {
 				return err
 			}
 		}
-		return advance(batch.Checkpoint)
+		if to := checkpoint; batch.Checkpoint > to.Place {
+			to.Place = batch.Checkpoint
+			if err := advance(to); err != nil {
+				return err
+			}
+		}
+		if batch.CaughtUp {
+			gauges.caughtUp(checkpoint)
+		}
+		return nil
 	})
-	if ctx.Err() != nil {
-		return context.Cause(ctx)
+	if cause := context.Cause(ctx); errors.Is(cause, errLeaseLost) {
+		return cause
 	}
-	return fmt.Errorf("reactor %q after checkpoint %d: %w", r.Name, checkpoint, err)
+	return fmt.Errorf("after checkpoint %d: %w", checkpoint.Place, err)
+}
+
+// Checkpoint returns the sequence, or position, up to which Run has handled all events, 0 if there is none. The table
+// eventstore_checkpoints must exist.
+func (r *Reactor) Checkpoint(ctx context.Context) (uint64, error) {
+	c, _, err := readCheckpoint(ctx, r.DB, r.Dialect.projectionTexts(), r.Name)
+	return c.Place, err
 }
 
 // Once returns a function that handles an event unless a record says that it was handled before. It is what streaming.Worker calls. Once
@@ -145,16 +215,10 @@ func (r *Reactor) once(ctx context.Context, event *Event) error {
 
 // try handles an event once. The error says what becomes of it.
 func (r *Reactor) try(ctx context.Context, event *Event) error {
-	var err error
-	final := false
-	if r.Registry != nil {
-		if err = r.Registry.Decode(event); r.SkipUnknown && errors.Is(err, ErrUnknownType) {
-			return nil
-		}
-		final = err != nil
-	}
-	if err == nil {
-		err = r.Handle(ctx, event)
+	events, err := expand(r.Registry, r.SkipUnknown, event)
+	final := err != nil
+	for i := 0; i < len(events) && err == nil; i++ {
+		err = r.Handle(ctx, events[i])
 		final = r.Attempts > 0 && event.Deliveries >= r.Attempts
 	}
 	var rejection *Rejection
@@ -192,15 +256,20 @@ func (r *Reactor) Forget(ctx context.Context, channel string, before uint64) err
 
 // handle handles an event, or parks it.
 func (r *Reactor) handle(ctx context.Context, event *Event) error {
-	if r.Registry != nil {
-		err := r.Registry.Decode(event)
-		if r.SkipUnknown && errors.Is(err, ErrUnknownType) {
-			return nil
-		}
-		if err != nil {
-			return r.park(ctx, event, err)
+	events, err := expand(r.Registry, r.SkipUnknown, event)
+	if err != nil {
+		return r.park(ctx, event, err)
+	}
+	for _, e := range events {
+		if err := r.retry(ctx, e); err != nil {
+			return err
 		}
 	}
+	return nil
+}
+
+// retry handles an event until that succeeds, or parks it.
+func (r *Reactor) retry(ctx context.Context, event *Event) error {
 	var pause backoff
 	for attempt := 1; ; attempt++ {
 		err := r.Handle(ctx, event)

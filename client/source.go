@@ -63,11 +63,14 @@ type apiSource struct {
 	filter  Filter
 }
 
+func (s *apiSource) subscription() subscription { return channelRequest(s.channel, s.filter) }
+
+// Receive implements Source.
 func (s *apiSource) Receive(ctx context.Context, after uint64, handle func(Batch) error) error {
 	seen := holes{channel: s.channel, last: after, first: func(ctx context.Context, from uint64) (uint64, error) {
 		return s.client.firstFrom(ctx, s.channel, from)
 	}}
-	return s.client.subscribe(ctx, Start{sequence: after + 1}, channelRequest(s.channel, s.filter), func(batch Batch) error {
+	return s.client.subscribe(ctx, Start{sequence: after + 1}, s.subscription().containing(after), func(batch Batch) error {
 		if s.filter.empty() {
 			if err := seen.followBatch(ctx, batch); err != nil {
 				return err
@@ -82,6 +85,13 @@ type subscription struct {
 	name    string // for errors
 	request func() *eventstorev1.SubscribeRequest
 	query   bool
+	known   Checkpoint // what the log must contain
+}
+
+// containing returns the subscription of a reader who has handled everything up to a place.
+func (s subscription) containing(place uint64) subscription {
+	s.known = Checkpoint{Place: place}
+	return s
 }
 
 func channelRequest(channel string, filter Filter) subscription {
@@ -90,11 +100,13 @@ func channelRequest(channel string, filter Filter) subscription {
 	}}
 }
 
-// subscribe receives events from the start on. After an interruption it subscribes again from the last checkpoint.
+// subscribe receives events from the start on. After an interruption it subscribes again from the last checkpoint. Each time, it asks the
+// server that leads whether the log still contains what was read: the database may have been restored meanwhile.
 func (c *Client) subscribe(ctx context.Context, start Start, to subscription, handle func(Batch) error) error {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel() // closes the stream on the server
 	var handled error
+	known := to.known
 	for {
 		err := c.do(ctx, "subscribe to "+to.name, c.readFrom(), func(ctx context.Context, server eventstorev1connect.EventStoreClient) error {
 			ctx, info := connect.NewClientContext(ctx)
@@ -104,7 +116,12 @@ func (c *Client) subscribe(ctx context.Context, start Start, to subscription, ha
 				return err
 			}
 			defer func() { _ = stream.Close() }() // stream.Err returns the error
-			for stream.Receive() {
+			for first := true; stream.Receive(); first = false {
+				if first {
+					if handled = c.check(ctx, to, known); handled != nil {
+						return nil
+					}
+				}
 				response := stream.Msg()
 				batch := Batch{Checkpoint: response.GetCheckpoint(), CaughtUp: response.GetCaughtUp()}
 				if batch.ByPosition = to.query; batch.ByPosition {
@@ -120,6 +137,7 @@ func (c *Client) subscribe(ctx context.Context, start Start, to subscription, ha
 				if handled = handle(batch); handled != nil {
 					return nil
 				}
+				known = known.after(batch)
 				// A start time in the future stays in force until the first event.
 				if start.time.IsZero() || len(batch.Events) > 0 {
 					start = Start{sequence: batch.Checkpoint + 1}

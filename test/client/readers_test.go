@@ -262,8 +262,7 @@ func TestReactor(t *testing.T) {
 				}
 				stop := running(t, func(context.Context) error { return r.Run(ctx, source()) })
 				eventually(t, fmt.Sprint(upTo), func() string {
-					p := eventstore.Projector{Name: "mail", DB: db, Dialect: dialect}
-					at, err := p.Checkpoint(t.Context())
+					at, err := r.Checkpoint(t.Context())
 					if err != nil {
 						return "0" // the table does not exist yet
 					}
