@@ -76,7 +76,7 @@ func delay(c Checkpoint) time.Duration {
 }
 
 // WaitFor returns once the read model contains everything up to a checkpoint, or with the cause if ctx ends first. With
-// SourceAll that is a position, such as Position.Position of an append or that of StoredAt. With the source of a channel it
+// SourceAll that is a position, such as Position.Position of an append or Result.Position. With the source of a channel it
 // is a sequence. It may be that of an event that the source leaves out. Any process that has the DB can wait; the projector may run
 // elsewhere, in any of its replicas. Like Run, WaitFor creates the tables.
 func (p *Projector) WaitFor(ctx context.Context, checkpoint uint64) error {

@@ -110,7 +110,8 @@ func TestNewVersion(t *testing.T) {
 		old := generations(t, db, dialect, source, 1)
 		var live atomic.Int64
 		old.Live = func(ctx context.Context, _ *sql.Tx) error { live.Store(int64(eventstore.Generation(ctx))); return nil }
-		stopOld := running(t, old.Run)
+		oldEnded := make(chan error, 1)
+		go func() { oldEnded <- old.Run(patient(t)) }()
 		eventually(t, "generation 1: 10 rows, 10 events, sum 10", counted(t, old))
 
 		later := generations(t, db, dialect, source, 3)
@@ -124,7 +125,7 @@ func TestNewVersion(t *testing.T) {
 			t.Errorf("Live was called for generation %d", live.Load())
 		}
 		eventually(t, "true", func() string { return fmt.Sprint(errors.Is(old.Run(patient(t)), eventstore.ErrSuperseded)) })
-		if err := stopOld(); !errors.Is(err, eventstore.ErrSuperseded) {
+		if err := <-oldEnded; !errors.Is(err, eventstore.ErrSuperseded) {
 			t.Errorf("the program of the earlier version: %v", err)
 		}
 		if err := old.Rebuild(patient(t)); !errors.Is(err, eventstore.ErrSuperseded) {
