@@ -28,7 +28,7 @@ type Decider[S any] struct {
 //
 // Decide returns the state that it decided on. After a Command that was executed before, that is the state with its events.
 // It returns errors of decide unwrapped, errors of Append, ErrDuplicate for a Command whose ID belongs to another command,
-// and after 100 conflicts *ConditionError or, from an Expect, *ConflictError.
+// and after 200 conflicts *ConditionError or, from an Expect, *ConflictError.
 func (d *Decider[S]) Decide(ctx context.Context, query Query, decide func(S) ([]NewEvent, error), options ...ExecuteOption) (Result[S], error) {
 	run := decision[S]{Decider: d, execution: newExecution(options), query: query, decide: decide}
 	var err error

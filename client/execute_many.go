@@ -18,7 +18,7 @@ import (
 // and they may name the aggregates in any order.
 //
 // ExecuteMany returns errors of decide unwrapped, errors of Append, ErrDuplicate for a Command whose ID belongs to another
-// command, and after 100 conflicts *ConflictError or *ConditionError.
+// command, and after 200 conflicts *ConflictError or *ConditionError.
 func ExecuteMany(ctx context.Context, aggregates []Participant, decide func() ([]NewEvent, error), options ...ExecuteOption) (Outcome, error) {
 	m, err := newMany(aggregates, decide, options)
 	if err != nil {

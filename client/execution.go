@@ -11,9 +11,9 @@ import (
 )
 
 const (
-	// maxConflicts is how often a command is tried before it returns a conflict.
-	maxConflicts = 100
-	// A conflict means that another process was faster. Who pauses long falls behind for good.
+	// maxConflicts is how often a command is tried before it returns a conflict: for about ten seconds.
+	maxConflicts = 200
+	// A conflict means that another process was faster. Who pauses long leaves it the aggregate for that long.
 	conflictPause, maxConflictPause = 2 * time.Millisecond, 50 * time.Millisecond
 )
 

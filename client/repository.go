@@ -67,7 +67,7 @@ func (r *Repository[S]) Load(ctx context.Context, id string) (state S, version u
 // Commands of one Client on one aggregate take turns, first come, first served.
 //
 // Execute returns errors of decide unwrapped, errors of Append, ErrDuplicate for a Command whose ID belongs to another
-// command, and after 100 conflicts *ConflictError or, from an Expect, *ConditionError.
+// command, and after 200 conflicts *ConflictError or, from an Expect, *ConditionError.
 func (r *Repository[S]) Execute(ctx context.Context, id string, decide func(state S, version uint64) ([]any, error), options ...ExecuteOption) (Result[S], error) {
 	a := r.Aggregate(id)
 	outcome, err := ExecuteMany(ctx, []Participant{a}, func() ([]NewEvent, error) {

@@ -29,6 +29,7 @@ func init() { // refers to itself through the flags
 		{"scale", "Start and append of this server on databases that hold many events, in 1,000 channels, and its resident memory: when it is ready, and after appends to all channels and replays of 100.", false, scaleTrials},
 		{"queries", "Events of all channels through the API, by query, from databases that hold many events in 1,000 channels; and appends with conditions to them; one run.", true, queryTrials},
 		{"consumers", "What order by key costs a queue group, what idle durables cost, and what those cost that never acknowledge.", false, consumersTrials},
+		{"commands", "Commands of the Go library that all change the same aggregate, one after the other from each of 32 writers: how many a second, and how long each takes.", false, commandsTrials},
 		{"sizing", "What an operator plans with, for each event and for each of what the server keeps; one run.", true, sizingTrials},
 	}
 }
