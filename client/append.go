@@ -40,12 +40,14 @@ type Position struct {
 // Append stores 1 to 1,000 events: all of them, or none. The events may belong to any aggregates, and to any channels: those
 // that name none go to the given one. Events of one channel are stored in the given order, and the channels one after the
 // other. Each aggregate may have at most one expectation, whether or not it has events in this append. When Append returns
-// nil, the events are durable. The positions are in the order of events.
+// nil, the events are durable. The positions are in the order of events. Append adds to the metadata of each event what the
+// context says, unless the event has it: its cause (WithCause, WithCorrelation), and traceparent and tracestate of the active
+// span.
 //
 // The error is *ConflictError or *ConditionError if an expectation does not hold, ErrDuplicate, the server's error, or the
 // reason why ctx ended. In the last case the events may be stored; it is always safe to append them again with the same IDs.
 func (c *Client) Append(ctx context.Context, channel string, events []NewEvent, expectations ...Expectation) ([]Position, error) {
-	request, order := newAppend(channel, events, expectations)
+	request, order := newAppend(channel, withContext(ctx, events), expectations)
 	positions := make([]Position, len(events))
 	err := c.write(ctx, fmt.Sprintf("append %d events to channel %q", len(events), channel), func(ctx context.Context, server eventstorev1connect.EventStoreClient) error {
 		response, err := server.Append(ctx, request)

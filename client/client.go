@@ -1,16 +1,19 @@
 package eventstore
 
 import (
+	"cmp"
 	"context"
 	"crypto/tls"
 	"errors"
 	"fmt"
+	"net"
 	"net/http"
-	"strings"
+	"slices"
 	"sync/atomic"
 	"time"
 
 	"connectrpc.com/connect"
+	"go.opentelemetry.io/otel/trace"
 
 	eventstorev1 "github.com/nats-eventstore/nats-eventstore/proto/eventstore/v1"
 	"github.com/nats-eventstore/nats-eventstore/proto/eventstore/v1/eventstorev1connect"
@@ -18,47 +21,80 @@ import (
 
 // Options configure a Client.
 type Options struct {
-	// URLs are the base URLs of the servers' APIs: http://127.0.0.1:50051, or https:// for servers with TLS. Only one
-	// server leads at a time; if a server does not answer, the client tries the next. See also Client.WithStandbyReads.
+	// URLs are the base URLs of the servers' APIs, each once: http://127.0.0.1:4280, or https:// for servers with TLS. Only
+	// one server leads at a time; if a server does not answer, the client tries the next. See also Client.WithStandbyReads.
 	URLs []string
 	// Token, if not empty, is sent as a bearer token with each call.
 	Token string
 	// TLS configures connections to https URLs, including the client certificate if the servers require one. nil uses
 	// the system's root certificates.
 	TLS *tls.Config
+	// HTTPClient, if not nil, sends the requests, in place of a client that the library makes; TLS must be nil then. Give it
+	// no Timeout, which would end subscriptions. Consumer needs one that speaks HTTP/2, without TLS too if the URLs are http.
+	HTTPClient *http.Client
+	// Interceptors see each attempt of each call, after the library has set its headers. The first is the outermost.
+	Interceptors []connect.Interceptor
+	// UserAgent, if not empty, is sent as User-Agent with each call, such as "billing/1.4".
+	UserAgent string
+	// TracerProvider creates the spans of calls, and those of events that a Reactor or Consumer handles. nil means the global
+	// one, of package otel.
+	TracerProvider trace.TracerProvider
 }
 
 // Client calls the API of the event store. It is safe for concurrent use. It retries calls with backoff while no server
-// is available, until the call's context ends. Pass a context with a deadline.
+// is available, until the call's context ends. Pass a context with a deadline. A server that answers but does not fit the
+// Options is ErrMismatch at once.
 type Client struct {
-	transport *http.Transport
-	servers   []eventstorev1connect.EventStoreClient
-	current   *atomic.Uint32 // index of the server to call, modulo len(servers)
-	standbys  *standbyReads  // nil: only the server that leads answers
-	least     uint64         // position that reads must know
-	turns     *turns         // of the commands of Repositories and Deciders
+	close    func()
+	urls     []string
+	servers  []eventstorev1connect.EventStoreClient // of urls
+	tracing  *tracing
+	current  *atomic.Uint32 // index of the server to call, modulo len(servers)
+	standbys *standbyReads  // nil: only the server that leads answers
+	least    uint64         // position that reads must know
+	turns    *turns         // of the commands of Repositories and Deciders
 }
 
-// New returns a client. It connects on the first call.
+// New returns a client. It connects on the first call. The error says which of the Options is wrong.
 func New(o Options) (*Client, error) {
-	if len(o.URLs) == 0 {
-		return nil, errors.New("eventstore: Options.URLs is empty")
+	urls, err := serverURLs(o.URLs)
+	if err != nil {
+		return nil, err
 	}
-	c := &Client{current: new(atomic.Uint32), turns: newTurns(), transport: &http.Transport{TLSClientConfig: o.TLS, ForceAttemptHTTP2: true, IdleConnTimeout: time.Minute}}
-	c.transport.Protocols = new(http.Protocols)
-	c.transport.Protocols.SetHTTP2(true)
-	c.transport.Protocols.SetUnencryptedHTTP2(true)
-	// Pings detect a server that disappeared without closing the connection.
-	c.transport.HTTP2 = &http.HTTP2Config{SendPingTimeout: 10 * time.Second, PingTimeout: 5 * time.Second}
-	for _, url := range o.URLs {
-		c.servers = append(c.servers, eventstorev1connect.NewEventStoreClient(
-			&http.Client{Transport: transport{c.transport}}, strings.TrimRight(url, "/"), connect.WithInterceptors(bearer(o.Token))))
+	if o.HTTPClient != nil && o.TLS != nil {
+		return nil, errors.New("eventstore: Options.HTTPClient and Options.TLS exclude each other: configure TLS in the client's transport")
+	}
+	c := &Client{urls: urls, close: func() {}, tracing: newTracing(o.TracerProvider), current: new(atomic.Uint32), turns: newTurns()}
+	sender := o.HTTPClient
+	if sender == nil {
+		own := newTransport(o.TLS)
+		c.close, sender = own.CloseIdleConnections, &http.Client{Transport: own}
+	}
+	marking := *sender
+	marking.Transport = transport{cmp.Or(sender.Transport, http.DefaultTransport)}
+	interceptors := append([]connect.Interceptor{headers{token: o.Token, userAgent: o.UserAgent}, c.tracing}, o.Interceptors...)
+	for _, url := range urls {
+		c.servers = append(c.servers, eventstorev1connect.NewEventStoreClient(&marking, url, connect.WithInterceptors(interceptors...)))
 	}
 	return c, nil
 }
 
-// Close closes idle connections.
-func (c *Client) Close() { c.transport.CloseIdleConnections() }
+// newTransport returns a transport that speaks HTTP/2 with and without TLS.
+func newTransport(config *tls.Config) *http.Transport {
+	t := &http.Transport{
+		TLSClientConfig: config, ForceAttemptHTTP2: true, IdleConnTimeout: time.Minute,
+		DialContext: dialer(new(net.Dialer).DialContext),
+	}
+	t.Protocols = new(http.Protocols)
+	t.Protocols.SetHTTP2(true)
+	t.Protocols.SetUnencryptedHTTP2(true)
+	// Pings detect a server that disappeared without closing the connection.
+	t.HTTP2 = &http.HTTP2Config{SendPingTimeout: 10 * time.Second, PingTimeout: 5 * time.Second}
+	return t
+}
+
+// Close closes idle connections, except those of Options.HTTPClient.
+func (c *Client) Close() { c.close() }
 
 // write tries the servers in turn until the one that leads answers or ctx ends.
 func (c *Client) write(ctx context.Context, what string, call func(context.Context, eventstorev1connect.EventStoreClient) error) error {
@@ -89,20 +125,34 @@ func (c *Client) readFrom() *atomic.Uint32 {
 // do calls the server at an index, and others in turn, until one answers or ctx ends.
 func (c *Client) do(ctx context.Context, what string, at *atomic.Uint32, call func(context.Context, eventstorev1connect.EventStoreClient) error) error {
 	var pause backoff
+	unfit := make([]error, len(c.servers)) // of each server that does not fit the options
 	for {
 		current := at.Load()
-		err := call(ctx, c.servers[int(current)%len(c.servers)])
-		switch {
-		case err == nil:
+		index := int(current) % len(c.servers)
+		err := call(ctx, c.servers[index])
+		if err == nil {
 			return nil
-		case !isTransient(ctx, err):
+		}
+		unfit[index] = mismatch(ctx, c.urls[index], err)
+		switch {
+		case !slices.Contains(unfit, nil):
+			return fmt.Errorf("%s: %w", what, cmp.Or(one(unfit), errors.Join(unfit...)))
+		case unfit[index] == nil && !isTransient(ctx, err):
 			return fmt.Errorf("%s: %w", what, clientError(err))
 		}
 		at.CompareAndSwap(current, current+1)
 		if ended := pause.wait(ctx); ended != nil {
-			return fmt.Errorf("%s: %w, last error: %w", what, ended, err)
+			return fmt.Errorf("%s: %w, last error: %w", what, ended, cmp.Or(errors.Join(unfit...), err))
 		}
 	}
+}
+
+// one returns the only error of a list.
+func one(all []error) error {
+	if len(all) == 1 {
+		return all[0]
+	}
+	return nil
 }
 
 // Get returns the event with this ID in the channel, or ErrNotFound.
@@ -163,32 +213,4 @@ func (c *Client) lastSequence(ctx context.Context, channel string) (uint64, erro
 		return err
 	})
 	return sequence, err
-}
-
-// bearer is an interceptor that sends a token with each call.
-type bearer string
-
-func (b bearer) WrapUnary(next connect.UnaryFunc) connect.UnaryFunc {
-	return func(ctx context.Context, request connect.AnyRequest) (connect.AnyResponse, error) {
-		b.set(request.Header())
-		return next(ctx, request)
-	}
-}
-
-func (b bearer) WrapStreamingClient(next connect.StreamingClientFunc) connect.StreamingClientFunc {
-	return func(ctx context.Context, spec connect.Spec) connect.StreamingClientConn {
-		conn := next(ctx, spec)
-		b.set(conn.RequestHeader())
-		return conn
-	}
-}
-
-func (b bearer) WrapStreamingHandler(next connect.StreamingHandlerFunc) connect.StreamingHandlerFunc {
-	return next
-}
-
-func (b bearer) set(header http.Header) {
-	if b != "" {
-		header.Set("Authorization", "Bearer "+string(b))
-	}
 }

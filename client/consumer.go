@@ -39,8 +39,8 @@ type Consumer struct {
 	// set.
 	Registry    *Registry
 	SkipUnknown bool
-	// Handle does the work. Without an error, the event is acknowledged. A *Rejection says what becomes of the event; any other error
-	// is like one without Park and Skip.
+	// Handle does the work. Its context has the event as the cause of what it appends (WithCause), and a span. Without an error,
+	// the event is acknowledged. A *Rejection says what becomes of the event; any other error is like one without Park and Skip.
 	Handle func(ctx context.Context, event *Event) error
 }
 
@@ -176,7 +176,7 @@ func (c *Consumer) handle(ctx context.Context, event *Event) *Rejection {
 		return &Rejection{Err: err, Park: c.Group != "" || c.Durable != ""}
 	}
 	for i := 0; i < len(events) && err == nil; i++ {
-		err = c.Handle(ctx, events[i])
+		err = c.Client.tracing.handle(ctx, events[i], cmp.Or(c.Group, c.Durable), c.Handle)
 	}
 	if err == nil {
 		return nil

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"go.opentelemetry.io/otel/metric"
+	"go.opentelemetry.io/otel/trace"
 )
 
 // Reactor does the work that events trigger outside its database: it sends a message, calls a service or executes a
@@ -31,12 +32,15 @@ type Reactor struct {
 	Lease time.Duration
 	// MeterProvider gets the metrics of Run that docs/guides/projections.md lists; nil means that of OpenTelemetry's global one.
 	MeterProvider metric.MeterProvider
-	// Handle does the work. After an error it is retried with backoff, up to Attempts calls in total; 0 means no limit.
+	// Handle does the work. Its context has the event as the cause of what it appends (WithCause), and a span. After an
+	// error it is retried with backoff, up to Attempts calls in total; 0 means no limit.
 	Handle   func(ctx context.Context, event *Event) error
 	Attempts int
 	// Park, if not nil, receives events that Handle failed on Attempts times, and events that cannot be decoded. If it
 	// returns nil, the event counts as handled. Without Park, such an event ends Run with an error.
 	Park func(ctx context.Context, event *Event, reason error) error
+	// TracerProvider creates the span of each call of Handle. nil means the global one, of package otel.
+	TracerProvider trace.TracerProvider
 }
 
 // Run handles the events of a source in order until ctx ends or something fails, and returns the reason. The next Run
@@ -218,7 +222,7 @@ func (r *Reactor) try(ctx context.Context, event *Event) error {
 	events, err := expand(r.Registry, r.SkipUnknown, event)
 	final := err != nil
 	for i := 0; i < len(events) && err == nil; i++ {
-		err = r.Handle(ctx, events[i])
+		err = r.react(ctx, events[i])
 		final = r.Attempts > 0 && event.Deliveries >= r.Attempts
 	}
 	var rejection *Rejection
@@ -272,7 +276,7 @@ func (r *Reactor) handle(ctx context.Context, event *Event) error {
 func (r *Reactor) retry(ctx context.Context, event *Event) error {
 	var pause backoff
 	for attempt := 1; ; attempt++ {
-		err := r.Handle(ctx, event)
+		err := r.react(ctx, event)
 		if err == nil {
 			return nil
 		}

@@ -109,3 +109,18 @@ func FuzzSameEvent(f *testing.F) {
 		}
 	})
 }
+
+// Who publishes an event again does so in another span, or in none.
+func TestSameEventIgnoresTraceContext(t *testing.T) {
+	traced := func(parent, state string) []byte {
+		m := orderApproved()
+		m.Metadata[traceParent], m.Metadata[traceState] = parent, state
+		return marshal(t, m)
+	}
+	first := traced("00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01", "a=1")
+	same(t, first, traced("00-1af7651916cd43dd8448eb211c80319c-c7ad6b7169203331-00", ""), true)
+	same(t, first, marshal(t, orderApproved()), true)
+	none := &eventstorev1.Event{EventType: "A", AggregateId: "a"}
+	only := &eventstorev1.Event{EventType: "A", AggregateId: "a", Metadata: map[string]string{traceParent: "x"}}
+	same(t, marshal(t, none), marshal(t, only), true)
+}

@@ -13,6 +13,12 @@ type TraceContext struct {
 	State  string // tracestate; may be empty
 }
 
+// Keys of the metadata that hold a TraceContext.
+const (
+	traceParent = "traceparent"
+	traceState  = "tracestate"
+)
+
 // maxTraceState bounds tracestate, in bytes. W3C Trace Context asks for at least that many to be passed on.
 const maxTraceState = 512
 
