@@ -3,6 +3,8 @@ package proto
 import (
 	"errors"
 	"strconv"
+
+	"github.com/nats-eventstore/nats-eventstore/proto/refusal"
 )
 
 // ErrInvalid matches every InvalidError with errors.Is.
@@ -36,9 +38,9 @@ type InvalidError struct {
 
 func (e *InvalidError) Error() string {
 	if e.Field == "" {
-		return "invalid event: " + e.Reason
+		return refusal.InvalidEvent + ": " + e.Reason
 	}
-	return "invalid event: " + e.Field + " " + e.Reason
+	return refusal.InvalidEvent + ": " + e.Field + " " + e.Reason
 }
 
 // Is makes every InvalidError match ErrInvalid.

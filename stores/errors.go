@@ -4,12 +4,14 @@ import (
 	"errors"
 	"fmt"
 	"strings"
+
+	"github.com/nats-eventstore/nats-eventstore/proto/refusal"
 )
 
 var (
 	// ErrFenced means that this store does not hold the lease, or no longer holds it. Nothing was written, and another
 	// server may be writing. Take the lease again and call Recover before writing.
-	ErrFenced = errors.New("the lease of the database is not held by this server")
+	ErrFenced = errors.New(refusal.Fenced)
 
 	// ErrRewound means that the database went back in time under the running server, for instance to a backup: a
 	// channel has a lower sequence than this store saw committed. It wraps ErrFenced: nothing is written until the
@@ -18,22 +20,22 @@ var (
 
 	// ErrUnavailable means that the database could not be reached, or could not answer before the context ended. It
 	// wraps the cause. Nothing is known to be stored; see also ErrOutcomeUnknown.
-	ErrUnavailable = errors.New("the database is unavailable")
+	ErrUnavailable = errors.New(refusal.Unavailable)
 
 	// ErrOutcomeUnknown accompanies ErrUnavailable if the connection was lost at COMMIT and the context ended before
 	// the store could read the outcome. The batch is stored as a whole or not at all; the next Append finds out first.
-	ErrOutcomeUnknown = errors.New("the outcome of the commit is unknown")
+	ErrOutcomeUnknown = errors.New(refusal.OutcomeUnknown)
 
 	// ErrDuplicateEvent means that the channel already has another event with this event_id. The text of the error
 	// begins with the event_id.
-	ErrDuplicateEvent = errors.New("already stored with different content")
+	ErrDuplicateEvent = errors.New(refusal.DuplicateEvent)
 
 	// ErrPartlyStored means that only some events of a group are already stored, so this is not the same group sent
 	// again.
-	ErrPartlyStored = errors.New("some of the events are already stored, others are not")
+	ErrPartlyStored = errors.New(refusal.PartlyStored)
 
 	// ErrRefused means that the database refused the row of this message. The wrapped cause says why.
-	ErrRefused = errors.New("the database refused the message")
+	ErrRefused = errors.New(refusal.Refused)
 
 	// ErrSetup means that an administrator must change the database, its settings or the rights of its user first. The text
 	// says what. Trying again does not help.
@@ -70,11 +72,11 @@ type VersionError struct {
 func (e *VersionError) Error() string {
 	switch {
 	case e.Taken:
-		return fmt.Sprintf("wrong expected version: aggregate %q has an event with version %d", e.Aggregate, e.Version)
+		return refusal.Taken(e.Aggregate, e.Version)
 	case e.Version == 0:
-		return fmt.Sprintf("wrong expected version: aggregate %q is at version %d, there is no higher one", e.Aggregate, e.Head)
+		return refusal.Last(e.Aggregate, e.Head)
 	}
-	return fmt.Sprintf("wrong expected version: aggregate %q is at version %d, event has version %d", e.Aggregate, e.Head, e.Version)
+	return refusal.NotNext(e.Aggregate, e.Head, e.Version)
 }
 
 // SchemaError means that the schema is out of date and that Open was told not to change it.

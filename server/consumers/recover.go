@@ -6,6 +6,7 @@ import (
 
 	"github.com/nats-io/nats-streaming-server/spb"
 
+	"github.com/nats-eventstore/nats-eventstore/proto/refusal"
 	"github.com/nats-eventstore/nats-eventstore/stores"
 )
 
@@ -56,7 +57,7 @@ func (c *Consumers) recover(l Line, stored *stores.Consumer, client func(*spb.Su
 	own := c.of(l)
 	if stored.Damaged != nil {
 		if key != (Key{}) { // other groups cannot be named
-			own.refused[key] = fmt.Errorf("the subscription is out of service: %w", stored.Damaged)
+			own.refused[key] = fmt.Errorf("the subscription %s: %w", refusal.OutOfService, stored.Damaged)
 		}
 		return nil
 	}

@@ -1,6 +1,10 @@
 package eventlog
 
-import "errors"
+import (
+	"errors"
+
+	"github.com/nats-eventstore/nats-eventstore/proto/refusal"
+)
 
 // Refusal is an error whose text clients receive as it is, without the prefix "stan: " of other errors.
 type Refusal string
@@ -9,17 +13,17 @@ func (r Refusal) Error() string { return string(r) }
 
 var (
 	// ErrTooManyChannels means that the channel would exceed Limits.MaxChannels.
-	ErrTooManyChannels error = Refusal("too many channels")
+	ErrTooManyChannels error = Refusal(refusal.TooManyChannels)
 
 	// ErrTooLarge means that NATS cannot carry the message to a subscriber. It is wrapped with what is too large.
-	ErrTooLarge = errors.New("too large to be delivered within the NATS max_payload")
+	ErrTooLarge = errors.New(refusal.TooLarge)
 
 	// ErrStopped means that the log is stopping and stored nothing.
-	ErrStopped = errors.New("the server is stopping")
+	ErrStopped = errors.New(refusal.Stopped)
 
 	// ErrOverloaded means that the caller gave up waiting for memory. It is wrapped with the caller's reason.
-	ErrOverloaded = errors.New("too many unanswered messages")
+	ErrOverloaded = errors.New(refusal.Overloaded)
 
 	// ErrChannelDeleted means that the channel was deleted after the caller obtained it.
-	ErrChannelDeleted = errors.New("channel is being deleted")
+	ErrChannelDeleted = errors.New(refusal.ChannelDeleted)
 )

@@ -6,6 +6,8 @@ import (
 	"slices"
 	"strings"
 	"sync"
+
+	"github.com/nats-eventstore/nats-eventstore/proto/refusal"
 )
 
 // registry holds the channels by name.
@@ -39,7 +41,7 @@ func (r *registry) find(name string) (*Channel, error) {
 		return nil, err
 	}
 	if other, ok := r.byLower[strings.ToLower(name)]; ok {
-		return nil, Refusal(fmt.Sprintf("rejecting channel %q because channel %q alreay exists (different cases not allowed)", name, other))
+		return nil, Refusal(fmt.Sprintf("rejecting channel %q because channel %q alreay exists %s", name, other, refusal.OtherCase))
 	}
 	if r.max > 0 && len(r.byName) >= r.max {
 		return nil, ErrTooManyChannels
@@ -84,7 +86,7 @@ func (r *registry) remove(ch *Channel) {
 func (r *registry) markDamaged(name string, why error) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	r.damaged[name] = fmt.Errorf("channel %q is out of service: %w", name, why)
+	r.damaged[name] = fmt.Errorf("channel %q %s: %w", name, refusal.OutOfService, why)
 }
 
 // outOfService returns why a name is out of service, or nil.

@@ -7,11 +7,12 @@ import (
 	"strings"
 	"unicode/utf8"
 
+	"github.com/nats-eventstore/nats-eventstore/proto/refusal"
 	"github.com/nats-eventstore/nats-eventstore/server/natsconn"
 )
 
 // ErrNotInbox refuses a request that names a subject which is not an inbox.
-var ErrNotInbox = errors.New("not an inbox: use _INBOX.<id>, or add the prefix to inbox_prefixes of the server")
+var ErrNotInbox = errors.New(refusal.NotInbox)
 
 // serviceReply begins a reply subject that NATS made for a request between accounts. It carries no more authority than the
 // import that the operator configured.

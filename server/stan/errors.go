@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"strings"
 
+	"github.com/nats-eventstore/nats-eventstore/proto/refusal"
 	"github.com/nats-eventstore/nats-eventstore/server/consumers"
 	"github.com/nats-eventstore/nats-eventstore/server/eventlog"
 	"github.com/nats-eventstore/nats-eventstore/stores"
@@ -12,40 +13,40 @@ import (
 
 // Errors that clients see, with NATS Streaming's exact texts: clients compare some of them verbatim.
 var (
-	ErrInvalidConnect     = errors.New("stan: invalid connection request")
-	ErrInvalidClientID    = errors.New("stan: invalid clientID: only alphanumeric and `-` or `_` characters allowed")
-	ErrClientRegistered   = errors.New("stan: clientID already registered")
-	ErrClientReplaced     = errors.New("client has been replaced or is no longer registered")
-	ErrInvalidPublish     = errors.New("stan: invalid publish request")
-	ErrInvalidSubscribe   = errors.New("stan: invalid subscription request")
-	ErrMissingClient      = errors.New("stan: clientID missing")
-	ErrUnknownClient      = errors.New("stan: unknown clientID")
-	ErrInvalidAckWait     = errors.New("stan: invalid ack wait time, should be >= 1s")
-	ErrInvalidMaxInFlight = errors.New("stan: invalid MaxInflight, should be >= 1")
-	ErrInvalidStart       = errors.New("stan: invalid start position")
-	ErrInvalidSubject     = errors.New("stan: invalid subject")
-	ErrDurableColon       = errors.New("stan: durable name of a durable queue subscriber can't contain the character ':'")
-	ErrInvalidUnsubscribe = errors.New("stan: invalid unsubscribe request")
-	ErrUnknownChannel     = errors.New("stan: unknown channel")
-	ErrInvalidSub         = errors.New("stan: invalid subscription")
-	ErrInvalidClose       = errors.New("stan: invalid close request")
+	ErrInvalidConnect     = errors.New("stan: " + refusal.InvalidConnect)
+	ErrInvalidClientID    = errors.New("stan: " + refusal.InvalidClientID)
+	ErrClientRegistered   = errors.New("stan: " + refusal.ClientRegistered)
+	ErrClientReplaced     = errors.New(refusal.ClientReplaced)
+	ErrInvalidPublish     = errors.New("stan: " + refusal.InvalidPublish)
+	ErrInvalidSubscribe   = errors.New("stan: " + refusal.InvalidSubscribe)
+	ErrMissingClient      = errors.New("stan: " + refusal.MissingClient)
+	ErrUnknownClient      = errors.New("stan: " + refusal.UnknownClient)
+	ErrInvalidAckWait     = errors.New("stan: " + refusal.InvalidAckWait)
+	ErrInvalidMaxInFlight = errors.New("stan: " + refusal.InvalidMaxInFlight)
+	ErrInvalidStart       = errors.New("stan: " + refusal.InvalidStart)
+	ErrInvalidSubject     = errors.New("stan: " + refusal.InvalidSubject)
+	ErrDurableColon       = errors.New("stan: " + refusal.DurableColon)
+	ErrInvalidUnsubscribe = errors.New("stan: " + refusal.InvalidUnsubscribe)
+	ErrUnknownChannel     = errors.New("stan: " + refusal.UnknownChannel)
+	ErrInvalidSub         = errors.New("stan: " + refusal.InvalidSub)
+	ErrInvalidClose       = errors.New("stan: " + refusal.InvalidClose)
 )
 
 // ErrSubjectMismatch refuses a publish whose request names another channel than its NATS subject, since NATS checked
 // permissions for the latter. It is this server's own.
-var ErrSubjectMismatch = errors.New("stan: invalid publish request: channel differs from the NATS subject")
+var ErrSubjectMismatch = errors.New("stan: " + refusal.SubjectMismatch)
 
 // errBusy refuses a request because too many are being handled.
-var errBusy = errors.New("stan: too many requests: try again")
+var errBusy = errors.New("stan: " + refusal.Busy)
 
 // errLongRequest refuses a request that no client library sends.
-var errLongRequest = errors.New("the request is too long")
+var errLongRequest = errors.New(refusal.LongRequest)
 
 // ErrStopped means that the door is closed.
-var ErrStopped = errors.New("the server is stopping")
+var ErrStopped = errors.New(refusal.Stopped)
 
 // errChannelDeleted is the answer to a publish whose channel was deleted after the message was received.
-var errChannelDeleted = errors.New("stan: channel is being deleted")
+var errChannelDeleted = errors.New("stan: " + refusal.ChannelDeleted)
 
 // clientText is an error as clients see it: with the prefix "stan: ", unless it is one that NATS Streaming sends without.
 func clientText(err error) string {

@@ -9,12 +9,13 @@ import (
 
 	"github.com/nats-io/nats.go"
 
+	"github.com/nats-eventstore/nats-eventstore/proto/refusal"
 	"github.com/nats-eventstore/nats-eventstore/server/consumers"
 	"github.com/nats-eventstore/nats-eventstore/server/natsconn"
 )
 
 // ErrPermission refuses what a client, or its user of NATS, has no right to.
-var ErrPermission = errors.New("stan: permissions violation")
+var ErrPermission = errors.New("stan: " + refusal.Permissions)
 
 // Requests to subscribe, to unsubscribe and to close name a client, and anybody can name any. NATS does not tell who sent a
 // message, but whose inbox the reply subject is.
