@@ -9,13 +9,14 @@ MODULES  = ./... ./client/... ./client/streaming/... ./proto/...
 .DEFAULT_GOAL := build
 .PHONY: build cross release-rehearsal packages test cover show-bank show-clients show-consumers show-databases show-orders show-setups chaos test-clock test-postgres test-mysql test-figures test-sql-million dashboard-picture lint generate deployments check-generated vulns bench sizing profile fuzz clean
 
-# One static binary. Go records the commit of a checkout in it. Without a checkout, say what is built:
+# Static binaries: the server, and the tool eventstore beside it. Go records the commit of a checkout in it. Without a checkout, say what is built:
 # make build VERSION=1.2.3 COMMIT=0123abc… DATE=2026-11-26T05:50:58Z
 BIN ?= bin/nats-streaming-server
 CONFIG = github.com/nats-eventstore/nats-eventstore/server/config
 build:
 	CGO_ENABLED=0 $(GO) build -trimpath -o $(BIN) \
 		-ldflags '-s -w -X $(CONFIG).version=$(VERSION) -X $(CONFIG).commit=$(COMMIT) -X $(CONFIG).date=$(DATE)' ./cmd/nats-streaming-server
+	CGO_ENABLED=0 $(GO) build -trimpath -o $(dir $(BIN))eventstore -ldflags '-s -w' ./cmd/eventstore
 
 # The deb and the rpm package, in bin.
 packages: build
@@ -27,7 +28,7 @@ release-rehearsal:
 
 # The server builds for the other platforms of a release.
 cross:
-	for os in darwin windows; do CGO_ENABLED=0 GOOS=$$os $(GO) build -trimpath -o /dev/null ./cmd/nats-streaming-server || exit 1; done
+	for os in darwin windows; do CGO_ENABLED=0 GOOS=$$os $(GO) build -trimpath -o /dev/null ./cmd/nats-streaming-server && GOOS=$$os CGO_ENABLED=0 $(GO) build -o /dev/null ./cmd/eventstore || exit 1; done
 
 # All tests on SQLite, PostgreSQL and MariaDB. Without a database server, a client library or
 # Prometheus its tests are skipped, with CI=true they fail. Packages: make test PKG=./stores/...

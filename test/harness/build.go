@@ -36,7 +36,21 @@ var plain = sync.OnceValues(func() (string, error) {
 	if *given != "" {
 		return *given, nil
 	}
-	return build(filepath.Join(directory, "nats-streaming-server-plain"))
+	return build("./cmd/nats-streaming-server", filepath.Join(directory, "nats-streaming-server-plain"))
+})
+
+// Tool returns the path of the program eventstore, built with the race detector.
+func Tool(t testing.TB) string {
+	t.Helper()
+	file, err := tool()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return file
+}
+
+var tool = sync.OnceValues(func() (string, error) {
+	return build("./cmd/eventstore", filepath.Join(directory, "tool", "eventstore"), "-race")
 })
 
 // Main is the TestMain of packages that start servers. It builds ours, runs the tests, and stops the databases that they
@@ -58,7 +72,7 @@ func run(m *testing.M) int {
 		}
 	}()
 	if binary = *given; binary == "" {
-		if binary, err = build(filepath.Join(directory, "nats-streaming-server"), "-race"); err != nil {
+		if binary, err = build("./cmd/nats-streaming-server", filepath.Join(directory, "nats-streaming-server"), "-race"); err != nil {
 			fmt.Fprintln(os.Stderr, err)
 			return 1
 		}
@@ -66,7 +80,7 @@ func run(m *testing.M) int {
 	return databases.Run(m)
 }
 
-func build(file string, flags ...string) (string, error) {
+func build(program, file string, flags ...string) (string, error) {
 	root, err := exec.Command("go", "list", "-m", "-f", "{{.Dir}}", "github.com/nats-eventstore/nats-eventstore").Output()
 	if err != nil {
 		return "", fmt.Errorf("find the module: %w", err)
@@ -74,7 +88,7 @@ func build(file string, flags ...string) (string, error) {
 	if os.Getenv("GOCOVERDIR") != "" { // make cover: the server writes its coverage there
 		flags = append(flags, "-cover")
 	}
-	cmd := exec.Command("go", append(append([]string{"build"}, flags...), "-o", file, "./cmd/nats-streaming-server")...)
+	cmd := exec.Command("go", append(append([]string{"build"}, flags...), "-o", file, program)...)
 	cmd.Dir = strings.TrimSpace(string(root))
 	if out, err := cmd.CombinedOutput(); err != nil {
 		return "", fmt.Errorf("%s: %w\n%s", cmd, err, out)
