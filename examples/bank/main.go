@@ -1,4 +1,4 @@
-// Command bank is a service on the event store: accounts, transfers, statements, and a look-out for fraud. docs/tutorial.md builds it step
+// Command bank is a service on the event store: accounts, transfers, statements, and a look-out for fraud. docs/start/tutorial.md builds it step
 // by step.
 package main
 
