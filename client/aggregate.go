@@ -57,16 +57,20 @@ func (a *Aggregate[S]) at() (version, position uint64) { return a.Version, a.Pos
 // load builds the state from the latest snapshot and the events after it.
 func (a *Aggregate[S]) load(ctx context.Context) error {
 	r := a.repository
-	saved := a.restore(ctx)
+	client, saved := r.Client, a.restore(ctx)
 	// With a snapshot, the first event is the last one that the snapshot contains, which shows that it is of this log.
-	events, err := r.Client.Load(ctx, r.Channel, r.AggregateType, a.ID, max(saved, 1))
+	events, err := client.Load(ctx, r.Channel, r.AggregateType, a.ID, max(saved, 1))
+	if err == nil && saved > 0 && !a.isAt(events) && client.standbys != nil { // a standby may not know that event yet
+		client = client.leading()
+		events, err = client.Load(ctx, r.Channel, r.AggregateType, a.ID, saved)
+	}
 	if err == nil && saved > 0 && !a.isAt(events) {
 		var found *Event
 		if len(events) > 0 {
 			found = events[0]
 		}
 		saved = 0
-		if events, err = r.Client.Load(ctx, r.Channel, r.AggregateType, a.ID, 1); err == nil {
+		if events, err = client.Load(ctx, r.Channel, r.AggregateType, a.ID, 1); err == nil {
 			a.dropSnapshot(ctx, found, events)
 			a.reset()
 		}

@@ -27,8 +27,8 @@ type Decider[S any] struct {
 // Client by the same query take turns, first come, first served. So decide must not make one.
 //
 // Decide returns the state that it decided on. After a Command that was executed before, that is the state with its events.
-// It returns errors of decide unwrapped, errors of Append, ErrDuplicate for a Command whose ID belongs to another command,
-// and after 200 conflicts *ConditionError or, from an Expect, *ConflictError.
+// It returns errors of decide unwrapped, errors of Append, those of an Expect at once, ErrDuplicate for a Command whose ID
+// belongs to another command, and after 200 conflicts *ConditionError.
 func (d *Decider[S]) Decide(ctx context.Context, query Query, decide func(S) ([]NewEvent, error), options ...ExecuteOption) (Result[S], error) {
 	run := decision[S]{Decider: d, execution: newExecution(options), query: query, decide: decide}
 	var err error
@@ -44,7 +44,7 @@ func (d *Decider[S]) Decide(ctx context.Context, query Query, decide func(S) ([]
 		return run.result, fmt.Errorf("wait for other decisions by the same query: %w", err)
 	}
 	defer done()
-	err = run.retry(ctx, "decide", func() error { return run.attempt(ctx) })
+	err = run.retry(ctx, "decide", nil, func() error { return run.attempt(ctx) })
 	return run.result, err
 }
 

@@ -17,8 +17,8 @@ import (
 // Commands of one Client take turns at each aggregate, first come, first served. So they do not conflict with each other,
 // and they may name the aggregates in any order.
 //
-// ExecuteMany returns errors of decide unwrapped, errors of Append, ErrDuplicate for a Command whose ID belongs to another
-// command, and after 200 conflicts *ConflictError or *ConditionError.
+// ExecuteMany returns errors of decide unwrapped, errors of Append, those of an Expect at once, ErrDuplicate for a Command whose
+// ID belongs to another command, and after 200 conflicts *ConflictError or *ConditionError.
 func ExecuteMany(ctx context.Context, aggregates []Participant, decide func() ([]NewEvent, error), options ...ExecuteOption) (Outcome, error) {
 	m, err := newMany(aggregates, decide, options)
 	if err != nil {
@@ -33,7 +33,7 @@ func ExecuteMany(ctx context.Context, aggregates []Participant, decide func() ([
 		return Outcome{}, fmt.Errorf("wait for other commands on %v: %w", m.subject(), err)
 	}
 	defer done()
-	err = m.retry(ctx, fmt.Sprintf("execute on %v", m.subject()), func() error { return m.attempt(ctx) })
+	err = m.retry(ctx, fmt.Sprintf("execute on %v", m.subject()), m.names, func() error { return m.attempt(ctx) })
 	return m.outcome, err
 }
 

@@ -41,8 +41,8 @@ func Tags(tags ...string) ExecuteOption { return func(e *execution) { e.tags = t
 // clock of this program. The zero time leaves it unset.
 func OccurredAt(t time.Time) ExecuteOption { return func(e *execution) { e.occurred = t } }
 
-// Expect adds expectations to the append, beside the one that nothing changed meanwhile. If one does not hold, the command
-// is tried again.
+// Expect adds expectations to the append, beside the one that nothing changed meanwhile. If one does not hold, nothing is
+// stored, and the error is *ConflictError or *ConditionError. Then the command is not tried again, since decide knows nothing of it.
 func Expect(expectations ...Expectation) ExecuteOption {
 	return func(e *execution) { e.expect = append(e.expect, expectations...) }
 }
@@ -71,8 +71,9 @@ func (e *execution) complete(event *NewEvent, n int) {
 	}
 }
 
-// retry calls attempt again after a conflict, with short pauses.
-func (e *execution) retry(ctx context.Context, what string, attempt func() error) error {
+// retry calls attempt again, with short pauses, after a conflict on what the command has read: on one of the aggregates, or on the
+// query.
+func (e *execution) retry(ctx context.Context, what string, aggregates []aggregateName, attempt func() error) error {
 	pause := backoff{first: conflictPause, max: maxConflictPause}
 	raced := false
 	for n := 1; ; n++ {
@@ -80,7 +81,8 @@ func (e *execution) retry(ctx context.Context, what string, attempt func() error
 		var version *ConflictError
 		var condition *ConditionError
 		switch {
-		case errors.As(err, &version), errors.As(err, &condition):
+		case errors.As(err, &version) && slices.Contains(aggregates, aggregateName{version.Channel, version.AggregateType, version.AggregateID}):
+		case errors.As(err, &condition) && condition.Condition >= e.conditions():
 		case e.isRace(err) && !raced:
 			raced = true // the next attempt sees what the other call stored
 		default:
@@ -93,6 +95,16 @@ func (e *execution) retry(ctx context.Context, what string, attempt func() error
 			return fmt.Errorf("%s: %w, last error: %w", what, ended, err)
 		}
 	}
+}
+
+// conditions is the number of conditions from Expect, which come first.
+func (e *execution) conditions() (n int) {
+	for _, it := range e.expect {
+		if it.condition != nil {
+			n++
+		}
+	}
+	return n
 }
 
 // isRace reports whether another call with this command's ID may have been faster.

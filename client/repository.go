@@ -66,8 +66,8 @@ func (r *Repository[S]) Load(ctx context.Context, id string) (state S, version u
 //
 // Commands of one Client on one aggregate take turns, first come, first served.
 //
-// Execute returns errors of decide unwrapped, errors of Append, ErrDuplicate for a Command whose ID belongs to another
-// command, and after 200 conflicts *ConflictError or, from an Expect, *ConditionError.
+// Execute returns errors of decide unwrapped, errors of Append, those of an Expect at once, ErrDuplicate for a Command whose ID
+// belongs to another command, and after 200 conflicts *ConflictError.
 func (r *Repository[S]) Execute(ctx context.Context, id string, decide func(state S, version uint64) ([]any, error), options ...ExecuteOption) (Result[S], error) {
 	a := r.Aggregate(id)
 	outcome, err := ExecuteMany(ctx, []Participant{a}, func() ([]NewEvent, error) {

@@ -46,9 +46,9 @@ func TestCommandIsUsedOnce(t *testing.T) {
 		other := request{5, map[string]string{"to": "Eve", "for": "lunch"}}
 		for want, err := range map[string]error{
 			`command "with" was executed on aggregate "a" (Account) of channel "eventstore.accounts", at position 1, but with another content`: pay("a", eventstore.Command("with", other, "EUR")),
-			`at position 1, but with another content: give each command an ID of its own`:                                                       pay("a", eventstore.Command("with")),
-			`on aggregate "a" (Account) of channel "eventstore.accounts", at position 1, and not on aggregate "c" (Account)`:                    pay("c", eventstore.Command("with", ask, "EUR")),
-			`on aggregate "b" (Account) of channel "eventstore.accounts", at position 2, and not on aggregate "c" (Account)`:                    pay("c", eventstore.Command("without")),
+			`at position 1, but with another content: give each command an ID of its own`:                                                      pay("a", eventstore.Command("with")),
+			`on aggregate "a" (Account) of channel "eventstore.accounts", at position 1, and not on aggregate "c" (Account)`:                   pay("c", eventstore.Command("with", ask, "EUR")),
+			`on aggregate "b" (Account) of channel "eventstore.accounts", at position 2, and not on aggregate "c" (Account)`:                   pay("c", eventstore.Command("without")),
 		} {
 			if !errors.Is(err, eventstore.ErrDuplicate) || !strings.Contains(err.Error(), want) {
 				t.Errorf("got %v, want %s", err, want)
@@ -121,6 +121,45 @@ func TestDeciderCommandIsUsedOnce(t *testing.T) {
 		if !errors.Is(err, eventstore.ErrDuplicate) || !strings.Contains(err.Error(), `command "1" was executed`) {
 			t.Errorf("another %s: %v", what, err)
 		}
+	}
+}
+
+// An expectation that does not hold is told at once: deciding again would not change it.
+func TestExpect(t *testing.T) {
+	t.Parallel()
+	s := &server{harness.Start(t, "sqlite", databases.SQLite(t), "-grpc_host", "127.0.0.1", "-grpc_port", "-1"), t, "sqlite", ""}
+	accounts, decider := s.accounts(), s.counter()
+	s.deposit(accounts, "known", 1)
+	everything := eventstore.Query{}
+	for name, it := range map[string]struct {
+		expect     eventstore.Expectation
+		conditions bool
+	}{
+		"version":   {eventstore.Exists("Account", "unknown"), false},
+		"condition": {eventstore.NoneAfter(0, everything), true},
+	} {
+		calls := 0
+		_, err := accounts.Execute(patient(t), "a", func(account, uint64) ([]any, error) {
+			calls++
+			return []any{deposited{1}}, nil
+		}, eventstore.Expect(it.expect))
+		_, decideErr := decider.Decide(patient(t), eventstore.AllOf(eventstore.QueryItem{Tags: []string{"name:ada"}}), func(int) ([]eventstore.NewEvent, error) {
+			calls++
+			return []eventstore.NewEvent{{Channel: channel, AggregateType: "User", AggregateID: "u", Data: nameTaken{"ada", "u"}}}, nil
+		}, eventstore.Expect(it.expect.On(channel)))
+		for _, err := range []error{err, decideErr} {
+			var version *eventstore.ConflictError
+			var condition *eventstore.ConditionError
+			if errors.As(err, &version) == it.conditions || errors.As(err, &condition) != it.conditions {
+				t.Errorf("%s: %v", name, err)
+			}
+		}
+		if calls != 2 {
+			t.Errorf("%s: decided %d times, want once each", name, calls)
+		}
+	}
+	if _, err := accounts.Execute(patient(t), "a", func(account, uint64) ([]any, error) { return []any{deposited{1}}, nil }, eventstore.Expect(eventstore.Exists("Account", "known"))); err != nil {
+		t.Error(err)
 	}
 }
 

@@ -31,6 +31,17 @@ func TestAtLeast(t *testing.T) {
 		}
 		t.Cleanup(c.Close)
 		accounts := &eventstore.Repository[account]{Client: c, Channel: channel, AggregateType: "Account", Registry: registry(), Apply: apply}
+		// A snapshot that the standby does not know of yet is of this log all the same.
+		snapshotted := *accounts
+		db, dialect := s.readModel()
+		snapshots := &eventstore.SQLSnapshots{DB: db, Dialect: dialect}
+		if err := snapshots.CreateTable(patient(t)); err != nil {
+			t.Fatal(err)
+		}
+		snapshotted.Snapshots, snapshotted.SnapshotEvery = snapshots, 1
+		snapshotted.SnapshotFailed = func(err error) { t.Error(err) }
+		behind := snapshotted
+		behind.Client = c.WithStandbyReads(0, nil)
 		answers := 0
 		reading := c.WithStandbyReads(0, func(eventstore.Staleness) { answers++ })
 		for n := range 20 {
@@ -39,6 +50,12 @@ func TestAtLeast(t *testing.T) {
 				t.Fatal(err)
 			}
 			at := result.Position
+			if _, version, err := snapshotted.Load(patient(t), "a"); err != nil || version != uint64(n)+1 {
+				t.Fatalf("version %d, %v", version, err)
+			}
+			if _, version, err := behind.Load(patient(t), "a"); err != nil || version != uint64(n)+1 {
+				t.Fatalf("with the snapshot: version %d, %v", version, err)
+			}
 			events, err := reading.AtLeast(at).Load(patient(t), channel, "Account", "a", 1)
 			if err != nil || len(events) != n+1 || events[n].Position != at {
 				t.Fatalf("%d events after position %d, %v", len(events), at, err)
