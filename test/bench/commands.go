@@ -39,7 +39,7 @@ func commandsTrials(s *setup, _ context.Context) ([]trial, error) {
 	return all, nil
 }
 
-// commands starts a server and measures writers in one process, in two, and with nothing in common.
+// commands starts a server and measures writers that share a client, those of two processes, and some with nothing in common.
 func (s *setup) commands(ctx context.Context, database string) (figures []figure, err error) {
 	binary, err := s.binaryOf(ctx, ours)
 	if err != nil {
@@ -71,7 +71,7 @@ func (s *setup) commands(ctx context.Context, database string) (figures []figure
 		what               string
 		processes, clients int // clients of each process
 	}{
-		{"in one process", 1, 1}, {"in two processes", 2, 1}, {"in 32 processes", 1, commandsWriters},
+		{"one client", 1, 1}, {"two clients, in two processes", 2, 1}, {"32 clients", 1, commandsWriters},
 	} {
 		took, err := s.writers(ctx, url, it.what, it.processes, it.clients)
 		if err != nil {
