@@ -298,6 +298,32 @@ func TestExecuteManyReads(t *testing.T) {
 	})
 }
 
+// A command on aggregates of several channels is executed once, whichever channel its events went to.
+func TestExecuteManyOnce(t *testing.T) {
+	t.Parallel()
+	s := &server{harness.Start(t, "sqlite", databases.SQLite(t), "-grpc_host", "127.0.0.1", "-grpc_port", "-1"), t, "sqlite", ""}
+	accounts := s.accounts()
+	limits := *accounts
+	limits.Channel = "eventstore.limits"
+	for n := range 4 {
+		a, limit := accounts.Aggregate("a"), limits.Aggregate("a")
+		all := []eventstore.Participant{a, limit}
+		if n%2 == 1 {
+			all = []eventstore.Participant{limit, a}
+		}
+		outcome, err := eventstore.ExecuteMany(patient(t), all, func() ([]eventstore.NewEvent, error) {
+			return []eventstore.NewEvent{limit.Event(deposited{1}), limit.Event(deposited{2})}, nil
+		}, eventstore.Command("c", 1))
+		if err != nil || outcome.Repeated != (n > 0) || limit.State.Cents != 3 || outcome.Position != 2 || a.Version != 0 {
+			t.Errorf("%+v, %+v, %v", outcome, limit, err)
+		}
+	}
+	_, err := eventstore.ExecuteMany(patient(t), []eventstore.Participant{limits.Aggregate("a"), accounts.Aggregate("b")}, nil, eventstore.Command("c", 1))
+	if !errors.Is(err, eventstore.ErrDuplicate) || !strings.Contains(err.Error(), "but not with the same content on aggregate") {
+		t.Errorf("other aggregates: %v", err)
+	}
+}
+
 // Commands of one client on one aggregate never conflict: each is decided once, and the one that came first is stored first. Nobody
 // waits longer than its context allows.
 func TestCommandsTakeTurns(t *testing.T) {
