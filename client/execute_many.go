@@ -102,6 +102,7 @@ func (m *many) attempt(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	events = withContext(ctx, events) // as Append does, but known to who applies the events
 	positions, err := m.client.Append(ctx, m.names[0].Channel, events, append(m.expect, m.unchanged(events)...)...)
 	if err != nil {
 		return err
