@@ -30,7 +30,10 @@ type Projector struct {
 	// Apply changes the read model. It must not commit or roll back the transaction. If the transaction fails, only
 	// changes made in it are undone, and Apply is called again for its events. OnError decides about an error; without it, the error ends Run.
 	Apply func(ctx context.Context, tx *sql.Tx, event *Event) error
-	// OnError, if not nil, decides what becomes of an event that Apply returned an error for, or that cannot be decoded. What Apply did
+	// ApplyBatch, if not nil, is called in place of Apply with events that follow each other, so that one statement can change the read model
+	// for several. If it fails, the transaction is undone, and its events are applied one by one, to find the one that fails.
+	ApplyBatch func(ctx context.Context, tx *sql.Tx, events []*Event) error
+	// OnError, if not nil, decides what becomes of an event that Apply or ApplyBatch returned an error for, or that cannot be decoded. What Apply did
 	// for that event is undone. It may be called again for the same event, if the transaction fails for another reason. The database's
 	// own outages come here, too; then Skip and Park change nothing, since the transaction cannot be committed.
 	OnError func(event *Event, err error) Decision

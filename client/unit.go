@@ -38,16 +38,20 @@ func (e *failedError) Error() string {
 
 func (e *failedError) Unwrap() error { return e.err }
 
+// errBatch means that ApplyBatch failed for several events. Applying them one by one tells for which.
+var errBatch = errors.New("apply a batch")
+
 // run applies a batch and those that arrive meanwhile. Savepoints cost two statements for each event, so it does without at first, and
 // begins anew with them if an event fails that OnError may have another idea about.
 func (u *unit) run(ctx context.Context, batch Batch) error {
 	err := u.attempt(ctx, []Batch{batch}, false)
 	var failed *failedError
-	if errors.As(err, &failed) {
+	decides := errors.As(err, &failed) && u.projector.OnError != nil
+	if failed != nil {
 		u.gauges.failed(ctx)
-		if u.projector.OnError != nil && ctx.Err() == nil {
-			err = u.attempt(ctx, u.batches, true)
-		}
+	}
+	if (decides || errors.Is(err, errBatch)) && ctx.Err() == nil {
+		err = u.attempt(ctx, u.batches, true)
 	}
 	if err == nil {
 		u.gauges.count(ctx, u.applied)
@@ -133,13 +137,42 @@ func (t *attempt) apply(ctx context.Context, batch Batch) error {
 			return err
 		}
 	}
-	for _, event := range batch.Events {
-		if err := t.event(ctx, batch, event); err != nil {
+	if t.projector.ApplyBatch != nil && !t.careful {
+		if err := t.together(ctx, batch.Events); err != nil {
 			return err
+		}
+	} else {
+		for _, event := range batch.Events {
+			if err := t.event(ctx, batch, event); err != nil {
+				return err
+			}
 		}
 	}
 	t.to = t.to.after(batch)
 	t.to.Place = batch.Checkpoint
+	return nil
+}
+
+// together applies events by one call.
+func (t *attempt) together(ctx context.Context, events []*Event) error {
+	all, applied := make([]*Event, 0, len(events)), int64(0)
+	for _, event := range events {
+		expanded, err := expand(t.projector.Registry, t.projector.SkipUnknown, event)
+		if err != nil {
+			return &failedError{event, err}
+		}
+		if all = append(all, expanded...); len(expanded) > 0 {
+			applied++
+		}
+	}
+	if len(all) == 0 {
+		return nil
+	}
+	if err := t.projector.ApplyBatch(ctx, t.tx, all); err != nil {
+		return fmt.Errorf("%w: %w", errBatch, err)
+	}
+	t.applied.applied += applied
+	t.applied.skipped += int64(len(events)) - applied
 	return nil
 }
 
@@ -155,7 +188,10 @@ func (t *attempt) event(ctx context.Context, batch Batch, event *Event) error {
 	if err == nil || ctx.Err() != nil {
 		return errors.Join(err, t.exec(ctx, releaseSavepoint))
 	}
-	decision := t.projector.OnError(event, err)
+	decision := Stop
+	if t.projector.OnError != nil {
+		decision = t.projector.OnError(event, err)
+	}
 	if decision == Stop {
 		return err
 	}
@@ -194,6 +230,9 @@ func (p *Projector) applyEvent(ctx context.Context, tx *sql.Tx, event *Event) (n
 	events, err := expand(p.Registry, p.SkipUnknown, event)
 	if err != nil || len(events) == 0 {
 		return 0, err
+	}
+	if p.ApplyBatch != nil {
+		return 1, p.ApplyBatch(ctx, tx, events)
 	}
 	for _, e := range events {
 		if err := p.Apply(ctx, tx, e); err != nil {

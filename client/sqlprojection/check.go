@@ -122,7 +122,7 @@ func (f *File) CheckDatabase(ctx context.Context, db *sql.DB, dialect eventstore
 	samples = slices.Concat(f.Samples, samples)
 	for i := range samples {
 		e := samples[i].event(i)
-		if err := a.apply(ctx, tx, e); err != nil { // PostgreSQL runs nothing more in this transaction
+		if err := a.apply(ctx, tx, []*eventstore.Event{e}); err != nil { // PostgreSQL runs nothing more in this transaction
 			return append(problems, fmt.Errorf("sample %d (%s): %w", i+1, e.Type, err)), nil
 		}
 	}

@@ -5,7 +5,6 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
-	"sync"
 
 	eventstore "github.com/nats-eventstore/nats-eventstore/client"
 )
@@ -24,7 +23,7 @@ func (f *File) Projector(client *eventstore.Client, db *sql.DB, dialect eventsto
 	a := &applier{file: f, dialect: dialect}
 	p := &eventstore.Projector{
 		Name: f.Name, DB: db, Dialect: dialect, Version: f.Version, Source: client.SourceAll(f.query()),
-		Apply: a.apply, Create: a.create, Live: a.live, Drop: a.drop,
+		ApplyBatch: a.apply, Create: a.create, Live: a.live, Drop: a.drop,
 	}
 	if decision != eventstore.Stop {
 		p.OnError = func(*eventstore.Event, error) eventstore.Decision { return decision }
@@ -36,56 +35,25 @@ func (f *File) Projector(client *eventstore.Client, db *sql.DB, dialect eventsto
 type applier struct {
 	file    *File
 	dialect eventstore.Dialect
-
-	mu       sync.Mutex // guards the fields below, which are those of the last transaction
-	tx       *sql.Tx
-	prepared map[*statement]*sql.Stmt // nil: it was run once
 }
 
-func (a *applier) apply(ctx context.Context, tx *sql.Tx, e *eventstore.Event) error {
-	d := &document{event: e, dialect: a.dialect}
-	var values []any
-	for i, s := range a.file.statementsOf(e) {
-		var err error
-		if values, err = s.values(values[:0], d); err == nil {
-			err = a.exec(ctx, tx, s, values)
-		}
-		if err != nil {
-			return fmt.Errorf("statement %d: %w", i+1, err)
+// apply runs the statements for events, in order, except that rows for different tables need not be inserted in turn.
+func (a *applier) apply(ctx context.Context, tx *sql.Tx, events []*eventstore.Event) error {
+	r := &run{applier: a, tx: tx, generation: eventstore.Generation(ctx), prepared: map[*statement]*sql.Stmt{}}
+	defer r.close()
+	for _, e := range events {
+		d := &document{event: e, dialect: a.dialect}
+		for i, s := range a.file.statementsOf(e) {
+			values, err := s.values(nil, d)
+			if err != nil {
+				return fmt.Errorf("statement %d: %w", i+1, err)
+			}
+			if err := r.exec(ctx, s, i+1, values); err != nil {
+				return err
+			}
 		}
 	}
-	return nil
-}
-
-// exec runs a statement. It prepares one that the transaction runs again.
-func (a *applier) exec(ctx context.Context, tx *sql.Tx, s *statement, values []any) error {
-	a.mu.Lock()
-	if a.tx != tx {
-		a.tx, a.prepared = tx, map[*statement]*sql.Stmt{}
-	}
-	ready, seen := a.prepared[s]
-	if !seen {
-		a.prepared[s] = nil
-	}
-	a.mu.Unlock()
-	if ready == nil {
-		text := s.text(a.dialect, eventstore.Generation(ctx))
-		if !seen {
-			_, err := tx.ExecContext(ctx, text, values...)
-			return err
-		}
-		var err error
-		if ready, err = tx.PrepareContext(ctx, text); err != nil { //nolint:sqlclosecheck // the end of the transaction closes it
-			return err
-		}
-		a.mu.Lock()
-		if a.tx == tx {
-			a.prepared[s] = ready
-		}
-		a.mu.Unlock()
-	}
-	_, err := ready.ExecContext(ctx, values...)
-	return err
+	return r.flush(ctx)
 }
 
 func (a *applier) create(ctx context.Context, tx *sql.Tx) error {

@@ -15,6 +15,7 @@ type statement struct {
 	pieces     []piece
 	parameters []*parameter // in their order in the text
 	tables     []string
+	insert     *insert // nil: it does not only insert one row
 }
 
 // piece is a piece of text, a table or the place of a parameter.
@@ -89,6 +90,7 @@ func parseStatement(text string) (*statement, error) {
 		}
 	}
 	flush()
+	s.insert = insertOf(s)
 	return s, nil
 }
 
@@ -112,22 +114,33 @@ func literal(text string) int {
 
 // text returns the statement for a database, with the tables of a generation.
 func (s *statement) text(dialect eventstore.Dialect, generation int) string {
-	var b strings.Builder
-	n := 0
-	for _, p := range s.pieces {
+	w := writer{dialect: dialect, generation: generation}
+	w.write(s.pieces)
+	return w.b.String()
+}
+
+// writer writes pieces as a database takes them.
+type writer struct {
+	dialect    eventstore.Dialect
+	generation int
+	b          strings.Builder
+	parameters int
+}
+
+func (w *writer) write(pieces []piece) {
+	for _, p := range pieces {
 		switch {
 		case p.table != "":
-			b.WriteString(eventstore.TableOf(p.table, generation))
+			w.b.WriteString(eventstore.TableOf(p.table, w.generation))
 		case !p.parameter:
-			b.WriteString(p.text)
-		case dialect == eventstore.PostgreSQL:
-			n++
-			b.WriteString("$" + strconv.Itoa(n))
+			w.b.WriteString(p.text)
+		case w.dialect == eventstore.PostgreSQL:
+			w.parameters++
+			w.b.WriteString("$" + strconv.Itoa(w.parameters))
 		default:
-			b.WriteByte('?')
+			w.b.WriteByte('?')
 		}
 	}
-	return b.String()
 }
 
 // values appends the values of the parameters for an event.

@@ -37,6 +37,12 @@ func groupOf(what, order, database string) func(*report) (float64, bool) {
 	return rateOf("consumers", groupName+", "+what+", "+order, database, ours)
 }
 
+func projectedOf(what, database string) func(*report) (float64, bool) {
+	return func(r *report) (float64, bool) {
+		return r.median(cell{"projection", projectionName + ", " + what, database, projectionBytes, perSecond}, ours)
+	}
+}
+
 // divided is a ratio of two figures, which are there or not.
 func divided(a, b func(*report) (float64, bool)) func(*report) (float64, bool) {
 	return func(r *report) (float64, bool) {
@@ -74,6 +80,7 @@ func goals() []goal {
 			goal{database + ", latency of a synchronous publisher beside 20 replays ÷ alone", false, 2, "×", divided(fairOf(fairReplays, database), fairOf(fairIdle, database))},
 			goal{database + ", ordered queue group ÷ unordered, backlog", true, 0.8, "×", divided(groupOf(groupBacklog, orderedGroup, database), groupOf(groupBacklog, unordered, database))},
 			goal{database + ", ordered queue group ÷ unordered, live", true, 0.8, "×", divided(groupOf(groupLive, orderedGroup, database), groupOf(groupLive, unordered, database))},
+			goal{database + ", SQL projection, one row for each event", true, 20_000, "/s", projectedOf(projectionInsert, database)},
 			goal{database + ", start on 10 million events", false, 1000, "ms", scaleOf(10_000_000, scaleReady, milliseconds, database)},
 			goal{database + ", start on 10 million events ÷ on 1,000", false, 1, "×", divided(scaleOf(10_000_000, scaleReady, milliseconds, database), scaleOf(1000, scaleReady, milliseconds, database))},
 			goal{database + ", append p99 at 10 million events ÷ at 100,000", false, 1.25, "×", divided(scaleOf(10_000_000, scaleAppend+" p99", milliseconds, database), scaleOf(100_000, scaleAppend+" p99", milliseconds, database))},

@@ -30,6 +30,7 @@ func init() { // refers to itself through the flags
 		{"queries", "Events of all channels through the API, by query, from databases that hold many events in 1,000 channels; and appends with conditions to them; one run.", true, queryTrials},
 		{"consumers", "What order by key costs a queue group, what idle durables cost, and what those cost that never acknowledge.", false, consumersTrials},
 		{"commands", "Commands of the Go library that all change the same aggregate, one after the other from each of 32 writers: how many a second, and how long each takes.", false, commandsTrials},
+		{"projection", "A SQL projection that catches up through the Go library, into another database of the same kind, which commits durably.", false, projectionTrials},
 		{"sizing", "What an operator plans with, for each event and for each of what the server keeps; one run.", true, sizingTrials},
 	}
 }

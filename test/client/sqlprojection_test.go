@@ -145,3 +145,49 @@ func TestCheckOfSQLProjection(t *testing.T) {
 		}
 	})
 }
+
+// A file can park what fails. The other events of the batch take effect, also those whose rows are inserted by one statement.
+func TestSQLProjectionParks(t *testing.T) {
+	t.Parallel()
+	each(t, func(t *testing.T, s *server) {
+		file, err := sqlprojection.Parse([]byte(`
+name: n
+on_error: park
+tables: {t: "CREATE TABLE IF NOT EXISTS {t} (a BIGINT NOT NULL PRIMARY KEY)"}
+events: {A: "INSERT INTO {t} VALUES ($.a)"}
+`))
+		if err != nil {
+			t.Fatal(err)
+		}
+		c := s.client()
+		var events []eventstore.NewEvent
+		for i := range 20 {
+			data := fmt.Sprintf(`{"a":%d}`, i)
+			if i%5 == 4 {
+				data = []string{`{"a":1}`, `{"a":null}`, `{}`, `broken`}[i/5]
+			}
+			events = append(events, eventstore.NewEvent{Type: "A", AggregateID: "a", Payload: []byte(data)})
+		}
+		if _, err := c.Append(patient(t), channel, events); err != nil {
+			t.Fatal(err)
+		}
+		db, dialect := s.readModel()
+		p, err := file.Projector(c, db, dialect)
+		if err != nil {
+			t.Fatal(err)
+		}
+		ctx, stop := context.WithCancel(patient(t))
+		p.CaughtUp = stop
+		if err := p.Run(ctx); !errors.Is(err, context.Canceled) {
+			t.Fatal(err)
+		}
+		var rows int
+		if err := db.QueryRowContext(patient(t), "SELECT COUNT(*) FROM t").Scan(&rows); err != nil || rows != 16 {
+			t.Errorf("%d rows, %v", rows, err)
+		}
+		parked, err := p.Parked(patient(t))
+		if err != nil || len(parked) != 4 || parked[0].Place != 5 {
+			t.Errorf("parked %+v, %v", parked, err)
+		}
+	})
+}
