@@ -4,18 +4,18 @@ import eventstore "github.com/nats-eventstore/nats-eventstore/client"
 
 // The events of an account.
 type (
-	AccountOpened struct{ Owner string }
-	Deposited     struct{ Cents int64 }
-	TransferSent  struct {
-		To, Text string
-		Cents    int64
-	}
-	TransferReceived struct {
-		From, Text string
-		Cents      int64
-	}
-	AccountFrozen struct{ Reason string }
+	AccountOpened    struct{ Owner string }
+	Deposited        struct{ Cents int64 }
+	TransferSent     Transfer
+	TransferReceived Transfer
+	AccountFrozen    struct{ Reason string }
 )
+
+// Transfer is what both accounts of a transfer know. Each knows the other one.
+type Transfer struct {
+	Account, Text string
+	Cents         int64
+}
 
 // DepositedEuros is the first schema of Deposited, which is still in the log.
 type DepositedEuros struct{ Euros int64 }

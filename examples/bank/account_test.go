@@ -9,7 +9,7 @@ import (
 
 func TestDecisions(t *testing.T) {
 	t.Parallel()
-	large := TransferSent{To: "b", Cents: largeCents}
+	large := TransferSent{Account: "b", Cents: largeCents}
 
 	none := eventstoretest.Given(Account.apply)
 	none.When(deposit(5)).ThenError(t, ErrNoAccount)
@@ -30,10 +30,13 @@ func TestBothSchemas(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	old := eventstore.NewEvent{AggregateType: "Account", AggregateID: "a", Data: DepositedEuros{5}}
-	events := []eventstore.NewEvent{
-		{AggregateType: "Account", AggregateID: "a", Data: AccountOpened{"Ada"}}, old,
-		{AggregateType: "Account", AggregateID: "a", Data: Deposited{50}},
+	var events []eventstore.NewEvent
+	for _, data := range []any{AccountOpened{"Ada"}, DepositedEuros{5}, Deposited{50}} {
+		event, err := registry().New("Account", "a", data)
+		if err != nil {
+			t.Fatal(err)
+		}
+		events = append(events, event)
 	}
 	eventstoretest.Project(t, views.balances, events...)
 	eventstoretest.Project(t, views.statements, events...)

@@ -32,8 +32,7 @@ func (b *Bank) Transfer(ctx context.Context, key, id, receiver, text string, cen
 		return 0, ErrItself
 	}
 	from, to := b.accounts.Aggregate(id), b.accounts.Aggregate(receiver)
-	both := []eventstore.Participant{from, to}
-	result, err := eventstore.ExecuteMany(ctx, both, func() ([]eventstore.NewEvent, error) {
+	result, err := eventstore.ExecuteMany(ctx, []eventstore.Participant{from, to}, func() ([]eventstore.NewEvent, error) {
 		if err := mayTransfer(from.State, to.State, cents); err != nil {
 			return nil, err
 		}

@@ -36,16 +36,10 @@ func run(ctx context.Context) error {
 	driver := flag.String("driver", "sqlite", "kind of the `database` of the views: sqlite or postgres")
 	source := flag.String("source", "file:bank.db?_pragma=journal_mode(WAL)&_pragma=busy_timeout(10000)", "data source `name` of that database")
 	flag.Parse()
-	dialect, err := eventstore.ParseDialect(*driver)
-	if err != nil {
-		return err
-	}
-	db, err := sql.Open(*driver, *source)
-	if err != nil {
-		return err
-	}
-	client, err := eventstore.New(eventstore.Options{URLs: strings.Split(*urls, ","), Token: os.Getenv("BANK_TOKEN")})
-	if err != nil {
+	dialect, badDriver := eventstore.ParseDialect(*driver)
+	db, badSource := sql.Open(*driver, *source)
+	client, badURL := eventstore.New(eventstore.Options{URLs: strings.Split(*urls, ","), Token: os.Getenv("BANK_TOKEN")})
+	if err := errors.Join(badDriver, badSource, badURL); err != nil {
 		return err
 	}
 	views, err := NewViews(ctx, client, db, dialect)

@@ -3,54 +3,40 @@ package main
 import (
 	"context"
 	"database/sql"
+	_ "embed" // balances.yaml
 	"fmt"
 	"time"
 
 	eventstore "github.com/nats-eventstore/nats-eventstore/client"
+	"github.com/nats-eventstore/nats-eventstore/client/sqlprojection"
 )
 
 // Views are the read models: the balance of each account, and its statement. They are tables in a SQL database of the service's own.
 type Views struct {
-	db         *sql.DB
-	balances   *eventstore.Projector
-	statements *eventstore.Projector
+	db                   *sql.DB
+	balances, statements *eventstore.Projector
 }
 
-const tables = `
-	CREATE TABLE IF NOT EXISTS balances (account TEXT PRIMARY KEY, owner TEXT NOT NULL, cents BIGINT NOT NULL, frozen TEXT NOT NULL);
-	CREATE TABLE IF NOT EXISTS statements (account TEXT, position BIGINT, at TEXT NOT NULL, text TEXT NOT NULL, cents BIGINT NOT NULL,
-		balance BIGINT NOT NULL, PRIMARY KEY (account, position))`
+//go:embed balances.yaml
+var balances []byte
 
-// NewViews returns the views in a database, whose tables it creates.
+const createStatements = `CREATE TABLE IF NOT EXISTS statements (account TEXT, position BIGINT, at TEXT NOT NULL, text TEXT NOT NULL,
+	cents BIGINT NOT NULL, balance BIGINT NOT NULL, PRIMARY KEY (account, position))`
+
+// NewViews returns the views in a database.
 func NewViews(ctx context.Context, client *eventstore.Client, db *sql.DB, dialect eventstore.Dialect) (*Views, error) {
-	if _, err := db.ExecContext(ctx, tables); err != nil {
-		return nil, fmt.Errorf("create the tables: %w", err)
+	if _, err := db.ExecContext(ctx, createStatements); err != nil {
+		return nil, fmt.Errorf("create the table: %w", err)
 	}
-	projector := func(name string, apply func(context.Context, *sql.Tx, *eventstore.Event) error) *eventstore.Projector {
-		all := eventstore.AllOf(eventstore.QueryItem{Channels: []string{channel}})
-		return &eventstore.Projector{
-			Name: name, DB: db, Dialect: dialect, Source: client.SourceAll(all), Registry: registry(), Apply: apply,
-		}
+	file, err := sqlprojection.Parse(balances)
+	if err != nil {
+		return nil, err
 	}
-	return &Views{db, projector("balances", applyBalance), projector("statements", applyStatement)}, nil
-}
-
-func applyBalance(ctx context.Context, tx *sql.Tx, e *eventstore.Event) error {
-	const add = "UPDATE balances SET cents = cents + $1 WHERE account = $2"
-	var err error
-	switch data := e.Data.(type) {
-	case AccountOpened:
-		_, err = tx.ExecContext(ctx, "INSERT INTO balances VALUES ($1, $2, 0, '')", e.AggregateID, data.Owner)
-	case Deposited:
-		_, err = tx.ExecContext(ctx, add, data.Cents, e.AggregateID)
-	case TransferSent:
-		_, err = tx.ExecContext(ctx, add, -data.Cents, e.AggregateID)
-	case TransferReceived:
-		_, err = tx.ExecContext(ctx, add, data.Cents, e.AggregateID)
-	case AccountFrozen:
-		_, err = tx.ExecContext(ctx, "UPDATE balances SET frozen = $1 WHERE account = $2", data.Reason, e.AggregateID)
-	}
-	return err
+	balances, err := file.Projector(client, db, dialect)
+	return &Views{db, balances, &eventstore.Projector{
+		Name: "statements", DB: db, Dialect: dialect, Registry: registry(), Apply: applyStatement,
+		Source: client.SourceAll(eventstore.AllOf(eventstore.QueryItem{Channels: []string{channel}})),
+	}}, err
 }
 
 func applyStatement(ctx context.Context, tx *sql.Tx, e *eventstore.Event) error {
@@ -60,9 +46,9 @@ func applyStatement(ctx context.Context, tx *sql.Tx, e *eventstore.Event) error 
 	case Deposited:
 		cents, text = data.Cents, "deposit"
 	case TransferSent:
-		cents, text = -data.Cents, fmt.Sprintf("to %s: %s", data.To, data.Text)
+		cents, text = -data.Cents, fmt.Sprintf("to %s: %s", data.Account, data.Text)
 	case TransferReceived:
-		cents, text = data.Cents, fmt.Sprintf("from %s: %s", data.From, data.Text)
+		cents, text = data.Cents, fmt.Sprintf("from %s: %s", data.Account, data.Text)
 	default:
 		return nil
 	}
