@@ -113,15 +113,29 @@ func (r *runner) build(ctx context.Context, g generations) error {
 }
 
 // freeze takes the lease of the live generation from the projector that runs it, and returns its checkpoint. It expires by itself.
-func (r *runner) freeze(ctx context.Context, live string) (uint64, error) {
+func (r *runner) freeze(ctx context.Context, live string) (Checkpoint, error) {
 	if _, err := r.projector.DB.ExecContext(ctx, r.texts.newCheckpoint, live, 0); err != nil {
-		return 0, err
+		return Checkpoint{}, err
 	}
 	if _, err := r.projector.DB.ExecContext(ctx, r.texts.seizeLease, replaced, defaultLease.Microseconds(), live); err != nil {
-		return 0, err
+		return Checkpoint{}, err
 	}
 	c, _, err := readCheckpoint(ctx, r.projector.DB, r.texts, live)
-	return c.Place, err
+	return c, err
+}
+
+// ahead reports whether the live generation contains more of the log than what was built up to a place. After a restore, its checkpoint
+// may be beyond the end of the log, or of an event that the log lost. Then it is not ahead: nobody can follow it.
+func (r *runner) ahead(ctx context.Context, live Checkpoint, at uint64) (bool, error) {
+	log, ok := r.projector.Source.(LogSource)
+	if live.Place <= at || !ok {
+		return live.Place > at, nil
+	}
+	err := log.Check(ctx, live)
+	if errors.Is(err, ErrGap) {
+		return false, nil
+	}
+	return true, err
 }
 
 // replaced is the holder of the lease of a generation that is not live any more, or will soon not be.
@@ -131,7 +145,10 @@ const replaced = "replaced"
 func (r *runner) goLive(ctx context.Context, t term, at uint64) (bool, error) {
 	p, live := r.projector, checkpointName(r.projector.Name, t.live)
 	target, err := r.freeze(ctx, live)
-	if err != nil || target > at {
+	if err != nil {
+		return false, err
+	}
+	if ahead, err := r.ahead(ctx, target, at); err != nil || ahead {
 		return false, err
 	}
 	err = p.inTx(withGeneration(ctx, t.generation), func(ctx context.Context, tx *sql.Tx) error {
@@ -144,7 +161,7 @@ func (r *runner) goLive(ctx context.Context, t term, at uint64) (bool, error) {
 		if err := tx.QueryRowContext(ctx, r.texts.checkpoint, live).Scan(&c.Place, &c.Channel, &c.Sequence, &recorded); err != nil {
 			return err
 		}
-		if c.Place > at {
+		if c.Place > max(at, target.Place) {
 			return errGenerations
 		}
 		result, err := tx.ExecContext(ctx, r.texts.switchGeneration, p.Name, t.generation)
