@@ -48,9 +48,9 @@ func ExampleUpcastMany() {
 // A program that is older than an event says so, instead of misreading it.
 func ExampleSchemaVersion() {
 	type OrderPlaced struct{ Cents int64 }
-	var second eventstore.RegisterOption = eventstore.SchemaVersion(2)
+	options := []eventstore.RegisterOption{eventstore.SchemaVersion(2)}
 	registry := eventstore.NewRegistry()
-	eventstore.Register[OrderPlaced](registry, "OrderPlaced", second)
+	eventstore.Register[OrderPlaced](registry, "OrderPlaced", options...)
 	event, err := registry.New("Order", "order-1", OrderPlaced{Cents: 900})
 	fmt.Println(event.Type, event.Metadata, err)
 

@@ -81,7 +81,7 @@ func ExampleSource() {
 	ctx, client, stop := connect()
 	defer stop()
 	deposit(ctx, client, "account-1", 1, 2)
-	var source eventstore.Source = client.Source("eventstore.accounts", eventstore.Filter{})
+	source := client.Source("eventstore.accounts", eventstore.Filter{})
 	err := source.Receive(ctx, 1, func(batch eventstore.Batch) error { // after sequence 1
 		for _, event := range batch.Events {
 			fmt.Println(event.Sequence, string(event.Payload))
