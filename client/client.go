@@ -36,8 +36,8 @@ type Options struct {
 	Interceptors []connect.Interceptor
 	// UserAgent, if not empty, is sent as User-Agent with each call, such as "billing/1.4".
 	UserAgent string
-	// TracerProvider creates the spans of calls, and those of events that a Reactor or Consumer handles. nil means the global
-	// one, of package otel.
+	// TracerProvider creates the spans of calls, and those of events that a Consumer handles; a Reactor has its own. nil means
+	// the global one, of package otel.
 	TracerProvider trace.TracerProvider
 }
 
