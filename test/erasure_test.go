@@ -260,17 +260,60 @@ func TestErasedReaders(t *testing.T) {
 		if err := holder.Close(); err != nil {
 			t.Fatal(err)
 		}
-		s.Stop()
-		erase(t, blocks, driver, source, customer)
-		s.Restart()
-		sc := s.connect("after")
-		publish(t, sc, orders, event(t, "keep", "Fourth"))
-
-		client, err := eventstore.New(eventstore.Options{URLs: []string{apiLine.FindStringSubmatch(s.Log.String())[1]}})
+		api := func() *eventstore.Client {
+			client, err := eventstore.New(eventstore.Options{URLs: []string{apiLine.FindStringSubmatch(s.Log.String())[1]}})
+			if err != nil {
+				t.Fatal(err)
+			}
+			t.Cleanup(client.Close)
+			return client
+		}
+		db, err := sql.Open("sqlite", "file:"+filepath.Join(t.TempDir(), "view.db")+"?_txlock=immediate&_pragma=busy_timeout(10000)")
 		if err != nil {
 			t.Fatal(err)
 		}
-		defer client.Close()
+		defer db.Close()
+		// Readers that have handled everything: the last event, which is erased, and those before.
+		sources := func() map[string]eventstore.Source {
+			return map[string]eventstore.Source{
+				"by sequence": api().Source(orders, eventstore.Filter{}), "by position": api().SourceAll(eventstore.AllOf(eventstore.QueryItem{Channels: []string{orders}})),
+				"filtered": api().Source(orders, eventstore.Filter{EventTypes: []string{"Moved", "Fourth"}}),
+			}
+		}
+		catchUp := func(name string, source eventstore.Source) (applied []uint64) {
+			t.Helper()
+			ctx, stop := context.WithCancel(t.Context())
+			p := &eventstore.Projector{Name: name, DB: db, Dialect: eventstore.SQLite, Source: source, CaughtUp: stop,
+				Apply: func(_ context.Context, _ *sql.Tx, e *eventstore.Event) error {
+					applied = append(applied, e.Sequence)
+					return nil
+				}}
+			if err := p.Run(ctx); !errors.Is(err, context.Canceled) {
+				t.Errorf("%s: %v", name, err)
+			}
+			return applied
+		}
+		for name, source := range sources() {
+			if applied := catchUp(name, source); len(applied) != 7 && name != "filtered" {
+				t.Errorf("%s: applied %v", name, applied)
+			}
+		}
+		s.Stop()
+		erase(t, blocks, driver, source, customer)
+		s.Restart()
+		for name, source := range sources() {
+			if applied := catchUp(name, source); len(applied) > 0 {
+				t.Errorf("%s, at an end that is erased: applied %v", name, applied)
+			}
+		}
+		sc := s.connect("after")
+		publish(t, sc, orders, event(t, "keep", "Fourth"))
+		for name, source := range sources() {
+			if applied := catchUp(name, source); !slices.Equal(applied, []uint64{8}) {
+				t.Errorf("%s, after the end: applied %v", name, applied)
+			}
+		}
+		client := api()
 		want := []uint64{2, 5, 6, 8}
 		collect := func(got *[]uint64) func(*eventstore.Event) error {
 			return func(e *eventstore.Event) error {
@@ -280,11 +323,6 @@ func TestErasedReaders(t *testing.T) {
 				return nil
 			}
 		}
-		db, err := sql.Open("sqlite", "file:"+filepath.Join(t.TempDir(), "view.db")+"?_txlock=immediate&_pragma=busy_timeout(10000)")
-		if err != nil {
-			t.Fatal(err)
-		}
-		defer db.Close()
 		project := func(name string, from eventstore.Source) func(func(*eventstore.Event) error) error {
 			return func(handle func(*eventstore.Event) error) error {
 				p := &eventstore.Projector{Name: name, DB: db, Dialect: eventstore.SQLite, Source: from,

@@ -101,13 +101,8 @@ func (f *File) CheckDatabase(ctx context.Context, db *sql.DB, dialect eventstore
 	}
 	for _, kind := range slices.Sorted(maps.Keys(f.events)) {
 		for i, s := range f.events[kind] {
-			ready, err := db.PrepareContext(ctx, s.text(dialect, trial))
-			if err != nil {
+			if err := prepares(ctx, db, s.text(dialect, trial)); err != nil {
 				problems = append(problems, fmt.Errorf("events: %s, statement %d: %w", kind, i+1, err))
-				continue
-			}
-			if err := ready.Close(); err != nil {
-				return problems, err
 			}
 		}
 	}
@@ -139,4 +134,14 @@ func (a *applier) inTx(ctx context.Context, db *sql.DB, do func(context.Context,
 		return err
 	}
 	return tx.Commit()
+}
+
+// prepares returns why a database does not take a statement.
+func prepares(ctx context.Context, db *sql.DB, text string) error {
+	ready, err := db.PrepareContext(ctx, text)
+	if err != nil {
+		return err
+	}
+	defer ready.Close()
+	return nil
 }

@@ -161,7 +161,7 @@ func (p *project) checkFile(ctx context.Context, out io.Writer, file *sqlproject
 			if from, err = os.Open(p.samples); err != nil {
 				return fmt.Errorf("--samples: %w", err)
 			}
-			defer from.Close()
+			defer func() { _ = from.Close() }() // it was only read
 		}
 		var err error
 		if samples, err = sqlprojection.ReadSamples(from); err != nil {
