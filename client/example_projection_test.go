@@ -142,6 +142,12 @@ func ExampleReactor_Run() {
 	fmt.Println(at, err)
 }
 
+// After a restore of the server's database, a reactor goes on with what comes next.
+func ExampleReactor_Reset() {
+	reactor := eventstore.Reactor{Name: "mail", DB: database, Dialect: eventstore.PostgreSQL, Start: eventstore.FromEnd()}
+	fmt.Println(reactor.Reset(context.Background()))
+}
+
 // A reader of its own keeps what it needs to know the log again.
 func ExampleLogSource() {
 	ctx := context.Background()

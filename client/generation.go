@@ -64,7 +64,7 @@ func (p *Projector) LiveGeneration(ctx context.Context) (int, error) {
 }
 
 // Rebuild builds the read model anew from the first event, or from Start, in tables of a new generation beside the live one, and makes it
-// the live one in one transaction once it contains at least as much. Meanwhile readers read the live generation, which a running
+// the live one in one transaction once it contains at least as much, or all that a restored log has. Meanwhile readers read the live generation, which a running
 // projector keeps up to date; afterwards that projector goes on with the new one. A Rebuild that was interrupted is continued by the next
 // one. The old generation stays until DropOld.
 //
@@ -124,45 +124,28 @@ func (r *runner) freeze(ctx context.Context, live string) (Checkpoint, error) {
 	return c, err
 }
 
-// ahead reports whether the live generation contains more of the log than what was built up to a place. After a restore, its checkpoint
-// may be beyond the end of the log, or of an event that the log lost. Then it is not ahead: nobody can follow it.
-func (r *runner) ahead(ctx context.Context, live Checkpoint, at uint64) (bool, error) {
-	log, ok := r.projector.Source.(LogSource)
-	if live.Place <= at || !ok {
-		return live.Place > at, nil
-	}
-	err := log.Check(ctx, live)
-	if errors.Is(err, ErrGap) {
-		return false, nil
-	}
-	return true, err
-}
-
 // replaced is the holder of the lease of a generation that is not live any more, or will soon not be.
 const replaced = "replaced"
 
 // goLive makes the generation of a term the live one, unless the live one has got ahead.
 func (r *runner) goLive(ctx context.Context, t term, at uint64) (bool, error) {
 	p, live := r.projector, checkpointName(r.projector.Name, t.live)
-	target, err := r.freeze(ctx, live)
+	frozen, err := r.freeze(ctx, live)
 	if err != nil {
 		return false, err
 	}
-	if ahead, err := r.ahead(ctx, target, at); err != nil || ahead {
-		return false, err
+	if frozen.Place > at {
+		if lost, err := r.lost(ctx, frozen); err != nil || !lost {
+			return false, err
+		}
 	}
 	err = p.inTx(withGeneration(ctx, t.generation), func(ctx context.Context, tx *sql.Tx) error {
 		// For good: the row is locked, so that its lease is not taken meanwhile.
 		if _, err := tx.ExecContext(ctx, r.texts.seizeLease, replaced, int64(math.MaxInt64/4), live); err != nil {
 			return err
 		}
-		var c Checkpoint
-		var recorded int64
-		if err := tx.QueryRowContext(ctx, r.texts.checkpoint, live).Scan(&c.Place, &c.Channel, &c.Sequence, &recorded); err != nil {
-			return err
-		}
-		if c.Place > max(at, target.Place) {
-			return errGenerations
+		if now, _, err := readCheckpoint(ctx, tx, r.texts, live); err != nil || now.Place != frozen.Place {
+			return errors.Join(err, errGenerations)
 		}
 		result, err := tx.ExecContext(ctx, r.texts.switchGeneration, p.Name, t.generation)
 		if err != nil {
@@ -177,6 +160,20 @@ func (r *runner) goLive(ctx context.Context, t term, at uint64) (bool, error) {
 		return nil
 	})
 	return err == nil, err
+}
+
+// lost reports whether the log lost what a generation has applied: a restore. Then no other generation can get that far.
+func (r *runner) lost(ctx context.Context, c Checkpoint) (bool, error) {
+	log, ok := r.projector.Source.(LogSource)
+	if !ok {
+		return false, nil
+	}
+	err := log.Check(ctx, c)
+	var gap *GapError
+	if errors.As(err, &gap) {
+		return true, nil
+	}
+	return false, err
 }
 
 // DropOld removes the generations that are neither live nor being built, with their checkpoints and parked events. It calls Drop for each.

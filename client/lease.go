@@ -161,9 +161,14 @@ func (l *lease) checkpoint(ctx context.Context, first func(context.Context) (uin
 	return c, err
 }
 
-func readCheckpoint(ctx context.Context, db *sql.DB, texts *projectionTexts, name string) (c Checkpoint, exists bool, err error) {
+// querier is a database or a transaction.
+type querier interface {
+	QueryRowContext(ctx context.Context, query string, args ...any) *sql.Row
+}
+
+func readCheckpoint(ctx context.Context, from querier, texts *projectionTexts, name string) (c Checkpoint, exists bool, err error) {
 	var recorded int64
-	err = db.QueryRowContext(ctx, texts.checkpoint, name).Scan(&c.Place, &c.Channel, &c.Sequence, &recorded)
+	err = from.QueryRowContext(ctx, texts.checkpoint, name).Scan(&c.Place, &c.Channel, &c.Sequence, &recorded)
 	if errors.Is(err, sql.ErrNoRows) {
 		return c, false, nil
 	}

@@ -150,6 +150,15 @@ func (r *Reactor) Checkpoint(ctx context.Context) (uint64, error) {
 	return c.Place, err
 }
 
+// Reset makes Run begin anew, at Start, by deleting its checkpoint. A reactor that is running does so, too. The table
+// eventstore_checkpoints must exist.
+func (r *Reactor) Reset(ctx context.Context) error {
+	if _, err := r.DB.ExecContext(ctx, r.Dialect.projectionTexts().dropCheckpoint, r.Name); err != nil {
+		return fmt.Errorf("reset reactor %q: %w", r.Name, err)
+	}
+	return nil
+}
+
 // Once returns a function that handles an event unless a record says that it was handled before. It is what streaming.Worker calls. Once
 // creates the table eventstore_reactions of the records unless it exists; Forget removes old ones.
 func (r *Reactor) Once(ctx context.Context) (func(context.Context, *Event) error, error) {

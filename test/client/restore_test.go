@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"strconv"
+	"sync/atomic"
 	"testing"
 
 	"github.com/nats-eventstore/nats-eventstore/client"
@@ -114,7 +115,33 @@ func TestRestoredLog(t *testing.T) {
 				t.Errorf("%s, at its start: %+v", name, gap)
 			}
 		}
-		appendEvents(12)
+		// The way back that docs/operate/restore.md shows.
+		var applied atomic.Int64
+		rebuilt := &eventstore.Projector{Name: "projector", DB: db, Dialect: dialect, Source: bySequence,
+			Apply: func(context.Context, *sql.Tx, *eventstore.Event) error { applied.Add(1); return nil }}
+		if err := rebuilt.Rebuild(patient(t)); err != nil {
+			t.Fatal(err)
+		}
+		reset := &eventstore.Reactor{Name: "reactor", DB: db, Dialect: dialect, Start: eventstore.FromEnd(), Handle: func(_ context.Context, e *eventstore.Event) error {
+			applied.Store(int64(100 * e.Sequence))
+			return nil
+		}}
+		if err := reset.Reset(patient(t)); err != nil {
+			t.Fatal(err)
+		}
+		stopReset := running(t, func(ctx context.Context) error { return reset.Run(ctx, bySequence) })
+		eventually(t, "3", at("reactor"))
+		if got := at("projector")(); got != "3" || applied.Load() != 3 {
+			t.Errorf("the rebuilt projection is at %s after %d events", got, applied.Load())
+		}
+		appendEvents(1)
+		eventually(t, "400", func() string { return fmt.Sprint(applied.Load()) })
+		if err := stopReset(); !errors.Is(err, context.Canceled) {
+			t.Error(err)
+		}
+		delete(readers, "projector")
+		delete(readers, "reactor")
+		appendEvents(11)
 		for name, run := range readers {
 			if gap := gapOf(t, run(patient(t))); gap.Checkpoint != 11 || gap.End != 15 || !gap.Replaced || gap.Channel != channel || gap.Sequence != 11 {
 				t.Errorf("%s, on a log that has grown again: %+v", name, gap)
