@@ -4,7 +4,6 @@ import (
 	"context"
 	"database/sql"
 	"fmt"
-	"slices"
 
 	eventstore "github.com/nats-eventstore/nats-eventstore/client"
 )
@@ -18,13 +17,20 @@ type run struct {
 	prepared   map[*statement]*sql.Stmt // nil: it was run once
 }
 
-// rows are to be inserted by one statement.
+// rows are to be inserted into a table by as few statements as possible: one, or one for each time that a key comes again where a statement
+// may have it only once.
 type rows struct {
-	statement *statement
-	number    int // of the statement, among those for the event
-	count     int
-	values    []any
-	keys      map[string]struct{} // nil: a statement may have a key more than once
+	statement  *statement
+	number     int // of the statement, among those for the event
+	count      int
+	statements []values
+	times      map[string]int // that a key came
+}
+
+// values are those of the rows of a statement.
+type values struct {
+	rows int
+	list []any
 }
 
 func (r *run) close() {
@@ -36,54 +42,63 @@ func (r *run) close() {
 }
 
 // exec runs a statement, or holds its row back. An error names the number of the statement that failed, which may be an earlier one.
-func (r *run) exec(ctx context.Context, s *statement, number int, values []any) error {
+func (r *run) exec(ctx context.Context, s *statement, number int, row []any) error {
 	in := s.insert
 	if !in.mergeable(r.dialect) {
 		if err := r.flush(ctx); err != nil {
 			return err
 		}
-		if err := r.one(ctx, s, values); err != nil {
+		if err := r.one(ctx, s, row); err != nil {
 			return fmt.Errorf("statement %d: %w", number, err)
 		}
 		return nil
 	}
-	i := slices.IndexFunc(r.pending, func(p *rows) bool { return p.statement.insert.table == in.table })
-	key := ""
-	once := in.updates && r.dialect == eventstore.PostgreSQL
-	if once {
-		key = in.keyOf(values)
-	}
-	if i >= 0 {
-		p := r.pending[i]
-		_, there := p.keys[key]
-		if p.statement != s || p.count == in.perStatement || once && there {
-			if err := r.flush(ctx); err != nil {
-				return err
-			}
-			i = -1
+	p := r.rowsFor(s, number)
+	if p == nil {
+		if err := r.flush(ctx); err != nil {
+			return err
 		}
+		p = r.rowsFor(s, number)
 	}
-	if i < 0 {
-		p := &rows{statement: s, number: number}
-		if once {
-			p.keys = map[string]struct{}{}
-		}
-		i, r.pending = len(r.pending), append(r.pending, p)
+	n := 0
+	if in.updates && r.dialect == eventstore.PostgreSQL {
+		key := in.keyOf(row)
+		n = p.times[key]
+		p.times[key]++
 	}
-	p := r.pending[i]
-	p.count, p.values = p.count+1, append(p.values, values...)
-	if once {
-		p.keys[key] = struct{}{}
+	if n == len(p.statements) {
+		p.statements = append(p.statements, values{})
 	}
+	p.statements[n].rows++
+	p.statements[n].list = append(p.statements[n].list, row...)
+	p.count++
 	return nil
+}
+
+// rowsFor returns where to hold a row of a statement back, or nil if the rows before it must be inserted first.
+func (r *run) rowsFor(s *statement, number int) *rows {
+	for _, p := range r.pending {
+		if p.statement.insert.table != s.insert.table {
+			continue
+		}
+		if p.statement != s || p.count == s.insert.perStatement {
+			return nil
+		}
+		return p
+	}
+	p := &rows{statement: s, number: number, times: map[string]int{}}
+	r.pending = append(r.pending, p)
+	return p
 }
 
 // flush inserts the rows that were held back.
 func (r *run) flush(ctx context.Context) error {
 	for _, p := range r.pending {
-		text := p.statement.insert.text(r.dialect, r.generation, p.count)
-		if _, err := r.tx.ExecContext(ctx, text, p.values...); err != nil {
-			return fmt.Errorf("statement %d: %w", p.number, err)
+		for _, v := range p.statements {
+			text := p.statement.insert.text(r.dialect, r.generation, v.rows)
+			if _, err := r.tx.ExecContext(ctx, text, v.list...); err != nil {
+				return fmt.Errorf("statement %d: %w", p.number, err)
+			}
 		}
 	}
 	r.pending = r.pending[:0]

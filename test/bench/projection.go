@@ -21,6 +21,7 @@ const (
 	projectionBytes    = 256
 	projectionAppend   = 1000 // events
 	projectionName     = "SQL projection"
+	projectionRead     = "events are read and not applied"
 	projectionInsert   = "one row for each event"
 	projectionUpsert   = "a row, and a total for each of 100 customers"
 	projectionMeasures = 200_000 // events, at most
@@ -99,6 +100,15 @@ func (s *setup) projections(ctx context.Context, database string) (figures []fig
 		return nil, err
 	}
 	defer db.Close()
+	began := time.Now()
+	read, err := readProjection(ctx, client, last)
+	if err == nil && read != count {
+		err = fmt.Errorf("%d of %d events", read, count)
+	}
+	if err != nil {
+		return nil, err
+	}
+	figures = append(figures, figure{projectionRead, float64(count) / time.Since(began).Seconds(), perSecond})
 	for i, it := range []struct{ what, more string }{{projectionInsert, ""}, {projectionUpsert, projectionTotals[database]}} {
 		file, err := sqlprojection.Parse(fmt.Appendf(nil, projectionFile, fmt.Sprint("bench_", i), it.more))
 		if err != nil {
@@ -111,6 +121,21 @@ func (s *setup) projections(ctx context.Context, database string) (figures []fig
 		figures = append(figures, figure{it.what, rate, perSecond})
 	}
 	return figures, nil
+}
+
+// readProjection counts the events of the source that the projections have.
+func readProjection(ctx context.Context, client *eventstore.Client, last uint64) (count int, err error) {
+	query := eventstore.AllOf(eventstore.QueryItem{Channels: []string{projectionChannel}, EventTypes: []string{"OrderPlaced"}})
+	err = client.SourceAll(query).Receive(ctx, 0, func(batch eventstore.Batch) error {
+		if count += len(batch.Events); batch.Checkpoint >= last {
+			return eventstore.ErrStop
+		}
+		return nil
+	})
+	if errors.Is(err, eventstore.ErrStop) {
+		err = nil
+	}
+	return count, err
 }
 
 // projectAll returns how many events a second a projection applies until it has applied all. Its tables are gone afterwards.
