@@ -1,6 +1,10 @@
 package eventstore
 
-import "time"
+import (
+	"context"
+	"database/sql"
+	"time"
+)
 
 // Checkpoint is how far a reader of a source has come. The zero value is before the first event.
 type Checkpoint struct {
@@ -24,4 +28,10 @@ func (c Checkpoint) after(batch Batch) Checkpoint {
 		c.Place = max(c.Place, batch.Checkpoint)
 	}
 	return c
+}
+
+// createCheckpoints creates the table of checkpoints unless it exists.
+func createCheckpoints(ctx context.Context, db *sql.DB, dialect Dialect) error {
+	texts := dialect.projectionTexts()
+	return createTable(ctx, db, texts.createCheckpoints, texts.addedToCheckpoints...)
 }

@@ -73,11 +73,31 @@ var sqliteTexts = texts{
 	forgetReactions: "DELETE FROM eventstore_reactions WHERE reactor = ? AND channel = ? AND sequence < ?",
 }
 
-// createTable creates a table unless it exists.
-func createTable(ctx context.Context, db *sql.DB, text string) error {
+// addedColumn is a column that tables of earlier builds lack.
+type addedColumn struct{ probe, add string }
+
+// createTable creates a table unless it exists, and adds the columns that it lacks.
+func createTable(ctx context.Context, db *sql.DB, text string, added ...addedColumn) error {
+	// On PostgreSQL, CREATE TABLE IF NOT EXISTS can fail while another program creates the same table.
+	if err := again(ctx, db, text); err != nil {
+		return err
+	}
+	for _, column := range added {
+		if _, err := db.ExecContext(ctx, column.probe); err == nil {
+			continue
+		}
+		if _, err := db.ExecContext(ctx, column.add); err != nil {
+			if _, missing := db.ExecContext(ctx, column.probe); missing != nil { // otherwise another program has added it
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+func again(ctx context.Context, db *sql.DB, text string) error {
 	_, err := db.ExecContext(ctx, text)
 	if err != nil {
-		// On PostgreSQL, CREATE TABLE IF NOT EXISTS can fail while another program creates the same table.
 		_, err = db.ExecContext(ctx, text)
 	}
 	return err

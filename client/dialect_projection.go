@@ -4,12 +4,13 @@ package eventstore
 // microseconds since 1970 by the clock of the database, so that the clocks of the programs do not matter. Only event_recorded_at is
 // nanoseconds by the server's clock.
 type projectionTexts struct {
-	createCheckpoints string
-	checkpoint        string // (name) → sequence, event_channel, event_sequence, event_recorded_at
-	newCheckpoint     string // (name, sequence): unless it exists
-	dropCheckpoint    string // (name)
-	holdCheckpoint    string // (lease, name, holder, sequence): locks the row
-	moveCheckpoint    string // (sequence, event_channel, event_sequence, event_recorded_at, lease, name, holder)
+	createCheckpoints  string
+	addedToCheckpoints []addedColumn // since the first builds
+	checkpoint         string        // (name) → sequence, event_channel, event_sequence, event_recorded_at
+	newCheckpoint      string        // (name, sequence): unless it exists
+	dropCheckpoint     string        // (name)
+	holdCheckpoint     string        // (lease, name, holder, sequence): locks the row
+	moveCheckpoint     string        // (sequence, event_channel, event_sequence, event_recorded_at, lease, name, holder)
 
 	takeLease    string // (holder, lease, name, holder): if it is free, expired, or the holder's
 	keepLease    string // (lease, name, holder)

@@ -3,11 +3,18 @@ package eventstore
 // VARBINARY columns compare names byte by byte, as the server does.
 var mysqlProjectionTexts = projectionTexts{
 	createCheckpoints: "CREATE TABLE IF NOT EXISTS eventstore_checkpoints (name VARBINARY(255) PRIMARY KEY, sequence BIGINT NOT NULL, event_channel VARBINARY(255) NOT NULL, event_sequence BIGINT NOT NULL, event_recorded_at BIGINT NOT NULL, holder VARBINARY(255) NOT NULL, held_until BIGINT NOT NULL)",
-	checkpoint:        "SELECT sequence, event_channel, event_sequence, event_recorded_at FROM eventstore_checkpoints WHERE name = ?",
-	newCheckpoint:     "INSERT IGNORE INTO eventstore_checkpoints (name, sequence, event_channel, event_sequence, event_recorded_at, holder, held_until) VALUES (?, ?, '', 0, 0, '', 0)",
-	dropCheckpoint:    "DELETE FROM eventstore_checkpoints WHERE name = ?",
-	holdCheckpoint:    "UPDATE eventstore_checkpoints SET held_until = TIMESTAMPDIFF(MICROSECOND, '1970-01-01', UTC_TIMESTAMP(6)) + ? WHERE name = ? AND holder = ? AND sequence = ?",
-	moveCheckpoint:    "UPDATE eventstore_checkpoints SET sequence = ?, event_channel = ?, event_sequence = ?, event_recorded_at = ?, held_until = TIMESTAMPDIFF(MICROSECOND, '1970-01-01', UTC_TIMESTAMP(6)) + ? WHERE name = ? AND holder = ?",
+	addedToCheckpoints: []addedColumn{
+		{"SELECT event_channel FROM eventstore_checkpoints LIMIT 0", "ALTER TABLE eventstore_checkpoints ADD COLUMN event_channel VARBINARY(255) NOT NULL DEFAULT ''"},
+		{"SELECT event_sequence FROM eventstore_checkpoints LIMIT 0", "ALTER TABLE eventstore_checkpoints ADD COLUMN event_sequence BIGINT NOT NULL DEFAULT 0"},
+		{"SELECT event_recorded_at FROM eventstore_checkpoints LIMIT 0", "ALTER TABLE eventstore_checkpoints ADD COLUMN event_recorded_at BIGINT NOT NULL DEFAULT 0"},
+		{"SELECT holder FROM eventstore_checkpoints LIMIT 0", "ALTER TABLE eventstore_checkpoints ADD COLUMN holder VARBINARY(255) NOT NULL DEFAULT ''"},
+		{"SELECT held_until FROM eventstore_checkpoints LIMIT 0", "ALTER TABLE eventstore_checkpoints ADD COLUMN held_until BIGINT NOT NULL DEFAULT 0"},
+	},
+	checkpoint:     "SELECT sequence, event_channel, event_sequence, event_recorded_at FROM eventstore_checkpoints WHERE name = ?",
+	newCheckpoint:  "INSERT IGNORE INTO eventstore_checkpoints (name, sequence, event_channel, event_sequence, event_recorded_at, holder, held_until) VALUES (?, ?, '', 0, 0, '', 0)",
+	dropCheckpoint: "DELETE FROM eventstore_checkpoints WHERE name = ?",
+	holdCheckpoint: "UPDATE eventstore_checkpoints SET held_until = TIMESTAMPDIFF(MICROSECOND, '1970-01-01', UTC_TIMESTAMP(6)) + ? WHERE name = ? AND holder = ? AND sequence = ?",
+	moveCheckpoint: "UPDATE eventstore_checkpoints SET sequence = ?, event_channel = ?, event_sequence = ?, event_recorded_at = ?, held_until = TIMESTAMPDIFF(MICROSECOND, '1970-01-01', UTC_TIMESTAMP(6)) + ? WHERE name = ? AND holder = ?",
 
 	takeLease:    "UPDATE eventstore_checkpoints SET holder = ?, held_until = TIMESTAMPDIFF(MICROSECOND, '1970-01-01', UTC_TIMESTAMP(6)) + ? WHERE name = ? AND (holder = '' OR holder = ? OR held_until < TIMESTAMPDIFF(MICROSECOND, '1970-01-01', UTC_TIMESTAMP(6)))",
 	keepLease:    "UPDATE eventstore_checkpoints SET held_until = TIMESTAMPDIFF(MICROSECOND, '1970-01-01', UTC_TIMESTAMP(6)) + ? WHERE name = ? AND holder = ?",

@@ -2,11 +2,18 @@ package eventstore
 
 var postgresProjectionTexts = projectionTexts{
 	createCheckpoints: "CREATE TABLE IF NOT EXISTS eventstore_checkpoints (name VARCHAR(255) PRIMARY KEY, sequence BIGINT NOT NULL, event_channel VARCHAR(255) NOT NULL, event_sequence BIGINT NOT NULL, event_recorded_at BIGINT NOT NULL, holder VARCHAR(255) NOT NULL, held_until BIGINT NOT NULL)",
-	checkpoint:        "SELECT sequence, event_channel, event_sequence, event_recorded_at FROM eventstore_checkpoints WHERE name = $1",
-	newCheckpoint:     "INSERT INTO eventstore_checkpoints (name, sequence, event_channel, event_sequence, event_recorded_at, holder, held_until) VALUES ($1, $2, '', 0, 0, '', 0) ON CONFLICT (name) DO NOTHING",
-	dropCheckpoint:    "DELETE FROM eventstore_checkpoints WHERE name = $1",
-	holdCheckpoint:    "UPDATE eventstore_checkpoints SET held_until = CAST(EXTRACT(EPOCH FROM clock_timestamp()) * 1000000 AS BIGINT) + $1 WHERE name = $2 AND holder = $3 AND sequence = $4",
-	moveCheckpoint:    "UPDATE eventstore_checkpoints SET sequence = $1, event_channel = $2, event_sequence = $3, event_recorded_at = $4, held_until = CAST(EXTRACT(EPOCH FROM clock_timestamp()) * 1000000 AS BIGINT) + $5 WHERE name = $6 AND holder = $7",
+	addedToCheckpoints: []addedColumn{
+		{"SELECT event_channel FROM eventstore_checkpoints LIMIT 0", "ALTER TABLE eventstore_checkpoints ADD COLUMN event_channel VARCHAR(255) NOT NULL DEFAULT ''"},
+		{"SELECT event_sequence FROM eventstore_checkpoints LIMIT 0", "ALTER TABLE eventstore_checkpoints ADD COLUMN event_sequence BIGINT NOT NULL DEFAULT 0"},
+		{"SELECT event_recorded_at FROM eventstore_checkpoints LIMIT 0", "ALTER TABLE eventstore_checkpoints ADD COLUMN event_recorded_at BIGINT NOT NULL DEFAULT 0"},
+		{"SELECT holder FROM eventstore_checkpoints LIMIT 0", "ALTER TABLE eventstore_checkpoints ADD COLUMN holder VARCHAR(255) NOT NULL DEFAULT ''"},
+		{"SELECT held_until FROM eventstore_checkpoints LIMIT 0", "ALTER TABLE eventstore_checkpoints ADD COLUMN held_until BIGINT NOT NULL DEFAULT 0"},
+	},
+	checkpoint:     "SELECT sequence, event_channel, event_sequence, event_recorded_at FROM eventstore_checkpoints WHERE name = $1",
+	newCheckpoint:  "INSERT INTO eventstore_checkpoints (name, sequence, event_channel, event_sequence, event_recorded_at, holder, held_until) VALUES ($1, $2, '', 0, 0, '', 0) ON CONFLICT (name) DO NOTHING",
+	dropCheckpoint: "DELETE FROM eventstore_checkpoints WHERE name = $1",
+	holdCheckpoint: "UPDATE eventstore_checkpoints SET held_until = CAST(EXTRACT(EPOCH FROM clock_timestamp()) * 1000000 AS BIGINT) + $1 WHERE name = $2 AND holder = $3 AND sequence = $4",
+	moveCheckpoint: "UPDATE eventstore_checkpoints SET sequence = $1, event_channel = $2, event_sequence = $3, event_recorded_at = $4, held_until = CAST(EXTRACT(EPOCH FROM clock_timestamp()) * 1000000 AS BIGINT) + $5 WHERE name = $6 AND holder = $7",
 
 	takeLease:    "UPDATE eventstore_checkpoints SET holder = $1, held_until = CAST(EXTRACT(EPOCH FROM clock_timestamp()) * 1000000 AS BIGINT) + $2 WHERE name = $3 AND (holder = '' OR holder = $4 OR held_until < CAST(EXTRACT(EPOCH FROM clock_timestamp()) * 1000000 AS BIGINT))",
 	keepLease:    "UPDATE eventstore_checkpoints SET held_until = CAST(EXTRACT(EPOCH FROM clock_timestamp()) * 1000000 AS BIGINT) + $1 WHERE name = $2 AND holder = $3",

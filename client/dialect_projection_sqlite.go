@@ -3,11 +3,18 @@ package eventstore
 // julianday('now') is the same throughout a statement.
 var sqliteProjectionTexts = projectionTexts{
 	createCheckpoints: "CREATE TABLE IF NOT EXISTS eventstore_checkpoints (name TEXT PRIMARY KEY, sequence INTEGER NOT NULL, event_channel TEXT NOT NULL, event_sequence INTEGER NOT NULL, event_recorded_at INTEGER NOT NULL, holder TEXT NOT NULL, held_until INTEGER NOT NULL)",
-	checkpoint:        "SELECT sequence, event_channel, event_sequence, event_recorded_at FROM eventstore_checkpoints WHERE name = ?",
-	newCheckpoint:     "INSERT INTO eventstore_checkpoints (name, sequence, event_channel, event_sequence, event_recorded_at, holder, held_until) VALUES (?, ?, '', 0, 0, '', 0) ON CONFLICT (name) DO NOTHING",
-	dropCheckpoint:    "DELETE FROM eventstore_checkpoints WHERE name = ?",
-	holdCheckpoint:    "UPDATE eventstore_checkpoints SET held_until = CAST((julianday('now') - 2440587.5) * 86400000000 AS INTEGER) + ? WHERE name = ? AND holder = ? AND sequence = ?",
-	moveCheckpoint:    "UPDATE eventstore_checkpoints SET sequence = ?, event_channel = ?, event_sequence = ?, event_recorded_at = ?, held_until = CAST((julianday('now') - 2440587.5) * 86400000000 AS INTEGER) + ? WHERE name = ? AND holder = ?",
+	addedToCheckpoints: []addedColumn{
+		{"SELECT event_channel FROM eventstore_checkpoints LIMIT 0", "ALTER TABLE eventstore_checkpoints ADD COLUMN event_channel TEXT NOT NULL DEFAULT ''"},
+		{"SELECT event_sequence FROM eventstore_checkpoints LIMIT 0", "ALTER TABLE eventstore_checkpoints ADD COLUMN event_sequence INTEGER NOT NULL DEFAULT 0"},
+		{"SELECT event_recorded_at FROM eventstore_checkpoints LIMIT 0", "ALTER TABLE eventstore_checkpoints ADD COLUMN event_recorded_at INTEGER NOT NULL DEFAULT 0"},
+		{"SELECT holder FROM eventstore_checkpoints LIMIT 0", "ALTER TABLE eventstore_checkpoints ADD COLUMN holder TEXT NOT NULL DEFAULT ''"},
+		{"SELECT held_until FROM eventstore_checkpoints LIMIT 0", "ALTER TABLE eventstore_checkpoints ADD COLUMN held_until INTEGER NOT NULL DEFAULT 0"},
+	},
+	checkpoint:     "SELECT sequence, event_channel, event_sequence, event_recorded_at FROM eventstore_checkpoints WHERE name = ?",
+	newCheckpoint:  "INSERT INTO eventstore_checkpoints (name, sequence, event_channel, event_sequence, event_recorded_at, holder, held_until) VALUES (?, ?, '', 0, 0, '', 0) ON CONFLICT (name) DO NOTHING",
+	dropCheckpoint: "DELETE FROM eventstore_checkpoints WHERE name = ?",
+	holdCheckpoint: "UPDATE eventstore_checkpoints SET held_until = CAST((julianday('now') - 2440587.5) * 86400000000 AS INTEGER) + ? WHERE name = ? AND holder = ? AND sequence = ?",
+	moveCheckpoint: "UPDATE eventstore_checkpoints SET sequence = ?, event_channel = ?, event_sequence = ?, event_recorded_at = ?, held_until = CAST((julianday('now') - 2440587.5) * 86400000000 AS INTEGER) + ? WHERE name = ? AND holder = ?",
 
 	takeLease:    "UPDATE eventstore_checkpoints SET holder = ?, held_until = CAST((julianday('now') - 2440587.5) * 86400000000 AS INTEGER) + ? WHERE name = ? AND (holder = '' OR holder = ? OR held_until < CAST((julianday('now') - 2440587.5) * 86400000000 AS INTEGER))",
 	keepLease:    "UPDATE eventstore_checkpoints SET held_until = CAST((julianday('now') - 2440587.5) * 86400000000 AS INTEGER) + ? WHERE name = ? AND holder = ?",

@@ -145,8 +145,11 @@ func (p *Projector) inTx(ctx context.Context, do func(context.Context, *sql.Tx) 
 }
 
 func (p *Projector) createTables(ctx context.Context) error {
+	if err := createCheckpoints(ctx, p.DB, p.Dialect); err != nil {
+		return err
+	}
 	texts := p.Dialect.projectionTexts()
-	for _, text := range []string{texts.createCheckpoints, texts.createProjections, texts.createParked} {
+	for _, text := range []string{texts.createProjections, texts.createParked} {
 		if err := createTable(ctx, p.DB, text); err != nil {
 			return err
 		}

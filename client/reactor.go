@@ -50,7 +50,7 @@ type Reactor struct {
 // hangs in Handle for longer than Lease, without its database, may handle an event that another one handles again. Run returns a
 // *GapError if the log does not reach the checkpoint, or lost the event there.
 func (r *Reactor) Run(ctx context.Context, source Source) error {
-	if err := createTable(ctx, r.DB, r.Dialect.projectionTexts().createCheckpoints); err != nil {
+	if err := createCheckpoints(ctx, r.DB, r.Dialect); err != nil {
 		return fmt.Errorf("begin reactor %q: %w", r.Name, err)
 	}
 	gauges, err := newGauges(r.MeterProvider, r.Name, "reactor")
