@@ -9,14 +9,15 @@ MODULES  = ./... ./client/... ./client/streaming/... ./proto/...
 .DEFAULT_GOAL := build
 .PHONY: build cross release-rehearsal packages test cover show-bank show-clients show-consumers show-databases show-orders show-setups chaos test-clock test-postgres test-mysql test-figures test-sql-million dashboard-picture lint generate deployments check-generated vulns bench sizing profile fuzz clean
 
-# Static binaries: the server, and the tool eventstore beside it. Go records the commit of a checkout in it. Without a checkout, say what is built:
+# Two static binaries, the server and the tool. Go records the commit of a checkout in it. Without a checkout, say what is built:
 # make build VERSION=1.2.3 COMMIT=0123abc… DATE=2026-11-26T05:50:58Z
 BIN ?= bin/nats-streaming-server
+TOOL_BIN ?= bin/eventstore
 CONFIG = github.com/nats-eventstore/nats-eventstore/server/config
+LDFLAGS = -s -w -X $(CONFIG).version=$(VERSION) -X $(CONFIG).commit=$(COMMIT) -X $(CONFIG).date=$(DATE)
 build:
-	CGO_ENABLED=0 $(GO) build -trimpath -o $(BIN) \
-		-ldflags '-s -w -X $(CONFIG).version=$(VERSION) -X $(CONFIG).commit=$(COMMIT) -X $(CONFIG).date=$(DATE)' ./cmd/nats-streaming-server
-	CGO_ENABLED=0 $(GO) build -trimpath -o $(dir $(BIN))eventstore -ldflags '-s -w' ./cmd/eventstore
+	CGO_ENABLED=0 $(GO) build -trimpath -o $(BIN) -ldflags '$(LDFLAGS)' ./cmd/nats-streaming-server
+	CGO_ENABLED=0 $(GO) build -trimpath -o $(TOOL_BIN) -ldflags '$(LDFLAGS)' ./cmd/eventstore
 
 # The deb and the rpm package, in bin.
 packages: build
@@ -26,9 +27,9 @@ packages: build
 release-rehearsal:
 	deploy/release/rehearse
 
-# The server builds for the other platforms of a release.
+# The server and the tool build for the other platforms of a release.
 cross:
-	for os in darwin windows; do CGO_ENABLED=0 GOOS=$$os $(GO) build -trimpath -o /dev/null ./cmd/nats-streaming-server && GOOS=$$os CGO_ENABLED=0 $(GO) build -o /dev/null ./cmd/eventstore || exit 1; done
+	for os in darwin windows; do CGO_ENABLED=0 GOOS=$$os $(GO) build -trimpath -o /dev/null ./cmd/nats-streaming-server && CGO_ENABLED=0 GOOS=$$os $(GO) build -trimpath -o /dev/null ./cmd/eventstore || exit 1; done
 
 # All tests on SQLite, PostgreSQL and MariaDB. Without a database server, a client library or
 # Prometheus its tests are skipped, with CI=true they fail. Packages: make test PKG=./stores/...
@@ -103,7 +104,7 @@ generate:
 	$(call TOOL,buf) generate --template buf.gen.examples.yaml
 	$(call TOOL,buf) build proto/testdata --config '{"version":"v1"}' --exclude-source-info -o proto/testdata/acme.binpb
 	GOWORK=off $(GO) -C tools run ./dashboard >deploy/grafana/dashboard.json
-	GOWORK=off $(GO) -C tools run ./notices -C .. ./cmd/nats-streaming-server >THIRD_PARTY_NOTICES.txt
+	GOWORK=off $(GO) -C tools run ./notices -C .. ./cmd/nats-streaming-server ./cmd/eventstore >THIRD_PARTY_NOTICES.txt
 	$(GO) test -count=1 -run '^Test(Reference|CompatibilityPage)$$' ./cmd/nats-streaming-server/settings -update
 
 # deploy/compose.yaml, and the Helm chart for some values, checked by the libraries of Compose, Helm and Kubernetes, and written for the

@@ -85,8 +85,8 @@ func (f *following) serveView(ctx context.Context) (served bool, err error) {
 }
 
 // newView returns a view of what a follower has read since began.
-func (f *following) newView(follower *stores.Follower, began time.Time) (*view, error) {
-	o := f.opts
+func (s *server) newView(follower *stores.Follower, began time.Time) (*view, error) {
+	o := s.opts
 	channels := follower.Channels()
 	if err := identify(o.ClusterID, follower.Server, follower.Importing, len(channels)); err != nil {
 		return nil, err
@@ -105,12 +105,11 @@ func (f *following) newView(follower *stores.Follower, began time.Time) (*view, 
 		ReadAheadBytes: o.ReadAheadBytes,
 		PublishMemory:  o.PublishMemory,
 		Connections:    o.Store.Connections(),
-		MaxPayload:     f.conns.Send.MaxPayload,
-	}, f.monitor.Metrics(), f.log)
+	}, s.monitor.Metrics(), s.log)
 	log.Know(channels)
 	ended := make(chan struct{})
 	return &view{
-		apiReads: apiReads{f.server, follower.Store, events, log, ended},
+		apiReads: apiReads{s, follower.Store, events, log, ended},
 		follower: follower,
 		end:      func() { close(ended) },
 		wanted:   make(chan struct{}, 1),

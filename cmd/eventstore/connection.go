@@ -1,67 +1,209 @@
 package main
 
 import (
+	"cmp"
 	"crypto/tls"
 	"crypto/x509"
 	"errors"
 	"fmt"
+	"net/url"
 	"os"
 	"strings"
+	"time"
 
+	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
 
 	eventstore "github.com/nats-eventstore/nats-eventstore/client"
 )
 
-// connection says how to reach the servers.
-type connection struct {
-	urls                         []string
-	tokenFile, ca, cert, certKey string
+// defaultURL is where the API of a server on this host is, as in the documentation.
+const defaultURL = "http://127.0.0.1:4280"
+
+// Environment variables that take the place of flags.
+const (
+	envURL       = "EVENTSTORE_URL" // several are separated by commas
+	envToken     = "EVENTSTORE_TOKEN"
+	envTokenFile = "EVENTSTORE_TOKEN_FILE"
+	envCA        = "EVENTSTORE_CA"
+	envCert      = "EVENTSTORE_CERT"
+	envKey       = "EVENTSTORE_KEY"
+	envContext   = "EVENTSTORE_CONTEXT"
+	envMonitor   = "EVENTSTORE_MONITOR"
+)
+
+// target says where a server is, and how to call it. A profile holds one.
+type target struct {
+	URLs      []string `json:"urls,omitempty"`
+	Token     string   `json:"token,omitempty"`
+	TokenFile string   `json:"token_file,omitempty"`
+	CA        string   `json:"ca,omitempty"`
+	Cert      string   `json:"cert,omitempty"`
+	Key       string   `json:"key,omitempty"`
+	Monitor   string   `json:"monitor,omitempty"` // URL of the monitoring port
 }
 
-func (c *connection) register(flags *pflag.FlagSet) {
-	var urls []string
-	if text := os.Getenv("EVENTSTORE_URL"); text != "" {
-		urls = strings.Split(text, ",")
-	}
-	flags.StringSliceVar(&c.urls, "url", urls, "API of the server, or of each server, such as http://127.0.0.1:50051 (EVENTSTORE_URL)")
-	flags.StringVar(&c.tokenFile, "token-file", os.Getenv("EVENTSTORE_TOKEN_FILE"), "file with the token of the API (EVENTSTORE_TOKEN_FILE)")
-	flags.StringVar(&c.ca, "ca", "", "file with the certificates of authorities that sign the servers' ones; default: the system's")
-	flags.StringVar(&c.cert, "cert", "", "file with a client certificate, if the servers require one")
-	flags.StringVar(&c.certKey, "cert-key", "", "file with the key of --cert")
+// connectionFlags are the flags that say where the events are: a server, or a database.
+type connectionFlags struct {
+	target
+	context string
+	wait    time.Duration
+	timeout time.Duration
+	offline offlineFlags
+
+	given bool // the context was named
 }
 
-func (c *connection) client() (*eventstore.Client, error) {
-	if len(c.urls) == 0 {
-		return nil, errors.New("name the API of the server with --url or EVENTSTORE_URL, such as http://127.0.0.1:50051")
+func (f *connectionFlags) register(flags *pflag.FlagSet) {
+	f.registerTarget(flags)
+	flags.StringVar(&f.context, "context", "", "profile with the connection: see eventstore context (EVENTSTORE_CONTEXT)")
+	flags.DurationVar(&f.wait, "wait", 10*time.Second, "how long to look for the server that leads")
+	flags.DurationVar(&f.timeout, "timeout", 30*time.Second, "how long a call may take that is not a stream")
+	f.offline.register(flags)
+}
+
+// registerTarget registers the flags that a profile stores.
+func (f *connectionFlags) registerTarget(flags *pflag.FlagSet) {
+	flags.StringSliceVar(&f.URLs, "url", nil, "URL of the API; again for each further server (EVENTSTORE_URL; default "+defaultURL+")")
+	flags.StringVar(&f.Token, "token", "", "token; other users of this host can see it: prefer --token-file (EVENTSTORE_TOKEN)")
+	flags.StringVar(&f.TokenFile, "token-file", "", "file with the token (EVENTSTORE_TOKEN_FILE)")
+	flags.StringVar(&f.CA, "ca", "", "file with the authorities that may have signed the server's certificate (EVENTSTORE_CA)")
+	flags.StringVar(&f.Cert, "cert", "", "file with the client's certificate (EVENTSTORE_CERT)")
+	flags.StringVar(&f.Key, "key", "", "file with its key (EVENTSTORE_KEY)")
+	flags.StringVar(&f.Monitor, "monitor", "", "URL of the monitoring port, for top, doctor, routes and relays (EVENTSTORE_MONITOR)")
+}
+
+// complete takes what the flags leave open from the environment, and then from a profile.
+func (f *connectionFlags) complete(cmd *cobra.Command, format string) error {
+	if format != "table" && format != "json" {
+		return usage("--output %q must be table or json", format)
 	}
-	options := eventstore.Options{URLs: c.urls}
-	if c.tokenFile != "" {
-		token, err := os.ReadFile(c.tokenFile)
-		if err != nil {
-			return nil, fmt.Errorf("--token-file: %w", err)
+	if strings.HasPrefix(cmd.CommandPath(), "eventstore context") {
+		return nil // its flags are those of a profile
+	}
+	flags := f.target
+	set := func(value *string, variable string) { *value = cmp.Or(*value, os.Getenv(variable)) }
+	if len(f.URLs) == 0 && os.Getenv(envURL) != "" {
+		f.URLs = strings.Split(os.Getenv(envURL), ",")
+	}
+	if flags.Token == "" && flags.TokenFile == "" {
+		set(&f.Token, envToken)
+		if f.Token == "" {
+			set(&f.TokenFile, envTokenFile)
 		}
-		options.Token = strings.TrimSpace(string(token))
 	}
-	if c.ca != "" || c.cert != "" {
-		options.TLS = &tls.Config{}
+	set(&f.CA, envCA)
+	set(&f.Cert, envCert)
+	set(&f.Key, envKey)
+	set(&f.Monitor, envMonitor)
+	set(&f.context, envContext)
+	if err := f.offline.complete(); err != nil {
+		return err
 	}
-	if c.ca != "" {
-		pem, err := os.ReadFile(c.ca)
+	profiles, err := readProfiles()
+	if err != nil {
+		return err
+	}
+	name := f.context
+	if name == "" && len(f.URLs) == 0 { // a URL that was given is not that of the current profile
+		name = profiles.Current
+	}
+	if name != "" {
+		p, there := profiles.Contexts[name]
+		if !there {
+			return notFound("there is no context %q: eventstore context ls shows all, eventstore context add %s makes it", name, name)
+		}
+		f.fill(p)
+	}
+	if len(f.URLs) == 0 {
+		f.URLs = []string{defaultURL}
+	}
+	return f.validate()
+}
+
+// fill takes from a profile what is open.
+func (f *connectionFlags) fill(p target) {
+	if len(f.URLs) == 0 {
+		f.URLs = p.URLs
+	}
+	if f.Token == "" && f.TokenFile == "" {
+		f.Token, f.TokenFile = p.Token, p.TokenFile
+	}
+	f.CA = cmp.Or(f.CA, p.CA)
+	if f.Cert == "" && f.Key == "" {
+		f.Cert, f.Key = p.Cert, p.Key
+	}
+	f.Monitor = cmp.Or(f.Monitor, p.Monitor)
+}
+
+func (t *target) validate() error {
+	for i, u := range t.URLs {
+		parsed, err := url.Parse(strings.TrimSpace(u))
+		if err != nil || parsed.Host == "" || parsed.Scheme != "http" && parsed.Scheme != "https" {
+			return usage("URL %q is not one of an API: write one such as %s", u, defaultURL)
+		}
+		if parsed.User != nil {
+			return usage("URL %q contains a password: the API has tokens, give one with --token-file", parsed.Redacted())
+		}
+		t.URLs[i] = strings.TrimRight(parsed.String(), "/")
+	}
+	if (t.Cert == "") != (t.Key == "") {
+		return usage("--cert and --key need each other")
+	}
+	if t.Token != "" && t.TokenFile != "" {
+		return usage("--token and --token-file exclude each other")
+	}
+	return nil
+}
+
+// client returns a client of the Go library.
+func (t *target) client() (*eventstore.Client, error) {
+	token, err := t.bearer()
+	if err != nil {
+		return nil, err
+	}
+	config, err := t.tls()
+	if err != nil {
+		return nil, err
+	}
+	return eventstore.New(eventstore.Options{URLs: t.URLs, Token: token, TLS: config})
+}
+
+// bearer returns the token.
+func (t *target) bearer() (string, error) {
+	if t.TokenFile == "" {
+		return t.Token, nil
+	}
+	text, err := os.ReadFile(t.TokenFile)
+	if err != nil {
+		return "", fmt.Errorf("--token-file: %w", err)
+	}
+	token, _, _ := strings.Cut(strings.TrimSpace(string(text)), "\n")
+	if token == "" {
+		return "", usage("--token-file %s is empty", t.TokenFile)
+	}
+	return strings.TrimSpace(token), nil
+}
+
+// tls returns the configuration of connections to https URLs.
+func (t *target) tls() (*tls.Config, error) {
+	config := &tls.Config{MinVersion: tls.VersionTLS12}
+	if t.CA != "" {
+		text, err := os.ReadFile(t.CA)
 		if err != nil {
 			return nil, fmt.Errorf("--ca: %w", err)
 		}
-		options.TLS.RootCAs = x509.NewCertPool()
-		if !options.TLS.RootCAs.AppendCertsFromPEM(pem) {
-			return nil, fmt.Errorf("--ca: %s has no certificate in PEM format", c.ca)
+		config.RootCAs = x509.NewCertPool()
+		if !config.RootCAs.AppendCertsFromPEM(text) {
+			return nil, usage("--ca %s contains no certificate", t.CA)
 		}
 	}
-	if c.cert != "" {
-		pair, err := tls.LoadX509KeyPair(c.cert, c.certKey)
+	if t.Cert != "" {
+		pair, err := tls.LoadX509KeyPair(t.Cert, t.Key)
 		if err != nil {
-			return nil, fmt.Errorf("--cert and --cert-key: %w", err)
+			return nil, errors.Join(fmt.Errorf("--cert, --key: %w", err))
 		}
-		options.TLS.Certificates = []tls.Certificate{pair}
+		config.Certificates = []tls.Certificate{pair}
 	}
-	return eventstore.New(options)
+	return config, nil
 }

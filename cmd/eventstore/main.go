@@ -1,34 +1,17 @@
-// Command eventstore is the tool for applications of the event store. It talks to the server's API, like any client.
+// Command eventstore reads, appends to and administers an event store from a terminal or a script: docs/reference/tool.md.
 package main
 
 import (
 	"context"
-	"fmt"
 	"os"
 	"os/signal"
 	"syscall"
-
-	"github.com/spf13/cobra"
+	_ "time/tzdata" // for data source names with a time zone, where the system has none
 )
 
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	err := command().ExecuteContext(ctx)
+	code := run(ctx, &tool{in: os.Stdin, out: os.Stdout, err: os.Stderr}, os.Args[1:])
 	stop()
-	if err != nil {
-		fmt.Fprintln(os.Stderr, "eventstore:", err)
-		os.Exit(1)
-	}
-}
-
-func command() *cobra.Command {
-	root := &cobra.Command{
-		Use:   "eventstore",
-		Short: "Tools for applications of the event store",
-		// Errors are printed once, by main, and a wrong flag does not need all flags listed.
-		SilenceErrors: true, SilenceUsage: true,
-		CompletionOptions: cobra.CompletionOptions{HiddenDefaultCmd: true},
-	}
-	root.AddCommand(projectCommand())
-	return root
+	os.Exit(code)
 }

@@ -17,14 +17,14 @@ import (
 
 // project are the flags of the command.
 type project struct {
-	connection
-	database
+	tool *tool
+	readModel
 	file, samples                         string
 	check, rebuild, once, dropOld, replay bool
 }
 
-func projectCommand() *cobra.Command {
-	p := &project{}
+func projectCommand(t *tool) *cobra.Command {
+	p := &project{tool: t}
 	cmd := &cobra.Command{
 		Use:   "project -f FILE",
 		Short: "Keep a read model in SQL up to date, as a file describes it",
@@ -32,8 +32,8 @@ func projectCommand() *cobra.Command {
 
 Run it as a service, in as many replicas as you like: one works, the others stand by.`,
 		Example: `  eventstore project -f orders.yaml --check
-  eventstore project -f orders.yaml --url http://127.0.0.1:50051 --dsn orders.db
-  eventstore project -f orders.yaml --url https://events.internal:50051 --token-file token --dsn-file dsn --rebuild`,
+  eventstore project -f orders.yaml --into orders.db
+  eventstore project -f orders.yaml --url https://events.internal:50051 --token-file token --into-file dsn --rebuild`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			return p.run(cmd.Context(), cmd.OutOrStdout(), slog.New(slog.NewTextHandler(cmd.ErrOrStderr(), nil)))
@@ -41,14 +41,13 @@ Run it as a service, in as many replicas as you like: one works, the others stan
 	}
 	flags := cmd.Flags()
 	flags.StringVarP(&p.file, "file", "f", "", "the projection, in YAML")
-	flags.BoolVar(&p.check, "check", false, "check the file with its samples, and in the database if there is a DSN, and end")
+	flags.BoolVar(&p.check, "check", false, "check the file with its samples, and in the database if --into names one, and end")
 	flags.StringVar(&p.samples, "samples", "", "with --check: more events, one JSON object a line; - is the standard input")
 	flags.BoolVar(&p.rebuild, "rebuild", false, "build the read model anew beside the live one, switch to it, and end")
 	flags.BoolVar(&p.once, "once", false, "end when all stored events are applied")
 	flags.BoolVar(&p.replay, "replay-parked", false, "apply the parked events again, and end")
 	flags.BoolVar(&p.dropOld, "drop-old", false, "drop the tables that a rebuild or a new version replaced, and end")
-	p.connection.register(flags)
-	p.database.register(flags)
+	p.readModel.register(flags)
 	if err := cmd.MarkFlagRequired("file"); err != nil {
 		panic(err) // the flag is there
 	}
@@ -65,9 +64,9 @@ func (p *project) run(ctx context.Context, out io.Writer, log *slog.Logger) erro
 		return p.checkFile(ctx, out, file)
 	}
 	if p.samples != "" {
-		return errors.New("--samples needs --check")
+		return usage("--samples needs --check")
 	}
-	client, err := p.client()
+	client, err := p.tool.flags.client()
 	if err != nil {
 		return err
 	}
@@ -169,7 +168,7 @@ func (p *project) checkFile(ctx context.Context, out io.Writer, file *sqlproject
 		}
 	}
 	problems := file.Check(samples)
-	where := "without a database: name one with --dsn to run its statements there"
+	where := "without a database: name one with --into to run its statements there"
 	if p.given() {
 		db, dialect, err := p.open(ctx)
 		if err != nil {

@@ -95,7 +95,7 @@ func TestToolKilled(t *testing.T) {
 		start := func(log *harness.Log, args ...string) *process.Process {
 			t.Helper()
 			cmd := exec.Command(harness.Tool(t), append([]string{"project", "-f", file, "--url", s.api()}, args...)...)
-			cmd.Env, cmd.Stderr = append(os.Environ(), "EVENTSTORE_DSN="+dsn, "GORACE=atexit_sleep_ms=0"), log
+			cmd.Env, cmd.Stderr = append(os.Environ(), "EVENTSTORE_INTO="+dsn, "GORACE=atexit_sleep_ms=0"), log
 			p, err := process.Start(cmd, nil, syscall.SIGKILL)
 			if err != nil {
 				t.Fatal(err)

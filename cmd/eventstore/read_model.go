@@ -17,30 +17,30 @@ import (
 	eventstore "github.com/nats-eventstore/nats-eventstore/client"
 )
 
-// database says where the read model is.
-type database struct{ driver, dsn, dsnFile string }
+// readModel says which database a projection writes.
+type readModel struct{ driver, dsn, dsnFile string }
 
-func (d *database) register(flags *pflag.FlagSet) {
-	flags.StringVar(&d.driver, "driver", "", "postgres, mysql or sqlite; default: as the DSN looks")
-	flags.StringVar(&d.dsn, "dsn", os.Getenv("EVENTSTORE_DSN"), "database of the read model: postgres://…, user@tcp(host:3306)/name, or a file of SQLite (EVENTSTORE_DSN)")
-	flags.StringVar(&d.dsnFile, "dsn-file", "", "file with the DSN, so that a password is not on the command line")
-	flags.Lookup("dsn").DefValue = "" // it may have a password
+func (d *readModel) register(flags *pflag.FlagSet) {
+	flags.StringVar(&d.driver, "into-driver", "", "postgres, mysql or sqlite; default: as --into looks")
+	flags.StringVar(&d.dsn, "into", os.Getenv("EVENTSTORE_INTO"), "database of the read model: postgres://…, user@tcp(host:3306)/name, or a file of SQLite (EVENTSTORE_INTO)")
+	flags.StringVar(&d.dsnFile, "into-file", "", "file with what --into says, so that a password is not on the command line")
+	flags.Lookup("into").DefValue = "" // it may have a password
 }
 
-func (d *database) given() bool { return d.dsn != "" || d.dsnFile != "" }
+func (d *readModel) given() bool { return d.dsn != "" || d.dsnFile != "" }
 
 // open connects to the database. Errors do not contain the DSN.
-func (d *database) open(ctx context.Context) (*sql.DB, eventstore.Dialect, error) {
+func (d *readModel) open(ctx context.Context) (*sql.DB, eventstore.Dialect, error) {
 	dsn := d.dsn
 	if d.dsnFile != "" {
 		data, err := os.ReadFile(d.dsnFile)
 		if err != nil {
-			return nil, 0, fmt.Errorf("--dsn-file: %w", err)
+			return nil, 0, fmt.Errorf("--into-file: %w", err)
 		}
 		dsn = strings.TrimSpace(string(data))
 	}
 	if dsn == "" {
-		return nil, 0, errors.New("name the database of the read model with --dsn, --dsn-file or EVENTSTORE_DSN")
+		return nil, 0, usage("name the database of the read model with --into, --into-file or EVENTSTORE_INTO")
 	}
 	driver := d.driver
 	if driver == "" {
@@ -48,7 +48,7 @@ func (d *database) open(ctx context.Context) (*sql.DB, eventstore.Dialect, error
 	}
 	dialect, err := eventstore.ParseDialect(driver)
 	if err != nil {
-		return nil, 0, fmt.Errorf("--driver: %w", err)
+		return nil, 0, fmt.Errorf("--into-driver: %w", err)
 	}
 	if dialect == eventstore.SQLite {
 		dsn = sqliteSource(dsn)
@@ -63,17 +63,6 @@ func (d *database) open(ctx context.Context) (*sql.DB, eventstore.Dialect, error
 		return nil, 0, fmt.Errorf("connect to the database of the read model (%s): %w", driver, err)
 	}
 	return db, dialect, nil
-}
-
-// driverOf guesses the driver.
-func driverOf(dsn string) string {
-	switch {
-	case strings.HasPrefix(dsn, "postgres://"), strings.HasPrefix(dsn, "postgresql://"):
-		return "postgres"
-	case strings.Contains(dsn, "@tcp("), strings.Contains(dsn, "@unix("):
-		return "mysql"
-	}
-	return "sqlite"
 }
 
 // sqliteSource adds what a projection beside readers needs: it waits for locks, and readers do not wait for it.
