@@ -9,8 +9,6 @@ import (
 	"strings"
 
 	"connectrpc.com/connect"
-
-	eventstorev1 "github.com/nats-eventstore/nats-eventstore/proto/eventstore/v1"
 )
 
 // The exit statuses, which docs/reference/tool.md documents.
@@ -34,7 +32,7 @@ func (e *usageError) Unwrap() error { return e.error }
 
 func usage(format string, args ...any) error { return &usageError{fmt.Errorf(format, args...)} }
 
-// exitError is an error with a status of its own. Without a text nothing is printed.
+// statusError is an error with a status of its own. Without a text nothing is printed.
 type statusError struct {
 	status int
 	text   string
@@ -115,11 +113,6 @@ func textOf(err error) string {
 	if failed.Message() != "" { // without the code, which is the exit status
 		text = strings.Replace(text, failed.Error(), failed.Message(), 1)
 	}
-	for _, detail := range failed.Details() {
-		if conflict, ok := valueOf(detail).(*eventstorev1.ConditionConflict); ok {
-			text += fmt.Sprintf(" (position %d matches condition %d)", conflict.GetPosition(), conflict.GetCondition()+1)
-		}
-	}
 	switch failed.Code() {
 	case connect.CodeUnauthenticated:
 		text += ": give a token with --token-file, EVENTSTORE_TOKEN or a context, or a certificate with --cert and --key"
@@ -127,12 +120,4 @@ func textOf(err error) string {
 		text += ": this server does not have the method: is it older than the tool?"
 	}
 	return text
-}
-
-func valueOf(detail *connect.ErrorDetail) any {
-	v, err := detail.Value()
-	if err != nil {
-		return nil
-	}
-	return v
 }

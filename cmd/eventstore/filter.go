@@ -1,8 +1,6 @@
 package main
 
 import (
-	"strings"
-
 	"github.com/spf13/pflag"
 
 	eventstorev1 "github.com/nats-eventstore/nats-eventstore/proto/eventstore/v1"
@@ -28,15 +26,9 @@ func (f *filterFlags) query(channels []string) (*eventstorev1.Query, error) {
 		Channels: channels, EventTypes: f.types, AggregateTypes: f.aggregateTypes, AggregateIds: f.aggregates,
 		AggregateIdPrefixes: f.prefixes, Tags: f.tags,
 	}
-	for _, entry := range f.metadata {
-		key, value, found := strings.Cut(entry, "=")
-		if !found || key == "" {
-			return nil, usage("--metadata %q: write KEY=VALUE", entry)
-		}
-		if item.Metadata == nil {
-			item.Metadata = make(map[string]string)
-		}
-		item.Metadata[key] = value
+	var err error
+	if item.Metadata, err = entries(f.metadata); err != nil {
+		return nil, err
 	}
 	q := &eventstorev1.Query{}
 	if len(channels)+len(f.types)+len(f.aggregateTypes)+len(f.aggregates)+len(f.prefixes)+len(f.tags)+len(f.metadata) > 0 {

@@ -16,11 +16,12 @@ type tool struct {
 	in       io.Reader
 	out, err io.Writer
 
-	flags   connectionFlags
-	format  string // of the output: table or json
-	utc     bool
-	yes     bool // do not ask
-	started bool // the arguments were understood, and a command has begun
+	flags    connectionFlags
+	format   string // of the output: table or json
+	utc      bool
+	yes      bool // do not ask
+	progress bool // also without a terminal
+	started  bool // the arguments were understood, and a command has begun
 }
 
 // run runs a command line and returns the exit status.
@@ -68,6 +69,7 @@ Commands that only read also work without a server, on its database: --dsn.`,
 	t.flags.register(root.PersistentFlags())
 	root.PersistentFlags().StringVarP(&t.format, "output", "o", "table", "table, or json: an object on each line")
 	root.PersistentFlags().BoolVar(&t.utc, "utc", false, "show times in UTC, not in the local time zone")
+	root.PersistentFlags().BoolVar(&t.progress, "progress", false, "report progress although stderr is not a terminal")
 	_ = root.RegisterFlagCompletionFunc("output", cobra.FixedCompletions([]string{"table", "json"}, cobra.ShellCompDirectiveNoFileComp))
 	add := func(group string, commands ...*cobra.Command) {
 		for _, c := range commands {
@@ -75,7 +77,8 @@ Commands that only read also work without a server, on its database: --dsn.`,
 			root.AddCommand(c)
 		}
 	}
-	add("events", readCommand(t), getCommand(t), channelsCommand(t), projectCommand(t))
+	add("events", readCommand(t), tailCommand(t), getCommand(t), aggregateCommand(t), appendCommand(t), projectCommand(t))
+	add("watch", channelsCommand(t), typesCommand(t), statsCommand(t))
 	add("setup", contextCommand(t), manCommand(t))
 	return root
 }

@@ -45,12 +45,12 @@ func Of(r *eventstorev1.RecordedEvent) *Event {
 		Version: e.GetEventVersion(), OccurredAt: timeOf(e.GetOccurredAt()), Metadata: e.GetMetadata(), Tags: e.GetTags(),
 		ContentType: e.GetContentType(), Stream: e.GetStream(), PayloadBase64: r.GetPayload(),
 	}
-	event.setData(e.GetEventData())
+	event.SetPayload(e.GetEventData())
 	return event
 }
 
-// setData sets the fields of event_data. The encoder of JSON drops white space, so that Data may not be what was stored.
-func (e *Event) setData(data []byte) {
+// SetPayload sets event_data. The encoder of JSON drops white space, so that Data may not be what was stored.
+func (e *Event) SetPayload(data []byte) {
 	e.Data, e.DataBase64 = nil, nil
 	if utf8.Valid(data) && json.Valid(data) {
 		var compact bytes.Buffer
