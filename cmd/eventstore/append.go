@@ -263,4 +263,3 @@ func (t *tool) append(ctx context.Context, r *remote, request *eventstorev1.Appe
 	}
 	return nil
 }
-
