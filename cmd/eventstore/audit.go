@@ -47,7 +47,7 @@ func deliveryCommand(t *tool) *cobra.Command {
 			if err := t.confirm("cancel the delivery of event %s on channel %s", args[1], args[0]); err != nil {
 				return err
 			}
-			err := r.call(ctx, func(ctx context.Context, s *server) error {
+			err := r.act(ctx, func(ctx context.Context, s *server) error {
 				_, err := s.admin.CancelDelivery(ctx, &eventstorev1.CancelDeliveryRequest{Channel: args[0], EventId: args[1]})
 				return err
 			})

@@ -49,7 +49,7 @@ func clientKickCommand(t *tool) *cobra.Command {
 			if err := t.confirm("close client %s", args[0]); err != nil {
 				return err
 			}
-			err := r.call(ctx, func(ctx context.Context, s *server) error {
+			err := r.act(ctx, func(ctx context.Context, s *server) error {
 				_, err := s.admin.KickClient(ctx, &eventstorev1.KickClientRequest{Client: args[0], Reason: reason})
 				return err
 			})

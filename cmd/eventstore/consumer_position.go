@@ -57,7 +57,7 @@ are not sent, or those before the old one are sent again.`,
 			if err := t.confirm("set consumer %s to %s", consumerText(args[0], name.client, args[1]), to); err != nil {
 				return err
 			}
-			return r.call(ctx, func(ctx context.Context, s *server) error {
+			return r.act(ctx, func(ctx context.Context, s *server) error {
 				answer, err := s.admin.SetConsumerPosition(ctx, request)
 				if err != nil {
 					return err
@@ -90,7 +90,7 @@ func consumerSkipCommand(t *tool) *cobra.Command {
 			if err := t.confirm("skip message %d for consumer %s, which will not get it", sequence, consumerText(args[0], name.client, args[1])); err != nil {
 				return err
 			}
-			return r.call(ctx, func(ctx context.Context, s *server) error {
+			return r.act(ctx, func(ctx context.Context, s *server) error {
 				answer, err := s.admin.SkipMessage(ctx, &eventstorev1.SkipMessageRequest{
 					Channel: args[0], Client: name.client, Name: args[1], Sequence: sequence, Reason: reason,
 				})
@@ -119,7 +119,7 @@ func consumerDropCommand(t *tool) *cobra.Command {
 			if err := t.confirm("remove consumer %s with its position, settings and parked messages", what); err != nil {
 				return err
 			}
-			err := r.call(ctx, func(ctx context.Context, s *server) error {
+			err := r.act(ctx, func(ctx context.Context, s *server) error {
 				_, err := s.admin.DropConsumer(ctx, &eventstorev1.DropConsumerRequest{Channel: args[0], Client: name.client, Name: args[1], Force: force})
 				return err
 			})

@@ -54,7 +54,7 @@ func consumerSetCommand(t *tool) *cobra.Command {
 		if settingsText(s) == "" && len(clear) == 0 {
 			return usage("name a setting to change, or --clear")
 		}
-		return r.call(ctx, func(ctx context.Context, server *server) error {
+		return r.act(ctx, func(ctx context.Context, server *server) error {
 			answer, err := server.admin.ConfigureConsumer(ctx, &eventstorev1.ConfigureConsumerRequest{
 				Channel: args[0], Client: name.client, Name: args[1], Settings: s, Clear: clear,
 			})
@@ -85,7 +85,7 @@ func consumerPauseCommand(t *tool) *cobra.Command {
 		Use:   "pause CHANNEL NAME",
 		Short: "Stop delivery to a consumer",
 		RunE: t.online(func(ctx context.Context, r *remote, args []string) error {
-			return r.call(ctx, func(ctx context.Context, s *server) error {
+			return r.act(ctx, func(ctx context.Context, s *server) error {
 				answer, err := s.admin.PauseConsumer(ctx, &eventstorev1.PauseConsumerRequest{Channel: args[0], Client: name.client, Name: args[1]})
 				if err != nil {
 					return err
@@ -104,7 +104,7 @@ func consumerResumeCommand(t *tool) *cobra.Command {
 		Use:   "resume CHANNEL NAME",
 		Short: "Let a paused consumer go on",
 		RunE: t.online(func(ctx context.Context, r *remote, args []string) error {
-			return r.call(ctx, func(ctx context.Context, s *server) error {
+			return r.act(ctx, func(ctx context.Context, s *server) error {
 				answer, err := s.admin.ResumeConsumer(ctx, &eventstorev1.ResumeConsumerRequest{Channel: args[0], Client: name.client, Name: args[1]})
 				if err != nil {
 					return err

@@ -57,6 +57,9 @@ func (t *tool) report(ctx context.Context, err error) int {
 		return exitInterrupted
 	}
 	status := statusOf(err)
+	if err.Error() == "" { // the output has told
+		return status
+	}
 	for line := range strings.Lines(strings.TrimSpace(textOf(err))) {
 		t.note("%s", strings.TrimSpace(line))
 	}

@@ -75,7 +75,7 @@ func replayCommand(t *tool) *cobra.Command {
 			if err != nil {
 				return err
 			}
-			return r.call(ctx, func(ctx context.Context, s *server) error {
+			return r.act(ctx, func(ctx context.Context, s *server) error {
 				answer, err := s.admin.ReplayParked(ctx, &eventstorev1.ReplayParkedRequest{
 					Channel: args[0], Client: name.client, Name: args[1], Sequences: sequences, All: choice.all,
 				})
@@ -113,7 +113,7 @@ func discardCommand(t *tool) *cobra.Command {
 			if err := t.confirm("give up parked messages of consumer %s, which will not get them", consumerText(args[0], name.client, args[1])); err != nil {
 				return err
 			}
-			return r.call(ctx, func(ctx context.Context, s *server) error {
+			return r.act(ctx, func(ctx context.Context, s *server) error {
 				answer, err := s.admin.DiscardParked(ctx, &eventstorev1.DiscardParkedRequest{
 					Channel: args[0], Client: name.client, Name: args[1], Sequences: sequences, All: choice.all, Reason: reason,
 				})

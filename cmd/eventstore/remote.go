@@ -39,6 +39,7 @@ type server struct {
 	events eventstorev1connect.EventStoreClient
 	admin  eventstorev1connect.AdminClient
 	http   *http.Client // with the credentials
+	pages  *http.Client // likewise, for ports that do not speak HTTP/2
 }
 
 // connected runs a command with the servers that the flags name, or with the database. Only commands that read may use the latter.
@@ -85,9 +86,12 @@ func (f *connectionFlags) dial() (*remote, error) {
 	transport.Protocols.SetUnencryptedHTTP2(true)
 	r := &remote{wait: f.wait, timeout: f.timeout}
 	client := &http.Client{Transport: authorized{transport, token}}
+	pages := &http.Client{Transport: authorized{&http.Transport{
+		TLSClientConfig: config, Proxy: http.ProxyFromEnvironment, DialContext: transport.DialContext, TLSHandshakeTimeout: dialTimeout,
+	}, token}}
 	for _, url := range f.URLs {
 		r.servers = append(r.servers, &server{
-			url: url, http: client,
+			url: url, http: client, pages: pages,
 			events: eventstorev1connect.NewEventStoreClient(client, url),
 			admin:  eventstorev1connect.NewAdminClient(client, url),
 		})
@@ -138,6 +142,17 @@ func (r *remote) call(ctx context.Context, call func(ctx context.Context, s *ser
 		ctx, cancel := context.WithTimeout(ctx, r.timeout)
 		defer cancel()
 		return call(ctx, s)
+	})
+}
+
+// act is call for an act that is not idempotent: it is sent again only if the server did not receive it, or refused it.
+func (r *remote) act(ctx context.Context, call func(ctx context.Context, s *server) error) error {
+	return r.call(ctx, func(ctx context.Context, s *server) error {
+		err := call(ctx, s)
+		if err == nil || !transient(err) || connect.IsWireError(err) || errors.Is(err, syscall.ECONNREFUSED) {
+			return err
+		}
+		return &statusError{exitUnreachable, "there was no answer: look whether it took effect before you do it again: " + textOf(err)}
 	})
 }
 

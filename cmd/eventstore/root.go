@@ -78,7 +78,8 @@ Commands that only read also work without a server, on its database: --dsn.`,
 		}
 	}
 	add("events", readCommand(t), tailCommand(t), getCommand(t), aggregateCommand(t), appendCommand(t), projectCommand(t))
-	add("watch", channelsCommand(t), typesCommand(t), statsCommand(t))
+	add("watch", channelsCommand(t), typesCommand(t), statsCommand(t),
+		routesCommand(t), relaysCommand(t), doctorCommand(t), verifyCommand(t), topCommand(t), benchCommand(t))
 	add("admin", consumersCommand(t), clientsCommand(t), deliveryCommand(t), auditCommand(t))
 	add("setup", contextCommand(t), manCommand(t))
 	return root
