@@ -7,7 +7,7 @@ TIMEOUT ?= 14m
 MODULES  = ./... ./client/... ./client/streaming/... ./proto/...
 
 .DEFAULT_GOAL := build
-.PHONY: build cross release-rehearsal packages test cover show-bank show-clients show-consumers show-databases show-orders show-setups chaos test-clock test-postgres test-mysql test-figures test-sql-million dashboard-picture lint generate deployments check-generated vulns bench sizing profile fuzz clean
+.PHONY: build man release-packages cross release-rehearsal packages test cover show-bank show-clients show-consumers show-databases show-orders show-setups chaos test-clock test-postgres test-mysql test-figures test-sql-million dashboard-picture lint generate deployments check-generated vulns bench sizing profile fuzz clean
 
 # Two static binaries, the server and the tool. Go records the commit of a checkout in it. Without a checkout, say what is built:
 # make build VERSION=1.2.3 COMMIT=0123abc… DATE=2026-11-26T05:50:58Z
@@ -19,9 +19,18 @@ build:
 	CGO_ENABLED=0 $(GO) build -trimpath -o $(BIN) -ldflags '$(LDFLAGS)' ./cmd/nats-streaming-server
 	CGO_ENABLED=0 $(GO) build -trimpath -o $(TOOL_BIN) -ldflags '$(LDFLAGS)' ./cmd/eventstore
 
-# The deb and the rpm package, in bin.
+# The deb and the rpm package of the server and the tool, with its man pages and completions, in bin.
 packages: build
-	deploy/packages/pack $(BIN) $$($(GO) env GOARCH) $(or $(VERSION),0.1.0-dev) bin
+	deploy/packages/pack $(BIN) $(TOOL_BIN) $$($(GO) env GOARCH) $(or $(VERSION),0.1.0-dev) bin
+
+# The man pages and the completions of the tool, in bin/pages.
+man:
+	deploy/packages/pages bin/pages
+
+# The packages of a release, of the server that it has built. The tool is built here, since a release builds its programs in any order.
+release-packages:
+	CGO_ENABLED=0 GOOS=linux GOARCH=$(ARCH) $(GO) build -trimpath -o dist/packaged-$(ARCH)/eventstore -ldflags '$(LDFLAGS)' ./cmd/eventstore
+	deploy/packages/pack $(BIN) dist/packaged-$(ARCH)/eventstore $(ARCH) $(VERSION) dist
 
 # What a release would publish, in dist: takes half an hour, since it builds everything twice for six platforms.
 release-rehearsal:

@@ -4,7 +4,6 @@ import (
 	"cmp"
 	"crypto/tls"
 	"crypto/x509"
-	"errors"
 	"fmt"
 	"net/url"
 	"os"
@@ -50,8 +49,6 @@ type connectionFlags struct {
 	wait    time.Duration
 	timeout time.Duration
 	offline offlineFlags
-
-	given bool // the context was named
 }
 
 func (f *connectionFlags) register(flags *pflag.FlagSet) {
@@ -96,10 +93,10 @@ func (f *connectionFlags) complete(cmd *cobra.Command, format string) error {
 	set(&f.Cert, envCert)
 	set(&f.Key, envKey)
 	set(&f.Monitor, envMonitor)
-	set(&f.context, envContext)
-	if err := f.offline.complete(); err != nil {
+	if err := f.offline.complete(len(flags.URLs) > 0 || f.context != ""); err != nil {
 		return err
 	}
+	set(&f.context, envContext)
 	profiles, err := readProfiles()
 	if err != nil {
 		return err
@@ -201,7 +198,7 @@ func (t *target) tls() (*tls.Config, error) {
 	if t.Cert != "" {
 		pair, err := tls.LoadX509KeyPair(t.Cert, t.Key)
 		if err != nil {
-			return nil, errors.Join(fmt.Errorf("--cert, --key: %w", err))
+			return nil, fmt.Errorf("--cert, --key: %w", err)
 		}
 		config.Certificates = []tls.Certificate{pair}
 	}

@@ -98,10 +98,10 @@ func statusOf(err error) int {
 		return exitError
 	}
 	switch {
+	case errors.Is(err, fs.ErrNotExist): // before network, since the error of a system call may be a net.Error
+		return exitNotFound
 	case errors.As(err, &network):
 		return exitUnreachable
-	case errors.Is(err, fs.ErrNotExist):
-		return exitNotFound
 	}
 	return exitError
 }
@@ -116,10 +116,12 @@ func textOf(err error) string {
 	if failed.Message() != "" { // without the code, which is the exit status
 		text = strings.Replace(text, failed.Error(), failed.Message(), 1)
 	}
-	switch failed.Code() {
-	case connect.CodeUnauthenticated:
+	switch code := failed.Code(); {
+	case code == connect.CodeUnavailable && isTLS(err):
+		text += ": name the authority of the servers with --ca, and give a certificate with --cert and --key if they want one"
+	case code == connect.CodeUnauthenticated:
 		text += ": give a token with --token-file, EVENTSTORE_TOKEN or a context, or a certificate with --cert and --key"
-	case connect.CodeUnimplemented:
+	case code == connect.CodeUnimplemented:
 		text += ": this server does not have the method: is it older than the tool?"
 	}
 	return text

@@ -36,9 +36,9 @@ func (f *offlineFlags) register(flags *pflag.FlagSet) {
 	flags.StringSliceVar(&f.eventChannels, "event-channels", nil, "patterns of event channels in the database (default eventstore.>)")
 }
 
-// complete takes what is open from the environment, unless a server is named.
-func (f *offlineFlags) complete() error {
-	if f.dsn == "" && f.config == "" {
+// complete takes what is open from the environment, unless flags name a server.
+func (f *offlineFlags) complete(server bool) error {
+	if f.dsn == "" && f.config == "" && !server {
 		f.dsn = os.Getenv(envDSN)
 	}
 	f.driver = cmp.Or(f.driver, os.Getenv(envDriver))

@@ -223,8 +223,8 @@ func (r *remote) unreachable(s *server, err error) error {
 		text = reason
 	case errors.Is(err, syscall.ECONNREFUSED):
 		text += ": start the server with -grpc_port, or give its URL with --url"
-	case strings.Contains(reason, "malformed HTTP") || strings.Contains(reason, "frame"):
-		text += ": is it the port of the API, and https:// where the server has TLS?"
+	case !r.reached && (strings.Contains(reason, "EOF") || strings.Contains(reason, "frame") || strings.Contains(reason, "reset by peer")):
+		text += ": is it the port of the API? If the server has TLS, its URL begins with https://"
 	}
 	return &statusError{exitUnreachable, text}
 }

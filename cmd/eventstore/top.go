@@ -11,7 +11,6 @@ import (
 	"time"
 	"unicode/utf8"
 
-	"connectrpc.com/connect"
 	"github.com/spf13/cobra"
 	"golang.org/x/term"
 
@@ -73,7 +72,6 @@ type sample struct {
 	at        time.Time
 	position  uint64
 	consumers []*eventstorev1.Consumer
-	denied    bool    // the token may not list consumers
 	metrics   metrics // nil without a monitoring port
 }
 
@@ -87,9 +85,6 @@ func (t *tool) sample(ctx context.Context, r *remote) (*sample, error) {
 		s.consumers = append(s.consumers, c)
 		return nil
 	})
-	if connect.CodeOf(err) == connect.CodePermissionDenied {
-		s.denied, err = true, nil
-	}
 	if err != nil {
 		return nil, err
 	}
@@ -177,11 +172,8 @@ func (t *tool) lines(r *remote, before, now *sample) []string {
 		all = append(all, "committed  "+latency, fmt.Sprintf("clients    %.0f", *f.Clients))
 	}
 	all = append(all, "")
-	switch {
-	case now.denied:
-		return append(all, "consumers: the token needs the right admin to see them")
-	case len(now.consumers) == 0:
-		return append(all, "there are no consumers")
+	if len(now.consumers) == 0 {
+		return append(all, "there are no consumers that you may administer")
 	}
 	all = append(all, fmt.Sprintf("%-24s %-24s %12s %10s %8s %8s  %s", "CHANNEL", "CONSUMER", "LAG", "AGE", "UNACKED", "PARKED", "STATE"))
 	for _, c := range now.consumers {

@@ -106,7 +106,7 @@ func (s *session) setEnvironment() {
 	paths := strings.Fields(string(caches))
 	s.env = append(os.Environ(),
 		"PATH="+bin+string(filepath.ListSeparator)+os.Getenv("PATH"), "HOME="+s.state,
-		"SERVER_BINARY="+harness.Binary(), "REAL_GO="+realGo, "REPOSITORY="+root, "STATE="+s.state, fmt.Sprint("TEST_PROCESS=", os.Getpid()),
+		"SERVER_BINARY="+harness.Binary(), "TOOL_BINARY="+harness.Tool(s.t), "REAL_GO="+realGo, "REPOSITORY="+root, "STATE="+s.state, fmt.Sprint("TEST_PROCESS=", os.Getpid()),
 		"GOPATH="+paths[0], "GOCACHE="+paths[1], "GOMODCACHE="+paths[2],
 		"GORACE=atexit_sleep_ms=0", // the race detector makes each process sleep for a second at exit by default
 		"PGHOST=localhost", "PGUSER=eventstore", "PGPASSWORD=secret", "PGDATABASE=postgres")

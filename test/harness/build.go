@@ -36,10 +36,10 @@ var plain = sync.OnceValues(func() (string, error) {
 	if *given != "" {
 		return *given, nil
 	}
-	return build("./cmd/nats-streaming-server", filepath.Join(directory, "nats-streaming-server-plain"))
+	return build(filepath.Join(directory, "nats-streaming-server-plain"), "nats-streaming-server")
 })
 
-// Tool returns the path of the program eventstore, built with the race detector.
+// Tool returns the path of the tool eventstore, built with the race detector.
 func Tool(t testing.TB) string {
 	t.Helper()
 	file, err := tool()
@@ -49,9 +49,7 @@ func Tool(t testing.TB) string {
 	return file
 }
 
-var tool = sync.OnceValues(func() (string, error) {
-	return build("./cmd/eventstore", filepath.Join(directory, "tool", "eventstore"), "-race")
-})
+var tool = sync.OnceValues(func() (string, error) { return build(filepath.Join(directory, "eventstore"), "eventstore", "-race") })
 
 // Main is the TestMain of packages that start servers. It builds ours, runs the tests, and stops the databases that they
 // started.
@@ -72,7 +70,7 @@ func run(m *testing.M) int {
 		}
 	}()
 	if binary = *given; binary == "" {
-		if binary, err = build("./cmd/nats-streaming-server", filepath.Join(directory, "nats-streaming-server"), "-race"); err != nil {
+		if binary, err = build(filepath.Join(directory, "nats-streaming-server"), "nats-streaming-server", "-race"); err != nil {
 			fmt.Fprintln(os.Stderr, err)
 			return 1
 		}
@@ -80,7 +78,8 @@ func run(m *testing.M) int {
 	return databases.Run(m)
 }
 
-func build(program, file string, flags ...string) (string, error) {
+// build builds a command in a file.
+func build(file, command string, flags ...string) (string, error) {
 	root, err := exec.Command("go", "list", "-m", "-f", "{{.Dir}}", "github.com/nats-eventstore/nats-eventstore").Output()
 	if err != nil {
 		return "", fmt.Errorf("find the module: %w", err)
@@ -88,7 +87,7 @@ func build(program, file string, flags ...string) (string, error) {
 	if os.Getenv("GOCOVERDIR") != "" { // make cover: the server writes its coverage there
 		flags = append(flags, "-cover")
 	}
-	cmd := exec.Command("go", append(append([]string{"build"}, flags...), "-o", file, program)...)
+	cmd := exec.Command("go", append(append([]string{"build"}, flags...), "-o", file, "./cmd/"+command)...)
 	cmd.Dir = strings.TrimSpace(string(root))
 	if out, err := cmd.CombinedOutput(); err != nil {
 		return "", fmt.Errorf("%s: %w\n%s", cmd, err, out)

@@ -23,8 +23,8 @@ const (
 
 // packages makes the server and both packages in the directory, once for all tests.
 var packages = sync.OnceValue(func() error {
-	out, err := exec.Command("sh", "-ec", `cd ../..; make build BIN="$1" VERSION=1.2.3 && deploy/packages/pack "$1" "$2" 1.2.3 "$3"`,
-		"sh", binary(), runtime.GOARCH, directory).CombinedOutput()
+	out, err := exec.Command("sh", "-ec", `cd ../..; make build BIN="$1" TOOL_BIN="$2" VERSION=1.2.3 && deploy/packages/pack "$1" "$2" "$3" 1.2.3 "$4"`,
+		"sh", binary(), filepath.Join(directory, "eventstore"), runtime.GOARCH, directory).CombinedOutput()
 	if err != nil {
 		return fmt.Errorf("%w\n%s", err, out)
 	}
@@ -78,6 +78,14 @@ func TestDeb(t *testing.T) {
 	m.run("systemd-analyze", "verify", "/lib/systemd/system/nats-streaming-server.service")
 	if out := m.run("nats-streaming-server", "-version"); !strings.HasPrefix(out, "nats-streaming-server version 1.2.3,") {
 		t.Error(out)
+	}
+	if out := m.run("eventstore", "--version"); !strings.HasPrefix(out, "eventstore version 1.2.3") {
+		t.Error(out)
+	}
+	for _, file := range []string{"/usr/share/man/man1/eventstore-consumers-reset.1.gz", "/usr/share/bash-completion/completions/eventstore"} {
+		if !m.exists(file) {
+			t.Errorf("there is no %s", file)
+		}
 	}
 	if got := m.run("stat", "-c", "%a", "/etc/nats-streaming-server/environment"); got != "600\n" {
 		t.Errorf("the file of secrets has the mode %s", got)
