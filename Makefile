@@ -49,6 +49,7 @@ test:
 	test/clients/install
 	test/install/install
 	test/prometheus/install
+	test/console/install
 	CGO_ENABLED=1 $(GO) test -race -count=1 -parallel 4 -timeout $(TIMEOUT) $(PKG)
 
 # docs/operate/dashboard.svg: the panels of the Grafana dashboard, after a minute of load with a takeover.
@@ -64,6 +65,7 @@ cover:
 	test/clients/install
 	test/install/install
 	test/prometheus/install
+	test/console/install
 	rm -rf bin/cover && mkdir -p bin/cover
 	CGO_ENABLED=1 GOCOVERDIR=$(CURDIR)/bin/cover $(GO) test -count=1 -parallel 4 -timeout $(TIMEOUT) $(COVERED)
 	$(GO) tool covdata percent -i bin/cover

@@ -34,18 +34,21 @@ func (s *server) serveAPI(ctx context.Context) (served context.Context, stop fun
 	if lacks := s.opts.APILacks(); lacks != "" {
 		s.log.Warn("The API can be reached from other machines without " + lacks + " (grpc_insecure)")
 	}
+	runConsole := s.newConsole(&options)
 	s.api, err = api.Listen(options, s.rights.Policy(), log, s.monitor.Metrics(), s.log)
 	if err != nil {
 		return nil, nil, err
 	}
 	s.monitor.Metrics().Certificate("api", s.api.Encryption())
 	ctx, cancel := context.WithCancel(ctx)
+	stopConsole := background(ctx, runConsole)
 	failed := make(chan error, 1)
 	go func() {
 		defer cancel()
 		failed <- s.api.Run()
 	}()
 	return ctx, func() error {
+		stopConsole() // ends what its pages show live
 		s.api.Stop()
 		return <-failed
 	}, nil

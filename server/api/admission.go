@@ -70,7 +70,9 @@ func methods() (unary, streams map[string]bool) {
 }
 
 // isStream reports whether a request may be answered for as long as the client likes.
-func isStream(r *http.Request) bool { return streams[r.URL.Path] }
+func isStream(r *http.Request) bool {
+	return streams[r.URL.Path] || strings.HasPrefix(r.URL.Path, ConsoleStreams)
+}
 
 // requireType says in words what is wrong with a Content-Type: whoever calls with curl sees no status.
 func requireType(next http.Handler) http.Handler {

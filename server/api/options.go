@@ -11,6 +11,12 @@ import (
 	"github.com/nats-eventstore/nats-eventstore/server/httpport"
 )
 
+// Paths of the console. Answers under ConsoleStreams last for as long as the browser likes.
+const (
+	ConsolePath    = "/console/"
+	ConsoleStreams = "/console/live/"
+)
+
 // Options configure the API.
 type Options struct {
 	// Host and Port are where the API listens. An empty host means all addresses. Port 0 turns the API off; -1 picks a free port, which the log names.
@@ -41,6 +47,8 @@ type Options struct {
 	MaxMessage int
 	// StopTimeout is how long a server that stops waits for its requests, and for clients to leave idle connections. 0 means 5 s.
 	StopTimeout time.Duration
+	// Console, if set, is called once and returns what serves the pages under ConsolePath. It asks callers who they are itself.
+	Console func(Inside) http.Handler
 	// Wrap, if set, receives the handler of all requests and returns the one to use. It serves fault injection.
 	Wrap func(http.Handler) http.Handler
 }

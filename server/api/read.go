@@ -27,6 +27,11 @@ const (
 
 // ReadAggregate implements eventstore.v1.EventStore.
 func (s *service) ReadAggregate(ctx context.Context, req *eventstorev1.ReadAggregateRequest, stream *connect.ServerStream[eventstorev1.ReadAggregateResponse]) error {
+	return s.readAggregate(ctx, req, stream.Send)
+}
+
+// readAggregate is ReadAggregate for whoever takes the responses.
+func (s *service) readAggregate(ctx context.Context, req *eventstorev1.ReadAggregateRequest, send func(*eventstorev1.ReadAggregateResponse) error) error {
 	backward := req.GetDirection() == eventstorev1.Direction_DIRECTION_BACKWARD
 	switch d := req.GetDirection(); {
 	case req.GetAggregateId() == "":
@@ -46,7 +51,7 @@ func (s *service) ReadAggregate(ctx context.Context, req *eventstorev1.ReadAggre
 		if len(events) == 0 {
 			return nil
 		}
-		return stream.Send(&eventstorev1.ReadAggregateResponse{Events: events})
+		return send(&eventstorev1.ReadAggregateResponse{Events: events})
 	}}
 	a := stores.Aggregate{Channel: ch.Stored(), Type: req.GetAggregateType(), ID: req.GetAggregateId()}
 	err = readAggregate(ctx, log, a, req.GetFromVersion(), backward, func(m stores.Message) (bool, error) {
@@ -94,7 +99,7 @@ func readAggregate(ctx context.Context, log guarded, a stores.Aggregate, from ui
 func (s *service) Read(ctx context.Context, req *eventstorev1.ReadRequest, stream *connect.ServerStream[eventstorev1.ReadResponse]) error {
 	switch _, fromPosition := req.GetStart().(*eventstorev1.ReadRequest_FromPosition); {
 	case req.GetQuery() != nil:
-		return s.readQuery(ctx, req, stream)
+		return s.readQuery(ctx, req, stream.Send)
 	case fromPosition, req.GetDirection() != eventstorev1.Direction_DIRECTION_UNSPECIFIED:
 		return errNeedsQuery
 	}

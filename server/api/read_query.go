@@ -5,13 +5,11 @@ import (
 	"math"
 	"time"
 
-	"connectrpc.com/connect"
-
 	eventstorev1 "github.com/nats-eventstore/nats-eventstore/proto/eventstore/v1"
 )
 
 // readQuery is Read with a query.
-func (s *service) readQuery(ctx context.Context, req *eventstorev1.ReadRequest, stream *connect.ServerStream[eventstorev1.ReadResponse]) error {
+func (s *service) readQuery(ctx context.Context, req *eventstorev1.ReadRequest, send func(*eventstorev1.ReadResponse) error) error {
 	_, fromSequence := req.GetStart().(*eventstorev1.ReadRequest_FromSequence)
 	q, err := byQueryOf(req, fromSequence)
 	if err != nil {
@@ -24,7 +22,7 @@ func (s *service) readQuery(ctx context.Context, req *eventstorev1.ReadRequest, 
 		q.backward = true
 	}
 	_, err = s.readMatching(ctx, q, req.GetLimit(), func(events []*eventstorev1.RecordedEvent, at readAt) error {
-		return stream.Send(&eventstorev1.ReadResponse{Events: events, CheckpointPosition: at.checkpoint, Plan: at.plan})
+		return send(&eventstorev1.ReadResponse{Events: events, CheckpointPosition: at.checkpoint, Plan: at.plan})
 	})
 	return status(err)
 }
@@ -138,13 +136,13 @@ func (q *byQuery) scan(ctx context.Context, reader EventReader, to uint64, b *re
 }
 
 // subscribeQuery is Subscribe with a query.
-func (s *service) subscribeQuery(ctx context.Context, req *eventstorev1.SubscribeRequest, stream *connect.ServerStream[eventstorev1.SubscribeResponse]) error {
+func (s *service) subscribeQuery(ctx context.Context, req *eventstorev1.SubscribeRequest, send func(*eventstorev1.SubscribeResponse) error) error {
 	_, fromSequence := req.GetStart().(*eventstorev1.SubscribeRequest_FromSequence)
 	q, err := byQueryOf(req, fromSequence)
 	if err != nil {
 		return status(err)
 	}
-	return s.subscribeMatching(ctx, q, req.GetFromEnd(), stream.Send)
+	return s.subscribeMatching(ctx, q, req.GetFromEnd(), send)
 }
 
 // subscribeMatching sends the events that match a query until the client or the server ends the subscription.

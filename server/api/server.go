@@ -44,6 +44,7 @@ type Server struct {
 	arriving arriving
 	outbox   outbox
 	stop     time.Duration // Options.StopTimeout
+	console  http.Handler  // nil without one
 	settings atomic.Pointer[settings]
 }
 
@@ -54,6 +55,9 @@ func Listen(o Options, policy *access.Policy, log func() Log, observer Observer,
 		log: log, observer: observer, calls: httpport.NewPeers(o.Limits),
 		arriving: arriving{peers: make(map[netip.Prefix]*share)}, outbox: outbox{bound: outboxBytes, stall: stallTime},
 		stop: cmp.Or(o.StopTimeout, stopTimeout),
+	}
+	if o.Console != nil {
+		s.console = o.Console(Inside{s, &service{log: log, defaultChannel: o.DefaultChannel, maxMessage: o.MaxMessage}})
 	}
 	first, err := s.newSettings(o, policy)
 	if err != nil {
@@ -127,7 +131,12 @@ func (s *Server) handler(o Options) http.Handler {
 	public := http.NewServeMux()
 	public.Handle("/", s.requireCaller(s.requireMemory(o.MaxMessage, requireType(readable(mux)))))
 	public.Handle(grpchealth.NewHandler(health{s.log, o.DCB}, bounded(smallMessage)...)) // public: it reveals nothing about events
-	handler := observed(s.observer, s.countCalls(s.outbox.watch(allowOrigins(o.Origins, public))))
+	doors := http.NewServeMux()
+	doors.Handle("/", allowOrigins(o.Origins, public))
+	if s.console != nil {
+		doors.Handle(ConsolePath, s.console) // its pages are for nobody else's
+	}
+	handler := observed(s.observer, s.countCalls(s.outbox.watch(doors)))
 	if o.Wrap != nil {
 		return o.Wrap(handler)
 	}

@@ -19,7 +19,7 @@ const checkpointInterval = time.Second
 func (s *service) Subscribe(ctx context.Context, req *eventstorev1.SubscribeRequest, stream *connect.ServerStream[eventstorev1.SubscribeResponse]) error {
 	switch _, fromPosition := req.GetStart().(*eventstorev1.SubscribeRequest_FromPosition); {
 	case req.GetQuery() != nil:
-		return s.subscribeQuery(ctx, req, stream)
+		return s.subscribeQuery(ctx, req, stream.Send)
 	case fromPosition:
 		return errNeedsQuery
 	}

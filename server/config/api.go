@@ -19,6 +19,17 @@ func (o *Options) APIOptions() api.Options {
 	return a
 }
 
+// ServesConsole reports whether the API's port serves the console.
+func (o *Options) ServesConsole() bool {
+	if o.API.Port == 0 {
+		return false
+	}
+	if o.Console != nil {
+		return *o.Console
+	}
+	return loopback(o.APIOptions().Host)
+}
+
 // APITLS returns the TLS configuration of the API, from its files; nil without TLS or without an API.
 func (o *Options) APITLS() (*tls.Config, error) {
 	if o.API.Port == 0 {

@@ -87,6 +87,9 @@ type Options struct {
 	// API configures gRPC and HTTP.
 	API api.Options
 
+	// Console serves pages for operators on the API's port. nil: if the API listens on this machine alone.
+	Console *bool
+
 	// A client gets a heartbeat each HeartbeatInterval and has HeartbeatTimeout to reply. HeartbeatFailures may fail in
 	// a row; one more closes the client.
 	HeartbeatInterval time.Duration

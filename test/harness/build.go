@@ -52,10 +52,14 @@ func Tool(t testing.TB) string {
 var tool = sync.OnceValues(func() (string, error) { return build(filepath.Join(directory, "eventstore"), "eventstore", "-race") })
 
 // Main is the TestMain of packages that start servers. It builds ours, runs the tests, and stops the databases that they
-// started.
-func Main(m *testing.M) {
+// started. Before it exits, it calls what else is to be stopped.
+func Main(m *testing.M, stop ...func()) {
 	flag.Parse()
-	os.Exit(run(m))
+	code := run(m)
+	for _, f := range stop {
+		f()
+	}
+	os.Exit(code)
 }
 
 func run(m *testing.M) int {

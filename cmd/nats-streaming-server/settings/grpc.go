@@ -92,6 +92,16 @@ var grpcSettings = []setting{
 		set:   setBool(func(o *Options) *bool { return &o.API.StandbyReads }),
 	},
 	{
+		flags: []string{"console"}, keys: []string{"console"}, kind: toggle,
+		usage: "Serve pages for operators, under /console/ on the API's port", def: "true if the API listens on this machine only", needs: apiPort,
+		state: added,
+		set: func(o *Options, v, _ string) error {
+			on, err := strconv.ParseBool(v)
+			o.Console = &on
+			return err
+		},
+	},
+	{
 		flags: []string{"grpc_max_message"}, keys: under(grpcBlock, "max_message"), kind: size, value: "<bytes>",
 		usage: "Maximum size of a request and of a non-streaming response", def: "4MB", needs: apiPort,
 		state: added, live: true,

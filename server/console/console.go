@@ -1,0 +1,108 @@
+// Package console serves pages for operators on the API's port: what the log holds, who reads it, and what an administrator may do about
+// it. A page calls the API in the process, with the rights of whoever looks at it. docs/operate/console.md is its contract.
+package console
+
+import (
+	"context"
+	"embed"
+	"io/fs"
+	"log/slog"
+	"net/http"
+	"time"
+
+	eventstorev1 "github.com/nats-eventstore/nats-eventstore/proto/eventstore/v1"
+	"github.com/nats-eventstore/nats-eventstore/proto/eventstore/v1/eventstorev1connect"
+	"github.com/nats-eventstore/nats-eventstore/server/api"
+	"github.com/nats-eventstore/nats-eventstore/server/monitor"
+)
+
+// API is what the console needs of the API: api.Inside documents it.
+type API interface {
+	Enter(r *http.Request, token string) (context.Context, api.Visitor)
+	Anonymous() bool
+	Encrypted() bool
+	Refused(r *http.Request, err error)
+	Admin() eventstorev1connect.AdminHandler
+	ListChannels(ctx context.Context, req *eventstorev1.ListChannelsRequest) (*eventstorev1.ListChannelsResponse, error)
+	GetEvent(ctx context.Context, req *eventstorev1.GetEventRequest) (*eventstorev1.GetEventResponse, error)
+	Read(ctx context.Context, req *eventstorev1.ReadRequest, send func(*eventstorev1.ReadResponse) error) error
+	ReadAggregate(ctx context.Context, req *eventstorev1.ReadAggregateRequest, send func(*eventstorev1.ReadAggregateResponse) error) error
+	Subscribe(ctx context.Context, req *eventstorev1.SubscribeRequest, send func(*eventstorev1.SubscribeResponse) error) error
+}
+
+var _ API = api.Inside{}
+
+// Options configure a Console.
+type Options struct {
+	// About says which server this is.
+	About About
+	// Monitor counts what the server does.
+	Monitor *monitor.Monitor
+	Log     *slog.Logger
+}
+
+// About names a server.
+type About struct {
+	ClusterID, ServerID, Version string
+	Store                        string // MEMORY, FILE or SQL
+	Database                     string // the driver
+}
+
+// Console serves the pages.
+type Console struct {
+	opts     Options
+	api      API // set by Handler
+	key      []byte
+	sessions *sessions
+	history  *history
+	origins  *http.CrossOriginProtection
+	stopped  chan struct{} // closed when Run returns
+}
+
+// New returns a console. Run collects what its charts show.
+func New(o Options) *Console {
+	return &Console{opts: o, key: newKey(), sessions: newSessions(time.Now), history: newHistory(), origins: http.NewCrossOriginProtection(), stopped: make(chan struct{})}
+}
+
+// Run takes samples of the server for the charts until ctx ends. Then what pages show live ends, too. It is called once.
+func (c *Console) Run(ctx context.Context) {
+	defer close(c.stopped)
+	c.history.run(ctx, c.opts.Monitor)
+}
+
+// Handler returns what serves the pages under api.ConsolePath. It is called once.
+func (c *Console) Handler(a API) http.Handler {
+	c.api = a
+	mux := http.NewServeMux()
+	static, err := fs.Sub(files, "static")
+	if err != nil {
+		panic(err) // it is embedded
+	}
+	mux.Handle("GET /console/static/", http.StripPrefix("/console/static/", cached(http.FileServerFS(static))))
+	mux.Handle("GET /console/login", c.page(c.loginPage, anybody))
+	mux.Handle("POST /console/login", c.page(c.login, anybody))
+	mux.Handle("POST /console/logout", c.page(c.logout, anybody))
+	for pattern, serve := range map[string]func(*visit) error{
+		"GET /console/{$}":               c.overview,
+		"GET /console/live/overview":     c.overviewLive,
+		"GET /console/events":            c.events,
+		"GET /console/live/events":       c.eventsLive,
+		"GET /console/events/{position}": c.event,
+		"GET /console/find":              c.find,
+	} {
+		mux.Handle(pattern, c.page(serve, known))
+	}
+	mux.Handle("/console/", c.page(func(*visit) error { return errNoPage }, known))
+	return c.guard(mux)
+}
+
+//go:embed static pages
+var files embed.FS
+
+// cached lets browsers keep a file for a while. A new version of the server has other files under the same names.
+func cached(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		w.Header().Set("Cache-Control", "max-age=300")
+		next.ServeHTTP(w, r)
+	})
+}

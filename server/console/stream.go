@@ -1,0 +1,58 @@
+package console
+
+import (
+	"bytes"
+	"net/http"
+)
+
+// message is one of a stream.
+type message struct {
+	event string
+	id    string // from which the browser goes on after an interruption, as its header Last-Event-ID
+	data  []byte
+}
+
+func (m message) encoded() []byte {
+	var b bytes.Buffer
+	b.WriteString("event: " + m.event + "\n")
+	if m.id != "" {
+		b.WriteString("id: " + m.id + "\n")
+	}
+	for line := range bytes.Lines(m.data) {
+		b.WriteString("data: ")
+		b.Write(bytes.TrimRight(line, "\r\n"))
+		b.WriteByte('\n')
+	}
+	if len(m.data) == 0 {
+		b.WriteString("data: \n")
+	}
+	b.WriteByte('\n')
+	return b.Bytes()
+}
+
+// stream answers with server-sent events (the HTML standard) until f returns or the browser goes.
+func (v *visit) stream(f func(send func(message) error) error) error {
+	control := http.NewResponseController(v.w)
+	v.w.Header().Set("Content-Type", "text/event-stream")
+	v.w.WriteHeader(http.StatusOK)
+	_, _ = v.w.Write([]byte("retry: 2000\n\n"))
+	_ = control.Flush()
+	err := f(func(m message) error {
+		if _, err := v.w.Write(m.encoded()); err != nil {
+			return err
+		}
+		return control.Flush()
+	})
+	if err != nil && v.ctx.Err() == nil {
+		_, _ = v.w.Write(message{event: "failed", data: []byte(err.Error())}.encoded())
+		_ = control.Flush()
+	}
+	return nil
+}
+
+// renew looks again whether the visitor is known: a stream lasts longer than what a reload or a logout takes away.
+func (v *visit) renew() bool {
+	token, _ := v.console.sessions.token(v.id)
+	v.ctx, v.visitor = v.console.api.Enter(v.r, token)
+	return v.visitor.Known
+}
