@@ -27,6 +27,8 @@ type Visitor struct {
 	Name string
 	// Admin reports whether the caller may administer all channels that match a pattern.
 	Admin func(pattern string) bool
+	// AdminSome reports whether there are channels that the caller may administer.
+	AdminSome bool
 }
 
 // Enter returns the context for calls on behalf of the caller of a request. token is what the caller logged in with; it may be empty.
@@ -38,7 +40,8 @@ func (i Inside) Enter(r *http.Request, token string) (context.Context, Visitor) 
 	return context.WithValue(r.Context(), callerKey{}, c), Visitor{
 		Known: p != nil,
 		Name:  by.Principal,
-		Admin: func(pattern string) bool { return denied == nil && p.MayAll(access.Admin, pattern) },
+		Admin:     func(pattern string) bool { return denied == nil && p.MayAll(access.Admin, pattern) },
+		AdminSome: denied == nil && p.MaySome(access.Admin, everywhere),
 	}
 }
 

@@ -89,6 +89,14 @@ func (c *Console) Handler(a API) http.Handler {
 		"GET /console/live/events":       c.eventsLive,
 		"GET /console/events/{position}": c.event,
 		"GET /console/find":              c.find,
+		"GET /console/aggregate":         c.aggregate,
+		"GET /console/channels":          c.channels,
+		"GET /console/consumers":         c.consumers,
+		"GET /console/consumer":          c.consumer,
+		"GET /console/clients":           c.clients,
+		"GET /console/audit":             c.audit,
+		"GET /console/act/{act}":         c.confirm,
+		"POST /console/act/{act}":        c.act,
 	} {
 		mux.Handle(pattern, c.page(serve, known))
 	}

@@ -89,3 +89,11 @@ func (h *history) recent() ([]monitor.Sample, <-chan struct{}) {
 	defer h.mu.Unlock()
 	return slices.Clone(h.samples), h.next
 }
+
+// lagsOf returns the times and lags of a consumer.
+func (h *history) lagsOf(name stores.ConsumerName) ([]time.Time, []uint64) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	lags := h.lags[name]
+	return slices.Clone(h.lagged[len(h.lagged)-min(len(lags), len(h.lagged)):]), slices.Clone(lags)
+}

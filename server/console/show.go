@@ -5,6 +5,7 @@ import (
 	"html/template"
 	"net/http"
 	"net/url"
+	"slices"
 	"strconv"
 )
 
@@ -24,7 +25,7 @@ var pages = func() map[string]*template.Template {
 
 var functions = template.FuncMap{
 	"number": number, "bytes": byteSize, "seconds": seconds, "moment": moment, "when": when, "ago": ago, "rate": rate,
-	"plural": plural, "json": prettyJSON, "link": link, "text": func(b []byte) string { return string(b) },
+	"plural": plural, "door": doorOf, "json": prettyJSON, "link": link, "text": func(b []byte) string { return string(b) },
 }
 
 // layout is what every page shows around its contents.
@@ -36,19 +37,42 @@ type layout struct {
 	Who     string // of whoever is logged in
 	Logged  bool
 	Known   bool
-	Admin   bool
 	Form    string // token of forms
 	Done    string // what an act has done
 	Body    any
 }
 
-type menuItem struct{ Section, Path, Title string }
+// menuItem is a page in the menu. Key opens it after g.
+type menuItem struct{ Section, Path, Title, Key string }
 
-// menu are the pages for everybody whom the API knows, and those for administrators of all channels.
-var menu, adminMenu = []menuItem{
-	{"overview", "/console/", "Overview"},
-	{"events", "/console/events", "Events"},
-}, []menuItem{}
+// menu is for everybody whom the API knows, consumersMenu for those who may administer some channels, and adminMenu for administrators of all.
+var (
+	menu = []menuItem{
+		{"overview", "/console/", "Overview", "o"},
+		{"events", "/console/events", "Events", "e"},
+		{"aggregate", "/console/aggregate", "Aggregate", "a"},
+		{"channels", "/console/channels", "Channels", "c"},
+	}
+	consumersMenu = []menuItem{
+		{"consumers", "/console/consumers", "Consumers", "d"},
+	}
+	adminMenu = []menuItem{
+		{"clients", "/console/clients", "Clients", "l"},
+		{"audit", "/console/audit", "Audit", "u"},
+	}
+)
+
+func (v *visit) menu() []menuItem {
+	switch {
+	case !v.visitor.Known:
+		return nil
+	case v.visitor.Admin(everywhere):
+		return slices.Concat(menu, consumersMenu, adminMenu)
+	case v.visitor.AdminSome:
+		return slices.Concat(menu, consumersMenu)
+	}
+	return menu
+}
 
 // show answers with a page.
 func (v *visit) show(name, title, section string, body any) error {
@@ -59,13 +83,7 @@ func (v *visit) show(name, title, section string, body any) error {
 func (v *visit) showStatus(status int, name, title, section string, body any) {
 	l := layout{
 		Title: title, Section: section, About: v.console.opts.About, Who: v.visitor.Name, Logged: v.logged(), Known: v.visitor.Known,
-		Form: v.console.formToken(v.id), Done: done[v.query.Get("done")], Body: body,
-	}
-	if v.visitor.Known {
-		l.Menu = menu
-		if l.Admin = v.visitor.Admin(everywhere); l.Admin {
-			l.Menu = append(append([]menuItem(nil), menu...), adminMenu...)
-		}
+		Form: v.console.formToken(v.id), Menu: v.menu(), Done: acts[v.query.Get("done")].done, Body: body,
 	}
 	page, err := v.render(name, "layout.html", l)
 	if err != nil {
@@ -89,9 +107,6 @@ func (v *visit) render(page, part string, data any) ([]byte, error) {
 
 // everywhere is the pattern of all channels.
 const everywhere = ">"
-
-// done are the messages after acts, by the names in the address.
-var done = map[string]string{}
 
 // link returns a path with parameters, of which it leaves out the empty ones.
 func link(path string, pairs ...string) string {

@@ -181,6 +181,16 @@ func (p *tab) until(expression, complaint string) {
 	}
 }
 
+// value returns the value of an expression of JavaScript.
+func value[T any](p *tab, expression string) T {
+	p.t.Helper()
+	v, err := chromedp.Run(p.ctx, chromedp.Evaluate[T](expression))
+	if err != nil {
+		p.t.Fatal(err)
+	}
+	return v
+}
+
 // click clicks on the link or button with a text.
 func (p *tab) click(text string) {
 	p.t.Helper()
@@ -191,4 +201,9 @@ func (p *tab) click(text string) {
 func (p *tab) fill(id, text string) {
 	p.t.Helper()
 	p.do(chromedp.SetValue(chromedp.CSS("#"+id), text, chromedp.NodeVisible))
+}
+
+// clickOn clicks on what a selector of CSS finds.
+func clickOn(selector string) chromedp.Action[chromedp.Void] {
+	return chromedp.Click(chromedp.CSS(selector), chromedp.NodeVisible)
 }

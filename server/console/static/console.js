@@ -49,14 +49,14 @@ for (const part of document.querySelectorAll("[data-live]")) {
   open();
 }
 
-// g and the first letter of a page in the menu opens it; / goes to the first field of the page.
+// g and the key of a page in the menu opens it; / goes to the first field of the page.
 let going = false;
 document.addEventListener("keydown", (e) => {
   const typing = e.target.closest?.("input, textarea, select");
   if (typing || e.ctrlKey || e.metaKey || e.altKey) return;
   if (going) {
     going = false;
-    const item = [...document.querySelectorAll("header nav a")].find((a) => (a.dataset.key || a.textContent.trim()[0].toLowerCase()) === e.key);
+    const item = [...document.querySelectorAll("header nav a")].find((a) => a.dataset.key === e.key);
     if (item) { e.preventDefault(); item.click(); }
   } else if (e.key === "g") {
     going = true;

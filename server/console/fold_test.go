@@ -1,0 +1,43 @@
+package console
+
+import (
+	"slices"
+	"testing"
+)
+
+func TestFold(t *testing.T) {
+	state := make(map[string]any)
+	for _, patch := range []string{
+		`{"a": 1, "b": {"c": 2, "d": 12345678901234567890}, "e": [1, 2]}`, `{"b": {"c": null, "x": "<y>"}}`, `{"a": {"n": true}, "e": [], "gone": null}`,
+	} {
+		object, ok := decodeObject([]byte(patch))
+		if !ok {
+			t.Fatalf("%s is no object", patch)
+		}
+		merge(state, object)
+	}
+	if got, want := encode(state), `{"a":{"n":true},"b":{"d":12345678901234567890,"x":"<y>"},"e":[]}`; got != want {
+		t.Errorf("got  %s\nwant %s", got, want)
+	}
+	for _, text := range []string{``, `[]`, `1`, `{} {}`, `{"a"`, "\x00"} {
+		if _, ok := decodeObject([]byte(text)); ok {
+			t.Errorf("%q is taken for an object", text)
+		}
+	}
+}
+
+func TestDifferences(t *testing.T) {
+	before, _ := decodeObject([]byte(`{"same": 1, "a": {"b": 1, "c.d": 2}, "list": [1, {"x": 1}], "empty": {}, "n": 1}`))
+	kept := clone(before)
+	after, _ := decodeObject([]byte(`{"same": 1, "a": {"b": 2}, "list": [1, {"x": 2}, 3], "empty": {"y": []}, "n": 1.0}`))
+	want := []difference{
+		{"a.b", "1", "2"}, {`a["c.d"]`, "2", ""}, {"empty", "{}", ""}, {"empty.y", "", "[]"}, {"list[1].x", "1", "2"}, {"list[2]", "", "3"}, {"n", "1", "1.0"},
+	}
+	if got := differences(before, after); !slices.Equal(got, want) {
+		t.Errorf("got  %v\nwant %v", got, want)
+	}
+	merge(before, after)
+	if encode(kept) == encode(before) {
+		t.Error("a change of an object changes its copy")
+	}
+}
