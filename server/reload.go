@@ -38,6 +38,7 @@ func (s *server) reload(ns *natsd.Server, port *monitor.Port, natsLog *natsconn.
 	port.SetEncryption(now.NATS.TLSConfig)
 	setAccess(s.rights, now.Access, s.log)
 	s.rules.set(now.Consumers)
+	s.shown.Store(&now.Shown)
 	if t := s.active.Load(); t != nil {
 		t.door.Enforce()
 		s.rules.applyTo(t.consumers)

@@ -156,9 +156,10 @@ type server struct {
 	tracer   *tracing.Tracer // nil without tracing
 	log      *slog.Logger
 
-	api    *api.Server          // nil without an API
-	active atomic.Pointer[term] // nil while this server does not serve clients
-	view   atomic.Pointer[view] // nil while this server does not serve reads as a standby
+	api    *api.Server                       // nil without an API
+	shown  atomic.Pointer[map[string]string] // Options.Shown of the last reload; nil without one
+	active atomic.Pointer[term]              // nil while this server does not serve clients
+	view   atomic.Pointer[view]              // nil while this server does not serve reads as a standby
 }
 
 // lead stands by and serves in turns until ctx ends, or something happens that no other term can mend.

@@ -38,8 +38,8 @@ func (i Inside) Enter(r *http.Request, token string) (context.Context, Visitor) 
 	p := c.principal()
 	by, denied := c.actor()
 	return context.WithValue(r.Context(), callerKey{}, c), Visitor{
-		Known: p != nil,
-		Name:  by.Principal,
+		Known:     p != nil,
+		Name:      by.Principal,
 		Admin:     func(pattern string) bool { return denied == nil && p.MayAll(access.Admin, pattern) },
 		AdminSome: denied == nil && p.MaySome(access.Admin, everywhere),
 	}

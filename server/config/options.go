@@ -137,6 +137,8 @@ type Options struct {
 
 	// Applied are the settings that a reload does not change.
 	Applied Applied
+	// Shown are the settings that were given, as people may see them: values without secrets by name.
+	Shown map[string]string
 	// A signal on Reopen reopens the log file. A signal on Reload applies what Reread returns, as far as that can change
 	// while the server runs. A nil channel never signals.
 	Reopen, Reload <-chan os.Signal
@@ -158,6 +160,7 @@ func DefaultOptions() Options {
 	return Options{
 		ClusterID:         "test-cluster",
 		Applied:           make(Applied),
+		Shown:             make(map[string]string),
 		DiscoverPrefix:    "_STAN.discover",
 		NATS:              &natsd.Options{},
 		Events:            []eventlog.EventBlock{{Channels: []string{DefaultEventChannels}}},

@@ -231,3 +231,11 @@ func (c *Console) act(v *visit) error {
 	}
 	return v.redirect(fmt.Sprintf("%s%sdone=%s", back, separator, name))
 }
+
+// doneText says that an act was done.
+func doneText(name string) string {
+	if name == "verify" {
+		return "The verification begins."
+	}
+	return acts[name].done
+}

@@ -25,8 +25,8 @@ type chart struct {
 	Points int
 }
 
-// newChart draws values at times. unit formats a value.
-func newChart(title string, times []time.Time, values []float64, unit func(float64) string) chart {
+// newChart draws values at times, of which the last is at the right edge and window before it is the left one. unit formats a value.
+func newChart(title string, window time.Duration, times []time.Time, values []float64, unit func(float64) string) chart {
 	c := chart{Title: title, Points: len(values)}
 	if len(values) == 0 {
 		return c
@@ -35,19 +35,18 @@ func newChart(title string, times []time.Time, values []float64, unit func(float
 	for _, v := range values {
 		most = max(most, v)
 	}
-	first, last := times[0], times[len(times)-1]
-	c.Now, c.Most, c.Since = unit(values[len(values)-1]), unit(most), seconds(math.Round(last.Sub(first).Seconds()))
-	span, top := max(last.Sub(first).Seconds(), 1), max(most, 1e-9)
+	end, top := times[len(times)-1], max(most, 1e-9)
+	c.Now, c.Most, c.Since = unit(values[len(values)-1]), unit(most), seconds(math.Round(window.Seconds()))
+	at := func(t time.Time) float64 { return max(0, chartWidth*(1-end.Sub(t).Seconds()/window.Seconds())) }
 	var line strings.Builder
 	for i, v := range values {
-		x := times[i].Sub(first).Seconds() / span * chartWidth
-		fmt.Fprintf(&line, "%.1f,%.1f ", x, chartHeight-2-v/top*(chartHeight-8))
+		fmt.Fprintf(&line, "%.1f,%.1f ", at(times[i]), chartHeight-2-v/top*(chartHeight-8))
 	}
 	var b bytes.Buffer
 	fmt.Fprintf(&b, `<svg class="chart" viewBox="0 0 %d %d" preserveAspectRatio="none" role="img" aria-label="%s">`, chartWidth, chartHeight,
 		template.HTMLEscapeString(fmt.Sprintf("%s over the last %s: now %s, at most %s", title, c.Since, c.Now, c.Most)))
-	fmt.Fprintf(&b, `<polygon class="area" points="0,%d %s%d,%d"/><polyline class="line" points="%s"/></svg>`,
-		chartHeight, line.String(), chartWidth, chartHeight, strings.TrimSpace(line.String()))
+	fmt.Fprintf(&b, `<polygon class="area" points="%.1f,%d %s%d,%d"/><polyline class="line" points="%s"/></svg>`,
+		at(times[0]), chartHeight, line.String(), chartWidth, chartHeight, strings.TrimSpace(line.String()))
 	c.Drawn = template.HTML(b.String()) // numbers and escaped text alone
 	return c
 }

@@ -8,12 +8,14 @@ import (
 	"io/fs"
 	"log/slog"
 	"net/http"
+	"sync"
 	"time"
 
 	eventstorev1 "github.com/nats-eventstore/nats-eventstore/proto/eventstore/v1"
 	"github.com/nats-eventstore/nats-eventstore/proto/eventstore/v1/eventstorev1connect"
 	"github.com/nats-eventstore/nats-eventstore/server/api"
 	"github.com/nats-eventstore/nats-eventstore/server/monitor"
+	"github.com/nats-eventstore/nats-eventstore/stores/verify"
 )
 
 // API is what the console needs of the API: api.Inside documents it.
@@ -38,7 +40,18 @@ type Options struct {
 	About About
 	// Monitor counts what the server does.
 	Monitor *monitor.Monitor
-	Log     *slog.Logger
+	// Settings are those that count now.
+	Settings func() Settings
+	// Verify checks the database, even while the server uses it.
+	Verify func(ctx context.Context, progress func(phase string, done, total uint64)) (*verify.Report, error)
+	Log    *slog.Logger
+}
+
+// Settings are what the configuration says, without secrets.
+type Settings struct {
+	Given    map[string]string // values by name
+	Channels []string          // lines about event channels and consumers
+	Routes   []string          // a line about each route
 }
 
 // About names a server.
@@ -55,19 +68,23 @@ type Console struct {
 	key      []byte
 	sessions *sessions
 	history  *history
+	verifier *verifier
 	origins  *http.CrossOriginProtection
 	stopped  chan struct{} // closed when Run returns
 }
 
 // New returns a console. Run collects what its charts show.
 func New(o Options) *Console {
-	return &Console{opts: o, key: newKey(), sessions: newSessions(time.Now), history: newHistory(), origins: http.NewCrossOriginProtection(), stopped: make(chan struct{})}
+	return &Console{opts: o, key: newKey(), sessions: newSessions(time.Now), history: newHistory(), verifier: newVerifier(o.Verify, o.Log), origins: http.NewCrossOriginProtection(), stopped: make(chan struct{})}
 }
 
-// Run takes samples of the server for the charts until ctx ends. Then what pages show live ends, too. It is called once.
+// Run takes samples of the server for the charts, and verifies the database when asked to, until ctx ends. Then what pages show live ends, too. It is called once.
 func (c *Console) Run(ctx context.Context) {
 	defer close(c.stopped)
+	var verifying sync.WaitGroup
+	verifying.Go(func() { c.verifier.run(ctx) })
 	c.history.run(ctx, c.opts.Monitor)
+	verifying.Wait()
 }
 
 // Handler returns what serves the pages under api.ConsolePath. It is called once.
@@ -99,6 +116,15 @@ func (c *Console) Handler(a API) http.Handler {
 		"POST /console/act/{act}":        c.act,
 	} {
 		mux.Handle(pattern, c.page(serve, known))
+	}
+	for pattern, serve := range map[string]func(*visit) error{
+		"GET /console/routes":      c.routes,
+		"GET /console/settings":    c.settings,
+		"GET /console/damage":      c.damage,
+		"GET /console/live/damage": c.damageLive,
+		"POST /console/damage":     c.verify,
+	} {
+		mux.Handle(pattern, c.page(serve, administrators))
 	}
 	mux.Handle("/console/", c.page(func(*visit) error { return errNoPage }, known))
 	return c.guard(mux)

@@ -120,7 +120,7 @@ func (c *Console) consumer(v *visit) error {
 	for i, lag := range lags {
 		values[i] = float64(lag)
 	}
-	body.Lag = newChart("Messages behind", times, values, func(n float64) string { return plural(n, "message", "messages") })
+	body.Lag = newChart("Messages behind", lagKeep*lagEvery, times, values, func(n float64) string { return plural(n, "message", "messages") })
 	body.First, body.Next = v.paging("/console/consumer", parked.GetNextPageToken(), "channel", name.Line, "client", name.Client, "name", name.Name)
 	return v.show("consumer", name.Name, "consumers", body)
 }

@@ -71,9 +71,9 @@ func (c *Console) overviewBody(v *visit) overviewBody {
 	times, stored := perSecond(samples, func(s *monitor.Sample) uint64 { return s.Stored })
 	_, delivered := perSecond(samples, func(s *monitor.Sample) uint64 { return s.Delivered })
 	_, again := perSecond(samples, func(s *monitor.Sample) uint64 { return s.Redelivered })
-	body.Charts = []chart{newChart("Stored", times, stored, rate), newChart("Delivered", times, delivered, rate)}
+	body.Charts = []chart{newChart("Stored", sampleKeep*sampleEvery, times, stored, rate), newChart("Delivered", sampleKeep*sampleEvery, times, delivered, rate)}
 	latencyTimes, latency := commitTimes(samples)
-	body.Charts = append(body.Charts, newChart("Commit, 99 of 100 within", latencyTimes, latency, seconds))
+	body.Charts = append(body.Charts, newChart("Commit, 99 of 100 within", sampleKeep*sampleEvery, latencyTimes, latency, seconds))
 	half, most := quantiles(samples)
 	body.Figures = []figure{
 		{"Messages stored", number(now.Messages)},

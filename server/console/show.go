@@ -58,7 +58,10 @@ var (
 	}
 	adminMenu = []menuItem{
 		{"clients", "/console/clients", "Clients", "l"},
+		{"routes", "/console/routes", "Routes", "r"},
+		{"damage", "/console/damage", "Damage", "m"},
 		{"audit", "/console/audit", "Audit", "u"},
+		{"settings", "/console/settings", "Settings", "s"},
 	}
 )
 
@@ -83,7 +86,7 @@ func (v *visit) show(name, title, section string, body any) error {
 func (v *visit) showStatus(status int, name, title, section string, body any) {
 	l := layout{
 		Title: title, Section: section, About: v.console.opts.About, Who: v.visitor.Name, Logged: v.logged(), Known: v.visitor.Known,
-		Form: v.console.formToken(v.id), Menu: v.menu(), Done: acts[v.query.Get("done")].done, Body: body,
+		Form: v.console.formToken(v.id), Menu: v.menu(), Done: doneText(v.query.Get("done")), Body: body,
 	}
 	page, err := v.render(name, "layout.html", l)
 	if err != nil {

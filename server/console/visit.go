@@ -28,12 +28,14 @@ type visit struct {
 type audience int
 
 const (
-	anybody audience = iota // even who is not logged in
-	known                   // whom the API knows
+	anybody        audience = iota // even who is not logged in
+	known                          // whom the API knows
+	administrators                 // who may administer all channels
 )
 
 var (
 	errNoPage = &pageError{http.StatusNotFound, "there is no such page: choose one from the menu"}
+	errRights = &pageError{http.StatusForbidden, "this page is for administrators of all channels: the server's access file grants the right admin on >"}
 	errForm   = &pageError{http.StatusForbidden, "this form is not of this session, or is too old: go back, reload the page and try again"}
 )
 
@@ -51,6 +53,10 @@ func (c *Console) page(serve func(*visit) error, who audience) http.Handler {
 		v := c.visit(w, r)
 		if !v.visitor.Known && who != anybody {
 			v.toLogin()
+			return
+		}
+		if who == administrators && !v.visitor.Admin(everywhere) {
+			v.fail(errRights)
 			return
 		}
 		if r.Method == http.MethodPost && !c.isFormToken(v.id, r.PostFormValue("form")) {

@@ -41,11 +41,8 @@ type verifyReport struct {
 // channels. It writes nothing to the database and takes no lease. It returns ErrFindings if it found a fault, and
 // another error if it could not finish.
 func Verify(ctx context.Context, o config.Options, v VerifyOptions) error {
-	events, err := eventlog.NewEvents(o.Events)
-	if err != nil {
-		return err
-	}
 	var erased verify.Erased
+	var err error
 	if v.Erased != nil {
 		if erased, err = verify.ReadErased(v.Erased); err != nil {
 			return fmt.Errorf("list of erased messages: %w", err)
@@ -53,17 +50,7 @@ func Verify(ctx context.Context, o config.Options, v VerifyOptions) error {
 	}
 	lines := &progressLines{to: v.Log}
 	started := time.Now()
-	report, err := verify.Run(ctx, o.Store, verify.Options{
-		Limit: v.Report, Erased: erased,
-		Rules: func(channel string) verify.Rules {
-			rules := verify.Rules{Valid: eventlog.ValidChannel(channel)}
-			if block := events.Of(channel); block != nil {
-				rules.Events, rules.Mapping, rules.Versions = true, block.Mapping, block.VersionsOf(o.Versions, channel)
-			}
-			return rules
-		},
-		Progress: pace(lines),
-	})
+	report, err := check(ctx, o, verify.Options{Limit: v.Report, Erased: erased, Progress: pace(lines)})
 	var behind *stores.SchemaError
 	switch {
 	case ctx.Err() != nil:
@@ -89,6 +76,29 @@ func Verify(ctx context.Context, o config.Options, v VerifyOptions) error {
 		err = ErrFindings
 	}
 	return err
+}
+
+// Checker returns what verifies the database beside the server that uses it. It keeps some findings of each kind.
+func Checker(o config.Options, findings int) func(ctx context.Context, progress func(phase string, done, total uint64)) (*verify.Report, error) {
+	return func(ctx context.Context, progress func(phase string, done, total uint64)) (*verify.Report, error) {
+		return check(ctx, o, verify.Options{Limit: findings, Progress: progress})
+	}
+}
+
+// check is verify.Run with the rules of the configured channels.
+func check(ctx context.Context, o config.Options, v verify.Options) (*verify.Report, error) {
+	events, err := eventlog.NewEvents(o.Events)
+	if err != nil {
+		return nil, err
+	}
+	v.Rules = func(channel string) verify.Rules {
+		rules := verify.Rules{Valid: eventlog.ValidChannel(channel)}
+		if block := events.Of(channel); block != nil {
+			rules.Events, rules.Mapping, rules.Versions = true, block.Mapping, block.VersionsOf(o.Versions, channel)
+		}
+		return rules
+	}
+	return verify.Run(ctx, o.Store, v)
 }
 
 // pace reports the progress, rate and remaining time of each phase.

@@ -155,7 +155,23 @@ func (it *setting) apply(o *Options, name, v, channel string) error {
 		o.given[it.name()] = name
 	}
 	o.record(it, v, channel)
+	o.show(it, v, channel)
 	return it.set(o, v, channel)
+}
+
+// show notes what people may see of a value. Blocks and routes describe themselves.
+func (o *Options) show(it *setting, v, channel string) {
+	if o.route != nil || o.block != nil || it.kind == block {
+		return
+	}
+	name := it.name()
+	if channel != "" {
+		name += " of " + channel
+	}
+	if v = hide(it.name(), v); it.secret {
+		v = hiddenValue
+	}
+	o.Shown[name] = v
 }
 
 // name is the name of the setting in the log: its longest flag, or its first key.
