@@ -5,11 +5,13 @@ import (
 	"net/http"
 	"strings"
 	"sync"
+	"time"
 
 	"github.com/nats-eventstore/nats-eventstore/server/api"
 	"github.com/nats-eventstore/nats-eventstore/server/config"
 	"github.com/nats-eventstore/nats-eventstore/server/console"
 	"github.com/nats-eventstore/nats-eventstore/server/offline"
+	"github.com/nats-eventstore/nats-eventstore/stores/ask"
 )
 
 // newConsole has the API serve the console, if it is to be. run returns when ctx ends.
@@ -17,7 +19,7 @@ func (s *server) newConsole(o *api.Options) (run func(ctx context.Context)) {
 	if !s.opts.ServesConsole() {
 		return func(context.Context) {}
 	}
-	c := console.New(console.Options{
+	options := console.Options{
 		About: console.About{
 			ClusterID: s.opts.ClusterID, ServerID: s.id, Version: config.CurrentBuild().Version, Store: s.opts.StoreType, Database: s.opts.Store.Driver,
 		},
@@ -25,7 +27,11 @@ func (s *server) newConsole(o *api.Options) (run func(ctx context.Context)) {
 		Settings: s.settings,
 		Verify:   offline.Checker(*s.opts, verifyFindings),
 		Log:      s.log,
-	})
+	}
+	if options.AskOff = s.asksNot(); options.AskOff == "" {
+		options.Ask = s.ask
+	}
+	c := console.New(options)
 	o.Console = func(a api.Inside) http.Handler { return c.Handler(a) }
 	return c.Run
 }
@@ -58,4 +64,32 @@ func (s *server) settings() console.Settings {
 		}
 	}
 	return now
+}
+
+// Bounds of a question in SQL.
+const (
+	askTimeout = 5 * time.Second
+	askRows    = 500
+	askBytes   = 2 << 10
+)
+
+// asksNot says why the console cannot ask the database; "" if it can.
+func (s *server) asksNot() string {
+	o := &s.opts.Store
+	switch {
+	case o.Driver == "sqlite" && o.Source == ":memory:":
+		return "The store is in the memory of the server, where no other connection reads it."
+	case o.Driver != "sqlite" && s.opts.ConsoleSource == "":
+		return "Questions need a database role that only reads, since the server's own can do more. Create the analyst's role, and name it with console_sql_source."
+	}
+	return ""
+}
+
+// ask asks the database a question.
+func (s *server) ask(ctx context.Context, statement string) (*ask.Answer, error) {
+	o := ask.Options{Driver: s.opts.Store.Driver, Source: s.opts.ConsoleSource, Timeout: askTimeout, Rows: askRows, Bytes: askBytes}
+	if o.Driver == "sqlite" {
+		o.Source = s.opts.Store.Source
+	}
+	return ask.Ask(ctx, o, statement)
 }

@@ -54,6 +54,9 @@ func (o *Options) validateAPI(events eventlog.Events) error {
 	if err := o.validateListener(); err != nil {
 		return err
 	}
+	if o.ConsoleSource != "" && o.Store.Driver == "sqlite" {
+		return invalid("console_sql_source", "console_sql_source: SQLite has no roles, and the console's questions open its file so that they cannot write: leave it out")
+	}
 	switch block := events.Of(o.API.DefaultChannel); {
 	case o.API.DefaultChannel == api.DefaultChannel: // nobody asked for it; where it holds no events, requests that need it fail
 	case !eventlog.ValidChannel(o.API.DefaultChannel) || block == nil:

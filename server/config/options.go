@@ -89,6 +89,8 @@ type Options struct {
 
 	// Console serves pages for operators on the API's port. nil: if the API listens on this machine alone.
 	Console *bool
+	// ConsoleSource is the data source of the console's questions in SQL, with a role that only reads. SQLite needs none.
+	ConsoleSource string
 
 	// A client gets a heartbeat each HeartbeatInterval and has HeartbeatTimeout to reply. HeartbeatFailures may fail in
 	// a row; one more closes the client.

@@ -15,6 +15,7 @@ import (
 	"github.com/nats-eventstore/nats-eventstore/proto/eventstore/v1/eventstorev1connect"
 	"github.com/nats-eventstore/nats-eventstore/server/api"
 	"github.com/nats-eventstore/nats-eventstore/server/monitor"
+	"github.com/nats-eventstore/nats-eventstore/stores/ask"
 	"github.com/nats-eventstore/nats-eventstore/stores/verify"
 )
 
@@ -44,6 +45,9 @@ type Options struct {
 	Settings func() Settings
 	// Verify checks the database, even while the server uses it.
 	Verify func(ctx context.Context, progress func(phase string, done, total uint64)) (*verify.Report, error)
+	// Ask asks the database a question in SQL. Where it is nil, AskOff says why.
+	Ask    func(ctx context.Context, statement string) (*ask.Answer, error)
+	AskOff string
 	Log    *slog.Logger
 }
 
@@ -70,12 +74,13 @@ type Console struct {
 	history  *history
 	verifier *verifier
 	origins  *http.CrossOriginProtection
+	asking   chan struct{} // one slot: a question to the database
 	stopped  chan struct{} // closed when Run returns
 }
 
 // New returns a console. Run collects what its charts show.
 func New(o Options) *Console {
-	return &Console{opts: o, key: newKey(), sessions: newSessions(time.Now), history: newHistory(), verifier: newVerifier(o.Verify, o.Log), origins: http.NewCrossOriginProtection(), stopped: make(chan struct{})}
+	return &Console{opts: o, key: newKey(), sessions: newSessions(time.Now), history: newHistory(), verifier: newVerifier(o.Verify, o.Log), origins: http.NewCrossOriginProtection(), asking: make(chan struct{}, 1), stopped: make(chan struct{})}
 }
 
 // Run takes samples of the server for the charts, and verifies the database when asked to, until ctx ends. Then what pages show live ends, too. It is called once.
@@ -123,6 +128,8 @@ func (c *Console) Handler(a API) http.Handler {
 		"GET /console/damage":      c.damage,
 		"GET /console/live/damage": c.damageLive,
 		"POST /console/damage":     c.verify,
+		"GET /console/sql":         c.sql,
+		"POST /console/sql":        c.question,
 	} {
 		mux.Handle(pattern, c.page(serve, administrators))
 	}

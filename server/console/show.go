@@ -59,6 +59,7 @@ var (
 	adminMenu = []menuItem{
 		{"clients", "/console/clients", "Clients", "l"},
 		{"routes", "/console/routes", "Routes", "r"},
+		{"sql", "/console/sql", "SQL", "q"},
 		{"damage", "/console/damage", "Damage", "m"},
 		{"audit", "/console/audit", "Audit", "u"},
 		{"settings", "/console/settings", "Settings", "s"},

@@ -68,3 +68,15 @@ func SQLiteCopy(o Options, size int) (*sql.DB, error) {
 	}
 	return o.open(connector, size), nil
 }
+
+// SQLiteQuestions returns a connection that cannot change the file, nor create it.
+func SQLiteQuestions(o Options) (*sql.DB, error) {
+	if err := CheckPath(o.Source); err != nil {
+		return nil, err
+	}
+	connector, err := sqlitedriver.NewConnector(sqliteURI(o.Source) + "?mode=ro&_query_only=1&_pragma=busy_timeout(5000)" + sqliteReaderCache)
+	if err != nil {
+		return nil, err
+	}
+	return o.open(connector, 1), nil
+}

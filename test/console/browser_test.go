@@ -200,10 +200,15 @@ func (p *tab) click(text string) {
 // fill replaces the text of the field with an ID.
 func (p *tab) fill(id, text string) {
 	p.t.Helper()
-	p.do(chromedp.SetValue(chromedp.CSS("#"+id), text, chromedp.NodeVisible))
+	p.do(setText("#"+id, text))
 }
 
 // clickOn clicks on what a selector of CSS finds.
 func clickOn(selector string) chromedp.Action[chromedp.Void] {
 	return chromedp.Click(chromedp.CSS(selector), chromedp.NodeVisible)
+}
+
+// setText replaces the text of the field that a selector of CSS finds.
+func setText(selector, text string) chromedp.Action[chromedp.Void] {
+	return chromedp.SetValue(chromedp.CSS(selector), text, chromedp.NodeVisible)
 }

@@ -102,6 +102,12 @@ var grpcSettings = []setting{
 		},
 	},
 	{
+		flags: []string{"console_sql_source"}, keys: []string{"console_sql_source"}, value: "<dsn>",
+		usage: "Data source name, with a role that only reads, of the console's page for questions in SQL; SQLite needs none", secret: true, needs: apiPort,
+		state: added,
+		set:   setString(func(o *Options) *string { return &o.ConsoleSource }),
+	},
+	{
 		flags: []string{"grpc_max_message"}, keys: under(grpcBlock, "max_message"), kind: size, value: "<bytes>",
 		usage: "Maximum size of a request and of a non-streaming response", def: "4MB", needs: apiPort,
 		state: added, live: true,
