@@ -106,7 +106,7 @@ func (t *tool) upTo(events []*eventjson.Event, at string) ([]*eventjson.Event, e
 	if at == "" {
 		return events, nil
 	}
-	until := func(*eventjson.Event) bool { return true }
+	var until func(*eventjson.Event) bool
 	if version, err := strconv.ParseUint(at, 10, 64); err == nil {
 		if last := events[len(events)-1].Version; version > last {
 			return nil, notFound("the aggregate is at version %d: it has no version %d yet", last, version)

@@ -3,7 +3,6 @@ package main
 import (
 	"cmp"
 	"context"
-	"errors"
 	"fmt"
 	"os"
 	"slices"
@@ -16,9 +15,6 @@ import (
 
 	eventstorev1 "github.com/nats-eventstore/nats-eventstore/proto/eventstore/v1"
 )
-
-// errQuit means that the user has seen enough.
-var errQuit = errors.New("quit")
 
 func topCommand(t *tool) *cobra.Command {
 	var interval time.Duration
@@ -219,7 +215,7 @@ func (t *tool) draw(r *remote, before, now *sample) error {
 }
 
 // keys switches a terminal to another screen, where the returned channel receives when q or ctrl-C is pressed. Without one it is nil.
-func (t *tool) keys(ctx context.Context) (<-chan error, func(), error) {
+func (t *tool) keys(ctx context.Context) (<-chan struct{}, func(), error) {
 	if !isTerminal(t.in) || !isTerminal(t.out) || t.json() {
 		return nil, func() {}, nil
 	}
@@ -229,12 +225,12 @@ func (t *tool) keys(ctx context.Context) (<-chan error, func(), error) {
 		return nil, nil, err
 	}
 	fmt.Fprint(t.out, "\x1b[?1049h\x1b[?25l\x1b[2J")
-	pressed := make(chan error, 1)
+	pressed := make(chan struct{}, 1)
 	go func() { // ends with the process: a read of a terminal cannot be cancelled
 		key := make([]byte, 1)
 		for ctx.Err() == nil {
 			if n, err := in.Read(key); err != nil || n == 1 && (key[0] == 'q' || key[0] == 'Q' || key[0] == 3) {
-				pressed <- errQuit
+				pressed <- struct{}{}
 				return
 			}
 		}

@@ -25,7 +25,7 @@ indexes and triggers. The exit status is 8 if it finds a fault.`,
 			if err != nil {
 				return err
 			}
-			var progress io.Writer = io.Discard
+			progress := io.Discard
 			if isTerminal(t.err) || t.progress {
 				progress = t.err
 			}
