@@ -47,7 +47,7 @@ Run it as a service, in as many replicas as you like: one works, the others stan
 	flags.BoolVar(&p.once, "once", false, "end when all stored events are applied")
 	flags.BoolVar(&p.replay, "replay-parked", false, "apply the parked events again, and end")
 	flags.BoolVar(&p.dropOld, "drop-old", false, "drop the tables that a rebuild or a new version replaced, and end")
-	p.readModel.register(flags)
+	p.register(flags)
 	if err := cmd.MarkFlagRequired("file"); err != nil {
 		panic(err) // the flag is there
 	}

@@ -223,7 +223,7 @@ func (r *remote) unreachable(s *server, err error) error {
 		text = reason
 	case errors.Is(err, syscall.ECONNREFUSED):
 		text += ": start the server with -grpc_port, or give its URL with --url"
-	case !r.reached && (strings.Contains(reason, "EOF") || strings.Contains(reason, "frame") || strings.Contains(reason, "reset by peer")):
+	case !r.reached && !connect.IsWireError(err) && strings.HasPrefix(s.url, "http://"):
 		text += ": is it the port of the API? If the server has TLS, its URL begins with https://"
 	}
 	return &statusError{exitUnreachable, text}

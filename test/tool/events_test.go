@@ -3,6 +3,7 @@ package tool_test
 import (
 	"bufio"
 	"encoding/json"
+	"fmt"
 	"io"
 	"os"
 	"os/exec"
@@ -83,7 +84,17 @@ func TestReads(t *testing.T) {
 		}
 		contains(t, offline.ok("verify"), "No faults found")
 		s.Stop()
-		t.Run("alone", func(t *testing.T) { check(t, offline) })
+		if got := offline.ok("read", "-o", "json"); got != online {
+			t.Errorf("alone, the database has\n%sthe server had\n%s", got, online)
+		}
+		config := filepath.Join(u.home, "server.conf")
+		text := fmt.Sprintf("streaming { store: sql, sql { driver: %s, source: %q } }", driver, source)
+		if err := os.WriteFile(config, []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		if got := newUser(t).ok("read", "-o", "json", "--server-config", config); got != online {
+			t.Errorf("by its configuration, the database has\n%s", got)
+		}
 		offline.fails(usage, "needs a server", "consumers", "ls")
 		offline.fails(usage, "needs a server", "append", orders, "-t", "T", "-a", "a")
 	})
