@@ -118,6 +118,20 @@ func TestConsumers(t *testing.T) {
 	})
 }
 
+// The delayed delivery of an event is cancelled by its ID.
+func TestDelivery(t *testing.T) {
+	t.Parallel()
+	file := filepath.Join(t.TempDir(), "server.conf")
+	if err := os.WriteFile(file, []byte(`streaming { events: [ { channels: ["eventstore.>"], delays: true } ] }`), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	_, u := server(t, "sqlite", databases.SQLite(t), "-c", file)
+	u.ok("append", orders, "-t", "T", "-a", "a", "--id", "later", "-m", "deliver_at=2100-01-01T00:00:00Z")
+	u.fails(refused, "--yes", "delivery", "cancel", orders, "later")
+	u.ok("delivery", "cancel", orders, "later", "--yes")
+	contains(t, u.ok("audit"), "later")
+}
+
 // until waits until a field of the consumer d:g has a value.
 func (u *user) until(want float64, field string) {
 	u.t.Helper()
