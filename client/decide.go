@@ -3,6 +3,7 @@ package eventstore
 import (
 	"context"
 	"fmt"
+	"slices"
 
 	"google.golang.org/protobuf/proto"
 )
@@ -76,6 +77,7 @@ func (r *decision[S]) attempt(ctx context.Context) error {
 	if err != nil || len(events) == 0 {
 		return err
 	}
+	events = slices.Clone(events) // decide may return the same slice again
 	for i := range events {
 		if events[i].Data != nil {
 			if err := r.Registry.encode(&events[i]); err != nil {

@@ -98,6 +98,7 @@ func (m *many) attempt(ctx context.Context) error {
 	if err != nil || len(events) == 0 {
 		return err
 	}
+	events = slices.Clone(events) // decide may return the same slice again
 	owners, err := m.complete(events)
 	if err != nil {
 		return err
