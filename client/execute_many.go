@@ -133,6 +133,8 @@ func (m *many) complete(events []NewEvent) ([]Participant, error) {
 			if err := owners[i].registry().encode(e); err != nil {
 				return nil, err
 			}
+		} else if err := owners[i].registry().readable(e); err != nil {
+			return nil, err
 		}
 		m.execution.complete(e, i)
 	}

@@ -68,7 +68,7 @@ func Register[T any](r *Registry, eventType string, options ...RegisterOption) {
 type Tagged interface{ Tags() []string }
 
 // New returns an event of an aggregate with data, a value of a registered type. The error is ErrUnknownType if the type is
-// not registered.
+// not registered. It is that of Expand if the encoded data could not be read again.
 func (r *Registry) New(aggregateType, aggregateID string, data any) (NewEvent, error) {
 	event := NewEvent{AggregateType: aggregateType, AggregateID: aggregateID, Data: data}
 	if err := r.encode(&event); err != nil {
@@ -101,6 +101,15 @@ func (r *Registry) encode(event *NewEvent) error {
 	}
 	if err != nil {
 		return fmt.Errorf("encode %v: %w", as, err)
+	}
+	return r.readable(event)
+}
+
+// readable returns an error if an event could not be decoded once it is stored, where it would stop all its readers.
+func (r *Registry) readable(event *NewEvent) error {
+	_, err := r.expand(stored(event, Position{}))
+	if err != nil {
+		return fmt.Errorf("an event of type %q was not stored, since nobody could read it: %w", event.Type, err)
 	}
 	return nil
 }
