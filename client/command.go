@@ -12,6 +12,8 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+
+	"google.golang.org/protobuf/proto"
 )
 
 // MetadataCommand is the key of metadata that holds the fingerprint of a Command, on the first event that it stored.
@@ -21,10 +23,11 @@ const MetadataCommand = "command_fingerprint"
 // its events, and the others store nothing and return Outcome.Repeated. The events have the IDs id/1, id/2, …, so an ID
 // counts in the channel of the events. A command that stores no events leaves no trace.
 //
-// content is what the caller asks for: the request, or its parts. It must encode to JSON. The first event keeps a fingerprint
-// of the content and of what the command is for: the aggregates, or the channel and the query of a Decider. A later call
-// with the same ID and another fingerprint is not a repetition but a mistake, and its error is ErrDuplicate. Without
-// content, only what the command is for is compared.
+// content is what the caller asks for: the request, or its parts. Each is a message of protobuf, or must encode to JSON and
+// have no unexported fields, which JSON would leave out. The first event keeps a fingerprint of the content and of what the
+// command is for: the aggregates, or the channel and the query of a Decider. A later call with the same ID and another
+// fingerprint is not a repetition but a mistake, and its error is ErrDuplicate. Without content, only what the command is for
+// is compared.
 //
 // A request that is repeated after a deploy must still have the same content. So pass what the client sent, and not values
 // that the program makes of it.
@@ -90,12 +93,33 @@ func (e *execution) newOrder(what subject) (*order, error) {
 	if e.command == "" {
 		return nil, nil
 	}
-	encoded, err := json.Marshal([]any{what, e.content})
+	content, err := contentOf(e.content)
+	if err != nil {
+		return nil, fmt.Errorf("command %q: %w", e.command, err)
+	}
+	encoded, err := json.Marshal([]any{what, content})
 	if err != nil {
 		return nil, fmt.Errorf("command %q: its content must encode to JSON: %w", e.command, err)
 	}
 	sum := sha256.Sum256(encoded)
 	return &order{e.command, what, hex.EncodeToString(sum[:16])}, nil
+}
+
+// contentOf returns the content of a command as JSON tells it apart from any other.
+func contentOf(content []any) ([]any, error) {
+	content = slices.Clone(content)
+	for i, part := range content {
+		if message, ok := part.(proto.Message); ok { // JSON would leave out fields of some messages
+			encoded, err := proto.MarshalOptions{Deterministic: true}.Marshal(message)
+			if err != nil {
+				return nil, fmt.Errorf("encode its content: %w", err)
+			}
+			content[i] = encoded
+		} else if path := unexported(part); path != "" {
+			return nil, fmt.Errorf("JSON leaves the field %T%s out of its content, so that contents that differ would look the same: export the field", part, path)
+		}
+	}
+	return content, nil
 }
 
 // mark leaves the fingerprint with the first event of the command.

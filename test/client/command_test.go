@@ -9,6 +9,8 @@ import (
 	"testing"
 	"time"
 
+	"google.golang.org/protobuf/types/known/structpb"
+
 	"github.com/nats-eventstore/nats-eventstore/client"
 	"github.com/nats-eventstore/nats-eventstore/test/databases"
 	"github.com/nats-eventstore/nats-eventstore/test/harness"
@@ -18,6 +20,21 @@ import (
 type request struct {
 	Cents   int64
 	Comment map[string]string
+}
+
+// Messages of protobuf are the content of a command, with what encoding/json would not tell apart.
+func TestCommandWithMessage(t *testing.T) {
+	t.Parallel()
+	accounts := onSQLite(t).accounts()
+	pay := func(content *structpb.Value) error {
+		_, err := accounts.Execute(patient(t), "a", func(account, uint64) ([]any, error) { return []any{deposited{1}}, nil }, eventstore.Command("c", content))
+		return err
+	}
+	for content, want := range map[*structpb.Value]error{structpb.NewBoolValue(true): nil, structpb.NewStringValue("true"): eventstore.ErrDuplicate} {
+		if err := errors.Join(pay(structpb.NewBoolValue(true)), pay(content)); !errors.Is(err, want) {
+			t.Errorf("%v: error %v, want %v", content, err, want)
+		}
+	}
 }
 
 // The ID of a command stands for one aggregate and one content. Whoever uses it for another command learns that, and nothing is stored.
@@ -56,6 +73,11 @@ func TestCommandIsUsedOnce(t *testing.T) {
 		}
 		if err := pay("c", eventstore.Command("other", make(chan int))); err == nil || !strings.Contains(err.Error(), "JSON") {
 			t.Errorf("content that does not encode: %v", err)
+		}
+		for _, content := range []any{struct{ cents int }{5}, []*struct{ In map[string]struct{ cents int } }{}} {
+			if err := pay("c", eventstore.Command("other", content)); err == nil || !strings.Contains(err.Error(), "cents out of its content") {
+				t.Errorf("content of which JSON leaves out a field: %v", err)
+			}
 		}
 		events, err := s.client().Load(patient(t), channel, "Account", "c", 1)
 		if err != nil || len(events) != 0 {
