@@ -38,7 +38,7 @@ type RegisterOption func(*schema)
 
 // Register makes T the Go type of an event_type, in schema version 1 unless SchemaVersion says otherwise. If T is a pointer
 // to a generated protobuf message, event_data is protobuf; otherwise it is JSON. Register panics if the Go type, or the
-// event type in this schema version, is already registered.
+// event type in this schema version, is already registered, or if JSON would leave out a field of T since it is unexported.
 func Register[T any](r *Registry, eventType string, options ...RegisterOption) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -51,6 +51,11 @@ func Register[T any](r *Registry, eventType string, options ...RegisterOption) {
 	}
 	if other, twice := r.schemas[of]; twice {
 		panic(fmt.Sprintf("eventstore: %v is registered as event types %v and %v", of, other, as))
+	}
+	if _, message := any(*new(T)).(proto.Message); !message {
+		if path := unexportedIn(of, map[reflect.Type]bool{}); path != "" {
+			panic(fmt.Sprintf("eventstore: events of %v would be stored without the field %v%s: export it, or give its type MarshalJSON and UnmarshalJSON", as, of, path))
+		}
 	}
 	r.schemas[of] = as
 	r.decode[as] = func(payload []byte) (any, error) {

@@ -4,7 +4,9 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
+	"strings"
 	"testing"
+	"time"
 
 	"google.golang.org/protobuf/proto"
 
@@ -140,6 +142,34 @@ func TestRegisterTwice(t *testing.T) {
 			registerTwice(registry())
 		})
 	}
+}
+
+// TestRegisterUnexportedField: a type of event that JSON would store without a field is refused at the start of the program. A type that
+// encodes itself and a field with the tag "-" are not.
+func TestRegisterUnexportedField(t *testing.T) {
+	t.Parallel()
+	type inner struct{ cents int64 }
+	type line struct{ Of map[string][]*inner }
+	for name, register := range map[string]func(*eventstore.Registry){
+		"inner.cents":   func(r *eventstore.Registry) { eventstore.Register[inner](r, "T") },
+		"line.Of.cents": func(r *eventstore.Registry) { eventstore.Register[*line](r, "T") },
+		"struct.inner":  func(r *eventstore.Registry) { eventstore.Register[struct{ inner int }](r, "T") },
+	} {
+		func() {
+			defer func() {
+				if text := fmt.Sprint(recover()); !strings.Contains(text, name[strings.Index(name, "."):]+": export it") {
+					t.Errorf("%s: %s", name, text)
+				}
+			}()
+			register(eventstore.NewRegistry())
+		}()
+	}
+	type embedded struct{ Cents int64 }
+	eventstore.Register[struct {
+		embedded
+		At   time.Time
+		Memo inner `json:"-"`
+	}](eventstore.NewRegistry(), "T")
 }
 
 func ExampleRegister() {
