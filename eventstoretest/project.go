@@ -4,9 +4,12 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
+	"slices"
 	"testing"
 
 	eventstore "github.com/nats-eventstore/nats-eventstore/client"
+	mapping "github.com/nats-eventstore/nats-eventstore/proto"
 )
 
 // Project runs a projector until it has applied everything, and returns. Any error fails the test.
@@ -64,10 +67,12 @@ func store(registry *eventstore.Registry, events []eventstore.NewEvent) ([]*even
 				return nil, fmt.Errorf("event %d: %w", i+1, err)
 			}
 			event.Type, event.Payload, event.ContentType = encoded.Type, encoded.Payload, encoded.ContentType
-			event.Tags = append(event.Tags, encoded.Tags...)
-			if event.Metadata == nil {
-				event.Metadata = encoded.Metadata
-			}
+			event.Tags = mapping.Tags(slices.Concat(event.Tags, encoded.Tags)) // each once, as the server has them
+			metadata := make(map[string]string)
+			maps.Copy(metadata, event.Metadata)
+			delete(metadata, eventstore.MetadataSchemaVersion) // that of the data counts
+			maps.Copy(metadata, encoded.Metadata)
+			event.Metadata = metadata
 		}
 		of := [2]string{event.AggregateType, event.AggregateID}
 		versions[of]++

@@ -3,6 +3,8 @@ package eventstoretest_test
 import (
 	"context"
 	"database/sql"
+	"fmt"
+	"slices"
 	"strings"
 	"testing"
 
@@ -51,6 +53,40 @@ func TestProjectGivenEvents(t *testing.T) {
 	eventstoretest.Project(r, balances(t), eventstore.NewEvent{AggregateID: "a", Data: withdrawn{5}})
 	if !r.failed || !strings.Contains(r.text, "not registered") {
 		t.Errorf("an unknown type: %s", r.text)
+	}
+}
+
+// tallied is the second schema version of its type: the first was in euros.
+type (
+	talliedEuros struct{ Euros int64 }
+	tallied      struct{ Cents int64 }
+)
+
+func (tallied) Tags() []string { return []string{"tally"} }
+
+// TestProjectGivenMetadata: a given event with metadata and tags of its own keeps its schema version, and has each tag once, as when it is
+// stored.
+func TestProjectGivenMetadata(t *testing.T) {
+	t.Parallel()
+	registry := eventstore.NewRegistry()
+	eventstore.Register[talliedEuros](registry, "Tallied")
+	eventstore.Register[tallied](registry, "Tallied", eventstore.SchemaVersion(2))
+	eventstore.Upcast(registry, func(old talliedEuros) (tallied, error) { return tallied{100 * old.Euros}, nil })
+	var got []string
+	p := &eventstore.Projector{
+		Name: "tallies", DB: eventstoretest.Database(t), Dialect: eventstore.SQLite, Registry: registry,
+		Apply: func(_ context.Context, _ *sql.Tx, e *eventstore.Event) error {
+			got = append(got, fmt.Sprint(e.Data, e.Tags, e.Metadata))
+			return nil
+		},
+	}
+	copied := map[string]string{"user": "ada", eventstore.MetadataSchemaVersion: "7"}
+	eventstoretest.Project(t, p,
+		eventstore.NewEvent{AggregateID: "a", Data: tallied{5}, Metadata: copied, Tags: []string{"tally", "more"}},
+		eventstore.NewEvent{AggregateID: "a", Data: talliedEuros{5}, Metadata: copied})
+	want := []string{"{5} [tally more] map[schema_version:2 user:ada]", "{500} [] map[user:ada]"}
+	if !slices.Equal(got, want) {
+		t.Errorf("got %q, want %q", got, want)
 	}
 }
 
