@@ -48,23 +48,14 @@ func (f *offlineFlags) complete(server bool) error {
 	case f.dsn == "" && f.config == "" && len(f.eventChannels) > 0:
 		return usage("--event-channels belongs to --dsn: a server knows its own")
 	case f.dsn != "" && f.driver == "":
-		f.driver = driverOf(f.dsn)
+		var err error
+		f.driver, err = driverOf(f.dsn)
+		return err
 	}
 	return nil
 }
 
 func (f *offlineFlags) given() bool { return f.dsn != "" || f.config != "" }
-
-// driverOf guesses the driver of a data source name.
-func driverOf(dsn string) string {
-	switch {
-	case strings.HasPrefix(dsn, "postgres://"), strings.HasPrefix(dsn, "postgresql://"), strings.Contains(dsn, "host="), strings.Contains(dsn, "dbname="):
-		return "postgres"
-	case strings.Contains(dsn, "@tcp("), strings.Contains(dsn, "@unix("), strings.Contains(dsn, "@/"):
-		return "mysql"
-	}
-	return "sqlite"
-}
 
 // options returns the options of a server on the database.
 func (f *offlineFlags) options() (settings.Options, error) {

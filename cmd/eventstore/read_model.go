@@ -5,6 +5,7 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
+	"net/url"
 	"os"
 	"strings"
 	"time"
@@ -44,14 +45,22 @@ func (d *readModel) open(ctx context.Context) (*sql.DB, eventstore.Dialect, erro
 	}
 	driver := d.driver
 	if driver == "" {
-		driver = driverOf(dsn)
+		var err error
+		if driver, err = driverOf(dsn); err != nil {
+			return nil, 0, err
+		}
 	}
 	dialect, err := eventstore.ParseDialect(driver)
 	if err != nil {
 		return nil, 0, fmt.Errorf("--into-driver: %w", err)
 	}
-	if dialect == eventstore.SQLite {
+	switch dialect {
+	case eventstore.SQLite:
 		dsn = sqliteSource(dsn)
+	case eventstore.PostgreSQL:
+		if _, err := url.Parse(dsn); err != nil && strings.Contains(dsn, "://") { // the driver's error would show the password
+			return nil, 0, errors.New("the DSN of postgres is malformed: write postgres://user:password@host:port/name, and special characters of the password as in a URL, # as %23")
+		}
 	}
 	db, err := sql.Open(driver, dsn)
 	if err != nil {
