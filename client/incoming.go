@@ -14,12 +14,12 @@ type incoming struct {
 	running sync.WaitGroup
 }
 
-func newIncoming(ctx context.Context, source Source, after uint64) *incoming {
+func newIncoming(ctx context.Context, source Source, after Checkpoint) *incoming {
 	ctx, cancel := context.WithCancel(ctx)
 	in := &incoming{batches: make(chan Batch, readAhead), ended: make(chan struct{}), cancel: cancel}
 	in.running.Go(func() {
 		defer close(in.ended)
-		in.err = source.Receive(ctx, after, func(batch Batch) error {
+		in.err = receive(ctx, source, after, func(batch Batch) error {
 			select {
 			case in.batches <- batch:
 				return nil

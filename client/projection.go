@@ -105,7 +105,7 @@ func (r *runner) project(ctx context.Context, t term, l *lease) error {
 			return err
 		}
 	}
-	batches := newIncoming(ctx, p.Source, checkpoint.Place)
+	batches := newIncoming(ctx, p.Source, checkpoint)
 	defer batches.stop()
 	var asked time.Time
 	for {

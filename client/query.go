@@ -167,5 +167,9 @@ func (s querySource) subscription() subscription { return s.query.subscription()
 
 // Receive implements Source.
 func (s querySource) Receive(ctx context.Context, after uint64, handle func(Batch) error) error {
-	return s.client.subscribe(ctx, FromPosition(after+1), s.subscription().containing(after), handle)
+	return s.receive(ctx, Checkpoint{Place: after}, handle)
+}
+
+func (s querySource) receive(ctx context.Context, after Checkpoint, handle func(Batch) error) error {
+	return s.client.subscribe(ctx, FromPosition(after.Place+1), s.subscription().containing(after), handle)
 }

@@ -109,7 +109,7 @@ func (r *Reactor) serve(ctx context.Context, source Source, gauges *gauges) erro
 		return nil
 	}
 	gauges.at(checkpoint)
-	err = source.Receive(ctx, checkpoint.Place, func(batch Batch) error {
+	err = receive(ctx, source, checkpoint, func(batch Batch) error {
 		if batch.Checkpoint > checkpoint.Place {
 			if err := batch.checkFollows(checkpoint.Place); err != nil {
 				return err

@@ -65,12 +65,27 @@ type apiSource struct {
 
 func (s *apiSource) subscription() subscription { return channelRequest(s.channel, s.filter) }
 
+// receive is Source.Receive after a checkpoint. It tells the source, if that can use it, which event the reader handled last, so that an
+// interruption is enough to notice a log that was restored and has grown since.
+func receive(ctx context.Context, source Source, after Checkpoint, handle func(Batch) error) error {
+	if s, ok := source.(interface {
+		receive(ctx context.Context, after Checkpoint, handle func(Batch) error) error
+	}); ok {
+		return s.receive(ctx, after, handle)
+	}
+	return source.Receive(ctx, after.Place, handle)
+}
+
 // Receive implements Source.
 func (s *apiSource) Receive(ctx context.Context, after uint64, handle func(Batch) error) error {
-	seen := holes{channel: s.channel, last: after, first: func(ctx context.Context, from uint64) (uint64, error) {
+	return s.receive(ctx, Checkpoint{Place: after}, handle)
+}
+
+func (s *apiSource) receive(ctx context.Context, after Checkpoint, handle func(Batch) error) error {
+	seen := holes{channel: s.channel, last: after.Place, first: func(ctx context.Context, from uint64) (uint64, error) {
 		return s.client.firstFrom(ctx, s.channel, from)
 	}}
-	return s.client.subscribe(ctx, Start{sequence: after + 1}, s.subscription().containing(after), func(batch Batch) error {
+	return s.client.subscribe(ctx, Start{sequence: after.Place + 1}, s.subscription().containing(after), func(batch Batch) error {
 		if s.filter.empty() {
 			if err := seen.followBatch(ctx, batch); err != nil {
 				return err
@@ -88,9 +103,9 @@ type subscription struct {
 	known   Checkpoint // what the log must contain
 }
 
-// containing returns the subscription of a reader who has handled everything up to a place.
-func (s subscription) containing(place uint64) subscription {
-	s.known = Checkpoint{Place: place}
+// containing returns the subscription of a reader who has handled everything up to a checkpoint.
+func (s subscription) containing(known Checkpoint) subscription {
+	s.known = known
 	return s
 }
 
