@@ -1,6 +1,7 @@
 package eventstore
 
 import (
+	"cmp"
 	"context"
 	"crypto/rand"
 	"database/sql"
@@ -46,6 +47,9 @@ func (l *lease) take(ctx context.Context, changed func(context.Context) error) e
 		taken, err := l.affect(ctx, l.db, l.texts.takeLease, l.holder, l.length.Microseconds(), l.name, l.holder)
 		if err != nil || taken {
 			return err
+		}
+		if _, exists, err := readCheckpoint(ctx, l.db, l.texts, l.name); err != nil || !exists {
+			return cmp.Or(err, errLeaseLost) // it was reset: without the row, there is no lease to wait for
 		}
 		timer := time.NewTimer(min(l.length/4, time.Second))
 		select {
