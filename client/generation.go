@@ -1,11 +1,13 @@
 package eventstore
 
 import (
+	"cmp"
 	"context"
 	"database/sql"
 	"errors"
 	"fmt"
 	"math"
+	"time"
 )
 
 // ErrSuperseded means that the live generation of a projection has a later Version than the Projector: a newer program has built it.
@@ -93,10 +95,17 @@ func (p *Projector) Rebuild(ctx context.Context) error {
 	return fmt.Errorf("rebuild projection %q: %w", p.Name, p.cause(ctx, err))
 }
 
-// build builds a generation with the projector's version, and returns nil once it is live.
+// build builds a generation with the projector's version, and returns nil once it is live. While a later version is being built, it waits.
 func (r *runner) build(ctx context.Context, g generations) error {
 	p := r.projector
-	if g.building == 0 || g.buildingVersion < p.version() {
+	abandoned := false
+	if g.building > 0 && g.buildingVersion > p.version() {
+		var err error
+		if abandoned, err = r.abandoned(ctx, g); err != nil {
+			return err
+		}
+	}
+	if g.building == 0 || g.buildingVersion < p.version() || abandoned {
 		next := max(g.live, g.building) + 1
 		if _, err := p.DB.ExecContext(ctx, r.texts.beginGeneration, next, p.version(), p.Name, g.building); err != nil {
 			return err
@@ -110,6 +119,34 @@ func (r *runner) build(ctx context.Context, g generations) error {
 		return errGenerations
 	}
 	return r.serve(ctx, term{generations: g, generation: g.building})
+}
+
+// abandoned waits for Lease, and reports whether nobody has run the build of a later version: its program was rolled back.
+func (r *runner) abandoned(ctx context.Context, g generations) (bool, error) {
+	name := checkpointName(r.projector.Name, g.building)
+	before, err := r.held(ctx, name)
+	if err != nil {
+		return false, err
+	}
+	timer := time.NewTimer(cmp.Or(max(r.projector.Lease, 0), defaultLease))
+	defer timer.Stop()
+	select {
+	case <-ctx.Done():
+		return false, context.Cause(ctx)
+	case <-timer.C:
+	}
+	after, err := r.held(ctx, name)
+	return !before && !after, err
+}
+
+// held reports whether a replica has a lease.
+func (r *runner) held(ctx context.Context, name string) (bool, error) {
+	var holder string
+	err := r.projector.DB.QueryRowContext(ctx, r.texts.leaseHolder, name).Scan(&holder)
+	if errors.Is(err, sql.ErrNoRows) {
+		err = nil
+	}
+	return holder != "", err
 }
 
 // freeze takes the lease of the live generation from the projector that runs it, and returns its checkpoint. It expires by itself.

@@ -4,22 +4,34 @@ import (
 	"context"
 	"database/sql"
 	"errors"
-	"sync"
 	"testing"
+
+	"go.opentelemetry.io/otel/metric"
+	"go.opentelemetry.io/otel/metric/noop"
 
 	"github.com/nats-eventstore/nats-eventstore/client"
 	"github.com/nats-eventstore/nats-eventstore/eventstoretest"
 )
 
-// located tells when a reader without a checkpoint asks where to begin.
-type located struct {
-	eventstore.LogSource
-	tell func()
+// registered is closed when a projector that begins registers its metrics. Then it waits for the lease.
+type (
+	registered struct {
+		noop.MeterProvider
+		begun chan struct{}
+	}
+	registering struct {
+		noop.Meter
+		begun chan struct{}
+	}
+)
+
+func (r registered) Meter(string, ...metric.MeterOption) metric.Meter {
+	return registering{begun: r.begun}
 }
 
-func (l located) Locate(ctx context.Context, start eventstore.Start) (uint64, error) {
-	l.tell()
-	return l.LogSource.Locate(ctx, start)
+func (r registering) RegisterCallback(metric.Callback, ...metric.Observable) (metric.Registration, error) {
+	close(r.begun)
+	return noop.Registration{}, nil
 }
 
 // A replica that waits for the lease of one that died begins, if a reset takes the checkpoint away, and the lease with it.
@@ -29,19 +41,17 @@ func TestResetBesideStandby(t *testing.T) {
 	if _, err := server.Client().Append(patient(t), channel, []eventstore.NewEvent{{Type: "T", AggregateID: "a"}}); err != nil {
 		t.Fatal(err)
 	}
-	waits, applied := make(chan struct{}), make(chan struct{})
-	died := sync.OnceFunc(func() {
-		_, err := db.ExecContext(t.Context(), "INSERT INTO eventstore_checkpoints VALUES ('p', 0, '', 0, 0, 'dead', 9000000000000000)")
-		if err != nil {
-			t.Error(err)
-		}
-		close(waits)
-	})
-	source := server.Client().Source(channel, eventstore.Filter{}).(eventstore.LogSource)
-	p := &eventstore.Projector{Name: "p", DB: db, Dialect: eventstore.SQLite, Start: eventstore.FromSequence(1), Source: located{source, died},
-		Apply: func(context.Context, *sql.Tx, *eventstore.Event) error { close(applied); return nil }}
+	begun, applied := make(chan struct{}), make(chan struct{})
+	p := &eventstore.Projector{Name: "p", DB: db, Dialect: eventstore.SQLite, Source: server.Client().Source(channel, eventstore.Filter{}),
+		MeterProvider: registered{begun: begun}, Apply: func(context.Context, *sql.Tx, *eventstore.Event) error { close(applied); return nil }}
+	if _, err := p.LiveGeneration(patient(t)); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := db.ExecContext(patient(t), "INSERT INTO eventstore_checkpoints VALUES ('p', 0, '', 0, 0, 'dead', 9000000000000000)"); err != nil {
+		t.Fatal(err)
+	}
 	stop := running(t, p.Run)
-	<-waits
+	<-begun
 	if err := p.Reset(patient(t), func(context.Context, *sql.Tx) error { return nil }); err != nil {
 		t.Fatal(err)
 	}
