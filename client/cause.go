@@ -28,9 +28,12 @@ func causeOf(ctx context.Context) cause {
 }
 
 // WithCorrelation returns a context whose appends store events with this MetadataCorrelationID: that of the request, for
-// instance. An empty ID adds nothing.
+// instance. The event that led to them (WithCause) stays the same. An empty ID changes nothing.
 func WithCorrelation(ctx context.Context, id string) context.Context {
-	return context.WithValue(ctx, causeKey{}, cause{correlation: id})
+	if id == "" {
+		return ctx
+	}
+	return context.WithValue(ctx, causeKey{}, cause{id, causeOf(ctx).event})
 }
 
 // WithCause returns a context whose appends store events that an event led to: their MetadataCausationID is its Key, and

@@ -83,6 +83,23 @@ func TestCause(t *testing.T) {
 	}
 }
 
+// TestCorrelationOfHandler: a handler that names another correlation, or an empty one, does not hide which event led to what it appends.
+func TestCorrelationOfHandler(t *testing.T) {
+	t.Parallel()
+	c := onSQLite(t).client()
+	handling := eventstore.WithCause(patient(t), &eventstore.Event{ID: "placed"})
+	for id, want := range map[string]string{"": "placed", "order-1": "order-1"} {
+		event := []eventstore.NewEvent{{ID: "by" + id, Type: "Billed", AggregateID: "o"}}
+		if _, err := c.Append(eventstore.WithCorrelation(handling, id), channel, event); err != nil {
+			t.Fatal(err)
+		}
+		e, err := c.Get(patient(t), channel, "by"+id)
+		if err != nil || e.Metadata["correlation_id"] != want || e.Metadata["causation_id"] != "placed" {
+			t.Errorf("correlation %q: %+v, error %v", id, e, err)
+		}
+	}
+}
+
 // TestTrace: one trace has the calls and the handling of a chain of events. An event that is appended again, in another span, is the same.
 func TestTrace(t *testing.T) {
 	t.Parallel()
