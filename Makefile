@@ -7,7 +7,7 @@ TIMEOUT ?= 14m
 MODULES  = ./... ./client/... ./client/streaming/... ./proto/...
 
 .DEFAULT_GOAL := build
-.PHONY: build man release-packages cross release-rehearsal packages test cover show-bank show-clients show-consumers show-databases show-orders show-setups chaos test-clock test-postgres test-mysql test-figures test-sql-million dashboard-picture lint generate deployments check-generated vulns bench sizing profile fuzz clean
+.PHONY: build man release-packages cross release-rehearsal packages test cover show-bank show-clients show-consumers show-databases show-orders show-setups chaos test-clock test-postgres test-mysql test-figures test-sql-million dashboard-picture console-pictures lint generate deployments check-generated vulns bench sizing profile fuzz clean
 
 # Two static binaries, the server and the tool. Go records the commit of a checkout in it. Without a checkout, say what is built:
 # make build VERSION=1.2.3 COMMIT=0123abc… DATE=2026-11-26T05:50:58Z
@@ -56,6 +56,12 @@ test:
 dashboard-picture: build
 	test/prometheus/install
 	$(GO) test -count=1 -run '^TestDashboardAndRules$$' ./test/prometheus -args -server $(CURDIR)/bin/nats-streaming-server -picture $(CURDIR)/docs/operate/dashboard.svg
+
+# docs/operate/console: pictures of the console's pages.
+console-pictures: build
+	test/databases/install
+	test/console/install
+	$(GO) test -count=1 -run '^TestPages$$' ./test/console -args -server $(CURDIR)/bin/nats-streaming-server -pictures $(CURDIR)/docs/operate/console
 
 # What of the server the tests that run it as a program reach, by package, and line by line in bin/cover.txt for
 # go tool cover -html. Servers that a test kills do not count. Fewer tests: make cover PKG=./test/relay

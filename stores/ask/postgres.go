@@ -3,7 +3,6 @@ package ask
 import (
 	"context"
 	"database/sql"
-	"errors"
 	"fmt"
 	"strconv"
 
@@ -47,14 +46,19 @@ func askPostgres(ctx context.Context, conn *sql.Conn, o Options, statement strin
 	if mighty {
 		return nil, fmt.Errorf("%w: it is a superuser, or can reach files, programs or sessions of the database server: name the analyst's role", ErrMighty)
 	}
-	// A prepared text cannot hold a second statement.
-	declare, err := tx.PrepareContext(ctx, postgresCursor+statement)
-	if err != nil {
-		return nil, err
-	}
-	_, err = declare.ExecContext(ctx)
-	if err := errors.Join(err, declare.Close()); err != nil {
+	if err := declare(ctx, tx, statement); err != nil {
 		return nil, err
 	}
 	return tx.QueryContext(ctx, fmt.Sprintf(postgresFetch, o.Rows+1))
+}
+
+// declare opens a cursor. A prepared text cannot hold a second statement, and no other may be sent before it is closed.
+func declare(ctx context.Context, tx *sql.Tx, statement string) error {
+	prepared, err := tx.PrepareContext(ctx, postgresCursor+statement)
+	if err != nil {
+		return err
+	}
+	defer prepared.Close()
+	_, err = prepared.ExecContext(ctx)
+	return err
 }

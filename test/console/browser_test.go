@@ -150,7 +150,7 @@ func (p *tab) text() string {
 func (p *tab) sees(texts ...string) {
 	p.t.Helper()
 	for _, text := range texts {
-		p.until(fmt.Sprintf("!!document.body && document.body.innerText.includes(%q)", text), "does not show "+text)
+		p.until(fmt.Sprintf("document.readyState === 'complete' && document.body.innerText.includes(%q)", text), "does not show "+text)
 	}
 }
 
