@@ -33,7 +33,22 @@ var (
 	conflictOn = regexp.MustCompile(`(?is)^\s*on\s+conflict\s*\(([^()]*)\)`)
 	doUpdate   = regexp.MustCompile(`(?is)\bdo\s+update\b`)
 	forbidden  = regexp.MustCompile(`(?is)\b(?:select|returning)\b`)
+	call       = regexp.MustCompile(`(?is)([\w"]+)\s*\(`)
 )
+
+// alone are the functions, and the other words before a parenthesis, whose result does not depend on what statements did before: LAST_INSERT_ID
+// and currval would give the rows of several events one value.
+var alone = regexp.MustCompile(`(?i)^(?:cast|coalesce|nullif|ifnull|greatest|least|min|max|abs|round|lower|upper|trim|length|concat|substr|substring|replace|now|json|json_object|json_array|json_extract|jsonb_build_object|to_timestamp|values|conflict|and|or|not|in|where|set|case|when|then|else|decimal|numeric|varchar|char|datetime|timestamp)$`)
+
+// independent reports whether a part of a statement calls nothing whose result may depend on the statements before.
+func independent(text string) bool {
+	for _, name := range call.FindAllStringSubmatch(text, -1) {
+		if !alone.MatchString(name[1]) {
+			return false
+		}
+	}
+	return true
+}
 
 // insertOf returns the insert that a statement is, or nil.
 func insertOf(s *statement) *insert {
@@ -48,6 +63,9 @@ func insertOf(s *statement) *insert {
 	}
 	row, tail := text[len(head[0]):end], text[end:]
 	if !insertTail.MatchString(tail) || strings.Contains(tail, marker) || strings.Contains(row, "{") || !strings.Contains(row, marker) {
+		return nil
+	}
+	if !independent(row) || !independent(tail) {
 		return nil
 	}
 	if strings.Contains(tail, "{") && strings.ContainsAny(tail, "'\"`") {

@@ -16,6 +16,10 @@ func TestRows(t *testing.T) {
 		"INSERT INTO {t} (a) VALUES ($.a) ON CONFLICT (lower(a)) DO UPDATE SET a = 'x'":                       "",
 		"INSERT INTO {t} (a, b) VALUES (upper($.a), $.b) ON CONFLICT (a) DO UPDATE SET b = excluded.b":        "", // the key is not known
 		"INSERT INTO {t} (a) VALUES ($.a) ON CONFLICT (a) DO UPDATE SET a = $.b":                              "",
+		"INSERT INTO {t} (a, b) VALUES (LAST_INSERT_ID(), $.b)":                                               "", // of the row before
+		"INSERT INTO {t} (a, b) VALUES ($.a, currval ('s'))":                                                  "",
+		"INSERT INTO {t} (a) VALUES ($.a) ON CONFLICT (a) DO UPDATE SET b = next_of({t}.b)":                   "",
+		"INSERT INTO {t} (a) VALUES (CAST($.a AS NUMERIC(20, 2)))":                                            "INSERT INTO t_3 (a) VALUES (CAST($1 AS NUMERIC(20, 2))), (CAST($2 AS NUMERIC(20, 2))) ",
 		"INSERT INTO {t} (a) VALUES ((SELECT MAX(a) FROM {t}) + $.a)":                                         "",
 		"INSERT INTO {t} (a) SELECT $.a":                                                                      "",
 		"INSERT INTO {t} (a) VALUES ($.a), ($.b)":                                                             "",
