@@ -3,6 +3,7 @@ package eventstore
 import (
 	"context"
 	"sync"
+	"time"
 
 	"go.opentelemetry.io/otel"
 	"go.opentelemetry.io/otel/attribute"
@@ -114,4 +115,33 @@ func (g *gauges) count(ctx context.Context, n outcomes) {
 	g.parkedEvents.Add(ctx, n.parked, g.labels)
 }
 
-func (g *gauges) failed(ctx context.Context) { g.failedAttempt.Add(ctx, 1, g.labels) }
+// failed counts an attempt that failed, unless there are no metrics.
+func (g *gauges) failed(ctx context.Context) {
+	if g != nil {
+		g.failedAttempt.Add(ctx, 1, g.labels)
+	}
+}
+
+// watch asks where the log ends until stop is called, so that a reactor that has not caught up tells its lag, also while it handles an event.
+func (g *gauges) watch(ctx context.Context, log LogSource) (stop func()) {
+	ctx, cancel := context.WithCancel(ctx)
+	var running sync.WaitGroup
+	running.Go(func() {
+		ticker := time.NewTicker(endEvery)
+		defer ticker.Stop()
+		for {
+			if end, err := log.End(ctx); err == nil { // otherwise what is known stays
+				g.end(end)
+			}
+			select {
+			case <-ctx.Done():
+				return
+			case <-ticker.C:
+			}
+		}
+	})
+	return func() {
+		cancel()
+		running.Wait()
+	}
+}

@@ -94,6 +94,7 @@ func (r *Reactor) serve(ctx context.Context, source Source, gauges *gauges) erro
 		if err := log.Check(ctx, checkpoint); err != nil {
 			return err
 		}
+		defer gauges.watch(ctx, log)()
 	}
 	advance := func(to Checkpoint) error {
 		if to.Place <= checkpoint.Place {
@@ -116,11 +117,11 @@ func (r *Reactor) serve(ctx context.Context, source Source, gauges *gauges) erro
 			}
 		}
 		for _, event := range batch.Events {
-			if err := r.handle(ctx, event); err != nil {
-				gauges.failed(ctx)
+			outcome, err := r.handle(ctx, event, gauges)
+			if err != nil {
 				return err
 			}
-			gauges.count(ctx, outcomes{applied: 1})
+			gauges.count(ctx, outcome)
 			one := Batch{Events: []*Event{event}, Checkpoint: batch.place(event), ByPosition: batch.ByPosition}
 			if err := advance(checkpoint.after(one)); err != nil {
 				return err
@@ -170,7 +171,7 @@ func (r *Reactor) Once(ctx context.Context) (func(context.Context, *Event) error
 		if err != nil || handled {
 			return err
 		}
-		if err := r.handle(ctx, event); err != nil {
+		if _, err := r.handle(ctx, event, nil); err != nil {
 			return err
 		}
 		return r.record(ctx, event)
@@ -267,33 +268,43 @@ func (r *Reactor) Forget(ctx context.Context, channel string, before uint64) err
 	return nil
 }
 
-// handle handles an event, or parks it.
-func (r *Reactor) handle(ctx context.Context, event *Event) error {
+// handle handles an event, or parks it. It counts the attempts that fail, unless gauges is nil.
+func (r *Reactor) handle(ctx context.Context, event *Event, gauges *gauges) (outcomes, error) {
 	events, err := expand(r.Registry, r.SkipUnknown, event)
 	if err != nil {
-		return r.park(ctx, event, err)
+		gauges.failed(ctx)
+		return outcomes{parked: 1}, r.park(ctx, event, err)
+	}
+	outcome := outcomes{applied: 1}
+	if len(events) == 0 {
+		outcome = outcomes{skipped: 1}
 	}
 	for _, e := range events {
-		if err := r.retry(ctx, e); err != nil {
-			return err
+		parked, err := r.retry(ctx, e, gauges)
+		if err != nil {
+			return outcome, err
+		}
+		if parked {
+			outcome = outcomes{parked: 1}
 		}
 	}
-	return nil
+	return outcome, nil
 }
 
 // retry handles an event until that succeeds, or parks it.
-func (r *Reactor) retry(ctx context.Context, event *Event) error {
+func (r *Reactor) retry(ctx context.Context, event *Event, gauges *gauges) (parked bool, err error) {
 	var pause backoff
 	for attempt := 1; ; attempt++ {
 		err := r.react(ctx, event)
 		if err == nil {
-			return nil
+			return false, nil
 		}
+		gauges.failed(ctx)
 		if attempt == r.Attempts {
-			return r.park(ctx, event, err)
+			return true, r.park(ctx, event, err)
 		}
 		if ended := pause.wait(ctx); ended != nil {
-			return fmt.Errorf("handle %s, sequence %d: %w, last error: %w", event.Type, event.Sequence, ended, err)
+			return false, fmt.Errorf("handle %s, sequence %d: %w, last error: %w", event.Type, event.Sequence, ended, err)
 		}
 	}
 }

@@ -81,6 +81,23 @@ func TestProjectionMetrics(t *testing.T) {
 	if err := stop(); !errors.Is(err, context.Canceled) {
 		t.Error(err)
 	}
+	// One that fails tells so, and how far it is behind.
+	r = &eventstore.Reactor{Name: "failing", DB: db, Dialect: dialect, MeterProvider: meters, Handle: func(context.Context, *eventstore.Event) error { return errors.New("no") }}
+	stop = run()
+	eventually(t, "lag 6, failures true", func() string {
+		lag, failed := "none", false
+		for _, line := range strings.Split(metrics("failing")(), ", ") {
+			if n, found := strings.CutPrefix(line, "reactor lag "); found {
+				lag = n
+			}
+			failed = failed || strings.HasPrefix(line, "reactor failed ")
+		}
+		return fmt.Sprintf("lag %s, failures %t", lag, failed)
+	})
+	if err := stop(); !errors.Is(err, context.Canceled) {
+		t.Error(err)
+	}
+	r = &eventstore.Reactor{Name: "mail", DB: db, Dialect: dialect, MeterProvider: meters, Handle: func(context.Context, *eventstore.Event) error { return nil }}
 	if _, err := db.ExecContext(patient(t), "UPDATE eventstore_checkpoints SET holder = 'another', held_until = held_until + 9000000000000000 WHERE name = 'mail'"); err != nil {
 		t.Fatal(err)
 	}
