@@ -44,7 +44,7 @@ func (l *lease) take(ctx context.Context, changed func(context.Context) error) e
 				return err
 			}
 		}
-		taken, err := l.affect(ctx, l.db, l.texts.takeLease, l.holder, l.length.Microseconds(), l.name, l.holder)
+		taken, err := l.try(ctx)
 		if err != nil || taken {
 			return err
 		}
@@ -59,6 +59,20 @@ func (l *lease) take(ctx context.Context, changed func(context.Context) error) e
 		case <-timer.C:
 		}
 	}
+}
+
+// maxTry bounds how long an attempt to take the lease waits for a lock, to stay below what databases bear.
+const maxTry = 2 * time.Second
+
+// try takes the lease if it is free. A leader whose transaction takes long has the row locked: then the lease is not free.
+func (l *lease) try(ctx context.Context) (bool, error) {
+	short, cancel := context.WithTimeout(ctx, min(l.length, maxTry))
+	defer cancel()
+	taken, err := l.affect(short, l.db, l.texts.takeLease, l.holder, l.length.Microseconds(), l.name, l.holder)
+	if err != nil && ctx.Err() == nil && short.Err() != nil {
+		return false, nil
+	}
+	return taken, err
 }
 
 // executor is a database or a transaction.
