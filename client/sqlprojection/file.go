@@ -89,6 +89,9 @@ func Parse(data []byte) (*File, error) {
 		}
 		return nil, err
 	}
+	if err := decoder.Decode(&yaml.Node{}); !errors.Is(err, io.EOF) {
+		return nil, errors.New("there is a second document after ---: write a file for each projection")
+	}
 	if err := f.compile(); err != nil {
 		return nil, err
 	}
@@ -100,6 +103,9 @@ var tableName = regexp.MustCompile(`^[A-Za-z_][A-Za-z0-9_]{0,49}$`)
 
 // again is how a statement that creates something begins, so that it can be run again.
 var again = regexp.MustCompile(`(?is)^\s*create\s+(unlogged\s+)?(table|(unique\s+)?index)\s+if\s+not\s+exists\b`)
+
+// changes is how a statement for an event begins. MySQL commits at TRUNCATE and whatever else changes a schema.
+var changes = regexp.MustCompile(`(?is)^(?:\s|--[^\n]*\n|/\*.*?\*/)*(?:insert|update|delete|replace|merge|with|select|call)\b`)
 
 func (f *File) compile() error {
 	switch {
@@ -140,6 +146,9 @@ func (f *File) compile() error {
 		}
 		for i, text := range texts {
 			s, err := f.statement(text)
+			if err == nil && !changes.MatchString(text) {
+				err = errors.New("begin with INSERT, UPDATE, DELETE, REPLACE, MERGE, WITH, SELECT or CALL: others, such as TRUNCATE and COMMIT, may end the transaction, and an event would take effect twice")
+			}
 			if err != nil {
 				return fmt.Errorf("events: %s, statement %d: %w", kind, i+1, err)
 			}
