@@ -53,8 +53,18 @@ var fields = map[string]func(*eventstore.Event, eventstore.Dialect) (any, error)
 	"occurred_at":    func(e *eventstore.Event, d eventstore.Dialect) (any, error) { return moment(e.OccurredAt, d), nil },
 	"content_type":   func(e *eventstore.Event, _ eventstore.Dialect) (any, error) { return text(e.ContentType), nil },
 	"data":           func(e *eventstore.Event, _ eventstore.Dialect) (any, error) { return string(e.Payload), nil },
-	"metadata":       func(e *eventstore.Event, _ eventstore.Dialect) (any, error) { return asJSON(e.Metadata) },
-	"tags":           func(e *eventstore.Event, _ eventstore.Dialect) (any, error) { return asJSON(e.Tags) },
+	"metadata": func(e *eventstore.Event, _ eventstore.Dialect) (any, error) {
+		if e.Metadata == nil {
+			return "{}", nil
+		}
+		return asJSON(e.Metadata)
+	},
+	"tags": func(e *eventstore.Event, _ eventstore.Dialect) (any, error) {
+		if e.Tags == nil {
+			return "[]", nil
+		}
+		return asJSON(e.Tags)
+	},
 }
 
 // text returns NULL for what an event does not have.

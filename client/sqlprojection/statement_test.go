@@ -23,6 +23,7 @@ func TestStatements(t *testing.T) {
 		{"SELECT $.s, $.n, $.t, $.f, $.e", "SELECT $1, $2, $3, $4, $5", "SELECT ?, ?, ?, ?, ?", []any{"it's", nil, true, "1.50", "1.2"}},
 		{"SELECT $.big, $.o, $.\"odd key\"", "SELECT $1, $2, $3", "SELECT ?, ?, ?", []any{"123456789012345678901234567890", `{"k": [1, 2]}`, int64(3)}},
 		{"SELECT $.missing?, $.a.missing?, $.a.b[9]?, $metadata.none?", "SELECT $1, $2, $3, $4", "SELECT ?, ?, ?, ?", []any{nil, nil, nil, nil}},
+		{"-- a comment\nSELECT $event.tags, $event.occurred_at", "-- a comment\nSELECT $1, $2", "", []any{"[]", nil}},
 		{"SELECT $metadata.user, $metadata.\"x y\", $event.position, $event.key", "SELECT $1, $2, $3, $4", "SELECT ?, ?, ?, ?", []any{"ada", "z", int64(7), "e-1"}},
 		{`SELECT '$.a ? {t} ''x''', "$.b", 1 - 2 / 3 -- $.c ;` + "\n/* $.d ? */, $.s::text", `SELECT '$.a ? {t} ''x''', "$.b", 1 - 2 / 3 -- $.c ;` + "\n/* $.d ? */, $1::text", "", []any{"it's"}},
 		{"SELECT $$a $.b$$, $q$ $$ ? $q$, $.s", "SELECT $$a $.b$$, $q$ $$ ? $q$, $1", "", []any{"it's"}},
