@@ -22,6 +22,7 @@ func (s *server) newConsole(o *api.Options) (run func(ctx context.Context)) {
 	options := console.Options{
 		About: console.About{
 			ClusterID: s.opts.ClusterID, ServerID: s.id, Version: config.CurrentBuild().Version, Store: s.opts.StoreType, Database: s.opts.Store.Driver,
+			Servers: s.opts.ConsoleServers,
 		},
 		Monitor:  s.monitor,
 		Settings: s.settings,

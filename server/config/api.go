@@ -54,6 +54,11 @@ func (o *Options) validateAPI(events eventlog.Events) error {
 	if err := o.validateListener(); err != nil {
 		return err
 	}
+	for _, s := range o.ConsoleServers {
+		if s == "*" || !validOrigin(s) || !strings.HasPrefix(s, "http") {
+			return invalid("console_servers", "console_servers: %q is not the URL of an API: write one such as https://a.example:4280, without a path", s)
+		}
+	}
 	if o.ConsoleSource != "" && o.Store.Driver == "sqlite" {
 		return invalid("console_sql_source", "console_sql_source: SQLite has no roles, and the console's questions open its file so that they cannot write: leave it out")
 	}

@@ -89,6 +89,8 @@ type Options struct {
 
 	// Console serves pages for operators on the API's port. nil: if the API listens on this machine alone.
 	Console *bool
+	// ConsoleServers are the URLs of the APIs of all servers of the database, such as https://a.example:4280.
+	ConsoleServers []string
 	// ConsoleSource is the data source of the console's questions in SQL, with a role that only reads. SQLite needs none.
 	ConsoleSource string
 

@@ -25,7 +25,8 @@ type chart struct {
 	Points int
 }
 
-// newChart draws values at times, of which the last is at the right edge and window before it is the left one. unit formats a value.
+// newChart draws values at times, of which the last is at the right edge. The left one is window before it, or less while the values are
+// younger than that. unit formats a value.
 func newChart(title string, window time.Duration, times []time.Time, values []float64, unit func(float64) string) chart {
 	c := chart{Title: title, Points: len(values)}
 	if len(values) == 0 {
@@ -36,6 +37,7 @@ func newChart(title string, window time.Duration, times []time.Time, values []fl
 		most = max(most, v)
 	}
 	end, top := times[len(times)-1], max(most, 1e-9)
+	window = min(window, max(time.Minute, end.Sub(times[0])))
 	c.Now, c.Most, c.Since = unit(values[len(values)-1]), unit(most), seconds(math.Round(window.Seconds()))
 	at := func(t time.Time) float64 { return max(0, chartWidth*(1-end.Sub(t).Seconds()/window.Seconds())) }
 	var line strings.Builder

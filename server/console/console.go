@@ -61,8 +61,9 @@ type Settings struct {
 // About names a server.
 type About struct {
 	ClusterID, ServerID, Version string
-	Store                        string // MEMORY, FILE or SQL
-	Database                     string // the driver
+	Store                        string   // MEMORY, FILE or SQL
+	Database                     string   // the driver
+	Servers                      []string // URLs of the APIs of all servers
 }
 
 // Console serves the pages.

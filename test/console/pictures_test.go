@@ -4,9 +4,12 @@ import (
 	"context"
 	"flag"
 	"fmt"
+	"math"
 	"os"
 	"path/filepath"
+	"slices"
 	"testing"
+	"time"
 
 	"github.com/chromedp/cdproto/cdp"
 	"github.com/chromedp/cdproto/emulation"
@@ -42,17 +45,17 @@ func (p *tab) as(v view) {
 // picture writes a picture of the page, if there are to be pictures.
 func (p *tab) picture(name string) {
 	p.t.Helper()
-	if *pictures == "" {
+	if *pictures == "" || !slices.Contains([]string{"overview", "events-dark", "aggregate", "consumer", "consumers-phone", "sql"}, name) {
 		return
 	}
-	quality := int64(70)
+	quality := int64(80)
 	var data []byte
 	p.do(chromedp.Func(func(ctx context.Context, t *chromedp.Target) error {
-		shot, err := cdp.Call(ctx, t, page.CaptureScreenshot, page.CaptureScreenshotParams{Format: page.CaptureScreenshotFormatPng, Quality: &quality})
+		shot, err := cdp.Call(ctx, t, page.CaptureScreenshot, page.CaptureScreenshotParams{Format: page.CaptureScreenshotFormatWebp, Quality: &quality})
 		data = shot.Data
 		return err
 	}))
-	if err := os.WriteFile(filepath.Join(*pictures, name+".png"), data, 0o644); err != nil {
+	if err := os.WriteFile(filepath.Join(*pictures, name+".webp"), data, 0o644); err != nil {
 		p.t.Fatal(err)
 	}
 }
@@ -84,6 +87,16 @@ func shop(t *testing.T, driver, source string) *server {
 	return s
 }
 
+// load stores events for some time, more and fewer in turn.
+func (s *server) load(t *testing.T, d time.Duration) {
+	t.Helper()
+	began := time.Now()
+	for i := 0; time.Since(began) < d; i++ {
+		s.store(t, "eventstore.visits", object{"eventType": "PageSeen", "aggregateType": "Visit", "aggregateId": fmt.Sprintf("v%d", i%50), "eventData": fmt.Sprintf(`{"page":%d}`, i)})
+		time.Sleep(time.Duration(6+5*math.Sin(time.Since(began).Seconds()/4)) * time.Millisecond)
+	}
+}
+
 // TestPages opens each page as on a desk and as on a phone, by day and by night. Nothing may be wider than the screen or hard to use.
 func TestPages(t *testing.T) {
 	t.Parallel()
@@ -92,11 +105,14 @@ func TestPages(t *testing.T) {
 		p := browser(t, s)
 		p.open("/console/")
 		p.sees("has 1 parked message")
+		if *pictures != "" && driver == "sqlite" {
+			s.load(t, 40*time.Second)
+		}
 		p.until("document.querySelectorAll('.line').length === 3", "draws no charts")
 		const group = "channel=eventstore.orders&name=d%3Aworkers"
 		for _, it := range []struct{ name, path, sees string }{
 			{"overview", "/console/", "Leader"},
-			{"events", "/console/events", "ParcelSent"},
+			{"events", "/console/events?channel=eventstore.orders+eventstore.parcels", "ParcelSent"},
 			{"event", "/console/find?id=o8-placed", "correlation_id"},
 			{"aggregate", "/console/aggregate?channel=eventstore.orders&type=Order&id=o2", "Changed since"},
 			{"channels", "/console/channels", "eventstore.parcels"},

@@ -110,12 +110,14 @@ func TestLeaderChanges(t *testing.T) {
 	eachDatabase(t, func(t *testing.T, driver, source string) {
 		first := start(t, driver, source)
 		first.store(t, "eventstore.orders", order("o1", "OrderPlaced", `{}`))
-		second := launch(t, driver, source, "-grpc_standby_reads")
+		second := launch(t, driver, source, "-grpc_standby_reads", "-console_servers", first.url+",http://127.0.0.1:1")
 		second.WaitLog(t, "Standby serves reads")
 
 		p := browser(t, second)
 		p.open("/console/")
 		p.sees("Standby", "This standby shows what it reads from the database")
+		p.click(first.url)
+		p.sees("Leader")
 		p.open("/console/consumers")
 		p.sees("Not now")
 		p.open("/console/events")

@@ -102,6 +102,15 @@ var grpcSettings = []setting{
 		},
 	},
 	{
+		flags: []string{"console_servers"}, keys: []string{"console_servers"}, kind: list, value: "<url,...>",
+		usage: "URLs of the APIs of all servers of the database, which the console links, so that people find the one that leads", def: "none", needs: apiPort,
+		state: added,
+		set: func(o *Options, v, _ string) error {
+			o.ConsoleServers = splitList(v)
+			return nil
+		},
+	},
+	{
 		flags: []string{"console_sql_source"}, keys: []string{"console_sql_source"}, value: "<dsn>",
 		usage: "Data source name, with a role that only reads, of the console's page for questions in SQL; SQLite needs none", secret: true, needs: apiPort,
 		state: added,
