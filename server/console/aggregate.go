@@ -11,8 +11,12 @@ import (
 	eventstorev1 "github.com/nats-eventstore/nats-eventstore/proto/eventstore/v1"
 )
 
-// maxFold bounds the events that make a state.
-const maxFold = 20_000
+// maxFold and maxFoldBytes bound the events that make a state, and maxDiff what is shown of a difference.
+const (
+	maxFold      = 20_000
+	maxFoldBytes = 16 << 20
+	maxDiff      = 500
+)
 
 // aggregateName names an aggregate.
 type aggregateName struct{ Channel, Type, ID string }
@@ -33,9 +37,10 @@ type aggregateBody struct {
 	At     uint64 // version of the state
 	Last   bool   // that is the last one
 	With   uint64 // version with which the state is compared
-	State  string // as JSON
+	State  contents
 	Mended uint64 // events without a JSON object, which the state leaves out
 	Diff   []difference
+	More   int    // differences that are not shown
 	Note   string // why there is no state
 }
 
@@ -103,7 +108,9 @@ func (c *Console) versions(v *visit, a aggregateName, from uint64) (events []*ev
 	err = c.api.ReadAggregate(v.ctx, &eventstorev1.ReadAggregateRequest{
 		Channel: a.Channel, AggregateType: a.Type, AggregateId: a.ID, FromVersion: from, Limit: pageEvents + 1, Direction: eventstorev1.Direction_DIRECTION_BACKWARD,
 	}, func(resp *eventstorev1.ReadAggregateResponse) error {
-		events = append(events, resp.GetEvents()...)
+		for _, e := range resp.GetEvents() {
+			events = append(events, brief(e))
+		}
 		return nil
 	})
 	return events, err
@@ -111,7 +118,7 @@ func (c *Console) versions(v *visit, a aggregateName, from uint64) (events []*ev
 
 var (
 	errFolded  = errors.New("folded as far as asked")
-	errTooLong = fmt.Errorf("it is not computed from more than %s events", number(maxFold))
+	errTooLong = fmt.Errorf("it is not computed from more than %s events or %s", number(maxFold), byteSize(maxFoldBytes))
 )
 
 // fold computes the state of an aggregate at a version or a time, and what changed since another version.
@@ -132,6 +139,13 @@ func (c *Console) fold(v *visit, body *aggregateBody) error {
 	}
 	ctx, cancel := context.WithTimeout(v.ctx, searchTime)
 	defer cancel()
+	select { // a state takes memory: one is folded at a time
+	case c.folding <- struct{}{}:
+		defer func() { <-c.folding }()
+	case <-ctx.Done():
+		body.Note = "The state was not computed: the server computes those of others. Reload the page."
+		return nil
+	}
 	f := folding{with: with, state: make(map[string]any), before: make(map[string]any)}
 	err = c.api.ReadAggregate(ctx, &eventstorev1.ReadAggregateRequest{Channel: body.Channel, AggregateType: body.Type, AggregateId: body.ID}, func(resp *eventstorev1.ReadAggregateResponse) error {
 		for _, e := range resp.GetEvents() {
@@ -139,7 +153,8 @@ func (c *Console) fold(v *visit, body *aggregateBody) error {
 			if at > 0 && version > at || !until.IsZero() && e.GetRecordedAt().AsTime().After(until) {
 				return errFolded
 			}
-			if f.events++; f.events > maxFold {
+			f.bytes += len(e.GetEvent().GetEventData())
+			if f.events++; f.events > maxFold || f.bytes > maxFoldBytes {
 				return errTooLong
 			}
 			f.apply()
@@ -171,13 +186,17 @@ func (c *Console) fold(v *visit, body *aggregateBody) error {
 		before, body.With = after, with
 	}
 	body.Mended = f.mended
-	body.State, body.Diff = prettyJSON([]byte(encode(after))), differences(before, after)
+	body.State, body.Diff = contentsOf("application/json", []byte(encode(after))), differences(before, after)
+	if body.More = len(body.Diff) - maxDiff; body.More > 0 {
+		body.Diff = body.Diff[:maxDiff]
+	}
 	return nil
 }
 
 // folding is the state of an aggregate while its events are read: without the last one, since only the next tells that it was not the last.
 type folding struct {
 	events   int
+	bytes    int
 	state    map[string]any
 	applied  uint64 // version of state
 	last     uint64 // version of the event that state lacks; 0 before the first

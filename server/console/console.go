@@ -75,13 +75,14 @@ type Console struct {
 	history  *history
 	verifier *verifier
 	origins  *http.CrossOriginProtection
+	folding  chan struct{} // one slot: the state of an aggregate
 	asking   chan struct{} // one slot: a question to the database
 	stopped  chan struct{} // closed when Run returns
 }
 
 // New returns a console. Run collects what its charts show.
 func New(o Options) *Console {
-	return &Console{opts: o, key: newKey(), sessions: newSessions(time.Now), history: newHistory(), verifier: newVerifier(o.Verify, o.Log), origins: http.NewCrossOriginProtection(), asking: make(chan struct{}, 1), stopped: make(chan struct{})}
+	return &Console{opts: o, key: newKey(), sessions: newSessions(time.Now), history: newHistory(), verifier: newVerifier(o.Verify, o.Log), origins: http.NewCrossOriginProtection(), folding: make(chan struct{}, 1), asking: make(chan struct{}, 1), stopped: make(chan struct{})}
 }
 
 // Run takes samples of the server for the charts, and verifies the database when asked to, until ctx ends. Then what pages show live ends, too. It is called once.

@@ -1,6 +1,7 @@
 package console
 
 import (
+	"bytes"
 	"cmp"
 	"context"
 	"errors"
@@ -33,10 +34,7 @@ type row struct {
 }
 
 func rowOf(e *eventstorev1.RecordedEvent) row {
-	data := e.GetEvent().GetEventData()
-	if e.GetEvent() == nil {
-		data = e.GetPayload()
-	}
+	data := previewed(e)
 	if len(data) > previewBytes {
 		data = data[:previewBytes]
 		for len(data) > 0 && !utf8.RuneStart(data[len(data)-1]) {
@@ -45,6 +43,26 @@ func rowOf(e *eventstorev1.RecordedEvent) row {
 		return row{e, string(data) + "…"}
 	}
 	return row{e, string(data)}
+}
+
+// previewed is what a list shows the beginning of.
+func previewed(e *eventstorev1.RecordedEvent) []byte {
+	if e.GetEvent() == nil {
+		return e.GetPayload()
+	}
+	return e.GetEvent().GetEventData()
+}
+
+// brief drops what a list does not show of an event: a page of large ones would take much memory.
+func brief(e *eventstorev1.RecordedEvent) *eventstorev1.RecordedEvent {
+	data := previewed(e)
+	data = bytes.Clone(data[:min(len(data), previewBytes+1)])
+	if e.GetEvent() == nil {
+		e.Payload = data
+		return e
+	}
+	e.Payload, e.Event.EventData = nil, data
+	return e
 }
 
 // Aggregate is the address of the event's aggregate.
@@ -121,12 +139,18 @@ func newestOf(events []*eventstorev1.RecordedEvent) (position uint64) {
 }
 
 // read returns the events of a request, which has a limit, as far as they are found within searchTime, up to which position the search
-// came, and whether it came to its end.
+// came, and whether it came to its end. Several events are brief.
 func (c *Console) read(v *visit, req *eventstorev1.ReadRequest) (events []*eventstorev1.RecordedEvent, through uint64, whole bool, err error) {
 	ctx, cancel := context.WithTimeout(v.ctx, searchTime)
 	defer cancel()
 	err = c.api.Read(ctx, req, func(resp *eventstorev1.ReadResponse) error {
-		events, through = append(events, resp.GetEvents()...), resp.GetCheckpointPosition()
+		for _, e := range resp.GetEvents() {
+			if req.GetLimit() > 1 {
+				e = brief(e)
+			}
+			events = append(events, e)
+		}
+		through = resp.GetCheckpointPosition()
 		return nil
 	})
 	if err != nil && ctx.Err() != nil && v.ctx.Err() == nil && through > 0 {

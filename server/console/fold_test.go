@@ -2,6 +2,7 @@ package console
 
 import (
 	"slices"
+	"strings"
 	"testing"
 )
 
@@ -39,5 +40,20 @@ func TestDifferences(t *testing.T) {
 	merge(before, after)
 	if encode(kept) == encode(before) {
 		t.Error("a change of an object changes its copy")
+	}
+}
+
+// TestDeepJSON shows a text of nothing but brackets, which indented would take a gigabyte.
+func TestDeepJSON(t *testing.T) {
+	deep := strings.Repeat("[", 9000) + strings.Repeat("]", 9000)
+	if c := contentsOf("application/json", []byte(deep)); c.Kind != "JSON" || len(c.Text) != len(deep) {
+		t.Errorf("%s of %d bytes", c.Kind, len(c.Text))
+	}
+	long := "[" + strings.Repeat("0,", showBytes) + "0]"
+	if c := contentsOf("", []byte(long)); !c.Cut || len(c.Text) > showBytes {
+		t.Errorf("%d bytes, cut %v", len(c.Text), c.Cut)
+	}
+	if shown := prettyJSON([]byte(`{"a":[1]}`)); !strings.Contains(shown, "\n") {
+		t.Errorf("not indented: %s", shown)
 	}
 }

@@ -136,13 +136,31 @@ func when(t time.Time) string {
 // ago returns how long ago a time was.
 func ago(t time.Time) string { return seconds(math.Round(time.Since(t).Seconds())) }
 
-// prettyJSON returns a JSON text with a member on each line, or the text itself if it is not JSON.
+// maxIndent is the deepest nesting that is indented: a text of nothing but brackets would grow a thousandfold.
+const maxIndent = 32
+
+// prettyJSON returns a JSON text with a member on each line, or the text itself if it is not JSON, too long or too deep.
 func prettyJSON(text []byte) string {
 	var b bytes.Buffer
-	if json.Indent(&b, text, "", "  ") != nil {
+	if len(text) > showBytes || depthOf(text) > maxIndent || json.Indent(&b, text, "", "  ") != nil {
 		return string(text)
 	}
 	return b.String()
+}
+
+// depthOf returns an upper bound of the nesting of a JSON text.
+func depthOf(text []byte) int {
+	depth, deepest := 0, 0
+	for _, c := range text {
+		switch c {
+		case '{', '[':
+			depth++
+			deepest = max(deepest, depth)
+		case '}', ']':
+			depth--
+		}
+	}
+	return deepest
 }
 
 // parseTime reads a time as a form or an address has it: that of UTC unless it says otherwise.
