@@ -137,6 +137,8 @@ func (c *Client) do(ctx context.Context, what string, at *atomic.Uint32, call fu
 		switch {
 		case !slices.Contains(unfit, nil):
 			return fmt.Errorf("%s: %w", what, cmp.Or(one(unfit), errors.Join(unfit...)))
+		case ctx.Err() != nil && isEnd(err):
+			return fmt.Errorf("%s: %w, last error: %w", what, context.Cause(ctx), err)
 		case unfit[index] == nil && !isTransient(ctx, err):
 			return fmt.Errorf("%s: %w", what, clientError(err))
 		}

@@ -98,6 +98,12 @@ func isTransient(ctx context.Context, err error) bool {
 	return errors.Is(err, io.ErrUnexpectedEOF) || errors.As(err, &network) || errors.As(err, &broken)
 }
 
+// isEnd reports whether a call failed because its context ended, as the client or the server noticed.
+func isEnd(err error) bool {
+	code := connect.CodeOf(err)
+	return code == connect.CodeCanceled || code == connect.CodeDeadlineExceeded
+}
+
 // ignoreStop returns nil for ErrStop.
 func ignoreStop(err error) error {
 	if errors.Is(err, ErrStop) {
