@@ -150,6 +150,7 @@ func TestRegisterUnexportedField(t *testing.T) {
 	t.Parallel()
 	type inner struct{ cents int64 }
 	type line struct{ Of map[string][]*inner }
+	_ = inner{cents: 1}
 	for name, register := range map[string]func(*eventstore.Registry){
 		"inner.cents":   func(r *eventstore.Registry) { eventstore.Register[inner](r, "T") },
 		"line.Of.cents": func(r *eventstore.Registry) { eventstore.Register[*line](r, "T") },
