@@ -74,7 +74,9 @@ func TestCommandIsUsedOnce(t *testing.T) {
 		if err := pay("c", eventstore.Command("other", make(chan int))); err == nil || !strings.Contains(err.Error(), "JSON") {
 			t.Errorf("content that does not encode: %v", err)
 		}
-		for _, content := range []any{struct{ cents int }{5}, []*struct{ In map[string]struct{ cents int } }{}} {
+		for _, content := range []any{struct{ cents int }{5}, []*struct {
+			In map[string]struct{ cents int }
+		}{}} {
 			if err := pay("c", eventstore.Command("other", content)); err == nil || !strings.Contains(err.Error(), "cents out of its content") {
 				t.Errorf("content of which JSON leaves out a field: %v", err)
 			}
