@@ -64,7 +64,7 @@ func (s step) of(value json.RawMessage) (json.RawMessage, bool) {
 
 // sqlValue returns what to bind for a JSON value: a number as an integer or as decimal text, so that it stays exact; a string; a boolean;
 // nil for null; an object or an array as JSON text.
-func sqlValue(raw json.RawMessage) (any, error) {
+func sqlValue(raw json.RawMessage, dialect eventstore.Dialect) (any, error) {
 	raw = bytes.TrimSpace(raw)
 	switch raw[0] { // it is valid JSON
 	case '"':
@@ -80,7 +80,24 @@ func sqlValue(raw json.RawMessage) (any, error) {
 	case 'n':
 		return nil, nil
 	}
-	return number(string(raw)), nil
+	n := number(string(raw))
+	if text, ok := n.(string); ok && dialect == eventstore.SQLite {
+		return decimal(text), nil
+	}
+	return n, nil
+}
+
+// realDigits is how many digits a REAL of SQLite keeps.
+const realDigits = 15
+
+// decimal returns a float64 for a fraction that SQLite keeps exact as one, since it finds any text greater than any number. A longer one, and
+// an integer that int64 does not hold, stay text.
+func decimal(text string) any {
+	digits := strings.Trim(strings.Replace(strings.TrimPrefix(text, "-"), ".", "", 1), "0")
+	if f, err := strconv.ParseFloat(text, 64); err == nil && len(digits) <= realDigits && strings.Contains(text, ".") {
+		return f
+	}
+	return text
 }
 
 // maxExponent bounds the length of a number that is written with an exponent. A longer one is bound as it is.

@@ -157,5 +157,5 @@ func (p *parameter) find(d *document) (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	return sqlValue(raw)
+	return sqlValue(raw, d.dialect)
 }

@@ -20,7 +20,7 @@ func TestStatements(t *testing.T) {
 		values                []any
 	}{
 		{"INSERT INTO {t} VALUES ($aggregate_id, $.a.b[0], $.a.b[1].c);", "INSERT INTO t_2 VALUES ($1, $2, $3)", "INSERT INTO t_2 VALUES (?, ?, ?)", []any{"a-1", int64(10), "deep"}},
-		{"SELECT $.s, $.n, $.t, $.f, $.e", "SELECT $1, $2, $3, $4, $5", "SELECT ?, ?, ?, ?, ?", []any{"it's", nil, true, "1.50", "1.2"}},
+		{"SELECT $.s, $.n, $.t, $.f, $.e", "SELECT $1, $2, $3, $4, $5", "SELECT ?, ?, ?, ?, ?", []any{"it's", nil, true, 1.5, 1.2}},
 		{"SELECT $.big, $.o, $.\"odd key\"", "SELECT $1, $2, $3", "SELECT ?, ?, ?", []any{"123456789012345678901234567890", `{"k": [1, 2]}`, int64(3)}},
 		{"SELECT $.missing?, $.a.missing?, $.a.b[9]?, $metadata.none?", "SELECT $1, $2, $3, $4", "SELECT ?, ?, ?, ?", []any{nil, nil, nil, nil}},
 		{"-- a comment\nSELECT $event.tags, $event.occurred_at", "-- a comment\nSELECT $1, $2", "", []any{"[]", nil}},
