@@ -1,9 +1,7 @@
 package main
 
 import (
-	"bytes"
 	"context"
-	"encoding/json"
 	"fmt"
 	"slices"
 	"strconv"
@@ -14,6 +12,7 @@ import (
 
 	"github.com/nats-eventstore/nats-eventstore/cmd/eventstore/eventjson"
 	eventstorev1 "github.com/nats-eventstore/nats-eventstore/proto/eventstore/v1"
+	"github.com/nats-eventstore/nats-eventstore/server/printable"
 )
 
 // aggregateJSON is what aggregate prints.
@@ -206,16 +205,16 @@ func (t *tool) diffAggregate(events []*eventjson.Event, versions string) error {
 	return nil
 }
 
-// pretty prints a value as JSON over several lines.
+// prettyBytes bounds JSON with a member on each line; beyond it, what nests deeply would be gigabytes of spaces.
+const prettyBytes = 16 << 20
+
+// pretty prints a value as JSON over several lines, or over one if they would be too long.
 func (t *tool) pretty(value any) error {
-	var b bytes.Buffer
-	encoder := json.NewEncoder(&b)
-	encoder.SetEscapeHTML(false)
-	encoder.SetIndent("", "  ")
-	if err := encoder.Encode(value); err != nil {
-		return err
+	text := compact(value)
+	if lines, ok := printable.Indent([]byte(text), prettyBytes); ok {
+		text = lines
 	}
-	for line := range strings.Lines(b.String()) {
+	for line := range strings.Lines(text) {
 		if err := t.print("%s", strings.TrimRight(line, "\n")); err != nil {
 			return err
 		}

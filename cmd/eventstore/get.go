@@ -1,9 +1,7 @@
 package main
 
 import (
-	"bytes"
 	"context"
-	"encoding/json"
 	"fmt"
 	"maps"
 	"slices"
@@ -14,6 +12,7 @@ import (
 
 	"github.com/nats-eventstore/nats-eventstore/cmd/eventstore/eventjson"
 	eventstorev1 "github.com/nats-eventstore/nats-eventstore/proto/eventstore/v1"
+	"github.com/nats-eventstore/nats-eventstore/server/printable"
 )
 
 func getCommand(t *tool) *cobra.Command {
@@ -116,14 +115,14 @@ func (t *tool) show(e *eventjson.Event) error {
 			return err
 		}
 	}
-	var pretty bytes.Buffer
-	if e.Data == nil || json.Indent(&pretty, e.Data, "", "  ") != nil {
+	pretty, ok := printable.Indent(e.Data, prettyBytes)
+	if !ok {
 		return field("data", dataOf(e))
 	}
 	if err := t.print("data:"); err != nil {
 		return err
 	}
-	for line := range strings.Lines(pretty.String()) {
+	for line := range strings.Lines(pretty) {
 		if err := t.print("  %s", strings.TrimRight(line, "\n")); err != nil {
 			return err
 		}

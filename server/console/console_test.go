@@ -319,3 +319,14 @@ func TestSessionsEnd(t *testing.T) {
 		t.Error("a session lives longer than it may without a request")
 	}
 }
+
+// TestDeepJSON shows an event whose JSON would take gigabytes with a member on each line.
+func TestDeepJSON(t *testing.T) {
+	deep := strings.Repeat("[", 9000) + strings.Repeat("1,", 100_000) + "1" + strings.Repeat("]", 9000)
+	if got := prettyJSON([]byte(deep)); got != deep {
+		t.Errorf("%d bytes became %d", len(deep), len(got))
+	}
+	if c := contentsOf("application/json", []byte(deep)); c.Kind != "JSON" || len(c.Text) > showBytes {
+		t.Errorf("it shows as %s of %d bytes", c.Kind, len(c.Text))
+	}
+}

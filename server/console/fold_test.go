@@ -43,8 +43,8 @@ func TestDifferences(t *testing.T) {
 	}
 }
 
-// TestDeepJSON shows a text of nothing but brackets, which indented would take a gigabyte.
-func TestDeepJSON(t *testing.T) {
+// TestTextsOfJSON shows a text of nothing but brackets, which indented would take a gigabyte.
+func TestTextsOfJSON(t *testing.T) {
 	deep := strings.Repeat("[", 9000) + strings.Repeat("]", 9000)
 	if c := contentsOf("application/json", []byte(deep)); c.Kind != "JSON" || len(c.Text) != len(deep) {
 		t.Errorf("%s of %d bytes", c.Kind, len(c.Text))

@@ -2,7 +2,6 @@ package console
 
 import (
 	"bytes"
-	"encoding/json"
 	"fmt"
 	"math"
 	"strconv"
@@ -12,6 +11,8 @@ import (
 	"unicode/utf8"
 
 	"google.golang.org/protobuf/types/known/timestamppb"
+
+	"github.com/nats-eventstore/nats-eventstore/server/printable"
 )
 
 // visible returns a page with everything escaped as in a Go string that would not show, or would move other text: control
@@ -136,31 +137,16 @@ func when(t time.Time) string {
 // ago returns how long ago a time was.
 func ago(t time.Time) string { return seconds(math.Round(time.Since(t).Seconds())) }
 
-// maxIndent is the deepest nesting that is indented: a text of nothing but brackets would grow a thousandfold.
-const maxIndent = 32
+// prettyBytes bounds JSON with a member on each line.
+const prettyBytes = 4 << 20
 
-// prettyJSON returns a JSON text with a member on each line, or the text itself if it is not JSON, too long or too deep.
+// prettyJSON returns a JSON text with a member on each line, or the text itself if it is not JSON or nests so deeply that the page would
+// be spaces.
 func prettyJSON(text []byte) string {
-	var b bytes.Buffer
-	if len(text) > showBytes || depthOf(text) > maxIndent || json.Indent(&b, text, "", "  ") != nil {
-		return string(text)
+	if pretty, ok := printable.Indent(text, prettyBytes); ok {
+		return pretty
 	}
-	return b.String()
-}
-
-// depthOf returns an upper bound of the nesting of a JSON text.
-func depthOf(text []byte) int {
-	depth, deepest := 0, 0
-	for _, c := range text {
-		switch c {
-		case '{', '[':
-			depth++
-			deepest = max(deepest, depth)
-		case '}', ']':
-			depth--
-		}
-	}
-	return deepest
+	return string(text)
 }
 
 // parseTime reads a time as a form or an address has it: that of UTC unless it says otherwise.
