@@ -15,6 +15,8 @@ import (
 	"time"
 	"unicode/utf8"
 
+	mysqldriver "github.com/go-sql-driver/mysql"
+
 	"github.com/nats-eventstore/nats-eventstore/stores/sqlconn"
 )
 
@@ -31,11 +33,17 @@ var (
 type Options struct {
 	Driver string // postgres, mysql or sqlite
 	Source string
-	// Timeout bounds a question, Rows its answer, and Bytes each value of it.
+	// Timeout bounds a question, Rows its answer, and Bytes each value of it. All values together have at most answerBytes.
 	Timeout time.Duration
 	Rows    int
 	Bytes   int
 }
+
+// Bounds of memory: an answer, and what the database may send for it, of which values are cut only here.
+const (
+	answerBytes = 4 << 20
+	readBytes   = 32 << 20
+)
 
 // Answer is the beginning of what a statement returns.
 type Answer struct {
@@ -71,7 +79,7 @@ func Ask(ctx context.Context, o Options, statement string) (*Answer, error) {
 	if !isQuery(statement) {
 		return nil, ErrNotQuestion
 	}
-	db, err := a.open(sqlconn.Options{Source: o.Source, StatementTimeout: o.Timeout, ConnMaxLifetime: time.Hour})
+	db, err := a.open(sqlconn.Options{Source: o.Source, StatementTimeout: o.Timeout, ConnMaxLifetime: time.Hour, MaxRead: readBytes})
 	if err != nil {
 		return nil, err
 	}
@@ -111,8 +119,9 @@ func ask(ctx context.Context, stop func(), db *sql.DB, a asker, o Options, state
 	for i := range values {
 		targets[i] = &values[i]
 	}
+	held := 0
 	for rows.Next() {
-		if len(answer.Rows) == o.Rows {
+		if len(answer.Rows) == o.Rows || held > answerBytes {
 			answer.More = true
 			return answer, nil
 		}
@@ -122,10 +131,17 @@ func ask(ctx context.Context, stop func(), db *sql.DB, a asker, o Options, state
 		row := make([]Value, len(values))
 		for i, v := range values {
 			row[i] = valueOf(v, o.Bytes)
+			held += len(row[i].Text)
 		}
 		answer.Rows = append(answer.Rows, row)
 	}
-	return answer, rows.Err()
+	if err := rows.Err(); err != nil {
+		if ctx.Err() != nil || len(answer.Rows) == 0 || !sqlconn.Lost(err) && !errors.Is(err, mysqldriver.ErrInvalidConn) {
+			return nil, err
+		}
+		answer.More = true // it has more than readBytes
+	}
+	return answer, nil
 }
 
 // isQuery reports whether a statement begins like a query. What it does is for the database to judge.
@@ -164,7 +180,7 @@ func valueOf(v any, n int) Value {
 		text = fmt.Sprint(v)
 	}
 	if len(text) > n {
-		return Value{Text: strings.ToValidUTF8(text[:n], ""), Cut: true}
+		return Value{Text: strings.Clone(strings.ToValidUTF8(text[:n], "")), Cut: true} // without the rest in memory
 	}
 	return Value{Text: text}
 }

@@ -10,6 +10,7 @@ import (
 	"sync/atomic"
 	"testing"
 	"time"
+	"unsafe"
 
 	"github.com/nats-eventstore/nats-eventstore/test/databases"
 )
@@ -150,6 +151,49 @@ func TestLongQuestions(t *testing.T) {
 			t.Errorf("the beginning of a billion rows: %+v, %v", a, err)
 		}
 	})
+}
+
+// TestLargeAnswers asks for more than the server has memory for.
+func TestLargeAnswers(t *testing.T) {
+	t.Parallel()
+	huge := map[string]string{
+		"postgres": "SELECT repeat('x', 200000000)", "mysql": "SELECT repeat('x', 10000000) FROM numbers", "sqlite": "SELECT 1",
+	}
+	databases.Each(t, func(t *testing.T, driver, source string) {
+		o := fill(t, driver, source)
+		o.Rows, o.Bytes = 100, 50_000
+		many := "SELECT " + strings.Repeat("repeat('x', 50000), ", 20) + "1 FROM numbers"
+		if driver == "sqlite" {
+			many = strings.ReplaceAll(many, "repeat('x', 50000)", "printf('%.50000c', 'x')")
+		}
+		a, err := Ask(t.Context(), o, many)
+		if err != nil {
+			t.Fatal(err)
+		}
+		size := 0
+		for _, row := range a.Rows {
+			for _, v := range row {
+				size += len(v.Text)
+			}
+		}
+		if !a.More || size > answerBytes+1<<21 {
+			t.Errorf("the answer has %d bytes, and more: %t", size, a.More)
+		}
+		switch a, err = Ask(t.Context(), o, huge[driver]); driver {
+		case "postgres":
+			if err == nil {
+				t.Error("one value of 200 MB was answered")
+			}
+		case "mysql":
+			if err != nil || !a.More || len(a.Rows) > readBytes/10_000_000 {
+				t.Errorf("of 100 values of 10 MB the answer has %v, %v", a, err)
+			}
+		}
+	})
+	long := strings.Repeat("x", 1000)
+	if v := valueOf(long, 10); unsafe.StringData(v.Text) == unsafe.StringData(long) {
+		t.Error("the beginning of a value holds all of it in memory")
+	}
 }
 
 // TestMightyRoles refuses roles that can do harm without writing.

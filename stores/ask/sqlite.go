@@ -13,11 +13,14 @@ import (
 
 var sqlite = asker{open: sqlconn.SQLiteQuestions, ask: askSQLite}
 
-// sqliteValue bounds a value in memory, which is the server's: randomblob(1000000000) would take a gigabyte.
-const sqliteValue = 8 << 20
+// Bounds of memory, which is the server's: of a value, since randomblob(1000000000) would take a gigabyte, and of the values in a row.
+const (
+	sqliteValue   = 8 << 20
+	sqliteColumns = 100
+)
 
 func askSQLite(ctx context.Context, conn *sql.Conn, _ Options, statement string) (*sql.Rows, error) {
-	for id, limit := range map[int]int{sqlite3.SQLITE_LIMIT_LENGTH: sqliteValue, sqlite3.SQLITE_LIMIT_ATTACHED: 0} {
+	for id, limit := range map[int]int{sqlite3.SQLITE_LIMIT_LENGTH: sqliteValue, sqlite3.SQLITE_LIMIT_COLUMN: sqliteColumns, sqlite3.SQLITE_LIMIT_ATTACHED: 0} {
 		if _, err := sqlitedriver.Limit(conn, id, limit); err != nil {
 			return nil, err
 		}

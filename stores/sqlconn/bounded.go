@@ -23,10 +23,12 @@ type lineConn struct {
 	net.Conn
 	read, write time.Duration             // for one call, if the driver sets none; 0 means no limit
 	until       atomic.Pointer[time.Time] // deadline of what runs now; nil means no limit
+	most        int64                     // bytes to read before it breaks; 0 means no limit
+	got         atomic.Int64              // bytes read
 }
 
-// dialLine dials within the deadline of ctx, which also covers the driver's handshake.
-func dialLine(ctx context.Context, network, address string, read, write time.Duration) (net.Conn, error) {
+// dialLine dials within the deadline of ctx, which also covers the driver's handshake. The connection breaks after most bytes unless that is 0.
+func dialLine(ctx context.Context, network, address string, read, write time.Duration, most int64) (net.Conn, error) {
 	to, ok := ctx.Value(dialledKey{}).(*dialled)
 	if !ok {
 		// The driver wants to cancel a statement, and the caller waits for that.
@@ -38,7 +40,7 @@ func dialLine(ctx context.Context, network, address string, read, write time.Dur
 	if err != nil {
 		return nil, err
 	}
-	c := &lineConn{Conn: conn, read: read, write: write}
+	c := &lineConn{Conn: conn, read: read, write: write, most: most}
 	if deadline, ok := ctx.Deadline(); ok {
 		c.until.Store(&deadline)
 	}
@@ -52,7 +54,16 @@ func (c *lineConn) Read(b []byte) (int, error) {
 	if err := c.SetReadDeadline(after(c.read)); err != nil {
 		return 0, err
 	}
-	return c.Conn.Read(b)
+	if c.most == 0 {
+		return c.Conn.Read(b)
+	}
+	left := c.most - c.got.Load()
+	if left <= 0 {
+		return 0, fmt.Errorf("the answer has more than %d bytes: %w", c.most, net.ErrClosed)
+	}
+	n, err := c.Conn.Read(b[:min(int64(len(b)), left)])
+	c.got.Add(int64(n))
+	return n, err
 }
 
 func (c *lineConn) Write(b []byte) (int, error) {

@@ -55,7 +55,7 @@ func MySQL(o Options, size int, multiStatements bool) (*sql.DB, error) {
 		cfg.WriteTimeout = o.StatementTimeout + networkGrace
 	}
 	cfg.DialFunc = func(ctx context.Context, network, address string) (net.Conn, error) {
-		return dialLine(ctx, network, address, cfg.ReadTimeout, cfg.WriteTimeout)
+		return dialLine(ctx, network, address, cfg.ReadTimeout, cfg.WriteTimeout, o.MaxRead)
 	}
 	nodes, err := mysqlHosts(cfg, []string{"DO 0", fmt.Sprintf( // a Galera node outside the cluster refuses the first, and would accept the second
 		// Strict: a value that does not fit is an error and is never cut off. The wait for a lock ends before the

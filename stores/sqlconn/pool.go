@@ -30,6 +30,7 @@ type Options struct {
 	ConnMaxLifetime  time.Duration // age at which a connection is replaced
 	StatementTimeout time.Duration // deadline of each statement
 	Patient          bool          // ignore the deadlines in Source
+	MaxRead          int64         // bytes after which a connection to PostgreSQL, MySQL or MariaDB breaks; 0 means no limit
 	// WrapConnector, if set, receives the pool's connector and returns the one to use.
 	WrapConnector func(driver.Connector) driver.Connector
 }

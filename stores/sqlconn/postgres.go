@@ -25,7 +25,7 @@ func Postgres(o Options, writers, readers int) (write, read *sql.DB, err error) 
 		}
 		return nil, nil, errors.New("invalid source: want a postgres:// URL or a list of key=value (escape special characters in the password: in a URL, @ is %40, / is %2F, # is %23, ? is %3F, % is %25)")
 	}
-	timeouts := deadlines{read: o.StatementTimeout + networkGrace, write: o.StatementTimeout + networkGrace}
+	timeouts := deadlines{read: o.StatementTimeout + networkGrace, write: o.StatementTimeout + networkGrace, most: o.MaxRead}
 	for key, value := range cfg.Runtime {
 		var to *time.Duration
 		switch strings.ToLower(key) {
@@ -42,7 +42,7 @@ func Postgres(o Options, writers, readers int) (write, read *sql.DB, err error) 
 		delete(cfg.Runtime, key)
 	}
 	if o.Patient {
-		timeouts = deadlines{read: o.StatementTimeout + networkGrace, write: o.StatementTimeout + networkGrace}
+		timeouts.read, timeouts.write = o.StatementTimeout+networkGrace, o.StatementTimeout+networkGrace
 		delete(cfg.Runtime, "statement_timeout")
 	}
 	if cfg.ConnectTimeout <= 0 {
@@ -76,8 +76,11 @@ func Postgres(o Options, writers, readers int) (write, read *sql.DB, err error) 
 	return o.open(all, writers), o.open(all, readers), nil
 }
 
-// deadlines is a dialer whose connections bound each read and write. 0 means no bound.
-type deadlines struct{ read, write time.Duration }
+// deadlines is a dialer whose connections bound each read and write, and the bytes that are read in all. 0 means no bound.
+type deadlines struct {
+	read, write time.Duration
+	most        int64
+}
 
 func (d deadlines) Dial(network, address string) (net.Conn, error) {
 	return d.DialContext(context.Background(), network, address)
@@ -91,5 +94,5 @@ func (d deadlines) DialTimeout(network, address string, timeout time.Duration) (
 
 // DialContext is the method that the driver calls.
 func (d deadlines) DialContext(ctx context.Context, network, address string) (net.Conn, error) {
-	return dialLine(ctx, network, address, d.read, d.write)
+	return dialLine(ctx, network, address, d.read, d.write, d.most)
 }
