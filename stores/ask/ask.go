@@ -25,6 +25,8 @@ var (
 	ErrMighty = errors.New("the database role of the questions may do too much")
 	// ErrNotQuestion means that a statement is not a query.
 	ErrNotQuestion = errors.New("only a query can be asked: begin with SELECT or WITH")
+	// ErrLocks means that a statement could lock rows, which the server writes.
+	ErrLocks = errors.New("a question must not lock rows, for which the server would wait")
 	// ErrTooLong means that the answer took too long.
 	ErrTooLong = errors.New("the answer took too long")
 )

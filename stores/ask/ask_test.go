@@ -106,6 +106,8 @@ func TestHostileQuestions(t *testing.T) {
 		},
 		"mysql": {
 			"SELECT 1; DELETE FROM numbers", "SELECT n FROM numbers INTO OUTFILE '" + written + "'", "WITH c AS (SELECT 1) DELETE FROM numbers",
+			"SELECT n FROM numbers FOR UPDATE", "SELECT n FROM numbers LOCK IN SHARE MODE", "SELECT n FROM numbers lock/**/in -- \n share mode", "SELECT * FROM (SELECT n FROM numbers FOR\tUPDATE) AS all_of",
+			"SELECT n FROM numbers /*!50000 FOR UPDATE */", "SELECT n FROM numbers /*M! FOR UPDATE */", "SELECT n FROM numbers LOCK #\n\vIN SHARE MODE",
 		},
 		"sqlite": {
 			"WITH c AS (SELECT 1) DELETE FROM numbers", "SELECT 1; DELETE FROM numbers", "SELECT 1; ATTACH '" + secret + "' AS other",

@@ -4,6 +4,7 @@ import (
 	"context"
 	"database/sql"
 	"fmt"
+	"regexp"
 	"strings"
 
 	"github.com/nats-eventstore/nats-eventstore/stores/sqlconn"
@@ -17,7 +18,14 @@ var mysql = asker{
 // mysqlBounds ends a statement on the server, too. The settings have names and units of their own on MySQL and MariaDB.
 const mysqlBounds = "SET SESSION time_zone = '+00:00' /*!80000 , SESSION max_execution_time = %d */ /*M! , SESSION max_statement_time = %g */"
 
+// mysqlLocks finds clauses that lock rows, which a read-only transaction admits, and version comments, which may hold them. What it finds in
+// a string is refused, too.
+var mysqlLocks = regexp.MustCompile(`(?is)\b(lock([\s\v]|/\*.*?\*/|(--|#)[^\n]*\n)+in|for([\s\v]|/\*.*?\*/|(--|#)[^\n]*\n)+(update|share))\b|/\*M?!`)
+
 func askMySQL(ctx context.Context, conn *sql.Conn, o Options, statement string) (*sql.Rows, error) {
+	if found := mysqlLocks.FindString(statement); found != "" {
+		return nil, fmt.Errorf("%w: leave out %q", ErrLocks, found)
+	}
 	if err := checkMySQLRole(ctx, conn); err != nil {
 		return nil, err
 	}
