@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -202,8 +203,27 @@ func TestLargeAnswers(t *testing.T) {
 func TestMightyRoles(t *testing.T) {
 	t.Parallel()
 	databases.Each(t, func(t *testing.T, driver, source string) {
-		if driver == "sqlite" {
+		switch driver {
+		case "sqlite":
 			return // it has no roles
+		case "postgres": // a role that could become an administrator within a question
+			o := fill(t, driver, source)
+			db := open(t, driver, source)
+			role := "administrator" + strconv.Itoa(int(roles.Add(1)))
+			reader := o.Source[strings.Index(o.Source, "reader"):strings.Index(o.Source, ":secret@")]
+			for _, text := range []string{"CREATE ROLE " + role + " SUPERUSER", "GRANT " + role + " TO " + reader} {
+				if _, err := db.Exec(text); err != nil {
+					t.Fatal(err)
+				}
+			}
+			t.Cleanup(func() {
+				if _, err := db.Exec("DROP ROLE " + role); err != nil {
+					t.Error(err)
+				}
+			})
+			if a, err := Ask(t.Context(), o, "SELECT set_config('role', '"+role+"', true), query_to_xml('SELECT pg_read_file(''PG_VERSION'')', true, true, '')"); !errors.Is(err, ErrMighty) {
+				t.Errorf("a member of an administrator: %+v, %v", a, err)
+			}
 		}
 		if _, err := Ask(t.Context(), Options{Driver: driver, Source: source, Timeout: 20 * time.Second, Rows: 10, Bytes: 100}, "SELECT 1"); !errors.Is(err, ErrMighty) {
 			t.Errorf("an administrator: %v", err)

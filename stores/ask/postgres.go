@@ -24,9 +24,9 @@ var postgres = asker{
 const (
 	// The first statement also takes the snapshot, after which a transaction stays read-only.
 	postgresBounds = "SELECT set_config('statement_timeout', $1, true), set_config('lock_timeout', $1, true), set_config('TimeZone', 'UTC', true)"
-	postgresMight  = `SELECT rolsuper OR pg_has_role(current_user, 'pg_read_server_files', 'MEMBER') OR pg_has_role(current_user, 'pg_write_server_files', 'MEMBER')
- OR pg_has_role(current_user, 'pg_execute_server_program', 'MEMBER') OR pg_has_role(current_user, 'pg_signal_backend', 'MEMBER')
-FROM pg_roles WHERE rolname = current_user`
+	// A question may become any role of which that of the session is a member: set_config('role', …).
+	postgresMight = `SELECT EXISTS (SELECT FROM pg_roles WHERE pg_has_role(session_user, oid, 'MEMBER')
+ AND (rolsuper OR rolname IN ('pg_read_server_files', 'pg_write_server_files', 'pg_execute_server_program', 'pg_signal_backend')))`
 	postgresCursor = "DECLARE answer NO SCROLL CURSOR FOR "
 	postgresFetch  = "FETCH FORWARD %d FROM answer"
 )
