@@ -27,12 +27,12 @@ const MetadataCommand = "command_fingerprint"
 // have no unexported fields, which JSON would leave out. The first event keeps a fingerprint of the content and of what the
 // command is for: the aggregates, or the channel and the query of a Decider. A later call with the same ID and another
 // fingerprint is not a repetition but a mistake, and its error is ErrDuplicate. Without content, only what the command is for
-// is compared.
+// is compared. An empty ID is an error: without one, a repeated request would be executed again.
 //
 // A request that is repeated after a deploy must still have the same content. So pass what the client sent, and not values
 // that the program makes of it.
 func Command(id string, content ...any) ExecuteOption {
-	return func(e *execution) { e.command, e.content = id, content }
+	return func(e *execution) { e.command, e.content, e.unnamed = id, content, id == "" }
 }
 
 func eventID(command string, n int) string { return command + "/" + strconv.Itoa(n) }
@@ -90,7 +90,10 @@ type order struct {
 
 // newOrder returns the command of an execution, nil if it has no ID.
 func (e *execution) newOrder(what subject) (*order, error) {
-	if e.command == "" {
+	switch {
+	case e.unnamed:
+		return nil, errors.New("the ID of Command is empty, so that a repeated request would be executed again")
+	case e.command == "":
 		return nil, nil
 	}
 	content, err := contentOf(e.content)

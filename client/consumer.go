@@ -52,6 +52,8 @@ type Rejection struct {
 	// Delay is the time until the event is sent again. 0 leaves it to the consumer's setting backoff on the server; without one, the
 	// event comes at once.
 	Delay time.Duration
+
+	final bool // ends Run
 }
 
 // Error implements error.
@@ -75,8 +77,12 @@ const (
 
 // Run handles events until ctx ends or the server refuses the consumer, and returns the reason. After an interruption it goes on, on
 // another server if necessary. When ctx ends, it waits for the calls of Handle, and acknowledges what they have handled.
+//
+// Without Group and Durable, an event that cannot be decoded ends Run with an error: the server parks nothing for a consumer without a name.
 func (c *Consumer) Run(ctx context.Context) error {
-	w := newWork(c)
+	ctx, fail := context.WithCancelCause(ctx)
+	defer fail(nil)
+	w := newWork(c, fail)
 	defer w.running.Wait()
 	var pause backoff
 	for {
@@ -173,7 +179,8 @@ func (c *Consumer) pattern() bool { return strings.ContainsAny(c.Channel, "*>") 
 func (c *Consumer) handle(ctx context.Context, event *Event) *Rejection {
 	events, err := expand(c.Registry, c.SkipUnknown, event)
 	if err != nil {
-		return &Rejection{Err: err, Park: c.Group != "" || c.Durable != ""}
+		named := c.Group != "" || c.Durable != ""
+		return &Rejection{Err: err, Park: named, final: !named}
 	}
 	for i := 0; i < len(events) && err == nil; i++ {
 		err = c.Client.tracing.handle(ctx, events[i], cmp.Or(c.Group, c.Durable), c.Handle)

@@ -2,6 +2,7 @@ package eventstore
 
 import (
 	"context"
+	"fmt"
 	"strings"
 	"sync"
 	"time"
@@ -15,7 +16,8 @@ import (
 // work is what a consumer has in hand. It outlives its streams: what was handled while there was none is acknowledged on the next.
 type work struct {
 	consumer *Consumer
-	slots    chan struct{} // one for each event that is being handled
+	fail     context.CancelCauseFunc // ends Run
+	slots    chan struct{}           // one for each event that is being handled
 	running  sync.WaitGroup
 	ready    chan struct{} // one slot: something is to be told
 	opened   bool          // a stream was open; owned by Run
@@ -32,8 +34,8 @@ type outcome struct {
 	rejected *Rejection // nil: handled
 }
 
-func newWork(c *Consumer) *work {
-	return &work{consumer: c, slots: make(chan struct{}, max(c.Concurrency, 1)), ready: make(chan struct{}, 1), held: make(map[uint64]struct{})}
+func newWork(c *Consumer, fail context.CancelCauseFunc) *work {
+	return &work{consumer: c, fail: fail, slots: make(chan struct{}, max(c.Concurrency, 1)), ready: make(chan struct{}, 1), held: make(map[uint64]struct{})}
 }
 
 // begin handles an event on a goroutine of its own, once there is a slot. What is in hand comes again if the server did not hear of
@@ -59,6 +61,9 @@ func (w *work) begin(ctx context.Context, d *eventstorev1.ConsumeResponse_Delive
 	w.held[place] = struct{}{}
 	w.running.Go(func() {
 		rejected := w.consumer.handle(ctx, event)
+		if rejected != nil && rejected.final {
+			w.fail(fmt.Errorf("consume channel %q: %w", w.consumer.Channel, rejected.Err))
+		}
 		w.mu.Lock()
 		defer w.mu.Unlock()
 		<-w.slots

@@ -22,6 +22,7 @@ type ExecuteOption func(*execution)
 
 type execution struct {
 	command  string
+	unnamed  bool // Command was given an empty ID
 	content  []any
 	metadata map[string]string
 	tags     []string

@@ -14,22 +14,29 @@ func TestModulesOfAnApplication(t *testing.T) {
 	t.Parallel()
 	const library = "github.com/nats-eventstore/nats-eventstore/client"
 	proxy, dir := t.TempDir(), t.TempDir()
+	environment, err := exec.Command("go", "env", "GOPROXY", "GOMODCACHE").Output()
+	if err != nil {
+		t.Fatal(err)
+	}
+	upstream := strings.Fields(string(environment))
 	run := func(dir string, args ...string) string {
 		t.Helper()
 		cmd := exec.Command("go", args...)
 		cmd.Dir, cmd.Stderr = dir, os.Stderr
-		upstream, err := exec.Command("go", "env", "GOPROXY").Output()
-		if err != nil {
-			t.Fatal(err)
-		}
-		cmd.Env = append(os.Environ(), "GOWORK=off", "GOFLAGS=", "GONOSUMDB=github.com/nats-eventstore", "GOPROXY=file://"+proxy+","+strings.TrimSpace(string(upstream)))
+		// A cache of its own: the usual one may have an earlier commit under the same version.
+		cmd.Env = append(os.Environ(), "GOWORK=off", "GOFLAGS=-modcacherw", "GOMODCACHE="+filepath.Join(proxy, "cache"), "GONOSUMDB=*",
+			"GOPROXY=file://"+proxy+",file://"+upstream[1]+"/cache/download,"+upstream[0])
 		out, err := cmd.Output()
 		if err != nil {
 			t.Fatalf("%s: %v", cmd, err)
 		}
 		return string(out)
 	}
-	run("../../tools", "run", "./proxy", "-C", "..", "-o", proxy, "v0.1.0")
+	serve := exec.Command("go", "run", "./proxy", "-C", "..", "-o", proxy, "v0.1.0")
+	serve.Dir, serve.Env = "../../tools", append(os.Environ(), "GOWORK=off")
+	if out, err := serve.CombinedOutput(); err != nil {
+		t.Fatalf("%s: %v\n%s", serve, err, out)
+	}
 	if err := os.WriteFile(filepath.Join(dir, "main.go"), []byte(`package main
 
 import eventstore "`+library+`"
