@@ -24,7 +24,8 @@ type Repository[S any] struct {
 	SnapshotFailed func(error)
 	// SnapshotEvery is the number of versions after which the state is saved; 0 means 100.
 	SnapshotEvery uint64
-	// SnapshotSchema is the version of S. Change it whenever S, Apply or Codec changes, so that older snapshots are ignored.
+	// SnapshotSchema is the name and version of S. Change it whenever S, Apply or Codec changes, so that older snapshots are ignored. Two
+	// repositories that make different states of the same aggregates need different ones.
 	SnapshotSchema string
 	// Codec encodes states for Snapshots. nil means encoding/json. Then S must be a type of which JSON loses nothing:
 	// Validate says whether it is.
