@@ -11,11 +11,10 @@ import (
 	eventstorev1 "github.com/nats-eventstore/nats-eventstore/proto/eventstore/v1"
 )
 
-// maxFold and maxFoldBytes bound the events that make a state, and maxDiff what is shown of a difference.
+// maxFold and maxFoldBytes bound the events that make a state.
 const (
 	maxFold      = 20_000
 	maxFoldBytes = 16 << 20
-	maxDiff      = 500
 )
 
 // aggregateName names an aggregate.
@@ -40,7 +39,7 @@ type aggregateBody struct {
 	State  contents
 	Mended uint64 // events without a JSON object, which the state leaves out
 	Diff   []difference
-	More   int    // differences that are not shown
+	Cut    bool   // the differences are not all
 	Note   string // why there is no state
 }
 
@@ -186,10 +185,8 @@ func (c *Console) fold(v *visit, body *aggregateBody) error {
 		before, body.With = after, with
 	}
 	body.Mended = f.mended
-	body.State, body.Diff = contentsOf("application/json", []byte(encode(after))), differences(before, after)
-	if body.More = len(body.Diff) - maxDiff; body.More > 0 {
-		body.Diff = body.Diff[:maxDiff]
-	}
+	body.State = contentsOf("application/json", []byte(encode(after)))
+	body.Diff, body.Cut = differences(before, after)
 	return nil
 }
 

@@ -64,41 +64,76 @@ type difference struct {
 	Before, After string // as JSON; "" where there is none
 }
 
-// differences returns what changed from one state to another, by path.
-func differences(before, after map[string]any) []difference {
-	a, b := make(map[string]string), make(map[string]string)
-	flatten(a, "", before)
-	flatten(b, "", after)
-	all := maps.Clone(a)
-	maps.Copy(all, b)
-	var changed []difference
-	for _, path := range slices.Sorted(maps.Keys(all)) {
-		if a[path] != b[path] {
-			changed = append(changed, difference{path, a[path], b[path]})
-		}
+// Bounds of a comparison: the paths of the values, which repeat the names above them, and the values that a page shows, with how much of each.
+const (
+	maxPaths       = 4 << 20
+	maxDifferences = 500
+	maxDifference  = 2 << 10
+)
+
+// differences returns what changed from one state to another, by path, and whether that is not all: the rest is too much for a page.
+func differences(before, after map[string]any) (changed []difference, cut bool) {
+	a, b := flat{values: make(map[string]string), left: maxPaths}, flat{values: make(map[string]string), left: maxPaths}
+	a.add("", before)
+	b.add("", after)
+	if a.left < 0 || b.left < 0 {
+		return nil, true
 	}
-	return changed
+	all := maps.Clone(a.values)
+	maps.Copy(all, b.values)
+	for _, path := range slices.Sorted(maps.Keys(all)) {
+		if a.values[path] == b.values[path] {
+			continue
+		}
+		if len(changed) == maxDifferences {
+			return changed, true
+		}
+		changed = append(changed, difference{begin(path), begin(a.values[path]), begin(b.values[path])})
+	}
+	return changed, false
 }
 
-// flatten writes the values of an object by their paths.
-func flatten(to map[string]string, path string, v any) {
+// begin returns the beginning of a long text.
+func begin(text string) string {
+	if len(text) <= maxDifference {
+		return text
+	}
+	return strings.ToValidUTF8(text[:maxDifference], "") + "…"
+}
+
+// flat has the values of an object by their paths.
+type flat struct {
+	values map[string]string
+	left   int // bytes that paths may still take; negative if that was not enough
+}
+
+func (f *flat) add(path string, v any) {
+	if f.left -= len(path); f.left < 0 {
+		return
+	}
 	switch v := v.(type) {
 	case map[string]any:
 		if len(v) == 0 && path != "" {
-			to[path] = "{}"
+			f.values[path] = "{}"
 		}
 		for name, value := range v {
-			flatten(to, path+step(path, name), value)
+			if f.left < 0 {
+				return
+			}
+			f.add(path+step(path, name), value)
 		}
 	case []any:
 		if len(v) == 0 {
-			to[path] = "[]"
+			f.values[path] = "[]"
 		}
 		for i, value := range v {
-			flatten(to, fmt.Sprintf("%s[%d]", path, i), value)
+			if f.left < 0 {
+				return
+			}
+			f.add(fmt.Sprintf("%s[%d]", path, i), value)
 		}
 	default:
-		to[path] = encode(v)
+		f.values[path] = encode(v)
 	}
 }
 

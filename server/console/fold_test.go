@@ -34,7 +34,7 @@ func TestDifferences(t *testing.T) {
 	want := []difference{
 		{"a.b", "1", "2"}, {`a["c.d"]`, "2", ""}, {"empty", "{}", ""}, {"empty.y", "", "[]"}, {"list[1].x", "1", "2"}, {"list[2]", "", "3"}, {"n", "1", "1.0"},
 	}
-	if got := differences(before, after); !slices.Equal(got, want) {
+	if got, cut := differences(before, after); cut || !slices.Equal(got, want) {
 		t.Errorf("got  %v\nwant %v", got, want)
 	}
 	merge(before, after)
@@ -55,5 +55,21 @@ func TestTextsOfJSON(t *testing.T) {
 	}
 	if shown := prettyJSON([]byte(`{"a":[1]}`)); !strings.Contains(shown, "\n") {
 		t.Errorf("not indented: %s", shown)
+	}
+}
+
+// TestLargeDifferences compares states of more members, deeper ones and longer ones than a page can show.
+func TestLargeDifferences(t *testing.T) {
+	wide, _ := decodeObject([]byte(`{"m": [` + strings.Repeat("1,", 100_000) + `1], "a": "` + strings.Repeat("x", 1<<20) + `"}`))
+	changed, cut := differences(nil, wide)
+	if !cut || len(changed) != maxDifferences || len(changed[0].After) > maxDifference+10 {
+		t.Errorf("%d differences, cut: %t", len(changed), cut)
+	}
+	deep, ok := decodeObject([]byte(strings.Repeat(`{"a":`, 9000) + "[" + strings.Repeat("1,", 100_000) + "1]" + strings.Repeat("}", 9000)))
+	if !ok {
+		t.Fatal("not decoded")
+	}
+	if changed, cut := differences(nil, deep); !cut || len(changed) > 0 {
+		t.Errorf("%d differences of a deep state, cut: %t", len(changed), cut)
 	}
 }
