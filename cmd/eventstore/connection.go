@@ -137,12 +137,21 @@ func (t *target) validate() error {
 	for i, u := range t.URLs {
 		parsed, err := url.Parse(strings.TrimSpace(u))
 		if err != nil || parsed.Host == "" || parsed.Scheme != "http" && parsed.Scheme != "https" {
-			return usage("URL %q is not one of an API: write one such as %s", u, defaultURL)
+			return usage("URL %q is not one of an API: write one such as %s", withoutUser(u), defaultURL)
 		}
 		if parsed.User != nil {
 			return usage("URL %q contains a password: the API has tokens, give one with --token-file", parsed.Redacted())
 		}
 		t.URLs[i] = strings.TrimRight(parsed.String(), "/")
+	}
+	if t.Monitor != "" {
+		parsed, err := url.Parse(t.Monitor)
+		switch {
+		case err != nil || parsed.Host == "" || parsed.Scheme != "http" && parsed.Scheme != "https":
+			return usage("--monitor is not the URL of a monitoring port: write one such as http://127.0.0.1:8222")
+		case parsed.User != nil:
+			return usage("--monitor %q contains a password: the monitoring port takes the API's token, give it with --token-file", parsed.Redacted())
+		}
 	}
 	if (t.Cert == "") != (t.Key == "") {
 		return usage("--cert and --key need each other")
@@ -151,6 +160,14 @@ func (t *target) validate() error {
 		return usage("--token and --token-file exclude each other")
 	}
 	return nil
+}
+
+// withoutUser returns a text that is to be a URL without what may be a password: all before an @.
+func withoutUser(text string) string {
+	if i := strings.LastIndexByte(text, '@'); i >= 0 {
+		return "…" + text[i:]
+	}
+	return text
 }
 
 // client returns a client of the Go library.

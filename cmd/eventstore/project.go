@@ -47,6 +47,7 @@ Run it as a service, in as many replicas as you like: one works, the others stan
 	flags.BoolVar(&p.once, "once", false, "end when all stored events are applied")
 	flags.BoolVar(&p.replay, "replay-parked", false, "apply the parked events again, and end")
 	flags.BoolVar(&p.dropOld, "drop-old", false, "drop the tables that a rebuild or a new version replaced, and end")
+	p.tool.yesFlag(cmd)
 	p.register(flags)
 	if err := cmd.MarkFlagRequired("file"); err != nil {
 		panic(err) // the flag is there
@@ -62,6 +63,11 @@ func (p *project) run(ctx context.Context, out io.Writer, log *slog.Logger) erro
 	}
 	if p.check {
 		return p.checkFile(ctx, out, file)
+	}
+	if p.dropOld {
+		if err := p.tool.confirm("drop the tables of the generations of read model %s that are not live", file.Name); err != nil {
+			return err
+		}
 	}
 	if p.samples != "" {
 		return usage("--samples needs --check")

@@ -85,10 +85,10 @@ func (f *connectionFlags) dial() (*remote, error) {
 	transport.Protocols.SetHTTP2(true)
 	transport.Protocols.SetUnencryptedHTTP2(true)
 	r := &remote{wait: f.wait, timeout: f.timeout}
-	client := &http.Client{Transport: authorized{transport, token}}
+	client := &http.Client{Transport: authorized{transport, token}, CheckRedirect: stay}
 	pages := &http.Client{Transport: authorized{&http.Transport{
 		TLSClientConfig: config, Proxy: http.ProxyFromEnvironment, DialContext: transport.DialContext, TLSHandshakeTimeout: dialTimeout,
-	}, token}}
+	}, token}, CheckRedirect: stay}
 	for _, url := range f.URLs {
 		r.servers = append(r.servers, &server{
 			url: url, http: client, pages: pages,
@@ -98,6 +98,9 @@ func (f *connectionFlags) dial() (*remote, error) {
 	}
 	return r, nil
 }
+
+// stay follows no redirect: the token would go along, to whatever host it names.
+func stay(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
 
 // authorized sends a token with each request, and marks errors of reading an answer.
 type authorized struct {
