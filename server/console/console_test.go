@@ -9,6 +9,7 @@ import (
 	"net/http/httptest"
 	"net/url"
 	"regexp"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -298,8 +299,8 @@ func TestSessionsEnd(t *testing.T) {
 	now := time.Now()
 	s := newSessions(func() time.Time { return now })
 	first := s.begin("a")
-	for range maxSessions {
-		s.begin("b")
+	for n := range maxSessions {
+		s.begin(strconv.Itoa(n))
 	}
 	if _, ok := s.token(first); ok || s.all.Len() != maxSessions || len(s.byID) != maxSessions {
 		t.Errorf("%d sessions, %v", s.all.Len(), ok)
@@ -328,5 +329,21 @@ func TestDeepJSON(t *testing.T) {
 	}
 	if c := contentsOf("application/json", []byte(deep)); c.Kind != "JSON" || len(c.Text) > showBytes {
 		t.Errorf("it shows as %s of %d bytes", c.Kind, len(c.Text))
+	}
+}
+
+// TestSessionsOfOthers logs in so often with one token that there would be no room for others.
+func TestSessionsOfOthers(t *testing.T) {
+	s := newSessions(time.Now)
+	boss := s.begin("boss")
+	first := s.begin("clerk")
+	for range maxSessions {
+		s.begin("clerk")
+	}
+	if _, ok := s.token(boss); !ok {
+		t.Error("the logins of one token have ended the session of another")
+	}
+	if _, ok := s.token(first); ok || s.all.Len() != 1+maxOfToken {
+		t.Errorf("%d sessions, the first of them: %t", s.all.Len(), ok)
 	}
 }

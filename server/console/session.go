@@ -15,6 +15,7 @@ import (
 // Bounds of sessions: how many there are, how long one lasts, and how long without a request.
 const (
 	maxSessions = 1000
+	maxOfToken  = 50
 	sessionLife = 12 * time.Hour
 	sessionIdle = 2 * time.Hour
 )
@@ -27,7 +28,8 @@ type session struct {
 	used  time.Time
 }
 
-// sessions are those of all browsers. Where there are too many, the one that was unused for longest ends.
+// sessions are those of all browsers. Where there are too many, of one token or in all, the one that was unused for longest ends: nobody
+// can end those of others by logging in often.
 type sessions struct {
 	now func() time.Time
 
@@ -44,6 +46,16 @@ func newSessions(now func() time.Time) *sessions {
 func (s *sessions) begin(token string) string {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	var oldest *list.Element // of the token
+	ofToken := 0
+	for e := s.all.Back(); e != nil; e = e.Prev() {
+		if e.Value.(*session).token == token {
+			oldest, ofToken = e, ofToken+1
+		}
+	}
+	if ofToken >= maxOfToken {
+		s.remove(oldest)
+	}
 	for s.all.Len() >= maxSessions {
 		s.remove(s.all.Front())
 	}
