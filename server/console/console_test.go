@@ -347,3 +347,29 @@ func TestSessionsOfOthers(t *testing.T) {
 		t.Errorf("%d sessions, the first of them: %t", s.all.Len(), ok)
 	}
 }
+
+// TestFetchedByOthers loads a page as the browser does for pages of other sites, and for a link there.
+func TestFetchedByOthers(t *testing.T) {
+	address, browser := start(t, &door{})
+	for _, it := range []struct {
+		site, dest string
+		status     int
+	}{
+		{"cross-site", "image", http.StatusForbidden}, {"same-site", "iframe", http.StatusForbidden}, {"cross-site", "empty", http.StatusForbidden},
+		{"cross-site", "document", http.StatusOK}, {"same-origin", "empty", http.StatusOK}, {"none", "document", http.StatusOK}, {"", "", http.StatusOK},
+	} {
+		req, err := http.NewRequestWithContext(t.Context(), http.MethodGet, address+"/console/events?type=x", http.NoBody)
+		if err != nil {
+			t.Fatal(err)
+		}
+		req.Header.Set("Sec-Fetch-Site", it.site)
+		req.Header.Set("Sec-Fetch-Dest", it.dest)
+		resp, err := browser.Do(req)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if read(t, resp); resp.StatusCode != it.status {
+			t.Errorf("%+v: status %d", it, resp.StatusCode)
+		}
+	}
+}
