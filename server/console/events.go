@@ -173,7 +173,9 @@ func (c *Console) eventsLive(v *visit) error {
 	return v.stream(func(send func(message) error) error {
 		var second int64
 		shown, skipped := 0, 0
-		err := c.api.Subscribe(v.ctx, req, func(resp *eventstorev1.SubscribeResponse) error {
+		ctx, stop := v.inSession(v.ctx)
+		defer stop()
+		err := c.api.Subscribe(ctx, req, func(resp *eventstorev1.SubscribeResponse) error {
 			if now := time.Now().Unix(); now != second {
 				second, shown = now, 0
 				if skipped > 0 {
@@ -203,6 +205,9 @@ func (c *Console) eventsLive(v *visit) error {
 			return nil
 		})
 		var call *connect.Error
+		if ctx.Err() != nil {
+			return nil // the next request leads to the login
+		}
 		if errors.As(err, &call) {
 			return errors.New(call.Message())
 		}

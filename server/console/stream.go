@@ -2,7 +2,10 @@ package console
 
 import (
 	"bytes"
+	"context"
 	"net/http"
+	"sync"
+	"time"
 )
 
 // message is one of a stream.
@@ -52,7 +55,41 @@ func (v *visit) stream(f func(send func(message) error) error) error {
 
 // renew looks again whether the visitor is known: a stream lasts longer than what a reload or a logout takes away.
 func (v *visit) renew() bool {
+	if !v.lasts() {
+		return false
+	}
 	token, _ := v.console.sessions.token(v.id)
 	v.ctx, v.visitor = v.console.api.Enter(v.r, token)
 	return v.visitor.Known
+}
+
+// lasts reports whether the session in which the visit began, if there was one, has not ended.
+func (v *visit) lasts() bool {
+	_, logged := v.console.sessions.token(v.id)
+	return logged || !v.began
+}
+
+// sessionEvery is how often a stream that waits for something else looks whether its session has ended.
+const sessionEvery = time.Second
+
+// inSession returns a context that ends with the session, until stop is called.
+func (v *visit) inSession(ctx context.Context) (during context.Context, stop func()) {
+	during, cancel := context.WithCancel(ctx)
+	var watching sync.WaitGroup
+	watching.Go(func() {
+		look := time.NewTicker(sessionEvery)
+		defer look.Stop()
+		for v.lasts() {
+			select {
+			case <-during.Done():
+				return
+			case <-look.C:
+			}
+		}
+		cancel()
+	})
+	return during, func() {
+		cancel()
+		watching.Wait()
+	}
 }

@@ -21,6 +21,7 @@ type visit struct {
 	console *Console
 	id      string // of the browser
 	visitor api.Visitor
+	began   bool // in a session
 	query   url.Values
 }
 
@@ -76,6 +77,7 @@ func (c *Console) visit(w http.ResponseWriter, r *http.Request) *visit {
 		v.id = cookie.Value
 	}
 	token, logged := c.sessions.token(v.id)
+	v.began = logged
 	v.ctx, v.visitor = c.api.Enter(r, token)
 	if logged && !v.visitor.Known { // a reload took the token away
 		c.sessions.end(v.id)
