@@ -27,6 +27,8 @@ type Visitor struct {
 	Name string
 	// Admin reports whether the caller may administer all channels that match a pattern.
 	Admin func(pattern string) bool
+	// Counts reports whether the caller may learn how much all channels hold and how fast they grow.
+	Counts bool
 	// AdminSome reports whether there are channels that the caller may administer.
 	AdminSome bool
 }
@@ -41,6 +43,7 @@ func (i Inside) Enter(r *http.Request, token string) (context.Context, Visitor) 
 		Known:     p != nil,
 		Name:      by.Principal,
 		Admin:     func(pattern string) bool { return denied == nil && p.MayAll(access.Admin, pattern) },
+		Counts:    p != nil && p.Monitor || p.MayAll(access.Read, everywhere),
 		AdminSome: denied == nil && p.MaySome(access.Admin, everywhere),
 	}
 }

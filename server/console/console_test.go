@@ -33,7 +33,7 @@ type door struct {
 }
 
 func (d *door) Enter(r *http.Request, token string) (context.Context, api.Visitor) {
-	return r.Context(), api.Visitor{Known: token == d.token, Admin: func(string) bool { return false }}
+	return r.Context(), api.Visitor{Known: token == d.token, Counts: true, Admin: func(string) bool { return false }}
 }
 func (d *door) Anonymous() bool              { return d.token == "" }
 func (d *door) Encrypted() bool              { return d.encrypted }

@@ -68,6 +68,10 @@ func (c *Console) overviewBody(v *visit) overviewBody {
 	if now.Unready != nil {
 		body.Health = now.Unready.Error()
 	}
+	c.worry(v, &body)
+	if !v.visitor.Counts {
+		return body
+	}
 	times, stored := perSecond(samples, func(s *monitor.Sample) uint64 { return s.Stored })
 	_, delivered := perSecond(samples, func(s *monitor.Sample) uint64 { return s.Delivered })
 	_, again := perSecond(samples, func(s *monitor.Sample) uint64 { return s.Redelivered })
@@ -89,7 +93,6 @@ func (c *Console) overviewBody(v *visit) overviewBody {
 	if now.Following {
 		body.Figures = append(body.Figures, figure{"Database seen", seconds(now.FollowingAge.Seconds()) + " ago"})
 	}
-	c.worry(v, &body)
 	return body
 }
 

@@ -2,10 +2,14 @@ package console_test
 
 import (
 	"bufio"
+	"crypto/sha256"
+	"fmt"
 	"io"
 	"net/http"
 	"net/http/cookiejar"
 	"net/url"
+	"os"
+	"path/filepath"
 	"regexp"
 	"strings"
 	"testing"
@@ -84,5 +88,25 @@ func TestLiveEndsWithSession(t *testing.T) {
 			t.Error(err)
 		}
 		v.post("/console/login", "/console/login", url.Values{"token": {"boss"}})
+	}
+}
+
+// TestCountsOfOthers looks at the overview as principals who may read a part of the channels, or all.
+func TestCountsOfOthers(t *testing.T) {
+	t.Parallel()
+	principals := "principals: [\n"
+	for name, rights := range map[string]string{"clerk": `read: ["eventstore.orders"]`, "boss": `admin: [">"]`, "reader": `read: [">"]`} {
+		principals += fmt.Sprintf("{ name: %s, tokens: [\"sha256:%x\"], %s }\n", name, sha256.Sum256([]byte(name)), rights)
+	}
+	file := filepath.Join(t.TempDir(), "access.conf")
+	if err := os.WriteFile(file, []byte(principals+"]\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	s := start(t, "sqlite", databases.SQLite(t), "-access_file", file)
+	for name, counts := range map[string]bool{"clerk": false, "boss": true, "reader": true} {
+		page := enter(t, s, name).get("/console/")
+		if !strings.Contains(page, "Log out") || strings.Contains(page, "Messages stored") != counts {
+			t.Errorf("%s sees\n%s", name, page)
+		}
 	}
 }
