@@ -61,7 +61,7 @@ func brief(e *eventstorev1.RecordedEvent) *eventstorev1.RecordedEvent {
 		e.Payload = data
 		return e
 	}
-	e.Payload, e.Event.EventData = nil, data
+	e.Payload, e.Event.EventData, e.Event.Metadata = nil, data, nil
 	return e
 }
 

@@ -4,6 +4,10 @@ import (
 	"slices"
 	"strings"
 	"testing"
+
+	"google.golang.org/protobuf/proto"
+
+	eventstorev1 "github.com/nats-eventstore/nats-eventstore/proto/eventstore/v1"
 )
 
 func TestFold(t *testing.T) {
@@ -71,5 +75,13 @@ func TestLargeDifferences(t *testing.T) {
 	}
 	if changed, cut := differences(nil, deep); !cut || len(changed) > 0 {
 		t.Errorf("%d differences of a deep state, cut: %t", len(changed), cut)
+	}
+}
+
+// TestLargeMetadata lists an event whose metadata have a MiB.
+func TestLargeMetadata(t *testing.T) {
+	e := brief(&eventstorev1.RecordedEvent{Event: &eventstorev1.Event{EventData: []byte("{}"), Metadata: map[string]string{"k": strings.Repeat("v", 1<<20)}}})
+	if size := proto.Size(e); size > 1000 {
+		t.Errorf("a list keeps %d bytes of it", size)
 	}
 }
