@@ -74,11 +74,16 @@ const (
 	askBytes   = 2 << 10
 )
 
+// inMemory reports whether the store is in the server's memory.
+func (s *server) inMemory() bool {
+	return s.opts.Store.Driver == "sqlite" && s.opts.Store.Source == ":memory:"
+}
+
 // asksNot says why the console cannot ask the database; "" if it can.
 func (s *server) asksNot() string {
 	o := &s.opts.Store
 	switch {
-	case o.Driver == "sqlite" && o.Source == ":memory:":
+	case s.inMemory():
 		return "The store is in the memory of the server, where no other connection reads it."
 	case o.Driver != "sqlite" && s.opts.ConsoleSource == "":
 		return "Questions need a database role that only reads, since the server's own can do more. Create the analyst's role, and name it with console_sql_source."

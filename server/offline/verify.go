@@ -81,6 +81,9 @@ func Verify(ctx context.Context, o config.Options, v VerifyOptions) error {
 // Checker returns what verifies the database beside the server that uses it. It keeps some findings of each kind.
 func Checker(o config.Options, findings int) func(ctx context.Context, progress func(phase string, done, total uint64)) (*verify.Report, error) {
 	return func(ctx context.Context, progress func(phase string, done, total uint64)) (*verify.Report, error) {
+		if o.Store.Driver == "sqlite" && o.Store.Source == ":memory:" { // another connection would open a database of its own, which is empty
+			return nil, errors.New("the store is in the memory of the server, where no other connection reads it")
+		}
 		return check(ctx, o, verify.Options{Limit: findings, Progress: progress})
 	}
 }

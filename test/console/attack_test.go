@@ -11,10 +11,12 @@ import (
 	"os"
 	"path/filepath"
 	"regexp"
+	"strconv"
 	"strings"
 	"testing"
 
 	"github.com/nats-eventstore/nats-eventstore/test/databases"
+	"github.com/nats-eventstore/nats-eventstore/test/harness"
 )
 
 // visitor is a program with a session of the console.
@@ -108,5 +110,23 @@ func TestCountsOfOthers(t *testing.T) {
 		if !strings.Contains(page, "Log out") || strings.Contains(page, "Messages stored") != counts {
 			t.Errorf("%s sees\n%s", name, page)
 		}
+	}
+}
+
+// TestVerifyInMemory asks for a verification of what no other connection reads: nothing was verified, so nothing is without faults.
+func TestVerifyInMemory(t *testing.T) {
+	t.Parallel()
+	port, err := databases.FreePort()
+	if err != nil {
+		t.Fatal(err)
+	}
+	s := &server{Server: harness.New(t, harness.Binary(), "-store", "MEMORY", "-grpc_host", "127.0.0.1", "-grpc_port", strconv.Itoa(port), "-grpc_token", "boss"), url: fmt.Sprintf("http://127.0.0.1:%d", port)}
+	s.Launch()
+	s.Ready()
+	v := enter(t, s, "boss")
+	v.post("/console/damage", "/console/damage", url.Values{})
+	s.WaitLog(t, "could not be verified")
+	if page := v.get("/console/damage"); strings.Contains(page, "No faults") {
+		t.Error(page)
 	}
 }
