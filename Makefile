@@ -1,7 +1,7 @@
 GO      ?= go
 # A program that is required by tools/go.mod, which is outside the workspace of go.work.
 TOOL     = $$(GOWORK=off $(GO) tool -n -modfile=tools/go.mod $(1))
-TIMEOUT ?= 14m
+TIMEOUT ?= 18m
 
 # The packages of the modules in go.work.
 MODULES  = ./... ./client/... ./client/streaming/... ./proto/...
