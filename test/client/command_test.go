@@ -40,7 +40,7 @@ func TestCommandWithMessage(t *testing.T) {
 // The ID of a command stands for one aggregate and one content. Whoever uses it for another command learns that, and nothing is stored.
 func TestCommandIsUsedOnce(t *testing.T) {
 	t.Parallel()
-	each(t, func(t *testing.T, s *server) {
+	one(t, func(t *testing.T, s *server) {
 		accounts := s.accounts()
 		ask := request{5, map[string]string{"to": "Ada", "for": "lunch"}}
 		pay := func(id string, options ...eventstore.ExecuteOption) error {
@@ -222,7 +222,7 @@ func TestEventsOfACommand(t *testing.T) {
 // Transfers in all directions at the same time, by two programs: no cent is lost, none block each other.
 func TestExecuteMany(t *testing.T) {
 	t.Parallel()
-	each(t, func(t *testing.T, s *server) {
+	one(t, func(t *testing.T, s *server) {
 		const each, names, workers, transfers = 100, "abcd", 8, 6
 		all := s.accounts()
 		for _, name := range names {
@@ -265,7 +265,7 @@ func TestExecuteMany(t *testing.T) {
 // An aggregate of which a decision has read must not change, whether or not the decision stores events of it, or in its channel.
 func TestExecuteManyReads(t *testing.T) {
 	t.Parallel()
-	each(t, func(t *testing.T, s *server) {
+	one(t, func(t *testing.T, s *server) {
 		accounts := s.accounts()
 		limits := *accounts
 		limits.Channel, limits.AggregateType = "eventstore.limits", "Limit"

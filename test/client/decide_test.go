@@ -41,7 +41,7 @@ func taken(name, user string) eventstore.NewEvent {
 // seats than allowed, though shows and users are different things.
 func TestDecideUnderContention(t *testing.T) {
 	t.Parallel()
-	each(t, func(t *testing.T, s *server) {
+	one(t, func(t *testing.T, s *server) {
 		decider := s.counter()
 		errTaken := errors.New("taken")
 		var won, booked atomic.Int64
@@ -121,7 +121,7 @@ func TestDecideUnderContention(t *testing.T) {
 // unchanged.
 func TestDecideOnce(t *testing.T) {
 	t.Parallel()
-	each(t, func(t *testing.T, s *server) {
+	one(t, func(t *testing.T, s *server) {
 		decider := s.counter()
 		query := eventstore.Query{Items: []eventstore.QueryItem{{Tags: []string{"name:ada"}}}}
 		calls := 0
@@ -164,7 +164,7 @@ func TestDecideOnce(t *testing.T) {
 // An append says which events its caller has seen. The refusal names the first one that it has not.
 func TestNoneAfter(t *testing.T) {
 	t.Parallel()
-	each(t, func(t *testing.T, s *server) {
+	one(t, func(t *testing.T, s *server) {
 		c := s.client()
 		event := func(channel, id string, tags ...string) eventstore.NewEvent {
 			return eventstore.NewEvent{Channel: channel, Type: "T", AggregateID: id, Tags: tags}

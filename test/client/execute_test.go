@@ -16,7 +16,7 @@ import (
 // Commands that race for one account are all executed, each on the state that the previous one left.
 func TestExecuteUnderContention(t *testing.T) {
 	t.Parallel()
-	each(t, func(t *testing.T, s *server) {
+	one(t, func(t *testing.T, s *server) {
 		accounts := s.accounts()
 		s.deposit(accounts, "a", 0)
 		const workers, commands = 8, 5
@@ -52,7 +52,7 @@ func TestExecuteUnderContention(t *testing.T) {
 // nothing.
 func TestExecuteOnce(t *testing.T) {
 	t.Parallel()
-	each(t, func(t *testing.T, s *server) {
+	one(t, func(t *testing.T, s *server) {
 		accounts := s.accounts()
 		for n := range 3 {
 			result, err := accounts.Execute(patient(t), "a", func(account, uint64) ([]any, error) {
@@ -82,7 +82,7 @@ func TestExecuteOnce(t *testing.T) {
 // Concurrent calls of one command execute it once, whatever each call would decide, and all see the result.
 func TestExecuteOnceAtTheSameTime(t *testing.T) {
 	t.Parallel()
-	each(t, func(t *testing.T, s *server) {
+	one(t, func(t *testing.T, s *server) {
 		accounts := s.accounts()
 		var decisions atomic.Int64
 		var mu sync.Mutex
@@ -114,7 +114,7 @@ func TestExecuteOnceAtTheSameTime(t *testing.T) {
 // A conflicting append reports the aggregate's version and stores nothing of any aggregate.
 func TestAppendConflict(t *testing.T) {
 	t.Parallel()
-	each(t, func(t *testing.T, s *server) {
+	one(t, func(t *testing.T, s *server) {
 		accounts := s.accounts()
 		s.deposit(accounts, "a", 2)
 		event := func(id string) eventstore.NewEvent {
@@ -154,7 +154,7 @@ func TestAppendConflict(t *testing.T) {
 // Calls survive a server that is killed and restarted.
 func TestCallsWaitForTheServer(t *testing.T) {
 	t.Parallel()
-	each(t, func(t *testing.T, s *server) {
+	one(t, func(t *testing.T, s *server) {
 		accounts := s.accounts()
 		s.deposit(accounts, "a", 1)
 		s.Kill()

@@ -69,6 +69,15 @@ func each(t *testing.T, test func(t *testing.T, s *server)) {
 	})
 }
 
+// one runs a test without a read model on one database, which depends on its name: all databases have some, and test/api has the
+// server's calls on each.
+func one(t *testing.T, test func(t *testing.T, s *server)) {
+	t.Helper()
+	driver := []string{"sqlite", "postgres", "mysql"}[len(t.Name())%3]
+	source := map[string]func(testing.TB) string{"sqlite": databases.SQLite, "postgres": databases.Postgres, "mysql": databases.MySQL}[driver](t)
+	test(t, &server{harness.Start(t, driver, source, "-grpc_host", "127.0.0.1", "-grpc_port", "-1"), t, driver, source})
+}
+
 var listens = regexp.MustCompile(`API listens on (\S+)`)
 
 func (s *server) api() string { return listens.FindStringSubmatch(s.Log.String())[1] }

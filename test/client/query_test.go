@@ -12,7 +12,7 @@ import (
 // TestReadAll: the events of all channels that match a query are read in either direction, up to a limit.
 func TestReadAll(t *testing.T) {
 	t.Parallel()
-	each(t, func(t *testing.T, s *server) {
+	one(t, func(t *testing.T, s *server) {
 		c := s.client()
 		for i := range 12 {
 			e := eventstore.NewEvent{Type: []string{"Even", "Odd"}[i%2], AggregateID: "a", Tags: []string{fmt.Sprint("t", i%3)}}
@@ -62,7 +62,7 @@ func TestReadAll(t *testing.T) {
 // TestReplayAll: a replay of a query goes on through a restart, each event once.
 func TestReplayAll(t *testing.T) {
 	t.Parallel()
-	each(t, func(t *testing.T, s *server) {
+	one(t, func(t *testing.T, s *server) {
 		c := s.client()
 		appendOne := func(i int) {
 			e := eventstore.NewEvent{Type: "T", AggregateID: "a", Tags: []string{fmt.Sprint("t", i%2)}}
