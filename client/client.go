@@ -68,7 +68,7 @@ func New(o Options) (*Client, error) {
 	sender := o.HTTPClient
 	if sender == nil {
 		own := newTransport(o.TLS)
-		c.close, sender = own.CloseIdleConnections, &http.Client{Transport: own}
+		c.close, sender = own.CloseIdleConnections, &http.Client{Transport: own, CheckRedirect: stay}
 	}
 	marking := *sender
 	marking.Transport = transport{cmp.Or(sender.Transport, http.DefaultTransport)}
@@ -92,6 +92,9 @@ func newTransport(config *tls.Config) *http.Transport {
 	t.HTTP2 = &http.HTTP2Config{SendPingTimeout: 10 * time.Second, PingTimeout: 5 * time.Second}
 	return t
 }
+
+// stay follows no redirect: the events would go along, to whatever host it names.
+func stay(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
 
 // Close closes idle connections, except those of Options.HTTPClient.
 func (c *Client) Close() { c.close() }

@@ -78,8 +78,11 @@ type addedColumn struct{ probe, add string }
 
 // createTable creates a table unless it exists, and adds the columns that it lacks.
 func createTable(ctx context.Context, db *sql.DB, text string, added ...addedColumn) error {
-	// On PostgreSQL, CREATE TABLE IF NOT EXISTS can fail while another program creates the same table.
-	if err := again(ctx, db, text); err != nil {
+	_, err := db.ExecContext(ctx, text)
+	if err != nil { // on PostgreSQL, CREATE TABLE IF NOT EXISTS can fail while another program creates the same table
+		_, err = db.ExecContext(ctx, text)
+	}
+	if err != nil {
 		return err
 	}
 	for _, column := range added {
@@ -93,12 +96,4 @@ func createTable(ctx context.Context, db *sql.DB, text string, added ...addedCol
 		}
 	}
 	return nil
-}
-
-func again(ctx context.Context, db *sql.DB, text string) error {
-	_, err := db.ExecContext(ctx, text)
-	if err != nil {
-		_, err = db.ExecContext(ctx, text)
-	}
-	return err
 }

@@ -2,7 +2,6 @@ package tool_test
 
 import (
 	"bytes"
-	"errors"
 	"fmt"
 	"os"
 	"os/exec"
@@ -118,9 +117,6 @@ func (p *terminal) ends(status int) {
 // At a terminal, top draws until q, and gives the screen back; what cannot be undone is asked for; a table fits the width.
 func TestAtTerminal(t *testing.T) {
 	t.Parallel()
-	if _, err := os.Stat("/dev/ptmx"); errors.Is(err, os.ErrNotExist) {
-		t.Skip("there are no pseudo-terminals")
-	}
 	_, u := server(t, "sqlite", databases.SQLite(t))
 	u.fill()
 	for keys, status := range map[string]int{"q": 0, "\x03": 0} {
