@@ -42,7 +42,7 @@ cross:
 
 # All tests on SQLite, PostgreSQL and MariaDB. Without a database server, a client library or
 # Prometheus its tests are skipped, with CI=true they fail. Packages: make test PKG=./stores/...
-# Never cached: tests that build the server as a program do not show the cache what they depend on.
+# Never cached: tests that run the server as a program do not show the cache what they depend on. They find it in TEST_BINARIES.
 PKG ?= $(MODULES)
 test:
 	test/databases/install
@@ -50,7 +50,10 @@ test:
 	test/install/install
 	test/prometheus/install
 	test/console/install
-	CGO_ENABLED=1 $(GO) test -race -count=1 -parallel 4 -timeout $(TIMEOUT) $(PKG)
+	built=$$(mktemp -d) && trap 'rm -rf $$built' EXIT && export TEST_BINARIES=$$built && \
+		CGO_ENABLED=1 $(GO) build -race -o $$built/ ./cmd/nats-streaming-server ./cmd/eventstore && \
+		$(GO) build -o $$built/nats-streaming-server-plain ./cmd/nats-streaming-server && \
+		CGO_ENABLED=1 $(GO) test -race -count=1 -p 3 -parallel 4 -timeout $(TIMEOUT) $(PKG)
 
 # docs/operate/dashboard.svg: the panels of the Grafana dashboard, after a minute of load with a takeover.
 dashboard-picture: build
