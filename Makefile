@@ -3,6 +3,10 @@ GO      ?= go
 TOOL     = $$(GOWORK=off $(GO) tool -n -modfile=tools/go.mod $(1))
 TIMEOUT ?= 18m
 
+# Programs are built alike everywhere, so that one build cache serves them all. Only the race detector needs cgo.
+export GOFLAGS := -trimpath $(GOFLAGS)
+export CGO_ENABLED = 0
+
 # The packages of the modules in go.work.
 MODULES  = ./... ./client/... ./client/streaming/... ./proto/...
 
@@ -16,8 +20,8 @@ TOOL_BIN ?= bin/eventstore
 CONFIG = github.com/nats-eventstore/nats-eventstore/server/config
 LDFLAGS = -s -w -X $(CONFIG).version=$(VERSION) -X $(CONFIG).commit=$(COMMIT) -X $(CONFIG).date=$(DATE)
 build:
-	CGO_ENABLED=0 $(GO) build -trimpath -o $(BIN) -ldflags '$(LDFLAGS)' ./cmd/nats-streaming-server
-	CGO_ENABLED=0 $(GO) build -trimpath -o $(TOOL_BIN) -ldflags '$(LDFLAGS)' ./cmd/eventstore
+	$(GO) build -o $(BIN) -ldflags '$(LDFLAGS)' ./cmd/nats-streaming-server
+	$(GO) build -o $(TOOL_BIN) -ldflags '$(LDFLAGS)' ./cmd/eventstore
 
 # The deb and the rpm package of the server and the tool, with its man pages and completions, in bin.
 packages: build
@@ -29,7 +33,7 @@ man:
 
 # The packages of a release, of the server that it has built. The tool is built here, since a release builds its programs in any order.
 release-packages:
-	CGO_ENABLED=0 GOOS=linux GOARCH=$(ARCH) $(GO) build -trimpath -o dist/packaged-$(ARCH)/eventstore -ldflags '$(LDFLAGS)' ./cmd/eventstore
+	GOOS=linux GOARCH=$(ARCH) $(GO) build -o dist/packaged-$(ARCH)/eventstore -ldflags '$(LDFLAGS)' ./cmd/eventstore
 	deploy/packages/pack $(BIN) dist/packaged-$(ARCH)/eventstore $(ARCH) $(VERSION) dist
 
 # What a release would publish, in dist: takes half an hour, since it builds everything twice for six platforms.
@@ -38,7 +42,7 @@ release-rehearsal:
 
 # The server and the tool build for the other platforms of a release.
 cross:
-	for os in darwin windows; do CGO_ENABLED=0 GOOS=$$os $(GO) build -trimpath -o /dev/null ./cmd/nats-streaming-server && CGO_ENABLED=0 GOOS=$$os $(GO) build -trimpath -o /dev/null ./cmd/eventstore || exit 1; done
+	for os in darwin windows; do GOOS=$$os $(GO) build -o /dev/null ./cmd/nats-streaming-server && GOOS=$$os $(GO) build -o /dev/null ./cmd/eventstore || exit 1; done
 
 # All tests on SQLite, PostgreSQL and MariaDB. Without a database server, a client library or
 # Prometheus its tests are skipped, with CI=true they fail. Packages: make test PKG=./stores/...
@@ -53,7 +57,7 @@ test:
 	built=$$(mktemp -d) && trap 'rm -rf $$built' EXIT && export TEST_BINARIES=$$built && \
 		CGO_ENABLED=1 $(GO) build -race -o $$built/ ./cmd/nats-streaming-server ./cmd/eventstore && \
 		$(GO) build -o $$built/nats-streaming-server-plain ./cmd/nats-streaming-server && \
-		CGO_ENABLED=1 $(GO) test -race -count=1 -p 3 -parallel 4 -timeout $(TIMEOUT) $(PKG)
+		CGO_ENABLED=1 $(GO) test -exec 'env CGO_ENABLED=0' -race -count=1 -p 3 -parallel 4 -timeout $(TIMEOUT) $(PKG)
 
 # docs/operate/dashboard.svg: the panels of the Grafana dashboard, after a minute of load with a takeover.
 dashboard-picture: build
@@ -76,7 +80,7 @@ cover:
 	test/prometheus/install
 	test/console/install
 	rm -rf bin/cover && mkdir -p bin/cover
-	CGO_ENABLED=1 GOCOVERDIR=$(CURDIR)/bin/cover $(GO) test -count=1 -parallel 4 -timeout $(TIMEOUT) $(COVERED)
+	GOCOVERDIR=$(CURDIR)/bin/cover $(GO) test -count=1 -parallel 4 -timeout $(TIMEOUT) $(COVERED)
 	$(GO) tool covdata percent -i bin/cover
 	$(GO) tool covdata textfmt -i bin/cover -o bin/cover.txt
 

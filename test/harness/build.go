@@ -6,6 +6,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -96,6 +97,9 @@ func build(file, command string, flags ...string) (string, error) {
 	}
 	cmd := exec.Command("go", append(append([]string{"build"}, flags...), "-o", file, "./cmd/"+command)...)
 	cmd.Dir = strings.TrimSpace(string(root))
+	if slices.Contains(flags, "-race") {
+		cmd.Env = append(os.Environ(), "CGO_ENABLED=1")
+	}
 	if out, err := cmd.CombinedOutput(); err != nil {
 		return "", fmt.Errorf("%s: %w\n%s", cmd, err, out)
 	}

@@ -12,7 +12,6 @@ import (
 	"os"
 	"path/filepath"
 	"regexp"
-	"runtime"
 	"strings"
 	"sync/atomic"
 )
@@ -47,10 +46,16 @@ func (b *Block) Matches(output string) bool {
 // words removes all white space: protojson writes more or less of it, from build to build.
 func words(text string) string { return strings.Join(strings.Fields(text), "") }
 
-// Root returns the directory of the repository.
+// Root returns the directory of the repository, as seen from the directory of a test.
 func Root() string {
-	_, file, _, _ := runtime.Caller(0)
-	return filepath.Join(filepath.Dir(file), "..", "..")
+	for dir := "."; ; dir = filepath.Join(dir, "..") {
+		if _, err := os.Stat(filepath.Join(dir, "go.work")); err == nil {
+			return dir
+		}
+		if root, err := filepath.Abs(dir); err != nil || root == filepath.Dir(root) {
+			panic("no go.work above the directory of the test")
+		}
+	}
 }
 
 var (

@@ -79,7 +79,7 @@ func build(dir string) error {
 			return err
 		}
 	}
-	_, err = output(root, "env", "GOWORK=off", "go", "test", "-c", "-race", "-modfile", filepath.Join(dir, "go.mod"), "-o", suite, "github.com/nats-io/stan.go")
+	_, err = output(root, "env", "GOWORK=off", "CGO_ENABLED=1", "go", "test", "-c", "-race", "-modfile", filepath.Join(dir, "go.mod"), "-o", suite, "github.com/nats-io/stan.go")
 	return err
 }
 

@@ -39,7 +39,7 @@ func Build(ctx context.Context) (file string, err error) {
 	defer func() { err = errors.Join(err, os.RemoveAll(building)) }()
 	cmd := exec.CommandContext(ctx, "go", "install", Module+"@"+Version)
 	cmd.Dir = building
-	cmd.Env = append(os.Environ(), "GOBIN="+building, "CGO_ENABLED=0")
+	cmd.Env = append(os.Environ(), "GOBIN="+building, "CGO_ENABLED=0", "GOFLAGS=-trimpath")
 	if out, err := cmd.CombinedOutput(); err != nil {
 		return "", fmt.Errorf("build %s: %w\n%s", Module, err, out)
 	}
