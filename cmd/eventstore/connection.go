@@ -93,7 +93,7 @@ func (f *connectionFlags) complete(cmd *cobra.Command, format string) error {
 	set(&f.Cert, envCert)
 	set(&f.Key, envKey)
 	set(&f.Monitor, envMonitor)
-	if err := f.offline.complete(len(flags.URLs) > 0 || f.context != ""); err != nil {
+	if err := f.offline.complete(len(flags.URLs) > 0 || f.context != "", cmd.Name() == "copy"); err != nil {
 		return err
 	}
 	set(&f.context, envContext)

@@ -36,8 +36,9 @@ func (f *offlineFlags) register(flags *pflag.FlagSet) {
 	flags.StringSliceVar(&f.eventChannels, "event-channels", nil, "patterns of event channels in the database (default eventstore.>)")
 }
 
-// complete takes what is open from the environment, unless flags name a server.
-func (f *offlineFlags) complete(server bool) error {
+// complete takes what is open from the environment, unless flags name a server. elsewhere means that other flags may name the database
+// whose event channels are given.
+func (f *offlineFlags) complete(server, elsewhere bool) error {
 	if f.dsn == "" && f.config == "" && !server {
 		f.dsn = os.Getenv(envDSN)
 	}
@@ -45,7 +46,7 @@ func (f *offlineFlags) complete(server bool) error {
 	switch {
 	case f.dsn != "" && f.config != "":
 		return usage("--dsn and --server-config exclude each other")
-	case f.dsn == "" && f.config == "" && len(f.eventChannels) > 0:
+	case f.dsn == "" && f.config == "" && len(f.eventChannels) > 0 && !elsewhere:
 		return usage("--event-channels belongs to --dsn: a server knows its own")
 	case f.dsn != "" && f.driver == "":
 		var err error

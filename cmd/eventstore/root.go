@@ -85,7 +85,7 @@ Commands that only read also work without a server, on its database: --dsn.`,
 	add("watch", channelsCommand(t), typesCommand(t), statsCommand(t),
 		routesCommand(t), relaysCommand(t), doctorCommand(t), verifyCommand(t), topCommand(t), benchCommand(t))
 	add("admin", consumersCommand(t), clientsCommand(t), deliveryCommand(t), auditCommand(t))
-	add("setup", contextCommand(t), manCommand(t))
+	add("setup", copyCommand(t), contextCommand(t), manCommand(t))
 	return root
 }
 
