@@ -124,12 +124,14 @@ func checkDatabase(ctx context.Context, o *config.Options) (*stores.Inspection, 
 		return nil, err
 	}
 	defer i.Close() //nolint:errcheck // nothing was written
-	return i, identify(o.ClusterID, i.Server, i.Importing, len(i.Channels))
+	return i, identify(o.ClusterID, i.Server, i.Importing, i.Moved, len(i.Channels))
 }
 
 // identify returns an error if a database is not this server's to serve.
-func identify(clusterID string, info, importing *spb.ServerInfo, channels int) error {
+func identify(clusterID string, info, importing, moved *spb.ServerInfo, channels int) error {
 	switch {
+	case moved != nil:
+		return offline.ErrMoved
 	case importing != nil:
 		return offline.ErrImporting
 	case info == nil && channels > 0:

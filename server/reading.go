@@ -46,6 +46,9 @@ func Reading(ctx context.Context, o config.Options, log *slog.Logger, use func(c
 		return err
 	}
 	defer follower.Close()
+	if follower.Moved != nil { // no server serves it, but it can be read
+		follower.Server, follower.Moved = follower.Moved, nil
+	}
 	if follower.Server != nil { // whichever it is
 		o.ClusterID = follower.Server.ClusterID
 	}

@@ -88,7 +88,7 @@ func (f *following) serveView(ctx context.Context) (served bool, err error) {
 func (s *server) newView(follower *stores.Follower, began time.Time) (*view, error) {
 	o := s.opts
 	channels := follower.Channels()
-	if err := identify(o.ClusterID, follower.Server, follower.Importing, len(channels)); err != nil {
+	if err := identify(o.ClusterID, follower.Server, follower.Importing, follower.Moved, len(channels)); err != nil {
 		return nil, err
 	}
 	if follower.Server == nil {

@@ -129,7 +129,7 @@ func (t *term) recover(ctx context.Context) ([]*consumers.Member, error) {
 	if err != nil {
 		return nil, fmt.Errorf("recover the state: %w", err)
 	}
-	if err := identify(t.opts.ClusterID, state.Server, state.Importing, len(state.Channels)); err != nil {
+	if err := identify(t.opts.ClusterID, state.Server, state.Importing, state.Moved, len(state.Channels)); err != nil {
 		return nil, err
 	}
 	info, err := t.door.RecoverClients(state)

@@ -16,8 +16,8 @@ import (
 type Follower struct {
 	// Store reads what the follower knows. It has no lease, so it refuses to write.
 	Store *Store
-	// Server and Importing are those of State.
-	Server, Importing *spb.ServerInfo
+	// Server, Importing and Moved are those of State.
+	Server, Importing, Moved *spb.ServerInfo
 
 	holder  string    // of the lease, when the database was checked last
 	checked time.Time // when that was
@@ -77,7 +77,7 @@ func (f *Follower) open(ctx context.Context, s *Store) error {
 	if err := own.query(ctx, s.text.serverInfo, identity.server); err != nil {
 		return err
 	}
-	f.Server, f.Importing = identity.state.Server, identity.state.Importing
+	f.Server, f.Importing, f.Moved = identity.state.Server, identity.state.Importing, identity.state.Moved
 	end, err := f.end(ctx)
 	if err != nil {
 		return err

@@ -25,8 +25,8 @@ type Inspection struct {
 	Channels []*Channel
 	// Unnumbered is how many events have no position yet, at most, because only older servers have used the database.
 	Unnumbered uint64
-	// Server and Importing are those of State; nil in a database without the tables.
-	Server, Importing *spb.ServerInfo
+	// Server, Importing and Moved are those of State; nil in a database without the tables.
+	Server, Importing, Moved *spb.ServerInfo
 	// ValueLimit is that of Store.
 	ValueLimit ValueLimit
 
@@ -139,7 +139,7 @@ func (i *Inspection) identity(ctx context.Context) error {
 	if err := i.reader.query(ctx, i.dialect.statements().serverInfo, r.server); err != nil {
 		return err
 	}
-	i.Server, i.Importing = r.state.Server, r.state.Importing
+	i.Server, i.Importing, i.Moved = r.state.Server, r.state.Importing, r.state.Moved
 	return nil
 }
 

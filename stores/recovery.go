@@ -16,6 +16,7 @@ import (
 type State struct {
 	Server    *spb.ServerInfo // nil for a new database
 	Importing *spb.ServerInfo // of another store, whose import began and did not finish; Server is then nil
+	Moved     *spb.ServerInfo // of a store that now lives in another database; Server is then nil
 	Clients   []*spb.ClientInfo
 	Channels  []ChannelState // in the order of their creation
 	// Wildcards are the groups of subscriptions to patterns of channels, by ascending ID.
@@ -158,10 +159,10 @@ func (r *recovery) server(rows *sql.Rows) error {
 	if err := rows.Scan(&id, &data, &version); err != nil {
 		return err
 	}
-	if r.state.Server != nil || r.state.Importing != nil {
+	if r.state.Server != nil || r.state.Importing != nil || r.state.Moved != nil {
 		return fmt.Errorf("table ServerInfo has more than one row: %w", errCorrupt)
 	}
-	if version != ServerInfoVersion && version != ImportVersion {
+	if version != ServerInfoVersion && version != ImportVersion && version != MovedVersion {
 		return fmt.Errorf("table ServerInfo: format version %d, want %d: %w", version, ServerInfoVersion, errCorrupt)
 	}
 	info := &spb.ServerInfo{}
@@ -171,9 +172,12 @@ func (r *recovery) server(rows *sql.Rows) error {
 	if info.ClusterID != id {
 		return fmt.Errorf("table ServerInfo: the row of cluster %q holds the server info of %q: %w", info.ClusterID, id, errCorrupt)
 	}
-	if version == ImportVersion {
+	switch version {
+	case ImportVersion:
 		r.state.Importing = info
-	} else {
+	case MovedVersion:
+		r.state.Moved = info
+	default:
 		r.state.Server = info
 	}
 	return nil

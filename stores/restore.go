@@ -12,6 +12,14 @@ import (
 // ImportVersion replaces ServerInfoVersion while another store is being imported.
 const ImportVersion = -1
 
+// MovedVersion replaces ServerInfoVersion once another database has taken the place of this one.
+const MovedVersion = -2
+
+// MarkMoved marks the database so that no server starts on it. It retries until ctx ends.
+func (s *Store) MarkMoved(ctx context.Context, info *spb.ServerInfo) error {
+	return s.putServerInfo(ctx, info, MovedVersion)
+}
+
 // BeginImport marks the database as an incomplete import of another store until SetServerInfo. Until then Recover
 // returns info as State.Importing. BeginImport retries until ctx ends.
 func (s *Store) BeginImport(ctx context.Context, info *spb.ServerInfo) error {

@@ -25,6 +25,16 @@ type Snapshot struct {
 // snapshotTimeout bounds a statement of a snapshot. It is long, because one statement may read all events.
 const snapshotTimeout = 7 * 24 * time.Hour
 
+// Snapshots are states of a database that this program only reads. Close ends them.
+type Snapshots struct {
+	driver   string
+	dialect  dialect
+	schema   int64
+	triggers error
+	pools    []*sql.DB
+	reader   *sql.DB
+}
+
 // ReadSnapshot calls read with one state of the database. It takes no lease and writes nothing; on MySQL it fires the triggers, in
 // a transaction that it rolls back. It treats an error of
 // read as a failure to read the database, unless ctx has ended.
@@ -32,30 +42,46 @@ const snapshotTimeout = 7 * 24 * time.Hour
 // The error is ErrUnavailable, ErrSetup, ErrTooNew, a *SchemaError, fs.ErrNotExist for a missing SQLite file, or the cause of
 // ctx's end.
 func ReadSnapshot(ctx context.Context, o Options, read func(context.Context, *Snapshot) error) error {
+	s, err := OpenSnapshots(ctx, o)
+	if err != nil {
+		return err
+	}
+	defer s.Close()
+	return s.Read(ctx, read)
+}
+
+// OpenSnapshots connects to a database. Its errors are those of ReadSnapshot.
+func OpenSnapshots(ctx context.Context, o Options) (*Snapshots, error) {
 	o = o.withDefaults()
 	o.StatementTimeout, o.patient = snapshotTimeout, true
 	d, err := newDialect(o)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	if o.Driver == "sqlite" {
 		// SQLite would create it.
 		if _, err := os.Stat(o.Source); err != nil {
-			return fmt.Errorf("open sqlite database: %w", err)
+			return nil, fmt.Errorf("open sqlite database: %w", err)
 		}
 	}
 	writer, reader, err := d.open(o)
 	if err != nil {
-		return openError(o, err)
+		return nil, openError(o, err)
 	}
-	defer writer.Close()
-	defer reader.Close()
-	err = d.check(ctx, writer, reader, o.Logger)
-	if d, ok := d.(*sqlite); ok && err != nil && d.refusesWrites(err) {
+	s := &Snapshots{driver: o.Driver, dialect: d, reader: reader, pools: []*sql.DB{writer, reader}}
+	if err := s.check(ctx, o, writer); err != nil {
+		s.Close()
+		return nil, err
+	}
+	return s, nil
+}
+
+func (s *Snapshots) check(ctx context.Context, o Options, writer *sql.DB) error {
+	err := s.dialect.check(ctx, writer, s.reader, o.Logger)
+	if d, ok := s.dialect.(*sqlite); ok && err != nil && d.refusesWrites(err) {
 		var copied *sql.DB
 		if copied, err = d.openCopy(o); err == nil {
-			defer copied.Close()
-			reader = copied
+			s.reader, s.pools = copied, append(s.pools, copied)
 		}
 	}
 	switch {
@@ -64,23 +90,27 @@ func ReadSnapshot(ctx context.Context, o Options, read func(context.Context, *Sn
 	case err != nil:
 		return unavailable(ctx, err)
 	}
-	version, err := knownSchema(ctx, d, reader, o.Driver)
-	if err != nil {
+	if s.schema, err = knownSchema(ctx, s.dialect, s.reader, o.Driver); err != nil {
 		return err
 	}
-	switch err := checkLayout(ctx, d, o.Driver, &handle{db: reader, timeout: o.StatementTimeout, dialect: d}, version); {
+	switch err := checkLayout(ctx, s.dialect, o.Driver, &handle{db: s.reader, timeout: o.StatementTimeout, dialect: s.dialect}, s.schema); {
 	case errors.Is(err, ErrSetup):
 		return err
 	case err != nil:
 		return unavailable(ctx, err)
 	}
-	triggers := brokenTriggers(ctx, d, writer)
-	tx, err := reader.BeginTx(ctx, d.snapshot())
+	s.triggers = brokenTriggers(ctx, s.dialect, writer)
+	return nil
+}
+
+// Read is ReadSnapshot on the open database.
+func (s *Snapshots) Read(ctx context.Context, read func(context.Context, *Snapshot) error) error {
+	tx, err := s.reader.BeginTx(ctx, s.dialect.snapshot())
 	if err != nil {
 		return unavailable(ctx, err)
 	}
 	defer tx.Rollback()
-	err = read(ctx, &Snapshot{Driver: o.Driver, Schema: version, JSONDepth: d.jsonDepth(), Triggers: triggers, tx: tx, prepared: map[string]*sql.Stmt{}})
+	err = read(ctx, &Snapshot{Driver: s.driver, Schema: s.schema, JSONDepth: s.dialect.jsonDepth(), Triggers: s.triggers, tx: tx, prepared: map[string]*sql.Stmt{}})
 	switch {
 	case err == nil:
 		return nil
@@ -88,6 +118,13 @@ func ReadSnapshot(ctx context.Context, o Options, read func(context.Context, *Sn
 		return context.Cause(ctx)
 	}
 	return unavailable(ctx, err)
+}
+
+// Close closes the connections.
+func (s *Snapshots) Close() {
+	for _, pool := range s.pools {
+		_ = pool.Close() // nothing was written
+	}
 }
 
 // knownSchema returns the version of the schema, or an error unless it is the one this program knows.

@@ -42,8 +42,7 @@ func copyCommand(t *tool) *cobra.Command {
 	o := &copyOptions{t: t, to: databaseFlags{prefix: "to", variable: "EVENTSTORE_TO_"}}
 	sources, targets := newCopySources(), newCopyTargets()
 	c := &cobra.Command{
-		Use:    "copy --from-dsn DSN --to-dsn DSN",
-		Hidden: true, // until a source is complete
+		Use:   "copy --from-dsn DSN --to-dsn DSN",
 		Short: "Move an event store to another database, while its server goes on",
 		Long: `Copies everything that a database of an event store holds into another one, also of another kind: events and other messages with their
 sequences, positions and times, consumers with their positions, parked messages, clients, relays and the audit table.

@@ -52,7 +52,10 @@ func (x *examination) database(ctx context.Context, o config.Options) {
 		x.add(warning, about, fmt.Sprintf("up to %s events have no position yet", number(i.Unnumbered)), "the next start of a server, or nats-streaming-server migrate, gives them one")
 	}
 	if i.Importing != nil {
-		x.add(fault, about, "an import into it is unfinished", "run nats-streaming-server import again")
+		x.add(fault, about, "an import into it is unfinished", "run nats-streaming-server import, or eventstore copy, again")
+	}
+	if i.Moved != nil {
+		x.add(warning, about, "its store was moved to another database", "start the server there")
 	}
 	var events uint64
 	for _, c := range i.Channels {

@@ -13,7 +13,9 @@ import (
 
 var (
 	// ErrImporting means that the database holds an unfinished import.
-	ErrImporting = errors.New("an import into this database is unfinished: run nats-streaming-server import again")
+	ErrImporting = errors.New("an import into this database is unfinished: run nats-streaming-server import, or eventstore copy, again")
+	// ErrMoved means that eventstore copy has moved what the database holds into another one.
+	ErrMoved = errors.New("the store of this database was moved to another one by eventstore copy --follow: start the server there, since the events of two servers would part. To use this database again all the same, run UPDATE ServerInfo SET version = 1")
 	// errServing means that a server uses the database.
 	errServing = errors.New("a server is running on this database: stop it first")
 )

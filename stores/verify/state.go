@@ -34,7 +34,9 @@ func (c *check) server(ctx context.Context) error {
 		case info.ClusterID != id.String:
 			bad("id is %q, proto says %q", id.String, info.ClusterID)
 		case version.Int64 == stores.ImportVersion:
-			bad("an import did not finish")
+			bad("an import or a copy did not finish")
+		case version.Int64 == stores.MovedVersion:
+			c.notes.add("server", "ServerInfo", key, "the store was moved to another database: no server starts on this one")
 		case version.Int64 != stores.ServerInfoVersion:
 			bad("the format version is %d, not %d", version.Int64, stores.ServerInfoVersion)
 		}
