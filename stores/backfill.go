@@ -14,6 +14,7 @@ import (
 
 // Backfill says how the messages that a channel held before it became an event channel become events.
 type Backfill struct {
+	From     uint64         // the first sequence to examine; 0 for the first of the channel
 	Mapping  *proto.Mapping // reads an event from a payload
 	Versions Versions       // which event_version an event may carry
 	// Left is called for each message that stays without event columns. why is an error of Mapping.Extract, one that
@@ -60,7 +61,7 @@ func (s *Store) Backfill(ctx context.Context, c *Channel, f Backfill) (uint64, e
 	s.heads.clear() // look up each aggregate, which also finds events behind these messages
 	info := c.Info()
 	if info.First > 0 {
-		for from := info.First; from <= info.Last; {
+		for from := max(info.First, f.From); from <= info.Last; {
 			next, err := run.batch(ctx, from, info.Last)
 			if err != nil {
 				return run.filled, fmt.Errorf("fill event columns of channel %q from sequence %d: %w", c.name, from, err)

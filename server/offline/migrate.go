@@ -70,30 +70,56 @@ func migrate(ctx context.Context, o config.Options, m MigrateOptions, events eve
 
 // backfill fills the event columns if the channel is an event channel.
 func backfill(ctx context.Context, store *stores.Store, c *stores.Channel, events eventlog.Events, versions []eventlog.ChannelVersions, report int, out *progressLines) error {
-	block := events.Of(c.Name())
-	if block == nil {
-		return nil
-	}
-	left := &leftovers{limit: report}
-	info := c.Info()
-	started := time.Now()
-	filled, err := store.Backfill(ctx, c, stores.Backfill{
-		Mapping:  block.Mapping,
-		Versions: block.VersionsOf(versions, c.Name()),
-		Left:     left.add,
-		Progress: func(sequence uint64) {
-			out.progress("Channel %q: checked sequence %d of %d, %d messages are not valid events.", c.Name(), sequence, info.Last, left.count)
-		},
-	})
-	if err != nil {
+	f := &filling{c: c, left: leftovers{limit: report}}
+	if err := f.fill(ctx, store, events, versions, out); err != nil {
 		return err
 	}
-	if filled > 0 || left.count > 0 {
-		out.line("Channel %q: %d messages became events in %v, %d stay as they are.",
-			c.Name(), filled, time.Since(started).Round(time.Millisecond), left.count)
-		left.print(c.Name(), out)
-	}
+	f.print(out)
 	return nil
+}
+
+// filling fills the event columns of a channel, in one go or as messages arrive.
+type filling struct {
+	c      *stores.Channel
+	last   uint64 // sequence up to which that is done
+	filled uint64
+	took   time.Duration
+	left   leftovers
+}
+
+// fill fills the event columns of messages that came since the last call, if the channel is an event channel. out may be nil.
+func (f *filling) fill(ctx context.Context, store *stores.Store, events eventlog.Events, versions []eventlog.ChannelVersions, out *progressLines) error {
+	block, last := events.Of(f.c.Name()), f.c.Info().Last
+	if block == nil || last <= f.last {
+		return nil
+	}
+	started := time.Now()
+	filled, err := store.Backfill(ctx, f.c, stores.Backfill{
+		From:     f.last + 1,
+		Mapping:  block.Mapping,
+		Versions: block.VersionsOf(versions, f.c.Name()),
+		Left:     f.left.add,
+		Progress: func(sequence uint64) {
+			f.last = max(f.last, sequence)
+			if out != nil {
+				out.progress("Channel %q: checked sequence %d of %d, %d messages are not valid events.", f.c.Name(), sequence, last, f.left.count)
+			}
+		},
+	})
+	f.filled += filled
+	f.took += time.Since(started)
+	if err == nil {
+		f.last = last
+	}
+	return err
+}
+
+// print tells what became of the messages.
+func (f *filling) print(out *progressLines) {
+	if f.filled > 0 || f.left.count > 0 {
+		out.line("Channel %q: %d messages became events in %v, %d stay as they are.", f.c.Name(), f.filled, f.took.Round(time.Millisecond), f.left.count)
+		f.left.print(f.c.Name(), out)
+	}
 }
 
 // leftovers counts the messages that are not valid events and keeps the first of them.

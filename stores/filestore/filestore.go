@@ -7,18 +7,21 @@ package filestore
 
 import (
 	"cmp"
+	"context"
 	"errors"
 	"fmt"
 	"io/fs"
 	"log/slog"
+	"maps"
 	"os"
 	"path/filepath"
 	"slices"
 	"strings"
 
-	"github.com/nats-io/nats-streaming-server/spb"
-	former "github.com/nats-io/nats-streaming-server/stores"
+	"github.com/nats-io/nats-streaming-server/stores"
 	"github.com/nats-io/stan.go/pb"
+
+	"github.com/nats-eventstore/nats-eventstore/stores/former"
 )
 
 // Options are the options of NATS Streaming with which the files were written.
@@ -33,30 +36,6 @@ type Options struct {
 	Key    []byte
 	// Logger receives what the store logs. It must not be nil.
 	Logger *slog.Logger
-}
-
-// Store is the content of a FILE store.
-type Store struct {
-	Info     *spb.ServerInfo
-	Clients  []*spb.ClientInfo
-	Channels []*Channel // by name
-
-	store former.Store
-}
-
-// Channel is a channel of the store.
-type Channel struct {
-	Name          string
-	Subscriptions []Subscription // by ID
-	First, Last   uint64         // sequences of the messages in the files, 0 if there are none
-
-	messages former.MsgStore
-}
-
-// Subscription is a subscription with the sequences that it was sent and has not acknowledged, ascending.
-type Subscription struct {
-	State   *spb.SubState
-	Unacked []uint64
 }
 
 // The files that identify a FILE store.
@@ -81,34 +60,35 @@ func Exists(dir string) bool {
 }
 
 // Open reads the state of the store in a directory, but not the messages. No server may be using it.
-func Open(dir string, o Options) (*Store, error) {
+func Open(dir string, o Options) (*former.Store, error) {
 	if _, err := os.Stat(filepath.Join(dir, serverFile)); err != nil {
 		return nil, fmt.Errorf("directory %s does not hold a FILE store of NATS Streaming: %w", dir, err)
 	}
 	if err := onlyChannels(dir); err != nil {
 		return nil, err
 	}
-	options := []former.FileStoreOption{
-		former.DoCRC(!o.NoCRC), former.TruncateUnexpectedEOF(o.TruncateBadEOF), former.CompactEnabled(false),
+	options := []stores.FileStoreOption{
+		stores.DoCRC(!o.NoCRC), stores.TruncateUnexpectedEOF(o.TruncateBadEOF), stores.CompactEnabled(false),
 	}
 	if o.CRCPoly != 0 {
-		options = append(options, former.CRCPolynomial(o.CRCPoly))
+		options = append(options, stores.CRCPolynomial(o.CRCPoly))
 	}
 	// Without limits: applying them would remove files.
-	files, err := former.NewFileStore(logger{o.Logger}, dir, &former.StoreLimits{}, options...)
+	files, err := stores.NewFileStore(logger{o.Logger}, dir, &stores.StoreLimits{}, options...)
 	if err != nil {
 		return nil, fmt.Errorf("open FILE store %s: %w", dir, err)
 	}
-	s := &Store{store: files}
+	var store stores.Store = files
 	if len(o.Key) > 0 {
-		if s.store, err = former.NewCryptoStore(files, o.Cipher, o.Key); err != nil {
+		if store, err = stores.NewCryptoStore(files, o.Cipher, o.Key); err != nil {
 			return nil, errors.Join(fmt.Errorf("open encrypted FILE store %s: %w", dir, err), files.Close())
 		}
 	}
-	if err := s.recover(); err != nil {
-		return nil, errors.Join(fmt.Errorf("open FILE store %s: %w", dir, err), s.Close())
+	found, err := recovered(store)
+	if err != nil {
+		return nil, errors.Join(fmt.Errorf("open FILE store %s: %w", dir, err), store.Close())
 	}
-	return s, nil
+	return found, nil
 }
 
 // onlyChannels refuses a directory that does not belong to a channel; the store would take it for one.
@@ -128,53 +108,56 @@ func onlyChannels(dir string) error {
 	return nil
 }
 
-func (s *Store) recover() error {
+// recovered reads the state of a store.
+func recovered(store stores.Store) (*former.Store, error) {
 	// An active server of an FT group holds the lock.
-	if locked, err := s.store.GetExclusiveLock(); err != nil || !locked {
-		return errors.Join(errors.New("another process is using it: stop that process first"), err)
+	if locked, err := store.GetExclusiveLock(); err != nil || !locked {
+		return nil, errors.Join(errors.New("another process is using it: stop that process first"), err)
 	}
-	state, err := s.store.Recover()
+	state, err := store.Recover()
 	if err != nil {
-		return err
+		return nil, err
 	}
 	if state == nil {
-		return errors.New("it is empty")
+		return nil, errors.New("it is empty")
 	}
-	s.Info = state.Info
+	found := &former.Store{Info: state.Info, OnlyMessages: state.Info.NodeID != "", Release: store.Close}
 	for _, c := range state.Clients {
-		s.Clients = append(s.Clients, &c.ClientInfo)
+		found.Clients = append(found.Clients, &c.ClientInfo)
 	}
 	for name, recovered := range state.Channels {
-		c := &Channel{Name: name, messages: recovered.Channel.Msgs}
-		if c.First, c.Last, err = c.messages.FirstAndLastSequence(); err != nil {
-			return fmt.Errorf("channel %q: %w", name, err)
+		c := &former.Channel{Name: name}
+		messages := recovered.Channel.Msgs
+		if c.First, c.Last, err = messages.FirstAndLastSequence(); err != nil {
+			return nil, fmt.Errorf("channel %q: %w", name, err)
 		}
+		c.Read = func(_ context.Context, from uint64) ([]*pb.MsgProto, uint64, error) { return read(c, messages, from) }
 		for _, sub := range recovered.Subscriptions {
-			unacked := make([]uint64, 0, len(sub.Pending))
-			for sequence := range sub.Pending {
-				unacked = append(unacked, sequence)
-			}
-			slices.Sort(unacked)
-			c.Subscriptions = append(c.Subscriptions, Subscription{sub.Sub, unacked})
+			unacked := slices.Sorted(maps.Keys(sub.Pending))
+			c.Subscriptions = append(c.Subscriptions, former.Subscription{State: sub.Sub, LastSent: sub.Sub.LastSent, Unacked: unacked})
 		}
-		slices.SortFunc(c.Subscriptions, func(a, b Subscription) int { return cmp.Compare(a.State.ID, b.State.ID) })
-		s.Channels = append(s.Channels, c)
+		slices.SortFunc(c.Subscriptions, func(a, b former.Subscription) int { return cmp.Compare(a.State.ID, b.State.ID) })
+		found.Channels = append(found.Channels, c)
 	}
-	slices.SortFunc(s.Channels, func(a, b *Channel) int { return strings.Compare(a.Name, b.Name) })
-	return nil
+	slices.SortFunc(found.Channels, func(a, b *former.Channel) int { return strings.Compare(a.Name, b.Name) })
+	return found, nil
 }
 
-// Message returns a message of the channel, or nil if none has the sequence.
-func (c *Channel) Message(sequence uint64) (*pb.MsgProto, error) {
-	m, err := c.messages.Lookup(sequence)
-	if err != nil {
-		return nil, fmt.Errorf("read message %d of channel %q: %w", sequence, c.Name, err)
+// read is former.Channel.Read.
+func read(c *former.Channel, messages stores.MsgStore, from uint64) (batch []*pb.MsgProto, next uint64, err error) {
+	next = max(from, c.First)
+	for size := 0; next <= c.Last && len(batch) < former.BatchMessages && size < former.BatchBytes; next++ {
+		m, err := messages.Lookup(next)
+		if err != nil {
+			return nil, 0, fmt.Errorf("read message %d of channel %q: %w", next, c.Name, err)
+		}
+		if m != nil {
+			batch = append(batch, m)
+			size += len(m.Data)
+		}
 	}
-	return m, nil
+	return batch, max(next, from+1), nil
 }
-
-// Close closes the files.
-func (s *Store) Close() error { return s.store.Close() }
 
 // logger receives the log of NATS Streaming's code.
 type logger struct{ log *slog.Logger }
