@@ -35,7 +35,10 @@ type copyOptions struct {
 }
 
 // newCopySources and newCopyTargets return what the command knows: add yours here.
-func newCopySources() []copySource { return []copySource{&copyDatabase{}} }
+func newCopySources() []copySource {
+	database := &copyDatabase{}
+	return []copySource{database, &copyNATSStreaming{database: database}}
+}
 func newCopyTargets() []copyTarget { return nil }
 
 func copyCommand(t *tool) *cobra.Command {
