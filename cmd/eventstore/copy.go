@@ -37,7 +37,7 @@ type copyOptions struct {
 // newCopySources and newCopyTargets return what the command knows: add yours here.
 func newCopySources() []copySource {
 	database := &copyDatabase{}
-	return []copySource{database, &copyNATSStreaming{database: database}}
+	return []copySource{&copyNATSStreaming{database: database}, database} // it may take the database over
 }
 func newCopyTargets() []copyTarget { return nil }
 

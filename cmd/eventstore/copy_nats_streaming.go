@@ -31,7 +31,8 @@ func (c *copyNATSStreaming) register(flags *pflag.FlagSet) {
 	flags.StringSliceVar(&c.monitor, "from-monitor", nil, "the URL of its monitoring (-m), such as http://host:8222; of a cluster, those of all nodes")
 	flags.StringVar(&c.creds, "from-creds", "", "a file of NATS credentials for it")
 	flags.StringVar(&c.ca, "from-ca", "", "a file of the authority that signed its certificate")
-	flags.StringVar(&c.left.Dir, "from-dir", "", "the directory of its FILE store, which is read once it has stopped")
+	flags.StringArrayVar(&c.left.Dirs, "from-dir", nil, "the directory of its FILE store, which is read once it has stopped; of a Raft cluster those of several nodes, a flag for each")
+	flags.StringArrayVar(&c.left.Logs, "from-log", nil, "the directory of the Raft log (-cluster_log_path) of each node of --from-dir, in the same order")
 	flags.BoolVar(&c.noCRC, "from-no-crc", false, "the FILE store has no checksums (file_crc: false)")
 	flags.Int64Var(&c.left.Files.CRCPoly, "from-crc-poly", 0, "the polynomial of its checksums (file_crc_poly)")
 	flags.BoolVar(&c.left.Files.TruncateBadEOF, "from-truncate-bad-eof", false, "remove an incomplete record at the end of a file, which a crash may have left")
@@ -40,14 +41,19 @@ func (c *copyNATSStreaming) register(flags *pflag.FlagSet) {
 
 func (c *copyNATSStreaming) complete() error {
 	c.left.Files.NoCRC = c.noCRC
+	if err := c.database.complete(); err != nil {
+		return err
+	}
 	switch {
 	case c.url == "" && (c.cluster != "" || len(c.monitor) > 0 || c.creds != "" || c.ca != ""):
 		return usage("--from-cluster, --from-monitor, --from-creds and --from-ca belong to --from-nats")
+	case len(c.left.Logs) > 0 && len(c.left.Logs) != len(c.left.Dirs):
+		return usage("each --from-log belongs to a --from-dir: name both for each node")
 	case c.url == "":
 		return nil
 	case len(c.monitor) == 0:
 		return usage("--from-nats needs --from-monitor, which tells the channels: start NATS Streaming with -m, and name it as http://host:8222")
-	case c.left.Dir != "" && c.database.given():
+	case len(c.left.Dirs) > 0 && c.database.given():
 		return usage("--from-dir and --from-dsn exclude each other: name where the old server keeps its store")
 	}
 	if c.database.given() { // it belongs to the server of --from-nats
@@ -56,7 +62,7 @@ func (c *copyNATSStreaming) complete() error {
 	return nil
 }
 
-func (c *copyNATSStreaming) given() bool { return c.url != "" || c.left.Dir != "" }
+func (c *copyNATSStreaming) given() bool { return c.url != "" || len(c.left.Dirs) > 0 }
 
 func (c *copyNATSStreaming) name() string {
 	if c.url != "" {

@@ -89,9 +89,9 @@ func (s *Serving) redacted() string {
 type life int
 
 const (
-	alive life = iota
-	gone       // nothing listens there, or NATS knows that nobody does
-	silent     // no answer, which can mean anything
+	alive  life = iota
+	gone        // nothing listens there, or NATS knows that nobody does
+	silent      // no answer, which can mean anything
 )
 
 // probe finds out whether the server is there. Only a refusal proves that it is not.

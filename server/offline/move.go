@@ -39,8 +39,8 @@ type move struct {
 	o      MoveOptions
 	old    Serving
 	target *target
-	told   bool // that all is level
-	copied uint64
+	told   bool      // that all is level
+	leader string    // of a Raft cluster: the ID of the node that was last seen to lead
 	stop   time.Time // when the old server was found gone
 }
 
@@ -58,6 +58,10 @@ func moveHouse(ctx context.Context, o config.Options, mo MoveOptions) (err error
 	}
 	m.old = *mo.Serving
 	state, err := m.old.look(ctx)
+	if err != nil && m.o.Left.given() && m.old.probe(ctx) == gone { // such as when this command was killed after the server had stopped
+		m.target.out.line("The old server has stopped.")
+		return m.stopped(ctx)
+	}
 	if err != nil {
 		return err
 	}
@@ -117,7 +121,7 @@ func moveHouse(ctx context.Context, o config.Options, mo MoveOptions) (err error
 
 // stopped copies the store of a server that does not work.
 func (m *move) stopped(ctx context.Context) (err error) {
-	left, err := m.o.Left.open(ctx)
+	left, err := m.o.Left.open(ctx, clusterSeen{})
 	if err != nil {
 		return err
 	}
@@ -188,7 +192,7 @@ func (m *move) awaitEnd(ctx context.Context) (*copier, error) {
 
 // rest copies what is left. It reports false if the old server has started again meanwhile.
 func (m *move) rest(ctx context.Context) (done bool, err error) {
-	left, err := m.o.Left.open(ctx)
+	left, err := m.o.Left.open(ctx, clusterSeen{leader: m.leader, monitors: len(m.old.Monitor)})
 	if err != nil {
 		return false, err
 	}
@@ -221,5 +225,9 @@ func (m *move) finish(ctx context.Context, left *former.Store) error {
 	return nil
 }
 
-// sawState remembers what the last look at the old server showed.
-func (m *move) sawState(*oldState) {}
+// sawState remembers who leads a Raft cluster. A leader that steps down because the others have stopped stays the last one.
+func (m *move) sawState(state *oldState) {
+	if state.Role == "Leader" {
+		m.leader = state.Node
+	}
+}

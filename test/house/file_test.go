@@ -15,7 +15,7 @@ func TestMoveFromFiles(t *testing.T) {
 	s.Launch()
 	s.Ready()
 	h := settle(t, s.URL())
-	h.fill(shop, 20_000)
+	h.fill(shop, 5000)
 	h.sleeper()
 	h.subscribers(true)
 	h.publishers(3, true)
