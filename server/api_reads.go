@@ -55,6 +55,9 @@ func (l apiReads) Channels() []api.Channel {
 	return channels
 }
 
+// ClusterID implements api.Log.
+func (l apiReads) ClusterID() string { return l.opts.ClusterID }
+
 // FillsStream implements api.Log.
 func (l apiReads) FillsStream(name string) bool {
 	return slices.ContainsFunc(l.opts.Routes, func(r config.Route) bool { return r.Stream != "" && r.Stream == name })

@@ -39,7 +39,8 @@ func newCopySources() []copySource {
 	database := &copyDatabase{}
 	return []copySource{&copyNATSStreaming{database: database}, database} // it may take the database over
 }
-func newCopyTargets() []copyTarget { return nil }
+
+func newCopyTargets() []copyTarget { return []copyTarget{&copyJetStream{}} }
 
 func copyCommand(t *tool) *cobra.Command {
 	o := &copyOptions{t: t, to: databaseFlags{prefix: "to", variable: "EVENTSTORE_TO_"}}

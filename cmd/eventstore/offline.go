@@ -15,6 +15,7 @@ import (
 	"github.com/nats-eventstore/nats-eventstore/cmd/nats-streaming-server/settings"
 	reading "github.com/nats-eventstore/nats-eventstore/server"
 	"github.com/nats-eventstore/nats-eventstore/server/config"
+	"github.com/nats-eventstore/nats-eventstore/server/eventlog"
 	"github.com/nats-eventstore/nats-eventstore/stores"
 )
 
@@ -27,6 +28,7 @@ const (
 type offlineFlags struct {
 	driver, dsn, config string
 	eventChannels       []string
+	every               bool // channels that are not event channels are read, too
 }
 
 func (f *offlineFlags) register(flags *pflag.FlagSet) {
@@ -85,6 +87,9 @@ func (f *offlineFlags) read(ctx context.Context, run func(context.Context, *remo
 	o, err := f.options()
 	if err != nil {
 		return err
+	}
+	if f.every {
+		o.Events = append(o.Events, eventlog.EventBlock{Channels: []string{">"}})
 	}
 	err = reading.Reading(ctx, o.Options, slog.New(slog.DiscardHandler), func(ctx context.Context, at net.Addr, token string) error {
 		own := connectionFlags{target: target{URLs: []string{"http://" + at.String()}, Token: token}, timeout: o.StoreTimeout}

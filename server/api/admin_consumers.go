@@ -196,7 +196,7 @@ func (g administered) consumerOf(d consumers.Description) *eventstorev1.Consumer
 	c := &eventstorev1.Consumer{
 		Channel: d.Name.Line, Client: d.Name.Client, Name: d.Name.Name, Durable: d.Durable, Queue: d.Queue, Exists: d.Exists,
 		LastSent: d.LastSent, LagMessages: d.Backlog.Msgs, LagSeconds: g.LagSeconds(d),
-		Unacked: uint64(d.Unacked), Waiting: uint64(d.Waiting), Parked: uint64(d.Parked),
+		Unacked: uint64(d.Unacked), Waiting: uint64(d.Waiting), Parked: uint64(d.Parked), FirstUnacked: d.FirstUnacked,
 		StalledAt: d.StalledAt, Settings: settingsOf(d.Effective), StoredSettings: settingsOf(d.Stored),
 	}
 	if d.StalledAt > 0 {

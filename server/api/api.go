@@ -24,6 +24,8 @@ type Log interface {
 	Open(ctx context.Context, name string) (Channel, error)
 	// Channels returns the event channels, sorted by name.
 	Channels() []Channel
+	// ClusterID names the event store.
+	ClusterID() string
 	// FillsStream reports whether a route publishes events to a stream of this name.
 	FillsStream(name string) bool
 	// HoldsEvents reports whether a channel that matches the pattern is or would be an event channel.

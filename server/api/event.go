@@ -14,6 +14,15 @@ import (
 	"github.com/nats-eventstore/nats-eventstore/stores"
 )
 
+// payloadOf returns the message as it was published, with the version that it was given.
+func payloadOf(m stores.Message) ([]byte, error) {
+	var msg pb.MsgProto
+	if err := msg.Unmarshal(m.Data); err != nil {
+		return nil, fmt.Errorf("message %d does not decode: %w", m.Sequence, err)
+	}
+	return msg.Data, nil
+}
+
 // recorded returns the event of a stored message. A payload without a version has that of the column.
 func recorded(channel string, mapping *proto.Mapping, m stores.Message) (*eventstorev1.RecordedEvent, error) {
 	var msg pb.MsgProto

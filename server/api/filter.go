@@ -16,8 +16,9 @@ const maxTypes = 100
 
 // selection is what a request selects from a channel.
 type selection struct {
-	filter *eventstorev1.Filter
-	since  int64 // earliest recorded time, in ns since 1970
+	filter   *eventstorev1.Filter
+	since    int64 // earliest recorded time, in ns since 1970
+	payloads bool  // return the stored messages, too
 }
 
 // selectionOf validates a filter and an optional start time.
@@ -32,7 +33,7 @@ func selectionOf(f *eventstorev1.Filter, from *timestamppb.Timestamp) (selection
 		return selection{filter: f}, nil
 	}
 	ns, err := nanoseconds(from)
-	return selection{f, ns}, err
+	return selection{filter: f, since: ns}, err
 }
 
 // nanoseconds returns a start time in ns since 1970, at least 0.

@@ -98,6 +98,8 @@ func readAggregate(ctx context.Context, log guarded, a stores.Aggregate, from ui
 // Read implements eventstore.v1.EventStore.
 func (s *service) Read(ctx context.Context, req *eventstorev1.ReadRequest, stream *connect.ServerStream[eventstorev1.ReadResponse]) error {
 	switch _, fromPosition := req.GetStart().(*eventstorev1.ReadRequest_FromPosition); {
+	case req.GetQuery() != nil && req.GetPayloads():
+		return invalid("payloads need a channel: read one channel, or leave them out")
 	case req.GetQuery() != nil:
 		return s.readQuery(ctx, req, stream.Send)
 	case fromPosition, req.GetDirection() != eventstorev1.Direction_DIRECTION_UNSPECIFIED:
@@ -125,6 +127,7 @@ func (s *service) Read(ctx context.Context, req *eventstorev1.ReadRequest, strea
 	}}
 	cursor := ch.Cursor(from)
 	defer cursor.Close()
+	selected.payloads = req.GetPayloads()
 	if err := scan(ctx, ch, cursor, last, selected, b); err != nil {
 		return status(err)
 	}
@@ -151,6 +154,11 @@ func scan(ctx context.Context, ch Channel, cursor Cursor, to uint64, selected se
 					return err
 				}
 				continue
+			}
+			if selected.payloads {
+				if event.Payload, err = payloadOf(m); err != nil {
+					return err
+				}
 			}
 			if more, err := b.add(event, m.Sequence); err != nil || !more {
 				return err
@@ -308,7 +316,7 @@ func (s *service) ListChannels(ctx context.Context, req *eventstorev1.ListChanne
 	if size == 0 {
 		size = maxPage
 	}
-	resp := &eventstorev1.ListChannelsResponse{}
+	resp := &eventstorev1.ListChannelsResponse{ClusterId: log.log.ClusterID()}
 	for _, ch := range log.channels(access.Read, access.Append) {
 		name := ch.Stored().Name()
 		if !strings.HasPrefix(name, req.GetPrefix()) || name <= req.GetPageToken() {

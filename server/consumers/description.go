@@ -10,19 +10,20 @@ import (
 
 // Description is a consumer at one moment.
 type Description struct {
-	Name      stores.ConsumerName
-	Queue     bool
-	Durable   bool
-	Exists    bool // false: only its settings or parked messages exist
-	Members   []Status
-	LastSent  uint64
-	Unacked   int
-	Waiting   int // part of Unacked: behind another message of their key, delayed, or about to be sent again
-	Parked    int
-	Backlog   Backlog
-	Group     *Group // nil unless it exists
-	Effective Settings
-	Stored    Settings // set at run time
+	Name         stores.ConsumerName
+	Queue        bool
+	Durable      bool
+	Exists       bool // false: only its settings or parked messages exist
+	Members      []Status
+	LastSent     uint64
+	Unacked      int
+	FirstUnacked uint64 // 0 if there is none
+	Waiting      int    // part of Unacked: behind another message of their key, delayed, or about to be sent again
+	Parked       int
+	Backlog      Backlog
+	Group        *Group // nil unless it exists
+	Effective    Settings
+	Stored       Settings // set at run time
 	// StalledAt is the first message at which the consumer is stalled, or 0.
 	StalledAt    uint64
 	StalledSince time.Time
@@ -74,6 +75,11 @@ func (c *Consumers) describe(g *Group, n *named) Description {
 	defer g.mu.Unlock()
 	s := &g.state
 	d.Durable, d.LastSent, d.Unacked, d.Waiting = s.durable, s.lastSent, s.unacked.len(), s.waiting.due.n
+	for seq := range s.unacked.held {
+		if d.FirstUnacked == 0 || seq < d.FirstUnacked {
+			d.FirstUnacked = seq
+		}
+	}
 	for seq, since := range s.stalled {
 		if d.StalledAt == 0 || seq < d.StalledAt {
 			d.StalledAt, d.StalledSince = seq, wall(since)

@@ -23,7 +23,7 @@ var (
 func TestNothingMissingNothingTwice(t *testing.T) {
 	t.Parallel()
 	databases.Each(t, func(t *testing.T, driver, source string) {
-		nats := startNATS(t)
+		nats := harness.NATS(t)
 		s := harness.Start(t, driver, source, "-ns", nats.URL(), "-hbi", "1s", "-hbt", "1s", "-hbf", "1",
 			"-sc", configuration(t, `streaming { routes { stream: ORDERS, subject: "ORDERS.{event_type}" } }`))
 		js, _ := streams(t, nats)

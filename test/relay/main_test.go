@@ -8,10 +8,8 @@ import (
 	"errors"
 	"fmt"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"strings"
-	"sync"
 	"testing"
 	"time"
 
@@ -34,29 +32,6 @@ const (
 	orders  = "eventstore.orders"
 	returns = "eventstore.returns"
 )
-
-// natsServer builds the nats-server of the module's version beside the binary under test, with which it is removed.
-var natsServer = sync.OnceValues(func() (string, error) {
-	file := filepath.Join(filepath.Dir(harness.Binary()), "nats-server")
-	out, err := exec.Command("go", "build", "-o", file, "github.com/nats-io/nats-server/v2").CombinedOutput()
-	if err != nil {
-		return "", fmt.Errorf("build nats-server: %w\n%s", err, out)
-	}
-	return file, nil
-})
-
-// startNATS starts a nats-server with JetStream.
-func startNATS(t *testing.T) *harness.Server {
-	t.Helper()
-	binary, err := natsServer()
-	if err != nil {
-		t.Fatal(err)
-	}
-	s := harness.New(t, binary, "-js", "-sd", t.TempDir())
-	s.Launch()
-	s.WaitLog(t, "Server is ready")
-	return s
-}
 
 // configuration writes a configuration file.
 func configuration(t *testing.T, text string) string {

@@ -155,7 +155,7 @@ func TestStreamWithoutAcks(t *testing.T) {
 	s := harness.New(t, harness.Binary(), "-store", "MEMORY", "-sc", configuration(t, `streaming {
 	routes { stream: ORDERS, subject: "ORDERS.{event_type}" }
 }`))
-	nats := startNATS(t)
+	nats := harness.NATS(t)
 	s.Args = append(s.Args, "-ns", nats.URL())
 	js, _ := streams(t, nats)
 	config := jetstream.StreamConfig{Name: "ORDERS", Subjects: []string{"ORDERS.>"}, NoAck: true}
@@ -179,7 +179,7 @@ func TestStreamOfOtherSubjects(t *testing.T) {
 	s := harness.New(t, harness.Binary(), "-store", "MEMORY", "-js", "-sd", t.TempDir(), "-sc", configuration(t, `streaming {
 	routes { stream: ORDERS, subject: "ORDERS.{event_type}" }
 }`))
-	nats := startNATS(t)
+	nats := harness.NATS(t)
 	s.Args = append(s.Args, "-ns", nats.URL())
 	js, _ := streams(t, nats)
 	if _, err := js.CreateStream(patient(t), jetstream.StreamConfig{Name: "ORDERS", Subjects: []string{"ORDERS.*"}}); err != nil {

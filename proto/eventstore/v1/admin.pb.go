@@ -281,8 +281,10 @@ type Consumer struct {
 	Settings *ConsumerSettings `protobuf:"bytes,16,opt,name=settings,proto3" json:"settings,omitempty"`
 	// Those of them that were set at run time.
 	StoredSettings *ConsumerSettings `protobuf:"bytes,17,opt,name=stored_settings,json=storedSettings,proto3" json:"stored_settings,omitempty"`
-	unknownFields  protoimpl.UnknownFields
-	sizeCache      protoimpl.SizeCache
+	// Sequence of the first message that was sent and not acknowledged, 0 if there is none.
+	FirstUnacked  uint64 `protobuf:"varint,18,opt,name=first_unacked,json=firstUnacked,proto3" json:"first_unacked,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
 }
 
 func (x *Consumer) Reset() {
@@ -432,6 +434,13 @@ func (x *Consumer) GetStoredSettings() *ConsumerSettings {
 		return x.StoredSettings
 	}
 	return nil
+}
+
+func (x *Consumer) GetFirstUnacked() uint64 {
+	if x != nil {
+		return x.FirstUnacked
+	}
+	return 0
 }
 
 // ConsumerMember is one subscription of a consumer.
@@ -2597,7 +2606,7 @@ const file_eventstore_v1_admin_proto_rawDesc = "" +
 	"\a_paused\":\n" +
 	"\x0eConsumerFilter\x12\x14\n" +
 	"\x05types\x18\x01 \x03(\tR\x05types\x12\x12\n" +
-	"\x04tags\x18\x02 \x03(\tR\x04tags\"\xe5\x04\n" +
+	"\x04tags\x18\x02 \x03(\tR\x04tags\"\x8a\x05\n" +
 	"\bConsumer\x12\x18\n" +
 	"\achannel\x18\x01 \x01(\tR\achannel\x12\x16\n" +
 	"\x06client\x18\x02 \x01(\tR\x06client\x12\x12\n" +
@@ -2618,7 +2627,8 @@ const file_eventstore_v1_admin_proto_rawDesc = "" +
 	"stalled_at\x18\x0e \x01(\x04R\tstalledAt\x12?\n" +
 	"\rstalled_since\x18\x0f \x01(\v2\x1a.google.protobuf.TimestampR\fstalledSince\x12;\n" +
 	"\bsettings\x18\x10 \x01(\v2\x1f.eventstore.v1.ConsumerSettingsR\bsettings\x12H\n" +
-	"\x0fstored_settings\x18\x11 \x01(\v2\x1f.eventstore.v1.ConsumerSettingsR\x0estoredSettings\"\xcc\x02\n" +
+	"\x0fstored_settings\x18\x11 \x01(\v2\x1f.eventstore.v1.ConsumerSettingsR\x0estoredSettings\x12#\n" +
+	"\rfirst_unacked\x18\x12 \x01(\x04R\ffirstUnacked\"\xcc\x02\n" +
 	"\x0eConsumerMember\x12\x16\n" +
 	"\x06client\x18\x01 \x01(\tR\x06client\x126\n" +
 	"\x04door\x18\x02 \x01(\x0e2\".eventstore.v1.ConsumerMember.DoorR\x04door\x12\x18\n" +

@@ -1189,7 +1189,9 @@ type ReadRequest struct {
 	// In place of a channel. An empty query selects every event.
 	Query *Query `protobuf:"bytes,7,opt,name=query,proto3" json:"query,omitempty"`
 	// Only with a query. If it is backward and start is absent, the first event is the last one.
-	Direction     Direction `protobuf:"varint,8,opt,name=direction,proto3,enum=eventstore.v1.Direction" json:"direction,omitempty"`
+	Direction Direction `protobuf:"varint,8,opt,name=direction,proto3,enum=eventstore.v1.Direction" json:"direction,omitempty"`
+	// Only with a channel. If true, RecordedEvent.payload is the stored message, byte for byte, on every channel.
+	Payloads      bool `protobuf:"varint,9,opt,name=payloads,proto3" json:"payloads,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1291,6 +1293,13 @@ func (x *ReadRequest) GetDirection() Direction {
 		return x.Direction
 	}
 	return Direction_DIRECTION_UNSPECIFIED
+}
+
+func (x *ReadRequest) GetPayloads() bool {
+	if x != nil {
+		return x.Payloads
+	}
+	return false
 }
 
 type isReadRequest_Start interface {
@@ -2060,6 +2069,8 @@ type ListChannelsResponse struct {
 	Channels []*Channel             `protobuf:"bytes,1,rep,name=channels,proto3" json:"channels,omitempty"`
 	// Token for the next page; empty on the last page.
 	NextPageToken string `protobuf:"bytes,2,opt,name=next_page_token,json=nextPageToken,proto3" json:"next_page_token,omitempty"`
+	// Identifies the event store: the server's option cluster_id.
+	ClusterId     string `protobuf:"bytes,3,opt,name=cluster_id,json=clusterId,proto3" json:"cluster_id,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -2104,6 +2115,13 @@ func (x *ListChannelsResponse) GetChannels() []*Channel {
 func (x *ListChannelsResponse) GetNextPageToken() string {
 	if x != nil {
 		return x.NextPageToken
+	}
+	return ""
+}
+
+func (x *ListChannelsResponse) GetClusterId() string {
+	if x != nil {
+		return x.ClusterId
 	}
 	return ""
 }
@@ -2740,7 +2758,7 @@ const file_eventstore_v1_service_proto_rawDesc = "" +
 	"\bmetadata\x18\a \x03(\v2&.eventstore.v1.QueryItem.MetadataEntryR\bmetadata\x1a;\n" +
 	"\rMetadataEntry\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
-	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\"\xe2\x02\n" +
+	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\"\xfe\x02\n" +
 	"\vReadRequest\x12\x18\n" +
 	"\achannel\x18\x01 \x01(\tR\achannel\x12%\n" +
 	"\rfrom_sequence\x18\x02 \x01(\x04H\x00R\ffromSequence\x129\n" +
@@ -2749,7 +2767,8 @@ const file_eventstore_v1_service_proto_rawDesc = "" +
 	"\x06filter\x18\x04 \x01(\v2\x15.eventstore.v1.FilterR\x06filter\x12\x14\n" +
 	"\x05limit\x18\x05 \x01(\x04R\x05limit\x12*\n" +
 	"\x05query\x18\a \x01(\v2\x14.eventstore.v1.QueryR\x05query\x126\n" +
-	"\tdirection\x18\b \x01(\x0e2\x18.eventstore.v1.DirectionR\tdirectionB\a\n" +
+	"\tdirection\x18\b \x01(\x0e2\x18.eventstore.v1.DirectionR\tdirection\x12\x1a\n" +
+	"\bpayloads\x18\t \x01(\bR\bpayloadsB\a\n" +
 	"\x05start\"\xa9\x01\n" +
 	"\fReadResponse\x124\n" +
 	"\x06events\x18\x01 \x03(\v2\x1c.eventstore.v1.RecordedEventR\x06events\x12\x1e\n" +
@@ -2837,10 +2856,12 @@ const file_eventstore_v1_service_proto_rawDesc = "" +
 	"\x06prefix\x18\x01 \x01(\tR\x06prefix\x12\x1b\n" +
 	"\tpage_size\x18\x02 \x01(\rR\bpageSize\x12\x1d\n" +
 	"\n" +
-	"page_token\x18\x03 \x01(\tR\tpageToken\"r\n" +
+	"page_token\x18\x03 \x01(\tR\tpageToken\"\x91\x01\n" +
 	"\x14ListChannelsResponse\x122\n" +
 	"\bchannels\x18\x01 \x03(\v2\x16.eventstore.v1.ChannelR\bchannels\x12&\n" +
-	"\x0fnext_page_token\x18\x02 \x01(\tR\rnextPageToken\"\xdd\x01\n" +
+	"\x0fnext_page_token\x18\x02 \x01(\tR\rnextPageToken\x12\x1d\n" +
+	"\n" +
+	"cluster_id\x18\x03 \x01(\tR\tclusterId\"\xdd\x01\n" +
 	"\aChannel\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12%\n" +
 	"\x0efirst_sequence\x18\x02 \x01(\x04R\rfirstSequence\x12#\n" +
