@@ -68,6 +68,45 @@ func (s *Store) Recover(ctx context.Context) (*State, error) {
 	if err := s.migrateHeld(ctx); err != nil {
 		return nil, s.migrationError(ctx, err)
 	}
+	r, err := s.readState(ctx)
+	if err != nil {
+		return nil, err
+	}
+	if err := s.nameSubscriptions(ctx, r.unnamed); err != nil {
+		return nil, s.readError(ctx, fmt.Errorf("recover names of subscriptions: %w", err))
+	}
+	last, err := s.number(ctx, r.state.Channels)
+	if err != nil {
+		return nil, s.readError(ctx, fmt.Errorf("recover the order of events: %w", err))
+	}
+
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.channelID, s.subID, s.auditID, s.last = r.maxChannel, r.maxSub, r.maxAudit, last
+	s.byName = make(map[string]*Channel, len(r.state.Channels))
+	for _, c := range r.state.Channels {
+		s.byName[c.Channel.name] = c.Channel
+	}
+	s.progressed = map[uint64]struct{}{}
+	s.heads.clear()
+	s.recent = nil
+	s.recentFrom.Store(0)
+	s.unresolved, s.maybeDeleted = nil, nil
+	return &r.state, nil
+}
+
+// State reads what a server would find if it took the lease now, and changes nothing. A server that leads writes meanwhile, so that a
+// position may be older than what is known to be unacknowledged, but never newer.
+func (f *Follower) State(ctx context.Context) (*State, error) {
+	r, err := f.Store.readState(ctx)
+	if err != nil {
+		return nil, err
+	}
+	return &r.state, nil
+}
+
+// readState reads the rows that describe the state.
+func (s *Store) readState(ctx context.Context) (*recovery, error) {
 	r := &recovery{
 		byID: map[int64]int{}, byName: map[string]int64{}, bySub: map[uint64][2]int{},
 		began: map[uint64]uint64{}, sent: map[uint64]uint64{}, consumers: map[uint64]*consumerRows{}, homeless: map[uint64]*Subscription{},
@@ -99,27 +138,7 @@ func (s *Store) Recover(ctx context.Context) (*State, error) {
 		}
 	}
 	r.finish()
-	if err := s.nameSubscriptions(ctx, r.unnamed); err != nil {
-		return nil, s.readError(ctx, fmt.Errorf("recover names of subscriptions: %w", err))
-	}
-	last, err := s.number(ctx, r.state.Channels)
-	if err != nil {
-		return nil, s.readError(ctx, fmt.Errorf("recover the order of events: %w", err))
-	}
-
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.channelID, s.subID, s.auditID, s.last = r.maxChannel, r.maxSub, r.maxAudit, last
-	s.byName = make(map[string]*Channel, len(r.state.Channels))
-	for _, c := range r.state.Channels {
-		s.byName[c.Channel.name] = c.Channel
-	}
-	s.progressed = map[uint64]struct{}{}
-	s.heads.clear()
-	s.recent = nil
-	s.recentFrom.Store(0)
-	s.unresolved, s.maybeDeleted = nil, nil
-	return &r.state, nil
+	return r, nil
 }
 
 // recovery collects the rows.

@@ -28,6 +28,7 @@ type aggregateJSON struct {
 
 func aggregateCommand(t *tool) *cobra.Command {
 	var channel, kind, at, diff string
+	var decode protobufFlags
 	c := &cobra.Command{
 		Use:   "aggregate ID",
 		Short: "Show the history of an aggregate, and its state at a version or a time",
@@ -40,6 +41,9 @@ fields, which your application may read otherwise.`,
   eventstore aggregate o-17 --diff 3..5`,
 		Args: cobra.ExactArgs(1),
 		RunE: t.connected(func(ctx context.Context, r *remote, args []string) error {
+			if err := decode.load(); err != nil {
+				return err
+			}
 			filter := filterFlags{aggregates: args}
 			if kind != "" {
 				filter.aggregateTypes = []string{kind}
@@ -55,7 +59,7 @@ fields, which your application may read otherwise.`,
 			var events []*eventjson.Event
 			err = r.read(ctx, &span{query: q}, func(read []*eventstorev1.RecordedEvent) error {
 				for _, e := range read {
-					events = append(events, eventjson.Of(e))
+					events = append(events, decode.event(e))
 				}
 				return nil
 			})
@@ -74,6 +78,7 @@ fields, which your application may read otherwise.`,
 			return t.showAggregate(events)
 		}),
 	}
+	decode.registerDecoding(c.Flags())
 	c.Flags().StringVarP(&channel, "channel", "c", "", "channel of the aggregate, if several have one of this ID")
 	c.Flags().StringVar(&kind, "aggregate-type", "", "its type, likewise")
 	c.Flags().StringVar(&at, "at", "", "show the state at this version, or at "+timeHelp)

@@ -80,7 +80,7 @@ gets one, so that a call that is sent again after an interruption stores nothing
 	flags.StringVar(&f.event.ContentType, "content-type", "", "media type of the data")
 	flags.StringVarP(&f.file, "file", "f", "", "append the events of this file in place of one: an object on each line; - for stdin")
 	flags.IntVar(&f.batch, "batch", 100, "events of a file that are stored in one transaction, at most 1000")
-	f.protobuf.register(flags)
+	f.protobuf.registerEncoding(flags)
 	f.expect.register(flags)
 	return c
 }

@@ -93,7 +93,7 @@ func (c *copyJetStream) copy(ctx context.Context, o *copyOptions) error {
 	}
 	copier.Options, copier.Note = options, o.t.note
 	pass := func(ctx context.Context, r *remote) error {
-		copier.Source = &channelSource{r: r, patterns: o.patterns}
+		copier.Source = &channelSource{r: r, patterns: o.patterns, stored: o.t.flags.offline.consumers}
 		return c.pass(ctx, o, copier)
 	}
 	if o.t.flags.offline.given() {

@@ -14,19 +14,20 @@ import (
 // eventList prints a stream of events: as rows of a table whose columns grow, or as an object on each line.
 type eventList struct {
 	t      *tool
+	decode *protobufFlags // nil: data is shown as it is
 	out    *bufio.Writer
 	widths []int
 	width  int // of the terminal, 0 if the output is none
 }
 
-func (t *tool) newEvents() *eventList {
-	return &eventList{t: t, out: bufio.NewWriterSize(t.out, 64<<10), width: t.width()}
+func (t *tool) newEvents(decode *protobufFlags) *eventList {
+	return &eventList{t: t, decode: decode, out: bufio.NewWriterSize(t.out, 64<<10), width: t.width()}
 }
 
 // add prints events, and leaves nothing in a buffer.
 func (l *eventList) add(events []*eventstorev1.RecordedEvent) error {
 	for _, r := range events {
-		if err := l.one(eventjson.Of(r)); err != nil {
+		if err := l.one(l.decode.event(r)); err != nil {
 			return err
 		}
 	}

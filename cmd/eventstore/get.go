@@ -18,6 +18,7 @@ import (
 func getCommand(t *tool) *cobra.Command {
 	var channel string
 	var sequence, position uint64
+	var decode protobufFlags
 	c := &cobra.Command{
 		Use:   "get [EVENT_ID]",
 		Short: "Show one event in full",
@@ -26,6 +27,9 @@ func getCommand(t *tool) *cobra.Command {
   eventstore get --position 48211`,
 		Args: cobra.MaximumNArgs(1),
 		RunE: t.connected(func(ctx context.Context, r *remote, args []string) error {
+			if err := decode.load(); err != nil {
+				return err
+			}
 			keys := len(args)
 			if sequence > 0 {
 				keys++
@@ -37,7 +41,7 @@ func getCommand(t *tool) *cobra.Command {
 				return usage("give an event ID, or --channel and --sequence, or --position")
 			}
 			if position > 0 {
-				return t.getAt(ctx, r, position)
+				return t.getAt(ctx, r, position, &decode)
 			}
 			request := &eventstorev1.GetEventRequest{Channel: channel}
 			if sequence > 0 {
@@ -53,10 +57,11 @@ func getCommand(t *tool) *cobra.Command {
 				if err != nil {
 					return err
 				}
-				return t.show(eventjson.Of(answer.GetEvent()))
+				return t.show(decode.event(answer.GetEvent()))
 			})
 		}),
 	}
+	decode.registerDecoding(c.Flags())
 	c.Flags().StringVarP(&channel, "channel", "c", "", "channel of the event")
 	c.Flags().Uint64VarP(&sequence, "sequence", "s", 0, "sequence in the channel")
 	c.Flags().Uint64VarP(&position, "position", "p", 0, "position in the order of all events")
@@ -64,7 +69,7 @@ func getCommand(t *tool) *cobra.Command {
 }
 
 // getAt shows the event at a position.
-func (t *tool) getAt(ctx context.Context, r *remote, position uint64) error {
+func (t *tool) getAt(ctx context.Context, r *remote, position uint64, decode *protobufFlags) error {
 	var found *eventstorev1.RecordedEvent
 	s := &span{query: &eventstorev1.Query{}, position: position, toPosition: position, limit: 1}
 	err := r.read(ctx, s, func(events []*eventstorev1.RecordedEvent) error {
@@ -79,7 +84,7 @@ func (t *tool) getAt(ctx context.Context, r *remote, position uint64) error {
 	case found == nil:
 		return notFound("there is no event at position %d that you may read", position)
 	}
-	return t.show(eventjson.Of(found))
+	return t.show(decode.event(found))
 }
 
 // show prints an event in full.
@@ -132,7 +137,7 @@ func (t *tool) show(e *eventjson.Event) error {
 
 // newEventsOf prints one event as JSON.
 func (t *tool) newEventsOf(e *eventjson.Event) error {
-	out := t.newEvents()
+	out := t.newEvents(nil)
 	if err := out.one(e); err != nil {
 		return err
 	}

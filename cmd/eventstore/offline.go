@@ -13,6 +13,7 @@ import (
 	"github.com/spf13/pflag"
 
 	"github.com/nats-eventstore/nats-eventstore/cmd/nats-streaming-server/settings"
+	eventstorev1 "github.com/nats-eventstore/nats-eventstore/proto/eventstore/v1"
 	reading "github.com/nats-eventstore/nats-eventstore/server"
 	"github.com/nats-eventstore/nats-eventstore/server/config"
 	"github.com/nats-eventstore/nats-eventstore/server/eventlog"
@@ -100,7 +101,23 @@ func (f *offlineFlags) read(ctx context.Context, run func(context.Context, *remo
 		r.offline = true
 		return run(ctx, r)
 	})
+	return offlineError(err)
+}
+
+// consumers returns the consumers that the database holds.
+func (f *offlineFlags) consumers(ctx context.Context) ([]*eventstorev1.Consumer, error) {
+	o, err := f.options()
+	if err != nil {
+		return nil, err
+	}
+	all, err := reading.StoredConsumers(ctx, o.Options, slog.New(slog.DiscardHandler))
+	return all, offlineError(err)
+}
+
+// offlineError completes an error of working on a database.
+func offlineError(err error) error {
 	var behind *stores.SchemaError
+	var damaged *stores.DamagedError
 	switch {
 	case errors.As(err, &behind) && behind.Version == 0:
 		return notFound("the database has no tables of an event store: %s", "name another one, or start a server on it")
@@ -108,6 +125,8 @@ func (f *offlineFlags) read(ctx context.Context, run func(context.Context, *remo
 		return refused("the schema of the database is at version %d, this program needs %d: run nats-streaming-server migrate", behind.Version, behind.Needed)
 	case errors.Is(err, stores.ErrTooNew):
 		return refused("%v: use the eventstore of that release", err)
+	case errors.As(err, &damaged):
+		return &statusError{exitFaults, damaged.Error() + ": eventstore verify tells more"}
 	}
 	return settings.Redacted(err)
 }

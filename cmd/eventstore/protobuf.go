@@ -1,104 +1,91 @@
 package main
 
 import (
-	"fmt"
-	"os"
+	"strings"
 
 	"github.com/spf13/pflag"
-	"google.golang.org/protobuf/encoding/protojson"
-	"google.golang.org/protobuf/proto"
-	"google.golang.org/protobuf/reflect/protodesc"
-	"google.golang.org/protobuf/reflect/protoreflect"
-	"google.golang.org/protobuf/reflect/protoregistry"
-	"google.golang.org/protobuf/types/descriptorpb"
-	"google.golang.org/protobuf/types/dynamicpb"
 
 	"github.com/nats-eventstore/nats-eventstore/cmd/eventstore/eventjson"
+	"github.com/nats-eventstore/nats-eventstore/proto"
+	eventstorev1 "github.com/nats-eventstore/nats-eventstore/proto/eventstore/v1"
 )
 
 // protobufContentType is that of data that append has encoded, unless a flag says otherwise.
 const protobufContentType = "application/protobuf"
 
-// protobufFlags say to encode JSON data as a protobuf message.
+// protobufFlags name the protobuf messages that event_data is.
 type protobufFlags struct {
-	descriptors, message string
+	file, message string
 
-	kind  protoreflect.MessageDescriptor
-	types *dynamicpb.Types
+	loaded *proto.Descriptors
 }
 
-func (f *protobufFlags) register(flags *pflag.FlagSet) {
-	flags.StringVar(&f.descriptors, "descriptors", "", "encode the data as protobuf: file with a descriptor set, as buf build -o and protoc --include_imports --descriptor_set_out write it")
-	flags.StringVar(&f.message, "message", "", "full name of the message in it, such as shop.v1.OrderPaid")
+// registerEncoding registers the flags of commands that encode, registerDecoding those of commands that decode.
+func (f *protobufFlags) registerEncoding(flags *pflag.FlagSet) {
+	flags.StringVar(&f.file, "descriptors", "", "encode the data as protobuf: file with a descriptor set, as buf build -o and protoc --include_imports --descriptor_set_out write it")
+	flags.StringVar(&f.message, "message", "", "name of the message in it, such as shop.v1.OrderPaid (default the type of the event)")
+}
+
+func (f *protobufFlags) registerDecoding(flags *pflag.FlagSet) {
+	flags.StringVar(&f.file, "descriptors", "", "show data that is protobuf as JSON: file with a descriptor set, as buf build -o and protoc --include_imports --descriptor_set_out write it")
+	flags.StringVar(&f.message, "message", "", "name of the message in it that the data is, such as shop.v1.OrderPaid (default the type of each event)")
 }
 
 // load reads the descriptor set, once.
 func (f *protobufFlags) load() error {
-	if (f.descriptors == "") != (f.message == "") {
-		return usage("--descriptors and --message need each other")
+	if f.file == "" && f.message != "" {
+		return usage("--message is one of a descriptor set: name its file with --descriptors")
 	}
-	if f.descriptors == "" || f.kind != nil {
+	if f.file == "" || f.loaded != nil {
 		return nil
 	}
-	text, err := os.ReadFile(f.descriptors)
+	loaded, err := proto.ReadDescriptors(f.file)
 	if err != nil {
-		return fmt.Errorf("--descriptors: %w", err)
+		return usage("--descriptors: %w", err)
 	}
-	var set descriptorpb.FileDescriptorSet
-	if err := proto.Unmarshal(text, &set); err != nil {
-		return usage("--descriptors %s is not a descriptor set: make one with buf build -o FILE", f.descriptors)
+	if f.message != "" && !loaded.Has(f.message) {
+		_, err := loaded.JSON(f.message, nil)
+		return usage("--message: %w", err)
 	}
-	files, err := protodesc.NewFiles(&set)
-	if err != nil {
-		return usage("--descriptors %s: %v", f.descriptors, err)
-	}
-	found, err := files.FindDescriptorByName(protoreflect.FullName(f.message))
-	kind, ok := found.(protoreflect.MessageDescriptor)
-	if err != nil || !ok {
-		return usage("--descriptors %s has no message %q: it has %s", f.descriptors, f.message, namesIn(files))
-	}
-	f.kind, f.types = kind, dynamicpb.NewTypes(files)
+	f.loaded = loaded
 	return nil
 }
 
-// namesIn lists the first messages of the files.
-func namesIn(files *protoregistry.Files) string {
-	names, more := "", 0
-	files.RangeFiles(func(file protoreflect.FileDescriptor) bool {
-		for i := range file.Messages().Len() {
-			if len(names) > 200 {
-				more++
-				continue
-			}
-			if names != "" {
-				names += ", "
-			}
-			names += string(file.Messages().Get(i).FullName())
-		}
-		return true
-	})
-	if more > 0 {
-		names += fmt.Sprintf(" and %d more", more)
+// messageOf returns the name of the message that the data of an event is.
+func (f *protobufFlags) messageOf(e *eventjson.Event) string {
+	if f.message != "" {
+		return f.message
 	}
-	return names
+	return e.Type
 }
 
 // encode replaces the JSON data of an event by the message that it describes.
 func (f *protobufFlags) encode(e *eventjson.Event) error {
-	if err := f.load(); err != nil || f.kind == nil {
+	if err := f.load(); err != nil || f.loaded == nil {
 		return err
 	}
-	message := dynamicpb.NewMessage(f.kind)
-	if err := (protojson.UnmarshalOptions{Resolver: f.types}).Unmarshal(e.Payload(), message); err != nil {
-		return usage("the data is not a %s in JSON: %v", f.message, err)
-	}
-	encoded, err := proto.MarshalOptions{Deterministic: true}.Marshal(message)
+	encoded, err := f.loaded.Encode(f.messageOf(e), e.Payload())
 	if err != nil {
-		return err
+		return usage("--descriptors: %w", err)
 	}
 	e.Data, e.DataBase64 = nil, encoded
 	if e.ContentType == "" {
 		e.ContentType = protobufContentType
 	}
 	return nil
+}
+
+// event converts a stored event, with the JSON form of data that is protobuf. What cannot be decoded stays as it is.
+func (f *protobufFlags) event(r *eventstorev1.RecordedEvent) *eventjson.Event {
+	e := eventjson.Of(r)
+	if f == nil || f.loaded == nil || r.GetEvent() == nil || !f.loaded.Has(f.messageOf(e)) {
+		return e
+	}
+	if !strings.Contains(e.ContentType, "protobuf") && (e.Data != nil || strings.Contains(e.ContentType, "json") || len(r.GetEvent().GetEventData()) == 0) {
+		return e // it is JSON, or nothing
+	}
+	if text, err := f.loaded.JSON(f.messageOf(e), r.GetEvent().GetEventData()); err == nil {
+		e.Data, e.DataBase64 = text, r.GetEvent().GetEventData()
+	}
+	return e
 }

@@ -15,6 +15,7 @@ import (
 func tailCommand(t *tool) *cobra.Command {
 	var filter filterFlags
 	var span spanFlags
+	var decode protobufFlags
 	var last uint64
 	c := &cobra.Command{
 		Use:   "tail [CHANNEL...]",
@@ -25,17 +26,21 @@ the server that leads next: no event is missing or there twice.`,
   eventstore tail --tag customer:c-9 --last 0
   eventstore tail --from-time 1h -o json | jq .type`,
 		RunE: t.connected(func(ctx context.Context, r *remote, args []string) error {
+			if err := decode.load(); err != nil {
+				return err
+			}
 			s, err := span.span(ctx, t, r, &filter, args)
 			if err != nil {
 				return err
 			}
 			r.away = func(err error) { t.note("the server is away, looking for the one that leads: %s", textOf(err)) }
-			out := t.newEvents()
+			out := t.newEvents(&decode)
 			f := &following{span: s, last: last}
 			return r.follow(ctx, f, out.add)
 		}),
 	}
 	filter.register(c.Flags())
+	decode.registerDecoding(c.Flags())
 	span.register(c.Flags(), false)
 	c.Flags().Uint64VarP(&last, "last", "l", 10, "begin with the last so many events, unless a flag says from where")
 	return c

@@ -193,9 +193,16 @@ func (g administered) describe(name stores.ConsumerName) (*eventstorev1.Consumer
 }
 
 func (g administered) consumerOf(d consumers.Description) *eventstorev1.Consumer {
+	c := ConsumerOf(d)
+	c.LagSeconds = g.LagSeconds(d)
+	return c
+}
+
+// ConsumerOf returns a consumer as the API describes it, without its lag_seconds.
+func ConsumerOf(d consumers.Description) *eventstorev1.Consumer {
 	c := &eventstorev1.Consumer{
 		Channel: d.Name.Line, Client: d.Name.Client, Name: d.Name.Name, Durable: d.Durable, Queue: d.Queue, Exists: d.Exists,
-		LastSent: d.LastSent, LagMessages: d.Backlog.Msgs, LagSeconds: g.LagSeconds(d),
+		LastSent: d.LastSent, LagMessages: d.Backlog.Msgs,
 		Unacked: uint64(d.Unacked), Waiting: uint64(d.Waiting), Parked: uint64(d.Parked), FirstUnacked: d.FirstUnacked,
 		StalledAt: d.StalledAt, Settings: settingsOf(d.Effective), StoredSettings: settingsOf(d.Stored),
 	}

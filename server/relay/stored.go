@@ -47,10 +47,10 @@ func (r *Route) Message(s *Stored) *nats.Msg {
 	return m
 }
 
-// ID is the Nats-Msg-Id of the message.
+// ID is the Nats-Msg-Id of the message. Only on event channels, whose messages have positions, is an event_id there once.
 func (s *Stored) ID() string {
 	e := &event{cluster: s.Cluster, channel: s.Channel, sequence: s.Sequence}
-	if s.Event != nil {
+	if s.Event != nil && s.Position > 0 {
 		return cmp.Or(escapeHeader(s.Event.ID), e.id())
 	}
 	return e.id()
@@ -82,11 +82,8 @@ func (s *Stored) Has(h nats.Header) bool {
 	return true
 }
 
-// TooHeavy reports whether NATS would refuse a message, and its bytes of headers and data, of which NATS accepts maxPayload.
-func TooHeavy(m *nats.Msg, maxPayload int64) (bytes int64, heavy bool) {
-	bytes = int64(m.Size() - len(m.Subject))
-	return bytes, bytes > maxPayload || len(m.Subject) > maxSubject
-}
+// MaxSubject is the longest subject of a message in bytes.
+const MaxSubject = maxSubject
 
 // In returns the template for the events of one channel.
 func (t Template) In(channel string) Template {

@@ -2,6 +2,7 @@ package tool_test
 
 import (
 	"bufio"
+	"encoding/base64"
 	"encoding/json"
 	"fmt"
 	"io"
@@ -33,7 +34,7 @@ func (u *user) fill() {
 // What was appended is read by every filter and span, through a server, and on its database, without any server too.
 func TestReads(t *testing.T) {
 	t.Parallel()
-	eachDatabase(t, func(t *testing.T, driver, source string) {
+	databases.Each(t, func(t *testing.T, driver, source string) {
 		s, u := server(t, driver, source)
 		u.fill()
 		online := u.ok("read", "-o", "json")
@@ -176,6 +177,23 @@ func TestAppend(t *testing.T) {
 	if got := u.objects("get", "p1")[0]; got["content_type"] != "application/protobuf" {
 		t.Errorf("encoded: %v", got)
 	}
+
+	// What was encoded is shown as JSON, by the name of the message or by the type of the event. -o json has the bytes, too.
+	named := []string{"append", "eventstore.proto", "-a", "a", "--descriptors", descriptors}
+	u.ok(append(named, "-t", "acme.orders.v1.Item", "-d", `{"sku":"tea","quantity":2}`, "--id", "p2")...)
+	u.ok(append(named, "-t", "Item", "-d", `{"sku":"milk"}`, "--id", "p3")...)
+	decoding := []string{"eventstore.proto", "--descriptors", descriptors}
+	if got := u.ok(append([]string{"read"}, decoding...)...); !strings.Contains(got, `{"sku":"tea","quantity":"2"}`) || !strings.Contains(got, `{"sku":"milk"}`) {
+		t.Errorf("read shows %s", got)
+	}
+	contains(t, u.ok(append([]string{"tail", "--limit", "3", "--message", "acme.orders.v1.Item"}, decoding...)...), `{"sku":"tea","quantity":"2"}`, "{}")
+	if got := u.objects("get", "p2", "--descriptors", descriptors)[0]; fmt.Sprint(got["data"]) != "map[quantity:2 sku:tea]" || got["data_base64"] != base64.StdEncoding.EncodeToString([]byte("\n\x03tea\x10\x02")) {
+		t.Errorf("get has %v", got)
+	}
+	contains(t, u.ok("aggregate", "a", "--channel", "eventstore.proto", "--descriptors", descriptors), `"sku": "milk"`, `"quantity": "2"`)
+	u.fails(usage, "name its file", "get", "p2", "--message", "acme.orders.v1.Item")
+	u.fails(usage, "has no message", "get", "p2", "--descriptors", descriptors, "--message", "x")
+	u.fails(usage, "FileDescriptorSet", "get", "p2", "--descriptors", file)
 }
 
 // tail shows the last events and each new one, over a restart of the server, once; and it ends at once when it is interrupted.

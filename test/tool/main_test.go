@@ -152,7 +152,7 @@ func contains(t *testing.T, text string, wanted ...string) {
 	}
 }
 
-// eachDatabase runs a test on SQLite and on PostgreSQL.
+// eachDatabase runs a test on SQLite and on PostgreSQL. What works on a database without a server runs on MariaDB, too, by databases.Each.
 func eachDatabase(t *testing.T, test func(t *testing.T, driver, source string)) {
 	for driver, source := range map[string]func(testing.TB) string{"sqlite": databases.SQLite, "postgres": databases.Postgres} {
 		t.Run(driver, func(t *testing.T) {

@@ -15,7 +15,7 @@ import (
 // doctor finds nothing wrong with a good server and its database, and says what is wrong with others, by its exit status too.
 func TestDoctor(t *testing.T) {
 	t.Parallel()
-	eachDatabase(t, func(t *testing.T, driver, source string) {
+	databases.Each(t, func(t *testing.T, driver, source string) {
 		s, u := server(t, driver, source)
 		u.fill()
 		contains(t, u.ok("doctor"), "it leads", "may administer", "server and tool have")

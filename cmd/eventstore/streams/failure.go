@@ -10,18 +10,6 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 )
 
-// heavyError is a message that NATS does not take.
-type heavyError struct {
-	channel         string
-	sequence        uint64
-	bytes, accepted int64
-}
-
-func (e *heavyError) Error() string {
-	return fmt.Sprintf("message %d of channel %q has %d bytes with its headers, but NATS takes %d: raise max_payload of the nats-server, and run the same command again: it goes on there",
-		e.sequence, e.channel, e.bytes, e.accepted)
-}
-
 // Codes of JetStream's errors that nats.go does not name.
 const (
 	codeWrongLastConstant jetstream.ErrorCode = 10164 // a wrong last sequence, without its number in the text

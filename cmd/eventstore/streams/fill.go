@@ -62,7 +62,7 @@ func (c *Copier) fillPatiently(ctx context.Context, s *stream, done func(uint64)
 // fill publishes what a stream lacks of its channel.
 func (c *Copier) fill(ctx context.Context, s *stream, report func()) error {
 	last := s.channel.GetLastSequence()
-	if s.info != nil && s.next > last && !s.gaps {
+	if s.info != nil && s.next > last && !s.gaps && !s.empty {
 		return nil
 	}
 	f := &filling{Copier: c, stream: s, report: report, sent: s.next}
@@ -158,8 +158,13 @@ func (f *filling) add(ctx context.Context, e *eventstorev1.RecordedEvent) error 
 		return err
 	}
 	m := f.route.Message(&stored)
-	if bytes, heavy := relay.TooHeavy(m, f.conn.MaxPayload()-expectationBytes); heavy {
-		return &heavyError{e.GetChannel(), e.GetSequence(), bytes + expectationBytes, f.conn.MaxPayload()}
+	switch bytes := int64(m.Size() - len(m.Subject) + expectationBytes); {
+	case bytes > f.conn.MaxPayload():
+		return fmt.Errorf("message %d of channel %q has %d bytes with its headers, but NATS takes %d: raise max_payload of the nats-server, and run the same command again: it goes on there",
+			e.GetSequence(), e.GetChannel(), bytes, f.conn.MaxPayload())
+	case len(m.Subject) > relay.MaxSubject:
+		return fmt.Errorf("the subject of message %d of channel %q has %d bytes, of which NATS takes %d: choose another one with --subject, and delete the stream",
+			e.GetSequence(), e.GetChannel(), len(m.Subject), relay.MaxSubject)
 	}
 	return f.publish(ctx, m, stored.ID())
 }
