@@ -74,6 +74,7 @@ type Console struct {
 	sessions *sessions
 	history  *history
 	verifier *verifier
+	servers  *servers
 	origins  *http.CrossOriginProtection
 	folding  chan struct{} // one slot: the state of an aggregate
 	asking   chan struct{} // one slot: a question to the database
@@ -82,7 +83,7 @@ type Console struct {
 
 // New returns a console. Run collects what its charts show.
 func New(o Options) *Console {
-	return &Console{opts: o, key: newKey(), sessions: newSessions(time.Now), history: newHistory(), verifier: newVerifier(o.Verify, o.Log), origins: http.NewCrossOriginProtection(), folding: make(chan struct{}, 1), asking: make(chan struct{}, 1), stopped: make(chan struct{})}
+	return &Console{opts: o, key: newKey(), sessions: newSessions(time.Now), history: newHistory(), verifier: newVerifier(o.Verify, o.Log), servers: newServers(o.About.Servers), origins: http.NewCrossOriginProtection(), folding: make(chan struct{}, 1), asking: make(chan struct{}, 1), stopped: make(chan struct{})}
 }
 
 // Run takes samples of the server for the charts, and verifies the database when asked to, until ctx ends. Then what pages show live ends, too. It is called once.

@@ -2,6 +2,7 @@ package console
 
 import (
 	"errors"
+	"io"
 	"net/http"
 	"net/url"
 	"strings"
@@ -51,4 +52,17 @@ func nextOf(next string) string {
 		return api.ConsolePath
 	}
 	return u.RequestURI()
+}
+
+// fromElsewhere reports whether a page of another site leads here, such as the console of another server. Browsers keep the cookie of a session
+// from such a request, so it says nothing about who sent it.
+func fromElsewhere(r *http.Request) bool {
+	_, err := r.Cookie(cookieName(r))
+	return err != nil && r.Method == http.MethodGet && r.Header.Get("Sec-Fetch-Site") == "cross-site"
+}
+
+// comeIn answers with a page that leads to itself: the next request is of this site, and has the cookie.
+func comeIn(w http.ResponseWriter) {
+	w.Header().Set("Content-Type", "text/html; charset=utf-8")
+	_, _ = io.WriteString(w, `<!DOCTYPE html><html lang="en"><title>The console opens</title><meta http-equiv="refresh" content="0"><p>The console opens. If it does not, reload this page.`)
 }

@@ -21,6 +21,8 @@ type overviewBody struct {
 	Concerns []concern
 	Lagging  []*eventstorev1.Consumer
 	Admin    bool
+	Leads    bool
+	Counts   bool // the visitor may see rates and sizes
 }
 
 // figure is a number with its name and unit.
@@ -50,6 +52,9 @@ func (c *Console) overviewLive(v *visit) error {
 			if !v.renew() {
 				return nil
 			}
+			if err := v.tellStandby(send); err != nil {
+				return err
+			}
 			part, err := v.render("overview", "live", c.overviewBody(v))
 			if err != nil {
 				return err
@@ -64,12 +69,13 @@ func (c *Console) overviewLive(v *visit) error {
 func (c *Console) overviewBody(v *visit) overviewBody {
 	samples, _ := c.history.recent()
 	now := c.opts.Monitor.Sample()
-	body := overviewBody{About: c.opts.About, Now: now, Role: roleOf(now.State), Uptime: ago(now.Since), Admin: v.visitor.Admin(everywhere)}
+	body := overviewBody{About: c.opts.About, Now: now, Role: roleOf(now.State), Uptime: ago(now.Since), Admin: v.visitor.Admin(everywhere), Counts: v.visitor.Counts}
 	if now.Unready != nil {
 		body.Health = now.Unready.Error()
 	}
+	body.Leads = c.opts.Monitor.Term() != nil
 	c.worry(v, &body)
-	if !v.visitor.Counts {
+	if !v.visitor.Counts || !body.Leads { // all rates and sizes are the leader's
 		return body
 	}
 	times, stored := perSecond(samples, func(s *monitor.Sample) uint64 { return s.Stored })
@@ -89,9 +95,6 @@ func (c *Console) overviewBody(v *visit) overviewBody {
 		{"Commit, 99 of 100 within", most},
 		{"Delivered again", rate(last(again))},
 		{"Lease confirmed", seconds(now.LeaseAge.Seconds()) + " ago"},
-	}
-	if now.Following {
-		body.Figures = append(body.Figures, figure{"Database seen", seconds(now.FollowingAge.Seconds()) + " ago"})
 	}
 	return body
 }

@@ -39,6 +39,7 @@ type layout struct {
 	Known   bool
 	Form    string // token of forms
 	Done    string // what an act has done
+	Standby *standby
 	Body    any
 }
 
@@ -88,6 +89,9 @@ func (v *visit) showStatus(status int, name, title, section string, body any) {
 	l := layout{
 		Title: title, Section: section, About: v.console.opts.About, Who: v.visitor.Name, Logged: v.logged(), Known: v.visitor.Known,
 		Form: v.console.formToken(v.id), Menu: v.menu(), Done: doneText(v.query.Get("done")), Body: body,
+	}
+	if v.visitor.Known {
+		l.Standby = v.standby()
 	}
 	page, err := v.render(name, "layout.html", l)
 	if err != nil {

@@ -39,18 +39,30 @@ func (v *visit) stream(f func(send func(message) error) error) error {
 	v.w.Header().Set("Content-Type", "text/event-stream")
 	v.w.WriteHeader(http.StatusOK)
 	_, _ = v.w.Write([]byte("retry: 2000\n\n"))
-	_ = control.Flush()
-	err := f(func(m message) error {
+	send := func(m message) error {
 		if _, err := v.w.Write(m.encoded()); err != nil {
 			return err
 		}
 		return control.Flush()
-	})
+	}
+	err := v.tellStandby(send)
+	if err == nil {
+		err = f(send)
+	}
 	if err != nil && v.ctx.Err() == nil {
 		_, _ = v.w.Write(message{event: "failed", data: []byte(err.Error())}.encoded())
 		_ = control.Flush()
 	}
 	return nil
+}
+
+// tellStandby sends what a page says about a server that does not lead.
+func (v *visit) tellStandby(send func(message) error) error {
+	part, err := v.render("overview", "standby", v.standby())
+	if err != nil {
+		return err
+	}
+	return send(message{event: "standby", data: part})
 }
 
 // renew looks again whether the visitor is known: a stream lasts longer than what a reload or a logout takes away.

@@ -51,6 +51,10 @@ func (e *pageError) Error() string { return e.text }
 // page serves a page to its audience.
 func (c *Console) page(serve func(*visit) error, who audience) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if fromElsewhere(r) {
+			comeIn(w)
+			return
+		}
 		v := c.visit(w, r)
 		if !v.visitor.Known && who != anybody {
 			v.toLogin()

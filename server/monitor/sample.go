@@ -24,9 +24,6 @@ type Sample struct {
 	Clients, Channels, Queued int
 	Messages, Bytes           uint64
 	LeaseAge                  time.Duration
-	// Following is true for a standby that serves reads; it saw the database FollowingAge ago.
-	Following    bool
-	FollowingAge time.Duration
 }
 
 // Commits counts batches by how long their commit took.
@@ -53,10 +50,6 @@ func (m *Monitor) Sample() Sample {
 		Delivered: m.metrics.delivered.Load(), Redelivered: m.metrics.redelivered.Load(), Acks: m.metrics.acks.Load(),
 		Commits: m.metrics.commits(),
 	}
-	if f := m.follower(); f != nil {
-		s.Following = true
-		_, s.FollowingAge = f.Behind()
-	}
 	if t == nil {
 		return s
 	}
@@ -64,6 +57,16 @@ func (m *Monitor) Sample() Sample {
 	s.Messages, s.Bytes = t.totals()
 	s.LeaseAge = t.LeaseAge()
 	return s
+}
+
+// FollowingAge returns how long ago a standby that serves reads saw the database, and whether this server is one.
+func (m *Monitor) FollowingAge() (age time.Duration, follows bool) {
+	f := m.follower()
+	if f == nil {
+		return 0, false
+	}
+	_, age = f.Behind()
+	return age, true
 }
 
 // Damaged returns damaged rows that the server met, with reasons, and the least number of all of them.

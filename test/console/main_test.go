@@ -40,10 +40,21 @@ func start(t *testing.T, driver, source string, args ...string) *server {
 // launch is start without waiting.
 func launch(t *testing.T, driver, source string, args ...string) *server {
 	t.Helper()
+	return launchOn(t, freePort(t), driver, source, args...)
+}
+
+func freePort(t *testing.T) int {
+	t.Helper()
 	port, err := databases.FreePort()
 	if err != nil {
 		t.Fatal(err)
 	}
+	return port
+}
+
+// launchOn is launch with the port of the API.
+func launchOn(t *testing.T, port int, driver, source string, args ...string) *server {
+	t.Helper()
 	// A machine that is busy with other tests must not look like an unavailable database.
 	s := &server{
 		Server: harness.New(t, harness.Binary(), append([]string{

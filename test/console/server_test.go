@@ -6,6 +6,7 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"strings"
 	"syscall"
 	"testing"
 )
@@ -104,24 +105,52 @@ func TestRights(t *testing.T) {
 	})
 }
 
-// TestLeaderChanges follows events and the overview while the leader is killed and the standby takes over.
+// TestLeaderChanges follows events and the overview while the leader is killed and the standby takes over. The addresses of the servers are
+// of two sites, so that no cookie goes with a link from one to the other.
 func TestLeaderChanges(t *testing.T) {
 	t.Parallel()
 	eachDatabase(t, func(t *testing.T, driver, source string) {
-		first := start(t, driver, source)
+		one, two := freePort(t), freePort(t)
+		urls := []string{fmt.Sprintf("http://localhost:%d", one), fmt.Sprintf("http://127.0.0.1:%d", two)}
+		args := []string{"-grpc_token", "boss", "-console_servers", strings.Join(urls, ",") + ",http://127.0.0.1:1"}
+		first := launchOn(t, one, driver, source, args...)
+		first.Ready()
+		first.token, first.url = "boss", urls[0]
 		first.store(t, "eventstore.orders", order("o1", "OrderPlaced", `{}`))
-		second := launch(t, driver, source, "-grpc_standby_reads", "-console_servers", first.url+",http://127.0.0.1:1")
+		second := launchOn(t, two, driver, source, append(args, "-grpc_standby_reads")...)
+		second.token = "boss"
 		second.WaitLog(t, "Standby serves reads")
 
 		p := browser(t, second)
-		p.open("/console/")
-		p.sees("Standby", "This standby shows what it reads from the database")
-		p.click(first.url)
+		login := func(s *server) {
+			t.Helper()
+			p.s = s
+			p.open("/console/")
+			p.fill("token", "boss")
+			p.click("Log in")
+			p.sees("Log out")
+		}
+		login(first)
 		p.sees("Leader")
+		p.lacks("does not lead")
+		login(second)
+		p.sees("Standby", "This server does not lead. It read what it shows from the database at 20", "The leader is "+urls[0])
+		p.checks("standby")
 		p.open("/console/consumers")
+		p.sees("Not now", "This server does not lead")
+		p.click(urls[0])
+		p.sees("There are no durables") // without another login
+		if at := value[string](p, "location.href"); at != urls[0]+"/console/consumers" {
+			t.Errorf("the link leads to %s", at)
+		}
+		p.open("/console/act/kick?client=a")
+		p.click("Close")
 		p.sees("Not now")
+		p.click(urls[0])
+		p.sees("Close a client")
+
 		p.open("/console/events")
-		p.sees("OrderPlaced", "New events appear here")
+		p.sees("OrderPlaced", "New events appear here", "This server does not lead")
 		first.store(t, "eventstore.orders", order("o1", "OrderPaid", `{}`))
 		p.sees("OrderPaid") // live, on the standby
 		first.Kill()
@@ -131,8 +160,16 @@ func TestLeaderChanges(t *testing.T) {
 		if n := value[int](p, "document.querySelectorAll('table.events tbody tr').length"); n != 3 {
 			t.Errorf("%d events are shown, want 3:\n%s", n, p.text())
 		}
+		p.until("!document.body.innerText.includes('does not lead')", "still says that the server does not lead")
 		p.open("/console/")
 		p.sees("Leader", "serves clients")
+
+		first.Launch() // now it stands by
+		first.WaitLog(t, "standby mode")
+		login(first)
+		p.sees("This server does not lead. It has no events to show", "The leader is "+urls[1])
+		p.open("/console/events")
+		p.sees("Not now", "The leader is "+urls[1])
 	})
 }
 

@@ -29,6 +29,10 @@ for (const part of document.querySelectorAll("[data-live]")) {
       if (part.contains(document.activeElement) || String(getSelection())) return; // somebody is using it
       part.innerHTML = e.data;
     });
+    source.addEventListener("standby", (e) => {
+      const note = document.querySelector("[data-standby]");
+      if (!note.contains(document.activeElement)) note.innerHTML = e.data;
+    });
     source.addEventListener("prepend", (e) => {
       const body = part.tBodies[0];
       body.insertAdjacentHTML("afterbegin", e.data);
