@@ -26,6 +26,22 @@ func SessionSetting(t *testing.T, o Options, text string) string {
 
 var placeholder = regexp.MustCompile(`\$\d+`)
 
+// SQLiteStatements are the statements on SQLite, with a number in place of each argument.
+func SQLiteStatements(t *testing.T, o Options) (all []string) {
+	t.Helper()
+	s, err := Open(t.Context(), o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(s.Close)
+	for _, text := range s.text.all() {
+		all = append(all, sqlitePlaceholder.ReplaceAllString(text, "7"))
+	}
+	return all
+}
+
+var sqlitePlaceholder = regexp.MustCompile(`\?\d*`)
+
 // PostgresPlans returns the generic plan of each statement, by its text.
 func PostgresPlans(t *testing.T, o Options) map[string]string {
 	t.Helper()

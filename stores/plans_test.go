@@ -29,6 +29,32 @@ func TestPostgresPlans(t *testing.T) {
 	}
 }
 
+// A minimum or maximum that no index answers is a SEARCH without an index: SQLite reads the whole table.
+func TestSQLitePlans(t *testing.T) {
+	t.Parallel()
+	source := filepath.Join(t.TempDir(), "eventstore.db")
+	statements := stores.SQLiteStatements(t, stores.Options{Driver: "sqlite", Source: source})
+	db, err := sql.Open("sqlite", source)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer db.Close()
+	found := 0
+	for _, statement := range statements {
+		for _, step := range texts(t, db, "EXPLAIN QUERY PLAN "+statement) {
+			if strings.HasPrefix(step, "SCAN Messages") || strings.HasPrefix(step, "SEARCH Messages") && !strings.Contains(step, "USING") {
+				t.Errorf("%s\n%s", statement, step)
+			}
+			if strings.HasPrefix(step, "SEARCH Messages USING") {
+				found++
+			}
+		}
+	}
+	if found < 6 {
+		t.Errorf("%d plans name Messages: the test does not see them", found)
+	}
+}
+
 // A look-up reads one row of an index, however long the stream of its aggregate is.
 func TestMySQLPlans(t *testing.T) {
 	t.Parallel()
