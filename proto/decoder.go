@@ -8,7 +8,7 @@ import (
 	"google.golang.org/protobuf/types/dynamicpb"
 )
 
-// Decoder shows protobuf messages of known types as JSON, for people to read. It is safe for concurrent use.
+// Decoder shows protobuf messages of known types as JSON, for people to read. It is safe for concurrent use. The nil Decoder knows no types.
 type Decoder struct {
 	types map[string]decoderType // by their full names
 	short map[string]string      // full names by those without the package; "" where several types have one
@@ -56,6 +56,9 @@ func (d *Decoder) add(messages protoreflect.MessageDescriptors, all *dynamicpb.T
 // TypeOf returns the full name of the message type that an event's data has, as far as the event tells: by a parameter of its content type, as
 // in application/protobuf; messageType="shop.v1.OrderPaid", or by its event type, with or without the package. It is "" if no known type fits.
 func (d *Decoder) TypeOf(contentType, eventType string) string {
+	if d == nil {
+		return ""
+	}
 	_, parameters, _ := mime.ParseMediaType(contentType)
 	for _, name := range []string{parameters["messagetype"], parameters["proto"], parameters["type"], eventType} {
 		name = strings.TrimPrefix(name, ".")
@@ -69,6 +72,9 @@ func (d *Decoder) TypeOf(contentType, eventType string) string {
 // JSON returns a message of a type, by its full name, as JSON. It returns false if the type is not known, if the bytes are not such a
 // message, if they have fields that the type lacks, or if they have no JSON form within the bounds of event_data.
 func (d *Decoder) JSON(name string, content []byte) ([]byte, bool) {
+	if d == nil {
+		return nil, false
+	}
 	t, known := d.types[name]
 	if !known {
 		return nil, false

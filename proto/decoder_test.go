@@ -48,7 +48,7 @@ func TestDecoder(t *testing.T) {
 	if _, err := NewDecoder("testdata/none.binpb"); err == nil || !strings.Contains(err.Error(), "none.binpb") {
 		t.Error(err)
 	}
-	if doc, ok := (&Decoder{}).JSON("Leaf", leaf); ok {
+	if doc, ok := (*Decoder)(nil).JSON("Leaf", leaf); ok {
 		t.Errorf("no types: %s", doc)
 	}
 }

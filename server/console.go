@@ -3,13 +3,16 @@ package server
 import (
 	"context"
 	"net/http"
+	"slices"
 	"strings"
 	"sync"
 	"time"
 
+	"github.com/nats-eventstore/nats-eventstore/proto"
 	"github.com/nats-eventstore/nats-eventstore/server/api"
 	"github.com/nats-eventstore/nats-eventstore/server/config"
 	"github.com/nats-eventstore/nats-eventstore/server/console"
+	"github.com/nats-eventstore/nats-eventstore/server/eventlog"
 	"github.com/nats-eventstore/nats-eventstore/server/offline"
 	"github.com/nats-eventstore/nats-eventstore/stores/ask"
 )
@@ -29,12 +32,37 @@ func (s *server) newConsole(o *api.Options) (run func(ctx context.Context)) {
 		Verify:   offline.Checker(*s.opts, verifyFindings),
 		Log:      s.log,
 	}
+	options.Types, options.PayloadType = s.messageTypes()
 	if options.AskOff = s.asksNot(); options.AskOff == "" {
 		options.Ask = s.ask
 	}
 	c := console.New(options)
 	o.Console = func(a api.Inside) http.Handler { return c.Handler(a) }
 	return c.Run
+}
+
+// messageTypes returns the message types that the configuration knows, and which of them a channel's messages have.
+func (s *server) messageTypes() (*proto.Decoder, func(channel string) string) {
+	var files []string
+	for _, b := range s.opts.Events {
+		if file := b.Payload.DescriptorSet; file != "" && !slices.Contains(files, file) {
+			files = append(files, file)
+		}
+	}
+	types, err := proto.NewDecoder(files...)
+	if err != nil {
+		s.log.Warn("The console shows protobuf by field numbers, since it cannot read the descriptor sets", "error", err)
+	}
+	events, err := eventlog.NewEvents(s.opts.Events)
+	if err != nil {
+		s.log.Warn("The console does not know the messages of channels", "error", err)
+	}
+	return types, func(channel string) string {
+		if b := events.Of(channel); b != nil {
+			return b.Payload.Message
+		}
+		return ""
+	}
 }
 
 // background runs what has nothing to wait for, until stop is called, which waits for it.

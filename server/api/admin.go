@@ -40,6 +40,8 @@ type Administration interface {
 	Clients() []Client
 	// Kick closes a client, or returns ErrUnknownClient.
 	Kick(ctx context.Context, by consumers.Actor, id, reason string) error
+	// Audit records an act of which nothing else is stored.
+	Audit(ctx context.Context, by consumers.Actor, action, target, detail string) error
 	// Audited returns acts with lower IDs than before, the newest first; 0 is beyond all.
 	Audited(ctx context.Context, before uint64, limit int) ([]stores.AuditEntry, error)
 	// Patience is how long an act may wait for the database.

@@ -10,6 +10,7 @@ import (
 	eventstorev1 "github.com/nats-eventstore/nats-eventstore/proto/eventstore/v1"
 	"github.com/nats-eventstore/nats-eventstore/proto/eventstore/v1/eventstorev1connect"
 	"github.com/nats-eventstore/nats-eventstore/server/access"
+	"github.com/nats-eventstore/nats-eventstore/stores"
 )
 
 // Inside offers the API's methods to another package of this process that serves callers on the API's port: the console.
@@ -94,4 +95,23 @@ func (i Inside) ReadAggregate(ctx context.Context, req *eventstorev1.ReadAggrega
 // Subscribe calls send with the events that match a query until ctx ends.
 func (i Inside) Subscribe(ctx context.Context, req *eventstorev1.SubscribeRequest, send func(*eventstorev1.SubscribeResponse) error) error {
 	return i.service.subscribeQuery(ctx, req, send)
+}
+
+// Aggregates returns the aggregates that have an ID, on the channels that the caller may read, by channel and type.
+func (i Inside) Aggregates(ctx context.Context, id string) ([]stores.Aggregate, error) {
+	log, err := i.service.reading(ctx)
+	if err != nil {
+		return nil, status(err)
+	}
+	found, err := log.aggregatesWithID(ctx, id)
+	return found, status(err)
+}
+
+// Record writes an act of an administrator of all channels to the audit, of which nothing else is stored.
+func (i Inside) Record(ctx context.Context, action, target, detail string) error {
+	g, err := admin{i.service}.administration(ctx, everywhere)
+	if err != nil {
+		return status(err)
+	}
+	return g.act(ctx, func(ctx context.Context) error { return g.Audit(ctx, g.by, action, target, detail) })
 }

@@ -30,6 +30,7 @@ type aggregateBody struct {
 	aggregateName
 	Time   string          // for whose state the form asked
 	Found  []aggregateName // where several channels or types have the ID
+	More   bool            // have it
 	Asked  bool
 	Rows   []row
 	Older  string // address of older events; "" at the first
@@ -51,14 +52,14 @@ func (c *Console) aggregate(v *visit) error {
 		return v.show("aggregate", "Aggregate", "aggregate", body)
 	}
 	if body.Channel == "" {
-		found, err := c.aggregatesWithID(v, body.ID, body.Type)
+		found, more, err := c.aggregatesWithID(v, body.ID, body.Type)
 		switch {
 		case err != nil:
 			return err
 		case len(found) == 1:
 			return v.redirect(found[0].Path("time", body.Time))
 		}
-		body.Found, body.Asked = found, true
+		body.Found, body.More, body.Asked = found, more, true
 		return v.show("aggregate", "Aggregate", "aggregate", body)
 	}
 	body.Asked = true
@@ -78,7 +79,7 @@ func (c *Console) aggregate(v *visit) error {
 		events = events[:pageEvents]
 	}
 	for _, e := range events {
-		body.Rows = append(body.Rows, rowOf(e))
+		body.Rows = append(body.Rows, c.rowOf(e))
 	}
 	title := body.ID
 	if body.Type != "" {
@@ -87,19 +88,22 @@ func (c *Console) aggregate(v *visit) error {
 	return v.show("aggregate", title, "aggregate", body)
 }
 
-// aggregatesWithID returns the aggregates with an ID, as far as the newest events with it tell.
-func (c *Console) aggregatesWithID(v *visit, id, kind string) ([]aggregateName, error) {
-	events, _, _, err := c.read(v, filter{Aggregate: id, AggregateType: kind}.request(0, 200))
-	var found []aggregateName
-	known := make(map[aggregateName]bool)
-	for _, e := range events {
-		name := aggregateName{e.GetChannel(), e.GetEvent().GetAggregateType(), e.GetEvent().GetAggregateId()}
-		if !known[name] {
-			known[name] = true
-			found = append(found, name)
+// maxFound bounds the aggregates with one ID that a page shows.
+const maxFound = 200
+
+// aggregatesWithID returns aggregates with an ID, of a type unless that is empty, and whether there are more.
+func (c *Console) aggregatesWithID(v *visit, id, kind string) (found []aggregateName, more bool, err error) {
+	all, err := c.api.Aggregates(v.ctx, id)
+	for _, a := range all {
+		if kind != "" && a.Type != kind {
+			continue
 		}
+		if len(found) == maxFound {
+			return found, true, nil
+		}
+		found = append(found, aggregateName{a.Channel.Name(), a.Type, a.ID})
 	}
-	return found, err
+	return found, false, err
 }
 
 // versions returns the events of an aggregate, backward from a version, or from the last if that is 0.
@@ -108,7 +112,7 @@ func (c *Console) versions(v *visit, a aggregateName, from uint64) (events []*ev
 		Channel: a.Channel, AggregateType: a.Type, AggregateId: a.ID, FromVersion: from, Limit: pageEvents + 1, Direction: eventstorev1.Direction_DIRECTION_BACKWARD,
 	}, func(resp *eventstorev1.ReadAggregateResponse) error {
 		for _, e := range resp.GetEvents() {
-			events = append(events, brief(e))
+			events = append(events, c.brief(e))
 		}
 		return nil
 	})
@@ -157,7 +161,7 @@ func (c *Console) fold(v *visit, body *aggregateBody) error {
 				return errTooLong
 			}
 			f.apply()
-			f.last, f.lastData = version, e.GetEvent().GetEventData()
+			f.last, f.lastData = version, c.jsonOf(e.GetEvent())
 		}
 		return nil
 	})
@@ -185,7 +189,7 @@ func (c *Console) fold(v *visit, body *aggregateBody) error {
 		before, body.With = after, with
 	}
 	body.Mended = f.mended
-	body.State = contentsOf("application/json", []byte(encode(after)))
+	body.State = undescribed([]byte(encode(after)), false)
 	body.Diff, body.Cut = differences(before, after)
 	return nil
 }

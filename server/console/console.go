@@ -11,10 +11,12 @@ import (
 	"sync"
 	"time"
 
+	"github.com/nats-eventstore/nats-eventstore/proto"
 	eventstorev1 "github.com/nats-eventstore/nats-eventstore/proto/eventstore/v1"
 	"github.com/nats-eventstore/nats-eventstore/proto/eventstore/v1/eventstorev1connect"
 	"github.com/nats-eventstore/nats-eventstore/server/api"
 	"github.com/nats-eventstore/nats-eventstore/server/monitor"
+	"github.com/nats-eventstore/nats-eventstore/stores"
 	"github.com/nats-eventstore/nats-eventstore/stores/ask"
 	"github.com/nats-eventstore/nats-eventstore/stores/verify"
 )
@@ -30,6 +32,8 @@ type API interface {
 	GetEvent(ctx context.Context, req *eventstorev1.GetEventRequest) (*eventstorev1.GetEventResponse, error)
 	Read(ctx context.Context, req *eventstorev1.ReadRequest, send func(*eventstorev1.ReadResponse) error) error
 	ReadAggregate(ctx context.Context, req *eventstorev1.ReadAggregateRequest, send func(*eventstorev1.ReadAggregateResponse) error) error
+	Aggregates(ctx context.Context, id string) ([]stores.Aggregate, error)
+	Record(ctx context.Context, action, target, detail string) error
 	Subscribe(ctx context.Context, req *eventstorev1.SubscribeRequest, send func(*eventstorev1.SubscribeResponse) error) error
 }
 
@@ -48,7 +52,11 @@ type Options struct {
 	// Ask asks the database a question in SQL. Where it is nil, AskOff says why.
 	Ask    func(ctx context.Context, statement string) (*ask.Answer, error)
 	AskOff string
-	Log    *slog.Logger
+	// Types are the message types that the configuration knows, and PayloadType is the name of that of a channel's messages, or "" if they
+	// are not of one.
+	Types       *proto.Decoder
+	PayloadType func(channel string) string
+	Log         *slog.Logger
 }
 
 // Settings are what the configuration says, without secrets.

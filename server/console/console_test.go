@@ -21,6 +21,7 @@ import (
 	"github.com/nats-eventstore/nats-eventstore/proto/eventstore/v1/eventstorev1connect"
 	"github.com/nats-eventstore/nats-eventstore/server/api"
 	"github.com/nats-eventstore/nats-eventstore/server/monitor"
+	"github.com/nats-eventstore/nats-eventstore/stores"
 )
 
 // door is an API that knows one token, and holds one event.
@@ -50,6 +51,8 @@ func (d *door) Read(_ context.Context, _ *eventstorev1.ReadRequest, send func(*e
 func (d *door) ReadAggregate(context.Context, *eventstorev1.ReadAggregateRequest, func(*eventstorev1.ReadAggregateResponse) error) error {
 	return connect.NewError(connect.CodeUnimplemented, nil)
 }
+func (d *door) Aggregates(context.Context, string) ([]stores.Aggregate, error) { return nil, nil }
+func (d *door) Record(context.Context, string, string, string) error           { return nil }
 func (d *door) Subscribe(context.Context, *eventstorev1.SubscribeRequest, func(*eventstorev1.SubscribeResponse) error) error {
 	return connect.NewError(connect.CodeUnimplemented, nil)
 }
@@ -327,7 +330,7 @@ func TestDeepJSON(t *testing.T) {
 	if got := prettyJSON([]byte(deep)); got != deep {
 		t.Errorf("%d bytes became %d", len(deep), len(got))
 	}
-	if c := contentsOf("application/json", []byte(deep)); c.Kind != "JSON" || len(c.Text) > showBytes {
+	if c := (&Console{}).contentsOf("application/json", "", []byte(deep)); c.Kind != "JSON" || len(c.Text) > showBytes {
 		t.Errorf("it shows as %s of %d bytes", c.Kind, len(c.Text))
 	}
 }

@@ -9,6 +9,8 @@ import (
 	"unicode/utf8"
 
 	"google.golang.org/protobuf/encoding/protowire"
+
+	eventstorev1 "github.com/nats-eventstore/nats-eventstore/proto/eventstore/v1"
 )
 
 // showBytes bounds what a page shows of an event's data.
@@ -22,11 +24,37 @@ type contents struct {
 	Cut  bool // the text is not all of it
 }
 
-// contentsOf reads data by its content type, and by what it looks like.
-func contentsOf(contentType string, data []byte) contents {
-	c := contents{Size: uint64(len(data))}
+// typeOf returns the name of the message type that an event's data may have; "" if none is known.
+func (c *Console) typeOf(e *eventstorev1.Event) string {
+	return c.opts.Types.TypeOf(e.GetContentType(), e.GetEventType())
+}
+
+// jsonOf returns an event's data, as JSON if it is a protobuf message of a known type.
+func (c *Console) jsonOf(e *eventstorev1.Event) []byte {
+	data := e.GetEventData()
+	if name := c.typeOf(e); name != "" && !json.Valid(data) {
+		if text, ok := c.opts.Types.JSON(name, data); ok {
+			return text
+		}
+	}
+	return data
+}
+
+// contentsOf reads data by its content type, by the type that it has if it is a protobuf message, and by what it looks like.
+func (c *Console) contentsOf(contentType, message string, data []byte) contents {
 	media, _, _ := mime.ParseMediaType(contentType)
 	isProtobuf := strings.Contains(media, "protobuf") || strings.Contains(media, "x-proto")
+	if len(data) > 0 && (isProtobuf || !json.Valid(data)) {
+		if text, ok := c.opts.Types.JSON(message, data); ok {
+			return contents{Kind: "protobuf message " + message + " as JSON", Text: prettyJSON(text), Size: uint64(len(data))}.bounded()
+		}
+	}
+	return undescribed(data, isProtobuf)
+}
+
+// undescribed reads data by what it looks like.
+func undescribed(data []byte, isProtobuf bool) contents {
+	c := contents{Size: uint64(len(data))}
 	switch {
 	case len(data) == 0:
 		c.Kind = "empty"
@@ -43,6 +71,11 @@ func contentsOf(contentType string, data []byte) contents {
 			c.Cut = len(data) > showBytes/4
 		}
 	}
+	return c.bounded()
+}
+
+// bounded returns contents with at most the beginning of a long text.
+func (c contents) bounded() contents {
 	if len(c.Text) > showBytes {
 		c.Text, c.Cut = strings.ToValidUTF8(c.Text[:showBytes], ""), true
 	}

@@ -34,9 +34,9 @@ func (c *Console) event(v *visit) error {
 	if e.GetPosition() != position {
 		return &pageError{http.StatusNotFound, fmt.Sprintf("there is no event at position %d that you may read: it was erased, is not yet stored, or is on a channel without the right to read for you", position)}
 	}
-	body := eventBody{RecordedEvent: e, Contents: contentsOf(e.GetEvent().GetContentType(), e.GetEvent().GetEventData()), Aggregate: aggregatePath(e)}
+	body := eventBody{RecordedEvent: e, Contents: c.contentsOf(e.GetEvent().GetContentType(), c.typeOf(e.GetEvent()), e.GetEvent().GetEventData()), Aggregate: aggregatePath(e)}
 	if len(e.GetPayload()) > 0 {
-		payload := contentsOf("", e.GetPayload())
+		payload := c.contentsOf("", c.opts.PayloadType(e.GetChannel()), e.GetPayload())
 		body.Payload = &payload
 	}
 	on := &eventstorev1.Query{Items: []*eventstorev1.QueryItem{{Channels: []string{e.GetChannel()}}}}
@@ -71,11 +71,16 @@ func (c *Console) neighbour(v *visit, q *eventstorev1.Query, position uint64, be
 	if before {
 		req.Direction = eventstorev1.Direction_DIRECTION_BACKWARD
 	}
-	events, _, _, err := c.read(v, req)
-	if err != nil || len(events) == 0 {
+	events, _, whole, err := c.read(v, req)
+	switch {
+	case err != nil:
 		return nil, err
+	case len(events) > 0:
+		return events[0], nil
+	case !whole:
+		return nil, errSlow
 	}
-	return events[0], nil
+	return nil, nil // there is none
 }
 
 // find goes to the event with an ID, or at a sequence of a channel, or at a position.

@@ -33,8 +33,8 @@ type row struct {
 	Preview string
 }
 
-func rowOf(e *eventstorev1.RecordedEvent) row {
-	data := previewed(e)
+func (c *Console) rowOf(e *eventstorev1.RecordedEvent) row {
+	data := c.previewed(e)
 	if len(data) > previewBytes {
 		data = data[:previewBytes]
 		for len(data) > 0 && !utf8.RuneStart(data[len(data)-1]) {
@@ -46,16 +46,16 @@ func rowOf(e *eventstorev1.RecordedEvent) row {
 }
 
 // previewed is what a list shows the beginning of.
-func previewed(e *eventstorev1.RecordedEvent) []byte {
+func (c *Console) previewed(e *eventstorev1.RecordedEvent) []byte {
 	if e.GetEvent() == nil {
 		return e.GetPayload()
 	}
-	return e.GetEvent().GetEventData()
+	return c.jsonOf(e.GetEvent())
 }
 
 // brief drops what a list does not show of an event: a page of large ones would take much memory.
-func brief(e *eventstorev1.RecordedEvent) *eventstorev1.RecordedEvent {
-	data := previewed(e)
+func (c *Console) brief(e *eventstorev1.RecordedEvent) *eventstorev1.RecordedEvent {
+	data := c.previewed(e)
 	data = bytes.Clone(data[:min(len(data), previewBytes+1)])
 	if e.GetEvent() == nil {
 		e.Payload = data
@@ -82,8 +82,9 @@ type eventsBody struct {
 	Live   string // address of the events to come; "" unless the page is the newest
 	Next   string // address of the next page; "" at the end
 	First  string // address of the first page; "" on it
-	// Partly says how far the search came that did not fill the page in time.
+	// Partly says how far the search came that did not fill the page in time. Slow means that it cannot say so.
 	Partly uint64
+	Slow   bool
 }
 
 // events shows the events that match a filter.
@@ -110,13 +111,15 @@ func (c *Console) events(v *visit) error {
 	case len(events) > pageEvents:
 		next = events[pageEvents].GetPosition()
 		events = events[:pageEvents]
+	case !whole && through == 0:
+		body.Slow = true
 	case !whole && f.Oldest:
 		body.Partly, next = through, through+1
 	case !whole && through > 1:
 		body.Partly, next = through, through-1
 	}
 	for _, e := range events {
-		body.Rows = append(body.Rows, rowOf(e))
+		body.Rows = append(body.Rows, c.rowOf(e))
 	}
 	if next > 0 {
 		body.Next = f.Path("/console/events", "from", strconv.FormatUint(next, 10))
@@ -139,21 +142,21 @@ func newestOf(events []*eventstorev1.RecordedEvent) (position uint64) {
 }
 
 // read returns the events of a request, which has a limit, as far as they are found within searchTime, up to which position the search
-// came, and whether it came to its end. Several events are brief.
+// came (0 if that is not known), and whether it came to its end. Several events are brief.
 func (c *Console) read(v *visit, req *eventstorev1.ReadRequest) (events []*eventstorev1.RecordedEvent, through uint64, whole bool, err error) {
 	ctx, cancel := context.WithTimeout(v.ctx, searchTime)
 	defer cancel()
 	err = c.api.Read(ctx, req, func(resp *eventstorev1.ReadResponse) error {
 		for _, e := range resp.GetEvents() {
 			if req.GetLimit() > 1 {
-				e = brief(e)
+				e = c.brief(e)
 			}
 			events = append(events, e)
 		}
 		through = resp.GetCheckpointPosition()
 		return nil
 	})
-	if err != nil && ctx.Err() != nil && v.ctx.Err() == nil && through > 0 {
+	if err != nil && ctx.Err() != nil && v.ctx.Err() == nil {
 		return events, through, false, nil
 	}
 	return events, through, true, err
@@ -191,7 +194,7 @@ func (c *Console) eventsLive(v *visit) error {
 					skipped++
 					continue
 				}
-				part, err := v.render("events", "row", rowOf(e))
+				part, err := v.render("events", "row", c.rowOf(e))
 				if err != nil {
 					return err
 				}

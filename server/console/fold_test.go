@@ -50,11 +50,11 @@ func TestDifferences(t *testing.T) {
 // TestTextsOfJSON shows a text of nothing but brackets, which indented would take a gigabyte.
 func TestTextsOfJSON(t *testing.T) {
 	deep := strings.Repeat("[", 9000) + strings.Repeat("]", 9000)
-	if c := contentsOf("application/json", []byte(deep)); c.Kind != "JSON" || len(c.Text) != len(deep) {
+	if c := (&Console{}).contentsOf("application/json", "", []byte(deep)); c.Kind != "JSON" || len(c.Text) != len(deep) {
 		t.Errorf("%s of %d bytes", c.Kind, len(c.Text))
 	}
 	long := "[" + strings.Repeat("0,", showBytes) + "0]"
-	if c := contentsOf("", []byte(long)); !c.Cut || len(c.Text) > showBytes {
+	if c := (&Console{}).contentsOf("", "", []byte(long)); !c.Cut || len(c.Text) > showBytes {
 		t.Errorf("%d bytes, cut %v", len(c.Text), c.Cut)
 	}
 	if shown := prettyJSON([]byte(`{"a":[1]}`)); !strings.Contains(shown, "\n") {
@@ -80,7 +80,7 @@ func TestLargeDifferences(t *testing.T) {
 
 // TestLargeMetadata lists an event whose metadata have a MiB.
 func TestLargeMetadata(t *testing.T) {
-	e := brief(&eventstorev1.RecordedEvent{Event: &eventstorev1.Event{EventData: []byte("{}"), Metadata: map[string]string{"k": strings.Repeat("v", 1<<20)}}})
+	e := (&Console{}).brief(&eventstorev1.RecordedEvent{Event: &eventstorev1.Event{EventData: []byte("{}"), Metadata: map[string]string{"k": strings.Repeat("v", 1<<20)}}})
 	if size := proto.Size(e); size > 1000 {
 		t.Errorf("a list keeps %d bytes of it", size)
 	}

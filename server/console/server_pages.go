@@ -91,8 +91,11 @@ func (c *Console) damageLive(v *visit) error {
 	})
 }
 
-// verify has the database verified.
+// verify has the database verified. The audit says who asked for that.
 func (c *Console) verify(v *visit) error {
-	c.verifier.ask(cmp.Or(v.visitor.Name, "this machine"))
+	err := c.verifier.ask(cmp.Or(v.visitor.Name, "this machine"), func() error { return c.api.Record(v.ctx, "verify", "the database", "") })
+	if err != nil {
+		return err
+	}
 	return v.redirect("/console/damage?done=verify")
 }

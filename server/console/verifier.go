@@ -13,6 +13,7 @@ import (
 type verifier struct {
 	verify func(ctx context.Context, progress func(phase string, done, total uint64)) (*verify.Report, error)
 	log    *slog.Logger
+	asking sync.Mutex  // held while somebody asks
 	asked  chan string // by whom; one slot
 
 	mu  sync.Mutex // guards the fields below
@@ -42,12 +43,18 @@ func newVerifier(check func(context.Context, func(string, uint64, uint64)) (*ver
 	return &verifier{verify: check, log: log, asked: make(chan string, 1), next: make(chan struct{})}
 }
 
-// ask has the database verified, unless somebody else has asked for that.
-func (f *verifier) ask(by string) {
-	select {
-	case f.asked <- by:
-	default:
+// ask has the database verified once record has returned without an error. It does nothing while a verification runs or waits.
+func (f *verifier) ask(by string, record func() error) error {
+	f.asking.Lock()
+	defer f.asking.Unlock()
+	if now, _ := f.current(); now.Running() || len(f.asked) > 0 {
+		return nil
 	}
+	if err := record(); err != nil {
+		return err
+	}
+	f.asked <- by // has room: nobody else sends
+	return nil
 }
 
 func (f *verifier) run(ctx context.Context) {

@@ -37,6 +37,7 @@ const (
 var (
 	errNoPage = &pageError{http.StatusNotFound, "there is no such page: choose one from the menu"}
 	errRights = &pageError{http.StatusForbidden, "this page is for administrators of all channels: the server's access file grants the right admin on >"}
+	errSlow   = &pageError{http.StatusServiceUnavailable, "the database did not answer within " + searchTime.String() + ": try again"}
 	errForm   = &pageError{http.StatusForbidden, "this form is not of this session, or is too old: go back, reload the page and try again"}
 )
 

@@ -152,7 +152,7 @@ func TestAggregate(t *testing.T) {
 		p.fill("at", "3")
 		p.fill("with", "1")
 		p.click("Compare")
-		p.sees("Changed since version 1", "address.city", "paid")
+		p.sees("State at version 3", "Changed since version 1", "address.city", "paid")
 		p.open("/console/aggregate?id=o1&type=Order&channel=eventstore.orders&time=2020-01-01")
 		p.sees("Before the first event")
 		p.open("/console/aggregate?id=nothing")

@@ -33,6 +33,8 @@ func TestDamageAndSettings(t *testing.T) {
 		p.click("Verify now")
 		p.sees("No faults.", "21 events of 2 aggregates", "asked for by grpc_token")
 
+		p.open("/console/audit")
+		p.sees("verify", "the database", "grpc_token")
 		p.open("/console/settings")
 		p.sees("grpc_token", "***", "store_timeout", "20s", "sql_driver")
 		p.lacks("s3cret")
