@@ -81,7 +81,7 @@ Commands that only read also work without a server, on its database: --dsn.`,
 			root.AddCommand(c)
 		}
 	}
-	add("events", readCommand(t), tailCommand(t), getCommand(t), aggregateCommand(t), appendCommand(t), projectCommand(t))
+	add("events", readCommand(t), tailCommand(t), getCommand(t), aggregateCommand(t), appendCommand(t), exportCommand(t), importCommand(t), projectCommand(t))
 	add("watch", channelsCommand(t), typesCommand(t), statsCommand(t),
 		routesCommand(t), relaysCommand(t), doctorCommand(t), verifyCommand(t), topCommand(t), benchCommand(t))
 	add("admin", consumersCommand(t), clientsCommand(t), deliveryCommand(t), auditCommand(t))

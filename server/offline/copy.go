@@ -55,8 +55,11 @@ func Copy(ctx context.Context, from, to config.Options, o CopyOptions) (*CopyRep
 	}
 	c := &copying{CopyOptions: o, from: from, to: to, events: events, report: &CopyReport{Tables: map[string]int{}}}
 	err = c.run(ctx)
-	if err != nil && ctx.Err() != nil {
+	switch {
+	case err != nil && ctx.Err() != nil:
 		return nil, errors.New("interrupted: run the command again to continue")
+	case errors.Is(err, stores.ErrUnavailable):
+		return nil, fmt.Errorf("%w: run the command again to continue", err)
 	}
 	return c.report, err
 }

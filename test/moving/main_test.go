@@ -38,7 +38,7 @@ func newPlace(t *testing.T, driver string) place {
 }
 
 // tool is a run of the tool that has not begun.
-func tool(t *testing.T, args ...string) *exec.Cmd {
+func tool(t testing.TB, args ...string) *exec.Cmd {
 	t.Helper()
 	cmd := exec.CommandContext(t.Context(), harness.Tool(t), args...)
 	cmd.Env = []string{"HOME=" + t.TempDir(), "PATH=" + os.Getenv("PATH"), "TZ=UTC", "GORACE=atexit_sleep_ms=0", "GOCOVERDIR=" + os.Getenv("GOCOVERDIR")}
@@ -60,6 +60,16 @@ func run(t *testing.T, status int, args ...string) string {
 		t.Fatalf("eventstore %s: status %d, want %d\n%s", strings.Join(args, " "), got, status, &out)
 	}
 	return out.String()
+}
+
+// call runs the tool, which must succeed.
+func call(t testing.TB, args ...string) string {
+	t.Helper()
+	out, err := tool(t, args...).CombinedOutput()
+	if err != nil {
+		t.Fatalf("eventstore %s: %v\n%s", strings.Join(args, " "), err, out)
+	}
+	return string(out)
 }
 
 // copyArgs are the arguments of a copy.
