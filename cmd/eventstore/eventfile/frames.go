@@ -66,20 +66,18 @@ func detect(in *bufio.Reader) string {
 	return ""
 }
 
-// decompressed returns the text of a file, whose compression it detects. The text of a torn file ends with an error.
-func decompressed(from io.Reader) (io.Reader, error) {
+// decompressed returns the text of a file, and its compression. The text of a torn file ends with an error.
+func decompressed(from io.Reader) (text io.Reader, compression string, err error) {
 	in := bufio.NewReaderSize(from, 256<<10)
-	switch detect(in) {
+	switch compression = detect(in); compression {
 	case Gzip:
-		return gzip.NewReader(in)
+		text, err = gzip.NewReader(in)
 	case Zstd:
-		d, err := zstd.NewReader(in, zstd.WithDecoderConcurrency(1), zstd.WithDecoderMaxMemory(256<<20))
-		if err != nil {
-			return nil, err
-		}
-		return d, nil
+		text, err = zstd.NewReader(in, zstd.WithDecoderConcurrency(1), zstd.WithDecoderMaxMemory(256<<20))
+	default:
+		text = in
 	}
-	return in, nil
+	return text, compression, err
 }
 
 // errTorn means that the rest of a file is not a whole frame.

@@ -41,14 +41,17 @@ type Reader struct {
 // Open returns a reader of a file. It detects the compression, and the format if that is empty: CSV does not look like JSON. mapped is
 // that of CSV.
 func Open(from io.Reader, format string, mapped map[string]string) (*Reader, error) {
-	text, err := decompressed(from)
+	text, compression, err := decompressed(from)
 	if err != nil {
-		return nil, err
+		return nil, fmt.Errorf("%w: the file is cut off or damaged", err)
 	}
 	in := bufio.NewReaderSize(text, 64<<10)
 	first, err := firstByte(in)
 	if err != nil {
 		return nil, err
+	}
+	if first == 0 && compression != "" {
+		return nil, errors.New("there is no text in the compressed file: it is cut off")
 	}
 	r := &Reader{format: format, sum: sha256.New()}
 	if r.format == "" {
