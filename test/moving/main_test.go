@@ -7,6 +7,7 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -139,38 +140,43 @@ func (p place) dump(t *testing.T) string {
 	var out strings.Builder
 	for _, text := range tables {
 		fmt.Fprintln(&out, text)
-		rows, err := db.QueryContext(t.Context(), text)
-		if err != nil {
-			t.Fatalf("%s: %v", text, err)
-		}
-		columns, err := rows.Columns()
-		if err != nil {
-			t.Fatal(err)
-		}
-		for rows.Next() {
-			values, to := make([]any, len(columns)), make([]any, len(columns))
-			for i := range values {
-				to[i] = &values[i]
-			}
-			if err := rows.Scan(to...); err != nil {
-				t.Fatal(err)
-			}
-			for _, v := range values {
-				if b, ok := v.([]byte); ok && !utf8.Valid(b) || ok && slices.Contains(b, 0) {
-					v = hex.EncodeToString(b)
-				} else if ok {
-					v = string(b)
-				}
-				fmt.Fprintf(&out, "%q ", fmt.Sprint(v))
-			}
-			fmt.Fprintln(&out)
-		}
-		if err := rows.Err(); err != nil {
-			t.Fatal(err)
-		}
-		_ = rows.Close()
+		dumpRows(t, db, text, &out)
 	}
 	return out.String()
+}
+
+func dumpRows(t *testing.T, db *sql.DB, text string, out io.Writer) {
+	t.Helper()
+	rows, err := db.QueryContext(t.Context(), text)
+	if err != nil {
+		t.Fatalf("%s: %v", text, err)
+	}
+	defer rows.Close()
+	columns, err := rows.Columns()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for rows.Next() {
+		values, to := make([]any, len(columns)), make([]any, len(columns))
+		for i := range values {
+			to[i] = &values[i]
+		}
+		if err := rows.Scan(to...); err != nil {
+			t.Fatal(err)
+		}
+		for _, v := range values {
+			if b, ok := v.([]byte); ok && !utf8.Valid(b) || ok && slices.Contains(b, 0) {
+				v = hex.EncodeToString(b)
+			} else if ok {
+				v = string(b)
+			}
+			fmt.Fprintf(out, "%q ", fmt.Sprint(v))
+		}
+		fmt.Fprintln(out)
+	}
+	if err := rows.Err(); err != nil {
+		t.Fatal(err)
+	}
 }
 
 // same checks that two dumps are equal.

@@ -32,6 +32,7 @@ type Reader struct {
 	lines  *bufio.Scanner
 	array  *json.Decoder // of a batch of CloudEvents
 	line   int
+	ahead  bool // lines has read one more
 	sum    hash.Hash
 	count  uint64
 	export bool // the file begins as an export does
@@ -100,7 +101,8 @@ func (r *Reader) Next() (*Record, error) {
 	case r.array != nil:
 		return r.nextOfArray()
 	}
-	for r.lines.Scan() {
+	for r.ahead || r.lines.Scan() {
+		r.ahead = false
 		r.line++
 		text := bytes.TrimSpace(r.lines.Bytes())
 		if len(text) == 0 {
@@ -120,6 +122,11 @@ func (r *Reader) Next() (*Record, error) {
 		r.count++
 		record := &Record{Line: r.line, Text: bytes.Clone(text)}
 		record.Event, record.Err = parse(record.Text)
+		if record.Err != nil && r.export {
+			if r.ahead = r.lines.Scan(); !r.ahead {
+				break // the line is torn
+			}
+		}
 		return record, nil
 	}
 	switch err := r.lines.Err(); {
@@ -128,7 +135,7 @@ func (r *Reader) Next() (*Record, error) {
 	case err != nil:
 		return nil, fmt.Errorf("after line %d: %w: the file is cut off or damaged; export it again", r.line, err)
 	case r.export && !r.ended:
-		return nil, fmt.Errorf("the file ends after line %d without the end of the export: it is cut off; run the export again, which goes on where it was", r.line)
+		return nil, fmt.Errorf("the file ends with line %d, without the end of the export: it is cut off; run the export again, which goes on where it was", r.line)
 	}
 	return nil, io.EOF
 }
@@ -168,13 +175,13 @@ func parse(text []byte) (*eventjson.Event, error) {
 func (r *Reader) nextOfArray() (*Record, error) {
 	if !r.array.More() {
 		if _, err := r.array.Token(); err != nil {
-			return nil, fmt.Errorf("after event %d: %v: the file is cut off or damaged", r.line, err)
+			return nil, fmt.Errorf("after event %d: %s: the file is cut off or damaged", r.line, err.Error())
 		}
 		return nil, io.EOF
 	}
 	var text json.RawMessage
 	if err := r.array.Decode(&text); err != nil {
-		return nil, fmt.Errorf("after event %d: %v: the file is cut off or damaged", r.line, err)
+		return nil, fmt.Errorf("after event %d: %s: the file is cut off or damaged", r.line, err.Error())
 	}
 	r.line++
 	record := &Record{Line: r.line, Text: text}
