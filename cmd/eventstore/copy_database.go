@@ -11,6 +11,7 @@ import (
 	"github.com/nats-eventstore/nats-eventstore/cmd/nats-streaming-server/settings"
 	"github.com/nats-eventstore/nats-eventstore/server/config"
 	"github.com/nats-eventstore/nats-eventstore/server/offline"
+	"github.com/nats-eventstore/nats-eventstore/stores"
 )
 
 // copyDatabase copies a database of this server.
@@ -40,6 +41,13 @@ func (c *copyDatabase) copy(ctx context.Context, o *copyOptions) error {
 	}
 	if from.Store.Driver == to.Store.Driver && from.Store.Source == to.Store.Source {
 		return usage("--from-dsn and --to-dsn are the same database")
+	}
+	former, err := stores.IsFormer(ctx, from.Store)
+	if err != nil {
+		return settings.Redacted(err)
+	}
+	if former { // a NATS Streaming that has stopped
+		return (&copyNATSStreaming{left: offline.Left{SQL: &from.Store}, database: c}).copy(ctx, o)
 	}
 	progress := &copyProgress{t: o.t}
 	began := time.Now()

@@ -72,6 +72,13 @@ func (c *copyNATSStreaming) name() string {
 }
 
 func (c *copyNATSStreaming) copy(ctx context.Context, o *copyOptions) error {
+	if c.sql.given() {
+		from, err := c.sql.options(nil)
+		if err != nil {
+			return err
+		}
+		c.left.SQL = &from.Store
+	}
 	if len(o.patterns) > 0 {
 		return usage("channels of NATS Streaming cannot be chosen: its clients and its positions belong together, and all move")
 	}
@@ -87,13 +94,6 @@ func (c *copyNATSStreaming) copy(ctx context.Context, o *copyOptions) error {
 		return err
 	}
 	move := offline.MoveOptions{Left: c.left, Follow: o.follow, Report: 10, Out: o.t.err}
-	if c.sql.given() {
-		from, err := c.sql.options(nil)
-		if err != nil {
-			return err
-		}
-		move.Left.SQL = &from.Store
-	}
 	if c.url != "" {
 		if move.Serving, err = c.serving(); err != nil {
 			return err

@@ -55,6 +55,9 @@ func (t *target) close(ctx context.Context) error { return t.db.close(ctx) }
 func (t *target) begin(ctx context.Context, info *spb.ServerInfo) error {
 	state := t.db.state
 	if state.Importing == nil {
+		if state.Server != nil && state.Server.ClusterID == info.ClusterID && info.ClusterID != "" {
+			return fmt.Errorf("the database is not empty: it holds a complete store of cluster %q. If that is this copy, start the server on it; otherwise import into an empty one", info.ClusterID)
+		}
 		if state.Server != nil || len(state.Clients) > 0 || len(state.Channels) > 0 {
 			return errors.New("the database is not empty: import into an empty one")
 		}
@@ -155,22 +158,27 @@ func (t *target) check(ctx context.Context, from *former.Store) error {
 			gone = append(gone, f.c)
 			continue
 		}
-		if last > c.Last {
+		common := min(last, c.Last)
+		ours, err := t.stored(ctx, f.c, common)
+		if err != nil {
+			return err
+		}
+		var theirs []*pb.MsgProto
+		if common > 0 {
+			if theirs, _, err = c.Read(ctx, common); err != nil {
+				return err
+			}
+		}
+		proves := ours != nil && len(theirs) > 0 && theirs[0].Sequence == common
+		switch {
+		case proves && !same(ours, theirs[0]):
+			return fmt.Errorf("message %d of channel %q is not the one that was copied before. %w", common, name, errOtherImport)
+		case last > c.Last && !proves:
 			return fmt.Errorf("channel %q ends at sequence %d, and the database has its message %d: this is another store, or an older state of it. %w", name, c.Last, last, errOtherImport)
-		}
-		ours, err := t.stored(ctx, f.c, last)
-		if err != nil {
-			return err
-		}
-		theirs, _, err := c.Read(ctx, last)
-		if err != nil {
-			return err
-		}
-		if ours == nil || len(theirs) == 0 || theirs[0].Sequence != last {
+		case last > c.Last: // a crash of its machine
+			t.out.line("Channel %q: the old server has lost the messages from %d to %d. They were copied before, and are kept.", name, c.Last+1, last)
+		case !proves:
 			continue // a missing message proves nothing
-		}
-		if !same(ours, theirs[0]) {
-			return fmt.Errorf("message %d of channel %q is another one than the one copied before. %w", last, name, errOtherImport)
 		}
 		proved = true
 	}

@@ -5,11 +5,14 @@ import (
 	"testing"
 
 	"github.com/nats-eventstore/nats-eventstore/test/databases"
+	"github.com/nats-eventstore/nats-eventstore/test/page"
 )
 
 // A serving FILE store moves to SQLite, and the tool is killed on the way.
 func TestMoveFromFiles(t *testing.T) {
 	t.Parallel()
+	blocks := page.Own(t, "docs/operate/moving-house.md")
+	line := page.Find(t, blocks, "sh", "file").Text()
 	dir, target := t.TempDir(), databases.SQLite(t)
 	s, monitor := oldServer(t, "-store", "FILE", "-dir", dir)
 	s.Launch()
@@ -19,13 +22,13 @@ func TestMoveFromFiles(t *testing.T) {
 	h.sleeper()
 	h.subscribers(true)
 	h.publishers(3, true)
-	args := []string{"--from-nats", s.URL(), "--from-monitor", monitor, "--from-dir", dir, "--to-dsn", target, "--follow"}
-	first := startCopy(t, args...)
+	env := []string{"OLD=" + s.URL(), "MONITOR=" + monitor, "DIR=" + dir, "TARGET=" + target}
+	first := startCopy(t, line, env...)
 	first.says(t, "Copied ")
 	first.Signal(syscall.SIGKILL)
 	<-first.Done()
 
-	c := startCopy(t, args...)
+	c := startCopy(t, line, env...)
 	c.says(t, "Continuing an interrupted import.")
 	c.says(t, "stop the old server now")
 	h.count(300)
@@ -35,5 +38,6 @@ func TestMoveFromFiles(t *testing.T) {
 	h.count(300)
 	h.wakes()
 	h.settled("sqlite", target)
+	startCopy(t, page.Find(t, blocks, "sh", "check").Text(), env...).ends(t, 0)
 	t.Logf("%s", c.log)
 }

@@ -10,6 +10,7 @@ import (
 	"fmt"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"strings"
 	"sync"
 	"syscall"
@@ -66,13 +67,14 @@ type copying struct {
 	log *harness.Log
 }
 
-// startCopy starts the tool.
-func startCopy(t *testing.T, args ...string) *copying {
+// startCopy runs a command line of a page, in which the tool is the first program.
+func startCopy(t *testing.T, line string, env ...string) *copying {
 	t.Helper()
-	cmd := exec.Command(harness.Tool(t), append([]string{"copy"}, args...)...)
+	tool := harness.Tool(t)
+	cmd := exec.Command("sh", "-c", "exec "+line)
 	c := &copying{log: harness.NewLog()}
 	cmd.Stdout, cmd.Stderr = c.log, c.log
-	cmd.Env = append(os.Environ(), "GORACE=atexit_sleep_ms=0", "HOME="+t.TempDir())
+	cmd.Env = append(os.Environ(), append(env, "GORACE=atexit_sleep_ms=0", "HOME="+t.TempDir(), "PATH="+filepath.Dir(tool)+":"+os.Getenv("PATH"))...)
 	var err error
 	if c.Process, err = process.Start(cmd, nil, syscall.SIGKILL); err != nil {
 		t.Fatal(err)
@@ -81,7 +83,7 @@ func startCopy(t *testing.T, args ...string) *copying {
 		c.Signal(syscall.SIGKILL)
 		<-c.Done()
 		if t.Failed() {
-			t.Logf("eventstore copy %s:\n%s", strings.Join(args, " "), c.log)
+			t.Logf("%s:\n%s", line, c.log)
 		}
 	})
 	return c

@@ -5,9 +5,11 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/nats-eventstore/nats-eventstore/test/databases"
 	"github.com/nats-eventstore/nats-eventstore/test/harness"
+	"github.com/nats-eventstore/nats-eventstore/test/page"
 )
 
 // raft is a Raft cluster of NATS Streaming.
@@ -35,12 +37,25 @@ func startRaft(t *testing.T, nodes int) *raft {
 		}
 		dir, log := filepath.Join(t.TempDir(), "store"), filepath.Join(t.TempDir(), "log")
 		s, monitor := oldServer(t, "-store", "FILE", "-dir", dir, "-clustered", "-cluster_node_id", name, "-cluster_peers", strings.Join(peers, ","),
-			"-cluster_log_path", log, "-cluster", routes[i], "-routes", strings.Join(routes, ","), "-cluster_trailing_logs", "50", "-cluster_log_snapshots", "1")
+			"-cluster_log_path", log, "-cluster_name", "moving", "-cluster", routes[i], "-routes", strings.Join(routes, ","), "-cluster_trailing_logs", "50", "-cluster_log_snapshots", "1")
 		r.nodes, r.monitors = append(r.nodes, s), append(r.monitors, monitor)
 		r.dirs, r.logs = append(r.dirs, dir), append(r.logs, log)
 		s.Launch()
 	}
 	return r
+}
+
+// awaitLeader waits until a node leads.
+func (r *raft) awaitLeader(t *testing.T) {
+	t.Helper()
+	for deadline := time.Now().Add(harness.Patience); time.Now().Before(deadline); time.Sleep(20 * time.Millisecond) {
+		for _, s := range r.nodes {
+			if s.Log.Contains("finished leader promotion actions") {
+				return
+			}
+		}
+	}
+	t.Fatal("no node leads")
 }
 
 func (r *raft) url() string {
@@ -56,19 +71,14 @@ func TestMoveFromRaft(t *testing.T) {
 	t.Parallel()
 	target := databases.SQLite(t)
 	r := startRaft(t, 3)
-	for _, s := range r.nodes {
-		s.Ready()
-	}
+	r.awaitLeader(t)
 	h := settle(t, r.url())
 	h.fill(shop, 2000)
 	h.sleeper()
 	h.subscribers(true)
 	h.publishers(3, true)
-	args := []string{"--from-nats", r.url(), "--from-monitor", strings.Join(r.monitors, ","), "--to-dsn", target, "--follow"}
-	for i := range r.nodes[:2] { // a majority
-		args = append(args, "--from-dir", r.dirs[i], "--from-log", r.logs[i])
-	}
-	c := startCopy(t, args...)
+	c := startCopy(t, page.Find(t, page.Own(t, "docs/operate/moving-house.md"), "sh", "raft").Text(),
+		"OLD="+r.url(), "MONITOR="+strings.Join(r.monitors, ","), "TARGET="+target, "DIR_1="+r.dirs[0], "LOG_1="+r.logs[0], "DIR_2="+r.dirs[1], "LOG_2="+r.logs[1])
 	c.says(t, "stop the old server now")
 	h.count(200)
 	for _, s := range r.nodes {

@@ -4,11 +4,13 @@ import (
 	"testing"
 
 	"github.com/nats-eventstore/nats-eventstore/test/databases"
+	"github.com/nats-eventstore/nats-eventstore/test/page"
 )
 
 // A serving SQL store moves to another database. Its tables stay as NATS Streaming left them.
 func TestMoveFromSQL(t *testing.T) {
 	t.Parallel()
+	line := page.Find(t, page.Own(t, "docs/operate/moving-house.md"), "sh", "sql").Text()
 	for _, it := range []struct {
 		driver string
 		from   func(testing.TB) string
@@ -26,7 +28,7 @@ func TestMoveFromSQL(t *testing.T) {
 			h.sleeper()
 			h.subscribers(true)
 			h.publishers(3, true)
-			c := startCopy(t, "--from-nats", s.URL(), "--from-monitor", monitor, "--from-dsn", from, "--to-dsn", target, "--follow")
+			c := startCopy(t, line, "OLD="+s.URL(), "MONITOR="+monitor, "SOURCE="+from, "TARGET="+target)
 			c.says(t, "stop the old server now")
 			h.count(100)
 			s.Stop()
