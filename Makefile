@@ -68,7 +68,7 @@ dashboard-picture: build
 console-pictures: build
 	test/databases/install
 	test/console/install
-	$(GO) test -count=1 -run '^TestPages$$' ./test/console -args -server $(CURDIR)/bin/nats-streaming-server -pictures $(CURDIR)/docs/operate/console
+	$(GO) test -count=1 -run '^(TestPages|TestTasks)$$' ./test/console -args -server $(CURDIR)/bin/nats-streaming-server -pictures $(CURDIR)/docs/operate/console
 
 # What of the server the tests that run it as a program reach, by package, and line by line in bin/cover.txt for
 # go tool cover -html. Servers that a test kills do not count. Fewer tests: make cover PKG=./test/relay

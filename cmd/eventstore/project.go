@@ -20,7 +20,7 @@ type project struct {
 	tool *tool
 	readModel
 	file, samples                         string
-	check, rebuild, once, dropOld, replay bool
+	check, rebuild, once, dropOld, replay, status bool
 }
 
 func projectCommand(t *tool) *cobra.Command {
@@ -33,6 +33,7 @@ func projectCommand(t *tool) *cobra.Command {
 Run it as a service, in as many replicas as you like: one works, the others stand by.`,
 		Example: `  eventstore project -f orders.yaml --check
   eventstore project -f orders.yaml --into orders.db
+  eventstore project -f orders.yaml --into orders.db --status
   eventstore project -f orders.yaml --url https://events.internal:50051 --token-file token --into-file dsn --rebuild`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
@@ -47,12 +48,13 @@ Run it as a service, in as many replicas as you like: one works, the others stan
 	flags.BoolVar(&p.once, "once", false, "end when all stored events are applied")
 	flags.BoolVar(&p.replay, "replay-parked", false, "apply the parked events again, and end")
 	flags.BoolVar(&p.dropOld, "drop-old", false, "drop the tables that a rebuild or a new version replaced, and end")
+	flags.BoolVar(&p.status, "status", false, "say how far the read model is behind, whether somebody runs it, and what is parked, and end")
 	p.tool.yesFlag(cmd)
 	p.register(flags)
 	if err := cmd.MarkFlagRequired("file"); err != nil {
 		panic(err) // the flag is there
 	}
-	cmd.MarkFlagsMutuallyExclusive("check", "rebuild", "once", "replay-parked", "drop-old")
+	cmd.MarkFlagsMutuallyExclusive("check", "rebuild", "once", "replay-parked", "drop-old", "status")
 	return cmd
 }
 
@@ -87,6 +89,8 @@ func (p *project) run(ctx context.Context, out io.Writer, log *slog.Logger) erro
 		return err
 	}
 	switch {
+	case p.status:
+		return p.tell(ctx, projector)
 	case p.dropOld:
 		return projector.DropOld(ctx)
 	case p.replay:
@@ -195,4 +199,39 @@ func (p *project) checkFile(ctx context.Context, out io.Writer, file *sqlproject
 	}
 	fmt.Fprintf(out, "%s is right with %d samples, %s.\n", p.file, len(file.Samples)+len(samples), where)
 	return nil
+}
+
+// projectionStatus is how far a read model is.
+type projectionStatus struct {
+	Name       string  `json:"name"`
+	Checkpoint uint64  `json:"checkpoint"`
+	End        uint64  `json:"end"`
+	Lag        uint64  `json:"lag"`
+	DelaySecs  float64 `json:"delay_seconds"`
+	Runs       bool    `json:"runs"`
+	Parked     int     `json:"parked"`
+	Generation int     `json:"generation"`
+	Building   int     `json:"building,omitempty"`
+}
+
+// tell prints how far the read model is.
+func (p *project) tell(ctx context.Context, projector *eventstore.Projector) error {
+	now, err := projector.Progress(ctx)
+	if err != nil {
+		return err
+	}
+	runs, delay := "nobody", "-"
+	if now.Leader {
+		runs = "a replica"
+	}
+	if now.Delay > 0 {
+		delay = now.Delay.Round(time.Second).String()
+	}
+	l := p.tool.newList("", "NAME", "CHECKPOINT", "END", "LAG", "DELAY", "RUN BY", "PARKED", "GENERATION")
+	status := projectionStatus{projector.Name, now.Checkpoint, now.End, now.Lag, now.Delay.Seconds(), now.Leader, now.Parked, now.Generation, now.Building}
+	err = l.add(status, projector.Name, number(now.Checkpoint), number(now.End), number(now.Lag), delay, runs, number(now.Parked), number(now.Generation))
+	if err != nil {
+		return err
+	}
+	return l.end()
 }

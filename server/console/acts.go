@@ -21,7 +21,7 @@ type act struct {
 	Danger bool   // it cannot be undone
 	What   string // what it does
 	// Fields of the form.
-	Sequence, Reason, NeedsReason, To, Force bool
+	Sequence, Reason, NeedsReason, To, Force, Deliveries bool
 
 	done string
 	do   func(context.Context, eventstorev1connect.AdminHandler, request) error
@@ -68,6 +68,11 @@ var acts = map[string]act{
 			}
 			return err
 		},
+	},
+	"limit": {
+		Title: "Limit deliveries", Button: "Limit", Deliveries: true,
+		What: "A message that was sent so often without being acknowledged is parked, and the consumer goes on without it. Parked messages can be replayed.",
+		done: "The limit counts from now on.", do: limit,
 	},
 	"drop": {
 		Title: "Drop", Button: "Drop", Danger: true, Force: true,
@@ -141,6 +146,24 @@ func reset(ctx context.Context, a eventstorev1connect.AdminHandler, r request) e
 		return badRequest("choose where it is to go on")
 	}
 	_, err := a.SetConsumerPosition(ctx, req)
+	return err
+}
+
+// limit sets how often a message is sent before it is parked.
+func limit(ctx context.Context, a eventstorev1connect.AdminHandler, r request) error {
+	req := &eventstorev1.ConfigureConsumerRequest{Channel: r.name.Line, Client: r.name.Client, Name: r.name.Name}
+	text := strings.TrimSpace(r.form.Get("deliveries"))
+	n, err := strconv.ParseUint(text, 10, 32)
+	switch {
+	case err != nil:
+		return badRequest("the number of deliveries is " + strconv.Quote(text) + ": write a number from 1, or 0 to take back what was set at run time")
+	case n == 0:
+		req.Clear = []string{"max_deliveries", "on_limit"}
+	default:
+		most, park := uint32(n), "park"
+		req.Settings = &eventstorev1.ConsumerSettings{MaxDeliveries: &most, OnLimit: &park}
+	}
+	_, err = a.ConfigureConsumer(ctx, req)
 	return err
 }
 

@@ -169,7 +169,7 @@ func (c *Console) fold(v *visit, body *aggregateBody) error {
 	switch {
 	case errors.Is(err, errFolded):
 	case errors.Is(err, errTooLong):
-		body.Note = "There is no state here: " + err.Error() + "."
+		body.Note = "There is no state here: " + errTooLong.Error() + "."
 		return nil
 	case err != nil && ctx.Err() != nil && v.ctx.Err() == nil:
 		body.Note = fmt.Sprintf("The state was not computed: %s took longer than %v.", plural(f.events, "event", "events"), searchTime)

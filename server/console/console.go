@@ -76,22 +76,23 @@ type About struct {
 
 // Console serves the pages.
 type Console struct {
-	opts     Options
-	api      API // set by Handler
-	key      []byte
-	sessions *sessions
-	history  *history
-	verifier *verifier
-	servers  *servers
-	origins  *http.CrossOriginProtection
-	folding  chan struct{} // one slot: the state of an aggregate
-	asking   chan struct{} // one slot: a question to the database
-	stopped  chan struct{} // closed when Run returns
+	opts        Options
+	api         API // set by Handler
+	key         []byte
+	sessions    *sessions
+	history     *history
+	verifier    *verifier
+	servers     *servers
+	origins     *http.CrossOriginProtection
+	folding     chan struct{} // one slot: the state of an aggregate
+	asking      chan struct{} // one slot: a question to the database
+	downloading chan struct{} // as many slots as there may be downloads
+	stopped     chan struct{} // closed when Run returns
 }
 
 // New returns a console. Run collects what its charts show.
 func New(o Options) *Console {
-	return &Console{opts: o, key: newKey(), sessions: newSessions(time.Now), history: newHistory(), verifier: newVerifier(o.Verify, o.Log), servers: newServers(o.About.Servers), origins: http.NewCrossOriginProtection(), folding: make(chan struct{}, 1), asking: make(chan struct{}, 1), stopped: make(chan struct{})}
+	return &Console{opts: o, key: newKey(), sessions: newSessions(time.Now), history: newHistory(), verifier: newVerifier(o.Verify, o.Log), servers: newServers(o.About.Servers), origins: http.NewCrossOriginProtection(), folding: make(chan struct{}, 1), asking: make(chan struct{}, 1), downloading: make(chan struct{}, maxDownloads), stopped: make(chan struct{})}
 }
 
 // Run takes samples of the server for the charts, and verifies the database when asked to, until ctx ends. Then what pages show live ends, too. It is called once.
@@ -121,6 +122,7 @@ func (c *Console) Handler(a API) http.Handler {
 		"GET /console/events":            c.events,
 		"GET /console/live/events":       c.eventsLive,
 		"GET /console/events/{position}": c.event,
+		"GET /console/live/download":     c.download,
 		"GET /console/find":              c.find,
 		"GET /console/aggregate":         c.aggregate,
 		"GET /console/channels":          c.channels,

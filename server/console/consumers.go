@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"fmt"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -48,6 +49,9 @@ func (c consumerRow) States() (states []string) {
 	if c.GetStalledAt() > 0 {
 		states = append(states, "stalled")
 	}
+	if c.Waits() {
+		states = append(states, "waits for acknowledgements")
+	}
 	if !c.GetExists() {
 		return append(states, "no subscription")
 	}
@@ -65,6 +69,25 @@ func (c consumerRow) Online() (n int) {
 		}
 	}
 	return n
+}
+
+// Waits reports whether nothing is sent to its members until they acknowledge what they have.
+func (c consumerRow) Waits() bool {
+	stalled := 0
+	for _, m := range c.GetMembers() {
+		if m.GetStalled() && !m.GetOffline() {
+			stalled++
+		}
+	}
+	return c.GetStalledAt() == 0 && stalled > 0 && stalled == c.Online()
+}
+
+// LastPath is the address of the message that was sent last.
+func (c consumerRow) LastPath() string {
+	if strings.ContainsAny(c.GetChannel(), "*>") {
+		return eventPath(c.GetLastSent())
+	}
+	return link("/console/find", "channel", c.GetChannel(), "sequence", strconv.FormatUint(c.GetLastSent(), 10))
 }
 
 // consumers shows the durables and queue groups that the visitor may administer.

@@ -85,6 +85,8 @@ type eventsBody struct {
 	// Partly says how far the search came that did not fill the page in time. Slow means that it cannot say so.
 	Partly uint64
 	Slow   bool
+	// Download is the address of all events that match.
+	Download string
 }
 
 // events shows the events that match a filter.
@@ -117,6 +119,9 @@ func (c *Console) events(v *visit) error {
 		body.Partly, next = through, through+1
 	case !whole && through > 1:
 		body.Partly, next = through, through-1
+	}
+	if len(events) > 0 {
+		body.Download = f.Path("/console/live/download")
 	}
 	for _, e := range events {
 		body.Rows = append(body.Rows, c.rowOf(e))

@@ -54,6 +54,9 @@ func TestSQLProjectionsPage(t *testing.T) {
 		t.Fatal(err)
 	}
 	shell("run", " --once")
+	if out := shell("status", ""); !page.Find(t, blocks, "text", "status").Matches(out) {
+		t.Errorf("the status is %s", out)
+	}
 	db, err := sql.Open("sqlite", filepath.Join(dir, "orders.db"))
 	if err != nil {
 		t.Fatal(err)
