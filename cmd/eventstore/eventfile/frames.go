@@ -77,7 +77,24 @@ func decompressed(from io.Reader) (text io.Reader, compression string, err error
 	default:
 		text = in
 	}
-	return text, compression, err
+	if err != nil {
+		return nil, compression, cutOff(err)
+	}
+	return textReader{text}, compression, nil
+}
+
+func cutOff(err error) error { return fmt.Errorf("%w: the file is cut off or damaged", err) }
+
+// textReader says what its errors mean.
+type textReader struct{ io.Reader }
+
+// Read implements io.Reader.
+func (r textReader) Read(p []byte) (int, error) {
+	n, err := r.Reader.Read(p)
+	if err != nil && !errors.Is(err, io.EOF) {
+		err = cutOff(err)
+	}
+	return n, err
 }
 
 // errTorn means that the rest of a file is not a whole frame.

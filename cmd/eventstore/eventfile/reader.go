@@ -44,7 +44,7 @@ type Reader struct {
 func Open(from io.Reader, format string, mapped map[string]string) (*Reader, error) {
 	text, compression, err := decompressed(from)
 	if err != nil {
-		return nil, fmt.Errorf("%w: the file is cut off or damaged", err)
+		return nil, err
 	}
 	in := bufio.NewReaderSize(text, 64<<10)
 	first, err := firstByte(in)
@@ -133,7 +133,7 @@ func (r *Reader) Next() (*Record, error) {
 	case errors.Is(err, bufio.ErrTooLong):
 		return nil, fmt.Errorf("line %d is longer than %d bytes", r.line+1, maxLine)
 	case err != nil:
-		return nil, fmt.Errorf("after line %d: %w: the file is cut off or damaged; export it again", r.line, err)
+		return nil, fmt.Errorf("after line %d: %w", r.line, err)
 	case r.export && !r.ended:
 		return nil, fmt.Errorf("the file ends with line %d, without the end of the export: it is cut off; run the export again, which goes on where it was", r.line)
 	}
@@ -175,13 +175,13 @@ func parse(text []byte) (*eventjson.Event, error) {
 func (r *Reader) nextOfArray() (*Record, error) {
 	if !r.array.More() {
 		if _, err := r.array.Token(); err != nil {
-			return nil, fmt.Errorf("after event %d: %s: the file is cut off or damaged", r.line, err.Error())
+			return nil, fmt.Errorf("after event %d: %s: the file is cut off or damaged", r.line, err.Error()) // no io.EOF
 		}
 		return nil, io.EOF
 	}
 	var text json.RawMessage
 	if err := r.array.Decode(&text); err != nil {
-		return nil, fmt.Errorf("after event %d: %s: the file is cut off or damaged", r.line, err.Error())
+		return nil, fmt.Errorf("after event %d: %s: the file is cut off or damaged", r.line, err.Error()) // no io.EOF
 	}
 	r.line++
 	record := &Record{Line: r.line, Text: text}
