@@ -53,7 +53,8 @@ sequences, positions and times, consumers with their positions, parked messages,
 
 The target must be empty, or hold the interrupted part of the same copy, which goes on. No server starts on it before the copy is complete.
 With --follow, the source's server may go on working: the copy stays close behind it, until you stop it.`,
-		Example: `  eventstore copy --from-dsn data/eventstore.db --to-dsn postgres://host/events --follow`,
+		Example: `  eventstore copy --from-dsn data/eventstore.db --to-dsn postgres://host/events --follow
+  eventstore copy --from-nats nats://old:4222 --from-monitor http://old:8222 --from-dir /var/lib/stan --to-dsn postgres://host/events --follow`,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			o.patterns = args
 			if cmd.Flags().Changed("dsn") || cmd.Flags().Changed("server-config") {

@@ -85,6 +85,8 @@ type filling struct {
 	filled uint64
 	took   time.Duration
 	left   leftovers
+
+	subscribed bool // an import has written subscriptions of the channel
 }
 
 // fill fills the event columns of messages that came since the last call, if the channel is an event channel. out may be nil.

@@ -67,7 +67,7 @@ func (t *target) begin(ctx context.Context, info *spb.ServerInfo) error {
 		return errOtherImport
 	}
 	for _, c := range state.Channels {
-		t.add(c.Channel)
+		t.add(c.Channel).subscribed = len(c.Subscriptions)+len(c.Consumers) > 0
 	}
 	t.resumed = true
 	t.out.line("Continuing an interrupted import.")
@@ -219,7 +219,12 @@ func (t *target) take(ctx context.Context, from *former.Channel) error {
 
 // subscribe imports a channel's subscriptions and their progress.
 func (t *target) subscribe(ctx context.Context, from *former.Channel) error {
-	store, c := t.db.store, t.channels[from.Name].c
+	f := t.channels[from.Name]
+	if !f.subscribed && len(from.Subscriptions) == 0 {
+		return nil // publishers may be waiting, and there may be many channels
+	}
+	f.subscribed = true
+	store, c := t.db.store, f.c
 	if err := store.DeleteSubscriptions(ctx, c); err != nil {
 		return err
 	}
