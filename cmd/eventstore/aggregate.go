@@ -41,7 +41,7 @@ fields, which your application may read otherwise.`,
   eventstore aggregate o-17 --diff 3..5`,
 		Args: cobra.ExactArgs(1),
 		RunE: t.connected(func(ctx context.Context, r *remote, args []string) error {
-			if err := decode.load(); err != nil {
+			if err := decode.loadFor(t); err != nil {
 				return err
 			}
 			filter := filterFlags{aggregates: args}

@@ -52,9 +52,13 @@ func copyCommand(t *tool) *cobra.Command {
 sequences, positions and times, consumers with their positions, parked messages, clients, relays and the audit table.
 
 The target must be empty, or hold the interrupted part of the same copy, which goes on. No server starts on it before the copy is complete.
-With --follow, the source's server may go on working: the copy stays close behind it, until you stop it.`,
+With --follow, the source's server may go on working: the copy stays close behind it, until you stop it.
+
+With --to-jetstream, it fills a stream for each channel of --url, --context or --dsn, or of those that match a CHANNEL, with the same sequences.
+Durables and queue groups become consumers that go on where they were.`,
 		Example: `  eventstore copy --from-dsn data/eventstore.db --to-dsn postgres://host/events --follow
-  eventstore copy --from-nats nats://old:4222 --from-monitor http://old:8222 --from-dir /var/lib/stan --to-dsn postgres://host/events --follow`,
+  eventstore copy --from-nats nats://old:4222 --from-monitor http://old:8222 --from-dir /var/lib/stan --to-dsn postgres://host/events --follow
+  eventstore copy --to-jetstream nats://127.0.0.1:4222 'eventstore.>' --dry-run`,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			o.patterns = args
 			if cmd.Flags().Changed("dsn") || cmd.Flags().Changed("server-config") {

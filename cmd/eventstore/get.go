@@ -27,7 +27,7 @@ func getCommand(t *tool) *cobra.Command {
   eventstore get --position 48211`,
 		Args: cobra.MaximumNArgs(1),
 		RunE: t.connected(func(ctx context.Context, r *remote, args []string) error {
-			if err := decode.load(); err != nil {
+			if err := decode.loadFor(t); err != nil {
 				return err
 			}
 			keys := len(args)

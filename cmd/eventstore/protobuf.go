@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"strings"
 
 	"github.com/spf13/pflag"
@@ -17,7 +18,7 @@ const protobufContentType = "application/protobuf"
 type protobufFlags struct {
 	file, message string
 
-	loaded *proto.Descriptors
+	types *proto.Decoder // nil without a descriptor set
 }
 
 // registerEncoding registers the flags of commands that encode, registerDecoding those of commands that decode.
@@ -32,60 +33,84 @@ func (f *protobufFlags) registerDecoding(flags *pflag.FlagSet) {
 }
 
 // load reads the descriptor set, once.
-func (f *protobufFlags) load() error {
+func (f *protobufFlags) load() (err error) {
 	if f.file == "" && f.message != "" {
 		return usage("--message is one of a descriptor set: name its file with --descriptors")
 	}
-	if f.file == "" || f.loaded != nil {
+	if f.file == "" || f.types != nil {
 		return nil
 	}
-	loaded, err := proto.ReadDescriptors(f.file)
+	types, err := proto.NewDecoder(f.file)
 	if err != nil {
 		return usage("--descriptors: %w", err)
 	}
-	if f.message != "" && !loaded.Has(f.message) {
-		_, err := loaded.JSON(f.message, nil)
-		return usage("--message: %w", err)
+	if f.message != "" {
+		if f.message, err = types.Find(f.message); err != nil {
+			return usage("--message: %w", err)
+		}
 	}
-	f.loaded = loaded
+	f.types = types
 	return nil
 }
 
-// messageOf returns the name of the message that the data of an event is.
-func (f *protobufFlags) messageOf(e *eventjson.Event) string {
-	if f.message != "" {
-		return f.message
+// loadFor is load for commands that read. The configuration of a server names descriptor sets, too.
+func (f *protobufFlags) loadFor(t *tool) error {
+	if err := f.load(); err != nil || f.types != nil || t.flags.offline.config == "" {
+		return err
 	}
-	return e.Type
+	o, err := t.flags.offline.options()
+	if err != nil {
+		return err
+	}
+	var files []string
+	for _, b := range o.Events {
+		if b.Payload.DescriptorSet != "" {
+			files = append(files, b.Payload.DescriptorSet)
+		}
+	}
+	if len(files) > 0 {
+		if f.types, err = proto.NewDecoder(files...); err != nil {
+			return usage("--server-config: %w", err)
+		}
+	}
+	return nil
 }
 
 // encode replaces the JSON data of an event by the message that it describes.
 func (f *protobufFlags) encode(e *eventjson.Event) error {
-	if err := f.load(); err != nil || f.loaded == nil {
+	if err := f.load(); err != nil || f.types == nil {
 		return err
 	}
-	encoded, err := f.loaded.Encode(f.messageOf(e), e.Payload())
+	name, err := f.message, error(nil)
+	if name == "" {
+		if name, err = f.types.Find(e.Type); err != nil {
+			return usage("--message is missing, and the type of the event does not name one: %w", err)
+		}
+	}
+	encoded, err := f.types.Encode(name, e.Payload())
 	if err != nil {
 		return usage("--descriptors: %w", err)
 	}
 	e.Data, e.DataBase64 = nil, encoded
-	if e.ContentType == "" {
-		e.ContentType = protobufContentType
-	}
+	e.ContentType = cmp.Or(e.ContentType, protobufContentType)
 	return nil
 }
 
 // event converts a stored event, with the JSON form of data that is protobuf. What cannot be decoded stays as it is.
 func (f *protobufFlags) event(r *eventstorev1.RecordedEvent) *eventjson.Event {
 	e := eventjson.Of(r)
-	if f == nil || f.loaded == nil || r.GetEvent() == nil || !f.loaded.Has(f.messageOf(e)) {
+	if f == nil || f.types == nil || r.GetEvent() == nil {
 		return e
 	}
-	if !strings.Contains(e.ContentType, "protobuf") && (e.Data != nil || strings.Contains(e.ContentType, "json") || len(r.GetEvent().GetEventData()) == 0) {
-		return e // it is JSON, or nothing
+	data := r.GetEvent().GetEventData()
+	if len(data) == 0 {
+		return e
 	}
-	if text, err := f.loaded.JSON(f.messageOf(e), r.GetEvent().GetEventData()); err == nil {
-		e.Data, e.DataBase64 = text, r.GetEvent().GetEventData()
+	if !strings.Contains(e.ContentType, "protobuf") && (e.Data != nil || strings.Contains(e.ContentType, "json")) {
+		return e // it is JSON
+	}
+	if text, ok := f.types.JSON(cmp.Or(f.message, f.types.TypeOf(e.ContentType, e.Type)), data); ok {
+		e.Data, e.DataBase64 = text, data
 	}
 	return e
 }

@@ -21,7 +21,7 @@ All filters must match.`,
   eventstore read --tag customer:c-9 --from-time yesterday
   eventstore read 'eventstore.>' --backward --limit 20 -o json`,
 		RunE: t.connected(func(ctx context.Context, r *remote, args []string) error {
-			if err := decode.load(); err != nil {
+			if err := decode.loadFor(t); err != nil {
 				return err
 			}
 			s, err := span.span(ctx, t, r, &filter, args)

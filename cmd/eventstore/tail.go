@@ -26,7 +26,7 @@ the server that leads next: no event is missing or there twice.`,
   eventstore tail --tag customer:c-9 --last 0
   eventstore tail --from-time 1h -o json | jq .type`,
 		RunE: t.connected(func(ctx context.Context, r *remote, args []string) error {
-			if err := decode.load(); err != nil {
+			if err := decode.loadFor(t); err != nil {
 				return err
 			}
 			s, err := span.span(ctx, t, r, &filter, args)

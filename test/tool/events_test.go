@@ -127,7 +127,8 @@ func TestAggregate(t *testing.T) {
 // Appends hold to their expectations and conditions, are idempotent, and take JSON, files, pipes and protobuf.
 func TestAppend(t *testing.T) {
 	t.Parallel()
-	_, u := server(t, "sqlite", databases.SQLite(t))
+	source := databases.SQLite(t)
+	_, u := server(t, "sqlite", source)
 	event := []string{"append", orders, "-t", "OrderPlaced", "-a", "o1"}
 	if got := column(u.objects(append(event, "--id", "e1", "--expect", "none")...), "position"); got != "1" {
 		t.Errorf("stored at %s", got)
@@ -172,7 +173,7 @@ func TestAppend(t *testing.T) {
 	}
 	proto := []string{"append", "eventstore.proto", "-t", "T", "-a", "a", "--descriptors", descriptors}
 	u.ok(append(proto, "--message", "acme.orders.v1.Item", "-d", "{}", "--id", "p1")...)
-	u.fails(usage, "has no message", append(proto, "--message", "acme.Nothing", "-d", "{}")...)
+	u.fails(usage, "there is no message", append(proto, "--message", "acme.Nothing", "-d", "{}")...)
 	u.fails(usage, "nonsense", append(proto, "--message", "acme.orders.v1.Item", "-d", `{"nonsense": 1}`)...)
 	if got := u.objects("get", "p1")[0]; got["content_type"] != "application/protobuf" {
 		t.Errorf("encoded: %v", got)
@@ -186,13 +187,19 @@ func TestAppend(t *testing.T) {
 	if got := u.ok(append([]string{"read"}, decoding...)...); !strings.Contains(got, `{"sku":"tea","quantity":"2"}`) || !strings.Contains(got, `{"sku":"milk"}`) {
 		t.Errorf("read shows %s", got)
 	}
-	contains(t, u.ok(append([]string{"tail", "--limit", "3", "--message", "acme.orders.v1.Item"}, decoding...)...), `{"sku":"tea","quantity":"2"}`, "{}")
+	contains(t, u.ok(append([]string{"tail", "--limit", "3", "--message", "acme.orders.v1.Item"}, decoding...)...), `{"sku":"tea","quantity":"2"}`)
 	if got := u.objects("get", "p2", "--descriptors", descriptors)[0]; fmt.Sprint(got["data"]) != "map[quantity:2 sku:tea]" || got["data_base64"] != base64.StdEncoding.EncodeToString([]byte("\n\x03tea\x10\x02")) {
 		t.Errorf("get has %v", got)
 	}
 	contains(t, u.ok("aggregate", "a", "--channel", "eventstore.proto", "--descriptors", descriptors), `"sku": "milk"`, `"quantity": "2"`)
+	u.ok("append", "eventstore.proto", "-a", "b", "--descriptors", descriptors, "-t", "unknown", "--message", "Item", "-d", `{"sku":"x"}`, "--id", "p4",
+		"--content-type", "application/protobuf; messageType=acme.orders.v1.Item")
+	contains(t, u.ok("get", "p4", "--descriptors", descriptors), `"sku": "x"`)
+	config := u.file("server.conf", fmt.Sprintf(`streaming { store: sql, sql { driver: sqlite, source: %q }
+	events: [ { channels: ["eventstore.>"] }, { channels: ["clouds"], format: cloudevents, descriptor_set: %q } ] }`, source, descriptors))
+	contains(t, newUser(t).ok("get", "p2", "--server-config", config), `"sku": "tea"`)
 	u.fails(usage, "name its file", "get", "p2", "--message", "acme.orders.v1.Item")
-	u.fails(usage, "has no message", "get", "p2", "--descriptors", descriptors, "--message", "x")
+	u.fails(usage, "there is no message", "get", "p2", "--descriptors", descriptors, "--message", "x")
 	u.fails(usage, "FileDescriptorSet", "get", "p2", "--descriptors", file)
 }
 
