@@ -3,9 +3,11 @@ package main
 import (
 	"context"
 	"errors"
+	"fmt"
 	"slices"
 	"strings"
 
+	"connectrpc.com/connect"
 	natsd "github.com/nats-io/nats-server/v2/server"
 
 	"github.com/nats-eventstore/nats-eventstore/cmd/eventstore/streams"
@@ -98,5 +100,8 @@ func (s *channelSource) Consumers(ctx context.Context) ([]*eventstorev1.Consumer
 		all = append(all, c)
 		return nil
 	})
+	if connect.CodeOf(err) == connect.CodePermissionDenied {
+		err = fmt.Errorf("consumers: %w: give a token with the right admin, or leave them out with --no-consumers", err)
+	}
 	return all, err
 }
