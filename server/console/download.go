@@ -14,8 +14,11 @@ import (
 	eventstorev1 "github.com/nats-eventstore/nats-eventstore/proto/eventstore/v1"
 )
 
-// maxDownloads bounds the downloads at a time: each reads as fast as the browser takes it.
-const maxDownloads = 2
+// Bounds of downloads: how many there are at a time, and how long a browser may take for a batch of events.
+const (
+	maxDownloads   = 2
+	downloadPeriod = 30 * time.Second
+)
 
 // exported is an event as the tool eventstore prints and reads it: docs/reference/tool.md lists the fields.
 type exported struct {
@@ -81,6 +84,8 @@ func (c *Console) download(v *visit) error {
 	f.Oldest = true
 	ctx, stop := v.inSession(v.ctx)
 	defer stop()
+	control := http.NewResponseController(v.w)
+	defer context.AfterFunc(ctx, func() { _ = control.SetWriteDeadline(time.Now()) })()
 	h := v.w.Header()
 	h.Set("Content-Type", "application/x-ndjson")
 	h.Set("Content-Disposition", `attachment; filename="events.ndjson"`)
@@ -88,6 +93,9 @@ func (c *Console) download(v *visit) error {
 	encoder := json.NewEncoder(v.w)
 	encoder.SetEscapeHTML(false)
 	err = c.api.Read(ctx, f.request(0, 0), func(resp *eventstorev1.ReadResponse) error {
+		if ctx.Err() == nil {
+			_ = control.SetWriteDeadline(time.Now().Add(downloadPeriod))
+		}
 		for _, e := range resp.GetEvents() {
 			begun = true
 			if err := encoder.Encode(exportedOf(e)); err != nil {

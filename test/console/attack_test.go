@@ -93,6 +93,64 @@ func TestLiveEndsWithSession(t *testing.T) {
 	}
 }
 
+// TestDownload downloads as a principal who may read a part of the channels, and holds up other downloads until a logout.
+func TestDownload(t *testing.T) {
+	t.Parallel()
+	file := filepath.Join(t.TempDir(), "access.conf")
+	principals := fmt.Sprintf(`principals: [
+		{ name: boss, tokens: ["sha256:%x"], admin: [">"], read: [">"], append: [">"] }
+		{ name: clerk, tokens: ["sha256:%x"], read: ["eventstore.orders"] }
+	]
+`, sha256.Sum256([]byte("boss")), sha256.Sum256([]byte("clerk")))
+	if err := os.WriteFile(file, []byte(principals), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	s := start(t, "sqlite", databases.SQLite(t), "-access_file", file)
+	s.token = "boss"
+	s.store(t, "eventstore.orders", order("o1", "OrderPlaced", `{ "n": 1 }`))
+	large := `"` + strings.Repeat("x", 500<<10) + `"`
+	for range 60 { // more than the connection of a client that does not read can hold
+		s.store(t, "eventstore.secret", order("x1", "SecretKept", large))
+	}
+	clerk := enter(t, s, "clerk")
+	if got := clerk.get("/console/live/download"); strings.Count(got, "\n") != 1 || !strings.Contains(got, `"type":"OrderPlaced"`) || !strings.Contains(got, `"data":{"n":1},"data_base64":"eyAibiI6IDEgfQ=="`) {
+		t.Errorf("the clerk downloads %.300s", got)
+	}
+	if got := clerk.get("/console/live/download?channel=eventstore.secret"); !strings.Contains(got, "permissions violation") {
+		t.Errorf("the clerk downloads %.300s of what is not for clerks", got)
+	}
+	resp, err := http.Get(s.url + "/console/live/download")
+	if err != nil {
+		t.Fatal(err)
+	}
+	resp.Body.Close()
+	if resp.StatusCode != http.StatusUnauthorized {
+		t.Errorf("a stranger gets %s", resp.Status)
+	}
+	boss := enter(t, s, "boss")
+	var held []*http.Response
+	for range 2 {
+		resp, err := boss.client.Get(s.url + "/console/live/download")
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer resp.Body.Close()
+		held = append(held, resp)
+	}
+	if got := clerk.get("/console/live/download"); !strings.Contains(got, "two downloads are running") {
+		t.Errorf("the third download is %.300s", got)
+	}
+	boss.post("/console/", "/console/logout", url.Values{})
+	for _, resp := range held {
+		if _, err := io.Copy(io.Discard, resp.Body); err == nil {
+			t.Error("a download that broke off looks whole")
+		}
+	}
+	if got := clerk.get("/console/live/download"); !strings.Contains(got, "OrderPlaced") {
+		t.Errorf("afterwards the clerk downloads %.300s", got)
+	}
+}
+
 // TestCountsOfOthers looks at the overview as principals who may read a part of the channels, or all.
 func TestCountsOfOthers(t *testing.T) {
 	t.Parallel()
