@@ -56,7 +56,7 @@ func (d *Decoder) add(messages protoreflect.MessageDescriptors, all *dynamicpb.T
 // TypeOf returns the full name of the message type that an event's data has, as far as the event tells: by a parameter of its content type, as
 // in application/protobuf; messageType="shop.v1.OrderPaid", or by its event type, with or without the package. It is "" if no known type fits.
 func (d *Decoder) TypeOf(contentType, eventType string) string {
-	if d == nil {
+	if d == nil || len(d.types) == 0 {
 		return ""
 	}
 	_, parameters, _ := mime.ParseMediaType(contentType)

@@ -151,6 +151,11 @@ func TestLeaderChanges(t *testing.T) {
 		p.click(urls[0])
 		p.sees("Close a client")
 
+		p.s = second
+		p.open("/console/damage")
+		p.click("Verify now") // the audit is the leader's
+		p.sees("Not now", "The leader is "+urls[0])
+
 		p.open("/console/events")
 		p.sees("OrderPlaced", "New events appear here", "This server does not lead")
 		first.store(t, "eventstore.orders", order("o1", "OrderPaid", `{}`))
