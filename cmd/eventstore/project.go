@@ -19,7 +19,7 @@ import (
 type project struct {
 	tool *tool
 	readModel
-	file, samples                         string
+	file, samples                                 string
 	check, rebuild, once, dropOld, replay, status bool
 }
 
