@@ -33,8 +33,9 @@ type importFlags struct {
 }
 
 const (
-	importBatch = 500
-	importBytes = 2 << 20 // of the events of a batch
+	importBatch  = 500
+	offlineBatch = 5000
+	importBytes  = 2 << 20 // of the events of a batch
 	// importedAt is the key of the metadata that tells when an event was recorded where it came from.
 	importedAt = "imported-recorded-at"
 )
@@ -59,6 +60,9 @@ With --dsn, no server takes part, and the database must be empty: events keep th
 				return err
 			}
 			if t.flags.offline.given() {
+				if !cmd.Flags().Changed("batch") {
+					f.batch = offlineBatch // nobody waits for it
+				}
 				return t.importOffline(cmd.Context(), &f, mapped, args)
 			}
 			return t.online(func(ctx context.Context, r *remote, args []string) error {

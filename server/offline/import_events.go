@@ -82,50 +82,52 @@ func (m *EventImport) Check(channel string, payload []byte) error {
 	return err
 }
 
-// Append stores events, in their order.
+// Append stores events. Their positions are in their order. Each channel is a transaction.
 func (m *EventImport) Append(ctx context.Context, events []ImportedEvent) error {
-	for len(events) > 0 {
-		n := 1
-		for n < len(events) && events[n].Channel == events[0].Channel {
-			n++
-		}
-		if err := m.append(ctx, events[0].Channel, events[:n]); err != nil {
-			return err
-		}
-		events = events[n:]
+	type rowsOf struct {
+		*stores.Channel
+		rows []stores.CopiedRow
+		last uint64
 	}
-	return nil
-}
-
-// append stores events of one channel.
-func (m *EventImport) append(ctx context.Context, channel string, events []ImportedEvent) error {
-	block := m.events.Of(channel)
-	if block == nil {
-		return fmt.Errorf("%q is not an event channel", channel)
-	}
-	c, err := m.target.store.CreateChannel(ctx, channel)
-	if err != nil {
-		return err
-	}
-	last := m.target.store.Copied(c)
-	rows := make([]stores.CopiedRow, 0, len(events))
+	var all []*rowsOf
+	by := map[string]*rowsOf{}
 	for i := range events {
-		row, err := m.row(channel, block, &events[i], &last)
+		e := &events[i]
+		of := by[e.Channel]
+		if of == nil {
+			c, err := m.target.store.CreateChannel(ctx, e.Channel)
+			if err != nil {
+				return err
+			}
+			of = &rowsOf{Channel: c, last: m.target.store.Copied(c)}
+			all, by[e.Channel] = append(all, of), of
+		}
+		row, err := m.row(e, &of.last)
 		if err != nil {
 			return err
 		}
 		if row != nil {
-			rows = append(rows, *row)
+			of.rows = append(of.rows, *row)
 		}
 	}
-	if len(rows) == 0 {
-		return nil
+	for _, of := range all {
+		if len(of.rows) == 0 {
+			continue
+		}
+		if err := m.target.store.CopyRows(ctx, of.Channel, of.rows, of.last); err != nil {
+			return err
+		}
 	}
-	return m.target.store.CopyRows(ctx, c, rows, last)
+	return nil
 }
 
 // row returns the row of an event, nil if an earlier run has stored it.
-func (m *EventImport) row(channel string, block *eventlog.Block, e *ImportedEvent, last *uint64) (*stores.CopiedRow, error) {
+func (m *EventImport) row(e *ImportedEvent, last *uint64) (*stores.CopiedRow, error) {
+	channel := e.Channel
+	block := m.events.Of(channel)
+	if block == nil {
+		return nil, fmt.Errorf("%q is not an event channel", channel)
+	}
 	at := e.RecordedAt.UnixNano()
 	if e.RecordedAt.IsZero() {
 		at = time.Now().UnixNano()
