@@ -69,7 +69,8 @@ func config(c *eventstorev1.Consumer, name string, subject relay.Template) (jets
 	if settings.GetAckWait() != nil {
 		config.AckWait = settings.GetAckWait().AsDuration()
 	}
-	if limit := int(settings.GetMaxDeliveries()); limit > 0 {
+	stalls := settings.GetOnLimit() == "stall"
+	if limit := int(settings.GetMaxDeliveries()); limit > 0 && !stalls {
 		config.MaxDeliver = limit
 	}
 	for _, d := range settings.GetBackoff() {
@@ -99,7 +100,11 @@ func config(c *eventstorev1.Consumer, name string, subject relay.Template) (jets
 	if by := settings.GetOrderBy(); by != "" && by != "none" {
 		note("its order_by %s does not count: several workers may have events of one key at a time, unless max_ack_pending is 1", by)
 	}
-	if settings.GetMaxDeliveries() > 0 {
+	switch {
+	case settings.GetMaxDeliveries() == 0:
+	case stalls:
+		note("JetStream cannot stall after %d deliveries, so it sends a message until it is acknowledged, and sends those behind it, too", settings.GetMaxDeliveries())
+	default:
 		note("after %d deliveries, JetStream does not park a message: it sends an advisory on $JS.EVENT.ADVISORY.CONSUMER.MAX_DELIVERIES", settings.GetMaxDeliveries())
 	}
 	if n := c.GetParked(); n > 0 {

@@ -47,6 +47,12 @@ func TestConfig(t *testing.T) {
 	if len(got.FilterSubjects) > 0 || !strings.Contains(strings.Join(notes, "\n"), "filter of types") || got.MaxAckPending != 20 {
 		t.Errorf("%+v %v", got, notes)
 	}
+	stall := "stall"
+	c.Settings.OnLimit = &stall
+	got, notes = config(c, "d_g", template.In("orders"))
+	if got.MaxDeliver != -1 || len(got.BackOff) != 3 || !strings.Contains(strings.Join(notes, "\n"), "cannot stall after 2") {
+		t.Errorf("a consumer that stalls would lose a message: %+v %v", got, notes)
+	}
 	got, notes = config(&eventstorev1.Consumer{Name: "g", Queue: true, LastSent: 7}, "g", template)
 	if got.OptStartSeq != 8 || got.MaxAckPending != defaultMaxInflight || got.AckWait != defaultAckWait || got.MaxDeliver != -1 || len(notes) > 0 {
 		t.Errorf("%+v %v", got, notes)
