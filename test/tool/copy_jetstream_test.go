@@ -238,12 +238,37 @@ func TestCopyToJetStreamRefuses(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	// A stream that was purged lacks what the channel has.
+	// A message that somebody publishes and removes takes the place of one of the channel.
 	u.ok(one...)
+	if _, err := js.Publish(ctx, "eventstore.a.b", []byte("mine")); err != nil {
+		t.Fatal(err)
+	}
 	stream, err := js.Stream(ctx, "ONE")
 	if err != nil {
 		t.Fatal(err)
 	}
+	if err := stream.DeleteMsg(ctx, 4); err != nil {
+		t.Fatal(err)
+	}
+	u.appendMany("eventstore.a.b", "z", 2)
+	u.fails(failed, "lacks message 4", one...)
+	if err := js.DeleteStream(ctx, "ONE"); err != nil {
+		t.Fatal(err)
+	}
+	u.ok(one...)
+	if stream, err = js.Stream(ctx, "ONE"); err != nil {
+		t.Fatal(err)
+	}
+	// Each run says that a message in the middle was removed.
+	if err := stream.DeleteMsg(ctx, 2); err != nil {
+		t.Fatal(err)
+	}
+	for range 2 {
+		if _, notes := u.run(0, "", one...); !strings.Contains(notes, "has 4 messages, channel \"eventstore.a.b\" has 5") {
+			t.Errorf("a run says %q of a stream that lacks a message", notes)
+		}
+	}
+	// A stream that was purged lacks what the channel has.
 	if err := stream.Purge(ctx); err != nil {
 		t.Fatal(err)
 	}

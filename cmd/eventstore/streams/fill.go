@@ -87,11 +87,12 @@ func (c *Copier) fill(ctx context.Context, s *stream, report func()) error {
 	return c.closeGaps(ctx, s)
 }
 
-// count compares a stream with its channel.
+// count compares a stream with its channel, unless nothing has changed since it did.
 func (c *Copier) count(ctx context.Context, s *stream) error {
-	if s.info.State.LastSeq+1 == s.next && s.result.Last == s.info.State.LastSeq {
+	if s.counted == s.next {
 		return nil
 	}
+	s.counted = s.next
 	ctx, cancel := context.WithTimeout(ctx, requestTimeout)
 	defer cancel()
 	found, err := c.js.Stream(ctx, s.name)
@@ -149,7 +150,8 @@ func (f *filling) add(ctx context.Context, e *eventstorev1.RecordedEvent) error 
 		}
 		return nil
 	case e.GetSequence() < f.sent && !f.empty:
-		return nil
+		return fmt.Errorf("stream %q is at sequence %d, but lacks message %d of channel %q: somebody removed a message there: delete the stream, and run the same command again",
+			f.name, f.sent-1, e.GetSequence(), e.GetChannel())
 	case e.GetSequence() < f.sent:
 		return fmt.Errorf("stream %q is empty, but its next sequence is %d, and channel %q has message %d: was the stream purged? delete it, and run the same command again",
 			f.name, f.sent, e.GetChannel(), e.GetSequence())

@@ -37,6 +37,7 @@ type stream struct {
 	verify   uint64 // sequence of its last message, 0 if that is a placeholder or there is none
 	id       string // Nats-Msg-Id of that
 	gaps     bool   // there may be placeholders
+	counted  uint64 // next when the stream was compared with the channel
 	result   Result
 }
 
