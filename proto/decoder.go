@@ -87,7 +87,7 @@ func (d *Decoder) JSON(name string, content []byte) ([]byte, bool) {
 	if unmarshalOptions.Unmarshal(content, msg) != nil || hasUnknown(msg) {
 		return nil, false
 	}
-	m := messages{message: t.message, types: t.all, hasAny: true}
+	m := messages{message: t.message, types: t.all, hasAny: true, whole: true}
 	return m.document(t.message, content)
 }
 

@@ -34,8 +34,20 @@ func TestDecoder(t *testing.T) {
 	for range 200 { // a message in a message
 		deep = protowire.AppendBytes(protowire.AppendTag(nil, 9, protowire.BytesType), deep)
 	}
+	lacks := protowire.AppendVarint(protowire.AppendTag(leaf[:len(leaf):len(leaf)], 99, protowire.VarintType), 1)
+	inAny := func(content []byte) []byte { // an Everything with a Leaf in an Any
+		other := protowire.AppendString(protowire.AppendTag(nil, 1, protowire.BytesType), "type.googleapis.com/acme.orders.v1.Leaf")
+		other = protowire.AppendBytes(protowire.AppendTag(other, 2, protowire.BytesType), content)
+		return protowire.AppendBytes(protowire.AppendTag(nil, 35, protowire.BytesType), other)
+	}
+	if doc, ok := d.JSON("acme.orders.v1.Everything", inAny(leaf)); !ok || !strings.Contains(string(doc), `"name":"n"`) {
+		t.Errorf("an Any is %s, %v", doc, ok)
+	}
+	if doc, ok := d.JSON("acme.orders.v1.Everything", inAny(lacks)); ok {
+		t.Errorf("an Any with a field that its type lacks is %s", doc)
+	}
 	for name, content := range map[string][]byte{
-		"a field that the type lacks": protowire.AppendVarint(protowire.AppendTag(leaf[:len(leaf):len(leaf)], 99, protowire.VarintType), 1),
+		"a field that the type lacks": lacks,
 		"cut short":                   leaf[:2],
 		"not UTF-8":                   {0x0a, 1, 0xff},
 		"deep":                        deep,

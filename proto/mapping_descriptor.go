@@ -78,11 +78,26 @@ func sameFields(md, want protoreflect.MessageDescriptor) bool {
 	for i := range want.Fields().Len() {
 		w := want.Fields().Get(i)
 		f := md.Fields().ByNumber(w.Number())
-		if f == nil || f.Name() != w.Name() || f.Kind() != w.Kind() || f.Cardinality() != w.Cardinality() || typeName(f) != typeName(w) {
+		if f == nil || f.Name() != w.Name() || !sameType(f, w) || oneofName(f) != oneofName(w) || f.IsMap() != w.IsMap() {
+			return false
+		}
+		if w.IsMap() && !(sameType(f.MapKey(), w.MapKey()) && sameType(f.MapValue(), w.MapValue())) {
 			return false
 		}
 	}
 	return true
+}
+
+func sameType(f, want protoreflect.FieldDescriptor) bool {
+	return f.Kind() == want.Kind() && f.Cardinality() == want.Cardinality() && typeName(f) == typeName(want)
+}
+
+// oneofName returns the name of the oneof that a field is of, or "".
+func oneofName(f protoreflect.FieldDescriptor) protoreflect.Name {
+	if of := f.ContainingOneof(); of != nil {
+		return of.Name()
+	}
+	return ""
 }
 
 // reachable yields a message type and, recursively, the message types of its fields.

@@ -74,7 +74,7 @@ func (m *messages) document(md protoreflect.MessageDescriptor, content []byte) (
 		return nil, false
 	}
 	if m.hasAny {
-		w := anyWalk{m: m, left: maxFields}
+		w := anyWalk{m: m, left: maxFields, whole: m.whole}
 		if !w.message(msg, 1) {
 			return nil, false
 		}
@@ -95,8 +95,9 @@ func (m *messages) document(md protoreflect.MessageDescriptor, content []byte) (
 // anyWalk applies the bounds of a payload to the contents of google.protobuf.Any. The scanner sees only bytes there, and
 // protojson unpacks them without bounds.
 type anyWalk struct {
-	m    *messages
-	left int
+	m     *messages
+	left  int
+	whole bool // refuses fields that a type lacks, too
 }
 
 // message reports whether each Any in msg, which is nested at depth, can be unpacked within the bounds.
@@ -143,5 +144,5 @@ func (w *anyWalk) unpack(msg protoreflect.Message, depth int) bool {
 	}
 	w.left = s.left
 	inner := dynamicpb.NewMessage(typ.Descriptor())
-	return unmarshalOptions.Unmarshal(content, inner) == nil && w.message(inner, depth+1)
+	return unmarshalOptions.Unmarshal(content, inner) == nil && !(w.whole && hasUnknown(inner)) && w.message(inner, depth+1)
 }

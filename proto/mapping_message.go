@@ -21,6 +21,7 @@ type messages struct {
 
 	hasRequired bool // the message can contain a required field (proto2)
 	hasAny      bool // the message can contain a google.protobuf.Any
+	whole       bool // an Any with fields that its type lacks has no JSON form
 }
 
 var _ format = (*messages)(nil)

@@ -202,6 +202,29 @@ func TestDescriptorSetErrors(t *testing.T) {
 	if _, err := NewMapping(cfg); err == nil || !strings.Contains(err.Error(), "google.protobuf.Timestamp does not have the fields of the well-known type") {
 		t.Errorf("with another Timestamp: error %v", err)
 	}
+	for name, change := range map[string]func(*descriptorpb.DescriptorProto){
+		"a list of entries": func(md *descriptorpb.DescriptorProto) { md.NestedType[0].Options = nil },
+		"other entries": func(md *descriptorpb.DescriptorProto) {
+			md.NestedType[0].Field[0].Type = descriptorpb.FieldDescriptorProto_TYPE_INT32.Enum()
+		},
+		"another oneof": func(md *descriptorpb.DescriptorProto) {
+			if len(md.OneofDecl) > 0 {
+				md.OneofDecl[0].Name = proto.String("other")
+			}
+		},
+	} {
+		set := writeSet(t, func(fd *descriptorpb.FileDescriptorProto) bool {
+			for _, md := range fd.GetMessageType() {
+				if fd.GetName() == "google/protobuf/struct.proto" && (md.GetName() == "Struct") == (name != "another oneof") && md.GetName() != "ListValue" {
+					change(md)
+				}
+			}
+			return true
+		})
+		if _, err := NewDecoder(set); err == nil || !strings.Contains(err.Error(), "does not have the fields of the well-known type") {
+			t.Errorf("with %s: error %v", name, err)
+		}
+	}
 	cfg.DescriptorSet = writeSet(t, func(fd *descriptorpb.FileDescriptorProto) bool {
 		if strings.HasSuffix(fd.GetName(), "orders.proto") {
 			fd.MessageType[0].Field[0].TypeName = proto.String(".acme.None")
