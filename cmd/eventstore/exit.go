@@ -75,6 +75,7 @@ func statusOf(err error) int {
 	var wrong *usageError
 	var own *statusError
 	var network net.Error
+	var file *fs.PathError
 	switch {
 	case errors.As(err, &wrong):
 		return exitUsage
@@ -100,6 +101,8 @@ func statusOf(err error) int {
 	switch {
 	case errors.Is(err, fs.ErrNotExist): // before network, since the error of a system call may be a net.Error
 		return exitNotFound
+	case errors.As(err, &file): // such as a full disk
+		return exitError
 	case errors.As(err, &network):
 		return exitUnreachable
 	}

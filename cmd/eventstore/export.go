@@ -25,6 +25,7 @@ type exportFlags struct {
 	compression string
 	file        string
 	raw         bool
+	stream      bool // file is stdout, a pipe or a device: an export never goes on in it
 }
 
 func exportCommand(t *tool) *cobra.Command {
@@ -139,11 +140,11 @@ func (t *tool) export(ctx context.Context, r *remote, f *exportFlags, channels [
 	if err == nil {
 		err = end()
 	}
-	if err != nil && f.file != "-" {
+	if err != nil && !f.stream {
 		_, events := w.Last()
 		err = fmt.Errorf("%w; %s has the first %s events: run the same command again to go on", err, f.file, number(events))
 	}
-	if err == nil && f.file != "-" {
+	if err == nil && !f.stream {
 		_, events := w.Last()
 		t.note("%s has %s events", f.file, number(events))
 	}
@@ -159,8 +160,12 @@ func (e *exportError) Unwrap() error { return e.err }
 // writer opens the file. end closes it.
 func (f *exportFlags) writer(t *tool, o eventfile.Options) (w *eventfile.Writer, end func() error, err error) {
 	if f.file == "-" {
+		f.stream = true
 		w, err = eventfile.New(struct{ io.Writer }{t.out}, o)
 		return w, func() error { return nil }, err
+	}
+	if found, err := os.Stat(f.file); err == nil && !found.Mode().IsRegular() {
+		return f.streamWriter(o)
 	}
 	file, err := os.OpenFile(f.file, os.O_RDWR|os.O_CREATE, 0o600) // events may be personal
 	if err != nil {
@@ -172,6 +177,19 @@ func (f *exportFlags) writer(t *tool, o eventfile.Options) (w *eventfile.Writer,
 			return nil, nil, refused("%s: %v: remove it, or name another file", f.file, err)
 		}
 		return nil, nil, refused("%s: %v", f.file, err)
+	}
+	return w, file.Close, nil
+}
+
+// streamWriter opens a pipe or a device, which is not read.
+func (f *exportFlags) streamWriter(o eventfile.Options) (w *eventfile.Writer, end func() error, err error) {
+	f.stream = true
+	file, err := os.OpenFile(f.file, os.O_WRONLY, 0)
+	if err != nil {
+		return nil, nil, fmt.Errorf("--output: %w", err)
+	}
+	if w, err = eventfile.New(struct{ io.Writer }{file}, o); err != nil {
+		return nil, nil, errors.Join(fmt.Errorf("--output: %w", err), file.Close())
 	}
 	return w, file.Close, nil
 }

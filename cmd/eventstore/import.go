@@ -212,8 +212,8 @@ func (m *importing) complete(it *item) error {
 	case e.AggregateID == "" && e.PayloadBase64 == nil:
 		return errors.New("it has no aggregate_id")
 	}
-	if e.ID == "" { // of its place, so that it is the same when the import is run again
-		place := it.file + "\x00" + strconv.Itoa(it.Line)
+	if e.ID == "" { // of its place and its text, so that it is the same when the import is run again, and not in another file of that name
+		place := it.file + "\x00" + strconv.Itoa(it.Line) + "\x00" + string(it.Text)
 		if e.Sequence > 0 && e.RecordedAt != nil {
 			place = fmt.Sprint(e.Channel, "\x00", e.Sequence, "\x00", e.RecordedAt.UnixNano())
 		}

@@ -157,6 +157,32 @@ func TestExportGoesOn(t *testing.T) {
 	newUser(t, "EVENTSTORE_DSN="+databases.SQLite(t)).fails(usage, "checksum", "import", file)
 }
 
+// An export leaves a file alone that is not one, and writes to a device or a pipe, from which it reads nothing.
+func TestExportInOther(t *testing.T) {
+	t.Parallel()
+	_, u := server(t, "sqlite", databases.SQLite(t))
+	u.fillOdd()
+	file := filepath.Join(u.home, "mine.csv")
+	const mine = "no,yes\n1,2\n"
+	if err := os.WriteFile(file, []byte(mine), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for _, format := range []string{"ndjson", "csv", "cloudevents"} {
+		u.fails(refused, "name another file", "export", "--format", format, "--output", file)
+	}
+	if text, err := os.ReadFile(file); err != nil || string(text) != mine {
+		t.Errorf("the file became %q, %v", text, err)
+	}
+	want := u.ok("export", "--format", "csv")
+	if got := u.ok("export", "--format", "csv", "--output", "/dev/stdout"); got != want {
+		t.Errorf("a pipe got\n%s\nwant\n%s", got, want)
+	}
+	u.ok("export", "--output", os.DevNull)
+	if _, err := os.Stat("/dev/full"); err == nil {
+		u.fails(failed, "no space left", "export", "--output", "/dev/full")
+	}
+}
+
 // An import that is killed stores each event once when it is run again.
 func TestImportGoesOn(t *testing.T) {
 	t.Parallel()
@@ -237,6 +263,21 @@ func TestImportOfOthers(t *testing.T) {
 	got := u.objects("read", "eventstore.cloud")
 	if column(got, "id") != "c1 c2 c3" || column(got[:1], "occurred_at") != "2020-01-02T03:04:05Z" || column(got[:1], "tags") != "[a,b c]" || column(got[:1], "metadata") != "map[trace:t]" {
 		t.Errorf("CloudEvents became %v", got)
+	}
+	u.ok("import", "-c", "eventstore.cloud", write("batches.json", "["+fmt.Sprintf(cloud, 4)+"]\n["+fmt.Sprintf(cloud, 5)+"]\n"))
+	if got := column(u.objects("read", "eventstore.cloud"), "id"); got != "c1 c2 c3 c4 c5" {
+		t.Errorf("two batches became %s", got)
+	}
+	for _, id := range []string{"d1", "d2"} { // the same name each day
+		u.ok("import", "-c", "eventstore.daily", write("daily.csv", "type,aggregate_id\nT,"+id+"\n"))
+		u.ok("import", "-c", "eventstore.daily", filepath.Join(u.home, "daily.csv"))
+	}
+	if got := column(u.objects("read", "eventstore.daily"), "aggregate_id"); got != "d1 d2" {
+		t.Errorf("two files of one name became %s", got)
+	}
+	u.fails(usage, "1 events were left out", "import", "-c", orders, "--skip-invalid", bad, write("quote.csv", "type,aggregate_id\nT,\"q\nT,r\n"))
+	if text, err := os.ReadFile(bad); err != nil || !strings.Contains(string(text), "T,\"q\nT,r\n") {
+		t.Errorf("left out %s, %v", text, err)
 	}
 	u.fails(usage, "line 2", "import", "-c", orders, write("bad.ndjson", `{"type":"T","aggregate_id":"z","id":"z1"}`+"\n"+`{"typ":"T"}`+"\n"))
 	u.fails(conflict, "z1", "import", "-c", orders, write("other.ndjson", `{"type":"T","aggregate_id":"z","id":"z1","data":1}`))

@@ -49,6 +49,9 @@ func isExtension(name string) bool {
 	return name != "" && len(name) <= 20 && !cloudKnown[name]
 }
 
+// cloudBeginning begins each line of cloudEvent.
+const cloudBeginning = `{"specversion":"1.0","id":"`
+
 // cloudEvent returns an event in the JSON format of CloudEvents 1.0, on one line.
 func cloudEvent(e *eventjson.Event) ([]byte, error) {
 	c := cloudAttributes{
@@ -109,7 +112,7 @@ func parseCloudEvent(text []byte) (*eventjson.Event, error) {
 			delete(members, name)
 		}
 	}
-	known, err := json.Marshal(members)
+	known, err := encoded(members) // json.Marshal would escape <, > and & of data
 	if err != nil {
 		return nil, err
 	}

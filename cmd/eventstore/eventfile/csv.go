@@ -130,26 +130,48 @@ func (w *Writer) seenCSV(text []byte, first bool) error {
 // csvReader reads events of CSV.
 type csvReader struct {
 	r      *csv.Reader
+	text   *csvText
 	fields []string // by column; "-" for one that is left out
+}
+
+// csvText keeps the text of a record, which csv.Reader does not return.
+type csvText struct {
+	in   io.Reader
+	from int64 // where kept begins
+	kept []byte
+}
+
+// Read implements io.Reader.
+func (t *csvText) Read(p []byte) (int, error) {
+	n, err := t.in.Read(p)
+	t.kept = append(t.kept, p[:n]...)
+	return n, err
+}
+
+// upTo returns the text before an offset, without the line breaks around it, and forgets it.
+func (t *csvText) upTo(offset int64) []byte {
+	n := int(offset - t.from)
+	text := bytes.Clone(bytes.Trim(t.kept[:n], "\r\n"))
+	t.kept, t.from = append(t.kept[:0], t.kept[n:]...), offset
+	return text
 }
 
 // newCSVReader reads the first record. mapped names the fields of columns, "-" for one to leave out, metadata.KEY for metadata.
 func newCSVReader(in io.Reader, mapped map[string]string) (*csvReader, error) {
-	c := &csvReader{r: csv.NewReader(in)}
+	text := &csvText{in: in}
+	c := &csvReader{r: csv.NewReader(text), text: text}
 	c.r.ReuseRecord = true
 	columns, err := c.r.Read()
 	if err != nil {
 		return nil, fmt.Errorf("the first line must name the columns: %w", err)
 	}
+	text.upTo(c.r.InputOffset())
 	known := map[string]bool{}
 	for _, name := range csvColumns {
 		known[name] = true
 	}
 	used := map[string]bool{}
-	for i, column := range columns {
-		if i == 0 {
-			column = strings.TrimPrefix(column, "\ufeff") // which Excel writes
-		}
+	for _, column := range columns {
 		field, given := mapped[column]
 		if !given {
 			field = column
@@ -176,13 +198,17 @@ func (c *csvReader) next() (*Record, error) {
 	}
 	var wrong *csv.ParseError
 	if errors.As(err, &wrong) {
-		return &Record{Line: wrong.StartLine, Err: wrong.Err}, nil
+		err := wrong.Err
+		if wrong.Line > wrong.StartLine {
+			err = fmt.Errorf("%w, in the record up to line %d", err, wrong.Line)
+		}
+		return &Record{Line: wrong.StartLine, Text: c.text.upTo(c.r.InputOffset()), Err: err}, nil
 	}
 	if err != nil {
 		return nil, err
 	}
 	line, _ := c.r.FieldPos(0)
-	r := &Record{Line: line, Text: bytes.TrimRight(csvLine(cells), "\r\n")}
+	r := &Record{Line: line, Text: c.text.upTo(c.r.InputOffset())}
 	r.Event, r.Err = c.event(cells)
 	return r, nil
 }

@@ -3,6 +3,7 @@
 package eventfile
 
 import (
+	"bytes"
 	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
@@ -75,25 +76,30 @@ type Writer struct {
 }
 
 // New returns a writer of a new file.
-func New(to io.Writer, o Options) (*Writer, error) {
-	w := &Writer{o: o, to: to, sum: sha256.New()}
-	switch o.Format {
-	case NDJSON:
-		line, err := json.Marshal(head{&headOf{1, o.Of}})
-		if err != nil {
-			return nil, err
-		}
-		w.pending = append(line, '\n')
-	case CSV:
-		w.pending = csvLine(csvColumns)
-	case CloudEvents:
-	default:
-		return nil, fmt.Errorf("unknown format %q", o.Format)
+func New(to io.Writer, o Options) (w *Writer, err error) {
+	w = &Writer{o: o, to: to, sum: sha256.New()}
+	if w.pending, err = o.head(); err != nil {
+		return nil, err
 	}
 	return w, w.flush()
 }
 
-// Resume returns a writer that goes on in a file that an interrupted export has left. It cuts off what is torn. A new file begins anew.
+// head returns the text that a file begins with, before the events. It is a frame of its own.
+func (o *Options) head() ([]byte, error) {
+	switch o.Format {
+	case NDJSON:
+		line, err := json.Marshal(head{&headOf{1, o.Of}})
+		return append(line, '\n'), err
+	case CSV:
+		return csvLine(csvColumns), nil
+	case CloudEvents:
+		return nil, nil
+	}
+	return nil, fmt.Errorf("unknown format %q", o.Format)
+}
+
+// Resume returns a writer that goes on in a file that an interrupted export has left. It cuts off what is torn. A new file begins anew. A
+// file of somebody else stays as it is.
 func Resume(file File, o Options) (*Writer, error) {
 	w := &Writer{o: o, to: file, sum: sha256.New()}
 	first := true
@@ -117,6 +123,11 @@ func Resume(file File, o Options) (*Writer, error) {
 	if err != nil {
 		return nil, err
 	}
+	if end == 0 {
+		if err := w.begun(file); err != nil {
+			return nil, err
+		}
+	}
 	if err := file.Truncate(end); err != nil {
 		return nil, err
 	}
@@ -127,6 +138,36 @@ func Resume(file File, o Options) (*Writer, error) {
 		return New(file, o)
 	}
 	return w, nil
+}
+
+// begun returns an error unless a file without a whole frame is what an export leaves that was killed in its first one.
+func (w *Writer) begun(file io.ReadSeeker) error {
+	text, err := w.o.head()
+	if err != nil {
+		return err
+	}
+	events := text == nil // the first frame is already one of events, of which only the beginning is known
+	if events {
+		text = []byte(cloudBeginning)
+	}
+	first, err := compress(w.o.Compression, text)
+	if err != nil {
+		return err
+	}
+	if events && w.o.Compression != "" {
+		first = first[:frameHeader]
+	}
+	if _, err := file.Seek(0, io.SeekStart); err != nil {
+		return err
+	}
+	found, err := io.ReadAll(io.LimitReader(file, int64(len(first))))
+	if err != nil {
+		return err
+	}
+	if !bytes.HasPrefix(first, found) {
+		return errors.New("it is not an export that was interrupted: name another file, or remove it")
+	}
+	return nil
 }
 
 func linesOf(text []byte) func(func([]byte) bool) {

@@ -41,7 +41,9 @@ func randomEvent(r *rand.Rand, position uint64) *eventjson.Event {
 		}
 		e.Metadata["k"+pick(r)] = pick(r)
 	}
-	switch r.IntN(4) {
+	switch r.IntN(5) {
+	case 4:
+		e.SetPayload([]byte("{\"a\":[1.0,1e400,\"<b>&\u2028\\u0000\",{\"a\":1,\"a\":2}]}"))
 	case 0:
 		e.SetPayload([]byte(`{"a": [1, "=x"] }`))
 	case 1:
@@ -111,7 +113,7 @@ func TestRoundTrip(t *testing.T) {
 				t.Fatalf("%s %s: %d events, %v", format, compression, len(all), err)
 			}
 			for i, e := range all {
-				if !bytes.Equal(e.Payload(), events[i].Payload()) && format != CloudEvents { // JSON loses white space there
+				if !bytes.Equal(e.Payload(), events[i].Payload()) {
 					t.Errorf("%s: event_data %q became %q", format, events[i].Payload(), e.Payload())
 				}
 				want := *events[i]
@@ -188,5 +190,77 @@ func TestCutOff(t *testing.T) {
 	whole := written(t, Options{Format: NDJSON}, events)
 	if _, err := readAll(bytes.Replace(whole, []byte(`"aggregate_id":"a"`), []byte(`"aggregate_id":"b"`), 1)); err == nil || !strings.Contains(err.Error(), "checksum") {
 		t.Errorf("a changed event: %v", err)
+	}
+}
+
+// A file that is not of an export stays as it is.
+func TestResumeInOther(t *testing.T) {
+	for _, content := range []string{"a,b\n1,2\n", `{"mine":1}`, "x", "\x1f\x8b\x08\x08", "PK\x03\x04 and no line break", strings.Repeat("z", 1<<20)} {
+		for _, format := range Formats {
+			for _, compression := range append(Compressions, "") {
+				path := filepath.Join(t.TempDir(), "file")
+				if err := os.WriteFile(path, []byte(content), 0o600); err != nil {
+					t.Fatal(err)
+				}
+				file, err := os.OpenFile(path, os.O_RDWR, 0)
+				if err != nil {
+					t.Fatal(err)
+				}
+				_, err = Resume(file, Options{Format: format, Compression: compression, Of: "x"})
+				if err == nil || !strings.Contains(err.Error(), "name another file") {
+					t.Errorf("%s %s: in %.10q: %v", format, compression, content, err)
+				}
+				if text, err := os.ReadFile(path); err != nil || string(text) != content {
+					t.Errorf("%s %s: %.10q became %.10q, %v", format, compression, content, text, err)
+				}
+				if err := file.Close(); err != nil {
+					t.Fatal(err)
+				}
+			}
+		}
+	}
+}
+
+// Batches of CloudEvents follow one another; what follows them is not passed over.
+func TestBatches(t *testing.T) {
+	const batch = "[{\"specversion\":\"1.0\",\"id\":\"1\",\"source\":\"/a\",\"type\":\"T\"}]\n"
+	if all, err := readAll([]byte(batch + "[]" + batch)); err != nil || len(all) != 2 {
+		t.Errorf("two batches: %d events, %v", len(all), err)
+	}
+	for _, more := range []string{"x", "{}", "]", "["} {
+		if all, err := readAll([]byte(batch + more)); err == nil || len(all) != 1 {
+			t.Errorf("a batch with %q behind it: %d events, %v", more, len(all), err)
+		}
+	}
+}
+
+// A byte order mark is not part of a file.
+func TestByteOrderMark(t *testing.T) {
+	for _, text := range []string{"{\"type\":\"T\"}\n", "[{\"type\":\"T\"}]", "type\r\nT\r\n"} {
+		if all, err := readAll([]byte("\ufeff" + text)); err != nil || len(all) != 1 || all[0].Type != "T" {
+			t.Errorf("%q: %v, %v", text, all, err)
+		}
+	}
+}
+
+// A record of CSV that is not valid has its whole text, also where a quote is not closed.
+func TestInvalidCSV(t *testing.T) {
+	text := "type,data\r\nA,\"x\ny\"\r\n\r\nB,a\"b\r\nC,1\nD\nE,\"open\nF,2\nG,3\n"
+	r, err := Open(strings.NewReader(text), "", nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, want := range []struct {
+		line  int
+		text  string
+		valid bool
+	}{{2, "A,\"x\ny\"", true}, {5, "B,a\"b", false}, {6, "C,1", true}, {7, "D", false}, {8, "E,\"open\nF,2\nG,3", false}} {
+		got, err := r.Next()
+		if err != nil || got.Line != want.line || string(got.Text) != want.text || (got.Err == nil) != want.valid {
+			t.Errorf("got %+v, %v, want %+v", got, err, want)
+		}
+	}
+	if _, err := r.Next(); !errors.Is(err, io.EOF) {
+		t.Errorf("at the end: %v", err)
 	}
 }

@@ -22,6 +22,9 @@ const (
 // whole ones.
 const frameBytes = 1 << 20
 
+// frameHeader is how many bytes at the beginning of a compressed frame are the same whatever it holds.
+const frameHeader = 8
+
 // A frame of zstd follows a skippable frame (RFC 8878, 3.1.2) with its length, by which its end is found without decoding.
 const (
 	zstdSkippable = 0x184D2A5E
@@ -185,7 +188,7 @@ func zstdFrame(in *counter) ([]byte, error) {
 		return nil, errTorn
 	}
 	if binary.LittleEndian.Uint32(header[0:]) != zstdSkippable || binary.LittleEndian.Uint32(header[4:]) != 4 {
-		return nil, fmt.Errorf("it was compressed by another program: an export cannot go on in it")
+		return nil, errors.New("it was not compressed by an export: name another file, or remove it")
 	}
 	frame := make([]byte, min(binary.LittleEndian.Uint32(header[8:]), 1<<30))
 	if _, err := io.ReadFull(in, frame); err != nil {

@@ -17,6 +17,9 @@ import (
 // maxLine bounds a line. The longest message is far shorter.
 const maxLine = 256 << 20
 
+// byteOrderMark begins files of Excel, and of editors and shells on Windows.
+const byteOrderMark = "\ufeff"
+
 // Record is what a file has for one event.
 type Record struct {
 	Line  int
@@ -30,7 +33,7 @@ type Reader struct {
 	format string
 	csv    *csvReader
 	lines  *bufio.Scanner
-	array  *json.Decoder // of a batch of CloudEvents
+	array  *json.Decoder // of batches of CloudEvents
 	line   int
 	ahead  bool // lines has read one more
 	sum    hash.Hash
@@ -47,6 +50,9 @@ func Open(from io.Reader, format string, mapped map[string]string) (*Reader, err
 		return nil, err
 	}
 	in := bufio.NewReaderSize(text, 64<<10)
+	if mark, _ := in.Peek(len(byteOrderMark)); string(mark) == byteOrderMark {
+		_, _ = in.Discard(len(mark)) // which is buffered
+	}
 	first, err := firstByte(in)
 	if err != nil {
 		return nil, err
@@ -171,13 +177,18 @@ func parse(text []byte) (*eventjson.Event, error) {
 	return eventjson.Unmarshal(text)
 }
 
-// nextOfArray returns no error that is io.EOF before the array has ended.
+// nextOfArray returns the next event of a batch, or of the batch behind it. It returns no error that is io.EOF before the array has ended.
 func (r *Reader) nextOfArray() (*Record, error) {
-	if !r.array.More() {
+	for !r.array.More() {
 		if _, err := r.array.Token(); err != nil {
 			return nil, fmt.Errorf("after event %d: %s: the file is cut off or damaged", r.line, err.Error()) // no io.EOF
 		}
-		return nil, io.EOF
+		switch next, err := r.array.Token(); {
+		case errors.Is(err, io.EOF):
+			return nil, err
+		case err != nil || next != json.Delim('['): // of the next batch
+			return nil, fmt.Errorf("after event %d: something follows the batch that is not another one: take it away", r.line)
+		}
 	}
 	var text json.RawMessage
 	if err := r.array.Decode(&text); err != nil {
