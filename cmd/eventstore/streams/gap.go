@@ -18,7 +18,7 @@ func (f *filling) skipTo(ctx context.Context, sequence uint64) error {
 		if err := f.create(ctx, f.stream, sequence); err != nil {
 			return err
 		}
-		f.sent = f.stream.next
+		f.sent = f.next
 	}
 	if f.sent >= sequence {
 		return nil
@@ -60,8 +60,8 @@ func (f *filling) jump(ctx context.Context, sequence uint64) error {
 	if f.info, err = found.Info(ctx); err != nil {
 		return fmt.Errorf("stream %q: %w", f.name, err)
 	}
-	f.stream.next = f.info.State.LastSeq + 1
-	f.sent = f.stream.next
+	f.next = f.info.State.LastSeq + 1
+	f.sent = f.next
 	return nil
 }
 
