@@ -82,12 +82,15 @@ func (c consumerRow) Waits() bool {
 	return c.GetStalledAt() == 0 && stalled > 0 && stalled == c.Online()
 }
 
-// LastPath is the address of the message that was sent last.
-func (c consumerRow) LastPath() string {
+// Held is the first message that its members have and do not acknowledge.
+func (c consumerRow) Held() uint64 { return cmp.Or(c.GetFirstUnacked(), c.GetLastSent()) }
+
+// MessagePath is the address of a message that it was sent.
+func (c consumerRow) MessagePath(number uint64) string {
 	if strings.ContainsAny(c.GetChannel(), "*>") {
-		return eventPath(c.GetLastSent())
+		return eventPath(number)
 	}
-	return link("/console/find", "channel", c.GetChannel(), "sequence", strconv.FormatUint(c.GetLastSent(), 10))
+	return link("/console/find", "channel", c.GetChannel(), "sequence", strconv.FormatUint(number, 10))
 }
 
 // consumers shows the durables and queue groups that the visitor may administer.

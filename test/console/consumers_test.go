@@ -11,6 +11,7 @@ import (
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/stan.go"
 
+	"github.com/nats-eventstore/nats-eventstore/test/databases"
 	"github.com/nats-eventstore/nats-eventstore/test/harness"
 )
 
@@ -158,4 +159,46 @@ func TestAggregate(t *testing.T) {
 		p.open("/console/aggregate?id=nothing")
 		p.sees("No event that you may read belongs to this aggregate")
 	})
+}
+
+// TestHeldByTheFirst looks at a durable that was sent more than one message: it names the first that is not acknowledged, since an
+// acknowledgement of the last would leave the others.
+func TestHeldByTheFirst(t *testing.T) {
+	t.Parallel()
+	s := start(t, "sqlite", databases.SQLite(t), "-grpc_token", "boss")
+	s.token = "boss"
+	for i := range 3 {
+		s.store(t, "eventstore.orders", order(fmt.Sprintf("o%d", i+1), "OrderPlaced", `{"n":1}`))
+	}
+	nc, err := nats.Connect(s.URL())
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(nc.Close)
+	sc, err := stan.Connect("test-cluster", "shop", stan.NatsConn(nc), stan.ConnectWait(harness.Patience))
+	if err != nil {
+		t.Fatal(err)
+	}
+	sent := make(chan struct{}, 10)
+	if _, err := sc.Subscribe("eventstore.orders", func(m *stan.Msg) {
+		if m.Sequence == 1 {
+			_ = m.Ack()
+		}
+		sent <- struct{}{}
+	}, stan.DurableName("d"), stan.SetManualAckMode(), stan.DeliverAllAvailable(), stan.MaxInflight(2), stan.AckWait(time.Hour)); err != nil {
+		t.Fatal(err)
+	}
+	for range 3 {
+		select {
+		case <-sent:
+		case <-time.After(harness.Patience):
+			t.Fatal("no message")
+		}
+	}
+	got := enter(t, s, "boss").get("/console/consumer?channel=eventstore.orders&client=shop&name=d")
+	for _, want := range []string{"2 messages. Look at", "message 2</a>, the first of them", "sequence=2\">skip the message"} {
+		if !strings.Contains(got, want) {
+			t.Errorf("%q is missing: %s", want, got)
+		}
+	}
 }
