@@ -81,7 +81,7 @@ func sameFields(md, want protoreflect.MessageDescriptor) bool {
 		if f == nil || f.Name() != w.Name() || !sameType(f, w) || oneofName(f) != oneofName(w) || f.IsMap() != w.IsMap() {
 			return false
 		}
-		if w.IsMap() && !(sameType(f.MapKey(), w.MapKey()) && sameType(f.MapValue(), w.MapValue())) {
+		if w.IsMap() && (!sameType(f.MapKey(), w.MapKey()) || !sameType(f.MapValue(), w.MapValue())) {
 			return false
 		}
 	}

@@ -144,5 +144,5 @@ func (w *anyWalk) unpack(msg protoreflect.Message, depth int) bool {
 	}
 	w.left = s.left
 	inner := dynamicpb.NewMessage(typ.Descriptor())
-	return unmarshalOptions.Unmarshal(content, inner) == nil && !(w.whole && hasUnknown(inner)) && w.message(inner, depth+1)
+	return unmarshalOptions.Unmarshal(content, inner) == nil && (!w.whole || !hasUnknown(inner)) && w.message(inner, depth+1)
 }
