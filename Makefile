@@ -58,8 +58,8 @@ test:
 	test/prometheus/install
 	test/console/install
 	built=$$(mktemp -d) && trap 'rm -rf $$built' EXIT && export TEST_BINARIES=$$built && \
-		CGO_ENABLED=1 $(GO) build -buildvcs=false $(RACE) -o $$built/ ./cmd/nats-streaming-server ./cmd/eventstore && \
-		$(GO) build -buildvcs=false -o $$built/nats-streaming-server-plain ./cmd/nats-streaming-server && \
+		CGO_ENABLED=1 $(GO) build -buildvcs=false $(RACE) -o $$built/race/ ./cmd/nats-streaming-server ./cmd/eventstore && \
+		$(GO) build -buildvcs=false -o $$built/plain/ ./cmd/nats-streaming-server ./cmd/eventstore && \
 		CGO_ENABLED=1 $(GO) test -exec 'env CGO_ENABLED=0' $(RACE) -count=1 -p 3 -parallel 4 -timeout $(TIMEOUT) $(PKG)
 
 # docs/operate/dashboard.svg: the panels of the Grafana dashboard, after a minute of load with a takeover.

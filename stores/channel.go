@@ -88,6 +88,16 @@ func newAdvance(c *Channel) *advance {
 	return &advance{channel: c, before: info.maxseq, last: info.Last, time: info.LastTime}
 }
 
+// add counts a row that is stored next.
+func (a *advance) add(r *row) {
+	if a.from == 0 {
+		a.from = r.sequence
+	}
+	a.last, a.time = r.sequence, r.timestamp
+	a.msgs++
+	a.bytes += uint64(len(r.data))
+}
+
 // advanceChannels calls the dialect's method and finds out why it refused.
 func (s *Store) advanceChannels(ctx context.Context, t *transaction, advances []*advance) error {
 	err := s.dialect.advanceChannels(ctx, t, advances)

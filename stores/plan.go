@@ -216,11 +216,7 @@ func (p *plan) place(r *row, reply string, now int64) error {
 	if err != nil {
 		return fmt.Errorf("encode message %d of channel %q: %w", r.sequence, r.channel.name, err)
 	}
-	adv.last, adv.time = r.sequence, r.timestamp
-	adv.msgs++
-	adv.bytes += uint64(len(r.data))
-	if adv.msgs == 1 {
-		adv.from = r.sequence
+	if adv.add(r); adv.msgs == 1 {
 		p.advances = append(p.advances, adv)
 	}
 	p.rows = append(p.rows, r)

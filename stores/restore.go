@@ -50,17 +50,21 @@ func (s *Store) Restore(ctx context.Context, c *Channel, messages []*pb.MsgProto
 			return fmt.Errorf("encode message %d of channel %q: %w", m.Sequence, c.name, err)
 		}
 		rows[i] = &row{channel: c, sequence: m.Sequence, timestamp: m.Timestamp, data: data}
-		adv.last, adv.time = m.Sequence, m.Timestamp
-		adv.msgs++
-		adv.bytes += uint64(len(data))
-	}
-	if len(rows) > 0 {
-		adv.from = rows[0].sequence
+		adv.add(rows[i])
 	}
 	adv.last = max(adv.last, last)
+	if err := s.restoreRows(ctx, adv, rows); err != nil {
+		return fmt.Errorf("restore channel %q from sequence %d: %w", c.name, info.Last+1, err)
+	}
+	return nil
+}
+
+// restoreRows stores rows with their tags in one transaction, and advances their channel.
+func (s *Store) restoreRows(ctx context.Context, adv *advance, rows []*row) error {
 	if len(rows) == 0 && adv.last == adv.before {
 		return nil
 	}
+	tags := tagsOf(rows)
 	err := s.write(ctx, func(t *transaction) error {
 		// An attempt with an unknown outcome may have stored them.
 		stored := false
@@ -70,7 +74,7 @@ func (s *Store) Restore(ctx context.Context, c *Channel, messages []*pb.MsgProto
 			err := scanChannel(found, &id, nil, &now)
 			stored = now.maxseq == adv.last && now.maxseq > adv.before
 			return err
-		}, c.id)
+		}, adv.channel.id)
 		if err != nil || stored {
 			return err
 		}
@@ -79,13 +83,17 @@ func (s *Store) Restore(ctx context.Context, c *Channel, messages []*pb.MsgProto
 				return err
 			}
 		}
+		if len(tags) > 0 {
+			if err := s.dialect.insertTags(ctx, t, tags); err != nil {
+				return err
+			}
+		}
 		return s.advanceChannels(ctx, t, []*advance{adv})
 	})
-	if err != nil {
-		return fmt.Errorf("restore channel %q from sequence %d: %w", c.name, info.Last+1, err)
+	if err == nil {
+		adv.committed()
 	}
-	adv.committed()
-	return nil
+	return err
 }
 
 // DeleteSubscriptions removes all subscriptions of a channel and their progress. It retries until ctx ends.

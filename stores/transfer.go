@@ -2,7 +2,6 @@ package stores
 
 import (
 	"context"
-	"database/sql"
 	"errors"
 	"fmt"
 
@@ -75,47 +74,12 @@ func (s *Store) CopyRows(ctx context.Context, c *Channel, copied []CopiedRow, la
 			channel: c, sequence: m.Sequence, timestamp: m.Timestamp, data: m.Data,
 			event: m.Event, version: m.Version, position: m.Position, document: m.Document,
 		}
-		adv.last, adv.time = m.Sequence, m.Timestamp
-		adv.msgs++
-		adv.bytes += uint64(len(m.Data))
-	}
-	if len(rows) > 0 {
-		adv.from = rows[0].sequence
+		adv.add(rows[i])
 	}
 	adv.last = max(adv.last, last)
-	if adv.last == adv.before {
-		return nil
-	}
-	tags := tagsOf(rows)
-	err := s.write(ctx, func(t *transaction) error {
-		// An attempt with an unknown outcome may have stored them.
-		stored := false
-		err := t.query(ctx, s.text.channel, func(found *sql.Rows) error {
-			var id int64
-			var now channelState
-			err := scanChannel(found, &id, nil, &now)
-			stored = now.maxseq == adv.last
-			return err
-		}, c.id)
-		if err != nil || stored {
-			return err
-		}
-		if len(rows) > 0 {
-			if err := s.dialect.insertMessages(ctx, t, rows); err != nil {
-				return err
-			}
-		}
-		if len(tags) > 0 {
-			if err := s.dialect.insertTags(ctx, t, tags); err != nil {
-				return err
-			}
-		}
-		return s.advanceChannels(ctx, t, []*advance{adv})
-	})
-	if err != nil {
+	if err := s.restoreRows(ctx, adv, rows); err != nil {
 		return fmt.Errorf("copy channel %q from sequence %d: %w", c.name, state.maxseq+1, err)
 	}
-	adv.committed()
 	return nil
 }
 

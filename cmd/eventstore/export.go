@@ -13,7 +13,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/nats-eventstore/nats-eventstore/cmd/eventstore/eventfile"
-	"github.com/nats-eventstore/nats-eventstore/cmd/eventstore/eventjson"
+	"github.com/nats-eventstore/nats-eventstore/proto/eventjson"
 	eventstorev1 "github.com/nats-eventstore/nats-eventstore/proto/eventstore/v1"
 )
 

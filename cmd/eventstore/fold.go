@@ -9,7 +9,7 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/nats-eventstore/nats-eventstore/cmd/eventstore/eventjson"
+	"github.com/nats-eventstore/nats-eventstore/proto/eventjson"
 )
 
 // fold merges the objects of event_data in order, as RFC 7396 says. left counts the events whose data is no object.

@@ -5,7 +5,7 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/nats-eventstore/nats-eventstore/cmd/eventstore/eventjson"
+	"github.com/nats-eventstore/nats-eventstore/proto/eventjson"
 )
 
 // The examples of RFC 7396, appendix A, for objects.

@@ -6,8 +6,8 @@ import (
 
 	"google.golang.org/protobuf/proto"
 
-	"github.com/nats-eventstore/nats-eventstore/cmd/eventstore/eventjson"
 	"github.com/nats-eventstore/nats-eventstore/cmd/nats-streaming-server/settings"
+	"github.com/nats-eventstore/nats-eventstore/proto/eventjson"
 	"github.com/nats-eventstore/nats-eventstore/server/offline"
 )
 

@@ -6,8 +6,8 @@ import (
 
 	"github.com/spf13/pflag"
 
-	"github.com/nats-eventstore/nats-eventstore/cmd/eventstore/eventjson"
 	"github.com/nats-eventstore/nats-eventstore/proto"
+	"github.com/nats-eventstore/nats-eventstore/proto/eventjson"
 	eventstorev1 "github.com/nats-eventstore/nats-eventstore/proto/eventstore/v1"
 )
 

@@ -1,16 +1,13 @@
 package console
 
 import (
-	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
 	"net/http"
 	"time"
-	"unicode/utf8"
 
-	"google.golang.org/protobuf/types/known/timestamppb"
-
+	"github.com/nats-eventstore/nats-eventstore/proto/eventjson"
 	eventstorev1 "github.com/nats-eventstore/nats-eventstore/proto/eventstore/v1"
 )
 
@@ -19,54 +16,6 @@ const (
 	maxDownloads   = 2
 	downloadPeriod = 30 * time.Second
 )
-
-// exported is an event as the tool eventstore prints and reads it: docs/reference/tool.md lists the fields.
-type exported struct {
-	Position      uint64            `json:"position,omitempty"`
-	Channel       string            `json:"channel,omitempty"`
-	Sequence      uint64            `json:"sequence,omitempty"`
-	ID            string            `json:"id,omitempty"`
-	Type          string            `json:"type,omitempty"`
-	AggregateType string            `json:"aggregate_type,omitempty"`
-	AggregateID   string            `json:"aggregate_id,omitempty"`
-	Version       uint64            `json:"version,omitempty"`
-	RecordedAt    *time.Time        `json:"recorded_at,omitempty"`
-	OccurredAt    *time.Time        `json:"occurred_at,omitempty"`
-	Metadata      map[string]string `json:"metadata,omitempty"`
-	Tags          []string          `json:"tags,omitempty"`
-	ContentType   string            `json:"content_type,omitempty"`
-	Stream        string            `json:"stream,omitempty"`
-	Data          json.RawMessage   `json:"data,omitempty"`
-	DataBase64    []byte            `json:"data_base64,omitempty"`
-	PayloadBase64 []byte            `json:"payload_base64,omitempty"`
-}
-
-func exportedOf(r *eventstorev1.RecordedEvent) exported {
-	e := r.GetEvent()
-	it := exported{
-		Position: r.GetPosition(), Channel: r.GetChannel(), Sequence: r.GetSequence(), RecordedAt: timeOf(r.GetRecordedAt()),
-		ID: e.GetEventId(), Type: e.GetEventType(), AggregateType: e.GetAggregateType(), AggregateID: e.GetAggregateId(),
-		Version: e.GetEventVersion(), OccurredAt: timeOf(e.GetOccurredAt()), Metadata: e.GetMetadata(), Tags: e.GetTags(),
-		ContentType: e.GetContentType(), Stream: e.GetStream(), PayloadBase64: r.GetPayload(),
-	}
-	data := e.GetEventData()
-	var compact bytes.Buffer
-	if utf8.Valid(data) && json.Compact(&compact, data) == nil {
-		it.Data = compact.Bytes()
-	}
-	if !bytes.Equal(it.Data, data) { // the encoder drops white space
-		it.DataBase64 = data
-	}
-	return it
-}
-
-func timeOf(t *timestamppb.Timestamp) *time.Time {
-	if t == nil {
-		return nil
-	}
-	at := t.AsTime()
-	return &at
-}
 
 // download sends all events that match a filter and are stored now, the oldest first, an object of JSON on each line. What fails in the middle
 // breaks the connection, so that a browser does not take a part for the whole.
@@ -98,7 +47,7 @@ func (c *Console) download(v *visit) error {
 		}
 		for _, e := range resp.GetEvents() {
 			begun = true
-			if err := encoder.Encode(exportedOf(e)); err != nil {
+			if err := encoder.Encode(eventjson.Of(e)); err != nil {
 				return err
 			}
 		}

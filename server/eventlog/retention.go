@@ -154,10 +154,12 @@ func (r *retention) measure(ctx context.Context, ch *Channel) bool {
 	}
 }
 
-// prune removes the rows that the limits have removed. It reports whether none are left.
+// prune removes the rows that the limits have removed until now, and reports whether it did. What they remove meanwhile waits for the next
+// call: where a removal takes as long as a publish, each would be one of a single message otherwise.
 func (r *retention) prune(ctx context.Context, ch *Channel) bool {
+	first := ch.window.firstRemaining()
 	for ctx.Err() == nil {
-		info, first := ch.stored.Info(), ch.window.firstRemaining()
+		info := ch.stored.Info()
 		if info.First == 0 || first <= info.First {
 			return true
 		}

@@ -273,10 +273,8 @@ type sourceLease struct {
 	store *stores.Store
 	id    string
 	seen  stores.Lease
-	since time.Time // when seen was first seen
-	held  bool
-	stop  context.CancelFunc
-	done  chan struct{}
+	since time.Time  // when seen was first seen
+	kept  *keptLease // once the lease is ours
 }
 
 func openSourceLease(ctx context.Context, o stores.Options) (*sourceLease, error) {
@@ -285,13 +283,13 @@ func openSourceLease(ctx context.Context, o stores.Options) (*sourceLease, error
 	if err != nil {
 		return nil, err
 	}
-	return &sourceLease{store: store, id: stores.NewLeaseID(), stop: func() {}}, nil
+	return &sourceLease{store: store, id: stores.NewLeaseID()}, nil
 }
 
 // take reports whether the lease is ours. It takes it when its holder has released it, is dead, or has not renewed it for so long that
 // a standby would take it.
 func (l *sourceLease) take(ctx context.Context) (bool, error) {
-	if l.held {
+	if l.kept != nil {
 		return true, nil
 	}
 	attempt, cancel := context.WithTimeout(ctx, lease.Timeout)
@@ -309,42 +307,13 @@ func (l *sourceLease) take(ctx context.Context) (bool, error) {
 		l.seen, l.since = now, time.Now()
 	}
 	if held {
-		l.held = true
 		// The fence waits for what a former holder still has in flight.
 		if err := l.store.RenewLease(ctx); err != nil {
 			return false, err
 		}
-		renewing, stop := context.WithCancel(ctx)
-		l.stop, l.done = stop, make(chan struct{})
-		go l.keep(renewing)
+		l.kept = keepLease(ctx, l.store)
 	}
 	return held, nil
 }
 
-// keep renews the lease. If it is lost, MarkMoved fails, too.
-func (l *sourceLease) keep(ctx context.Context) {
-	defer close(l.done)
-	renew := time.NewTicker(lease.Renewal)
-	defer renew.Stop()
-	for {
-		select {
-		case <-ctx.Done():
-			return
-		case <-renew.C:
-			if errors.Is(l.store.RenewLease(ctx), stores.ErrFenced) {
-				return
-			}
-		}
-	}
-}
-
-func (l *sourceLease) close(ctx context.Context) error {
-	l.stop()
-	if l.done != nil {
-		<-l.done
-	}
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), lease.Timeout)
-	defer cancel()
-	defer l.store.Close()
-	return l.store.ReleaseLease(ctx)
-}
+func (l *sourceLease) close(ctx context.Context) error { return closeStore(ctx, l.store, l.kept) }

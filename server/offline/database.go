@@ -24,9 +24,7 @@ var (
 type database struct {
 	store *stores.Store
 	state *stores.State
-
-	stop func()        // stops keepLease
-	done chan struct{} // closed when keepLease returns
+	kept  *keptLease
 }
 
 // openDatabase checks that no server uses the database, then migrates it and takes the lease.
@@ -40,8 +38,7 @@ func openDatabase(ctx context.Context, o stores.Options) (*database, error) {
 	if err != nil {
 		return nil, err
 	}
-	f := &database{store: store, stop: func() {}, done: make(chan struct{})}
-	close(f.done)
+	f := &database{store: store}
 	if err := f.start(ctx, seen); err != nil {
 		return nil, errors.Join(err, f.close(ctx))
 	}
@@ -89,37 +86,11 @@ func (f *database) start(ctx context.Context, seen stores.Lease) error {
 	if f.state, err = f.store.Recover(ctx); err != nil {
 		return err
 	}
-	ctx, f.stop = context.WithCancel(ctx)
-	f.done = make(chan struct{})
-	go f.keepLease(ctx)
+	f.kept = keepLease(ctx, f.store)
 	return nil
 }
 
-// keepLease renews the lease in pauses between writes. If it cannot, the work fails, too.
-func (f *database) keepLease(ctx context.Context) {
-	defer close(f.done)
-	renew := time.NewTicker(lease.Renewal)
-	defer renew.Stop()
-	for {
-		select {
-		case <-ctx.Done():
-			return
-		case <-renew.C:
-			if errors.Is(f.store.RenewLease(ctx), stores.ErrFenced) {
-				return
-			}
-		}
-	}
-}
-
-func (f *database) close(ctx context.Context) error {
-	f.stop()
-	<-f.done
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), lease.Timeout)
-	defer cancel()
-	defer f.store.Close()
-	return f.store.ReleaseLease(ctx)
-}
+func (f *database) close(ctx context.Context) error { return closeStore(ctx, f.store, f.kept) }
 
 // interrupted replaces the error of a command that the user interrupted.
 func interrupted(ctx context.Context, err error) error {

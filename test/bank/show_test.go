@@ -13,7 +13,7 @@ import (
 	"github.com/nats-eventstore/nats-eventstore/test/harness"
 )
 
-func TestMain(m *testing.M) { harness.Main(m) }
+func TestMain(m *testing.M) { harness.MainPlain(m) }
 
 var (
 	kills    = flag.Int("kills", 3, "how often something is killed")

@@ -20,7 +20,7 @@ import (
 	"github.com/nats-eventstore/nats-eventstore/test/harness"
 )
 
-func TestMain(m *testing.M) { harness.Main(m) }
+func TestMain(m *testing.M) { harness.MainPlain(m) }
 
 const channel = "eventstore.accounts"
 

@@ -20,7 +20,7 @@ import (
 	"github.com/nats-eventstore/nats-eventstore/test/harness"
 )
 
-func TestMain(m *testing.M) { harness.Main(m, stopChromium) }
+func TestMain(m *testing.M) { harness.MainPlain(m, stopChromium) }
 
 // server is a server with the address of its API.
 type server struct {

@@ -24,7 +24,7 @@ func TestMain(m *testing.M) {
 		fmt.Fprintln(os.Stderr, "the commands of the pages need a network of their own:", err)
 		os.Exit(1)
 	}
-	harness.Main(m)
+	harness.MainPlain(m)
 }
 
 // pages returns the blocks of each page.

@@ -6,7 +6,6 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -18,9 +17,10 @@ var (
 	given     = flag.String("server", "", "test this server instead of building one")
 	directory string // of the built binaries
 	binary    string // the server under test
+	unwatched bool   // Binary and Tool are built without the race detector
 )
 
-// Binary returns the path of the server under test, built with the race detector.
+// Binary returns the path of the server under test, built with the race detector unless MainPlain runs.
 func Binary() string { return binary }
 
 // Plain returns the path of a server built without the race detector, for tests that measure.
@@ -37,10 +37,10 @@ var plain = sync.OnceValues(func() (string, error) {
 	if *given != "" {
 		return *given, nil
 	}
-	return build(filepath.Join(directory, "nats-streaming-server-plain"), "nats-streaming-server")
+	return build("nats-streaming-server", false)
 })
 
-// Tool returns the path of the tool eventstore, built with the race detector.
+// Tool returns the path of the tool eventstore, built with the race detector unless MainPlain runs.
 func Tool(t testing.TB) string {
 	t.Helper()
 	file, err := tool()
@@ -50,7 +50,7 @@ func Tool(t testing.TB) string {
 	return file
 }
 
-var tool = sync.OnceValues(func() (string, error) { return build(filepath.Join(directory, "eventstore"), "eventstore", "-race") })
+var tool = sync.OnceValues(func() (string, error) { return build("eventstore", !unwatched) })
 
 // Main is the TestMain of packages that start servers. It builds ours, runs the tests, and stops the databases that they
 // started. Before it exits, it calls what else is to be stopped.
@@ -61,6 +61,13 @@ func Main(m *testing.M, stop ...func()) {
 		f()
 	}
 	os.Exit(code)
+}
+
+// MainPlain is Main with programs built without the race detector, which makes the server several times slower. It is for packages that
+// test a client, a page or a tool rather than what the server does at once; the others watch the server.
+func MainPlain(m *testing.M, stop ...func()) {
+	unwatched = true
+	Main(m, stop...)
 }
 
 func run(m *testing.M) int {
@@ -75,7 +82,7 @@ func run(m *testing.M) int {
 		}
 	}()
 	if binary = *given; binary == "" {
-		if binary, err = build(filepath.Join(directory, "nats-streaming-server"), "nats-streaming-server", "-race"); err != nil {
+		if binary, err = build("nats-streaming-server", !unwatched); err != nil {
 			fmt.Fprintln(os.Stderr, err)
 			return 1
 		}
@@ -83,10 +90,14 @@ func run(m *testing.M) int {
 	return databases.Run(m)
 }
 
-// build builds a command in a file. make test has built it once for all packages.
-func build(file, command string, flags ...string) (string, error) {
+// build returns the path of a command. make test has built it once for all packages.
+func build(command string, watched bool) (string, error) {
+	folder, flags := "plain", []string{"build"}
+	if watched {
+		folder, flags = "race", append(flags, "-race")
+	}
 	if built := os.Getenv("TEST_BINARIES"); built != "" {
-		return filepath.Join(built, filepath.Base(file)), nil
+		return filepath.Join(built, folder, command), nil
 	}
 	root, err := exec.Command("go", "list", "-m", "-f", "{{.Dir}}", "github.com/nats-eventstore/nats-eventstore").Output()
 	if err != nil {
@@ -95,9 +106,10 @@ func build(file, command string, flags ...string) (string, error) {
 	if os.Getenv("GOCOVERDIR") != "" { // make cover: the server writes its coverage there
 		flags = append(flags, "-cover")
 	}
-	cmd := exec.Command("go", append(append([]string{"build"}, flags...), "-o", file, "./cmd/"+command)...)
+	file := filepath.Join(directory, folder, command)
+	cmd := exec.Command("go", append(flags, "-o", file, "./cmd/"+command)...)
 	cmd.Dir = strings.TrimSpace(string(root))
-	if slices.Contains(flags, "-race") {
+	if watched {
 		cmd.Env = append(os.Environ(), "CGO_ENABLED=1")
 	}
 	if out, err := cmd.CombinedOutput(); err != nil {

@@ -24,7 +24,7 @@ import (
 	"github.com/nats-eventstore/nats-eventstore/test/page"
 )
 
-func TestMain(m *testing.M) { harness.Main(m) }
+func TestMain(m *testing.M) { harness.MainPlain(m) }
 
 const (
 	services = 4  // order services

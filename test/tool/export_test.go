@@ -187,30 +187,34 @@ func TestExportInOther(t *testing.T) {
 func TestImportGoesOn(t *testing.T) {
 	t.Parallel()
 	const events = 1000
-	file := filepath.Join(t.TempDir(), "events.ndjson")
-	var lines strings.Builder
+	var lines []string
 	for i := range events {
-		fmt.Fprintf(&lines, `{"channel":"eventstore.c%d","type":"T","aggregate_id":"a%d","data":%d}`+"\n", i%2, i%10, i)
-	}
-	if err := os.WriteFile(file, []byte(lines.String()), 0o600); err != nil {
-		t.Fatal(err)
+		lines = append(lines, fmt.Sprintf(`{"channel":"eventstore.c%d","type":"T","aggregate_id":"a%d","data":%d,"metadata":{"filler":"%01000d"}}`+"\n", i%2, i%10, i, i))
 	}
 	check := func(t *testing.T, u *user) {
 		t.Helper()
-		for range 2 {
-			cmd := u.command("import", file, "--batch", "7", "--progress")
-			progress, err := cmd.StderrPipe()
+		for _, sent := range []int{events / 3, events / 2} { // the rest never comes
+			cmd := u.command("import", "-", "--batch", "7")
+			in, err := cmd.StdinPipe()
 			if err != nil {
 				t.Fatal(err)
 			}
 			if err := cmd.Start(); err != nil {
 				t.Fatal(err)
 			}
-			_, _ = progress.Read(make([]byte, 1)) // something is stored
+			if _, err := in.Write([]byte(strings.Join(lines[:sent], ""))); err != nil { // more than a pipe holds: events are stored
+				t.Fatal(err)
+			}
 			_ = cmd.Process.Kill()
 			_ = cmd.Wait()
 		}
-		contains(t, u.ok("import", file, "--batch", "7"), "imported 1,000 events")
+		last := u.command("import", "-", "--batch", "7")
+		last.Stdin = strings.NewReader(strings.Join(lines, ""))
+		output, err := last.CombinedOutput()
+		if err != nil {
+			t.Fatalf("%v: %s", err, output)
+		}
+		contains(t, string(output), "imported 1,000 events")
 		got := u.objects("read")
 		if len(got) != events {
 			t.Fatalf("there are %d events", len(got))

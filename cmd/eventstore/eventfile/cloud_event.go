@@ -8,7 +8,7 @@ import (
 	"strings"
 	"time"
 
-	"github.com/nats-eventstore/nats-eventstore/cmd/eventstore/eventjson"
+	"github.com/nats-eventstore/nats-eventstore/proto/eventjson"
 )
 
 // cloudAttributes are the attributes of a CloudEvent that are not metadata. Extensions are those that docs/guides/routes.md names, and

@@ -13,7 +13,7 @@ import (
 	"time"
 	"unicode/utf8"
 
-	"github.com/nats-eventstore/nats-eventstore/cmd/eventstore/eventjson"
+	"github.com/nats-eventstore/nats-eventstore/proto/eventjson"
 )
 
 // csvColumns are the columns of a file, by the names that its first record has.

@@ -12,7 +12,7 @@ import (
 	"hash"
 	"io"
 
-	"github.com/nats-eventstore/nats-eventstore/cmd/eventstore/eventjson"
+	"github.com/nats-eventstore/nats-eventstore/proto/eventjson"
 )
 
 // Formats by name.

@@ -11,7 +11,7 @@ import (
 	"hash"
 	"io"
 
-	"github.com/nats-eventstore/nats-eventstore/cmd/eventstore/eventjson"
+	"github.com/nats-eventstore/nats-eventstore/proto/eventjson"
 )
 
 // maxLine bounds a line. The longest message is far shorter.

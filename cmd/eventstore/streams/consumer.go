@@ -133,7 +133,7 @@ func inflight(c *eventstorev1.Consumer) int {
 	return cmp.Or(sum, offline, defaultMaxInflight)
 }
 
-// exact reports whether all patterns of types are such that a subject can be: * only as a token.
+// exact reports whether all patterns of types can be part of a subject: a * is a whole token there.
 func exact(types []string) bool {
 	for _, t := range types {
 		for token := range strings.SplitSeq(t, ".") {

@@ -16,5 +16,5 @@ func TestMain(m *testing.M) {
 	if err := flag.Set("test.parallel", "12"); err != nil {
 		panic(err)
 	}
-	harness.Main(m)
+	harness.MainPlain(m)
 }

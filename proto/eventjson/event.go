@@ -1,4 +1,5 @@
-// Package eventjson is the JSON of an event as the tool eventstore prints and reads it: docs/reference/tool.md lists its fields.
+// Package eventjson is the JSON of an event as the tool eventstore prints and reads it, and as the console lets browsers download it:
+// docs/reference/tool.md lists its fields.
 package eventjson
 
 import (
