@@ -22,14 +22,20 @@ var ErrMismatch = errors.New("the client's options do not fit the server")
 // mismatch completes an error that retrying does not mend. It returns nil for other errors.
 func mismatch(ctx context.Context, url string, err error) error {
 	hint := mismatchHint(err)
-	var silent *greetingError
-	if errors.As(err, &silent) && silent.err != nil && hasTLS(ctx, strings.TrimPrefix(url, "http://")) {
+	if address, plain := strings.CutPrefix(url, "http://"); plain && hint == "" && brokeOff(err) && hasTLS(ctx, address) {
 		hint = useHTTPS
 	}
 	if hint == "" || ctx.Err() != nil {
 		return nil
 	}
 	return fmt.Errorf("%w at %s: %s: %w", ErrMismatch, url, hint, err)
+}
+
+// brokeOff reports whether a connection was opened, and ended without an answer. A server with TLS does that to a client without, and which of
+// its reads and writes the client sees fail is a matter of chance.
+func brokeOff(err error) bool {
+	var network *net.OpError
+	return connect.CodeOf(err) == connect.CodeUnavailable && !connect.IsWireError(err) && !(errors.As(err, &network) && network.Op == "dial")
 }
 
 const useHTTPS = "use https://: the server has TLS"

@@ -33,7 +33,7 @@ func runBinary(t *testing.T, args ...string) (string, int) {
 
 func runOnce(t *testing.T, args ...string) (string, int) {
 	t.Helper()
-	cmd := exec.Command(harness.Binary(), args...)
+	cmd := exec.Command(harness.Plain(t), args...)
 	cmd.Dir = t.TempDir()
 	timer := time.AfterFunc(patience, func() { _ = cmd.Process.Kill() })
 	defer timer.Stop()

@@ -29,7 +29,7 @@ func start(t testing.TB, driver, source string, args ...string) *server {
 // launch starts the binary without waiting.
 func launch(t testing.TB, driver, source string, args ...string) *server {
 	t.Helper()
-	s := prepare(t, harness.Binary(), append([]string{"-store", "SQL", "-sql_driver", driver, "-sql_source", source}, args...)...)
+	s := prepare(t, harness.BinaryOn(t, driver), append([]string{"-store", "SQL", "-sql_driver", driver, "-sql_source", source}, args...)...)
 	s.driver, s.source = driver, source
 	s.Launch()
 	return s

@@ -33,7 +33,7 @@ type finding struct{ Kind, Table, Key, Text string }
 // verify runs the command and returns its report and exit status.
 func verify(t *testing.T, driver, source string, args ...string) (r verified, status int) {
 	t.Helper()
-	cmd := exec.Command(harness.Binary(), append([]string{"verify", "-json", "-report", "100", "-store", "SQL", "-sql_driver", driver, "-sql_source", source}, args...)...)
+	cmd := exec.Command(harness.Plain(t), append([]string{"verify", "-json", "-report", "100", "-store", "SQL", "-sql_driver", driver, "-sql_source", source}, args...)...)
 	cmd.Env = append(os.Environ(), "GORACE=atexit_sleep_ms=0")
 	var stdout, stderr bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &stdout, &stderr

@@ -23,6 +23,16 @@ var (
 // Binary returns the path of the server under test, built with the race detector unless MainPlain runs.
 func Binary() string { return binary }
 
+// BinaryOn returns the path of the server under test for a database. It is built with the race detector on SQLite alone: what differs on
+// the other databases is watched by the tests of the stores, and the servers of the chaos run are watched on each.
+func BinaryOn(t testing.TB, driver string) string {
+	t.Helper()
+	if driver == "sqlite" {
+		return Binary()
+	}
+	return Plain(t)
+}
+
 // Plain returns the path of a server built without the race detector, for tests that measure.
 func Plain(t testing.TB) string {
 	t.Helper()

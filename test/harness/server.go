@@ -38,7 +38,7 @@ type Server struct {
 // Start runs our binary on a database, waits until it is ready, and stops it when the test ends.
 func Start(t testing.TB, driver, source string, args ...string) *Server {
 	t.Helper()
-	s := New(t, Binary(), append([]string{"-store", "SQL", "-sql_driver", driver, "-sql_source", source}, args...)...)
+	s := New(t, BinaryOn(t, driver), append([]string{"-store", "SQL", "-sql_driver", driver, "-sql_source", source}, args...)...)
 	s.Launch()
 	s.Ready()
 	return s
