@@ -24,6 +24,9 @@ type Event struct {
 	Sequence   uint64    // position in the channel, starting at 1
 	Position   uint64    // position in the order of all events of all channels, starting at 1. Through NATS Streaming, 0
 	RecordedAt time.Time // when the server stored the event
+	// Erased is the number of the erasure by which an administrator has erased the event, 0 if it is as it was published. Its identifiers,
+	// type, version and place are left; Payload, Metadata and Tags are empty.
+	Erased uint64
 	// Deliveries is how often a Consumer was sent the event, this time included. Elsewhere it is 0.
 	Deliveries int
 
@@ -70,6 +73,7 @@ func fromMessage(e *eventstorev1.Event) *Event {
 		ContentType:   e.GetContentType(),
 		Metadata:      e.GetMetadata(),
 		Tags:          mapping.Tags(e.GetTags()),
+		Erased:        e.GetErased().GetErasure(),
 	}
 	if e.GetOccurredAt() != nil {
 		event.OccurredAt = e.GetOccurredAt().AsTime()

@@ -22,6 +22,7 @@ type Registry struct {
 	schemas map[reflect.Type]schema
 	decode  map[schema]func([]byte) (any, error)
 	upcasts map[reflect.Type]func(any) ([]any, error)
+	erased  bool // Expand returns erased events
 }
 
 // NewRegistry returns an empty registry.
@@ -120,8 +121,12 @@ func (r *Registry) readable(event *NewEvent) error {
 }
 
 // Decode sets e.Data. It is Expand for events that stand for one event: it returns an error if upcasters make several of it,
-// or none. The errors are those of Expand.
+// or none. Data of an erased event is Erased. The errors are those of Expand.
 func (r *Registry) Decode(e *Event) error {
+	if e.Erased > 0 {
+		e.Data = Erased{e.Erased}
+		return nil
+	}
 	data, err := r.expand(e)
 	if err != nil {
 		return err
@@ -135,7 +140,8 @@ func (r *Registry) Decode(e *Event) error {
 
 // Expand decodes an event and returns the events that it stands for today. Without an upcaster, or with Upcast, that is e
 // itself, with Data set. With UpcastMany it may be several copies of e, each with Data of its own and a Key of its own, or
-// none. Only Data and Key differ: Type, Payload, Metadata and place stay those of the stored event.
+// none. Only Data and Key differ: Type, Payload, Metadata and place stay those of the stored event. Of an erased event it returns
+// none, unless KeepErased was called.
 //
 // The error is ErrUnknownType if e.Type is not registered in the event's schema version; otherwise it wraps the error of
 // the decoder or of an upcaster. Expanding an event again gives the same.
@@ -164,6 +170,12 @@ func (r *Registry) Expand(e *Event) ([]*Event, error) {
 func (r *Registry) expand(e *Event) ([]any, error) {
 	r.mu.RLock()
 	defer r.mu.RUnlock()
+	switch {
+	case e.Erased > 0 && r.erased:
+		return []any{Erased{e.Erased}}, nil
+	case e.Erased > 0:
+		return nil, nil
+	}
 	as, err := schemaOf(e)
 	if err != nil {
 		return nil, fmt.Errorf("decode %s, sequence %d of channel %q: %w", e.Type, e.Sequence, e.Channel, err)

@@ -51,13 +51,13 @@ func (a *Aggregate[S]) restore(ctx context.Context) uint64 {
 	return s.Version
 }
 
-// isAt reports whether the first of the events is the last one in the state.
+// isAt reports whether the first of the events is the last one in the state, and has not been erased: the state may say what it said.
 func (a *Aggregate[S]) isAt(events []*Event) bool {
 	if len(events) == 0 {
 		return false
 	}
 	e := events[0]
-	return e.Version == a.Version && e.Sequence == a.Sequence && e.RecordedAt.Equal(a.recorded)
+	return e.Version == a.Version && e.Sequence == a.Sequence && e.RecordedAt.Equal(a.recorded) && e.Erased == 0
 }
 
 // dropSnapshot deletes the snapshot in the state. found is the event that the log has in the place of its last one, or after
@@ -71,9 +71,12 @@ func (a *Aggregate[S]) dropSnapshot(ctx context.Context, found *Event, events []
 	if len(events) > 0 {
 		last = events[len(events)-1].Version
 	}
-	if found == nil {
+	switch {
+	case found != nil && found.Erased > 0 && found.Version == a.Version:
+		err = fmt.Errorf("the event of the snapshot, version %d, was erased: the state is built from the log", a.Version)
+	case found == nil:
 		err = fmt.Errorf("%w: the snapshot is of version %d, but the log ends at version %d: the state is built from the log", ErrGap, a.Version, last)
-	} else {
+	default:
 		err = fmt.Errorf("%w: the snapshot is of version %d, sequence %d, recorded at %v, but the log has version %d, sequence %d, recorded at %v: the state is built from the log",
 			ErrGap, a.Version, a.Sequence, a.recorded.UTC(), found.Version, found.Sequence, found.RecordedAt)
 	}

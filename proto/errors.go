@@ -23,6 +23,8 @@ var (
 	ErrOccurredRange = &InvalidError{Field: "occurred_at", Reason: "is out of range"}
 	// ErrMetadataEntries: a new event has more than MaxMetadata entries of metadata, counting repeated keys.
 	ErrMetadataEntries = &InvalidError{Field: "metadata", Reason: "has more than " + strconv.Itoa(MaxMetadata) + " entries"}
+	// ErrErased: a new event says that it was erased, which only the server may.
+	ErrErased = &InvalidError{Field: "erased", Reason: "is set by the server: leave it out"}
 	// ErrTags: a new event has more than MaxTags different tags.
 	ErrTags = &InvalidError{Field: fieldOfTags, Reason: "contain more than " + strconv.Itoa(MaxTags) + ": keep those that readers ask for"}
 )

@@ -56,6 +56,7 @@ const (
 	fieldOccurredAt    protowire.Number = 9
 	fieldContentType   protowire.Number = 10
 	fieldTags          protowire.Number = 11
+	fieldErased        protowire.Number = 12
 )
 
 // Field numbers of google.protobuf.Timestamp.
@@ -79,17 +80,18 @@ const (
 // Of the tags, it leaves out those that only ExtractNew refuses: a payload may be older than the field.
 func Extract(payload []byte) (Event, error) { return extract(payload, stored) }
 
-// ExtractNew is Extract for a payload that is not stored yet. The error can also be ErrMetadataEntries or about tags.
+// ExtractNew is Extract for a payload that is not stored yet. The error can also be ErrMetadataEntries, ErrErased or about tags.
 func ExtractNew(payload []byte) (Event, error) { return extract(payload, published) }
 
 // bounds are what a payload may contain, depending on whether it is stored already.
 type bounds struct {
 	metadata int  // maximum number of entries
 	tags     bool // whether an invalid tag is an error; otherwise it is left out
+	erased   bool // whether the event may say that it was erased
 }
 
 var (
-	stored    = bounds{metadata: math.MaxInt}
+	stored    = bounds{metadata: math.MaxInt, erased: true}
 	published = bounds{metadata: MaxMetadata, tags: true}
 )
 
@@ -133,7 +135,7 @@ func extract(payload []byte, limit bounds) (Event, error) {
 				continue
 			}
 		}
-		known := name != "" || num == fieldEventData || num == fieldMetadata || num == fieldOccurredAt || num == fieldTags
+		known := name != "" || num == fieldEventData || num == fieldMetadata || num == fieldOccurredAt || num == fieldTags || num == fieldErased
 		if wire != protowire.BytesType || !known {
 			// A known field with the wrong wire type counts as unknown.
 			n := protowire.ConsumeFieldValue(num, wire, b)
@@ -181,6 +183,10 @@ func extract(payload []byte, limit bounds) (Event, error) {
 		case fieldTags:
 			if err := tags.add(v); err != nil {
 				return Event{}, err
+			}
+		case fieldErased:
+			if !limit.erased {
+				return Event{}, ErrErased
 			}
 		}
 		b = b[n:]

@@ -102,6 +102,8 @@ type format interface {
 	copiesVersion() bool
 	// sameEvent compares payloads that differ in their bytes.
 	sameEvent(a, b []byte) bool
+	// tombstone returns what replaces payload: see Tombstone.
+	tombstone(payload []byte, by Erasure) []byte
 }
 
 // NewMapping compiles a mapping. Its error names the invalid setting.

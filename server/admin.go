@@ -10,6 +10,7 @@ import (
 
 	"github.com/nats-eventstore/nats-eventstore/server/api"
 	"github.com/nats-eventstore/nats-eventstore/server/consumers"
+	"github.com/nats-eventstore/nats-eventstore/server/eventlog"
 	"github.com/nats-eventstore/nats-eventstore/server/stan"
 	"github.com/nats-eventstore/nats-eventstore/stores"
 )
@@ -83,6 +84,21 @@ func (a administration) Kick(ctx context.Context, by consumers.Actor, id, reason
 // Audited implements api.Administration.
 func (a administration) Audited(ctx context.Context, before uint64, limit int) ([]stores.AuditEntry, error) {
 	return a.term.store.Audit(ctx, before, limit)
+}
+
+// Erase implements api.Administration.
+func (a administration) Erase(ctx context.Context, by consumers.Actor, events eventlog.ErasedEvents, reason string, dryRun bool) (eventlog.ErasureReport, error) {
+	return a.term.eraser.Erase(ctx, eventlog.ErasureRequest{
+		Events: events, Principal: by.Principal, Reason: reason, DryRun: dryRun,
+		Act: func(erasure uint64) stores.AuditEntry {
+			return a.Entry(by, "erase", fmt.Sprintf("erasure %d", erasure), reason)
+		},
+	})
+}
+
+// Erasures implements api.Administration.
+func (a administration) Erasures(ctx context.Context, before uint64, limit int) ([]stores.Erasure, error) {
+	return a.term.store.Erasures(ctx, before, limit)
 }
 
 // Patience implements api.Administration.

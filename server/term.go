@@ -29,6 +29,7 @@ type term struct {
 	consumers *consumers.Consumers
 	door      *stan.Server
 	relays    []*relay.Relay
+	eraser    *eventlog.Eraser
 	outage    outage
 
 	ended <-chan struct{} // closed when the term is about to end
@@ -93,6 +94,11 @@ func (t *term) build() error {
 		Stored:         t.stored,
 		Committed:      committed,
 	}, metrics, t.log)
+	streams := make([]eventlog.Stream, len(t.relays))
+	for i, r := range t.relays {
+		streams[i] = r
+	}
+	t.eraser = eventlog.NewEraser(t.eventlog, streams, t.log)
 	t.door = stan.New(t.store, t.eventlog, t.conns, stan.Options{
 		ClusterID:         o.ClusterID,
 		DiscoverPrefix:    o.DiscoverPrefix,
@@ -213,6 +219,7 @@ func (t *term) startWork(ctx context.Context, work *sync.WaitGroup) {
 	}
 	work.Go(func() { t.monitor.RunLags(ctx, t.opts.StoreTimeout) })
 	work.Go(func() { t.announceOldMessages(ctx) })
+	work.Go(func() { t.eraser.Run(ctx) })
 	for _, r := range t.relays {
 		work.Go(func() { r.Run(ctx) })
 	}

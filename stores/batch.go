@@ -65,14 +65,14 @@ func (b *batch) advance(p *plan) {
 		b.versions[at] = true
 	}
 	for id, r := range p.ids {
-		b.known[id] = &stored{r.sequence, r.version, r.position, r.payload}
+		b.known[id] = &stored{sequence: r.sequence, version: r.version, position: r.position, payload: r.payload}
 	}
 }
 
 // record sets the results of a committed plan.
 func (b *batch) record(p *plan) {
 	for _, r := range p.rows {
-		m := Message{r.sequence, r.timestamp, r.data, r.version, r.position}
+		m := Message{Sequence: r.sequence, Timestamp: r.timestamp, Data: r.data, Version: r.version, Position: r.position}
 		if r.copied { // the row of its item came before, so its result exists
 			b.results[r.item].Copies = append(b.results[r.item].Copies, m)
 		} else {

@@ -79,6 +79,8 @@ type dialect interface {
 	versions(ctx context.Context, q querier, keys []versionKey, found func(i int)) error
 	// tagged calls found with the index in keys of each tag that an event has there.
 	tagged(ctx context.Context, q querier, keys []tagKey, found func(i int)) error
+	// erasing returns the texts of erasures.
+	erasing() erasing
 	// plainMessages returns the text (id, from, to, limit) → seq, data, by seq, for messages without event columns, or
 	// for all messages if the schema has no such columns yet.
 	plainMessages(columns bool) string

@@ -34,7 +34,7 @@ func (s *Store) ReadAggregate(ctx context.Context, a Aggregate, from uint64, bac
 	bytes := 0
 	err := s.reader.query(ctx, text, func(rows *sql.Rows) error {
 		var m Message
-		if err := rows.Scan(&m.Sequence, &m.Timestamp, &m.Data, &m.Version, (*eventNumber)(&m.Position)); err != nil {
+		if err := rows.Scan(&m.Sequence, &m.Timestamp, &m.Data, &m.Version, (*eventNumber)(&m.Position), (*eventNumber)(&m.Erased)); err != nil {
 			return err
 		}
 		bytes += len(m.Data)
@@ -88,7 +88,7 @@ func (s *Store) EventsWithID(ctx context.Context, id string) ([]FoundEvent, erro
 	err := s.reader.query(ctx, s.text.eventsWithID, func(rows *sql.Rows) error {
 		var channel int64
 		var e FoundEvent
-		if err := rows.Scan(&channel, &e.Sequence, &e.Timestamp, &e.Data, (*eventNumber)(&e.Version), (*eventNumber)(&e.Position)); err != nil {
+		if err := rows.Scan(&channel, &e.Sequence, &e.Timestamp, &e.Data, (*eventNumber)(&e.Version), (*eventNumber)(&e.Position), (*eventNumber)(&e.Erased)); err != nil {
 			return err
 		}
 		if e.Channel = byID[channel]; e.Channel != nil {

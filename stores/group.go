@@ -172,11 +172,11 @@ func (p *plan) countStored(b *batch, items []int) (int, error) {
 	n := 0
 	for _, item := range items {
 		a := &b.appends[item]
-		payload, ok := p.earlier(b, a)
+		payload, erased, ok := p.earlier(b, a)
 		if !ok {
 			continue
 		}
-		if !a.Mapping.SameEvent(payload, a.Payload) {
+		if !erased && !a.Mapping.SameEvent(payload, a.Payload) {
 			return 0, duplicateError(a.eventKey())
 		}
 		n++

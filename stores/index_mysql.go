@@ -39,7 +39,8 @@ SELECT
     m.event_data,
     m.metadata,
     m.position,
-    m.tags%s
+    m.tags,
+    m.erased%s
 FROM Messages AS m
 LEFT JOIN Channels AS c FORCE INDEX (PRIMARY) ON c.id = m.id
 WHERE m.event_type IS NOT NULL`
@@ -49,7 +50,7 @@ WHERE m.event_type IS NOT NULL`
 	mysqlColumns     = "SELECT CONCAT(column_name, ' ', column_comment) FROM information_schema.columns WHERE table_schema = DATABASE() AND table_name = 'Messages' AND column_comment LIKE '" + mysqlComment + "%' ORDER BY ordinal_position"
 	mysqlViewColumns = "SELECT column_name FROM information_schema.columns WHERE table_schema = DATABASE() AND table_name = 'events' ORDER BY ordinal_position"
 	mysqlComment     = "nats-eventstore: "
-	mysqlViewWidth   = 12 // columns besides those of paths
+	mysqlViewWidth   = 13 // columns besides those of paths
 
 	// A change of the table waits for its readers, and writers queue behind it. This bounds the wait, in seconds.
 	mysqlSession = "SET SESSION lock_wait_timeout = 2"

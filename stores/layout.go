@@ -89,6 +89,22 @@ var layout = []column{
 	{"auditentries", "action", 12, "text", "text", ""},
 	{"auditentries", "target", 12, "text", "text", ""},
 	{"auditentries", "detail", 12, "text", "text", ""},
+	{"messages", "erased", 14, "bigint", "bigint", ""},
+	{"erasures", "id", 14, "bigint", "bigint", ""},
+	{"erasures", "requested", 14, "bigint", "bigint", ""},
+	{"erasures", "principal", 14, "text", "text", ""},
+	{"erasures", "reason", 14, "text", "text", ""},
+	{"erasures", "selector", 14, "text", "text", ""},
+	{"erasures", "state", 14, "text", "varchar(30)", ""},
+	{"erasures", "events", 14, "bigint", "bigint", ""},
+	{"erasures", "copies", 14, "bigint", "bigint", ""},
+	{"erasures", "erased", 14, "bigint", "bigint", ""},
+	{"erasedmessages", "erasure", 14, "bigint", "bigint", ""},
+	{"erasedmessages", "id", 14, "integer", "int", ""},
+	{"erasedmessages", "seq", 14, "bigint", "bigint", ""},
+	{"erasedmessages", "position", 14, "bigint", "bigint", ""},
+	{"erasedmessages", "size", 14, "integer", "int", ""},
+	{"erasedmessages", "data", 14, "bytea", "longblob", ""},
 }
 
 // views are those of the schema, with columns by which they are known.
@@ -100,6 +116,7 @@ var views = []struct {
 	{"consumer_status", []string{"channel", "client", "name", "kind", "lag_messages", "lag_seconds", "parked"}},
 	{"parked_messages", []string{"channel", "client", "name", "sequence", "deliveries", "reason"}},
 	{"audit_log", []string{"id", "time", "principal", "action", "target"}},
+	{"erasure_log", []string{"id", "requested", "principal", "reason", "state"}},
 }
 
 // fits reports whether a column of that name may have the type.
@@ -219,7 +236,7 @@ func checkLayout(ctx context.Context, d dialect, driver string, q querier, versi
 }
 
 // ourRelations are the names in layout, in SQL.
-const ourRelations = `('serverinfo', 'clients', 'channels', 'messages', 'subscriptions', 'subspending', 'storelock', 'relays', 'consumers', 'consumerspending', 'eventtags', 'timesteps', 'wildcards', 'namedconsumers', 'parked', 'consumersredelivered', 'cancelleddeliveries', 'auditentries', 'events', 'consumer_status', 'parked_messages', 'audit_log', 'goose_db_version')`
+const ourRelations = `('serverinfo', 'clients', 'channels', 'messages', 'subscriptions', 'subspending', 'storelock', 'relays', 'consumers', 'consumerspending', 'eventtags', 'timesteps', 'wildcards', 'namedconsumers', 'parked', 'consumersredelivered', 'cancelleddeliveries', 'auditentries', 'erasures', 'erasedmessages', 'events', 'consumer_status', 'parked_messages', 'audit_log', 'erasure_log', 'goose_db_version')`
 
 func (*postgres) layout() string {
 	return `SELECT c.relname, a.attname, format_type(a.atttypid, a.atttypmod), c.relkind IN ('v', 'm')

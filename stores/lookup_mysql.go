@@ -10,7 +10,7 @@ const (
 	mysqlHead      = "(SELECT ? AS n, event_version FROM Messages WHERE aggregate_id = ? AND aggregate_type = ? AND id = ? AND event_version > 0 ORDER BY event_version DESC LIMIT 1)"
 	mysqlVersion   = "(SELECT ? AS n FROM Messages WHERE aggregate_id = ? AND aggregate_type = ? AND event_version = ? AND id = ?)"
 	mysqlTagged    = "(SELECT ? AS n FROM EventTags WHERE tag = ? AND position > ? AND position <= ? LIMIT 1)"
-	mysqlEventByID = "(SELECT ? AS n, seq, event_version, position, data FROM Messages WHERE event_id = ? AND id = ?)"
+	mysqlEventByID = "(SELECT ? AS n, seq, event_version, position, erased, data FROM Messages WHERE event_id = ? AND id = ?)"
 	mysqlAnd       = " UNION ALL "
 )
 
@@ -85,7 +85,7 @@ func (*mysql) eventsByID(ctx context.Context, q querier, keys []eventKey, found 
 		err := q.query(ctx, repeat(mysqlEventByID, mysqlAnd, len(part)), func(rows *sql.Rows) error {
 			var at int
 			var e stored
-			err := rows.Scan(&at, &e.sequence, (*eventNumber)(&e.version), (*eventNumber)(&e.position), &e.payload)
+			err := rows.Scan(&at, &e.sequence, (*eventNumber)(&e.version), (*eventNumber)(&e.position), (*eventNumber)(&e.erased), &e.payload)
 			found(at, e)
 			return err
 		}, args...)

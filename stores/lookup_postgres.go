@@ -22,9 +22,9 @@ CROSS JOIN LATERAL (SELECT 1 FROM Messages
 FROM unnest($1::text[], $2::bigint[], $3::bigint[]) WITH ORDINALITY AS k (tag, low, high, n)
 CROSS JOIN LATERAL (SELECT 1 FROM EventTags WHERE tag = k.tag AND position > k.low AND position <= k.high LIMIT 1) AS t`
 
-	postgresEventsByID = `SELECT k.n, m.seq, m.event_version, m.position, m.data
+	postgresEventsByID = `SELECT k.n, m.seq, m.event_version, m.position, m.erased, m.data
 FROM unnest($1::text[], $2::integer[]) WITH ORDINALITY AS k (event_id, id, n)
-CROSS JOIN LATERAL (SELECT seq, event_version, position, data FROM Messages WHERE event_id = k.event_id AND id = k.id LIMIT 1) AS m`
+CROSS JOIN LATERAL (SELECT seq, event_version, position, erased, data FROM Messages WHERE event_id = k.event_id AND id = k.id LIMIT 1) AS m`
 )
 
 func (*postgres) heads(ctx context.Context, q querier, keys []aggregate, found func(int, uint64)) error {
@@ -88,7 +88,7 @@ func (*postgres) eventsByID(ctx context.Context, q querier, keys []eventKey, fou
 	return q.query(ctx, postgresEventsByID, func(rows *sql.Rows) error {
 		var at int
 		var e stored
-		err := rows.Scan(&at, &e.sequence, (*eventNumber)(&e.version), (*eventNumber)(&e.position), &e.payload)
+		err := rows.Scan(&at, &e.sequence, (*eventNumber)(&e.version), (*eventNumber)(&e.position), (*eventNumber)(&e.erased), &e.payload)
 		found(at-1, e)
 		return err
 	}, id.buf, channel.buf)

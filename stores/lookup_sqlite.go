@@ -9,7 +9,7 @@ const (
 	sqliteHead      = "SELECT event_version FROM Messages WHERE aggregate_id = ? AND aggregate_type = ? AND id = ? AND event_version > 0 ORDER BY event_version DESC LIMIT 1"
 	sqliteVersion   = "SELECT 1 FROM Messages WHERE aggregate_id = ? AND aggregate_type = ? AND event_version = ? AND id = ?"
 	sqliteTagged    = "SELECT 1 FROM EventTags WHERE tag = ? AND position > ? AND position <= ? LIMIT 1"
-	sqliteEventByID = "SELECT seq, event_version, position, data FROM Messages WHERE event_id = ? AND id = ?"
+	sqliteEventByID = "SELECT seq, event_version, position, erased, data FROM Messages WHERE event_id = ? AND id = ?"
 )
 
 func (*sqlite) heads(ctx context.Context, q querier, keys []aggregate, found func(int, uint64)) error {
@@ -57,7 +57,7 @@ func (*sqlite) eventsByID(ctx context.Context, q querier, keys []eventKey, found
 	for i, key := range keys {
 		err := q.query(ctx, sqliteEventByID, func(rows *sql.Rows) error {
 			var e stored
-			err := rows.Scan(&e.sequence, (*eventNumber)(&e.version), (*eventNumber)(&e.position), &e.payload)
+			err := rows.Scan(&e.sequence, (*eventNumber)(&e.version), (*eventNumber)(&e.position), (*eventNumber)(&e.erased), &e.payload)
 			found(i, e)
 			return err
 		}, key.id, key.channel)

@@ -14,9 +14,10 @@ type Message struct {
 	Data      []byte // encoded pb.MsgProto, exactly what a subscriber gets on first delivery; read-only
 	Version   uint64 // the column event_version, which Data may lack; 0 if the message is not an event
 	Position  uint64 // of the event among all events, from 1; 0 if the message is not an event
+	Erased    uint64 // the erasure that replaced the message; 0 if it is as it was published
 }
 
-// eventNumber scans event_version or position. NULL and what another program may have written become 0.
+// eventNumber scans event_version, position or erased. NULL and what another program may have written become 0.
 type eventNumber uint64
 
 // Scan implements sql.Scanner.
@@ -45,10 +46,10 @@ func (s *Store) Read(ctx context.Context, c *Channel, from, to uint64, maxMsgs, 
 	var block blocks
 	var sequence, timestamp int64 // the types that drivers return; others are converted through text
 	var data sql.RawBytes
-	var version, position eventNumber
+	var version, position, erased eventNumber
 	err := s.reader.query(ctx, s.text.read, func(rows *sql.Rows) error {
 		sequence = 0
-		err := rows.Scan(&sequence, &timestamp, &data, &version, &position)
+		err := rows.Scan(&sequence, &timestamp, &data, &version, &position, &erased)
 		if err != nil && !isWrongType(rows, err) {
 			return err
 		}
@@ -67,7 +68,7 @@ func (s *Store) Read(ctx context.Context, c *Channel, from, to uint64, maxMsgs, 
 			}
 			return err
 		}
-		messages = append(messages, Message{Sequence: uint64(sequence), Timestamp: timestamp, Data: block.clone(data), Version: uint64(version), Position: uint64(position)})
+		messages = append(messages, Message{Sequence: uint64(sequence), Timestamp: timestamp, Data: block.clone(data), Version: uint64(version), Position: uint64(position), Erased: uint64(erased)})
 		return nil
 	}, c.id, from, min(to, maxSequence), limit)
 	if err != nil {

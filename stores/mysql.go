@@ -150,6 +150,7 @@ var mysqlStatements = statements{
 	// ON DUPLICATE KEY UPDATE would fire the trigger that refuses updates.
 	putCancelled: "INSERT IGNORE INTO CancelledDeliveries (id, seq) VALUES (?, ?)",
 	putAudit:     "INSERT IGNORE INTO AuditEntries (id, time, principal, address, action, target, detail) VALUES (?, ?, ?, ?, ?, ?, ?)",
+	putErasure:   "INSERT IGNORE INTO Erasures (id, requested, principal, reason, selector, state, events, copies, erased) VALUES (?, ?, ?, ?, ?, ?, 0, 0, 0)",
 
 	more: []string{mysqlAdvanceChannel, mysqlInsertChunk},
 }

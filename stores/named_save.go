@@ -44,7 +44,12 @@ func (s *Store) saveNamed(ctx context.Context, t *transaction, changes *Consumer
 			return err
 		}
 	}
-	for _, a := range changes.Audit {
+	return s.saveAudit(ctx, t, changes.Audit)
+}
+
+// saveAudit records what administrators did.
+func (s *Store) saveAudit(ctx context.Context, t *transaction, acts []AuditEntry) error {
+	for _, a := range acts {
 		_, err := t.exec(ctx, s.text.putAudit, a.ID, a.Time, storableText(a.Principal, maxAuditText), storableText(a.Address, maxAuditText),
 			storableText(a.Action, maxAuditText), storableText(a.Target, maxAuditText), storableText(a.Detail, maxAuditText))
 		if err != nil {

@@ -24,6 +24,7 @@ type row struct {
 	before    uint64       // highest version of its aggregate before this event
 	document  []byte       // event_data as JSON
 	copied    bool         // a copy of the item
+	erased    uint64       // the erasure that replaced it; only in copies of other databases
 }
 
 // carried returns the version that readers see: that of the payload, otherwise that of the column.
@@ -40,6 +41,7 @@ type stored struct {
 	version  uint64 // the column event_version
 	position uint64
 	payload  []byte // as published, perhaps plus a version that the store appended
+	erased   uint64 // the erasure that replaced the payload, 0 without one
 }
 
 // plan is a possible transaction: the rows for some items of a batch, and the items without rows.
@@ -266,13 +268,13 @@ func (p *plan) openChannel(s *Store, c *Channel) error {
 // resolveDuplicate finishes an event that this batch or, as far as is known, the database already holds.
 func (p *plan) resolveDuplicate(b *batch, item int) bool {
 	a := &b.appends[item]
-	payload, ok := p.earlier(b, a)
+	payload, erased, ok := p.earlier(b, a)
 	if !ok {
 		return false
 	}
 	id := a.eventKey()
 	switch first := p.ids[id]; {
-	case !a.Mapping.SameEvent(payload, a.Payload):
+	case !erased && !a.Mapping.SameEvent(payload, a.Payload):
 		p.refuse(item, duplicateError(id))
 	case first != nil:
 		p.duplicates = append(p.duplicates, duplicate{item, first})
@@ -282,19 +284,20 @@ func (p *plan) resolveDuplicate(b *batch, item int) bool {
 	return true
 }
 
-// earlier returns the payload of the event that has the same event_id, if there is one.
-func (p *plan) earlier(b *batch, a *Append) ([]byte, bool) {
+// earlier returns the payload of the event that has the same event_id, if there is one. Of an erased one nothing is left to compare: it
+// is the same event, which must not come back.
+func (p *plan) earlier(b *batch, a *Append) (payload []byte, erased, ok bool) {
 	if a.Event == nil || a.Event.ID == "" {
-		return nil, false
+		return nil, false, false
 	}
 	id := a.eventKey()
 	if first := p.ids[id]; first != nil {
-		return first.payload, true
+		return first.payload, false, true
 	}
 	if old := b.known[id]; old != nil {
-		return old.payload, true
+		return old.payload, old.erased > 0, true
 	}
-	return nil, false
+	return nil, false, false
 }
 
 // carried is the version that row.carried returned when the event was stored.

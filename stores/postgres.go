@@ -115,6 +115,7 @@ var postgresStatements = statements{
 	putNamed:        "INSERT INTO NamedConsumers (consumer, channel, client, name, settings) VALUES ($1, $2, $3, $4, $5) ON CONFLICT (consumer) DO UPDATE SET channel = excluded.channel, client = excluded.client, name = excluded.name, settings = excluded.settings",
 	putCancelled:    "INSERT INTO CancelledDeliveries (id, seq) VALUES ($1, $2) ON CONFLICT (id, seq) DO NOTHING",
 	putAudit:        "INSERT INTO AuditEntries (id, time, principal, address, action, target, detail) VALUES ($1, $2, $3, $4, $5, $6, $7) ON CONFLICT (id) DO NOTHING",
+	putErasure:      "INSERT INTO Erasures (id, requested, principal, reason, selector, state, events, copies, erased) VALUES ($1, $2, $3, $4, $5, $6, 0, 0, 0) ON CONFLICT (id) DO NOTHING",
 
 	more: []string{postgresInsertMessages, postgresAdvanceChannels, postgresWriteBatch, postgresWriteOne, postgresChannelIDs, postgresInsertChannels, postgresSaveProgress, postgresHeads, postgresVersions, postgresTagged, postgresEventsByID, postgresInsertTags, postgresPutConsumers, postgresPutParts, postgresDeleteParts, postgresPutCounts, postgresDeleteCounts, postgresPark, postgresUnpark, postgresParkedAt},
 }

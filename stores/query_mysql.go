@@ -10,12 +10,12 @@ import (
 var mysqlQueries = func() queryStatements {
 	s := sharedQueries(asWritten)
 	s.order = [2]string{
-		"SELECT id, seq, timestamp, data, event_version, position FROM Messages FORCE INDEX (Idx_MsgsPosition) WHERE position >= ? AND position <= ? ORDER BY position LIMIT ?",
-		"SELECT id, seq, timestamp, data, event_version, position FROM Messages FORCE INDEX (Idx_MsgsPosition) WHERE position >= ? AND position <= ? ORDER BY position DESC LIMIT ?",
+		"SELECT id, seq, timestamp, data, event_version, position, erased FROM Messages FORCE INDEX (Idx_MsgsPosition) WHERE position >= ? AND position <= ? ORDER BY position LIMIT ?",
+		"SELECT id, seq, timestamp, data, event_version, position, erased FROM Messages FORCE INDEX (Idx_MsgsPosition) WHERE position >= ? AND position <= ? ORDER BY position DESC LIMIT ?",
 	}
 	s.events = [2]string{
-		"SELECT id, seq, timestamp, data, event_version, position, event_type, aggregate_type, aggregate_id, metadata, tags FROM Messages FORCE INDEX (Idx_MsgsPosition) WHERE position >= ? AND position <= ? ORDER BY position LIMIT ?",
-		"SELECT id, seq, timestamp, data, event_version, position, event_type, aggregate_type, aggregate_id, metadata, tags FROM Messages FORCE INDEX (Idx_MsgsPosition) WHERE position >= ? AND position <= ? ORDER BY position DESC LIMIT ?",
+		"SELECT id, seq, timestamp, data, event_version, position, erased, event_type, aggregate_type, aggregate_id, metadata, tags FROM Messages FORCE INDEX (Idx_MsgsPosition) WHERE position >= ? AND position <= ? ORDER BY position LIMIT ?",
+		"SELECT id, seq, timestamp, data, event_version, position, erased, event_type, aggregate_type, aggregate_id, metadata, tags FROM Messages FORCE INDEX (Idx_MsgsPosition) WHERE position >= ? AND position <= ? ORDER BY position DESC LIMIT ?",
 	}
 	s.typePositions = [2]string{
 		"SELECT position FROM Messages FORCE INDEX (Idx_MsgsTypePosition) WHERE event_type = ? AND position >= ? AND event_type = ? AND position <= ? ORDER BY position LIMIT ?",
@@ -32,7 +32,7 @@ var mysqlQueries = func() queryStatements {
 	return s
 }()
 
-const mysqlEventsAt = "SELECT id, seq, timestamp, data, event_version, position, event_type, aggregate_type, aggregate_id, metadata, tags FROM Messages FORCE INDEX (Idx_MsgsPosition) WHERE position IN ("
+const mysqlEventsAt = "SELECT id, seq, timestamp, data, event_version, position, erased, event_type, aggregate_type, aggregate_id, metadata, tags FROM Messages FORCE INDEX (Idx_MsgsPosition) WHERE position IN ("
 
 var mysqlEventsAtOrder = [2]string{") ORDER BY position", ") ORDER BY position DESC"}
 

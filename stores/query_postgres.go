@@ -12,12 +12,12 @@ import (
 var postgresQueries = func() queryStatements {
 	s := sharedQueries(numbered)
 	s.order = [2]string{
-		"SELECT id, seq, timestamp, data, event_version, position FROM Messages WHERE position >= $1 AND position <= $2 ORDER BY position LIMIT $3",
-		"SELECT id, seq, timestamp, data, event_version, position FROM Messages WHERE position >= $1 AND position <= $2 ORDER BY position DESC LIMIT $3",
+		"SELECT id, seq, timestamp, data, event_version, position, erased FROM Messages WHERE position >= $1 AND position <= $2 ORDER BY position LIMIT $3",
+		"SELECT id, seq, timestamp, data, event_version, position, erased FROM Messages WHERE position >= $1 AND position <= $2 ORDER BY position DESC LIMIT $3",
 	}
 	s.events = [2]string{
-		"SELECT id, seq, timestamp, data, event_version, position, event_type, aggregate_type, aggregate_id, metadata, tags FROM Messages WHERE position >= $1 AND position <= $2 ORDER BY position LIMIT $3",
-		"SELECT id, seq, timestamp, data, event_version, position, event_type, aggregate_type, aggregate_id, metadata, tags FROM Messages WHERE position >= $1 AND position <= $2 ORDER BY position DESC LIMIT $3",
+		"SELECT id, seq, timestamp, data, event_version, position, erased, event_type, aggregate_type, aggregate_id, metadata, tags FROM Messages WHERE position >= $1 AND position <= $2 ORDER BY position LIMIT $3",
+		"SELECT id, seq, timestamp, data, event_version, position, erased, event_type, aggregate_type, aggregate_id, metadata, tags FROM Messages WHERE position >= $1 AND position <= $2 ORDER BY position DESC LIMIT $3",
 	}
 	s.typePositions = [2]string{
 		"SELECT position FROM Messages WHERE (event_type, position) >= ($1, $2) AND (event_type, position) <= ($3, $4) AND event_type IS NOT NULL ORDER BY event_type, position LIMIT $5",
@@ -35,8 +35,8 @@ var postgresQueries = func() queryStatements {
 }()
 
 var postgresEventsAt = [2]string{
-	"SELECT id, seq, timestamp, data, event_version, position, event_type, aggregate_type, aggregate_id, metadata, tags FROM Messages WHERE position = ANY($1::bigint[]) ORDER BY position",
-	"SELECT id, seq, timestamp, data, event_version, position, event_type, aggregate_type, aggregate_id, metadata, tags FROM Messages WHERE position = ANY($1::bigint[]) ORDER BY position DESC",
+	"SELECT id, seq, timestamp, data, event_version, position, erased, event_type, aggregate_type, aggregate_id, metadata, tags FROM Messages WHERE position = ANY($1::bigint[]) ORDER BY position",
+	"SELECT id, seq, timestamp, data, event_version, position, erased, event_type, aggregate_type, aggregate_id, metadata, tags FROM Messages WHERE position = ANY($1::bigint[]) ORDER BY position DESC",
 }
 
 func (*postgres) eventsAt(ctx context.Context, q querier, positions []uint64, d direction, scan func(*sql.Rows) error) error {

@@ -29,7 +29,7 @@ type eventRows struct {
 	id, sequence, timestamp int64
 	position                int64
 	data                    sql.RawBytes
-	version                 eventNumber
+	version, erased         eventNumber
 	typ, aggregateType      sql.RawBytes
 	aggregateID             sql.RawBytes
 	metadataText, tagsText  sql.RawBytes
@@ -40,7 +40,7 @@ func (r *QueryReader) newRows(maxMsgs, maxBytes int) *eventRows {
 	rows := &eventRows{r: r, maxMsgs: maxMsgs, maxBytes: maxBytes}
 	rows.tags = slices.ContainsFunc(r.query.Items, func(it QueryItem) bool { return len(it.Tags) > 0 })
 	rows.metadata = slices.ContainsFunc(r.query.Items, func(it QueryItem) bool { return len(it.Metadata) > 0 })
-	rows.to = []any{&rows.id, &rows.sequence, &rows.timestamp, &rows.data, &rows.version, &rows.position}
+	rows.to = []any{&rows.id, &rows.sequence, &rows.timestamp, &rows.data, &rows.version, &rows.position, &rows.erased}
 	if len(r.query.Items) > 0 {
 		rows.to = append(rows.to, &rows.typ, &rows.aggregateType, &rows.aggregateID, &rows.metadataText, &rows.tagsText)
 	}
@@ -95,7 +95,7 @@ func (e *eventRows) add(position uint64) error {
 	}
 	e.size += len(e.data)
 	e.page.Events = append(e.page.Events, FoundEvent{c, Message{
-		Sequence: uint64(e.sequence), Timestamp: e.timestamp, Data: e.block.clone(e.data), Version: uint64(e.version), Position: position,
+		Sequence: uint64(e.sequence), Timestamp: e.timestamp, Data: e.block.clone(e.data), Version: uint64(e.version), Position: position, Erased: uint64(e.erased),
 	}})
 	return nil
 }

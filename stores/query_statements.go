@@ -2,7 +2,7 @@ package stores
 
 // queryStatements are the texts that read events by position. Of each pair, the first reads forward, the second backward.
 type queryStatements struct {
-	// order returns id, seq, timestamp, data, event_version, position; events also event_type, aggregate_type,
+	// order returns id, seq, timestamp, data, event_version, position, erased; events also event_type, aggregate_type,
 	// aggregate_id, metadata, tags.
 	order  [2]string // (from, to, limit)
 	events [2]string // (from, to, limit)

@@ -82,7 +82,7 @@ func (s *Store) Recover(ctx context.Context) (*State, error) {
 
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.channelID, s.subID, s.auditID, s.last = r.maxChannel, r.maxSub, r.maxAudit, last
+	s.channelID, s.subID, s.auditID, s.erasureID, s.last = r.maxChannel, r.maxSub, r.maxAudit, r.maxErasure, last
 	s.byName = make(map[string]*Channel, len(r.state.Channels))
 	for _, c := range r.state.Channels {
 		s.byName[c.Channel.name] = c.Channel
@@ -132,6 +132,7 @@ func (s *Store) readState(ctx context.Context) (*recovery, error) {
 		{"parked messages", s.text.parkedKeys, r.parkedKey},
 		{"cancelled deliveries", s.text.cancelled, r.cancelled},
 		{"highest entry of the audit", s.text.maxAuditID, func(rows *sql.Rows) error { return rows.Scan(&r.maxAudit) }},
+		{"highest erasure", s.text.maxErasureID, func(rows *sql.Rows) error { return rows.Scan(&r.maxErasure) }},
 	} {
 		if err := s.own.query(ctx, step.text, step.scan); err != nil {
 			return nil, s.readError(ctx, fmt.Errorf("recover %s: %w", step.what, err))
@@ -147,6 +148,7 @@ type recovery struct {
 	maxChannel int64
 	maxSub     uint64
 	maxAudit   uint64
+	maxErasure uint64
 	byID       map[int64]int // index in state.Channels
 	byName     map[string]int64
 	bySub      map[uint64][2]int // index in state.Channels, and in Subscriptions there

@@ -78,10 +78,14 @@ func (s *Store) restoreRows(ctx context.Context, adv *advance, rows []*row) erro
 		if err != nil || stored {
 			return err
 		}
-		if len(rows) > 0 {
-			if err := s.dialect.insertMessages(ctx, t, rows); err != nil {
+		whole, tombstones := splitErased(rows)
+		if len(whole) > 0 {
+			if err := s.dialect.insertMessages(ctx, t, whole); err != nil {
 				return err
 			}
+		}
+		if err := s.restoreErased(ctx, t, tombstones); err != nil {
+			return err
 		}
 		if len(tags) > 0 {
 			if err := s.dialect.insertTags(ctx, t, tags); err != nil {

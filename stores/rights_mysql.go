@@ -41,6 +41,9 @@ func (m *mysql) checkRights(ctx context.Context, db *sql.DB) error {
 		mysqlDeleteCounts + mysqlDeletePartsRow,
 		mysqlPark + mysqlParkRow + mysqlParkEnd,
 		mysqlUnpark + "?)",
+		mysqlErasing.list + erasedRow,
+		mysqlErasing.replace,
+		dropErasedTag + erasedTag,
 	} {
 		err := mysqlPrepare(ctx, db, text)
 		var e *mysqldriver.MySQLError

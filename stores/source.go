@@ -26,6 +26,7 @@ type StoredRow struct {
 	// The fields below are those of an event; Type is empty if the message is not one.
 	ID, AggregateType, AggregateID, Type string
 	Version, Position                    uint64
+	Erased                               uint64 // the erasure that replaced the message; 0 if it is as it was published
 	Document, Metadata                   []byte // JSON, in the words of that database; nil for NULL
 	Tags                                 []string
 }
@@ -34,7 +35,7 @@ type StoredRow struct {
 const (
 	sourceChannels = "SELECT id, name, maxseq, msgs, bytes FROM Channels WHERE deleted = FALSE ORDER BY id"
 	sourceFirst    = "SELECT MIN(seq) FROM Messages WHERE id = ?"
-	sourceRows     = "SELECT seq, timestamp, data, event_id, aggregate_type, aggregate_id, event_version, event_type, event_data, metadata, position, tags FROM Messages WHERE id = ? AND seq >= ? AND seq <= ? ORDER BY seq LIMIT ?"
+	sourceRows     = "SELECT seq, timestamp, data, event_id, aggregate_type, aggregate_id, event_version, event_type, event_data, metadata, position, tags, erased FROM Messages WHERE id = ? AND seq >= ? AND seq <= ? ORDER BY seq LIMIT ?"
 )
 
 var (
@@ -116,7 +117,7 @@ func (s *Snapshot) Rows(ctx context.Context, channel int64, from, to uint64, lim
 		var id, aggregateType, aggregateID, typ sql.NullString
 		var version, position sql.NullInt64
 		var tags sql.RawBytes
-		if err := rows.Scan(&r.Sequence, &r.Timestamp, &r.Data, &id, &aggregateType, &aggregateID, &version, &typ, &r.Document, &r.Metadata, &position, &tags); err != nil {
+		if err := rows.Scan(&r.Sequence, &r.Timestamp, &r.Data, &id, &aggregateType, &aggregateID, &version, &typ, &r.Document, &r.Metadata, &position, &tags, (*eventNumber)(&r.Erased)); err != nil {
 			return err
 		}
 		if size += len(r.Data) + len(r.Document); size > maxBytes && len(all) > 0 {

@@ -206,6 +206,7 @@ var sqliteStatements = statements{
 	putNamed:        "INSERT INTO NamedConsumers (consumer, channel, client, name, settings) VALUES (?, ?, ?, ?, ?) ON CONFLICT (consumer) DO UPDATE SET channel = excluded.channel, client = excluded.client, name = excluded.name, settings = excluded.settings",
 	putCancelled:    "INSERT INTO CancelledDeliveries (id, seq) VALUES (?, ?) ON CONFLICT (id, seq) DO NOTHING",
 	putAudit:        "INSERT INTO AuditEntries (id, time, principal, address, action, target, detail) VALUES (?, ?, ?, ?, ?, ?, ?) ON CONFLICT (id) DO NOTHING",
+	putErasure:      "INSERT INTO Erasures (id, requested, principal, reason, selector, state, events, copies, erased) VALUES (?, ?, ?, ?, ?, ?, 0, 0, 0) ON CONFLICT (id) DO NOTHING",
 
 	more: []string{sqliteInsertMessage, sqliteInsertTag, sqliteAdvanceChannel, sqliteChannelID, sqliteInsertChannel, sqliteSaveProgress, sqliteHead, sqliteVersion, sqliteTagged, sqliteEventByID, sqlitePutConsumer, sqlitePutPart, sqliteDeletePart, sqlitePutCounts, sqliteDeleteCounts, sqlitePark, sqliteUnpark, sqliteParkedAt},
 }

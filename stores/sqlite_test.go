@@ -165,7 +165,7 @@ func TestSQLiteCorruptFile(t *testing.T) {
 		t.Fatal(err)
 	}
 	const page = 4096
-	for i := int64(40); i < 60; i++ {
+	for i := int64(60); i < 80; i++ {
 		if _, err := file.WriteAt(bytes.Repeat([]byte{0xa5}, page), i*page); err != nil {
 			t.Fatal(err)
 		}

@@ -20,6 +20,8 @@ type statements struct {
 	putCancelled    string // (id, seq); nothing if the row exists
 	putAudit        string // (id, time, principal, address, action, target, detail); nothing if the row exists
 
+	putErasure string // (id, requested, principal, reason, selector, state); nothing if the row exists
+
 	more []string // further texts of the dialect to prepare
 }
 
@@ -87,15 +89,23 @@ type sharedStatements struct {
 	deleteCancelledOf            string // (id)
 	maxAuditID                   string // () → id
 
-	read     string // (id, from, to, limit) → seq, timestamp, data, event_version, position, by seq
+	read     string // (id, from, to, limit) → seq, timestamp, data, event_version, position, erased, by seq
 	timeFrom string // (id, from) → seq, timestamp of the first message from a sequence on
 
-	aggregateForward  string // (aggregate_id, aggregate_type, id, from version, limit) → seq, timestamp, data, event_version, position, by event_version
+	aggregateForward  string // (aggregate_id, aggregate_type, id, from version, limit) → seq, timestamp, data, event_version, position, erased, by event_version
 	aggregateBackward string // the same, by descending version
 	aggregatesWithID  string // (aggregate_id) → id, aggregate_type of each aggregate
-	eventsWithID      string // (event_id) → id, seq, timestamp, data, event_version, position, by id
+	eventsWithID      string // (event_id) → id, seq, timestamp, data, event_version, position, erased, by id
 
 	audit string // (id before, limit) → id, time, principal, address, action, target, detail, by id descending
+
+	maxErasureID  string // () → id
+	erasureState  string // (id) → state
+	endErasure    string // (state, events, copies, erased, id)
+	dropErased    string // (erasure)
+	finishErasure string // (new state, id, state)
+	erasures      string // (id before, limit) → id, requested, principal, reason, selector, state, events, copies, erased, by id descending
+	openErasures  string // () → the same, by id, of those that are not done
 
 	hasEvents        string // (id) → a row if the channel holds an event
 	countUpTo        string // (id, to) → number and bytes of the messages up to a sequence
@@ -172,15 +182,23 @@ func newSharedStatements(text func(string) string) sharedStatements {
 		deleteCancelledOf:            text("DELETE FROM CancelledDeliveries WHERE id = ?"),
 		maxAuditID:                   "SELECT COALESCE(MAX(id), 0) FROM AuditEntries",
 
-		read:     text("SELECT seq, timestamp, data, event_version, position FROM Messages WHERE id = ? AND seq >= ? AND seq <= ? ORDER BY seq LIMIT ?"),
+		read:     text("SELECT seq, timestamp, data, event_version, position, erased FROM Messages WHERE id = ? AND seq >= ? AND seq <= ? ORDER BY seq LIMIT ?"),
 		timeFrom: text("SELECT seq, timestamp FROM Messages WHERE id = ? AND seq >= ? ORDER BY seq LIMIT 1"),
 
-		aggregateForward:  text("SELECT seq, timestamp, data, event_version, position FROM Messages WHERE aggregate_id = ? AND aggregate_type = ? AND id = ? AND event_version >= ? ORDER BY event_version LIMIT ?"),
-		aggregateBackward: text("SELECT seq, timestamp, data, event_version, position FROM Messages WHERE aggregate_id = ? AND aggregate_type = ? AND id = ? AND event_version <= ? ORDER BY event_version DESC LIMIT ?"),
+		aggregateForward:  text("SELECT seq, timestamp, data, event_version, position, erased FROM Messages WHERE aggregate_id = ? AND aggregate_type = ? AND id = ? AND event_version >= ? ORDER BY event_version LIMIT ?"),
+		aggregateBackward: text("SELECT seq, timestamp, data, event_version, position, erased FROM Messages WHERE aggregate_id = ? AND aggregate_type = ? AND id = ? AND event_version <= ? ORDER BY event_version DESC LIMIT ?"),
 		aggregatesWithID:  text("SELECT DISTINCT id, aggregate_type FROM Messages WHERE aggregate_id = ? ORDER BY id, aggregate_type"),
-		eventsWithID:      text("SELECT id, seq, timestamp, data, event_version, position FROM Messages WHERE event_id = ? ORDER BY id"),
+		eventsWithID:      text("SELECT id, seq, timestamp, data, event_version, position, erased FROM Messages WHERE event_id = ? ORDER BY id"),
 
 		audit: text("SELECT id, time, principal, address, action, target, detail FROM AuditEntries WHERE id < ? ORDER BY id DESC LIMIT ?"),
+
+		maxErasureID:  "SELECT COALESCE(MAX(id), 0) FROM Erasures",
+		erasureState:  text("SELECT state FROM Erasures WHERE id = ?"),
+		endErasure:    text("UPDATE Erasures SET state = ?, selector = '', events = ?, copies = ?, erased = ? WHERE id = ?"),
+		dropErased:    text("DELETE FROM ErasedMessages WHERE erasure = ?"),
+		finishErasure: text("UPDATE Erasures SET state = ? WHERE id = ? AND state = ?"),
+		erasures:      text("SELECT id, requested, principal, reason, selector, state, events, copies, erased FROM Erasures WHERE id < ? ORDER BY id DESC LIMIT ?"),
+		openErasures:  "SELECT id, requested, principal, reason, selector, state, events, copies, erased FROM Erasures WHERE state <> 'done' ORDER BY id",
 
 		hasEvents:        text("SELECT 1 FROM Messages WHERE id = ? AND event_type IS NOT NULL LIMIT 1"),
 		countUpTo:        text("SELECT COUNT(*), COALESCE(SUM(size), 0) FROM Messages WHERE id = ? AND seq <= ?"),
@@ -226,6 +244,7 @@ func (s *statements) all() []string {
 		s.parkedKeys, s.parked, s.deleteParked, s.deleteParkedOf,
 		s.redelivered, s.deleteConsumerRedelivered, s.deleteConsumersRedeliveredOf,
 		s.cancelled, s.putCancelled, s.deleteCancelledOf, s.maxAuditID, s.putAudit,
+		s.maxErasureID, s.putErasure, s.erasureState, s.endErasure, s.dropErased, s.finishErasure, s.erasures, s.openErasures,
 		s.read, s.timeFrom,
 		s.aggregateForward, s.aggregateBackward, s.aggregatesWithID, s.eventsWithID,
 		s.hasEvents, s.countUpTo, s.deleteUpTo, s.reduceChannel,

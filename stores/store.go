@@ -148,6 +148,7 @@ type Store struct {
 	channelID  int64 // highest ID assigned
 	subID      uint64
 	auditID    uint64
+	erasureID  uint64
 	progressed map[uint64]struct{} // subscriptions that have only row 0 in SubsPending
 }
 

@@ -17,6 +17,7 @@ type CopiedRow struct {
 	Data              []byte       // encoded pb.MsgProto
 	Event             *proto.Event // nil if the message is not an event
 	Version, Position uint64       // of the event
+	Erased            uint64       // the erasure that replaced the message; 0 without one
 	Document          []byte       // event_data as JSON, which nests no deeper than JSONDepth; nil for NULL
 }
 
@@ -72,7 +73,7 @@ func (s *Store) CopyRows(ctx context.Context, c *Channel, copied []CopiedRow, la
 		}
 		rows[i] = &row{
 			channel: c, sequence: m.Sequence, timestamp: m.Timestamp, data: m.Data,
-			event: m.Event, version: m.Version, position: m.Position, document: m.Document,
+			event: m.Event, version: m.Version, position: m.Position, document: m.Document, erased: m.Erased,
 		}
 		adv.add(rows[i])
 	}

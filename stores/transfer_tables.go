@@ -29,7 +29,7 @@ type copiedTable struct {
 }
 
 // copiedTables are all tables of the schema but Messages, EventTags and Channels, whose rows CopyRows and CopyChannel write; ServerInfo and
-// the position of StoreLock, which FinishCopy writes; the lease in StoreLock, which is that of each database; AuditEntries; and
+// the position of StoreLock, which FinishCopy writes; the lease in StoreLock, which is that of each database; AuditEntries; Erasures; and
 // goose_db_version, which tells of the schema.
 var copiedTables = []copiedTable{
 	{
@@ -90,6 +90,11 @@ var copiedTables = []copiedTable{
 		1, []kind{kindText, kindBytes},
 	},
 	{
+		"ErasedMessages", "SELECT erasure, id, seq, position, size, data FROM ErasedMessages ORDER BY erasure, id, seq", "SELECT 1 FROM ErasedMessages LIMIT 1", "DELETE FROM ErasedMessages",
+		"INSERT INTO ErasedMessages (erasure, id, seq, position, size, data) VALUES ", "(?, ?, ?, ?, ?, ?)", "SELECT 1 FROM ErasedMessages WHERE erasure = ? AND id = ? AND seq = ?",
+		3, []kind{kindNumber, kindNumber, kindNumber, kindNumber, kindNumber, kindBytes},
+	},
+	{
 		"TimeSteps", "SELECT position FROM TimeSteps ORDER BY position", "SELECT 1 FROM TimeSteps LIMIT 1", "DELETE FROM TimeSteps",
 		"INSERT INTO TimeSteps (position) VALUES ", "(?)", "SELECT 1 FROM TimeSteps WHERE position = ?",
 		1, []kind{kindNumber},
@@ -104,6 +109,14 @@ var copiedAudit = copiedTable{
 	kinds: []kind{kindNumber, kindNumber, kindText, kindText, kindText, kindText, kindText},
 }
 
+// copiedErasures is Erasures, likewise.
+var copiedErasures = copiedTable{
+	name: "Erasures", read: "SELECT id, requested, principal, reason, selector, state, events, copies, erased FROM Erasures ORDER BY id",
+	insert: "INSERT INTO Erasures (id, requested, principal, reason, selector, state, events, copies, erased) VALUES ", row: "(?, ?, ?, ?, ?, ?, ?, ?, ?)",
+	has: "SELECT 1 FROM Erasures WHERE id = ?", keys: 1,
+	kinds: []kind{kindNumber, kindNumber, kindText, kindText, kindText, kindText, kindNumber, kindNumber, kindNumber},
+}
+
 // copiedChunk is how many rows one transaction writes.
 const copiedChunk = 200
 
@@ -115,7 +128,7 @@ func (s *Store) CopyTables(ctx context.Context, from *Snapshot, counted func(tab
 			return fmt.Errorf("clear table %s: %w", copiedTables[i].name, err)
 		}
 	}
-	for _, table := range append(copiedTables[:len(copiedTables):len(copiedTables)], copiedAudit) {
+	for _, table := range append(copiedTables[:len(copiedTables):len(copiedTables)], copiedAudit, copiedErasures) {
 		n, err := s.copyTable(ctx, &table, from)
 		if err != nil {
 			return fmt.Errorf("copy table %s: %w", table.name, err)

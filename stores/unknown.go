@@ -27,7 +27,7 @@ func (b *batch) isStored(ctx context.Context, q querier, p *plan) (bool, error) 
 		rows := want[adv.channel]
 		err := q.query(ctx, b.s.text.read, func(found *sql.Rows) error {
 			var m Message
-			if err := found.Scan(&m.Sequence, &m.Timestamp, &m.Data, (*eventNumber)(&m.Version), (*eventNumber)(&m.Position)); err != nil {
+			if err := found.Scan(&m.Sequence, &m.Timestamp, &m.Data, (*eventNumber)(&m.Version), (*eventNumber)(&m.Position), (*eventNumber)(&m.Erased)); err != nil {
 				return err
 			}
 			if at := m.Sequence - adv.from; at < uint64(len(rows)) && bytes.Equal(rows[at].data, m.Data) {

@@ -91,7 +91,7 @@ func testRoles(t *testing.T, kind databases.Kind) {
 
 	for role, texts := range map[string][]string{
 		"server": {
-			"UPDATE Messages SET event_data = NULL", "UPDATE Messages SET position = 99", "UPDATE Messages SET position = NULL", "DELETE FROM EventTags", "UPDATE EventTags SET tag = 'z'",
+			"UPDATE Messages SET event_data = NULL", "UPDATE Messages SET position = 99", "UPDATE Messages SET position = NULL", "DELETE FROM Erasures", "UPDATE ErasedMessages SET seq = 1", "UPDATE EventTags SET tag = 'z'",
 			"DELETE FROM TimeSteps", "DELETE FROM Messages", "DELETE FROM Channels", "UPDATE Channels SET deleted = TRUE",
 			"UPDATE Channels SET name = 'other'", "UPDATE Channels SET id = id + 100", "UPDATE Channels SET maxseq = 0", "UPDATE goose_db_version SET version_id = 0",
 			"DELETE FROM StoreLock", "DELETE FROM ServerInfo", "DELETE FROM AuditEntries", "UPDATE AuditEntries SET detail = ''", "CREATE TABLE mine (id INTEGER)", "DROP TABLE Relays", "ALTER TABLE Messages ADD COLUMN mine INTEGER",

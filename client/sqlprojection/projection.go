@@ -42,6 +42,9 @@ func (a *applier) apply(ctx context.Context, tx *sql.Tx, events []*eventstore.Ev
 	r := &run{applier: a, tx: tx, generation: eventstore.Generation(ctx), prepared: map[*statement]*sql.Stmt{}}
 	defer r.close()
 	for _, e := range events {
+		if e.Erased > 0 {
+			continue // nothing is left to apply
+		}
 		d := &document{event: e, dialect: a.dialect}
 		for i, s := range a.file.statementsOf(e) {
 			values, err := s.values(nil, d)

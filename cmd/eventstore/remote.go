@@ -150,13 +150,22 @@ func (r *remote) call(ctx context.Context, call func(ctx context.Context, s *ser
 
 // act is call for an act that is not idempotent: it is sent again only if the server did not receive it, or refused it.
 func (r *remote) act(ctx context.Context, call func(ctx context.Context, s *server) error) error {
-	return r.call(ctx, func(ctx context.Context, s *server) error {
+	return r.call(ctx, actOnce(call))
+}
+
+// actSlowly is act without a time limit.
+func (r *remote) actSlowly(ctx context.Context, call func(ctx context.Context, s *server) error) error {
+	return r.try(ctx, actOnce(call))
+}
+
+func actOnce(call func(ctx context.Context, s *server) error) func(ctx context.Context, s *server) error {
+	return func(ctx context.Context, s *server) error {
 		err := call(ctx, s)
 		if err == nil || !transient(err) || connect.IsWireError(err) || errors.Is(err, syscall.ECONNREFUSED) {
 			return err
 		}
 		return &statusError{exitUnreachable, "there was no answer: look whether it took effect before you do it again: " + textOf(err)}
-	})
+	}
 }
 
 // try is call without a time limit, for streams. The time to wait begins anew whenever progress was made, which is when the callback

@@ -66,7 +66,7 @@ Commands that only read also work without a server, on its database: --dsn.`,
 	root.SetCompletionCommandGroupID("setup")
 	root.AddGroup(
 		&cobra.Group{ID: "events", Title: "Events:"},
-		&cobra.Group{ID: "admin", Title: "Consumers and clients:"},
+		&cobra.Group{ID: "admin", Title: "Administration:"},
 		&cobra.Group{ID: "watch", Title: "State:"},
 		&cobra.Group{ID: "setup", Title: "Setup:"},
 	)
@@ -84,7 +84,7 @@ Commands that only read also work without a server, on its database: --dsn.`,
 	add("events", readCommand(t), tailCommand(t), getCommand(t), aggregateCommand(t), appendCommand(t), exportCommand(t), importCommand(t), projectCommand(t))
 	add("watch", channelsCommand(t), typesCommand(t), statsCommand(t),
 		routesCommand(t), relaysCommand(t), doctorCommand(t), verifyCommand(t), topCommand(t), benchCommand(t))
-	add("admin", consumersCommand(t), clientsCommand(t), deliveryCommand(t), auditCommand(t))
+	add("admin", consumersCommand(t), clientsCommand(t), deliveryCommand(t), auditCommand(t), eraseCommand(t))
 	add("setup", copyCommand(t), contextCommand(t), manCommand(t))
 	return root
 }

@@ -35,6 +35,8 @@ type Event struct {
 	DataBase64 []byte          `json:"data_base64,omitempty"`
 	// PayloadBase64 is the message of a channel whose messages are not eventstore.v1.Event.
 	PayloadBase64 []byte `json:"payload_base64,omitempty"`
+	// Erased is the number of the erasure by which an administrator has erased the event. An append refuses it.
+	Erased uint64 `json:"erased,omitempty"`
 }
 
 // Of converts a stored event.
@@ -44,7 +46,7 @@ func Of(r *eventstorev1.RecordedEvent) *Event {
 		Position: r.GetPosition(), Channel: r.GetChannel(), Sequence: r.GetSequence(), RecordedAt: timeOf(r.GetRecordedAt()),
 		ID: e.GetEventId(), Type: e.GetEventType(), AggregateType: e.GetAggregateType(), AggregateID: e.GetAggregateId(),
 		Version: e.GetEventVersion(), OccurredAt: timeOf(e.GetOccurredAt()), Metadata: e.GetMetadata(), Tags: e.GetTags(),
-		ContentType: e.GetContentType(), Stream: e.GetStream(), PayloadBase64: r.GetPayload(),
+		ContentType: e.GetContentType(), Stream: e.GetStream(), PayloadBase64: r.GetPayload(), Erased: e.GetErased().GetErasure(),
 	}
 	event.SetPayload(e.GetEventData())
 	return event
@@ -77,6 +79,9 @@ func (e *Event) Message() *eventstorev1.Event {
 	m := &eventstorev1.Event{
 		EventId: e.ID, EventType: e.Type, AggregateType: e.AggregateType, AggregateId: e.AggregateID, EventVersion: e.Version,
 		Metadata: e.Metadata, Tags: e.Tags, ContentType: e.ContentType, Stream: e.Stream, EventData: e.Payload(),
+	}
+	if e.Erased > 0 {
+		m.Erased = &eventstorev1.Erased{Erasure: e.Erased}
 	}
 	if e.OccurredAt != nil {
 		m.OccurredAt = timestamppb.New(*e.OccurredAt)

@@ -44,6 +44,10 @@ type Administration interface {
 	Audit(ctx context.Context, by consumers.Actor, action, target, detail string) error
 	// Audited returns acts with lower IDs than before, the newest first; 0 is beyond all.
 	Audited(ctx context.Context, before uint64, limit int) ([]stores.AuditEntry, error)
+	// Erase erases events, and returns once nobody can read them from the log.
+	Erase(ctx context.Context, by consumers.Actor, events eventlog.ErasedEvents, reason string, dryRun bool) (eventlog.ErasureReport, error)
+	// Erasures returns erasures with lower IDs than before, the newest first; 0 is beyond all.
+	Erasures(ctx context.Context, before uint64, limit int) ([]stores.Erasure, error)
 	// Patience is how long an act may wait for the database.
 	Patience() time.Duration
 }

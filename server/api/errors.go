@@ -49,6 +49,8 @@ var codes = []struct {
 	{consumers.ErrNoSubscription, connect.CodeFailedPrecondition},
 	{consumers.ErrInvalidPosition, connect.CodeInvalidArgument},
 	{consumers.ErrInvalidSettings, connect.CodeInvalidArgument},
+	{eventlog.ErrNothingToErase, connect.CodeNotFound},
+	{eventlog.ErrNotAnEvent, connect.CodeFailedPrecondition},
 	{ErrNoEventChannel, connect.CodeFailedPrecondition},
 	{ErrChannelRefused, connect.CodeFailedPrecondition},
 	{ErrNoWildcards, connect.CodeFailedPrecondition},

@@ -38,6 +38,9 @@ func recorded(channel string, mapping *proto.Mapping, m stores.Message) (*events
 			}
 			event.Tags = proto.Tags(event.GetTags())
 			event.EventVersion = cmp.Or(event.GetEventVersion(), m.Version)
+			if m.Erased == 0 {
+				event.Erased = nil // only the server says so
+			}
 			r.Event = event
 			return r, nil
 		}
@@ -51,5 +54,9 @@ func recorded(channel string, mapping *proto.Mapping, m stores.Message) (*events
 	}
 	ev.Version = cmp.Or(ev.Version, m.Version)
 	r.Event = ev.Message()
+	if m.Erased > 0 { // the mapping may find data, metadata or tags in the mark
+		r.Event.EventData, r.Event.Metadata, r.Event.Tags, r.Event.ContentType, r.Event.OccurredAt = nil, nil, nil, "", nil
+		r.Event.Erased = &eventstorev1.Erased{Erasure: m.Erased}
+	}
 	return r, nil
 }

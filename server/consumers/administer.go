@@ -99,7 +99,8 @@ func unknown(name stores.ConsumerName) error {
 	return fmt.Errorf("%w: %s", ErrUnknownConsumer, shown(name))
 }
 
-func (c *Consumers) entry(by Actor, action, target, detail string) stores.AuditEntry {
+// Entry returns the record of an act that is stored now.
+func (c *Consumers) Entry(by Actor, action, target, detail string) stores.AuditEntry {
 	return stores.AuditEntry{
 		ID: c.store.NewAuditID(), Time: time.Now().UnixNano(), Principal: by.Principal, Address: by.Address,
 		Action: action, Target: target, Detail: detail,
@@ -123,7 +124,7 @@ func (c *Consumers) change(ctx context.Context, by Actor, g *Group, action strin
 		g.mu.Unlock()
 		return err
 	}
-	e := c.entry(by, action, shown(g.named.name), detail)
+	e := c.Entry(by, action, shown(g.named.name), detail)
 	g.state.changed.audit = append(g.state.changed.audit, e)
 	g.touch()
 	g.mu.Unlock()
@@ -168,7 +169,7 @@ func (c *Consumers) Configure(ctx context.Context, by Actor, name stores.Consume
 	row := n.rowWith(s) // with an ID: the name stays, even if its group ends
 	n.mu.Unlock()
 	c.mu.Unlock()
-	e := c.entry(by, action, shown(name), string(row.Settings))
+	e := c.Entry(by, action, shown(name), string(row.Settings))
 	return c.storeAct(ctx, e, stores.ConsumerChanges{Named: []stores.NamedConsumer{row}}, func() {
 		n.mu.Lock()
 		n.stored = s
@@ -281,7 +282,7 @@ func (c *Consumers) Drop(ctx context.Context, by Actor, name stores.ConsumerName
 	case n == nil:
 		return unknown(name)
 	case g == nil:
-		e := c.entry(by, ActDrop, shown(name), fmt.Sprintf("%d parked", n.parkedCount()))
+		e := c.Entry(by, ActDrop, shown(name), fmt.Sprintf("%d parked", n.parkedCount()))
 		return c.storeAct(ctx, e, stores.ConsumerChanges{DropNamed: []uint64{n.storedID()}}, func() {
 			c.mu.Lock()
 			defer c.mu.Unlock()
@@ -296,7 +297,7 @@ func (c *Consumers) Drop(ctx context.Context, by Actor, name stores.ConsumerName
 		return fmt.Errorf("%w: %s has %d: close them, or drop it by force", ErrActiveMembers, shown(name), active)
 	}
 	members := g.state.all()
-	e := c.entry(by, ActDrop, shown(name), fmt.Sprintf("at %d, %d unacknowledged, %d parked", g.state.lastSent, g.state.unacked.len(), n.parkedCount()))
+	e := c.Entry(by, ActDrop, shown(name), fmt.Sprintf("at %d, %d unacknowledged, %d parked", g.state.lastSent, g.state.unacked.len(), n.parkedCount()))
 	g.state.drop()
 	g.state.changed.audit = append(g.state.changed.audit, e)
 	g.touch()
@@ -407,7 +408,7 @@ func (c *Consumers) Discard(ctx context.Context, by Actor, name stores.ConsumerN
 		for _, p := range found {
 			changes.Unpark = append(changes.Unpark, stores.ParkedKey{Consumer: p.Consumer, Seq: p.Seq})
 		}
-		e := c.entry(by, ActDiscard, shown(name), detail)
+		e := c.Entry(by, ActDiscard, shown(name), detail)
 		return c.storeAct(ctx, e, changes, func() {
 			for _, p := range found {
 				n.count(p.Key, -1)
@@ -457,7 +458,7 @@ func (c *Consumers) CancelDelivery(ctx context.Context, by Actor, ch *stores.Cha
 	if !ok {
 		return fmt.Errorf("%w %d: %q does not hold it", ErrUnknownMessage, seq, ch.Name())
 	}
-	e := c.entry(by, ActCancel, fmt.Sprintf("message %d of %q", seq, ch.Name()), "event "+eventID)
+	e := c.Entry(by, ActCancel, fmt.Sprintf("message %d of %q", seq, ch.Name()), "event "+eventID)
 	return c.storeAct(ctx, e, stores.ConsumerChanges{Cancel: []stores.CancelledDelivery{{Channel: ch, Seq: seq}}}, func() {
 		c.cancelled.add(ch.Name(), seq)
 		for _, g := range c.groupsOf(ch.Name()) {
@@ -491,5 +492,5 @@ func (g *Group) cancel(seq uint64) {
 
 // Audit records an act of which nothing else is stored.
 func (c *Consumers) Audit(ctx context.Context, by Actor, action, target, detail string) error {
-	return c.storeAct(ctx, c.entry(by, action, target, detail), stores.ConsumerChanges{}, func() {})
+	return c.storeAct(ctx, c.Entry(by, action, target, detail), stores.ConsumerChanges{}, func() {})
 }

@@ -27,6 +27,7 @@ type reader[M any, K kind[M]] struct {
 	// held means that memory is reserved for msgs. Without it, messages not taken at once are dropped and read again.
 	held    bool
 	running *read[M] // the running read, or nil
+	erased  uint64   // erasures before msgs were read
 
 	granted int         // messages of msgs that may be taken
 	timer   *time.Timer // signals ready after a pause
@@ -40,6 +41,7 @@ type read[M any] struct {
 	page   page[M]
 	err    error
 	cancel context.CancelFunc
+	stale  bool // events were erased after it began
 }
 
 // Cursor returns a cursor at sequence next, or at the first later message if that one is gone. The caller closes it.
@@ -48,7 +50,7 @@ func (c *Channel) Cursor(next uint64) *Cursor {
 }
 
 func newReader[M any, K kind[M]](log *Log, line readable[M], next uint64) *reader[M, K] {
-	r := &reader[M, K]{log: log, line: line, ready: make(chan struct{}, 1), next: max(next, 1)}
+	r := &reader[M, K]{log: log, line: line, ready: make(chan struct{}, 1), next: max(next, 1), erased: log.erased.Load()}
 	r.stop = line.Watch(func() { signal(r.ready) })
 	signal(r.ready)
 	return r
@@ -88,6 +90,7 @@ func (c *reader[M, K]) Next(max int) ([]M, error) {
 	if max <= 0 {
 		return nil, nil
 	}
+	c.refresh()
 	c.skip()
 	if len(c.msgs) == 0 {
 		if err := c.finishRead(); err != nil {
@@ -111,6 +114,26 @@ func (c *reader[M, K]) Next(max int) ([]M, error) {
 	}
 	c.begin(last, max)
 	return nil, nil
+}
+
+// refresh forgets messages that were read before an erasure: they are read again.
+func (c *reader[M, K]) refresh() {
+	now := c.log.erased.Load()
+	if now == c.erased {
+		return
+	}
+	c.erased = now
+	if len(c.msgs) > 0 {
+		c.next = c.kind.place(&c.msgs[0])
+	}
+	c.msgs, c.granted = nil, 0
+	if c.held {
+		c.log.reading.release()
+		c.held = false
+	}
+	if c.running != nil {
+		c.running.stale = true
+	}
 }
 
 // take returns messages that were read, as far as pacing allows, and starts to read ahead.
@@ -204,11 +227,13 @@ func (c *reader[M, K]) finishRead() error {
 	}
 	r.cancel()
 	c.running = nil
-	if len(r.page.msgs) == 0 && r.held {
+	if (len(r.page.msgs) == 0 || r.stale) && r.held {
 		c.log.reading.release()
 		r.held = false
 	}
 	switch {
+	case r.stale:
+		return nil
 	case r.err != nil:
 		c.pause(readRetry)
 		return r.err
@@ -261,6 +286,7 @@ func (c *reader[M, K]) ReadTo(ctx context.Context, to uint64, max int) ([]M, err
 		if c.next > last {
 			return nil, nil
 		}
+		before := c.log.erased.Load()
 		part, ok := c.line.recent(c.next, last, min(max, batchMsgs))
 		if !ok {
 			var err error
@@ -270,6 +296,9 @@ func (c *reader[M, K]) ReadTo(ctx context.Context, to uint64, max int) ([]M, err
 			if err := c.log.pace.wait(ctx, len(part.msgs)); err != nil {
 				return nil, err
 			}
+		}
+		if c.log.erased.Load() != before {
+			continue
 		}
 		c.next, c.plan = part.through+1, part.plan
 		if msgs := c.line.remaining(part.msgs); len(msgs) > 0 || len(part.msgs) == 0 && c.next <= last {

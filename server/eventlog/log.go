@@ -36,6 +36,8 @@ type Log struct {
 	// outage says that the database did not take the last batch: from then on, until it takes one, submissions fail at their
 	// deadlines. A healthy database that is merely behind refuses nothing.
 	outage atomic.Bool
+	// erased counts erasures: what was read before the last one must not be delivered.
+	erased atomic.Uint64
 
 	mu    sync.Mutex     // guards ended
 	ended bool           // Run no longer accepts calls

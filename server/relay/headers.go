@@ -68,6 +68,7 @@ type event struct {
 	position         uint64 // in the order of all events
 	timestamp        int64  // ns since 1970
 	payload          []byte // of the stored message
+	erased           uint64 // the erasure that replaced it; 0 without one
 }
 
 // id identifies the event among all messages of the stream.
@@ -93,7 +94,7 @@ func (e *event) headers(names Headers) nats.Header {
 		}
 		return strconv.FormatUint(n, 10)
 	}
-	version, position := number(e.Version), number(e.position)
+	version, position, erased := number(e.Version), number(e.position), number(e.erased)
 	at := time.Unix(0, e.timestamp).UTC().Format(time.RFC3339Nano)
 	if names == HeadersNATS {
 		set("Event-Id", e.ID)
@@ -101,6 +102,7 @@ func (e *event) headers(names Headers) nats.Header {
 		set("Event-Version", version)
 		set("Event-Time", at)
 		set("Event-Position", position)
+		set("Event-Erased", erased)
 		set("Aggregate-Type", e.AggregateType)
 		set("Aggregate-Id", e.AggregateID)
 		for _, tag := range e.Tags {
@@ -122,6 +124,7 @@ func (e *event) headers(names Headers) nats.Header {
 	set("ce-aggregatetype", e.AggregateType)
 	set("ce-aggregateversion", version)
 	set("ce-position", position)
+	set("ce-erased", erased)
 	set("ce-tags", joined(e.Tags))
 	return h
 }

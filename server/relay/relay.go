@@ -328,7 +328,7 @@ func (r *Relay) match(src *source, m stores.Message) (*event, *Route) {
 	for _, route := range src.routes {
 		if MatchesAnyType(route.Types, ev.Type) {
 			return &event{
-				Event: ev, cluster: r.Cluster, channel: src.Name(), sequence: m.Sequence, position: m.Position, timestamp: m.Timestamp, payload: msg.Data,
+				Event: ev, cluster: r.Cluster, channel: src.Name(), sequence: m.Sequence, position: m.Position, timestamp: m.Timestamp, payload: msg.Data, erased: m.Erased,
 			}, route
 		}
 	}

@@ -53,23 +53,30 @@ DROP TRIGGER IF EXISTS tags_are_not_truncated ON EventTags;
 CREATE TRIGGER tags_are_not_truncated BEFORE TRUNCATE ON EventTags
     FOR EACH STATEMENT EXECUTE FUNCTION eventstore_refuse_change();
 
-CREATE OR REPLACE VIEW events AS
-SELECT
-    c.name AS channel,
-    m.seq AS sequence,
-    to_timestamp((m.timestamp / 1000)::double precision / 1000000) AS time,
-    m.event_id,
-    m.aggregate_type,
-    m.aggregate_id,
-    m.event_version,
-    m.event_type,
-    m.event_data,
-    m.metadata,
-    m.position,
-    m.tags
-FROM Messages AS m
-JOIN Channels AS c ON c.id = m.id
-WHERE m.event_type IS NOT NULL;
+-- Not if a later migration has replaced it.
+-- +goose StatementBegin
+DO $$ BEGIN
+    IF NOT EXISTS (SELECT 1 FROM information_schema.columns WHERE table_schema = current_schema() AND table_name = 'messages' AND column_name = 'erased') THEN
+        CREATE OR REPLACE VIEW events AS
+        SELECT
+            c.name AS channel,
+            m.seq AS sequence,
+            to_timestamp((m.timestamp / 1000)::double precision / 1000000) AS time,
+            m.event_id,
+            m.aggregate_type,
+            m.aggregate_id,
+            m.event_version,
+            m.event_type,
+            m.event_data,
+            m.metadata,
+            m.position,
+            m.tags
+        FROM Messages AS m
+        JOIN Channels AS c ON c.id = m.id
+        WHERE m.event_type IS NOT NULL;
+    END IF;
+END $$;
+-- +goose StatementEnd
 
 INSERT INTO goose_db_version (version_id, is_applied)
 SELECT 10, TRUE WHERE NOT EXISTS (SELECT 1 FROM goose_db_version WHERE version_id = 10);

@@ -12,8 +12,9 @@ import (
 // 4,000 pages, 16 MB. The caches, in KiB, hold the upper levels of a large store's indexes. A reader's cache is small:
 // there are many readers, and a replay sees each page once. Figures: docs/decisions/2026-11-21-sqlite-settings.md.
 const (
-	sqliteSettings    = "_pragma=busy_timeout(10000)&_pragma=journal_mode(WAL)&_pragma=synchronous(FULL)&_pragma=wal_autocheckpoint(4000)"
-	sqliteWriterMore  = "&_pragma=cache_size(-16384)&_pragma=journal_size_limit(67108864)" // of the log, which a store keeps below that
+	sqliteSettings   = "_pragma=busy_timeout(10000)&_pragma=journal_mode(WAL)&_pragma=synchronous(FULL)&_pragma=wal_autocheckpoint(4000)"
+	sqliteWriterMore = "&_pragma=cache_size(-16384)&_pragma=journal_size_limit(67108864)" + // of the log, which a store keeps below that
+		"&_pragma=secure_delete(FAST)" // what moves to another page is overwritten in the one before, so that an erasure can find all of it
 	sqliteReaderCache = "&_pragma=cache_size(-4096)"
 )
 

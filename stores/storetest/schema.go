@@ -206,24 +206,24 @@ func testMigrationWaits(t *testing.T, o stores.Options) {
 }
 
 // withoutColumns is the version of the last migration that adds a column in SQLite, which can not add one "if it is absent".
-const withoutColumns = 12
+const withoutColumns = 14
 
 // takePositions undoes what migration 10 added, and the columns of later ones, as if they had never run.
 func takePositions(t *testing.T, o stores.Options) {
 	t.Helper()
 	db := raw(t, o)
-	texts := []string{"DROP VIEW events", "DROP VIEW consumer_status", "DROP VIEW parked_messages"}
+	texts := []string{"DROP VIEW events", "DROP VIEW consumer_status", "DROP VIEW parked_messages", "DROP VIEW erasure_log"}
 	switch o.Driver {
 	case "postgres":
 		texts = append(texts, "DROP TRIGGER events_are_immutable ON Messages", "DROP TRIGGER events_are_not_deleted ON Messages")
 	case "mysql":
-		texts = append(texts, "DROP TRIGGER events_are_immutable_update", "ALTER TABLE Messages DROP INDEX Idx_MsgsPosition, DROP INDEX Idx_MsgsTypePosition")
+		texts = append(texts, "DROP TRIGGER events_are_immutable_update", "DROP TRIGGER tags_are_immutable_delete", "ALTER TABLE Messages DROP INDEX Idx_MsgsPosition, DROP INDEX Idx_MsgsTypePosition")
 	case "sqlite":
-		texts = append(texts, "DROP TRIGGER events_are_immutable_update", "DROP INDEX Idx_MsgsPosition", "DROP INDEX Idx_MsgsTypePosition")
+		texts = append(texts, "DROP TRIGGER events_are_immutable_update", "DROP TRIGGER tags_are_immutable_delete", "DROP INDEX Idx_MsgsPosition", "DROP INDEX Idx_MsgsTypePosition")
 	}
 	for _, text := range append(texts,
 		"ALTER TABLE Messages DROP COLUMN position", "ALTER TABLE Messages DROP COLUMN tags", "ALTER TABLE StoreLock DROP COLUMN position",
-		"DROP TABLE EventTags", "DROP TABLE TimeSteps",
+		"ALTER TABLE Messages DROP COLUMN erased", "DROP TABLE EventTags", "DROP TABLE TimeSteps", "DROP TABLE Erasures", "DROP TABLE ErasedMessages",
 		"ALTER TABLE Subscriptions DROP COLUMN client", "ALTER TABLE Subscriptions DROP COLUMN name", "ALTER TABLE Subscriptions DROP COLUMN kind") {
 		exec(t, db, text)
 	}

@@ -56,12 +56,20 @@ INSERT INTO CancelledDeliveries (id, seq) VALUES ($1, $2) ON CONFLICT (id, seq) 
 DELETE FROM CancelledDeliveries WHERE id = $1
 SELECT COALESCE(MAX(id), 0) FROM AuditEntries
 INSERT INTO AuditEntries (id, time, principal, address, action, target, detail) VALUES ($1, $2, $3, $4, $5, $6, $7) ON CONFLICT (id) DO NOTHING
-SELECT seq, timestamp, data, event_version, position FROM Messages WHERE id = $1 AND seq >= $2 AND seq <= $3 ORDER BY seq LIMIT $4
+SELECT COALESCE(MAX(id), 0) FROM Erasures
+INSERT INTO Erasures (id, requested, principal, reason, selector, state, events, copies, erased) VALUES ($1, $2, $3, $4, $5, $6, 0, 0, 0) ON CONFLICT (id) DO NOTHING
+SELECT state FROM Erasures WHERE id = $1
+UPDATE Erasures SET state = $1, selector = '', events = $2, copies = $3, erased = $4 WHERE id = $5
+DELETE FROM ErasedMessages WHERE erasure = $1
+UPDATE Erasures SET state = $1 WHERE id = $2 AND state = $3
+SELECT id, requested, principal, reason, selector, state, events, copies, erased FROM Erasures WHERE id < $1 ORDER BY id DESC LIMIT $2
+SELECT id, requested, principal, reason, selector, state, events, copies, erased FROM Erasures WHERE state <> 'done' ORDER BY id
+SELECT seq, timestamp, data, event_version, position, erased FROM Messages WHERE id = $1 AND seq >= $2 AND seq <= $3 ORDER BY seq LIMIT $4
 SELECT seq, timestamp FROM Messages WHERE id = $1 AND seq >= $2 ORDER BY seq LIMIT 1
-SELECT seq, timestamp, data, event_version, position FROM Messages WHERE aggregate_id = $1 AND aggregate_type = $2 AND id = $3 AND event_version >= $4 ORDER BY event_version LIMIT $5
-SELECT seq, timestamp, data, event_version, position FROM Messages WHERE aggregate_id = $1 AND aggregate_type = $2 AND id = $3 AND event_version <= $4 ORDER BY event_version DESC LIMIT $5
+SELECT seq, timestamp, data, event_version, position, erased FROM Messages WHERE aggregate_id = $1 AND aggregate_type = $2 AND id = $3 AND event_version >= $4 ORDER BY event_version LIMIT $5
+SELECT seq, timestamp, data, event_version, position, erased FROM Messages WHERE aggregate_id = $1 AND aggregate_type = $2 AND id = $3 AND event_version <= $4 ORDER BY event_version DESC LIMIT $5
 SELECT DISTINCT id, aggregate_type FROM Messages WHERE aggregate_id = $1 ORDER BY id, aggregate_type
-SELECT id, seq, timestamp, data, event_version, position FROM Messages WHERE event_id = $1 ORDER BY id
+SELECT id, seq, timestamp, data, event_version, position, erased FROM Messages WHERE event_id = $1 ORDER BY id
 SELECT 1 FROM Messages WHERE id = $1 AND event_type IS NOT NULL LIMIT 1
 SELECT COUNT(*), COALESCE(SUM(size), 0) FROM Messages WHERE id = $1 AND seq <= $2
 DELETE FROM Messages WHERE id = $1 AND seq <= $2
@@ -71,10 +79,10 @@ UPDATE Channels SET deleted = TRUE WHERE id = $1
 DELETE FROM SubsPending WHERE subid IN (SELECT subid FROM Subscriptions WHERE id = $1)
 DELETE FROM Subscriptions WHERE id = $1
 DELETE FROM Channels WHERE id = $1
-SELECT id, seq, timestamp, data, event_version, position FROM Messages WHERE position >= $1 AND position <= $2 ORDER BY position LIMIT $3
-SELECT id, seq, timestamp, data, event_version, position FROM Messages WHERE position >= $1 AND position <= $2 ORDER BY position DESC LIMIT $3
-SELECT id, seq, timestamp, data, event_version, position, event_type, aggregate_type, aggregate_id, metadata, tags FROM Messages WHERE position >= $1 AND position <= $2 ORDER BY position LIMIT $3
-SELECT id, seq, timestamp, data, event_version, position, event_type, aggregate_type, aggregate_id, metadata, tags FROM Messages WHERE position >= $1 AND position <= $2 ORDER BY position DESC LIMIT $3
+SELECT id, seq, timestamp, data, event_version, position, erased FROM Messages WHERE position >= $1 AND position <= $2 ORDER BY position LIMIT $3
+SELECT id, seq, timestamp, data, event_version, position, erased FROM Messages WHERE position >= $1 AND position <= $2 ORDER BY position DESC LIMIT $3
+SELECT id, seq, timestamp, data, event_version, position, erased, event_type, aggregate_type, aggregate_id, metadata, tags FROM Messages WHERE position >= $1 AND position <= $2 ORDER BY position LIMIT $3
+SELECT id, seq, timestamp, data, event_version, position, erased, event_type, aggregate_type, aggregate_id, metadata, tags FROM Messages WHERE position >= $1 AND position <= $2 ORDER BY position DESC LIMIT $3
 SELECT position FROM Messages WHERE (event_type, position) >= ($1, $2) AND (event_type, position) <= ($3, $4) AND event_type IS NOT NULL ORDER BY event_type, position LIMIT $5
 SELECT position FROM Messages WHERE (event_type, position) >= ($1, $2) AND (event_type, position) <= ($3, $4) AND event_type IS NOT NULL ORDER BY event_type DESC, position DESC LIMIT $5
 SELECT position FROM EventTags WHERE tag = $1 AND position >= $2 AND position <= $3 ORDER BY position LIMIT $4

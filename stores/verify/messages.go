@@ -50,7 +50,7 @@ type row struct {
 	id, typ                  sql.NullString
 	aggregateType, aggregate sql.NullString
 	document, metadata, tags []byte
-	position                 sql.NullInt64
+	position, erased         sql.NullInt64
 	missing                  int64 // sequences missing between the row before and this one
 }
 
@@ -102,7 +102,7 @@ func (ch *channelCheck) read(ctx context.Context, from int64) (list []*row, next
 		asked++
 		r := &row{}
 		ok, err := c.scannedOf(of, rows, "Messages", &r.seq, &r.timestamp, &r.size, &r.data, &r.id, &r.aggregateType, &r.aggregate,
-			&r.version, &r.typ, &r.document, &r.metadata, &r.position, &r.tags)
+			&r.version, &r.typ, &r.document, &r.metadata, &r.position, &r.tags, &r.erased)
 		if err != nil || !ok {
 			return err
 		}
@@ -198,6 +198,7 @@ func (ch *channelCheck) compare(r *row) {
 	if r.typ.Valid && !r.position.Valid {
 		c.findings.add("order", "Messages", key, "the event has no position: %s", howToNumber)
 	}
+	ch.compareErasure(r, key)
 	historic := true // stored before its channel became an event channel
 	switch {
 	case err != nil:
@@ -209,6 +210,9 @@ func (ch *channelCheck) compare(r *row) {
 		} else if ch.rules.Events {
 			c.notes.add("no event", "Messages", key, "it has no event columns: nats-streaming-server migrate fills them or says why it cannot")
 		}
+	case ch.rules.Events && r.erased.Valid:
+		historic = false // the gap before a tombstone is not older than events
+		ch.compareTombstone(r, m.Data, key)
 	case ch.rules.Events:
 		historic = ch.compareEvent(r, m.Data, key)
 	}

@@ -1,7 +1,7 @@
 package verify
 
 var mysqlTexts = texts{
-	messages:     "SELECT seq, timestamp, size, data, event_id, aggregate_type, aggregate_id, event_version, event_type, event_data, metadata, position, tags FROM Messages WHERE id = ? AND seq >= ? ORDER BY seq LIMIT ?",
+	messages:     "SELECT seq, timestamp, size, data, event_id, aggregate_type, aggregate_id, event_version, event_type, event_data, metadata, position, tags, erased FROM Messages WHERE id = ? AND seq >= ? ORDER BY seq LIMIT ?",
 	firstChannel: "SELECT MIN(id) FROM Messages WHERE id > ?",
 	countMessage: "SELECT COUNT(*), MIN(seq), MAX(seq) FROM Messages WHERE id = ?",
 	hasEvents:    "SELECT 1 FROM Messages WHERE id = ? AND event_type IS NOT NULL LIMIT 1",
@@ -23,7 +23,7 @@ UNION ALL
 SELECT 'view', LOWER(table_name), LOWER(table_name), '' FROM information_schema.views WHERE table_schema = DATABASE()`,
 	wanted: []string{
 		"unique index primary", "unique index idx_msgsaggregate", "unique index idx_msgseventid", "unique index idx_msgsposition",
-		"index idx_msgstime", "index idx_msgstypetime", "index idx_msgstypeposition", "view events", "view consumer_status", "view parked_messages", "view audit_log",
+		"index idx_msgstime", "index idx_msgstypetime", "index idx_msgstypeposition", "view events", "view consumer_status", "view parked_messages", "view audit_log", "view erasure_log",
 	},
 	definition: mysqlTrigger,
 	defines:    "trigger",

@@ -1,7 +1,7 @@
 package verify
 
 var postgresTexts = texts{
-	messages:     "SELECT seq, timestamp, size, data, event_id, aggregate_type, aggregate_id, event_version, event_type, event_data, metadata, position, tags FROM Messages WHERE id = $1 AND seq >= $2 ORDER BY seq LIMIT $3",
+	messages:     "SELECT seq, timestamp, size, data, event_id, aggregate_type, aggregate_id, event_version, event_type, event_data, metadata, position, tags, erased FROM Messages WHERE id = $1 AND seq >= $2 ORDER BY seq LIMIT $3",
 	firstChannel: "SELECT MIN(id) FROM Messages WHERE id > $1",
 	countMessage: "SELECT COUNT(*), MIN(seq), MAX(seq) FROM Messages WHERE id = $1",
 	hasEvents:    "SELECT 1 FROM Messages WHERE id = $1 AND event_type IS NOT NULL LIMIT 1",
@@ -40,17 +40,18 @@ SELECT 'view', lower(relname), lower(relname), '' FROM pg_class WHERE relnamespa
 	lowest: -1 << 63,
 	wanted: []string{
 		"unique index pk_msgkey", "unique index idx_msgsaggregate", "unique index idx_msgseventid", "unique index idx_msgsposition", "unique index idx_channelslivename",
-		"index idx_msgstime", "index idx_msgstypeposition", "view events", "view consumer_status", "view parked_messages", "view audit_log",
+		"index idx_msgstime", "index idx_msgstypeposition", "view events", "view consumer_status", "view parked_messages", "view audit_log", "view erasure_log",
 		"trigger events_are_immutable", "trigger events_are_not_deleted", "trigger events_are_not_truncated",
 		"trigger tags_are_immutable", "trigger tags_are_not_truncated",
 		"trigger channels_keep_events_update", "trigger channels_keep_events_delete", "trigger channels_keep_events_truncate",
 		"trigger audit_is_immutable", "trigger audit_is_not_truncated",
+		"trigger erasures_are_immutable", "trigger erasures_are_not_deleted", "trigger erasures_are_not_truncated",
 	},
 	// PostgreSQL shows its own wording of a trigger.
 	defined: map[string]string{
-		"trigger events_are_immutable":          `CREATE TRIGGER events_are_immutable BEFORE UPDATE ON messages FOR EACH ROW WHEN (old.event_type IS NOT NULL AND (old."position" IS NOT NULL OR new."position" IS NULL OR old.id IS DISTINCT FROM new.id OR old.seq IS DISTINCT FROM new.seq OR old."timestamp" IS DISTINCT FROM new."timestamp" OR old.size IS DISTINCT FROM new.size OR old.data IS DISTINCT FROM new.data OR old.event_id IS DISTINCT FROM new.event_id OR old.aggregate_type IS DISTINCT FROM new.aggregate_type OR old.aggregate_id IS DISTINCT FROM new.aggregate_id OR old.event_version IS DISTINCT FROM new.event_version OR old.event_type IS DISTINCT FROM new.event_type OR old.event_data IS DISTINCT FROM new.event_data OR old.metadata IS DISTINCT FROM new.metadata OR old.tags IS DISTINCT FROM new.tags)) EXECUTE FUNCTION eventstore_refuse_change()`,
+		"trigger events_are_immutable":          `CREATE TRIGGER events_are_immutable BEFORE UPDATE ON messages FOR EACH ROW WHEN (old.event_type IS NOT NULL AND (old."position" IS NOT NULL OR new."position" IS NULL OR old.id IS DISTINCT FROM new.id OR old.seq IS DISTINCT FROM new.seq OR old."timestamp" IS DISTINCT FROM new."timestamp" OR old.size IS DISTINCT FROM new.size OR old.data IS DISTINCT FROM new.data OR old.event_id IS DISTINCT FROM new.event_id OR old.aggregate_type IS DISTINCT FROM new.aggregate_type OR old.aggregate_id IS DISTINCT FROM new.aggregate_id OR old.event_version IS DISTINCT FROM new.event_version OR old.event_type IS DISTINCT FROM new.event_type OR old.event_data IS DISTINCT FROM new.event_data OR old.metadata IS DISTINCT FROM new.metadata OR old.tags IS DISTINCT FROM new.tags OR old.erased IS DISTINCT FROM new.erased)) EXECUTE FUNCTION eventstore_keep_event()`,
 		"trigger events_are_not_deleted":        "CREATE TRIGGER events_are_not_deleted BEFORE DELETE ON messages FOR EACH ROW WHEN (old.event_type IS NOT NULL) EXECUTE FUNCTION eventstore_refuse_change()",
-		"trigger tags_are_immutable":            "CREATE TRIGGER tags_are_immutable BEFORE DELETE OR UPDATE ON eventtags FOR EACH ROW EXECUTE FUNCTION eventstore_refuse_change()",
+		"trigger tags_are_immutable":            "CREATE TRIGGER tags_are_immutable BEFORE DELETE OR UPDATE ON eventtags FOR EACH ROW EXECUTE FUNCTION eventstore_keep_tag()",
 		"trigger tags_are_not_truncated":        "CREATE TRIGGER tags_are_not_truncated BEFORE TRUNCATE ON eventtags FOR EACH STATEMENT EXECUTE FUNCTION eventstore_refuse_change()",
 		"trigger events_are_not_truncated":      "CREATE TRIGGER events_are_not_truncated BEFORE TRUNCATE ON messages FOR EACH STATEMENT EXECUTE FUNCTION eventstore_refuse_truncate()",
 		"trigger channels_keep_events_update":   "CREATE TRIGGER channels_keep_events_update AFTER UPDATE ON channels FOR EACH ROW WHEN (new.maxseq < old.maxseq OR new.maxseq IS NULL AND old.maxseq IS NOT NULL OR new.id <> old.id OR new.name::text <> old.name::text OR new.deleted IS DISTINCT FROM old.deleted AND new.deleted IS DISTINCT FROM false) EXECUTE FUNCTION eventstore_keep_channel()",
@@ -58,6 +59,9 @@ SELECT 'view', lower(relname), lower(relname), '' FROM pg_class WHERE relnamespa
 		"trigger channels_keep_events_truncate": "CREATE TRIGGER channels_keep_events_truncate BEFORE TRUNCATE ON channels FOR EACH STATEMENT EXECUTE FUNCTION eventstore_keep_channels()",
 		"trigger audit_is_immutable":            "CREATE TRIGGER audit_is_immutable BEFORE DELETE OR UPDATE ON auditentries FOR EACH ROW EXECUTE FUNCTION eventstore_keep_audit()",
 		"trigger audit_is_not_truncated":        "CREATE TRIGGER audit_is_not_truncated BEFORE TRUNCATE ON auditentries FOR EACH STATEMENT EXECUTE FUNCTION eventstore_keep_audit()",
+		"trigger erasures_are_immutable":        "CREATE TRIGGER erasures_are_immutable BEFORE UPDATE ON erasures FOR EACH ROW WHEN (old.id IS DISTINCT FROM new.id OR old.requested IS DISTINCT FROM new.requested OR old.principal IS DISTINCT FROM new.principal OR old.reason IS DISTINCT FROM new.reason OR old.state = 'done'::text OR old.state = 'erased'::text AND new.state = 'pending'::text) EXECUTE FUNCTION eventstore_keep_erasure()",
+		"trigger erasures_are_not_deleted":      "CREATE TRIGGER erasures_are_not_deleted BEFORE DELETE ON erasures FOR EACH ROW EXECUTE FUNCTION eventstore_keep_erasure()",
+		"trigger erasures_are_not_truncated":    "CREATE TRIGGER erasures_are_not_truncated BEFORE TRUNCATE ON erasures FOR EACH STATEMENT EXECUTE FUNCTION eventstore_keep_erasure()",
 	},
 	definition: postgresFunction,
 	defines:    "function",

@@ -81,6 +81,7 @@ type check struct {
 	missing         int64                   // messages, whether or not they were erased
 	allEvents       *channelCheck           // stands for them among the channels of subscriptions
 	patterns        map[uint64]string       // of consumers
+	erasures        map[int64]string        // state by ID
 }
 
 func (c *check) run(ctx context.Context) error {
@@ -93,6 +94,7 @@ func (c *check) run(ctx context.Context) error {
 		{"server", c.server},
 		{"lease", c.lease},
 		{"channels", c.readChannels},
+		{"erasures", c.readErasures},
 		{"state of clients and subscriptions", c.state},
 		{"messages", c.messages},
 		{"messages without a channel", c.orphans},

@@ -198,8 +198,8 @@ func work(t *testing.T, sc stan.Conn, channel, group string, options ...stan.Sub
 	return sub, in
 }
 
-// query returns one row of texts.
-func query(t *testing.T, driver, source, text string) []string {
+// open returns a database, which is closed when the test ends.
+func open(t *testing.T, driver, source string) *sql.DB {
 	t.Helper()
 	if driver == "sqlite" {
 		source += "?_pragma=busy_timeout(20000)"
@@ -208,10 +208,18 @@ func query(t *testing.T, driver, source, text string) []string {
 	if err != nil {
 		t.Fatal(err)
 	}
+	t.Cleanup(func() { _ = db.Close() })
+	return db
+}
+
+// query returns one row of texts.
+func query(t *testing.T, driver, source, text string) []string {
+	t.Helper()
+	db := open(t, driver, source)
 	defer db.Close()
 	rows, err := db.QueryContext(patient(t), text)
 	if err != nil {
-		t.Fatal(err)
+		t.Fatalf("%s: %v", text, err)
 	}
 	defer rows.Close()
 	columns, err := rows.Columns()

@@ -70,7 +70,7 @@ func rich(t *testing.T, p place) {
 		"DELETE FROM EventTags WHERE position IN (SELECT position FROM Messages WHERE event_id IN ('e3', 'late'))",
 		"DELETE FROM Messages WHERE event_id IN ('e3', 'late')",
 		"CREATE TRIGGER events_are_immutable_delete BEFORE DELETE ON Messages\nWHEN OLD.event_type IS NOT NULL\nBEGIN\n    SELECT RAISE(ABORT, 'events are immutable: DELETE refused');\nEND;",
-		"CREATE TRIGGER tags_are_immutable_delete BEFORE DELETE ON EventTags\nBEGIN\n    SELECT RAISE(ABORT, 'events are immutable: DELETE of their tags refused');\nEND;",
+		"CREATE TRIGGER tags_are_immutable_delete BEFORE DELETE ON EventTags\nWHEN NOT EXISTS (SELECT 1 FROM Messages AS m JOIN ErasedMessages AS e ON e.id = m.id AND e.seq = m.seq JOIN Erasures AS r ON r.id = e.erasure\n    WHERE m.position = OLD.position AND r.state = 'pending')\nBEGIN\n    SELECT RAISE(ABORT, 'events are immutable: DELETE of their tags refused');\nEND;",
 	)
 }
 

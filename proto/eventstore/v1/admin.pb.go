@@ -2582,6 +2582,553 @@ func (x *AuditEntry) GetDetail() string {
 	return ""
 }
 
+type EraseEventsRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Event channel; empty for all of them. Required with a sequence.
+	Channel string `protobuf:"bytes,1,opt,name=channel,proto3" json:"channel,omitempty"`
+	// Which events. Required.
+	//
+	// Types that are valid to be assigned to Events:
+	//
+	//	*EraseEventsRequest_AggregateId
+	//	*EraseEventsRequest_Sequence
+	//	*EraseEventsRequest_Tag
+	Events isEraseEventsRequest_Events `protobuf_oneof:"events"`
+	// Only with an aggregate_id: those of aggregates of this type. If absent, of all types.
+	AggregateType *string `protobuf:"bytes,5,opt,name=aggregate_type,json=aggregateType,proto3,oneof" json:"aggregate_type,omitempty"`
+	// Required. It is kept, so it must not have personal data itself.
+	Reason string `protobuf:"bytes,6,opt,name=reason,proto3" json:"reason,omitempty"`
+	// If true, nothing is erased: the response says what would be.
+	DryRun        bool `protobuf:"varint,7,opt,name=dry_run,json=dryRun,proto3" json:"dry_run,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *EraseEventsRequest) Reset() {
+	*x = EraseEventsRequest{}
+	mi := &file_eventstore_v1_admin_proto_msgTypes[37]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *EraseEventsRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*EraseEventsRequest) ProtoMessage() {}
+
+func (x *EraseEventsRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_eventstore_v1_admin_proto_msgTypes[37]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use EraseEventsRequest.ProtoReflect.Descriptor instead.
+func (*EraseEventsRequest) Descriptor() ([]byte, []int) {
+	return file_eventstore_v1_admin_proto_rawDescGZIP(), []int{37}
+}
+
+func (x *EraseEventsRequest) GetChannel() string {
+	if x != nil {
+		return x.Channel
+	}
+	return ""
+}
+
+func (x *EraseEventsRequest) GetEvents() isEraseEventsRequest_Events {
+	if x != nil {
+		return x.Events
+	}
+	return nil
+}
+
+func (x *EraseEventsRequest) GetAggregateId() string {
+	if x != nil {
+		if x, ok := x.Events.(*EraseEventsRequest_AggregateId); ok {
+			return x.AggregateId
+		}
+	}
+	return ""
+}
+
+func (x *EraseEventsRequest) GetSequence() uint64 {
+	if x != nil {
+		if x, ok := x.Events.(*EraseEventsRequest_Sequence); ok {
+			return x.Sequence
+		}
+	}
+	return 0
+}
+
+func (x *EraseEventsRequest) GetTag() string {
+	if x != nil {
+		if x, ok := x.Events.(*EraseEventsRequest_Tag); ok {
+			return x.Tag
+		}
+	}
+	return ""
+}
+
+func (x *EraseEventsRequest) GetAggregateType() string {
+	if x != nil && x.AggregateType != nil {
+		return *x.AggregateType
+	}
+	return ""
+}
+
+func (x *EraseEventsRequest) GetReason() string {
+	if x != nil {
+		return x.Reason
+	}
+	return ""
+}
+
+func (x *EraseEventsRequest) GetDryRun() bool {
+	if x != nil {
+		return x.DryRun
+	}
+	return false
+}
+
+type isEraseEventsRequest_Events interface {
+	isEraseEventsRequest_Events()
+}
+
+type EraseEventsRequest_AggregateId struct {
+	// Those of the aggregates with this ID.
+	AggregateId string `protobuf:"bytes,2,opt,name=aggregate_id,json=aggregateId,proto3,oneof"`
+}
+
+type EraseEventsRequest_Sequence struct {
+	// The one with this sequence.
+	Sequence uint64 `protobuf:"varint,3,opt,name=sequence,proto3,oneof"`
+}
+
+type EraseEventsRequest_Tag struct {
+	// Those with this tag.
+	Tag string `protobuf:"bytes,4,opt,name=tag,proto3,oneof"`
+}
+
+func (*EraseEventsRequest_AggregateId) isEraseEventsRequest_Events() {}
+
+func (*EraseEventsRequest_Sequence) isEraseEventsRequest_Events() {}
+
+func (*EraseEventsRequest_Tag) isEraseEventsRequest_Events() {}
+
+type EraseEventsResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Without an id if nothing was erased.
+	Erasure *Erasure `protobuf:"bytes,1,opt,name=erasure,proto3" json:"erasure,omitempty"`
+	// What was erased of each channel, by name.
+	Channels []*ErasedChannel `protobuf:"bytes,2,rep,name=channels,proto3" json:"channels,omitempty"`
+	// The streams in which messages were deleted, or could not be deleted yet.
+	Streams []*ErasedStream `protobuf:"bytes,3,rep,name=streams,proto3" json:"streams,omitempty"`
+	// For how long publishers waited.
+	PublishersWaited *durationpb.Duration `protobuf:"bytes,4,opt,name=publishers_waited,json=publishersWaited,proto3" json:"publishers_waited,omitempty"`
+	unknownFields    protoimpl.UnknownFields
+	sizeCache        protoimpl.SizeCache
+}
+
+func (x *EraseEventsResponse) Reset() {
+	*x = EraseEventsResponse{}
+	mi := &file_eventstore_v1_admin_proto_msgTypes[38]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *EraseEventsResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*EraseEventsResponse) ProtoMessage() {}
+
+func (x *EraseEventsResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_eventstore_v1_admin_proto_msgTypes[38]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use EraseEventsResponse.ProtoReflect.Descriptor instead.
+func (*EraseEventsResponse) Descriptor() ([]byte, []int) {
+	return file_eventstore_v1_admin_proto_rawDescGZIP(), []int{38}
+}
+
+func (x *EraseEventsResponse) GetErasure() *Erasure {
+	if x != nil {
+		return x.Erasure
+	}
+	return nil
+}
+
+func (x *EraseEventsResponse) GetChannels() []*ErasedChannel {
+	if x != nil {
+		return x.Channels
+	}
+	return nil
+}
+
+func (x *EraseEventsResponse) GetStreams() []*ErasedStream {
+	if x != nil {
+		return x.Streams
+	}
+	return nil
+}
+
+func (x *EraseEventsResponse) GetPublishersWaited() *durationpb.Duration {
+	if x != nil {
+		return x.PublishersWaited
+	}
+	return nil
+}
+
+// Erasure is a row of the table Erasures.
+type Erasure struct {
+	state       protoimpl.MessageState `protogen:"open.v1"`
+	Id          uint64                 `protobuf:"varint,1,opt,name=id,proto3" json:"id,omitempty"`
+	RequestedAt *timestamppb.Timestamp `protobuf:"bytes,2,opt,name=requested_at,json=requestedAt,proto3" json:"requested_at,omitempty"`
+	// Name of the principal, or subject of the client certificate; empty for a caller without either.
+	Principal string `protobuf:"bytes,3,opt,name=principal,proto3" json:"principal,omitempty"`
+	Reason    string `protobuf:"bytes,4,opt,name=reason,proto3" json:"reason,omitempty"`
+	// "pending" until the events are erased, "erased" until streams and readers have been told, then "done".
+	State string `protobuf:"bytes,5,opt,name=state,proto3" json:"state,omitempty"`
+	// Events that were erased.
+	Events uint64 `protobuf:"varint,6,opt,name=events,proto3" json:"events,omitempty"`
+	// Copies of them on other channels.
+	Copies uint64 `protobuf:"varint,7,opt,name=copies,proto3" json:"copies,omitempty"`
+	// Absent while it is pending.
+	ErasedAt      *timestamppb.Timestamp `protobuf:"bytes,8,opt,name=erased_at,json=erasedAt,proto3" json:"erased_at,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Erasure) Reset() {
+	*x = Erasure{}
+	mi := &file_eventstore_v1_admin_proto_msgTypes[39]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Erasure) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Erasure) ProtoMessage() {}
+
+func (x *Erasure) ProtoReflect() protoreflect.Message {
+	mi := &file_eventstore_v1_admin_proto_msgTypes[39]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Erasure.ProtoReflect.Descriptor instead.
+func (*Erasure) Descriptor() ([]byte, []int) {
+	return file_eventstore_v1_admin_proto_rawDescGZIP(), []int{39}
+}
+
+func (x *Erasure) GetId() uint64 {
+	if x != nil {
+		return x.Id
+	}
+	return 0
+}
+
+func (x *Erasure) GetRequestedAt() *timestamppb.Timestamp {
+	if x != nil {
+		return x.RequestedAt
+	}
+	return nil
+}
+
+func (x *Erasure) GetPrincipal() string {
+	if x != nil {
+		return x.Principal
+	}
+	return ""
+}
+
+func (x *Erasure) GetReason() string {
+	if x != nil {
+		return x.Reason
+	}
+	return ""
+}
+
+func (x *Erasure) GetState() string {
+	if x != nil {
+		return x.State
+	}
+	return ""
+}
+
+func (x *Erasure) GetEvents() uint64 {
+	if x != nil {
+		return x.Events
+	}
+	return 0
+}
+
+func (x *Erasure) GetCopies() uint64 {
+	if x != nil {
+		return x.Copies
+	}
+	return 0
+}
+
+func (x *Erasure) GetErasedAt() *timestamppb.Timestamp {
+	if x != nil {
+		return x.ErasedAt
+	}
+	return nil
+}
+
+// ErasedChannel counts what was erased of a channel.
+type ErasedChannel struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Channel       string                 `protobuf:"bytes,1,opt,name=channel,proto3" json:"channel,omitempty"`
+	Events        uint64                 `protobuf:"varint,2,opt,name=events,proto3" json:"events,omitempty"`
+	Copies        uint64                 `protobuf:"varint,3,opt,name=copies,proto3" json:"copies,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ErasedChannel) Reset() {
+	*x = ErasedChannel{}
+	mi := &file_eventstore_v1_admin_proto_msgTypes[40]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ErasedChannel) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ErasedChannel) ProtoMessage() {}
+
+func (x *ErasedChannel) ProtoReflect() protoreflect.Message {
+	mi := &file_eventstore_v1_admin_proto_msgTypes[40]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ErasedChannel.ProtoReflect.Descriptor instead.
+func (*ErasedChannel) Descriptor() ([]byte, []int) {
+	return file_eventstore_v1_admin_proto_rawDescGZIP(), []int{40}
+}
+
+func (x *ErasedChannel) GetChannel() string {
+	if x != nil {
+		return x.Channel
+	}
+	return ""
+}
+
+func (x *ErasedChannel) GetEvents() uint64 {
+	if x != nil {
+		return x.Events
+	}
+	return 0
+}
+
+func (x *ErasedChannel) GetCopies() uint64 {
+	if x != nil {
+		return x.Copies
+	}
+	return 0
+}
+
+// ErasedStream counts what was deleted from a stream of JetStream.
+type ErasedStream struct {
+	state   protoimpl.MessageState `protogen:"open.v1"`
+	Stream  string                 `protobuf:"bytes,1,opt,name=stream,proto3" json:"stream,omitempty"`
+	Deleted uint64                 `protobuf:"varint,2,opt,name=deleted,proto3" json:"deleted,omitempty"`
+	// Why messages may be left; the server tries again. Empty if none are.
+	Error         string `protobuf:"bytes,3,opt,name=error,proto3" json:"error,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ErasedStream) Reset() {
+	*x = ErasedStream{}
+	mi := &file_eventstore_v1_admin_proto_msgTypes[41]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ErasedStream) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ErasedStream) ProtoMessage() {}
+
+func (x *ErasedStream) ProtoReflect() protoreflect.Message {
+	mi := &file_eventstore_v1_admin_proto_msgTypes[41]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ErasedStream.ProtoReflect.Descriptor instead.
+func (*ErasedStream) Descriptor() ([]byte, []int) {
+	return file_eventstore_v1_admin_proto_rawDescGZIP(), []int{41}
+}
+
+func (x *ErasedStream) GetStream() string {
+	if x != nil {
+		return x.Stream
+	}
+	return ""
+}
+
+func (x *ErasedStream) GetDeleted() uint64 {
+	if x != nil {
+		return x.Deleted
+	}
+	return 0
+}
+
+func (x *ErasedStream) GetError() string {
+	if x != nil {
+		return x.Error
+	}
+	return ""
+}
+
+type ListErasuresRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Maximum number of erasures in a response, at most 1,000. 0 means 100.
+	PageSize uint32 `protobuf:"varint,1,opt,name=page_size,json=pageSize,proto3" json:"page_size,omitempty"`
+	// next_page_token of the previous response. Empty for the first page.
+	PageToken     string `protobuf:"bytes,2,opt,name=page_token,json=pageToken,proto3" json:"page_token,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ListErasuresRequest) Reset() {
+	*x = ListErasuresRequest{}
+	mi := &file_eventstore_v1_admin_proto_msgTypes[42]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ListErasuresRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ListErasuresRequest) ProtoMessage() {}
+
+func (x *ListErasuresRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_eventstore_v1_admin_proto_msgTypes[42]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ListErasuresRequest.ProtoReflect.Descriptor instead.
+func (*ListErasuresRequest) Descriptor() ([]byte, []int) {
+	return file_eventstore_v1_admin_proto_rawDescGZIP(), []int{42}
+}
+
+func (x *ListErasuresRequest) GetPageSize() uint32 {
+	if x != nil {
+		return x.PageSize
+	}
+	return 0
+}
+
+func (x *ListErasuresRequest) GetPageToken() string {
+	if x != nil {
+		return x.PageToken
+	}
+	return ""
+}
+
+type ListErasuresResponse struct {
+	state    protoimpl.MessageState `protogen:"open.v1"`
+	Erasures []*Erasure             `protobuf:"bytes,1,rep,name=erasures,proto3" json:"erasures,omitempty"`
+	// Token for the next page; empty on the last page.
+	NextPageToken string `protobuf:"bytes,2,opt,name=next_page_token,json=nextPageToken,proto3" json:"next_page_token,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ListErasuresResponse) Reset() {
+	*x = ListErasuresResponse{}
+	mi := &file_eventstore_v1_admin_proto_msgTypes[43]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ListErasuresResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ListErasuresResponse) ProtoMessage() {}
+
+func (x *ListErasuresResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_eventstore_v1_admin_proto_msgTypes[43]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ListErasuresResponse.ProtoReflect.Descriptor instead.
+func (*ListErasuresResponse) Descriptor() ([]byte, []int) {
+	return file_eventstore_v1_admin_proto_rawDescGZIP(), []int{43}
+}
+
+func (x *ListErasuresResponse) GetErasures() []*Erasure {
+	if x != nil {
+		return x.Erasures
+	}
+	return nil
+}
+
+func (x *ListErasuresResponse) GetNextPageToken() string {
+	if x != nil {
+		return x.NextPageToken
+	}
+	return ""
+}
+
 var File_eventstore_v1_admin_proto protoreflect.FileDescriptor
 
 const file_eventstore_v1_admin_proto_rawDesc = "" +
@@ -2779,8 +3326,46 @@ const file_eventstore_v1_admin_proto_rawDesc = "" +
 	"\aaddress\x18\x04 \x01(\tR\aaddress\x12\x16\n" +
 	"\x06action\x18\x05 \x01(\tR\x06action\x12\x16\n" +
 	"\x06target\x18\x06 \x01(\tR\x06target\x12\x16\n" +
-	"\x06detail\x18\a \x01(\tR\x06detail2\xd9\n" +
+	"\x06detail\x18\a \x01(\tR\x06detail\"\xff\x01\n" +
+	"\x12EraseEventsRequest\x12\x18\n" +
+	"\achannel\x18\x01 \x01(\tR\achannel\x12#\n" +
+	"\faggregate_id\x18\x02 \x01(\tH\x00R\vaggregateId\x12\x1c\n" +
+	"\bsequence\x18\x03 \x01(\x04H\x00R\bsequence\x12\x12\n" +
+	"\x03tag\x18\x04 \x01(\tH\x00R\x03tag\x12*\n" +
+	"\x0eaggregate_type\x18\x05 \x01(\tH\x01R\raggregateType\x88\x01\x01\x12\x16\n" +
+	"\x06reason\x18\x06 \x01(\tR\x06reason\x12\x17\n" +
+	"\adry_run\x18\a \x01(\bR\x06dryRunB\b\n" +
+	"\x06eventsB\x11\n" +
+	"\x0f_aggregate_type\"\x80\x02\n" +
+	"\x13EraseEventsResponse\x120\n" +
+	"\aerasure\x18\x01 \x01(\v2\x16.eventstore.v1.ErasureR\aerasure\x128\n" +
+	"\bchannels\x18\x02 \x03(\v2\x1c.eventstore.v1.ErasedChannelR\bchannels\x125\n" +
+	"\astreams\x18\x03 \x03(\v2\x1b.eventstore.v1.ErasedStreamR\astreams\x12F\n" +
+	"\x11publishers_waited\x18\x04 \x01(\v2\x19.google.protobuf.DurationR\x10publishersWaited\"\x8d\x02\n" +
+	"\aErasure\x12\x0e\n" +
+	"\x02id\x18\x01 \x01(\x04R\x02id\x12=\n" +
+	"\frequested_at\x18\x02 \x01(\v2\x1a.google.protobuf.TimestampR\vrequestedAt\x12\x1c\n" +
+	"\tprincipal\x18\x03 \x01(\tR\tprincipal\x12\x16\n" +
+	"\x06reason\x18\x04 \x01(\tR\x06reason\x12\x14\n" +
+	"\x05state\x18\x05 \x01(\tR\x05state\x12\x16\n" +
+	"\x06events\x18\x06 \x01(\x04R\x06events\x12\x16\n" +
+	"\x06copies\x18\a \x01(\x04R\x06copies\x127\n" +
+	"\terased_at\x18\b \x01(\v2\x1a.google.protobuf.TimestampR\berasedAt\"Y\n" +
+	"\rErasedChannel\x12\x18\n" +
+	"\achannel\x18\x01 \x01(\tR\achannel\x12\x16\n" +
+	"\x06events\x18\x02 \x01(\x04R\x06events\x12\x16\n" +
+	"\x06copies\x18\x03 \x01(\x04R\x06copies\"V\n" +
+	"\fErasedStream\x12\x16\n" +
+	"\x06stream\x18\x01 \x01(\tR\x06stream\x12\x18\n" +
+	"\adeleted\x18\x02 \x01(\x04R\adeleted\x12\x14\n" +
+	"\x05error\x18\x03 \x01(\tR\x05error\"Q\n" +
+	"\x13ListErasuresRequest\x12\x1b\n" +
+	"\tpage_size\x18\x01 \x01(\rR\bpageSize\x12\x1d\n" +
 	"\n" +
+	"page_token\x18\x02 \x01(\tR\tpageToken\"r\n" +
+	"\x14ListErasuresResponse\x122\n" +
+	"\berasures\x18\x01 \x03(\v2\x16.eventstore.v1.ErasureR\berasures\x12&\n" +
+	"\x0fnext_page_token\x18\x02 \x01(\tR\rnextPageToken2\x88\f\n" +
 	"\x05Admin\x12Z\n" +
 	"\rListConsumers\x12#.eventstore.v1.ListConsumersRequest\x1a$.eventstore.v1.ListConsumersResponse\x12T\n" +
 	"\vGetConsumer\x12!.eventstore.v1.GetConsumerRequest\x1a\".eventstore.v1.GetConsumerResponse\x12f\n" +
@@ -2798,7 +3383,9 @@ const file_eventstore_v1_admin_proto_rawDesc = "" +
 	"\vListClients\x12!.eventstore.v1.ListClientsRequest\x1a\".eventstore.v1.ListClientsResponse\x12Q\n" +
 	"\n" +
 	"KickClient\x12 .eventstore.v1.KickClientRequest\x1a!.eventstore.v1.KickClientResponse\x12N\n" +
-	"\tListAudit\x12\x1f.eventstore.v1.ListAuditRequest\x1a .eventstore.v1.ListAuditResponseBMZKgithub.com/nats-eventstore/nats-eventstore/proto/eventstore/v1;eventstorev1b\x06proto3"
+	"\tListAudit\x12\x1f.eventstore.v1.ListAuditRequest\x1a .eventstore.v1.ListAuditResponse\x12T\n" +
+	"\vEraseEvents\x12!.eventstore.v1.EraseEventsRequest\x1a\".eventstore.v1.EraseEventsResponse\x12W\n" +
+	"\fListErasures\x12\".eventstore.v1.ListErasuresRequest\x1a#.eventstore.v1.ListErasuresResponseBMZKgithub.com/nats-eventstore/nats-eventstore/proto/eventstore/v1;eventstorev1b\x06proto3"
 
 var (
 	file_eventstore_v1_admin_proto_rawDescOnce sync.Once
@@ -2813,7 +3400,7 @@ func file_eventstore_v1_admin_proto_rawDescGZIP() []byte {
 }
 
 var file_eventstore_v1_admin_proto_enumTypes = make([]protoimpl.EnumInfo, 1)
-var file_eventstore_v1_admin_proto_msgTypes = make([]protoimpl.MessageInfo, 37)
+var file_eventstore_v1_admin_proto_msgTypes = make([]protoimpl.MessageInfo, 44)
 var file_eventstore_v1_admin_proto_goTypes = []any{
 	(ConsumerMember_Door)(0),            // 0: eventstore.v1.ConsumerMember.Door
 	(*ConsumerSettings)(nil),            // 1: eventstore.v1.ConsumerSettings
@@ -2853,69 +3440,87 @@ var file_eventstore_v1_admin_proto_goTypes = []any{
 	(*ListAuditRequest)(nil),            // 35: eventstore.v1.ListAuditRequest
 	(*ListAuditResponse)(nil),           // 36: eventstore.v1.ListAuditResponse
 	(*AuditEntry)(nil),                  // 37: eventstore.v1.AuditEntry
-	(*durationpb.Duration)(nil),         // 38: google.protobuf.Duration
-	(*timestamppb.Timestamp)(nil),       // 39: google.protobuf.Timestamp
+	(*EraseEventsRequest)(nil),          // 38: eventstore.v1.EraseEventsRequest
+	(*EraseEventsResponse)(nil),         // 39: eventstore.v1.EraseEventsResponse
+	(*Erasure)(nil),                     // 40: eventstore.v1.Erasure
+	(*ErasedChannel)(nil),               // 41: eventstore.v1.ErasedChannel
+	(*ErasedStream)(nil),                // 42: eventstore.v1.ErasedStream
+	(*ListErasuresRequest)(nil),         // 43: eventstore.v1.ListErasuresRequest
+	(*ListErasuresResponse)(nil),        // 44: eventstore.v1.ListErasuresResponse
+	(*durationpb.Duration)(nil),         // 45: google.protobuf.Duration
+	(*timestamppb.Timestamp)(nil),       // 46: google.protobuf.Timestamp
 }
 var file_eventstore_v1_admin_proto_depIdxs = []int32{
-	38, // 0: eventstore.v1.ConsumerSettings.backoff:type_name -> google.protobuf.Duration
-	38, // 1: eventstore.v1.ConsumerSettings.ack_wait:type_name -> google.protobuf.Duration
+	45, // 0: eventstore.v1.ConsumerSettings.backoff:type_name -> google.protobuf.Duration
+	45, // 1: eventstore.v1.ConsumerSettings.ack_wait:type_name -> google.protobuf.Duration
 	2,  // 2: eventstore.v1.ConsumerSettings.filter:type_name -> eventstore.v1.ConsumerFilter
 	4,  // 3: eventstore.v1.Consumer.members:type_name -> eventstore.v1.ConsumerMember
-	39, // 4: eventstore.v1.Consumer.stalled_since:type_name -> google.protobuf.Timestamp
+	46, // 4: eventstore.v1.Consumer.stalled_since:type_name -> google.protobuf.Timestamp
 	1,  // 5: eventstore.v1.Consumer.settings:type_name -> eventstore.v1.ConsumerSettings
 	1,  // 6: eventstore.v1.Consumer.stored_settings:type_name -> eventstore.v1.ConsumerSettings
 	0,  // 7: eventstore.v1.ConsumerMember.door:type_name -> eventstore.v1.ConsumerMember.Door
-	38, // 8: eventstore.v1.ConsumerMember.ack_wait:type_name -> google.protobuf.Duration
+	45, // 8: eventstore.v1.ConsumerMember.ack_wait:type_name -> google.protobuf.Duration
 	3,  // 9: eventstore.v1.ListConsumersResponse.consumers:type_name -> eventstore.v1.Consumer
 	3,  // 10: eventstore.v1.GetConsumerResponse.consumer:type_name -> eventstore.v1.Consumer
 	1,  // 11: eventstore.v1.ConfigureConsumerRequest.settings:type_name -> eventstore.v1.ConsumerSettings
 	3,  // 12: eventstore.v1.ConfigureConsumerResponse.consumer:type_name -> eventstore.v1.Consumer
 	3,  // 13: eventstore.v1.PauseConsumerResponse.consumer:type_name -> eventstore.v1.Consumer
 	3,  // 14: eventstore.v1.ResumeConsumerResponse.consumer:type_name -> eventstore.v1.Consumer
-	39, // 15: eventstore.v1.SetConsumerPositionRequest.time:type_name -> google.protobuf.Timestamp
+	46, // 15: eventstore.v1.SetConsumerPositionRequest.time:type_name -> google.protobuf.Timestamp
 	3,  // 16: eventstore.v1.SetConsumerPositionResponse.consumer:type_name -> eventstore.v1.Consumer
 	3,  // 17: eventstore.v1.SkipMessageResponse.consumer:type_name -> eventstore.v1.Consumer
 	23, // 18: eventstore.v1.ListParkedResponse.messages:type_name -> eventstore.v1.ParkedMessage
-	39, // 19: eventstore.v1.ParkedMessage.first_delivered_at:type_name -> google.protobuf.Timestamp
-	39, // 20: eventstore.v1.ParkedMessage.last_delivered_at:type_name -> google.protobuf.Timestamp
+	46, // 19: eventstore.v1.ParkedMessage.first_delivered_at:type_name -> google.protobuf.Timestamp
+	46, // 20: eventstore.v1.ParkedMessage.last_delivered_at:type_name -> google.protobuf.Timestamp
 	32, // 21: eventstore.v1.ListClientsResponse.clients:type_name -> eventstore.v1.Client
 	37, // 22: eventstore.v1.ListAuditResponse.entries:type_name -> eventstore.v1.AuditEntry
-	39, // 23: eventstore.v1.AuditEntry.time:type_name -> google.protobuf.Timestamp
-	5,  // 24: eventstore.v1.Admin.ListConsumers:input_type -> eventstore.v1.ListConsumersRequest
-	7,  // 25: eventstore.v1.Admin.GetConsumer:input_type -> eventstore.v1.GetConsumerRequest
-	9,  // 26: eventstore.v1.Admin.ConfigureConsumer:input_type -> eventstore.v1.ConfigureConsumerRequest
-	11, // 27: eventstore.v1.Admin.PauseConsumer:input_type -> eventstore.v1.PauseConsumerRequest
-	13, // 28: eventstore.v1.Admin.ResumeConsumer:input_type -> eventstore.v1.ResumeConsumerRequest
-	15, // 29: eventstore.v1.Admin.SetConsumerPosition:input_type -> eventstore.v1.SetConsumerPositionRequest
-	17, // 30: eventstore.v1.Admin.SkipMessage:input_type -> eventstore.v1.SkipMessageRequest
-	19, // 31: eventstore.v1.Admin.DropConsumer:input_type -> eventstore.v1.DropConsumerRequest
-	21, // 32: eventstore.v1.Admin.ListParked:input_type -> eventstore.v1.ListParkedRequest
-	24, // 33: eventstore.v1.Admin.ReplayParked:input_type -> eventstore.v1.ReplayParkedRequest
-	26, // 34: eventstore.v1.Admin.DiscardParked:input_type -> eventstore.v1.DiscardParkedRequest
-	28, // 35: eventstore.v1.Admin.CancelDelivery:input_type -> eventstore.v1.CancelDeliveryRequest
-	30, // 36: eventstore.v1.Admin.ListClients:input_type -> eventstore.v1.ListClientsRequest
-	33, // 37: eventstore.v1.Admin.KickClient:input_type -> eventstore.v1.KickClientRequest
-	35, // 38: eventstore.v1.Admin.ListAudit:input_type -> eventstore.v1.ListAuditRequest
-	6,  // 39: eventstore.v1.Admin.ListConsumers:output_type -> eventstore.v1.ListConsumersResponse
-	8,  // 40: eventstore.v1.Admin.GetConsumer:output_type -> eventstore.v1.GetConsumerResponse
-	10, // 41: eventstore.v1.Admin.ConfigureConsumer:output_type -> eventstore.v1.ConfigureConsumerResponse
-	12, // 42: eventstore.v1.Admin.PauseConsumer:output_type -> eventstore.v1.PauseConsumerResponse
-	14, // 43: eventstore.v1.Admin.ResumeConsumer:output_type -> eventstore.v1.ResumeConsumerResponse
-	16, // 44: eventstore.v1.Admin.SetConsumerPosition:output_type -> eventstore.v1.SetConsumerPositionResponse
-	18, // 45: eventstore.v1.Admin.SkipMessage:output_type -> eventstore.v1.SkipMessageResponse
-	20, // 46: eventstore.v1.Admin.DropConsumer:output_type -> eventstore.v1.DropConsumerResponse
-	22, // 47: eventstore.v1.Admin.ListParked:output_type -> eventstore.v1.ListParkedResponse
-	25, // 48: eventstore.v1.Admin.ReplayParked:output_type -> eventstore.v1.ReplayParkedResponse
-	27, // 49: eventstore.v1.Admin.DiscardParked:output_type -> eventstore.v1.DiscardParkedResponse
-	29, // 50: eventstore.v1.Admin.CancelDelivery:output_type -> eventstore.v1.CancelDeliveryResponse
-	31, // 51: eventstore.v1.Admin.ListClients:output_type -> eventstore.v1.ListClientsResponse
-	34, // 52: eventstore.v1.Admin.KickClient:output_type -> eventstore.v1.KickClientResponse
-	36, // 53: eventstore.v1.Admin.ListAudit:output_type -> eventstore.v1.ListAuditResponse
-	39, // [39:54] is the sub-list for method output_type
-	24, // [24:39] is the sub-list for method input_type
-	24, // [24:24] is the sub-list for extension type_name
-	24, // [24:24] is the sub-list for extension extendee
-	0,  // [0:24] is the sub-list for field type_name
+	46, // 23: eventstore.v1.AuditEntry.time:type_name -> google.protobuf.Timestamp
+	40, // 24: eventstore.v1.EraseEventsResponse.erasure:type_name -> eventstore.v1.Erasure
+	41, // 25: eventstore.v1.EraseEventsResponse.channels:type_name -> eventstore.v1.ErasedChannel
+	42, // 26: eventstore.v1.EraseEventsResponse.streams:type_name -> eventstore.v1.ErasedStream
+	45, // 27: eventstore.v1.EraseEventsResponse.publishers_waited:type_name -> google.protobuf.Duration
+	46, // 28: eventstore.v1.Erasure.requested_at:type_name -> google.protobuf.Timestamp
+	46, // 29: eventstore.v1.Erasure.erased_at:type_name -> google.protobuf.Timestamp
+	40, // 30: eventstore.v1.ListErasuresResponse.erasures:type_name -> eventstore.v1.Erasure
+	5,  // 31: eventstore.v1.Admin.ListConsumers:input_type -> eventstore.v1.ListConsumersRequest
+	7,  // 32: eventstore.v1.Admin.GetConsumer:input_type -> eventstore.v1.GetConsumerRequest
+	9,  // 33: eventstore.v1.Admin.ConfigureConsumer:input_type -> eventstore.v1.ConfigureConsumerRequest
+	11, // 34: eventstore.v1.Admin.PauseConsumer:input_type -> eventstore.v1.PauseConsumerRequest
+	13, // 35: eventstore.v1.Admin.ResumeConsumer:input_type -> eventstore.v1.ResumeConsumerRequest
+	15, // 36: eventstore.v1.Admin.SetConsumerPosition:input_type -> eventstore.v1.SetConsumerPositionRequest
+	17, // 37: eventstore.v1.Admin.SkipMessage:input_type -> eventstore.v1.SkipMessageRequest
+	19, // 38: eventstore.v1.Admin.DropConsumer:input_type -> eventstore.v1.DropConsumerRequest
+	21, // 39: eventstore.v1.Admin.ListParked:input_type -> eventstore.v1.ListParkedRequest
+	24, // 40: eventstore.v1.Admin.ReplayParked:input_type -> eventstore.v1.ReplayParkedRequest
+	26, // 41: eventstore.v1.Admin.DiscardParked:input_type -> eventstore.v1.DiscardParkedRequest
+	28, // 42: eventstore.v1.Admin.CancelDelivery:input_type -> eventstore.v1.CancelDeliveryRequest
+	30, // 43: eventstore.v1.Admin.ListClients:input_type -> eventstore.v1.ListClientsRequest
+	33, // 44: eventstore.v1.Admin.KickClient:input_type -> eventstore.v1.KickClientRequest
+	35, // 45: eventstore.v1.Admin.ListAudit:input_type -> eventstore.v1.ListAuditRequest
+	38, // 46: eventstore.v1.Admin.EraseEvents:input_type -> eventstore.v1.EraseEventsRequest
+	43, // 47: eventstore.v1.Admin.ListErasures:input_type -> eventstore.v1.ListErasuresRequest
+	6,  // 48: eventstore.v1.Admin.ListConsumers:output_type -> eventstore.v1.ListConsumersResponse
+	8,  // 49: eventstore.v1.Admin.GetConsumer:output_type -> eventstore.v1.GetConsumerResponse
+	10, // 50: eventstore.v1.Admin.ConfigureConsumer:output_type -> eventstore.v1.ConfigureConsumerResponse
+	12, // 51: eventstore.v1.Admin.PauseConsumer:output_type -> eventstore.v1.PauseConsumerResponse
+	14, // 52: eventstore.v1.Admin.ResumeConsumer:output_type -> eventstore.v1.ResumeConsumerResponse
+	16, // 53: eventstore.v1.Admin.SetConsumerPosition:output_type -> eventstore.v1.SetConsumerPositionResponse
+	18, // 54: eventstore.v1.Admin.SkipMessage:output_type -> eventstore.v1.SkipMessageResponse
+	20, // 55: eventstore.v1.Admin.DropConsumer:output_type -> eventstore.v1.DropConsumerResponse
+	22, // 56: eventstore.v1.Admin.ListParked:output_type -> eventstore.v1.ListParkedResponse
+	25, // 57: eventstore.v1.Admin.ReplayParked:output_type -> eventstore.v1.ReplayParkedResponse
+	27, // 58: eventstore.v1.Admin.DiscardParked:output_type -> eventstore.v1.DiscardParkedResponse
+	29, // 59: eventstore.v1.Admin.CancelDelivery:output_type -> eventstore.v1.CancelDeliveryResponse
+	31, // 60: eventstore.v1.Admin.ListClients:output_type -> eventstore.v1.ListClientsResponse
+	34, // 61: eventstore.v1.Admin.KickClient:output_type -> eventstore.v1.KickClientResponse
+	36, // 62: eventstore.v1.Admin.ListAudit:output_type -> eventstore.v1.ListAuditResponse
+	39, // 63: eventstore.v1.Admin.EraseEvents:output_type -> eventstore.v1.EraseEventsResponse
+	44, // 64: eventstore.v1.Admin.ListErasures:output_type -> eventstore.v1.ListErasuresResponse
+	48, // [48:65] is the sub-list for method output_type
+	31, // [31:48] is the sub-list for method input_type
+	31, // [31:31] is the sub-list for extension type_name
+	31, // [31:31] is the sub-list for extension extendee
+	0,  // [0:31] is the sub-list for field type_name
 }
 
 func init() { file_eventstore_v1_admin_proto_init() }
@@ -2930,13 +3535,18 @@ func file_eventstore_v1_admin_proto_init() {
 		(*SetConsumerPositionRequest_Time)(nil),
 		(*SetConsumerPositionRequest_End)(nil),
 	}
+	file_eventstore_v1_admin_proto_msgTypes[37].OneofWrappers = []any{
+		(*EraseEventsRequest_AggregateId)(nil),
+		(*EraseEventsRequest_Sequence)(nil),
+		(*EraseEventsRequest_Tag)(nil),
+	}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_eventstore_v1_admin_proto_rawDesc), len(file_eventstore_v1_admin_proto_rawDesc)),
 			NumEnums:      1,
-			NumMessages:   37,
+			NumMessages:   44,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

@@ -32,7 +32,7 @@ const (
 	_ = protoimpl.EnforceVersion(protoimpl.MaxVersion - 20)
 )
 
-// Event is a fact about one aggregate. Once acknowledged it never changes.
+// Event is a fact about one aggregate. Once acknowledged it never changes, unless an administrator erases it.
 type Event struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Identity of the event, chosen by the publisher, for example a UUID. If the
@@ -73,7 +73,10 @@ type Event struct {
 	// What the event concerns, for example "customer:c-9" and "coupon:SUMMER". Readers can ask for the events with a tag,
 	// of whichever aggregate. At most 64 tags of 1 to 255 bytes, without control characters. They are a set, compared by
 	// bytes: a repeated tag counts once, and an event published again may have them in another order. Optional.
-	Tags          []string `protobuf:"bytes,11,rep,name=tags,proto3" json:"tags,omitempty"`
+	Tags []string `protobuf:"bytes,11,rep,name=tags,proto3" json:"tags,omitempty"`
+	// Set by the server if an administrator has erased the event: it then has its identifiers, type and version, and nothing else.
+	// The server refuses a published event with this field.
+	Erased        *Erased `protobuf:"bytes,12,opt,name=erased,proto3" json:"erased,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -185,11 +188,73 @@ func (x *Event) GetTags() []string {
 	return nil
 }
 
+func (x *Event) GetErased() *Erased {
+	if x != nil {
+		return x.Erased
+	}
+	return nil
+}
+
+// Erased says that an event was erased.
+type Erased struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Number of the erasure, which the table Erasures has with its reason.
+	Erasure uint64 `protobuf:"varint,1,opt,name=erasure,proto3" json:"erasure,omitempty"`
+	// When the erasure was requested.
+	Time          *timestamppb.Timestamp `protobuf:"bytes,2,opt,name=time,proto3" json:"time,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Erased) Reset() {
+	*x = Erased{}
+	mi := &file_eventstore_v1_event_proto_msgTypes[1]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Erased) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Erased) ProtoMessage() {}
+
+func (x *Erased) ProtoReflect() protoreflect.Message {
+	mi := &file_eventstore_v1_event_proto_msgTypes[1]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Erased.ProtoReflect.Descriptor instead.
+func (*Erased) Descriptor() ([]byte, []int) {
+	return file_eventstore_v1_event_proto_rawDescGZIP(), []int{1}
+}
+
+func (x *Erased) GetErasure() uint64 {
+	if x != nil {
+		return x.Erasure
+	}
+	return 0
+}
+
+func (x *Erased) GetTime() *timestamppb.Timestamp {
+	if x != nil {
+		return x.Time
+	}
+	return nil
+}
+
 var File_eventstore_v1_event_proto protoreflect.FileDescriptor
 
 const file_eventstore_v1_event_proto_rawDesc = "" +
 	"\n" +
-	"\x19eventstore/v1/event.proto\x12\reventstore.v1\x1a\x1fgoogle/protobuf/timestamp.proto\"\xd8\x03\n" +
+	"\x19eventstore/v1/event.proto\x12\reventstore.v1\x1a\x1fgoogle/protobuf/timestamp.proto\"\x87\x04\n" +
 	"\x05Event\x12\x19\n" +
 	"\bevent_id\x18\x01 \x01(\tR\aeventId\x12\x1d\n" +
 	"\n" +
@@ -205,10 +270,14 @@ const file_eventstore_v1_event_proto_rawDesc = "" +
 	"occurredAt\x12!\n" +
 	"\fcontent_type\x18\n" +
 	" \x01(\tR\vcontentType\x12\x12\n" +
-	"\x04tags\x18\v \x03(\tR\x04tags\x1a;\n" +
+	"\x04tags\x18\v \x03(\tR\x04tags\x12-\n" +
+	"\x06erased\x18\f \x01(\v2\x15.eventstore.v1.ErasedR\x06erased\x1a;\n" +
 	"\rMetadataEntry\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
-	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01BMZKgithub.com/nats-eventstore/nats-eventstore/proto/eventstore/v1;eventstorev1b\x06proto3"
+	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\"R\n" +
+	"\x06Erased\x12\x18\n" +
+	"\aerasure\x18\x01 \x01(\x04R\aerasure\x12.\n" +
+	"\x04time\x18\x02 \x01(\v2\x1a.google.protobuf.TimestampR\x04timeBMZKgithub.com/nats-eventstore/nats-eventstore/proto/eventstore/v1;eventstorev1b\x06proto3"
 
 var (
 	file_eventstore_v1_event_proto_rawDescOnce sync.Once
@@ -222,20 +291,23 @@ func file_eventstore_v1_event_proto_rawDescGZIP() []byte {
 	return file_eventstore_v1_event_proto_rawDescData
 }
 
-var file_eventstore_v1_event_proto_msgTypes = make([]protoimpl.MessageInfo, 2)
+var file_eventstore_v1_event_proto_msgTypes = make([]protoimpl.MessageInfo, 3)
 var file_eventstore_v1_event_proto_goTypes = []any{
 	(*Event)(nil),                 // 0: eventstore.v1.Event
-	nil,                           // 1: eventstore.v1.Event.MetadataEntry
-	(*timestamppb.Timestamp)(nil), // 2: google.protobuf.Timestamp
+	(*Erased)(nil),                // 1: eventstore.v1.Erased
+	nil,                           // 2: eventstore.v1.Event.MetadataEntry
+	(*timestamppb.Timestamp)(nil), // 3: google.protobuf.Timestamp
 }
 var file_eventstore_v1_event_proto_depIdxs = []int32{
-	1, // 0: eventstore.v1.Event.metadata:type_name -> eventstore.v1.Event.MetadataEntry
-	2, // 1: eventstore.v1.Event.occurred_at:type_name -> google.protobuf.Timestamp
-	2, // [2:2] is the sub-list for method output_type
-	2, // [2:2] is the sub-list for method input_type
-	2, // [2:2] is the sub-list for extension type_name
-	2, // [2:2] is the sub-list for extension extendee
-	0, // [0:2] is the sub-list for field type_name
+	2, // 0: eventstore.v1.Event.metadata:type_name -> eventstore.v1.Event.MetadataEntry
+	3, // 1: eventstore.v1.Event.occurred_at:type_name -> google.protobuf.Timestamp
+	1, // 2: eventstore.v1.Event.erased:type_name -> eventstore.v1.Erased
+	3, // 3: eventstore.v1.Erased.time:type_name -> google.protobuf.Timestamp
+	4, // [4:4] is the sub-list for method output_type
+	4, // [4:4] is the sub-list for method input_type
+	4, // [4:4] is the sub-list for extension type_name
+	4, // [4:4] is the sub-list for extension extendee
+	0, // [0:4] is the sub-list for field type_name
 }
 
 func init() { file_eventstore_v1_event_proto_init() }
@@ -249,7 +321,7 @@ func file_eventstore_v1_event_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_eventstore_v1_event_proto_rawDesc), len(file_eventstore_v1_event_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   2,
+			NumMessages:   3,
 			NumExtensions: 0,
 			NumServices:   0,
 		},

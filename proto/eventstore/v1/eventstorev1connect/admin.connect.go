@@ -66,6 +66,10 @@ const (
 	AdminKickClientProcedure = "/eventstore.v1.Admin/KickClient"
 	// AdminListAuditProcedure is the fully-qualified name of the Admin's ListAudit RPC.
 	AdminListAuditProcedure = "/eventstore.v1.Admin/ListAudit"
+	// AdminEraseEventsProcedure is the fully-qualified name of the Admin's EraseEvents RPC.
+	AdminEraseEventsProcedure = "/eventstore.v1.Admin/EraseEvents"
+	// AdminListErasuresProcedure is the fully-qualified name of the Admin's ListErasures RPC.
+	AdminListErasuresProcedure = "/eventstore.v1.Admin/ListErasures"
 )
 
 // AdminClient is a client for the eventstore.v1.Admin service.
@@ -104,6 +108,13 @@ type AdminClient interface {
 	KickClient(context.Context, *v1.KickClientRequest) (*v1.KickClientResponse, error)
 	// ListAudit returns administrative acts, the newest first, one page at a time.
 	ListAudit(context.Context, *v1.ListAuditRequest) (*v1.ListAuditResponse, error)
+	// EraseEvents erases events for good: their data, metadata and tags, those of their copies on other channels, and their messages in the
+	// streams of routes. What is left of each, its tombstone, stays in its place. It returns once nobody can read them from the log. If the
+	// client gives up before, the erasure continues: ListErasures shows it. It needs the right admin on the channel, or on all channels
+	// without one. The error is NOT_FOUND if nothing is left to erase. docs/operate/erasure.md says what breaks.
+	EraseEvents(context.Context, *v1.EraseEventsRequest) (*v1.EraseEventsResponse, error)
+	// ListErasures returns erasures, the newest first, one page at a time.
+	ListErasures(context.Context, *v1.ListErasuresRequest) (*v1.ListErasuresResponse, error)
 }
 
 // NewAdminClient constructs a client for the eventstore.v1.Admin service. By default, it uses the
@@ -207,6 +218,18 @@ func NewAdminClient(httpClient connect.HTTPClient, baseURL string, opts ...conne
 			connect.WithSchema(adminMethods.ByName("ListAudit")),
 			connect.WithClientOptions(opts...),
 		),
+		eraseEvents: connect.NewClient[v1.EraseEventsRequest, v1.EraseEventsResponse](
+			httpClient,
+			baseURL+AdminEraseEventsProcedure,
+			connect.WithSchema(adminMethods.ByName("EraseEvents")),
+			connect.WithClientOptions(opts...),
+		),
+		listErasures: connect.NewClient[v1.ListErasuresRequest, v1.ListErasuresResponse](
+			httpClient,
+			baseURL+AdminListErasuresProcedure,
+			connect.WithSchema(adminMethods.ByName("ListErasures")),
+			connect.WithClientOptions(opts...),
+		),
 	}
 }
 
@@ -227,6 +250,8 @@ type adminClient struct {
 	listClients         *connect.Client[v1.ListClientsRequest, v1.ListClientsResponse]
 	kickClient          *connect.Client[v1.KickClientRequest, v1.KickClientResponse]
 	listAudit           *connect.Client[v1.ListAuditRequest, v1.ListAuditResponse]
+	eraseEvents         *connect.Client[v1.EraseEventsRequest, v1.EraseEventsResponse]
+	listErasures        *connect.Client[v1.ListErasuresRequest, v1.ListErasuresResponse]
 }
 
 // ListConsumers calls eventstore.v1.Admin.ListConsumers.
@@ -364,6 +389,24 @@ func (c *adminClient) ListAudit(ctx context.Context, req *v1.ListAuditRequest) (
 	return nil, err
 }
 
+// EraseEvents calls eventstore.v1.Admin.EraseEvents.
+func (c *adminClient) EraseEvents(ctx context.Context, req *v1.EraseEventsRequest) (*v1.EraseEventsResponse, error) {
+	response, err := c.eraseEvents.CallUnary(ctx, connect.NewRequest(req))
+	if response != nil {
+		return response.Msg, err
+	}
+	return nil, err
+}
+
+// ListErasures calls eventstore.v1.Admin.ListErasures.
+func (c *adminClient) ListErasures(ctx context.Context, req *v1.ListErasuresRequest) (*v1.ListErasuresResponse, error) {
+	response, err := c.listErasures.CallUnary(ctx, connect.NewRequest(req))
+	if response != nil {
+		return response.Msg, err
+	}
+	return nil, err
+}
+
 // AdminHandler is an implementation of the eventstore.v1.Admin service.
 type AdminHandler interface {
 	// ListConsumers returns consumers sorted by channel, client and name, one page at a time.
@@ -400,6 +443,13 @@ type AdminHandler interface {
 	KickClient(context.Context, *v1.KickClientRequest) (*v1.KickClientResponse, error)
 	// ListAudit returns administrative acts, the newest first, one page at a time.
 	ListAudit(context.Context, *v1.ListAuditRequest) (*v1.ListAuditResponse, error)
+	// EraseEvents erases events for good: their data, metadata and tags, those of their copies on other channels, and their messages in the
+	// streams of routes. What is left of each, its tombstone, stays in its place. It returns once nobody can read them from the log. If the
+	// client gives up before, the erasure continues: ListErasures shows it. It needs the right admin on the channel, or on all channels
+	// without one. The error is NOT_FOUND if nothing is left to erase. docs/operate/erasure.md says what breaks.
+	EraseEvents(context.Context, *v1.EraseEventsRequest) (*v1.EraseEventsResponse, error)
+	// ListErasures returns erasures, the newest first, one page at a time.
+	ListErasures(context.Context, *v1.ListErasuresRequest) (*v1.ListErasuresResponse, error)
 }
 
 // NewAdminHandler builds an HTTP handler from the service implementation. It returns the path on
@@ -499,6 +549,18 @@ func NewAdminHandler(svc AdminHandler, opts ...connect.HandlerOption) (string, h
 		connect.WithSchema(adminMethods.ByName("ListAudit")),
 		connect.WithHandlerOptions(opts...),
 	)
+	adminEraseEventsHandler := connect.NewUnaryHandlerSimple(
+		AdminEraseEventsProcedure,
+		svc.EraseEvents,
+		connect.WithSchema(adminMethods.ByName("EraseEvents")),
+		connect.WithHandlerOptions(opts...),
+	)
+	adminListErasuresHandler := connect.NewUnaryHandlerSimple(
+		AdminListErasuresProcedure,
+		svc.ListErasures,
+		connect.WithSchema(adminMethods.ByName("ListErasures")),
+		connect.WithHandlerOptions(opts...),
+	)
 	return "/eventstore.v1.Admin/", http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		switch r.URL.Path {
 		case AdminListConsumersProcedure:
@@ -531,6 +593,10 @@ func NewAdminHandler(svc AdminHandler, opts ...connect.HandlerOption) (string, h
 			adminKickClientHandler.ServeHTTP(w, r)
 		case AdminListAuditProcedure:
 			adminListAuditHandler.ServeHTTP(w, r)
+		case AdminEraseEventsProcedure:
+			adminEraseEventsHandler.ServeHTTP(w, r)
+		case AdminListErasuresProcedure:
+			adminListErasuresHandler.ServeHTTP(w, r)
 		default:
 			http.NotFound(w, r)
 		}
@@ -598,4 +664,12 @@ func (UnimplementedAdminHandler) KickClient(context.Context, *v1.KickClientReque
 
 func (UnimplementedAdminHandler) ListAudit(context.Context, *v1.ListAuditRequest) (*v1.ListAuditResponse, error) {
 	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("eventstore.v1.Admin.ListAudit is not implemented"))
+}
+
+func (UnimplementedAdminHandler) EraseEvents(context.Context, *v1.EraseEventsRequest) (*v1.EraseEventsResponse, error) {
+	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("eventstore.v1.Admin.EraseEvents is not implemented"))
+}
+
+func (UnimplementedAdminHandler) ListErasures(context.Context, *v1.ListErasuresRequest) (*v1.ListErasuresResponse, error) {
+	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("eventstore.v1.Admin.ListErasures is not implemented"))
 }
