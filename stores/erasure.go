@@ -67,7 +67,7 @@ const (
 	droppedTags = 100
 )
 
-// eraser is a dialect that must see to it that nothing of what was replaced is left in its files.
+// eraser is a dialect that must prepare an erasure, or whose files must be cleaned after it.
 type eraser interface {
 	beforeErase(ctx context.Context, t *transaction) error
 	// emptyLog removes what the database's log has of before.

@@ -37,54 +37,61 @@ CREATE TABLE IF NOT EXISTS ErasedMessages (
 );
 
 -- An event that has no position yet gets one. An event that a pending erasure lists becomes what is listed there. Nothing else of an
--- event changes.
--- The search path keeps the caller's tables and operators out. The schema is that of Messages.
--- +goose StatementBegin
-CREATE OR REPLACE FUNCTION eventstore_keep_event() RETURNS trigger LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
-DECLARE
-    listed BOOLEAN;
-BEGIN
-    IF NEW.erased IS NOT NULL AND NEW.event_data IS NULL AND NEW.metadata IS NULL AND NEW.tags IS NULL
-        AND (OLD.id, OLD.seq, OLD.timestamp, OLD.position, OLD.event_id, OLD.aggregate_type, OLD.aggregate_id, OLD.event_version, OLD.event_type)
-            IS NOT DISTINCT FROM (NEW.id, NEW.seq, NEW.timestamp, NEW.position, NEW.event_id, NEW.aggregate_type, NEW.aggregate_id, NEW.event_version, NEW.event_type)
-    THEN
-        EXECUTE format('SELECT EXISTS (SELECT 1 FROM %1$I.erasedmessages AS e JOIN %1$I.erasures AS r ON r.id = e.erasure
-            WHERE e.erasure = $1 AND e.id = $2 AND e.seq = $3 AND e.data = $4 AND r.state = ''pending'')', TG_TABLE_SCHEMA)
-            INTO listed USING NEW.erased, NEW.id, NEW.seq, NEW.data;
-        IF listed THEN
-            RETURN NEW;
-        END IF;
-    END IF;
-    RAISE EXCEPTION 'events are immutable: % refused', TG_OP USING ERRCODE = 'restrict_violation';
-END
-$$;
--- +goose StatementEnd
+-- event changes. The row's trigger checks what an erasure may change; that of the statement, once for all rows, that it is listed.
 DROP TRIGGER IF EXISTS events_are_immutable ON Messages;
 CREATE TRIGGER events_are_immutable BEFORE UPDATE ON Messages
     FOR EACH ROW WHEN (OLD.event_type IS NOT NULL AND (OLD.position IS NOT NULL OR NEW.position IS NULL
         OR (OLD.id, OLD.seq, OLD.timestamp, OLD.size, OLD.data, OLD.event_id, OLD.aggregate_type, OLD.aggregate_id, OLD.event_version, OLD.event_type, OLD.event_data, OLD.metadata, OLD.tags, OLD.erased)
-            IS DISTINCT FROM (NEW.id, NEW.seq, NEW.timestamp, NEW.size, NEW.data, NEW.event_id, NEW.aggregate_type, NEW.aggregate_id, NEW.event_version, NEW.event_type, NEW.event_data, NEW.metadata, NEW.tags, NEW.erased)))
-    EXECUTE FUNCTION eventstore_keep_event();
+            IS DISTINCT FROM (NEW.id, NEW.seq, NEW.timestamp, NEW.size, NEW.data, NEW.event_id, NEW.aggregate_type, NEW.aggregate_id, NEW.event_version, NEW.event_type, NEW.event_data, NEW.metadata, NEW.tags, NEW.erased))
+        AND (NEW.erased IS NULL OR NEW.event_data IS NOT NULL OR NEW.metadata IS NOT NULL OR NEW.tags IS NOT NULL
+            OR (OLD.id, OLD.seq, OLD.timestamp, OLD.position, OLD.event_id, OLD.aggregate_type, OLD.aggregate_id, OLD.event_version, OLD.event_type)
+                IS DISTINCT FROM (NEW.id, NEW.seq, NEW.timestamp, NEW.position, NEW.event_id, NEW.aggregate_type, NEW.aggregate_id, NEW.event_version, NEW.event_type)))
+    EXECUTE FUNCTION eventstore_refuse_change();
+
+-- The search path keeps the caller's tables and operators out. The schema is that of the table.
+-- +goose StatementBegin
+CREATE OR REPLACE FUNCTION eventstore_keep_erased() RETURNS trigger LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+    refused BOOLEAN;
+BEGIN
+    EXECUTE format('SELECT EXISTS (SELECT 1 FROM changed AS n WHERE n.erased IS NOT NULL AND n.event_type IS NOT NULL
+        AND NOT EXISTS (SELECT 1 FROM %1$I.erasedmessages AS e JOIN %1$I.erasures AS r ON r.id = e.erasure
+            WHERE e.erasure = n.erased AND e.id = n.id AND e.seq = n.seq AND e.data = n.data AND r.state = ''pending''))', TG_TABLE_SCHEMA)
+        INTO refused;
+    IF refused THEN
+        RAISE EXCEPTION 'events are immutable: % refused', TG_OP USING ERRCODE = 'restrict_violation';
+    END IF;
+    RETURN NULL;
+END
+$$;
+-- +goose StatementEnd
+DROP TRIGGER IF EXISTS events_are_erased ON Messages;
+CREATE TRIGGER events_are_erased AFTER UPDATE ON Messages REFERENCING NEW TABLE AS changed
+    FOR EACH STATEMENT EXECUTE FUNCTION eventstore_keep_erased();
 
 -- Tags go with the event that has them.
 -- +goose StatementBegin
-CREATE OR REPLACE FUNCTION eventstore_keep_tag() RETURNS trigger LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
+CREATE OR REPLACE FUNCTION eventstore_keep_tags() RETURNS trigger LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
-    listed BOOLEAN;
+    refused BOOLEAN;
 BEGIN
-    EXECUTE format('SELECT EXISTS (SELECT 1 FROM %1$I.messages AS m JOIN %1$I.erasedmessages AS e ON e.id = m.id AND e.seq = m.seq
-        JOIN %1$I.erasures AS r ON r.id = e.erasure WHERE m.position = $1 AND r.state = ''pending'')', TG_TABLE_SCHEMA)
-        INTO listed USING OLD.position;
-    IF listed AND TG_OP = 'DELETE' THEN
-        RETURN OLD;
+    EXECUTE format('SELECT EXISTS (SELECT 1 FROM gone AS t
+        WHERE NOT EXISTS (SELECT 1 FROM %1$I.messages AS m JOIN %1$I.erasedmessages AS e ON e.id = m.id AND e.seq = m.seq
+            JOIN %1$I.erasures AS r ON r.id = e.erasure WHERE m.position = t.position AND r.state = ''pending''))', TG_TABLE_SCHEMA)
+        INTO refused;
+    IF refused THEN
+        RAISE EXCEPTION 'events are immutable: % of their tags refused', TG_OP USING ERRCODE = 'restrict_violation';
     END IF;
-    RAISE EXCEPTION 'events are immutable: % of their tags refused', TG_OP USING ERRCODE = 'restrict_violation';
+    RETURN NULL;
 END
 $$;
 -- +goose StatementEnd
 DROP TRIGGER IF EXISTS tags_are_immutable ON EventTags;
-CREATE TRIGGER tags_are_immutable BEFORE UPDATE OR DELETE ON EventTags
-    FOR EACH ROW EXECUTE FUNCTION eventstore_keep_tag();
+CREATE TRIGGER tags_are_immutable AFTER DELETE ON EventTags REFERENCING OLD TABLE AS gone
+    FOR EACH STATEMENT EXECUTE FUNCTION eventstore_keep_tags();
+DROP TRIGGER IF EXISTS tags_are_not_updated ON EventTags;
+CREATE TRIGGER tags_are_not_updated BEFORE UPDATE ON EventTags
+    FOR EACH ROW EXECUTE FUNCTION eventstore_refuse_change();
 
 -- An erasure proceeds from state to state. Who asked for it, when and why does not change.
 -- +goose StatementBegin
