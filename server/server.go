@@ -17,6 +17,7 @@ import (
 	"github.com/nats-eventstore/nats-eventstore/server/access"
 	"github.com/nats-eventstore/nats-eventstore/server/api"
 	"github.com/nats-eventstore/nats-eventstore/server/config"
+	"github.com/nats-eventstore/nats-eventstore/server/keys"
 	"github.com/nats-eventstore/nats-eventstore/server/lease"
 	"github.com/nats-eventstore/nats-eventstore/server/monitor"
 	"github.com/nats-eventstore/nats-eventstore/server/natsconn"
@@ -114,6 +115,13 @@ func run(ctx context.Context, o *config.Options, natsLog *natsconn.Logger, log *
 		log.Info(line)
 	}
 
+	ring, err := openKeys(ctx, o, log)
+	if err != nil {
+		return err
+	}
+	if ring != nil {
+		defer ring.Close()
+	}
 	conns, err := natsconn.Connect(o.NATSOptions(), ns, log)
 	if err != nil {
 		return err
@@ -122,7 +130,7 @@ func run(ctx context.Context, o *config.Options, natsLog *natsconn.Logger, log *
 	if err := checkPayload(conns.Send.MaxPayload(), store.ValueLimit(), log); err != nil {
 		return err
 	}
-	s := &server{opts: o, id: id, natsAddr: ns.Addr(), store: store, conns: conns, rights: rights, where: where, monitor: mon, tracer: tracer, log: log}
+	s := &server{opts: o, id: id, natsAddr: ns.Addr(), store: store, keys: ring, conns: conns, rights: rights, where: where, monitor: mon, tracer: tracer, log: log}
 	s.rules.set(o.Consumers)
 	ctx, stopAPI, err := s.serveAPI(ctx)
 	if err != nil {
@@ -148,6 +156,7 @@ type server struct {
 	id       string
 	natsAddr net.Addr // nil if NATS is external
 	store    *stores.Store
+	keys     *keys.Ring // nil without encrypted fields
 	conns    *natsconn.Conns
 	rights   *access.Holder // replaced by a reload
 	rules    rules          // likewise

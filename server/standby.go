@@ -101,6 +101,7 @@ func (s *server) newView(follower *stores.Follower, began time.Time) (*view, err
 	log := eventlog.New(follower.Store, eventlog.Options{
 		Events:         events,
 		Versions:       o.Versions,
+		Keys:           s.keys,
 		StoreTimeout:   o.StoreTimeout,
 		ReadAheadBytes: o.ReadAheadBytes,
 		PublishMemory:  o.PublishMemory,

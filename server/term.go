@@ -81,6 +81,7 @@ func (t *term) build() error {
 		Versions:       o.Versions,
 		Copies:         config.Copies(o.Routes),
 		Limits:         o.Limits,
+		Keys:           t.keys,
 		StoreTimeout:   o.StoreTimeout,
 		MaxBatchMsgs:   o.MaxBatchMsgs,
 		MaxBatchBytes:  o.MaxBatchBytes,
@@ -220,6 +221,7 @@ func (t *term) startWork(ctx context.Context, work *sync.WaitGroup) {
 	work.Go(func() { t.monitor.RunLags(ctx, t.opts.StoreTimeout) })
 	work.Go(func() { t.announceOldMessages(ctx) })
 	work.Go(func() { t.eraser.Run(ctx) })
+	work.Go(func() { t.forgetAgain(ctx) })
 	for _, r := range t.relays {
 		work.Go(func() { r.Run(ctx) })
 	}

@@ -17,6 +17,8 @@ type Append struct {
 	Event   *proto.Event // decoded from Payload; nil unless the channel holds events. Append changes neither
 	// Mapping is how Event was read from Payload; nil if Payload is an eventstore.v1.Event.
 	Mapping *proto.Mapping
+	// Same, if set, is asked instead of Mapping whether a stored payload is the same event. Encrypted payloads of one event differ.
+	Same func(stored []byte) bool
 	// Versions says which event_version is accepted. It must be the same for all events of a channel.
 	Versions Versions
 	// Copies are stored if and only if this message is. A duplicate stores none.
@@ -27,6 +29,14 @@ type Append struct {
 }
 
 func (a *Append) eventKey() eventKey { return eventKey{a.Channel.id, a.Event.ID} }
+
+// same reports whether a stored payload is the event of a.
+func (a *Append) same(stored []byte) bool {
+	if a.Same != nil {
+		return a.Same(stored)
+	}
+	return a.Mapping.SameEvent(stored, a.Payload)
+}
 
 func (a *Append) aggregate() aggregate {
 	return aggregate{a.Channel.id, a.Event.AggregateType, a.Event.AggregateID}

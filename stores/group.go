@@ -176,7 +176,7 @@ func (p *plan) countStored(b *batch, items []int) (int, error) {
 		if !ok {
 			continue
 		}
-		if !erased && !a.Mapping.SameEvent(payload, a.Payload) {
+		if !erased && !a.same(payload) {
 			return 0, duplicateError(a.eventKey())
 		}
 		n++

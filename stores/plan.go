@@ -274,7 +274,7 @@ func (p *plan) resolveDuplicate(b *batch, item int) bool {
 	}
 	id := a.eventKey()
 	switch first := p.ids[id]; {
-	case !erased && !a.Mapping.SameEvent(payload, a.Payload):
+	case !erased && !a.same(payload):
 		p.refuse(item, duplicateError(id))
 	case first != nil:
 		p.duplicates = append(p.duplicates, duplicate{item, first})

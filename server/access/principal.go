@@ -9,17 +9,20 @@ import (
 // Right is what a principal may do with a channel.
 type Right int
 
-// The rights. Admin includes all others.
+// The rights. Admin includes all others but Personal: who runs a server need not see whom its events are about.
 const (
 	Append Right = iota
 	Read
 	Consume
 	Admin
-	rights // their number
+	Personal // read encrypted fields
+	rights   // their number
 )
 
 // String returns the right's key in the access file.
-func (r Right) String() string { return [...]string{"append", "read", "consume", "admin"}[r] }
+func (r Right) String() string {
+	return [...]string{"append", "read", "consume", "admin", "personal"}[r]
+}
 
 // Principal is somebody whom the server knows. A nil Principal may do nothing.
 type Principal struct {
@@ -33,13 +36,13 @@ type Principal struct {
 // Everything returns a principal that has all rights.
 func Everything(name string) *Principal {
 	p := &Principal{Name: name, Monitor: true}
-	p.patterns[Admin] = []string{">"}
+	p.patterns[Admin], p.patterns[Personal] = []string{">"}, []string{">"}
 	return p
 }
 
 // May reports whether the principal has a right on a channel.
 func (p *Principal) May(right Right, channel string) bool {
-	return p != nil && eventlog.ValidChannel(channel) && (p.has(right, channel) || p.has(Admin, channel))
+	return p != nil && eventlog.ValidChannel(channel) && (p.has(right, channel) || right != Personal && p.has(Admin, channel))
 }
 
 // MaySome reports whether the principal has a right on some channel that a pattern may match.

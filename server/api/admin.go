@@ -48,6 +48,8 @@ type Administration interface {
 	Erase(ctx context.Context, by consumers.Actor, events eventlog.ErasedEvents, reason string, dryRun bool) (eventlog.ErasureReport, error)
 	// Erasures returns erasures with lower IDs than before, the newest first; 0 is beyond all.
 	Erasures(ctx context.Context, before uint64, limit int) ([]stores.Erasure, error)
+	// Keys are those of encrypted fields; nil if there are none.
+	Keys() Keys
 	// Patience is how long an act may wait for the database.
 	Patience() time.Duration
 }

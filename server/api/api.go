@@ -81,6 +81,8 @@ type Channel interface {
 	Mapping() *proto.Mapping
 	// Strict reports whether an event's version, if given, must be the next one of its aggregate.
 	Strict() bool
+	// Unseal returns messages of the channel with their encrypted values decrypted, as far as there are keys.
+	Unseal(ctx context.Context, msgs []stores.Message) ([]stores.Message, error)
 	// Lookup returns the stored messages among the sequences.
 	Lookup(ctx context.Context, sequences []uint64) (map[uint64]stores.Message, error)
 	// SequenceAt does what stores.Store documents.

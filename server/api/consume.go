@@ -196,7 +196,7 @@ func (c *membership) sendNext(ctx context.Context, stream *consumeStream) error 
 	}
 	response := &eventstorev1.ConsumeResponse{}
 	for i := range taken {
-		event, err := c.event(&taken[i])
+		event, err := c.event(ctx, &taken[i])
 		if err != nil {
 			return err
 		}
@@ -238,7 +238,7 @@ func (c *membership) readAgain(ctx context.Context, taken []delivery) ([]deliver
 }
 
 // event returns the event of a message.
-func (c *membership) event(it *delivery) (*eventstorev1.RecordedEvent, error) {
+func (c *membership) event(ctx context.Context, it *delivery) (*eventstorev1.RecordedEvent, error) {
 	name := c.line.Name()
 	if c.line.Pattern() != "" {
 		var msg pb.MsgProto
@@ -251,5 +251,9 @@ func (c *membership) event(it *delivery) (*eventstorev1.RecordedEvent, error) {
 	if err != nil {
 		return nil, err
 	}
-	return recorded(name, ch.Mapping(), it.message)
+	message, err := c.log.unsealOne(ctx, ch, it.message)
+	if err != nil {
+		return nil, err
+	}
+	return recorded(name, ch.Mapping(), message)
 }

@@ -13,6 +13,7 @@ import (
 	eventstorev1 "github.com/nats-eventstore/nats-eventstore/proto/eventstore/v1"
 	"github.com/nats-eventstore/nats-eventstore/server/consumers"
 	"github.com/nats-eventstore/nats-eventstore/server/eventlog"
+	"github.com/nats-eventstore/nats-eventstore/server/keys"
 	"github.com/nats-eventstore/nats-eventstore/stores"
 )
 
@@ -31,6 +32,9 @@ var codes = []struct {
 	{stores.ErrFenced, connect.CodeUnavailable},
 	{stores.ErrUnavailable, connect.CodeUnavailable},
 	{stores.ErrClosed, connect.CodeUnavailable},
+	{keys.ErrUnavailable, connect.CodeUnavailable},
+	{keys.ErrLocked, connect.CodeFailedPrecondition},
+	{keys.ErrUnknownSubject, connect.CodeNotFound},
 	{stores.ErrUnknownChannel, connect.CodeUnavailable}, // the log has ended meanwhile
 	{stores.ErrDuplicateEvent, connect.CodeAlreadyExists},
 	{stores.ErrPartlyStored, connect.CodeAlreadyExists},

@@ -3,6 +3,7 @@ package api
 import (
 	"context"
 	"fmt"
+	"maps"
 	"slices"
 	"time"
 
@@ -137,7 +138,20 @@ func (g guarded) delivered(ctx context.Context, channel string, events []*events
 // eventsWithID is Log.EventsWithID among the channels that the caller may read.
 func (g guarded) eventsWithID(ctx context.Context, id string) ([]stores.FoundEvent, error) {
 	found, err := g.log.EventsWithID(ctx, id)
-	return slices.DeleteFunc(found, func(e stores.FoundEvent) bool { return !g.allows(e.Channel.Name(), access.Read) }), err
+	if err != nil {
+		return nil, err
+	}
+	found = slices.DeleteFunc(found, func(e stores.FoundEvent) bool { return !g.allows(e.Channel.Name(), access.Read) })
+	for i := range found {
+		ch, err := g.log.Channel(found[i].Channel.Name())
+		if err != nil {
+			continue // no longer an event channel
+		}
+		if found[i].Message, err = g.unsealOne(ctx, ch, found[i].Message); err != nil {
+			return nil, err
+		}
+	}
+	return found, nil
 }
 
 // aggregatesWithID is Log.AggregatesWithID among the channels that the caller may read.
@@ -150,7 +164,15 @@ func (g guarded) readAggregate(ctx context.Context, a stores.Aggregate, from uin
 	if err := g.permit(a.Channel.Name(), access.Read); err != nil {
 		return nil, err
 	}
-	return g.log.ReadAggregate(ctx, a, from, backward, maxMsgs, maxBytes)
+	msgs, err := g.log.ReadAggregate(ctx, a, from, backward, maxMsgs, maxBytes)
+	if err != nil {
+		return nil, err
+	}
+	ch, err := g.log.Channel(a.Channel.Name())
+	if err != nil {
+		return nil, err
+	}
+	return g.unseal(ctx, ch, msgs)
 }
 
 // done is Log.Done.
@@ -169,7 +191,18 @@ func (c guardedChannel) Lookup(ctx context.Context, sequences []uint64) (map[uin
 	if err := c.mayRead(); err != nil {
 		return nil, err
 	}
-	return c.Channel.Lookup(ctx, sequences)
+	found, err := c.Channel.Lookup(ctx, sequences)
+	if err != nil {
+		return nil, err
+	}
+	msgs, err := c.guard.unseal(ctx, c.Channel, slices.Collect(maps.Values(found)))
+	if err != nil {
+		return nil, err
+	}
+	for _, m := range msgs {
+		found[m.Sequence] = m
+	}
+	return found, nil
 }
 
 // SequenceAt implements Channel.
@@ -194,5 +227,9 @@ func (c guardedCursor) ReadTo(ctx context.Context, to uint64, max int) ([]stores
 	if err := c.channel.mayRead(); err != nil {
 		return nil, err
 	}
-	return c.Cursor.ReadTo(ctx, to, max)
+	msgs, err := c.Cursor.ReadTo(ctx, to, max)
+	if err != nil {
+		return nil, err
+	}
+	return c.channel.guard.unseal(ctx, c.channel.Channel, msgs)
 }

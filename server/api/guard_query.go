@@ -99,15 +99,46 @@ type guardedReader struct {
 // ReadTo implements EventReader.
 func (r guardedReader) ReadTo(ctx context.Context, to uint64, max int) ([]eventlog.Event, error) {
 	events, err := r.EventReader.ReadTo(ctx, to, max)
+	if err != nil {
+		return nil, err
+	}
 	known := map[*eventlog.Channel]bool{}
-	return slices.DeleteFunc(events, func(e eventlog.Event) bool {
+	events = slices.DeleteFunc(events, func(e eventlog.Event) bool {
 		may, ok := known[e.Channel]
 		if !ok {
 			may = e.Channel.Events() != nil && r.guard.allows(e.Channel.Name(), access.Read)
 			known[e.Channel] = may
 		}
 		return !may
-	}), err
+	})
+	return events, r.unseal(ctx, events)
+}
+
+// unseal decrypts values of events as far as the caller may see them.
+func (r guardedReader) unseal(ctx context.Context, events []eventlog.Event) error {
+	byChannel := map[*eventlog.Channel][]int{}
+	for i, e := range events {
+		if e.Channel.Encrypts() {
+			byChannel[e.Channel] = append(byChannel[e.Channel], i)
+		}
+	}
+	for ch, at := range byChannel {
+		if !r.guard.allows(ch.Name(), access.Personal) {
+			continue
+		}
+		msgs := make([]stores.Message, len(at))
+		for i := range at {
+			msgs[i] = events[at[i]].Message
+		}
+		msgs, err := ch.Unseal(ctx, msgs)
+		if err != nil {
+			return err
+		}
+		for i := range at {
+			events[at[i]].Message = msgs[i]
+		}
+	}
+	return nil
 }
 
 // guardedEvents is a guardedReader that learns of new events.

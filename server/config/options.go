@@ -19,6 +19,7 @@ import (
 	"github.com/nats-eventstore/nats-eventstore/server/api"
 	"github.com/nats-eventstore/nats-eventstore/server/consumers"
 	"github.com/nats-eventstore/nats-eventstore/server/eventlog"
+	"github.com/nats-eventstore/nats-eventstore/server/keys"
 	"github.com/nats-eventstore/nats-eventstore/server/natsconn"
 	"github.com/nats-eventstore/nats-eventstore/server/tracing"
 	"github.com/nats-eventstore/nats-eventstore/stores"
@@ -61,6 +62,9 @@ type Options struct {
 	Events []eventlog.EventBlock
 	// Versions override the versions that Events set.
 	Versions []eventlog.ChannelVersions
+
+	// Keys say where the keys of encrypted fields are. An empty driver is that of Store.
+	Keys keys.Options
 
 	// Routes forward events to other channels and to streams.
 	Routes []Route
@@ -202,7 +206,7 @@ func (o *Options) Validate() error {
 	if err != nil {
 		errs = append(errs, err)
 	} else { // these compare with event channels
-		errs = append(errs, o.validateLimits(events), validateRoutes(o.Routes, events), o.validateInboxes(events), o.validateAPI(events))
+		errs = append(errs, o.validateLimits(events), validateRoutes(o.Routes, events), o.validateInboxes(events), o.validateAPI(events), o.validateKeys(events))
 	}
 	errs = append(errs, o.validateConsumers(), o.validateLog(), o.validateStreams(), o.validateUsers(), o.Store.Validate())
 	for _, it := range []struct {

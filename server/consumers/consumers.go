@@ -187,7 +187,7 @@ func (c *Consumers) start(g *Group) {
 // newGroup returns a group without members. The caller holds c.mu for writing.
 func (c *Consumers) newGroup(l Line, key Key) *Group {
 	g := &Group{
-		line: l, key: key,
+		line: l, key: key, decrypts: l.PlainToSubscribers(),
 		log: c.log, metrics: c.metrics, send: c.send, delivered: c.opts.Delivered, markDirty: c.positions.add,
 		cancelled: c.cancelled.is,
 		wake:      make(chan struct{}, 1),

@@ -76,7 +76,7 @@ func (d *delivery) run(ctx context.Context) {
 			waited, err = d.sendWaiting(ctx)
 		}
 		if err == nil {
-			progress, err = d.deliver()
+			progress, err = d.deliver(ctx)
 		}
 		g.sentSome(err != nil)
 		switch {
@@ -134,7 +134,7 @@ func (d *delivery) untilDue() time.Duration {
 
 // deliver sends new messages while members take them and the cursor has them. It reports whether reading works:
 // messages were read, or none are left.
-func (d *delivery) deliver() (works bool, err error) {
+func (d *delivery) deliver(ctx context.Context) (works bool, err error) {
 	g := d.g
 	for sent := 0; sent < turnMsgs; {
 		g.mu.Lock()
@@ -155,6 +155,11 @@ func (d *delivery) deliver() (works bool, err error) {
 		}
 		if len(d.rest) == 0 {
 			if d.rest, err = d.cursor.Next(min(window, sendMsgs)); err != nil {
+				return false, err
+			}
+			if err = g.warm(ctx, slices.Values(d.rest)); err != nil {
+				d.cursor.Close()
+				d.follow()
 				return false, err
 			}
 			if len(d.rest) == 0 {
@@ -265,7 +270,7 @@ func (d *delivery) redeliver(ctx context.Context, toHolder map[*Member]bool) (so
 		for i, d := range chunk {
 			seqs[i] = d.seq
 		}
-		msgs, err := g.line.Lookup(ctx, seqs)
+		msgs, err := g.lookUp(ctx, seqs)
 		if err != nil {
 			g.mu.Lock()
 			g.state.dueNow(all, now())
@@ -349,6 +354,10 @@ func (g *Group) handTo(m *Member, msg stores.Message, data []byte, redeliveries 
 	if m.receiver != nil {
 		m.receiver.Receive(msg, redeliveries+1)
 		return
+	}
+	data, ok := g.plain(&msg, data)
+	if !ok {
+		return // it is sent again after the member's AckWait
 	}
 	g.send.Send(m.state.Inbox, data)
 }

@@ -25,6 +25,8 @@ type Group struct {
 	log     *slog.Logger
 	metrics Metrics
 	send    Sender
+	// decrypts says that clients of NATS Streaming get encrypted values of the line decrypted.
+	decrypts bool
 	// delivered is that of Options; nil without tracing.
 	delivered func(Delivery)
 	// cancelled reports whether the delivery of a channel's message was cancelled.

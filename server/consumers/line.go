@@ -23,6 +23,8 @@ type Line interface {
 	MaxSubscriptions() int // 0: unlimited
 	Touch()
 	Delays() bool // whether events may ask to be delivered later
+	// PlainToSubscribers reports whether clients of NATS Streaming get encrypted values decrypted.
+	PlainToSubscribers() bool
 
 	Follow(next uint64) eventlog.Follower
 	Place(m *stores.Message) uint64

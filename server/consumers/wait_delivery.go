@@ -61,7 +61,7 @@ func (d *delivery) sendWaiting(ctx context.Context) (some bool, err error) {
 		}
 		if len(missing) > 0 {
 			var found map[uint64]stores.Message
-			if found, err = g.line.Lookup(ctx, missing); err != nil {
+			if found, err = g.lookUp(ctx, missing); err != nil {
 				g.mu.Lock()
 				g.state.holdAgain(seqs, now())
 				g.mu.Unlock()

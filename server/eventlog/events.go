@@ -24,12 +24,17 @@ type EventBlock struct {
 	Payload proto.MappingConfig
 	// Delays lets events ask, by DeliverAt in their metadata, to be delivered to consumers later.
 	Delays bool
+	// Encrypt says which values of the events are encrypted, and whose they are.
+	Encrypt []proto.SealConfig
+	// PlainSubscribers gives clients of NATS Streaming those values decrypted.
+	PlainSubscribers bool
 }
 
 // Block is a validated EventBlock.
 type Block struct {
 	EventBlock
 	Mapping *proto.Mapping // nil: the messages are eventstore.v1.Event
+	Seals   *proto.Seals   // nil: nothing is encrypted
 }
 
 // Events are validated blocks. The first block with a matching pattern counts.
@@ -68,6 +73,13 @@ func (b *Block) compile() (err error) {
 	if !b.Payload.IsZero() {
 		b.Mapping, err = proto.NewMapping(b.Payload)
 	}
+	switch {
+	case err != nil:
+	case len(b.Encrypt) > 0:
+		b.Seals, err = proto.NewSeals(b.Payload, b.Encrypt)
+	case b.PlainSubscribers:
+		err = errors.New("plain_subscribers needs encrypt: name the fields to encrypt, or remove it")
+	}
 	return err
 }
 
@@ -89,6 +101,11 @@ func (e Events) Of(channel string) *Block {
 		}
 	}
 	return nil
+}
+
+// Encrypt reports whether events of some channel have values to encrypt.
+func (e Events) Encrypt() bool {
+	return slices.ContainsFunc(e.blocks, func(b *Block) bool { return b.Seals != nil })
 }
 
 // Patterns returns the patterns of all event channels.

@@ -25,6 +25,7 @@ type Log struct {
 	admission *Admission
 	channels  *registry
 	creator   *creator
+	keeper    *keeper
 	queue     *queue
 	writer    *writer
 	retention *retention
@@ -71,6 +72,7 @@ func New(store *stores.Store, o Options, m Metrics, log *slog.Logger) *Log {
 		calls:    make(chan *call),
 	}
 	l.retention = newRetention(l)
+	l.keeper = newKeeper(o.Keys)
 	l.creator = &creator{
 		store:    store,
 		channels: l.channels,
@@ -135,6 +137,7 @@ func (l *Log) Run(ctx context.Context) {
 		decoding.Go(l.decoder)
 	}
 	others.Go(func() { l.creator.run(hard) })
+	others.Go(func() { l.keeper.run(hard) })
 	others.Go(func() { l.expire(hard) })
 	var removing sync.WaitGroup
 	removing.Go(func() { l.retention.run(ctx) })

@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"github.com/nats-eventstore/nats-eventstore/proto"
+	"github.com/nats-eventstore/nats-eventstore/server/keys"
 	"github.com/nats-eventstore/nats-eventstore/stores"
 )
 
@@ -14,6 +15,7 @@ type Options struct {
 	Versions []ChannelVersions // override those of Events
 	Copies   []CopyRoute       // of several routes from an event to one channel, the first counts
 	Limits   Limits
+	Keys     *keys.Ring // of encrypted values; nil if nothing is encrypted
 
 	StoreTimeout   time.Duration // from receipt to answer, whatever piles up
 	MaxBatchMsgs   int           // MaxBatchMsgs and MaxBatchBytes bound a transaction

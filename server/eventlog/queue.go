@@ -4,6 +4,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/nats-eventstore/nats-eventstore/server/keys"
 	"github.com/nats-eventstore/nats-eventstore/stores"
 )
 
@@ -48,6 +49,7 @@ type entry struct {
 	appends  []stores.Append
 	channels []*Channel   // of appends
 	copies   [][]*Channel // channels of each append's copies; nil without copies
+	keys     *keys.Set    // of its values to encrypt, if they had to be read
 	bytes    int          // its size in a batch
 }
 

@@ -7,6 +7,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/nats-eventstore/nats-eventstore/server/keys"
 	"github.com/nats-eventstore/nats-eventstore/stores"
 )
 
@@ -65,6 +66,14 @@ func (l *Log) decoder() {
 func (l *Log) decode(line *line, e *entry) {
 	missing, err := l.prepare(e)
 	switch {
+	case errors.Is(err, errKeysMissing):
+		l.queue.suspend(line, e)
+		l.keeper.want(l.subjectsOf(e), func(set *keys.Set, err error) {
+			e.keys = set
+			if l.queue.resume(line, e, err != nil) {
+				l.refuseAll(err, e)
+			}
+		})
 	case err != nil:
 		l.queue.finish(line, e, true)
 		l.refuseAll(err, e)
@@ -168,6 +177,15 @@ func (l *Log) prepareMessage(e *entry, i int) (missing string, err error) {
 		if _, err := ch.DeliveryTime(a.Event); err != nil {
 			return "", err
 		}
+		if ch.block.Seals != nil {
+			if err := l.seal(e, ch, m.Payload, a); err != nil {
+				return "", err
+			}
+			if !l.deliverable(ch.name, m.Reply, len(a.Payload)+growth) {
+				return "", errMessageTooLarge
+			}
+			size = len(a.Payload)
+		}
 		size += a.Event.Extra()
 		if a.Mapping != nil {
 			size += len(a.Event.Data) // likewise
@@ -184,7 +202,7 @@ func (l *Log) prepareMessage(e *entry, i int) (missing string, err error) {
 			size *= 1 + len(copies)
 		}
 		for _, check := range ch.checks {
-			if err := check(a.Event, m.Payload); err != nil {
+			if err := check(a.Event, a.Payload); err != nil {
 				return "", err
 			}
 		}

@@ -29,6 +29,11 @@ var acts = []struct {
 	{"CancelDelivery", true, m{"eventId": "e1"}},
 	{"ListClients", false, nil},
 	{"KickClient", false, m{"client": "worker"}},
+	{"ListKeys", false, m{}},
+	{"GetSubjectKeys", false, m{"subject": "s"}},
+	{"ForgetSubject", false, m{"subject": "s"}},
+	{"RenewSubjectKey", false, m{"subject": "s"}},
+	{"RotateMasterKey", false, m{}},
 	{"ListAudit", false, nil},
 }
 

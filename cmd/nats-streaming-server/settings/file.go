@@ -138,6 +138,8 @@ func (o *Options) applyKey(b blockOf, name string, tk any) error {
 		return o.applyBlock(b, content)
 	case key == eventsKey:
 		return o.applyEvents(b, name, tk)
+	case key == encryptKey:
+		return o.applyEncrypt(b, name, tk)
 	case key == consumersKey:
 		return o.applyConsumers(b, name, tk)
 	case key == routesKey:

@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 	"strings"
 
+	"github.com/nats-eventstore/nats-eventstore/proto"
 	"github.com/nats-eventstore/nats-eventstore/server/access"
 	"github.com/nats-eventstore/nats-eventstore/server/config"
 	"github.com/nats-eventstore/nats-eventstore/server/consumers"
@@ -31,6 +32,7 @@ type Options struct {
 	secrets map[string]bool // those given in the place that is being read: whether by a file
 
 	block *eventlog.EventBlock // the element of Events that the configuration file sets; nil for flags
+	seal  *proto.SealConfig    // the element of Encrypt of block that the configuration file sets
 	route *config.Route        // the element of Routes that the configuration file sets
 	rule  *consumers.Rule      // the element of Consumers that the configuration file sets
 	index int                  // of that element

@@ -135,7 +135,7 @@ func TestSecretsHaveNames(t *testing.T) {
 			names = append(names, it.variable())
 		}
 	}
-	if want := []string{"NATS_STREAMING_SQL_SOURCE", "NATS_STREAMING_GRPC_TOKEN", "NATS_STREAMING_CONSOLE_SQL_SOURCE", "NATS_STREAMING_PASS", "NATS_STREAMING_TOKEN"}; !slices.Equal(names, want) {
+	if want := []string{"NATS_STREAMING_KEYS_SOURCE", "NATS_STREAMING_SQL_SOURCE", "NATS_STREAMING_GRPC_TOKEN", "NATS_STREAMING_CONSOLE_SQL_SOURCE", "NATS_STREAMING_PASS", "NATS_STREAMING_TOKEN"}; !slices.Equal(names, want) {
 		t.Errorf("the variables are %v, want %v", names, want)
 	}
 }

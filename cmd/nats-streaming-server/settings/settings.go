@@ -79,6 +79,7 @@ type group struct {
 var groups = []group{
 	{"Streaming options", streamingSettings},
 	{"Event channels", eventSettings},
+	{"Encrypted fields of event channels (docs/operate/personal-data.md)", slices.Concat(encryptSettings, withFiles(keySettings))},
 	{"Consumers (docs/reference/consumers.md)", consumerSettings},
 	{"Routes", routeSettings},
 	{"Store options", withFiles(storeSettings)},

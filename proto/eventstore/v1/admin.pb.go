@@ -2378,6 +2378,551 @@ func (*KickClientResponse) Descriptor() ([]byte, []int) {
 	return file_eventstore_v1_admin_proto_rawDescGZIP(), []int{33}
 }
 
+// SubjectKey is a key of encrypted fields.
+type SubjectKey struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// As encrypted fields have it: the digest of the subject, a dot and the version.
+	Name      string                 `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
+	CreatedAt *timestamppb.Timestamp `protobuf:"bytes,2,opt,name=created_at,json=createdAt,proto3" json:"created_at,omitempty"`
+	// Absent unless the key was deleted.
+	ForgottenAt   *timestamppb.Timestamp `protobuf:"bytes,3,opt,name=forgotten_at,json=forgottenAt,proto3" json:"forgotten_at,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *SubjectKey) Reset() {
+	*x = SubjectKey{}
+	mi := &file_eventstore_v1_admin_proto_msgTypes[34]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *SubjectKey) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*SubjectKey) ProtoMessage() {}
+
+func (x *SubjectKey) ProtoReflect() protoreflect.Message {
+	mi := &file_eventstore_v1_admin_proto_msgTypes[34]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use SubjectKey.ProtoReflect.Descriptor instead.
+func (*SubjectKey) Descriptor() ([]byte, []int) {
+	return file_eventstore_v1_admin_proto_rawDescGZIP(), []int{34}
+}
+
+func (x *SubjectKey) GetName() string {
+	if x != nil {
+		return x.Name
+	}
+	return ""
+}
+
+func (x *SubjectKey) GetCreatedAt() *timestamppb.Timestamp {
+	if x != nil {
+		return x.CreatedAt
+	}
+	return nil
+}
+
+func (x *SubjectKey) GetForgottenAt() *timestamppb.Timestamp {
+	if x != nil {
+		return x.ForgottenAt
+	}
+	return nil
+}
+
+type ListKeysRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Maximum number of keys in a response, at most 1,000. 0 means 100.
+	PageSize uint32 `protobuf:"varint,1,opt,name=page_size,json=pageSize,proto3" json:"page_size,omitempty"`
+	// next_page_token of the previous response. Empty for the first page.
+	PageToken     string `protobuf:"bytes,2,opt,name=page_token,json=pageToken,proto3" json:"page_token,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ListKeysRequest) Reset() {
+	*x = ListKeysRequest{}
+	mi := &file_eventstore_v1_admin_proto_msgTypes[35]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ListKeysRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ListKeysRequest) ProtoMessage() {}
+
+func (x *ListKeysRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_eventstore_v1_admin_proto_msgTypes[35]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ListKeysRequest.ProtoReflect.Descriptor instead.
+func (*ListKeysRequest) Descriptor() ([]byte, []int) {
+	return file_eventstore_v1_admin_proto_rawDescGZIP(), []int{35}
+}
+
+func (x *ListKeysRequest) GetPageSize() uint32 {
+	if x != nil {
+		return x.PageSize
+	}
+	return 0
+}
+
+func (x *ListKeysRequest) GetPageToken() string {
+	if x != nil {
+		return x.PageToken
+	}
+	return ""
+}
+
+type ListKeysResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	Keys  []*SubjectKey          `protobuf:"bytes,1,rep,name=keys,proto3" json:"keys,omitempty"`
+	// Token for the next page; empty on the last page.
+	NextPageToken string `protobuf:"bytes,2,opt,name=next_page_token,json=nextPageToken,proto3" json:"next_page_token,omitempty"`
+	// Why nothing can be encrypted or decrypted; empty if it can.
+	Locked        string `protobuf:"bytes,3,opt,name=locked,proto3" json:"locked,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ListKeysResponse) Reset() {
+	*x = ListKeysResponse{}
+	mi := &file_eventstore_v1_admin_proto_msgTypes[36]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ListKeysResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ListKeysResponse) ProtoMessage() {}
+
+func (x *ListKeysResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_eventstore_v1_admin_proto_msgTypes[36]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ListKeysResponse.ProtoReflect.Descriptor instead.
+func (*ListKeysResponse) Descriptor() ([]byte, []int) {
+	return file_eventstore_v1_admin_proto_rawDescGZIP(), []int{36}
+}
+
+func (x *ListKeysResponse) GetKeys() []*SubjectKey {
+	if x != nil {
+		return x.Keys
+	}
+	return nil
+}
+
+func (x *ListKeysResponse) GetNextPageToken() string {
+	if x != nil {
+		return x.NextPageToken
+	}
+	return ""
+}
+
+func (x *ListKeysResponse) GetLocked() string {
+	if x != nil {
+		return x.Locked
+	}
+	return ""
+}
+
+type GetSubjectKeysRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The person's identifier as the events have it, or "key:" and the name of a key.
+	Subject       string `protobuf:"bytes,1,opt,name=subject,proto3" json:"subject,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *GetSubjectKeysRequest) Reset() {
+	*x = GetSubjectKeysRequest{}
+	mi := &file_eventstore_v1_admin_proto_msgTypes[37]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *GetSubjectKeysRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*GetSubjectKeysRequest) ProtoMessage() {}
+
+func (x *GetSubjectKeysRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_eventstore_v1_admin_proto_msgTypes[37]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use GetSubjectKeysRequest.ProtoReflect.Descriptor instead.
+func (*GetSubjectKeysRequest) Descriptor() ([]byte, []int) {
+	return file_eventstore_v1_admin_proto_rawDescGZIP(), []int{37}
+}
+
+func (x *GetSubjectKeysRequest) GetSubject() string {
+	if x != nil {
+		return x.Subject
+	}
+	return ""
+}
+
+type GetSubjectKeysResponse struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Keys          []*SubjectKey          `protobuf:"bytes,1,rep,name=keys,proto3" json:"keys,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *GetSubjectKeysResponse) Reset() {
+	*x = GetSubjectKeysResponse{}
+	mi := &file_eventstore_v1_admin_proto_msgTypes[38]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *GetSubjectKeysResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*GetSubjectKeysResponse) ProtoMessage() {}
+
+func (x *GetSubjectKeysResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_eventstore_v1_admin_proto_msgTypes[38]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use GetSubjectKeysResponse.ProtoReflect.Descriptor instead.
+func (*GetSubjectKeysResponse) Descriptor() ([]byte, []int) {
+	return file_eventstore_v1_admin_proto_rawDescGZIP(), []int{38}
+}
+
+func (x *GetSubjectKeysResponse) GetKeys() []*SubjectKey {
+	if x != nil {
+		return x.Keys
+	}
+	return nil
+}
+
+type ForgetSubjectRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// As in GetSubjectKeysRequest.
+	Subject string `protobuf:"bytes,1,opt,name=subject,proto3" json:"subject,omitempty"`
+	// For the audit table, which names the subject by its digest.
+	Reason        string `protobuf:"bytes,2,opt,name=reason,proto3" json:"reason,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ForgetSubjectRequest) Reset() {
+	*x = ForgetSubjectRequest{}
+	mi := &file_eventstore_v1_admin_proto_msgTypes[39]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ForgetSubjectRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ForgetSubjectRequest) ProtoMessage() {}
+
+func (x *ForgetSubjectRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_eventstore_v1_admin_proto_msgTypes[39]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ForgetSubjectRequest.ProtoReflect.Descriptor instead.
+func (*ForgetSubjectRequest) Descriptor() ([]byte, []int) {
+	return file_eventstore_v1_admin_proto_rawDescGZIP(), []int{39}
+}
+
+func (x *ForgetSubjectRequest) GetSubject() string {
+	if x != nil {
+		return x.Subject
+	}
+	return ""
+}
+
+func (x *ForgetSubjectRequest) GetReason() string {
+	if x != nil {
+		return x.Reason
+	}
+	return ""
+}
+
+type ForgetSubjectResponse struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Keys          []*SubjectKey          `protobuf:"bytes,1,rep,name=keys,proto3" json:"keys,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ForgetSubjectResponse) Reset() {
+	*x = ForgetSubjectResponse{}
+	mi := &file_eventstore_v1_admin_proto_msgTypes[40]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ForgetSubjectResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ForgetSubjectResponse) ProtoMessage() {}
+
+func (x *ForgetSubjectResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_eventstore_v1_admin_proto_msgTypes[40]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ForgetSubjectResponse.ProtoReflect.Descriptor instead.
+func (*ForgetSubjectResponse) Descriptor() ([]byte, []int) {
+	return file_eventstore_v1_admin_proto_rawDescGZIP(), []int{40}
+}
+
+func (x *ForgetSubjectResponse) GetKeys() []*SubjectKey {
+	if x != nil {
+		return x.Keys
+	}
+	return nil
+}
+
+type RenewSubjectKeyRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// As in GetSubjectKeysRequest.
+	Subject string `protobuf:"bytes,1,opt,name=subject,proto3" json:"subject,omitempty"`
+	// For the audit table.
+	Reason        string `protobuf:"bytes,2,opt,name=reason,proto3" json:"reason,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *RenewSubjectKeyRequest) Reset() {
+	*x = RenewSubjectKeyRequest{}
+	mi := &file_eventstore_v1_admin_proto_msgTypes[41]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *RenewSubjectKeyRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*RenewSubjectKeyRequest) ProtoMessage() {}
+
+func (x *RenewSubjectKeyRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_eventstore_v1_admin_proto_msgTypes[41]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use RenewSubjectKeyRequest.ProtoReflect.Descriptor instead.
+func (*RenewSubjectKeyRequest) Descriptor() ([]byte, []int) {
+	return file_eventstore_v1_admin_proto_rawDescGZIP(), []int{41}
+}
+
+func (x *RenewSubjectKeyRequest) GetSubject() string {
+	if x != nil {
+		return x.Subject
+	}
+	return ""
+}
+
+func (x *RenewSubjectKeyRequest) GetReason() string {
+	if x != nil {
+		return x.Reason
+	}
+	return ""
+}
+
+type RenewSubjectKeyResponse struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Keys          []*SubjectKey          `protobuf:"bytes,1,rep,name=keys,proto3" json:"keys,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *RenewSubjectKeyResponse) Reset() {
+	*x = RenewSubjectKeyResponse{}
+	mi := &file_eventstore_v1_admin_proto_msgTypes[42]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *RenewSubjectKeyResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*RenewSubjectKeyResponse) ProtoMessage() {}
+
+func (x *RenewSubjectKeyResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_eventstore_v1_admin_proto_msgTypes[42]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use RenewSubjectKeyResponse.ProtoReflect.Descriptor instead.
+func (*RenewSubjectKeyResponse) Descriptor() ([]byte, []int) {
+	return file_eventstore_v1_admin_proto_rawDescGZIP(), []int{42}
+}
+
+func (x *RenewSubjectKeyResponse) GetKeys() []*SubjectKey {
+	if x != nil {
+		return x.Keys
+	}
+	return nil
+}
+
+type RotateMasterKeyRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *RotateMasterKeyRequest) Reset() {
+	*x = RotateMasterKeyRequest{}
+	mi := &file_eventstore_v1_admin_proto_msgTypes[43]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *RotateMasterKeyRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*RotateMasterKeyRequest) ProtoMessage() {}
+
+func (x *RotateMasterKeyRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_eventstore_v1_admin_proto_msgTypes[43]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use RotateMasterKeyRequest.ProtoReflect.Descriptor instead.
+func (*RotateMasterKeyRequest) Descriptor() ([]byte, []int) {
+	return file_eventstore_v1_admin_proto_rawDescGZIP(), []int{43}
+}
+
+type RotateMasterKeyResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// How many keys were wrapped anew.
+	Keys          uint64 `protobuf:"varint,1,opt,name=keys,proto3" json:"keys,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *RotateMasterKeyResponse) Reset() {
+	*x = RotateMasterKeyResponse{}
+	mi := &file_eventstore_v1_admin_proto_msgTypes[44]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *RotateMasterKeyResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*RotateMasterKeyResponse) ProtoMessage() {}
+
+func (x *RotateMasterKeyResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_eventstore_v1_admin_proto_msgTypes[44]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use RotateMasterKeyResponse.ProtoReflect.Descriptor instead.
+func (*RotateMasterKeyResponse) Descriptor() ([]byte, []int) {
+	return file_eventstore_v1_admin_proto_rawDescGZIP(), []int{44}
+}
+
+func (x *RotateMasterKeyResponse) GetKeys() uint64 {
+	if x != nil {
+		return x.Keys
+	}
+	return 0
+}
+
 type ListAuditRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Maximum number of acts in a response, at most 1,000. 0 means 100.
@@ -2390,7 +2935,7 @@ type ListAuditRequest struct {
 
 func (x *ListAuditRequest) Reset() {
 	*x = ListAuditRequest{}
-	mi := &file_eventstore_v1_admin_proto_msgTypes[34]
+	mi := &file_eventstore_v1_admin_proto_msgTypes[45]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2402,7 +2947,7 @@ func (x *ListAuditRequest) String() string {
 func (*ListAuditRequest) ProtoMessage() {}
 
 func (x *ListAuditRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_eventstore_v1_admin_proto_msgTypes[34]
+	mi := &file_eventstore_v1_admin_proto_msgTypes[45]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2415,7 +2960,7 @@ func (x *ListAuditRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListAuditRequest.ProtoReflect.Descriptor instead.
 func (*ListAuditRequest) Descriptor() ([]byte, []int) {
-	return file_eventstore_v1_admin_proto_rawDescGZIP(), []int{34}
+	return file_eventstore_v1_admin_proto_rawDescGZIP(), []int{45}
 }
 
 func (x *ListAuditRequest) GetPageSize() uint32 {
@@ -2443,7 +2988,7 @@ type ListAuditResponse struct {
 
 func (x *ListAuditResponse) Reset() {
 	*x = ListAuditResponse{}
-	mi := &file_eventstore_v1_admin_proto_msgTypes[35]
+	mi := &file_eventstore_v1_admin_proto_msgTypes[46]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2455,7 +3000,7 @@ func (x *ListAuditResponse) String() string {
 func (*ListAuditResponse) ProtoMessage() {}
 
 func (x *ListAuditResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_eventstore_v1_admin_proto_msgTypes[35]
+	mi := &file_eventstore_v1_admin_proto_msgTypes[46]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2468,7 +3013,7 @@ func (x *ListAuditResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListAuditResponse.ProtoReflect.Descriptor instead.
 func (*ListAuditResponse) Descriptor() ([]byte, []int) {
-	return file_eventstore_v1_admin_proto_rawDescGZIP(), []int{35}
+	return file_eventstore_v1_admin_proto_rawDescGZIP(), []int{46}
 }
 
 func (x *ListAuditResponse) GetEntries() []*AuditEntry {
@@ -2505,7 +3050,7 @@ type AuditEntry struct {
 
 func (x *AuditEntry) Reset() {
 	*x = AuditEntry{}
-	mi := &file_eventstore_v1_admin_proto_msgTypes[36]
+	mi := &file_eventstore_v1_admin_proto_msgTypes[47]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2517,7 +3062,7 @@ func (x *AuditEntry) String() string {
 func (*AuditEntry) ProtoMessage() {}
 
 func (x *AuditEntry) ProtoReflect() protoreflect.Message {
-	mi := &file_eventstore_v1_admin_proto_msgTypes[36]
+	mi := &file_eventstore_v1_admin_proto_msgTypes[47]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2530,7 +3075,7 @@ func (x *AuditEntry) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AuditEntry.ProtoReflect.Descriptor instead.
 func (*AuditEntry) Descriptor() ([]byte, []int) {
-	return file_eventstore_v1_admin_proto_rawDescGZIP(), []int{36}
+	return file_eventstore_v1_admin_proto_rawDescGZIP(), []int{47}
 }
 
 func (x *AuditEntry) GetId() uint64 {
@@ -2606,7 +3151,7 @@ type EraseEventsRequest struct {
 
 func (x *EraseEventsRequest) Reset() {
 	*x = EraseEventsRequest{}
-	mi := &file_eventstore_v1_admin_proto_msgTypes[37]
+	mi := &file_eventstore_v1_admin_proto_msgTypes[48]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2618,7 +3163,7 @@ func (x *EraseEventsRequest) String() string {
 func (*EraseEventsRequest) ProtoMessage() {}
 
 func (x *EraseEventsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_eventstore_v1_admin_proto_msgTypes[37]
+	mi := &file_eventstore_v1_admin_proto_msgTypes[48]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2631,7 +3176,7 @@ func (x *EraseEventsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use EraseEventsRequest.ProtoReflect.Descriptor instead.
 func (*EraseEventsRequest) Descriptor() ([]byte, []int) {
-	return file_eventstore_v1_admin_proto_rawDescGZIP(), []int{37}
+	return file_eventstore_v1_admin_proto_rawDescGZIP(), []int{48}
 }
 
 func (x *EraseEventsRequest) GetChannel() string {
@@ -2737,7 +3282,7 @@ type EraseEventsResponse struct {
 
 func (x *EraseEventsResponse) Reset() {
 	*x = EraseEventsResponse{}
-	mi := &file_eventstore_v1_admin_proto_msgTypes[38]
+	mi := &file_eventstore_v1_admin_proto_msgTypes[49]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2749,7 +3294,7 @@ func (x *EraseEventsResponse) String() string {
 func (*EraseEventsResponse) ProtoMessage() {}
 
 func (x *EraseEventsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_eventstore_v1_admin_proto_msgTypes[38]
+	mi := &file_eventstore_v1_admin_proto_msgTypes[49]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2762,7 +3307,7 @@ func (x *EraseEventsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use EraseEventsResponse.ProtoReflect.Descriptor instead.
 func (*EraseEventsResponse) Descriptor() ([]byte, []int) {
-	return file_eventstore_v1_admin_proto_rawDescGZIP(), []int{38}
+	return file_eventstore_v1_admin_proto_rawDescGZIP(), []int{49}
 }
 
 func (x *EraseEventsResponse) GetErasure() *Erasure {
@@ -2815,7 +3360,7 @@ type Erasure struct {
 
 func (x *Erasure) Reset() {
 	*x = Erasure{}
-	mi := &file_eventstore_v1_admin_proto_msgTypes[39]
+	mi := &file_eventstore_v1_admin_proto_msgTypes[50]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2827,7 +3372,7 @@ func (x *Erasure) String() string {
 func (*Erasure) ProtoMessage() {}
 
 func (x *Erasure) ProtoReflect() protoreflect.Message {
-	mi := &file_eventstore_v1_admin_proto_msgTypes[39]
+	mi := &file_eventstore_v1_admin_proto_msgTypes[50]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2840,7 +3385,7 @@ func (x *Erasure) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Erasure.ProtoReflect.Descriptor instead.
 func (*Erasure) Descriptor() ([]byte, []int) {
-	return file_eventstore_v1_admin_proto_rawDescGZIP(), []int{39}
+	return file_eventstore_v1_admin_proto_rawDescGZIP(), []int{50}
 }
 
 func (x *Erasure) GetId() uint64 {
@@ -2911,7 +3456,7 @@ type ErasedChannel struct {
 
 func (x *ErasedChannel) Reset() {
 	*x = ErasedChannel{}
-	mi := &file_eventstore_v1_admin_proto_msgTypes[40]
+	mi := &file_eventstore_v1_admin_proto_msgTypes[51]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2923,7 +3468,7 @@ func (x *ErasedChannel) String() string {
 func (*ErasedChannel) ProtoMessage() {}
 
 func (x *ErasedChannel) ProtoReflect() protoreflect.Message {
-	mi := &file_eventstore_v1_admin_proto_msgTypes[40]
+	mi := &file_eventstore_v1_admin_proto_msgTypes[51]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2936,7 +3481,7 @@ func (x *ErasedChannel) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ErasedChannel.ProtoReflect.Descriptor instead.
 func (*ErasedChannel) Descriptor() ([]byte, []int) {
-	return file_eventstore_v1_admin_proto_rawDescGZIP(), []int{40}
+	return file_eventstore_v1_admin_proto_rawDescGZIP(), []int{51}
 }
 
 func (x *ErasedChannel) GetChannel() string {
@@ -2973,7 +3518,7 @@ type ErasedStream struct {
 
 func (x *ErasedStream) Reset() {
 	*x = ErasedStream{}
-	mi := &file_eventstore_v1_admin_proto_msgTypes[41]
+	mi := &file_eventstore_v1_admin_proto_msgTypes[52]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2985,7 +3530,7 @@ func (x *ErasedStream) String() string {
 func (*ErasedStream) ProtoMessage() {}
 
 func (x *ErasedStream) ProtoReflect() protoreflect.Message {
-	mi := &file_eventstore_v1_admin_proto_msgTypes[41]
+	mi := &file_eventstore_v1_admin_proto_msgTypes[52]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2998,7 +3543,7 @@ func (x *ErasedStream) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ErasedStream.ProtoReflect.Descriptor instead.
 func (*ErasedStream) Descriptor() ([]byte, []int) {
-	return file_eventstore_v1_admin_proto_rawDescGZIP(), []int{41}
+	return file_eventstore_v1_admin_proto_rawDescGZIP(), []int{52}
 }
 
 func (x *ErasedStream) GetStream() string {
@@ -3034,7 +3579,7 @@ type ListErasuresRequest struct {
 
 func (x *ListErasuresRequest) Reset() {
 	*x = ListErasuresRequest{}
-	mi := &file_eventstore_v1_admin_proto_msgTypes[42]
+	mi := &file_eventstore_v1_admin_proto_msgTypes[53]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3046,7 +3591,7 @@ func (x *ListErasuresRequest) String() string {
 func (*ListErasuresRequest) ProtoMessage() {}
 
 func (x *ListErasuresRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_eventstore_v1_admin_proto_msgTypes[42]
+	mi := &file_eventstore_v1_admin_proto_msgTypes[53]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3059,7 +3604,7 @@ func (x *ListErasuresRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListErasuresRequest.ProtoReflect.Descriptor instead.
 func (*ListErasuresRequest) Descriptor() ([]byte, []int) {
-	return file_eventstore_v1_admin_proto_rawDescGZIP(), []int{42}
+	return file_eventstore_v1_admin_proto_rawDescGZIP(), []int{53}
 }
 
 func (x *ListErasuresRequest) GetPageSize() uint32 {
@@ -3087,7 +3632,7 @@ type ListErasuresResponse struct {
 
 func (x *ListErasuresResponse) Reset() {
 	*x = ListErasuresResponse{}
-	mi := &file_eventstore_v1_admin_proto_msgTypes[43]
+	mi := &file_eventstore_v1_admin_proto_msgTypes[54]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3099,7 +3644,7 @@ func (x *ListErasuresResponse) String() string {
 func (*ListErasuresResponse) ProtoMessage() {}
 
 func (x *ListErasuresResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_eventstore_v1_admin_proto_msgTypes[43]
+	mi := &file_eventstore_v1_admin_proto_msgTypes[54]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3112,7 +3657,7 @@ func (x *ListErasuresResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListErasuresResponse.ProtoReflect.Descriptor instead.
 func (*ListErasuresResponse) Descriptor() ([]byte, []int) {
-	return file_eventstore_v1_admin_proto_rawDescGZIP(), []int{43}
+	return file_eventstore_v1_admin_proto_rawDescGZIP(), []int{54}
 }
 
 func (x *ListErasuresResponse) GetErasures() []*Erasure {
@@ -3310,7 +3855,38 @@ const file_eventstore_v1_admin_proto_rawDesc = "" +
 	"\x11KickClientRequest\x12\x16\n" +
 	"\x06client\x18\x01 \x01(\tR\x06client\x12\x16\n" +
 	"\x06reason\x18\x02 \x01(\tR\x06reason\"\x14\n" +
-	"\x12KickClientResponse\"N\n" +
+	"\x12KickClientResponse\"\x9a\x01\n" +
+	"\n" +
+	"SubjectKey\x12\x12\n" +
+	"\x04name\x18\x01 \x01(\tR\x04name\x129\n" +
+	"\n" +
+	"created_at\x18\x02 \x01(\v2\x1a.google.protobuf.TimestampR\tcreatedAt\x12=\n" +
+	"\fforgotten_at\x18\x03 \x01(\v2\x1a.google.protobuf.TimestampR\vforgottenAt\"M\n" +
+	"\x0fListKeysRequest\x12\x1b\n" +
+	"\tpage_size\x18\x01 \x01(\rR\bpageSize\x12\x1d\n" +
+	"\n" +
+	"page_token\x18\x02 \x01(\tR\tpageToken\"\x81\x01\n" +
+	"\x10ListKeysResponse\x12-\n" +
+	"\x04keys\x18\x01 \x03(\v2\x19.eventstore.v1.SubjectKeyR\x04keys\x12&\n" +
+	"\x0fnext_page_token\x18\x02 \x01(\tR\rnextPageToken\x12\x16\n" +
+	"\x06locked\x18\x03 \x01(\tR\x06locked\"1\n" +
+	"\x15GetSubjectKeysRequest\x12\x18\n" +
+	"\asubject\x18\x01 \x01(\tR\asubject\"G\n" +
+	"\x16GetSubjectKeysResponse\x12-\n" +
+	"\x04keys\x18\x01 \x03(\v2\x19.eventstore.v1.SubjectKeyR\x04keys\"H\n" +
+	"\x14ForgetSubjectRequest\x12\x18\n" +
+	"\asubject\x18\x01 \x01(\tR\asubject\x12\x16\n" +
+	"\x06reason\x18\x02 \x01(\tR\x06reason\"F\n" +
+	"\x15ForgetSubjectResponse\x12-\n" +
+	"\x04keys\x18\x01 \x03(\v2\x19.eventstore.v1.SubjectKeyR\x04keys\"J\n" +
+	"\x16RenewSubjectKeyRequest\x12\x18\n" +
+	"\asubject\x18\x01 \x01(\tR\asubject\x12\x16\n" +
+	"\x06reason\x18\x02 \x01(\tR\x06reason\"H\n" +
+	"\x17RenewSubjectKeyResponse\x12-\n" +
+	"\x04keys\x18\x01 \x03(\v2\x19.eventstore.v1.SubjectKeyR\x04keys\"\x18\n" +
+	"\x16RotateMasterKeyRequest\"-\n" +
+	"\x17RotateMasterKeyResponse\x12\x12\n" +
+	"\x04keys\x18\x01 \x01(\x04R\x04keys\"N\n" +
 	"\x10ListAuditRequest\x12\x1b\n" +
 	"\tpage_size\x18\x01 \x01(\rR\bpageSize\x12\x1d\n" +
 	"\n" +
@@ -3365,7 +3941,7 @@ const file_eventstore_v1_admin_proto_rawDesc = "" +
 	"page_token\x18\x02 \x01(\tR\tpageToken\"r\n" +
 	"\x14ListErasuresResponse\x122\n" +
 	"\berasures\x18\x01 \x03(\v2\x16.eventstore.v1.ErasureR\berasures\x12&\n" +
-	"\x0fnext_page_token\x18\x02 \x01(\tR\rnextPageToken2\x88\f\n" +
+	"\x0fnext_page_token\x18\x02 \x01(\tR\rnextPageToken2\xd4\x0f\n" +
 	"\x05Admin\x12Z\n" +
 	"\rListConsumers\x12#.eventstore.v1.ListConsumersRequest\x1a$.eventstore.v1.ListConsumersResponse\x12T\n" +
 	"\vGetConsumer\x12!.eventstore.v1.GetConsumerRequest\x1a\".eventstore.v1.GetConsumerResponse\x12f\n" +
@@ -3382,7 +3958,12 @@ const file_eventstore_v1_admin_proto_rawDesc = "" +
 	"\x0eCancelDelivery\x12$.eventstore.v1.CancelDeliveryRequest\x1a%.eventstore.v1.CancelDeliveryResponse\x12T\n" +
 	"\vListClients\x12!.eventstore.v1.ListClientsRequest\x1a\".eventstore.v1.ListClientsResponse\x12Q\n" +
 	"\n" +
-	"KickClient\x12 .eventstore.v1.KickClientRequest\x1a!.eventstore.v1.KickClientResponse\x12N\n" +
+	"KickClient\x12 .eventstore.v1.KickClientRequest\x1a!.eventstore.v1.KickClientResponse\x12K\n" +
+	"\bListKeys\x12\x1e.eventstore.v1.ListKeysRequest\x1a\x1f.eventstore.v1.ListKeysResponse\x12]\n" +
+	"\x0eGetSubjectKeys\x12$.eventstore.v1.GetSubjectKeysRequest\x1a%.eventstore.v1.GetSubjectKeysResponse\x12Z\n" +
+	"\rForgetSubject\x12#.eventstore.v1.ForgetSubjectRequest\x1a$.eventstore.v1.ForgetSubjectResponse\x12`\n" +
+	"\x0fRenewSubjectKey\x12%.eventstore.v1.RenewSubjectKeyRequest\x1a&.eventstore.v1.RenewSubjectKeyResponse\x12`\n" +
+	"\x0fRotateMasterKey\x12%.eventstore.v1.RotateMasterKeyRequest\x1a&.eventstore.v1.RotateMasterKeyResponse\x12N\n" +
 	"\tListAudit\x12\x1f.eventstore.v1.ListAuditRequest\x1a .eventstore.v1.ListAuditResponse\x12T\n" +
 	"\vEraseEvents\x12!.eventstore.v1.EraseEventsRequest\x1a\".eventstore.v1.EraseEventsResponse\x12W\n" +
 	"\fListErasures\x12\".eventstore.v1.ListErasuresRequest\x1a#.eventstore.v1.ListErasuresResponseBMZKgithub.com/nats-eventstore/nats-eventstore/proto/eventstore/v1;eventstorev1b\x06proto3"
@@ -3400,7 +3981,7 @@ func file_eventstore_v1_admin_proto_rawDescGZIP() []byte {
 }
 
 var file_eventstore_v1_admin_proto_enumTypes = make([]protoimpl.EnumInfo, 1)
-var file_eventstore_v1_admin_proto_msgTypes = make([]protoimpl.MessageInfo, 44)
+var file_eventstore_v1_admin_proto_msgTypes = make([]protoimpl.MessageInfo, 55)
 var file_eventstore_v1_admin_proto_goTypes = []any{
 	(ConsumerMember_Door)(0),            // 0: eventstore.v1.ConsumerMember.Door
 	(*ConsumerSettings)(nil),            // 1: eventstore.v1.ConsumerSettings
@@ -3437,90 +4018,117 @@ var file_eventstore_v1_admin_proto_goTypes = []any{
 	(*Client)(nil),                      // 32: eventstore.v1.Client
 	(*KickClientRequest)(nil),           // 33: eventstore.v1.KickClientRequest
 	(*KickClientResponse)(nil),          // 34: eventstore.v1.KickClientResponse
-	(*ListAuditRequest)(nil),            // 35: eventstore.v1.ListAuditRequest
-	(*ListAuditResponse)(nil),           // 36: eventstore.v1.ListAuditResponse
-	(*AuditEntry)(nil),                  // 37: eventstore.v1.AuditEntry
-	(*EraseEventsRequest)(nil),          // 38: eventstore.v1.EraseEventsRequest
-	(*EraseEventsResponse)(nil),         // 39: eventstore.v1.EraseEventsResponse
-	(*Erasure)(nil),                     // 40: eventstore.v1.Erasure
-	(*ErasedChannel)(nil),               // 41: eventstore.v1.ErasedChannel
-	(*ErasedStream)(nil),                // 42: eventstore.v1.ErasedStream
-	(*ListErasuresRequest)(nil),         // 43: eventstore.v1.ListErasuresRequest
-	(*ListErasuresResponse)(nil),        // 44: eventstore.v1.ListErasuresResponse
-	(*durationpb.Duration)(nil),         // 45: google.protobuf.Duration
-	(*timestamppb.Timestamp)(nil),       // 46: google.protobuf.Timestamp
+	(*SubjectKey)(nil),                  // 35: eventstore.v1.SubjectKey
+	(*ListKeysRequest)(nil),             // 36: eventstore.v1.ListKeysRequest
+	(*ListKeysResponse)(nil),            // 37: eventstore.v1.ListKeysResponse
+	(*GetSubjectKeysRequest)(nil),       // 38: eventstore.v1.GetSubjectKeysRequest
+	(*GetSubjectKeysResponse)(nil),      // 39: eventstore.v1.GetSubjectKeysResponse
+	(*ForgetSubjectRequest)(nil),        // 40: eventstore.v1.ForgetSubjectRequest
+	(*ForgetSubjectResponse)(nil),       // 41: eventstore.v1.ForgetSubjectResponse
+	(*RenewSubjectKeyRequest)(nil),      // 42: eventstore.v1.RenewSubjectKeyRequest
+	(*RenewSubjectKeyResponse)(nil),     // 43: eventstore.v1.RenewSubjectKeyResponse
+	(*RotateMasterKeyRequest)(nil),      // 44: eventstore.v1.RotateMasterKeyRequest
+	(*RotateMasterKeyResponse)(nil),     // 45: eventstore.v1.RotateMasterKeyResponse
+	(*ListAuditRequest)(nil),            // 46: eventstore.v1.ListAuditRequest
+	(*ListAuditResponse)(nil),           // 47: eventstore.v1.ListAuditResponse
+	(*AuditEntry)(nil),                  // 48: eventstore.v1.AuditEntry
+	(*EraseEventsRequest)(nil),          // 49: eventstore.v1.EraseEventsRequest
+	(*EraseEventsResponse)(nil),         // 50: eventstore.v1.EraseEventsResponse
+	(*Erasure)(nil),                     // 51: eventstore.v1.Erasure
+	(*ErasedChannel)(nil),               // 52: eventstore.v1.ErasedChannel
+	(*ErasedStream)(nil),                // 53: eventstore.v1.ErasedStream
+	(*ListErasuresRequest)(nil),         // 54: eventstore.v1.ListErasuresRequest
+	(*ListErasuresResponse)(nil),        // 55: eventstore.v1.ListErasuresResponse
+	(*durationpb.Duration)(nil),         // 56: google.protobuf.Duration
+	(*timestamppb.Timestamp)(nil),       // 57: google.protobuf.Timestamp
 }
 var file_eventstore_v1_admin_proto_depIdxs = []int32{
-	45, // 0: eventstore.v1.ConsumerSettings.backoff:type_name -> google.protobuf.Duration
-	45, // 1: eventstore.v1.ConsumerSettings.ack_wait:type_name -> google.protobuf.Duration
+	56, // 0: eventstore.v1.ConsumerSettings.backoff:type_name -> google.protobuf.Duration
+	56, // 1: eventstore.v1.ConsumerSettings.ack_wait:type_name -> google.protobuf.Duration
 	2,  // 2: eventstore.v1.ConsumerSettings.filter:type_name -> eventstore.v1.ConsumerFilter
 	4,  // 3: eventstore.v1.Consumer.members:type_name -> eventstore.v1.ConsumerMember
-	46, // 4: eventstore.v1.Consumer.stalled_since:type_name -> google.protobuf.Timestamp
+	57, // 4: eventstore.v1.Consumer.stalled_since:type_name -> google.protobuf.Timestamp
 	1,  // 5: eventstore.v1.Consumer.settings:type_name -> eventstore.v1.ConsumerSettings
 	1,  // 6: eventstore.v1.Consumer.stored_settings:type_name -> eventstore.v1.ConsumerSettings
 	0,  // 7: eventstore.v1.ConsumerMember.door:type_name -> eventstore.v1.ConsumerMember.Door
-	45, // 8: eventstore.v1.ConsumerMember.ack_wait:type_name -> google.protobuf.Duration
+	56, // 8: eventstore.v1.ConsumerMember.ack_wait:type_name -> google.protobuf.Duration
 	3,  // 9: eventstore.v1.ListConsumersResponse.consumers:type_name -> eventstore.v1.Consumer
 	3,  // 10: eventstore.v1.GetConsumerResponse.consumer:type_name -> eventstore.v1.Consumer
 	1,  // 11: eventstore.v1.ConfigureConsumerRequest.settings:type_name -> eventstore.v1.ConsumerSettings
 	3,  // 12: eventstore.v1.ConfigureConsumerResponse.consumer:type_name -> eventstore.v1.Consumer
 	3,  // 13: eventstore.v1.PauseConsumerResponse.consumer:type_name -> eventstore.v1.Consumer
 	3,  // 14: eventstore.v1.ResumeConsumerResponse.consumer:type_name -> eventstore.v1.Consumer
-	46, // 15: eventstore.v1.SetConsumerPositionRequest.time:type_name -> google.protobuf.Timestamp
+	57, // 15: eventstore.v1.SetConsumerPositionRequest.time:type_name -> google.protobuf.Timestamp
 	3,  // 16: eventstore.v1.SetConsumerPositionResponse.consumer:type_name -> eventstore.v1.Consumer
 	3,  // 17: eventstore.v1.SkipMessageResponse.consumer:type_name -> eventstore.v1.Consumer
 	23, // 18: eventstore.v1.ListParkedResponse.messages:type_name -> eventstore.v1.ParkedMessage
-	46, // 19: eventstore.v1.ParkedMessage.first_delivered_at:type_name -> google.protobuf.Timestamp
-	46, // 20: eventstore.v1.ParkedMessage.last_delivered_at:type_name -> google.protobuf.Timestamp
+	57, // 19: eventstore.v1.ParkedMessage.first_delivered_at:type_name -> google.protobuf.Timestamp
+	57, // 20: eventstore.v1.ParkedMessage.last_delivered_at:type_name -> google.protobuf.Timestamp
 	32, // 21: eventstore.v1.ListClientsResponse.clients:type_name -> eventstore.v1.Client
-	37, // 22: eventstore.v1.ListAuditResponse.entries:type_name -> eventstore.v1.AuditEntry
-	46, // 23: eventstore.v1.AuditEntry.time:type_name -> google.protobuf.Timestamp
-	40, // 24: eventstore.v1.EraseEventsResponse.erasure:type_name -> eventstore.v1.Erasure
-	41, // 25: eventstore.v1.EraseEventsResponse.channels:type_name -> eventstore.v1.ErasedChannel
-	42, // 26: eventstore.v1.EraseEventsResponse.streams:type_name -> eventstore.v1.ErasedStream
-	45, // 27: eventstore.v1.EraseEventsResponse.publishers_waited:type_name -> google.protobuf.Duration
-	46, // 28: eventstore.v1.Erasure.requested_at:type_name -> google.protobuf.Timestamp
-	46, // 29: eventstore.v1.Erasure.erased_at:type_name -> google.protobuf.Timestamp
-	40, // 30: eventstore.v1.ListErasuresResponse.erasures:type_name -> eventstore.v1.Erasure
-	5,  // 31: eventstore.v1.Admin.ListConsumers:input_type -> eventstore.v1.ListConsumersRequest
-	7,  // 32: eventstore.v1.Admin.GetConsumer:input_type -> eventstore.v1.GetConsumerRequest
-	9,  // 33: eventstore.v1.Admin.ConfigureConsumer:input_type -> eventstore.v1.ConfigureConsumerRequest
-	11, // 34: eventstore.v1.Admin.PauseConsumer:input_type -> eventstore.v1.PauseConsumerRequest
-	13, // 35: eventstore.v1.Admin.ResumeConsumer:input_type -> eventstore.v1.ResumeConsumerRequest
-	15, // 36: eventstore.v1.Admin.SetConsumerPosition:input_type -> eventstore.v1.SetConsumerPositionRequest
-	17, // 37: eventstore.v1.Admin.SkipMessage:input_type -> eventstore.v1.SkipMessageRequest
-	19, // 38: eventstore.v1.Admin.DropConsumer:input_type -> eventstore.v1.DropConsumerRequest
-	21, // 39: eventstore.v1.Admin.ListParked:input_type -> eventstore.v1.ListParkedRequest
-	24, // 40: eventstore.v1.Admin.ReplayParked:input_type -> eventstore.v1.ReplayParkedRequest
-	26, // 41: eventstore.v1.Admin.DiscardParked:input_type -> eventstore.v1.DiscardParkedRequest
-	28, // 42: eventstore.v1.Admin.CancelDelivery:input_type -> eventstore.v1.CancelDeliveryRequest
-	30, // 43: eventstore.v1.Admin.ListClients:input_type -> eventstore.v1.ListClientsRequest
-	33, // 44: eventstore.v1.Admin.KickClient:input_type -> eventstore.v1.KickClientRequest
-	35, // 45: eventstore.v1.Admin.ListAudit:input_type -> eventstore.v1.ListAuditRequest
-	38, // 46: eventstore.v1.Admin.EraseEvents:input_type -> eventstore.v1.EraseEventsRequest
-	43, // 47: eventstore.v1.Admin.ListErasures:input_type -> eventstore.v1.ListErasuresRequest
-	6,  // 48: eventstore.v1.Admin.ListConsumers:output_type -> eventstore.v1.ListConsumersResponse
-	8,  // 49: eventstore.v1.Admin.GetConsumer:output_type -> eventstore.v1.GetConsumerResponse
-	10, // 50: eventstore.v1.Admin.ConfigureConsumer:output_type -> eventstore.v1.ConfigureConsumerResponse
-	12, // 51: eventstore.v1.Admin.PauseConsumer:output_type -> eventstore.v1.PauseConsumerResponse
-	14, // 52: eventstore.v1.Admin.ResumeConsumer:output_type -> eventstore.v1.ResumeConsumerResponse
-	16, // 53: eventstore.v1.Admin.SetConsumerPosition:output_type -> eventstore.v1.SetConsumerPositionResponse
-	18, // 54: eventstore.v1.Admin.SkipMessage:output_type -> eventstore.v1.SkipMessageResponse
-	20, // 55: eventstore.v1.Admin.DropConsumer:output_type -> eventstore.v1.DropConsumerResponse
-	22, // 56: eventstore.v1.Admin.ListParked:output_type -> eventstore.v1.ListParkedResponse
-	25, // 57: eventstore.v1.Admin.ReplayParked:output_type -> eventstore.v1.ReplayParkedResponse
-	27, // 58: eventstore.v1.Admin.DiscardParked:output_type -> eventstore.v1.DiscardParkedResponse
-	29, // 59: eventstore.v1.Admin.CancelDelivery:output_type -> eventstore.v1.CancelDeliveryResponse
-	31, // 60: eventstore.v1.Admin.ListClients:output_type -> eventstore.v1.ListClientsResponse
-	34, // 61: eventstore.v1.Admin.KickClient:output_type -> eventstore.v1.KickClientResponse
-	36, // 62: eventstore.v1.Admin.ListAudit:output_type -> eventstore.v1.ListAuditResponse
-	39, // 63: eventstore.v1.Admin.EraseEvents:output_type -> eventstore.v1.EraseEventsResponse
-	44, // 64: eventstore.v1.Admin.ListErasures:output_type -> eventstore.v1.ListErasuresResponse
-	48, // [48:65] is the sub-list for method output_type
-	31, // [31:48] is the sub-list for method input_type
-	31, // [31:31] is the sub-list for extension type_name
-	31, // [31:31] is the sub-list for extension extendee
-	0,  // [0:31] is the sub-list for field type_name
+	57, // 22: eventstore.v1.SubjectKey.created_at:type_name -> google.protobuf.Timestamp
+	57, // 23: eventstore.v1.SubjectKey.forgotten_at:type_name -> google.protobuf.Timestamp
+	35, // 24: eventstore.v1.ListKeysResponse.keys:type_name -> eventstore.v1.SubjectKey
+	35, // 25: eventstore.v1.GetSubjectKeysResponse.keys:type_name -> eventstore.v1.SubjectKey
+	35, // 26: eventstore.v1.ForgetSubjectResponse.keys:type_name -> eventstore.v1.SubjectKey
+	35, // 27: eventstore.v1.RenewSubjectKeyResponse.keys:type_name -> eventstore.v1.SubjectKey
+	48, // 28: eventstore.v1.ListAuditResponse.entries:type_name -> eventstore.v1.AuditEntry
+	57, // 29: eventstore.v1.AuditEntry.time:type_name -> google.protobuf.Timestamp
+	51, // 30: eventstore.v1.EraseEventsResponse.erasure:type_name -> eventstore.v1.Erasure
+	52, // 31: eventstore.v1.EraseEventsResponse.channels:type_name -> eventstore.v1.ErasedChannel
+	53, // 32: eventstore.v1.EraseEventsResponse.streams:type_name -> eventstore.v1.ErasedStream
+	56, // 33: eventstore.v1.EraseEventsResponse.publishers_waited:type_name -> google.protobuf.Duration
+	57, // 34: eventstore.v1.Erasure.requested_at:type_name -> google.protobuf.Timestamp
+	57, // 35: eventstore.v1.Erasure.erased_at:type_name -> google.protobuf.Timestamp
+	51, // 36: eventstore.v1.ListErasuresResponse.erasures:type_name -> eventstore.v1.Erasure
+	5,  // 37: eventstore.v1.Admin.ListConsumers:input_type -> eventstore.v1.ListConsumersRequest
+	7,  // 38: eventstore.v1.Admin.GetConsumer:input_type -> eventstore.v1.GetConsumerRequest
+	9,  // 39: eventstore.v1.Admin.ConfigureConsumer:input_type -> eventstore.v1.ConfigureConsumerRequest
+	11, // 40: eventstore.v1.Admin.PauseConsumer:input_type -> eventstore.v1.PauseConsumerRequest
+	13, // 41: eventstore.v1.Admin.ResumeConsumer:input_type -> eventstore.v1.ResumeConsumerRequest
+	15, // 42: eventstore.v1.Admin.SetConsumerPosition:input_type -> eventstore.v1.SetConsumerPositionRequest
+	17, // 43: eventstore.v1.Admin.SkipMessage:input_type -> eventstore.v1.SkipMessageRequest
+	19, // 44: eventstore.v1.Admin.DropConsumer:input_type -> eventstore.v1.DropConsumerRequest
+	21, // 45: eventstore.v1.Admin.ListParked:input_type -> eventstore.v1.ListParkedRequest
+	24, // 46: eventstore.v1.Admin.ReplayParked:input_type -> eventstore.v1.ReplayParkedRequest
+	26, // 47: eventstore.v1.Admin.DiscardParked:input_type -> eventstore.v1.DiscardParkedRequest
+	28, // 48: eventstore.v1.Admin.CancelDelivery:input_type -> eventstore.v1.CancelDeliveryRequest
+	30, // 49: eventstore.v1.Admin.ListClients:input_type -> eventstore.v1.ListClientsRequest
+	33, // 50: eventstore.v1.Admin.KickClient:input_type -> eventstore.v1.KickClientRequest
+	36, // 51: eventstore.v1.Admin.ListKeys:input_type -> eventstore.v1.ListKeysRequest
+	38, // 52: eventstore.v1.Admin.GetSubjectKeys:input_type -> eventstore.v1.GetSubjectKeysRequest
+	40, // 53: eventstore.v1.Admin.ForgetSubject:input_type -> eventstore.v1.ForgetSubjectRequest
+	42, // 54: eventstore.v1.Admin.RenewSubjectKey:input_type -> eventstore.v1.RenewSubjectKeyRequest
+	44, // 55: eventstore.v1.Admin.RotateMasterKey:input_type -> eventstore.v1.RotateMasterKeyRequest
+	46, // 56: eventstore.v1.Admin.ListAudit:input_type -> eventstore.v1.ListAuditRequest
+	49, // 57: eventstore.v1.Admin.EraseEvents:input_type -> eventstore.v1.EraseEventsRequest
+	54, // 58: eventstore.v1.Admin.ListErasures:input_type -> eventstore.v1.ListErasuresRequest
+	6,  // 59: eventstore.v1.Admin.ListConsumers:output_type -> eventstore.v1.ListConsumersResponse
+	8,  // 60: eventstore.v1.Admin.GetConsumer:output_type -> eventstore.v1.GetConsumerResponse
+	10, // 61: eventstore.v1.Admin.ConfigureConsumer:output_type -> eventstore.v1.ConfigureConsumerResponse
+	12, // 62: eventstore.v1.Admin.PauseConsumer:output_type -> eventstore.v1.PauseConsumerResponse
+	14, // 63: eventstore.v1.Admin.ResumeConsumer:output_type -> eventstore.v1.ResumeConsumerResponse
+	16, // 64: eventstore.v1.Admin.SetConsumerPosition:output_type -> eventstore.v1.SetConsumerPositionResponse
+	18, // 65: eventstore.v1.Admin.SkipMessage:output_type -> eventstore.v1.SkipMessageResponse
+	20, // 66: eventstore.v1.Admin.DropConsumer:output_type -> eventstore.v1.DropConsumerResponse
+	22, // 67: eventstore.v1.Admin.ListParked:output_type -> eventstore.v1.ListParkedResponse
+	25, // 68: eventstore.v1.Admin.ReplayParked:output_type -> eventstore.v1.ReplayParkedResponse
+	27, // 69: eventstore.v1.Admin.DiscardParked:output_type -> eventstore.v1.DiscardParkedResponse
+	29, // 70: eventstore.v1.Admin.CancelDelivery:output_type -> eventstore.v1.CancelDeliveryResponse
+	31, // 71: eventstore.v1.Admin.ListClients:output_type -> eventstore.v1.ListClientsResponse
+	34, // 72: eventstore.v1.Admin.KickClient:output_type -> eventstore.v1.KickClientResponse
+	37, // 73: eventstore.v1.Admin.ListKeys:output_type -> eventstore.v1.ListKeysResponse
+	39, // 74: eventstore.v1.Admin.GetSubjectKeys:output_type -> eventstore.v1.GetSubjectKeysResponse
+	41, // 75: eventstore.v1.Admin.ForgetSubject:output_type -> eventstore.v1.ForgetSubjectResponse
+	43, // 76: eventstore.v1.Admin.RenewSubjectKey:output_type -> eventstore.v1.RenewSubjectKeyResponse
+	45, // 77: eventstore.v1.Admin.RotateMasterKey:output_type -> eventstore.v1.RotateMasterKeyResponse
+	47, // 78: eventstore.v1.Admin.ListAudit:output_type -> eventstore.v1.ListAuditResponse
+	50, // 79: eventstore.v1.Admin.EraseEvents:output_type -> eventstore.v1.EraseEventsResponse
+	55, // 80: eventstore.v1.Admin.ListErasures:output_type -> eventstore.v1.ListErasuresResponse
+	59, // [59:81] is the sub-list for method output_type
+	37, // [37:59] is the sub-list for method input_type
+	37, // [37:37] is the sub-list for extension type_name
+	37, // [37:37] is the sub-list for extension extendee
+	0,  // [0:37] is the sub-list for field type_name
 }
 
 func init() { file_eventstore_v1_admin_proto_init() }
@@ -3535,7 +4143,7 @@ func file_eventstore_v1_admin_proto_init() {
 		(*SetConsumerPositionRequest_Time)(nil),
 		(*SetConsumerPositionRequest_End)(nil),
 	}
-	file_eventstore_v1_admin_proto_msgTypes[37].OneofWrappers = []any{
+	file_eventstore_v1_admin_proto_msgTypes[48].OneofWrappers = []any{
 		(*EraseEventsRequest_AggregateId)(nil),
 		(*EraseEventsRequest_Sequence)(nil),
 		(*EraseEventsRequest_Tag)(nil),
@@ -3546,7 +4154,7 @@ func file_eventstore_v1_admin_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_eventstore_v1_admin_proto_rawDesc), len(file_eventstore_v1_admin_proto_rawDesc)),
 			NumEnums:      1,
-			NumMessages:   44,
+			NumMessages:   55,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

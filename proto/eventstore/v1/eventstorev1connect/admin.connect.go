@@ -64,6 +64,16 @@ const (
 	AdminListClientsProcedure = "/eventstore.v1.Admin/ListClients"
 	// AdminKickClientProcedure is the fully-qualified name of the Admin's KickClient RPC.
 	AdminKickClientProcedure = "/eventstore.v1.Admin/KickClient"
+	// AdminListKeysProcedure is the fully-qualified name of the Admin's ListKeys RPC.
+	AdminListKeysProcedure = "/eventstore.v1.Admin/ListKeys"
+	// AdminGetSubjectKeysProcedure is the fully-qualified name of the Admin's GetSubjectKeys RPC.
+	AdminGetSubjectKeysProcedure = "/eventstore.v1.Admin/GetSubjectKeys"
+	// AdminForgetSubjectProcedure is the fully-qualified name of the Admin's ForgetSubject RPC.
+	AdminForgetSubjectProcedure = "/eventstore.v1.Admin/ForgetSubject"
+	// AdminRenewSubjectKeyProcedure is the fully-qualified name of the Admin's RenewSubjectKey RPC.
+	AdminRenewSubjectKeyProcedure = "/eventstore.v1.Admin/RenewSubjectKey"
+	// AdminRotateMasterKeyProcedure is the fully-qualified name of the Admin's RotateMasterKey RPC.
+	AdminRotateMasterKeyProcedure = "/eventstore.v1.Admin/RotateMasterKey"
 	// AdminListAuditProcedure is the fully-qualified name of the Admin's ListAudit RPC.
 	AdminListAuditProcedure = "/eventstore.v1.Admin/ListAudit"
 	// AdminEraseEventsProcedure is the fully-qualified name of the Admin's EraseEvents RPC.
@@ -106,6 +116,18 @@ type AdminClient interface {
 	// KickClient closes a client of NATS Streaming, as if it no longer answered heartbeats. Its durables keep their positions. The
 	// client learns of it at its next ping, and may connect again.
 	KickClient(context.Context, *v1.KickClientRequest) (*v1.KickClientResponse, error)
+	// ListKeys returns the keys of encrypted fields by name, one page at a time. Keys belong to all channels: callers of this and of what
+	// follows need the right admin on all of them. Without encrypted fields, the error is FAILED_PRECONDITION.
+	ListKeys(context.Context, *v1.ListKeysRequest) (*v1.ListKeysResponse, error)
+	// GetSubjectKeys returns the keys of a subject, the newest last. The error of a subject without keys is NOT_FOUND.
+	GetSubjectKeys(context.Context, *v1.GetSubjectKeysRequest) (*v1.GetSubjectKeysResponse, error)
+	// ForgetSubject deletes the keys of a subject. What they encrypted can never be read again, wherever it is. A new event of the subject
+	// gets a new key.
+	ForgetSubject(context.Context, *v1.ForgetSubjectRequest) (*v1.ForgetSubjectResponse, error)
+	// RenewSubjectKey makes a key that encrypts new events of a subject. Older events stay readable.
+	RenewSubjectKey(context.Context, *v1.RenewSubjectKeyRequest) (*v1.RenewSubjectKeyResponse, error)
+	// RotateMasterKey wraps all keys anew, by the first master key that the configuration names.
+	RotateMasterKey(context.Context, *v1.RotateMasterKeyRequest) (*v1.RotateMasterKeyResponse, error)
 	// ListAudit returns administrative acts, the newest first, one page at a time.
 	ListAudit(context.Context, *v1.ListAuditRequest) (*v1.ListAuditResponse, error)
 	// EraseEvents erases events for good: their data, metadata and tags, those of their copies on other channels, and their messages in the
@@ -212,6 +234,36 @@ func NewAdminClient(httpClient connect.HTTPClient, baseURL string, opts ...conne
 			connect.WithSchema(adminMethods.ByName("KickClient")),
 			connect.WithClientOptions(opts...),
 		),
+		listKeys: connect.NewClient[v1.ListKeysRequest, v1.ListKeysResponse](
+			httpClient,
+			baseURL+AdminListKeysProcedure,
+			connect.WithSchema(adminMethods.ByName("ListKeys")),
+			connect.WithClientOptions(opts...),
+		),
+		getSubjectKeys: connect.NewClient[v1.GetSubjectKeysRequest, v1.GetSubjectKeysResponse](
+			httpClient,
+			baseURL+AdminGetSubjectKeysProcedure,
+			connect.WithSchema(adminMethods.ByName("GetSubjectKeys")),
+			connect.WithClientOptions(opts...),
+		),
+		forgetSubject: connect.NewClient[v1.ForgetSubjectRequest, v1.ForgetSubjectResponse](
+			httpClient,
+			baseURL+AdminForgetSubjectProcedure,
+			connect.WithSchema(adminMethods.ByName("ForgetSubject")),
+			connect.WithClientOptions(opts...),
+		),
+		renewSubjectKey: connect.NewClient[v1.RenewSubjectKeyRequest, v1.RenewSubjectKeyResponse](
+			httpClient,
+			baseURL+AdminRenewSubjectKeyProcedure,
+			connect.WithSchema(adminMethods.ByName("RenewSubjectKey")),
+			connect.WithClientOptions(opts...),
+		),
+		rotateMasterKey: connect.NewClient[v1.RotateMasterKeyRequest, v1.RotateMasterKeyResponse](
+			httpClient,
+			baseURL+AdminRotateMasterKeyProcedure,
+			connect.WithSchema(adminMethods.ByName("RotateMasterKey")),
+			connect.WithClientOptions(opts...),
+		),
 		listAudit: connect.NewClient[v1.ListAuditRequest, v1.ListAuditResponse](
 			httpClient,
 			baseURL+AdminListAuditProcedure,
@@ -249,6 +301,11 @@ type adminClient struct {
 	cancelDelivery      *connect.Client[v1.CancelDeliveryRequest, v1.CancelDeliveryResponse]
 	listClients         *connect.Client[v1.ListClientsRequest, v1.ListClientsResponse]
 	kickClient          *connect.Client[v1.KickClientRequest, v1.KickClientResponse]
+	listKeys            *connect.Client[v1.ListKeysRequest, v1.ListKeysResponse]
+	getSubjectKeys      *connect.Client[v1.GetSubjectKeysRequest, v1.GetSubjectKeysResponse]
+	forgetSubject       *connect.Client[v1.ForgetSubjectRequest, v1.ForgetSubjectResponse]
+	renewSubjectKey     *connect.Client[v1.RenewSubjectKeyRequest, v1.RenewSubjectKeyResponse]
+	rotateMasterKey     *connect.Client[v1.RotateMasterKeyRequest, v1.RotateMasterKeyResponse]
 	listAudit           *connect.Client[v1.ListAuditRequest, v1.ListAuditResponse]
 	eraseEvents         *connect.Client[v1.EraseEventsRequest, v1.EraseEventsResponse]
 	listErasures        *connect.Client[v1.ListErasuresRequest, v1.ListErasuresResponse]
@@ -380,6 +437,51 @@ func (c *adminClient) KickClient(ctx context.Context, req *v1.KickClientRequest)
 	return nil, err
 }
 
+// ListKeys calls eventstore.v1.Admin.ListKeys.
+func (c *adminClient) ListKeys(ctx context.Context, req *v1.ListKeysRequest) (*v1.ListKeysResponse, error) {
+	response, err := c.listKeys.CallUnary(ctx, connect.NewRequest(req))
+	if response != nil {
+		return response.Msg, err
+	}
+	return nil, err
+}
+
+// GetSubjectKeys calls eventstore.v1.Admin.GetSubjectKeys.
+func (c *adminClient) GetSubjectKeys(ctx context.Context, req *v1.GetSubjectKeysRequest) (*v1.GetSubjectKeysResponse, error) {
+	response, err := c.getSubjectKeys.CallUnary(ctx, connect.NewRequest(req))
+	if response != nil {
+		return response.Msg, err
+	}
+	return nil, err
+}
+
+// ForgetSubject calls eventstore.v1.Admin.ForgetSubject.
+func (c *adminClient) ForgetSubject(ctx context.Context, req *v1.ForgetSubjectRequest) (*v1.ForgetSubjectResponse, error) {
+	response, err := c.forgetSubject.CallUnary(ctx, connect.NewRequest(req))
+	if response != nil {
+		return response.Msg, err
+	}
+	return nil, err
+}
+
+// RenewSubjectKey calls eventstore.v1.Admin.RenewSubjectKey.
+func (c *adminClient) RenewSubjectKey(ctx context.Context, req *v1.RenewSubjectKeyRequest) (*v1.RenewSubjectKeyResponse, error) {
+	response, err := c.renewSubjectKey.CallUnary(ctx, connect.NewRequest(req))
+	if response != nil {
+		return response.Msg, err
+	}
+	return nil, err
+}
+
+// RotateMasterKey calls eventstore.v1.Admin.RotateMasterKey.
+func (c *adminClient) RotateMasterKey(ctx context.Context, req *v1.RotateMasterKeyRequest) (*v1.RotateMasterKeyResponse, error) {
+	response, err := c.rotateMasterKey.CallUnary(ctx, connect.NewRequest(req))
+	if response != nil {
+		return response.Msg, err
+	}
+	return nil, err
+}
+
 // ListAudit calls eventstore.v1.Admin.ListAudit.
 func (c *adminClient) ListAudit(ctx context.Context, req *v1.ListAuditRequest) (*v1.ListAuditResponse, error) {
 	response, err := c.listAudit.CallUnary(ctx, connect.NewRequest(req))
@@ -441,6 +543,18 @@ type AdminHandler interface {
 	// KickClient closes a client of NATS Streaming, as if it no longer answered heartbeats. Its durables keep their positions. The
 	// client learns of it at its next ping, and may connect again.
 	KickClient(context.Context, *v1.KickClientRequest) (*v1.KickClientResponse, error)
+	// ListKeys returns the keys of encrypted fields by name, one page at a time. Keys belong to all channels: callers of this and of what
+	// follows need the right admin on all of them. Without encrypted fields, the error is FAILED_PRECONDITION.
+	ListKeys(context.Context, *v1.ListKeysRequest) (*v1.ListKeysResponse, error)
+	// GetSubjectKeys returns the keys of a subject, the newest last. The error of a subject without keys is NOT_FOUND.
+	GetSubjectKeys(context.Context, *v1.GetSubjectKeysRequest) (*v1.GetSubjectKeysResponse, error)
+	// ForgetSubject deletes the keys of a subject. What they encrypted can never be read again, wherever it is. A new event of the subject
+	// gets a new key.
+	ForgetSubject(context.Context, *v1.ForgetSubjectRequest) (*v1.ForgetSubjectResponse, error)
+	// RenewSubjectKey makes a key that encrypts new events of a subject. Older events stay readable.
+	RenewSubjectKey(context.Context, *v1.RenewSubjectKeyRequest) (*v1.RenewSubjectKeyResponse, error)
+	// RotateMasterKey wraps all keys anew, by the first master key that the configuration names.
+	RotateMasterKey(context.Context, *v1.RotateMasterKeyRequest) (*v1.RotateMasterKeyResponse, error)
 	// ListAudit returns administrative acts, the newest first, one page at a time.
 	ListAudit(context.Context, *v1.ListAuditRequest) (*v1.ListAuditResponse, error)
 	// EraseEvents erases events for good: their data, metadata and tags, those of their copies on other channels, and their messages in the
@@ -543,6 +657,36 @@ func NewAdminHandler(svc AdminHandler, opts ...connect.HandlerOption) (string, h
 		connect.WithSchema(adminMethods.ByName("KickClient")),
 		connect.WithHandlerOptions(opts...),
 	)
+	adminListKeysHandler := connect.NewUnaryHandlerSimple(
+		AdminListKeysProcedure,
+		svc.ListKeys,
+		connect.WithSchema(adminMethods.ByName("ListKeys")),
+		connect.WithHandlerOptions(opts...),
+	)
+	adminGetSubjectKeysHandler := connect.NewUnaryHandlerSimple(
+		AdminGetSubjectKeysProcedure,
+		svc.GetSubjectKeys,
+		connect.WithSchema(adminMethods.ByName("GetSubjectKeys")),
+		connect.WithHandlerOptions(opts...),
+	)
+	adminForgetSubjectHandler := connect.NewUnaryHandlerSimple(
+		AdminForgetSubjectProcedure,
+		svc.ForgetSubject,
+		connect.WithSchema(adminMethods.ByName("ForgetSubject")),
+		connect.WithHandlerOptions(opts...),
+	)
+	adminRenewSubjectKeyHandler := connect.NewUnaryHandlerSimple(
+		AdminRenewSubjectKeyProcedure,
+		svc.RenewSubjectKey,
+		connect.WithSchema(adminMethods.ByName("RenewSubjectKey")),
+		connect.WithHandlerOptions(opts...),
+	)
+	adminRotateMasterKeyHandler := connect.NewUnaryHandlerSimple(
+		AdminRotateMasterKeyProcedure,
+		svc.RotateMasterKey,
+		connect.WithSchema(adminMethods.ByName("RotateMasterKey")),
+		connect.WithHandlerOptions(opts...),
+	)
 	adminListAuditHandler := connect.NewUnaryHandlerSimple(
 		AdminListAuditProcedure,
 		svc.ListAudit,
@@ -591,6 +735,16 @@ func NewAdminHandler(svc AdminHandler, opts ...connect.HandlerOption) (string, h
 			adminListClientsHandler.ServeHTTP(w, r)
 		case AdminKickClientProcedure:
 			adminKickClientHandler.ServeHTTP(w, r)
+		case AdminListKeysProcedure:
+			adminListKeysHandler.ServeHTTP(w, r)
+		case AdminGetSubjectKeysProcedure:
+			adminGetSubjectKeysHandler.ServeHTTP(w, r)
+		case AdminForgetSubjectProcedure:
+			adminForgetSubjectHandler.ServeHTTP(w, r)
+		case AdminRenewSubjectKeyProcedure:
+			adminRenewSubjectKeyHandler.ServeHTTP(w, r)
+		case AdminRotateMasterKeyProcedure:
+			adminRotateMasterKeyHandler.ServeHTTP(w, r)
 		case AdminListAuditProcedure:
 			adminListAuditHandler.ServeHTTP(w, r)
 		case AdminEraseEventsProcedure:
@@ -660,6 +814,26 @@ func (UnimplementedAdminHandler) ListClients(context.Context, *v1.ListClientsReq
 
 func (UnimplementedAdminHandler) KickClient(context.Context, *v1.KickClientRequest) (*v1.KickClientResponse, error) {
 	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("eventstore.v1.Admin.KickClient is not implemented"))
+}
+
+func (UnimplementedAdminHandler) ListKeys(context.Context, *v1.ListKeysRequest) (*v1.ListKeysResponse, error) {
+	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("eventstore.v1.Admin.ListKeys is not implemented"))
+}
+
+func (UnimplementedAdminHandler) GetSubjectKeys(context.Context, *v1.GetSubjectKeysRequest) (*v1.GetSubjectKeysResponse, error) {
+	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("eventstore.v1.Admin.GetSubjectKeys is not implemented"))
+}
+
+func (UnimplementedAdminHandler) ForgetSubject(context.Context, *v1.ForgetSubjectRequest) (*v1.ForgetSubjectResponse, error) {
+	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("eventstore.v1.Admin.ForgetSubject is not implemented"))
+}
+
+func (UnimplementedAdminHandler) RenewSubjectKey(context.Context, *v1.RenewSubjectKeyRequest) (*v1.RenewSubjectKeyResponse, error) {
+	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("eventstore.v1.Admin.RenewSubjectKey is not implemented"))
+}
+
+func (UnimplementedAdminHandler) RotateMasterKey(context.Context, *v1.RotateMasterKeyRequest) (*v1.RotateMasterKeyResponse, error) {
+	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("eventstore.v1.Admin.RotateMasterKey is not implemented"))
 }
 
 func (UnimplementedAdminHandler) ListAudit(context.Context, *v1.ListAuditRequest) (*v1.ListAuditResponse, error) {

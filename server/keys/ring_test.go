@@ -1,0 +1,374 @@
+package keys_test
+
+import (
+	"context"
+	"database/sql"
+	"encoding/base64"
+	"errors"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"testing"
+
+	_ "github.com/go-sql-driver/mysql" // drivers of the databases under test
+	_ "github.com/lib/pq"
+	_ "modernc.org/sqlite"
+
+	"github.com/nats-eventstore/nats-eventstore/proto"
+	"github.com/nats-eventstore/nats-eventstore/server/keys"
+	"github.com/nats-eventstore/nats-eventstore/test/databases"
+)
+
+func TestMain(m *testing.M) { databases.Main(m) }
+
+var seals = func() *proto.Seals {
+	s, err := proto.NewSeals(proto.MappingConfig{Format: proto.FormatJSON, AggregateID: "$.id", EventType: "= T"},
+		[]proto.SealConfig{{Subject: "$.who", Fields: []string{"$.name", "$.mail"}}})
+	if err != nil {
+		panic(err)
+	}
+	return s
+}()
+
+// masterKey is a key as a file has it.
+func masterKey(fill byte) string {
+	return base64.StdEncoding.EncodeToString([]byte(strings.Repeat(string(rune(fill)), 32)))
+}
+
+func masterFile(t *testing.T, lines ...string) string {
+	t.Helper()
+	name := filepath.Join(t.TempDir(), "master.key")
+	write(t, name, lines...)
+	return name
+}
+
+func write(t *testing.T, name string, lines ...string) {
+	t.Helper()
+	if err := os.WriteFile(name, []byte(strings.Join(lines, "\n")+"\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func open(t *testing.T, driver, source, master string) *keys.Ring {
+	t.Helper()
+	r, err := keys.Open(t.Context(), keys.Options{Driver: driver, Source: source, Master: master}, slog.New(slog.DiscardHandler))
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(r.Close)
+	return r
+}
+
+const channel = "people"
+
+func seal(t *testing.T, r *keys.Ring, payload string) []byte {
+	t.Helper()
+	found, err := seals.Find([]byte(payload))
+	if err != nil {
+		t.Fatal(err)
+	}
+	set, err := r.ForSubjects(t.Context(), found.Subjects())
+	if err != nil {
+		t.Fatal(err)
+	}
+	sealed, err := set.Seal(channel, found)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return sealed
+}
+
+func unseal(t *testing.T, r *keys.Ring, on string, payload []byte) (string, bool) {
+	t.Helper()
+	found := seals.Sealed(payload)
+	set, err := r.ForKeys(t.Context(), found.Keys())
+	if err != nil {
+		t.Fatal(err)
+	}
+	opened, all := set.Open(on, found)
+	return string(opened), all
+}
+
+const ann, bob = `{"id":1,"who":"ann","name":"Ann","mail":"ann@example.org"}`, `{"id":2,"who":"bob","name":"Bob"}`
+
+// What is encrypted is decrypted by every server that has the master key; a forgotten subject's fields by none, within a second. Others'
+// fields, and new events of the subject, are not touched.
+func TestForget(t *testing.T) {
+	t.Parallel()
+	databases.Each(t, func(t *testing.T, driver, source string) {
+		master := "file:" + masterFile(t, masterKey('a'))
+		r, other := open(t, driver, source, master), open(t, driver, source, master)
+		a, b := seal(t, r, ann), seal(t, r, bob)
+		for _, ring := range []*keys.Ring{r, other} {
+			if got, all := unseal(t, ring, channel, a); got != ann || !all {
+				t.Fatalf("decrypted: %s", got)
+			}
+		}
+		forgotten, err := r.Forget(t.Context(), "ann")
+		if err != nil || len(forgotten) != 1 || forgotten[0].Forgotten.IsZero() {
+			t.Fatal(forgotten, err)
+		}
+		if got, all := unseal(t, r, channel, a); got != string(a) || all {
+			t.Errorf("after the subject was forgotten: %s", got)
+		}
+		for {
+			if got, _ := unseal(t, other, channel, a); got == string(a) {
+				break // within a second, or the test times out
+			} else if t.Context().Err() != nil {
+				t.Fatal("another server still decrypts")
+			}
+		}
+		if got, all := unseal(t, r, channel, b); got != bob || !all {
+			t.Errorf("somebody else: %s", got)
+		}
+		fresh := seal(t, r, ann)
+		if got, all := unseal(t, other, channel, fresh); got != ann || !all {
+			t.Errorf("a new event: %s", got)
+		}
+		if got, _ := unseal(t, r, channel, a); got != string(a) {
+			t.Errorf("the new key decrypts the old event: %s", got)
+		}
+		all, err := r.Show(t.Context(), "ann")
+		if err != nil || len(all) != 2 || all[0].Forgotten.IsZero() || !all[1].Forgotten.IsZero() {
+			t.Errorf("keys %+v: %v", all, err)
+		}
+		if _, err := r.Forget(t.Context(), "nobody"); !errors.Is(err, keys.ErrUnknownSubject) {
+			t.Errorf("an unknown subject: %v", err)
+		}
+		// An earlier act does not touch the key that was made after it; a later one does.
+		digest, err := r.Digest(t.Context(), "ann")
+		if err != nil {
+			t.Fatal(err)
+		}
+		if n, err := r.ForgetAgain(t.Context(), digest, all[0].Forgotten.UnixNano()); n != 0 || err != nil {
+			t.Errorf("forgot %d keys again: %v", n, err)
+		}
+		if n, err := r.ForgetAgain(t.Context(), digest, all[1].Created.UnixNano()); n != 1 || err != nil {
+			t.Errorf("forgot %d keys again: %v", n, err)
+		}
+		// The table names nobody.
+		db, err := sql.Open(driver, source)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer db.Close()
+		var n int
+		if err := db.QueryRow(`SELECT COUNT(*) FROM SubjectKeys WHERE wrapped IS NOT NULL`).Scan(&n); err != nil || n != 1 {
+			t.Errorf("%d keys are left: %v", n, err)
+		}
+		if err := db.QueryRow(`SELECT COUNT(*) FROM SubjectKeys WHERE subject LIKE '%ann%' OR subject LIKE '%bob%'`).Scan(&n); err != nil || n != 0 {
+			t.Errorf("%d rows name a subject: %v", n, err)
+		}
+	})
+}
+
+// A ciphertext that somebody moves to another channel, field or subject does not decrypt.
+func TestMoved(t *testing.T) {
+	t.Parallel()
+	r := open(t, "sqlite", databases.SQLite(t), "file:"+masterFile(t, masterKey('a')))
+	a, b := seal(t, r, ann), seal(t, r, bob)
+	if got, all := unseal(t, r, "elsewhere", a); got != string(a) || all {
+		t.Errorf("on another channel: %s", got)
+	}
+	swapped := strings.NewReplacer(`"name"`, `"mail"`, `"mail"`, `"name"`).Replace(string(a))
+	if got, all := unseal(t, r, channel, []byte(swapped)); got != swapped || all {
+		t.Errorf("in another field: %s", got)
+	}
+	keyA, keyB := seals.Sealed(a).Keys()[0], seals.Sealed(b).Keys()[0]
+	claimed := strings.ReplaceAll(string(a), keyA, keyB)
+	if got, all := unseal(t, r, channel, []byte(claimed)); got != claimed || all {
+		t.Errorf("with another subject's key: %s", got)
+	}
+	if n := r.Counts().Failed; n < 5 {
+		t.Errorf("%d failures were counted", n)
+	}
+}
+
+// Renewed keys encrypt; the former ones decrypt.
+func TestRenew(t *testing.T) {
+	t.Parallel()
+	databases.Each(t, func(t *testing.T, driver, source string) {
+		r := open(t, driver, source, "file:"+masterFile(t, masterKey('a')))
+		first := seal(t, r, ann)
+		if _, err := r.Renew(t.Context(), "ann"); err != nil {
+			t.Fatal(err)
+		}
+		second := seal(t, r, ann)
+		if a, b := seals.Sealed(first).Keys()[0], seals.Sealed(second).Keys()[0]; a == b || a[:22] != b[:22] {
+			t.Errorf("keys %s and %s", a, b)
+		}
+		for _, payload := range [][]byte{first, second} {
+			if got, all := unseal(t, r, channel, payload); got != ann || !all {
+				t.Errorf("decrypted: %s", got)
+			}
+		}
+		if forgotten, err := r.Forget(t.Context(), "key:"+seals.Sealed(first).Keys()[0]); err != nil || len(forgotten) != 2 {
+			t.Errorf("%+v: %v", forgotten, err)
+		}
+		if got, _ := unseal(t, r, channel, second); got != string(second) {
+			t.Errorf("after the subject was forgotten: %s", got)
+		}
+	})
+}
+
+// After the rotation, the former master key opens nothing, and every field still decrypts.
+func TestRotate(t *testing.T) {
+	t.Parallel()
+	databases.Each(t, func(t *testing.T, driver, source string) {
+		file := masterFile(t, masterKey('a'))
+		r := open(t, driver, source, "file:"+file)
+		a, b := seal(t, r, ann), seal(t, r, bob)
+		if _, err := r.Forget(t.Context(), "bob"); err != nil {
+			t.Fatal(err)
+		}
+		write(t, file, masterKey('b'), masterKey('a'))
+		if n, err := r.Rotate(t.Context()); n != 1 || err != nil {
+			t.Fatalf("%d keys: %v", n, err)
+		}
+		for master, want := range map[string]string{masterKey('b'): ann, masterKey('a'): string(a)} {
+			other := open(t, driver, source, "file:"+masterFile(t, master))
+			if got, _ := unseal(t, other, channel, a); got != want {
+				t.Errorf("decrypted: %s", got)
+			}
+		}
+		write(t, file, masterKey('b'))
+		if got, _ := unseal(t, r, channel, a); got != ann {
+			t.Errorf("decrypted: %s", got)
+		}
+		if got, _ := unseal(t, r, channel, b); got != string(b) {
+			t.Errorf("a forgotten subject: %s", got)
+		}
+	})
+}
+
+// Without its master key, or with another one, a ring encrypts and decrypts nothing, and says why.
+func TestLocked(t *testing.T) {
+	t.Parallel()
+	databases.Each(t, func(t *testing.T, driver, source string) {
+		a := seal(t, open(t, driver, source, "file:"+masterFile(t, masterKey('a'))), ann)
+		for master, want := range map[string]string{
+			"file:" + masterFile(t, masterKey('b')):         "is not the master key that the key table was made with",
+			"file:" + filepath.Join(t.TempDir(), "missing"): "no such file",
+			"file:" + masterFile(t, "short"):                "is not a key of 32 bytes in base64",
+			"file:" + masterFile(t):                         "is empty",
+			"env:NATS_STREAMING_NO_SUCH_KEY":                "the environment has no such variable",
+			"command:false":                                 "false unwrap: exit status 1",
+		} {
+			r := open(t, driver, source, master)
+			if got, all := unseal(t, r, channel, a); got != string(a) || all {
+				t.Errorf("%s: decrypted %s", master, got)
+			}
+			if _, err := r.ForSubjects(t.Context(), []string{"ann"}); !errors.Is(err, keys.ErrLocked) || !strings.Contains(err.Error(), want) {
+				t.Errorf("%s: %v, want %s", master, err, want)
+			}
+			if err := r.Locked(); !errors.Is(err, keys.ErrLocked) {
+				t.Errorf("%s: %v", master, err)
+			}
+		}
+	})
+}
+
+// A command wraps and unwraps by a key management service.
+func TestCommand(t *testing.T) {
+	t.Parallel()
+	script := filepath.Join(t.TempDir(), "kms")
+	const text = "#!/bin/sh\ncase $2 in wrap) rev;; unwrap) rev;; esac\n"
+	if err := os.WriteFile(script, []byte(text), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	source := databases.SQLite(t)
+	a := seal(t, open(t, "sqlite", source, "command:"+script+" key-1"), ann)
+	if got, all := unseal(t, open(t, "sqlite", source, "command:"+script+" key-1"), channel, a); got != ann || !all {
+		t.Errorf("decrypted: %s", got)
+	}
+}
+
+// Servers that make keys of the same subjects at once agree on them.
+func TestAtOnce(t *testing.T) {
+	t.Parallel()
+	databases.Each(t, func(t *testing.T, driver, source string) {
+		master := "file:" + masterFile(t, masterKey('a'))
+		var all sync.WaitGroup
+		sealed := make([][]byte, 8)
+		for i := range sealed {
+			r := open(t, driver, source, master)
+			all.Go(func() { sealed[i] = seal(t, r, ann) })
+		}
+		all.Wait()
+		for i := range sealed {
+			if a, b := seals.Sealed(sealed[0]).Keys()[0], seals.Sealed(sealed[i]).Keys()[0]; a != b {
+				t.Errorf("keys %s and %s", a, b)
+			}
+		}
+	})
+}
+
+// A database of events is no place for keys.
+func TestSameDatabase(t *testing.T) {
+	t.Parallel()
+	databases.Each(t, func(t *testing.T, driver, source string) {
+		db, err := sql.Open(driver, source)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer db.Close()
+		if _, err := db.Exec(`CREATE TABLE StoreLock (id INT PRIMARY KEY)`); err != nil {
+			t.Fatal(err)
+		}
+		_, err = keys.Open(context.Background(), keys.Options{Driver: driver, Source: source, Master: "env:X"}, slog.New(slog.DiscardHandler))
+		if err == nil || !strings.Contains(err.Error(), "name another database") {
+			t.Errorf("error %v", err)
+		}
+	})
+}
+
+// What it costs: encrypt and decrypt two fields of one event, with the key in memory.
+func BenchmarkFields(b *testing.B) {
+	name := filepath.Join(b.TempDir(), "master.key")
+	if err := os.WriteFile(name, []byte(masterKey('a')), 0o600); err != nil {
+		b.Fatal(err)
+	}
+	r, err := keys.Open(b.Context(), keys.Options{Driver: "sqlite", Source: databases.SQLite(b), Master: "file:" + name}, slog.New(slog.DiscardHandler))
+	if err != nil {
+		b.Fatal(err)
+	}
+	defer r.Close()
+	payload := []byte(ann)
+	found, err := seals.Find(payload)
+	if err != nil {
+		b.Fatal(err)
+	}
+	set, err := r.ForSubjects(b.Context(), found.Subjects())
+	if err != nil {
+		b.Fatal(err)
+	}
+	sealed, err := set.Seal(channel, found)
+	if err != nil {
+		b.Fatal(err)
+	}
+	b.Run("encrypt", func(b *testing.B) {
+		for b.Loop() {
+			found, err := seals.Find(payload)
+			if err != nil {
+				b.Fatal(err)
+			}
+			if _, err := set.Seal(channel, found); err != nil {
+				b.Fatal(err)
+			}
+		}
+	})
+	b.Run("decrypt", func(b *testing.B) {
+		for b.Loop() {
+			found := seals.Sealed(sealed)
+			set, err := r.ForKeys(b.Context(), found.Keys())
+			if err != nil {
+				b.Fatal(err)
+			}
+			if _, all := set.Open(channel, found); !all {
+				b.Fatal("not decrypted")
+			}
+		}
+	})
+}
