@@ -2,14 +2,12 @@ package server
 
 import (
 	"context"
-	"errors"
-	"fmt"
 	"log/slog"
+	"time"
 
 	"github.com/nats-eventstore/nats-eventstore/server/api"
 	"github.com/nats-eventstore/nats-eventstore/server/config"
 	"github.com/nats-eventstore/nats-eventstore/server/keys"
-	"github.com/nats-eventstore/nats-eventstore/stores"
 )
 
 // openKeys opens the keys of encrypted fields, if there are any.
@@ -28,42 +26,64 @@ func (a administration) Keys() api.Keys {
 	return a.term.keys
 }
 
-// forgetPage is how many acts are read at a time.
-const forgetPage = 1000
+const (
+	// forgetPage is how many acts are read at a time.
+	forgetPage = 1000
+	// forgetTimeout bounds how long a start waits until forgotten keys were looked for. Later it is tried again beside all else.
+	forgetTimeout = 5 * time.Second
+	forgetRetry   = 5 * time.Second
+)
 
-// forgetAgain deletes keys whose database was set back to a time before they were forgotten: the audit table remembers.
-func (t *term) forgetAgain(ctx context.Context) {
+// forgetFirst is forgetAgain before anybody is served. It returns what is left to do.
+func (t *term) forgetFirst(ctx context.Context) (later func(context.Context)) {
+	later = func(context.Context) {}
 	if t.keys == nil {
-		return
+		return later
 	}
-	for before := uint64(0); ; {
-		acts, err := t.store.Audit(ctx, before, forgetPage)
-		if err != nil {
-			t.forgetFailed(ctx, err)
-			return
-		}
-		for _, act := range acts {
-			if act.Action != api.ActForget {
-				continue
+	bounded, cancel := context.WithTimeout(ctx, forgetTimeout)
+	defer cancel()
+	if err := t.forgetAgain(bounded); err == nil || ctx.Err() != nil {
+		return later
+	}
+	return func(ctx context.Context) {
+		for {
+			select {
+			case <-ctx.Done():
+				return
+			case <-time.After(forgetRetry):
 			}
-			n, err := t.keys.ForgetAgain(ctx, act.Target, act.Time)
-			if err != nil {
-				t.forgetFailed(ctx, err)
+			if t.forgetAgain(ctx) == nil {
 				return
 			}
-			if n > 0 {
-				t.log.Warn("Forgot a subject again, whose key was in a restored database", "subject", act.Target, "keys", n)
-			}
 		}
-		if len(acts) < forgetPage {
-			return
-		}
-		before = acts[len(acts)-1].ID
 	}
 }
 
-func (t *term) forgetFailed(ctx context.Context, err error) {
-	if ctx.Err() == nil && !errors.Is(err, stores.ErrUnavailable) {
-		t.log.Error(fmt.Sprintf("Failed to look for forgotten keys: %v", err))
+// forgetAgain deletes keys whose database was set back to a time before they were forgotten: the audit table remembers.
+func (t *term) forgetAgain(ctx context.Context) error {
+	for before := uint64(0); ; {
+		acts, err := t.store.Audit(ctx, before, forgetPage)
+		if err != nil {
+			return err
+		}
+		var names []string
+		for _, act := range acts {
+			if act.Action == api.ActForget {
+				names = append(names, act.Target)
+			}
+		}
+		if len(names) > 0 {
+			n, err := t.keys.ForgetAgain(ctx, names)
+			if n > 0 {
+				t.log.Warn("Forgot subjects again, whose keys were in a restored database", "keys", n)
+			}
+			if err != nil {
+				return err
+			}
+		}
+		if len(acts) < forgetPage {
+			return nil
+		}
+		before = acts[len(acts)-1].ID
 	}
 }

@@ -31,6 +31,8 @@ type term struct {
 	relays    []*relay.Relay
 	eraser    *eventlog.Eraser
 	outage    outage
+	// forgetLater is what is left to do with keys that were forgotten once.
+	forgetLater func(context.Context)
 
 	ended <-chan struct{} // closed when the term is about to end
 	end   func(error)     // ends the term, such as with stores.ErrFenced
@@ -51,6 +53,7 @@ func (s *server) serve(ctx context.Context) error {
 	if s.store.IndexesBlock() {
 		t.applyIndexes(ctx)
 	}
+	t.forgetLater = t.forgetFirst(ctx)
 	err = t.run(ctx, members)
 	if cause := context.Cause(ctx); errors.Is(cause, stores.ErrFenced) || errors.Is(cause, stores.ErrRewound) {
 		return cause
@@ -221,7 +224,7 @@ func (t *term) startWork(ctx context.Context, work *sync.WaitGroup) {
 	work.Go(func() { t.monitor.RunLags(ctx, t.opts.StoreTimeout) })
 	work.Go(func() { t.announceOldMessages(ctx) })
 	work.Go(func() { t.eraser.Run(ctx) })
-	work.Go(func() { t.forgetAgain(ctx) })
+	work.Go(func() { t.forgetLater(ctx) })
 	for _, r := range t.relays {
 		work.Go(func() { r.Run(ctx) })
 	}

@@ -16,7 +16,6 @@ import (
 // Keys are those of encrypted fields. They do what keys.Ring documents.
 type Keys interface {
 	Locked() error
-	Digest(ctx context.Context, subject string) (string, error)
 	List(ctx context.Context, after string, n int) ([]keys.Description, error)
 	Show(ctx context.Context, subject string) ([]keys.Description, error)
 	Forget(ctx context.Context, subject string) ([]keys.Description, error)
@@ -24,7 +23,7 @@ type Keys interface {
 	Rotate(ctx context.Context) (int, error)
 }
 
-// Acts on keys in the audit table. Their target is the subject's digest: the table outlives the person's data.
+// Acts on keys in the audit table. Their target is the newest key of the subject: the table outlives the person's data.
 const (
 	ActForget = "forget_subject"
 	actRenew  = "renew_subject_key"
@@ -122,17 +121,15 @@ func (a admin) actOn(ctx context.Context, action, subject, reason string, act fu
 		return nil, errSubjectMissing
 	}
 	err = g.act(ctx, func(ctx context.Context) error {
-		digest, err := k.Digest(ctx, subject)
+		before, err := k.Show(ctx, subject)
 		if err != nil {
 			return err
 		}
-		if _, err := k.Show(ctx, "key:"+digest); err != nil {
+		newest := before[len(before)-1].Name
+		if err := g.Audit(ctx, g.by, action, newest, reason); err != nil {
 			return err
 		}
-		if err := g.Audit(ctx, g.by, action, digest, reason); err != nil {
-			return err
-		}
-		found, err = act(k, ctx, "key:"+digest)
+		found, err = act(k, ctx, "key:"+newest)
 		return err
 	})
 	return found, err

@@ -4,6 +4,10 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
+	"math"
+	"slices"
+	"strconv"
 	"strings"
 	"time"
 )
@@ -52,19 +56,54 @@ func (r *Ring) Digest(ctx context.Context, subject string) (string, error) {
 	return r.digest(ctx, subject)
 }
 
-// ForgetAgain deletes keys of a subject, by its digest, that were made before it was forgotten, and returns how many there were.
-func (r *Ring) ForgetAgain(ctx context.Context, digest string, forgotten int64) (int, error) {
+// ForgetAgain deletes keys by the names of the newest ones that were forgotten once, and returns how many there were. Older versions
+// belong to them. Versions that the table does not know any more get tombstones, so that no new key gets their names.
+func (r *Ring) ForgetAgain(ctx context.Context, names []string) (int, error) {
 	if err := r.refresh(ctx); err != nil && !errors.Is(err, ErrLocked) {
 		return 0, err
 	}
-	n, err := r.table.forget(ctx, digest, forgotten, time.Now().UnixNano())
-	if n > 0 {
+	newest := map[string]int64{}
+	for _, name := range names {
+		if digest, version, ok := parseName(name); ok {
+			newest[digest] = max(newest[digest], version)
+		}
+	}
+	known, alive := map[string]int64{}, map[string]bool{}
+	rows, err := r.table.all(ctx, slices.Collect(maps.Keys(newest)))
+	if err != nil {
+		return 0, r.failure(err)
+	}
+	for _, row := range rows {
+		known[row.subject] = row.version
+		alive[row.subject] = alive[row.subject] || row.forgotten == 0 && row.version <= newest[row.subject]
+	}
+	forgotten := 0
+	now := time.Now().UnixNano()
+	for digest, version := range newest {
+		if alive[digest] {
+			n, err := r.table.forget(ctx, digest, version, now)
+			if err != nil {
+				return forgotten, r.failure(err)
+			}
+			forgotten += int(n)
+		}
+		if known[digest] < version {
+			if err := r.table.bury(ctx, row{subject: digest, version: version, created: now, forgotten: now}); err != nil {
+				return forgotten, r.failure(err)
+			}
+		}
+	}
+	if forgotten > 0 {
 		r.invalidate()
 	}
-	if err != nil {
-		err = r.failure(err)
-	}
-	return int(n), err
+	return forgotten, nil
+}
+
+// parseName returns what the name of a key consists of.
+func parseName(name string) (digest string, version int64, ok bool) {
+	digest, text, ok := strings.Cut(name, ".")
+	version, err := strconv.ParseInt(text, 10, 64)
+	return digest, version, ok && err == nil
 }
 
 // Show returns the versions of a subject's key.
@@ -92,12 +131,9 @@ func (r *Ring) List(ctx context.Context, after string, n int) ([]Description, er
 	if err := r.refresh(ctx); err != nil && !errors.Is(err, ErrLocked) {
 		return nil, err
 	}
-	subject, version := after, int64(0)
-	if i := strings.LastIndexByte(after, '.'); i >= 0 {
-		subject = after[:i]
-		if _, err := fmt.Sscan(after[i+1:], &version); err != nil {
-			return nil, fmt.Errorf("%q is not the name of a key", after)
-		}
+	subject, version, ok := parseName(after)
+	if after != "" && !ok {
+		return nil, fmt.Errorf("%w: %q is not the name of a key", ErrUnknownSubject, after)
 	}
 	rows, err := r.table.after(ctx, subject, version, n)
 	if err != nil {
@@ -117,8 +153,7 @@ func (r *Ring) Forget(ctx context.Context, subject string) ([]Description, error
 	if err != nil {
 		return nil, err
 	}
-	now := time.Now().UnixNano()
-	_, err = r.table.forget(ctx, digest, now, now)
+	_, err = r.table.forget(ctx, digest, math.MaxInt64, time.Now().UnixNano())
 	r.invalidate()
 	if err != nil {
 		return nil, r.failure(err)
@@ -147,7 +182,7 @@ func (r *Ring) Renew(ctx context.Context, subject string) ([]Description, error)
 	if err != nil {
 		return nil, err
 	}
-	err = r.table.renew(ctx, fresh)
+	err = r.table.renew(ctx, s.generation, fresh)
 	r.invalidate()
 	if err != nil {
 		return nil, r.failure(err)
@@ -162,9 +197,6 @@ func (r *Ring) Rotate(ctx context.Context) (int, error) {
 	if err != nil {
 		return 0, err
 	}
-	r.mu.Lock()
-	from := r.row
-	r.mu.Unlock()
 	// The digests stay, since events name keys by them.
 	fresh := append(newKey(), s.digest...)
 	wraps, err := cipher(fresh[:keySize])
@@ -175,7 +207,7 @@ func (r *Ring) Rotate(ctx context.Context) (int, error) {
 	if err != nil {
 		return 0, fmt.Errorf("%w: %w", ErrLocked, err)
 	}
-	n, err := r.table.rewrap(ctx, from, wrapped, time.Now().UnixNano(), func(row *row) error {
+	n, err := r.table.rewrap(ctx, s.generation, wrapped, time.Now().UnixNano(), func(row *row) error {
 		key, err := s.wraps.Decrypt(row.wrapped, subjectData(row.name()))
 		if err != nil {
 			return fmt.Errorf("key %s does not decrypt: nothing was changed", row.name())

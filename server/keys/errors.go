@@ -10,4 +10,7 @@ var (
 	ErrUnavailable = errors.New("the database of the keys is unavailable")
 	// ErrUnknownSubject means that the table has no key of a subject.
 	ErrUnknownSubject = errors.New("no field of this subject was ever encrypted")
+
+	// errUndecipherable means that the secret of the ring does not open a key.
+	errUndecipherable = errors.New("does not decrypt: the key table is damaged, or was mixed with another one")
 )

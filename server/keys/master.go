@@ -52,29 +52,29 @@ func (m Master) wrap(ctx context.Context, secret []byte) ([]byte, error) {
 	return aead.Encrypt(secret, ringData())
 }
 
-// unwrap decrypts the secret of a ring. former says that it was wrapped by a key that is no longer the first one.
-func (m Master) unwrap(ctx context.Context, wrapped []byte) (secret []byte, former bool, err error) {
+// unwrap decrypts the secret of a ring.
+func (m Master) unwrap(ctx context.Context, wrapped []byte) (secret []byte, err error) {
 	if m.kind == "command" {
 		text, err := m.run(ctx, "unwrap", wrapped)
 		if err == nil {
 			secret, err = base64.StdEncoding.AppendDecode(nil, text)
 		}
-		return secret, false, err
+		return secret, err
 	}
 	all, err := m.keys()
 	if err != nil {
-		return nil, false, err
+		return nil, err
 	}
-	for i, key := range all {
+	for _, key := range all {
 		aead, err := cipher(key)
 		if err != nil {
-			return nil, false, err
+			return nil, err
 		}
 		if secret, err = aead.Decrypt(wrapped, ringData()); err == nil {
-			return secret, i > 0, nil
+			return secret, nil
 		}
 	}
-	return nil, false, fmt.Errorf("%s is not the master key that the key table was made with", m)
+	return nil, fmt.Errorf("%s is not the master key that the key table was made with", m)
 }
 
 // keys returns the master keys of a file or variable: base64, one a line. The first one wraps; the others only unwrap.

@@ -84,7 +84,8 @@ type secret struct {
 	raw    []byte // two keys: that of the subjects' keys, and that of the digests
 	wraps  tink.AEAD
 	digest []byte
-	former bool // wrapped by a master key that is no longer the first one
+
+	generation int64 // of the ring
 }
 
 // Open opens the ring. A master key or a database that is not available is not an error: the ring is locked until it is there, and the
@@ -182,7 +183,7 @@ func (r *Ring) look(ctx context.Context) error {
 	if r.row != nil && r.row.generation == row.generation && r.unlocked.Load() != nil {
 		return nil
 	}
-	s, err := r.unwrap(ctx, row.wrapped)
+	s, err := r.unwrap(ctx, row)
 	if err != nil {
 		r.lock()
 		return err
@@ -246,8 +247,8 @@ func (r *Ring) firstRing(ctx context.Context) (*ring, error) {
 	return row, nil
 }
 
-func (r *Ring) unwrap(ctx context.Context, wrapped []byte) (*secret, error) {
-	raw, former, err := r.master.unwrap(ctx, wrapped)
+func (r *Ring) unwrap(ctx context.Context, row *ring) (*secret, error) {
+	raw, err := r.master.unwrap(ctx, row.wrapped)
 	if err != nil {
 		return nil, fmt.Errorf("%w: %w", ErrLocked, err)
 	}
@@ -258,7 +259,7 @@ func (r *Ring) unwrap(ctx context.Context, wrapped []byte) (*secret, error) {
 	if err != nil {
 		return nil, fmt.Errorf("%w: %w", ErrLocked, err)
 	}
-	return &secret{raw: raw, wraps: wraps, digest: raw[keySize:], former: former}, nil
+	return &secret{raw: raw, wraps: wraps, digest: raw[keySize:], generation: row.generation}, nil
 }
 
 // failure makes an error of the database ErrUnavailable.
@@ -306,14 +307,24 @@ func (s *Set) addCached(name string) bool {
 	return ok
 }
 
+// changes bounds how often the making of keys begins anew because others changed the table.
+const changes = 5
+
 // ForSubjects returns the current keys of subjects, and makes missing ones. The error is ErrLocked, ErrUnavailable or ctx's.
 func (r *Ring) ForSubjects(ctx context.Context, subjects []string) (*Set, error) {
-	if err := r.refresh(ctx); err != nil {
-		return nil, err
+	for n := 1; ; n++ {
+		set, err := r.forSubjects(ctx, subjects)
+		if !errors.Is(err, errChanged) && !errors.Is(err, errUndecipherable) || n == changes {
+			return set, err
+		}
+		r.invalidate()
 	}
-	s := r.unlocked.Load()
-	if s == nil {
-		return nil, ErrLocked
+}
+
+func (r *Ring) forSubjects(ctx context.Context, subjects []string) (*Set, error) {
+	s, err := r.openedSecret(ctx)
+	if err != nil {
+		return nil, err
 	}
 	digests := make([]string, len(subjects))
 	for i, id := range subjects {
@@ -322,7 +333,7 @@ func (r *Ring) ForSubjects(ctx context.Context, subjects []string) (*Set, error)
 	since := r.since()
 	found, err := r.table.current(ctx, digests)
 	if err == nil && len(found) < len(digests) {
-		if found, err = r.add(ctx, s, digests, found); err != nil {
+		if found, err = r.add(ctx, s, digests, found); err != nil && !errors.Is(err, errChanged) {
 			// Another server may have been faster.
 			if again, reread := r.table.current(ctx, digests); reread == nil && len(again) == len(digests) {
 				found, err = again, nil
@@ -358,17 +369,25 @@ func (r *Ring) add(ctx context.Context, s *secret, digests []string, found map[s
 		return nil, err
 	}
 	for _, old := range all {
-		former[old.subject] = old.version
+		if former[old.subject] = old.version; old.forgotten == 0 { // another server has just made it
+			found[old.subject] = old
+		}
 	}
 	var rows []row
 	for _, d := range missing {
+		if _, ok := found[d]; ok {
+			continue
+		}
 		fresh, err := s.newRow(d, former[d]+1)
 		if err != nil {
 			return nil, err
 		}
 		rows, found[d] = append(rows, fresh), fresh
 	}
-	return found, r.table.add(ctx, rows)
+	if len(rows) == 0 {
+		return found, nil
+	}
+	return found, r.table.add(ctx, s.generation, rows)
 }
 
 // newRow makes a key.
@@ -387,7 +406,7 @@ func (r *Ring) use(s *secret, set *Set, row *row) error {
 	}
 	key, err := s.wraps.Decrypt(row.wrapped, subjectData(name))
 	if err != nil {
-		return fmt.Errorf("%w: key %s does not decrypt: the key table is damaged, or was mixed with another one", ErrLocked, name)
+		return fmt.Errorf("%w: key %s %w", ErrLocked, name, errUndecipherable)
 	}
 	aead, err := cipher(key)
 	if err != nil {
@@ -400,16 +419,27 @@ func (r *Ring) use(s *secret, set *Set, row *row) error {
 // ForKeys returns those of the named keys that there are. The error is ErrUnavailable or ctx's: then it is not known which there are.
 // Of a ring without its master key, the set is empty.
 func (r *Ring) ForKeys(ctx context.Context, names []string) (*Set, error) {
+	for n := 1; ; n++ {
+		set, whole, err := r.forKeys(ctx, names)
+		if err != nil || whole || n == changes {
+			return set, err
+		}
+		r.invalidate()
+	}
+}
+
+// forKeys also reports whether all keys of the table decrypt. Otherwise they may have been wrapped anew meanwhile.
+func (r *Ring) forKeys(ctx context.Context, names []string) (set *Set, whole bool, err error) {
 	if err := r.refresh(ctx); errors.Is(err, ErrLocked) {
-		return nil, nil
+		return nil, true, nil
 	} else if err != nil {
-		return nil, err
+		return nil, true, err
 	}
 	s := r.unlocked.Load()
 	if s == nil {
-		return nil, nil
+		return nil, true, nil
 	}
-	set := r.newSet(len(names))
+	set, whole = r.newSet(len(names)), true
 	var subjects []string
 	wanted := make(map[string]bool)
 	for _, name := range names {
@@ -419,12 +449,12 @@ func (r *Ring) ForKeys(ctx context.Context, names []string) (*Set, error) {
 		}
 	}
 	if len(subjects) == 0 {
-		return set, nil
+		return set, true, nil
 	}
 	since := r.since()
 	rows, err := r.table.all(ctx, subjects)
 	if err != nil {
-		return nil, r.failure(err)
+		return nil, true, r.failure(err)
 	}
 	for i := range rows {
 		name := rows[i].name()
@@ -433,6 +463,7 @@ func (r *Ring) ForKeys(ctx context.Context, names []string) (*Set, error) {
 		}
 		if err := r.use(s, set, &rows[i]); err != nil {
 			r.failed.Add(1) // what it encrypted stays so
+			whole = false
 			continue
 		}
 		delete(wanted, name)
@@ -441,7 +472,7 @@ func (r *Ring) ForKeys(ctx context.Context, names []string) (*Set, error) {
 	for name := range wanted {
 		r.keep(since, name, nil, "")
 	}
-	return set, nil
+	return set, whole, nil
 }
 
 // Remembered returns those of the named keys that are in memory. known says that there are no others. Of a ring without its master key,

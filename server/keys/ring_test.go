@@ -1,10 +1,12 @@
 package keys_test
 
 import (
+	"bytes"
 	"context"
 	"database/sql"
 	"encoding/base64"
 	"errors"
+	"fmt"
 	"log/slog"
 	"os"
 	"path/filepath"
@@ -65,19 +67,24 @@ const channel = "people"
 
 func seal(t *testing.T, r *keys.Ring, payload string) []byte {
 	t.Helper()
+	sealed, err := trySeal(t, r, payload)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return sealed
+}
+
+func trySeal(t *testing.T, r *keys.Ring, payload string) ([]byte, error) {
+	t.Helper()
 	found, err := seals.Find([]byte(payload))
 	if err != nil {
 		t.Fatal(err)
 	}
 	set, err := r.ForSubjects(t.Context(), found.Subjects())
 	if err != nil {
-		t.Fatal(err)
+		return nil, err
 	}
-	sealed, err := set.Seal(channel, found)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return sealed
+	return set.Seal(channel, found)
 }
 
 func unseal(t *testing.T, r *keys.Ring, on string, payload []byte) (string, bool) {
@@ -138,14 +145,10 @@ func TestForget(t *testing.T) {
 			t.Errorf("an unknown subject: %v", err)
 		}
 		// An earlier act does not touch the key that was made after it; a later one does.
-		digest, err := r.Digest(t.Context(), "ann")
-		if err != nil {
-			t.Fatal(err)
-		}
-		if n, err := r.ForgetAgain(t.Context(), digest, all[0].Forgotten.UnixNano()); n != 0 || err != nil {
+		if n, err := r.ForgetAgain(t.Context(), []string{all[0].Name}); n != 0 || err != nil {
 			t.Errorf("forgot %d keys again: %v", n, err)
 		}
-		if n, err := r.ForgetAgain(t.Context(), digest, all[1].Created.UnixNano()); n != 1 || err != nil {
+		if n, err := r.ForgetAgain(t.Context(), []string{all[0].Name, all[1].Name}); n != 1 || err != nil {
 			t.Errorf("forgot %d keys again: %v", n, err)
 		}
 		// The table names nobody.
@@ -241,6 +244,122 @@ func TestRotate(t *testing.T) {
 			t.Errorf("a forgotten subject: %s", got)
 		}
 	})
+}
+
+// Keys that are made while all are wrapped anew are not lost.
+func TestRotateAtOnce(t *testing.T) {
+	t.Parallel()
+	databases.Each(t, func(t *testing.T, driver, source string) {
+		master := "file:" + masterFile(t, masterKey('a'))
+		r, other := open(t, driver, source, master), open(t, driver, source, master)
+		seal(t, r, ann)
+		var sealed [][]byte
+		done := make(chan struct{})
+		defer func() { <-done }()
+		go func() {
+			defer close(done)
+			for range 10 {
+				if _, err := other.Rotate(t.Context()); err != nil && !strings.Contains(err.Error(), "changed meanwhile") {
+					t.Error(err)
+				}
+			}
+		}()
+		for i, more := 0, true; more || i < 20; i++ {
+			payload, err := trySeal(t, r, fmt.Sprintf(`{"who":"s-%d","name":"Ann"}`, i))
+			switch {
+			case err == nil:
+				sealed = append(sealed, payload)
+			case !errors.Is(err, keys.ErrUnavailable): // which asks to try again
+				t.Error(err)
+			}
+			select {
+			case <-done:
+				more = false
+			default:
+			}
+		}
+		fresh := open(t, driver, source, master)
+		for i := range sealed {
+			if got, all := unseal(t, fresh, channel, sealed[i]); !all {
+				t.Fatalf("event %d of %d: %s", i, len(sealed), got)
+			}
+		}
+	})
+}
+
+// A restored table that does not know a forgotten subject any more gives its names to nobody.
+func TestTombstone(t *testing.T) {
+	t.Parallel()
+	databases.Each(t, func(t *testing.T, driver, source string) {
+		r := open(t, driver, source, "file:"+masterFile(t, masterKey('a')))
+		a := seal(t, r, ann)
+		name := seals.Sealed(a).Keys()[0]
+		db, err := sql.Open(driver, source)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer db.Close()
+		if _, err := db.Exec(`DELETE FROM SubjectKeys`); err != nil {
+			t.Fatal(err)
+		}
+		for range 2 {
+			if n, err := r.ForgetAgain(t.Context(), []string{name, "nonsense"}); n != 0 || err != nil {
+				t.Errorf("forgot %d keys again: %v", n, err)
+			}
+		}
+		other := open(t, driver, source, "file:"+masterFile(t, masterKey('a')))
+		if again := seal(t, other, ann); seals.Sealed(again).Keys()[0] == name {
+			t.Error("a new key has the name of a forgotten one")
+		}
+	})
+}
+
+// SQLite keeps nothing of a deleted key in its files.
+func TestDeletedBytes(t *testing.T) {
+	t.Parallel()
+	source := databases.SQLite(t)
+	r := open(t, "sqlite", source, "file:"+masterFile(t, masterKey('a')))
+	seal(t, r, bob)
+	seal(t, r, ann)
+	db, err := sql.Open("sqlite", source)
+	if err != nil {
+		t.Fatal(err)
+	}
+	keys, err := r.Show(t.Context(), "ann")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var wrapped []byte
+	subject, _, _ := strings.Cut(keys[0].Name, ".")
+	if err := db.QueryRow(`SELECT wrapped FROM SubjectKeys WHERE subject = ?`, subject).Scan(&wrapped); err != nil {
+		t.Fatal(err)
+	}
+	if err := db.Close(); err != nil {
+		t.Fatal(err)
+	}
+	held := func() (n int) {
+		files, err := filepath.Glob(source + "*")
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, name := range files {
+			content, err := os.ReadFile(name)
+			if err != nil {
+				t.Fatal(err)
+			}
+			n += bytes.Count(content, wrapped)
+		}
+		return n
+	}
+	if held() == 0 {
+		t.Fatal("the files do not contain the key: the test looks for the wrong bytes")
+	}
+	if _, err := r.Forget(t.Context(), "ann"); err != nil {
+		t.Fatal(err)
+	}
+	if n := held(); n > 0 {
+		t.Errorf("the files contain the key %d times", n)
+	}
 }
 
 // Without its master key, or with another one, a ring encrypts and decrypts nothing, and says why.

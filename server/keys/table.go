@@ -181,9 +181,12 @@ func scanRows(rows *sql.Rows, each func(row)) error {
 	return rows.Err()
 }
 
-// add adds keys. A key of the same name that exists is an error.
-func (t *table) add(ctx context.Context, all []row) error {
+// add adds keys that were wrapped for a generation of the ring. A key of the same name that exists is an error, and errChanged is one.
+func (t *table) add(ctx context.Context, generation int64, all []row) error {
 	return t.inTx(ctx, func(tx *sql.Tx) error {
+		if err := t.holdRing(ctx, tx, generation); err != nil {
+			return err
+		}
 		for len(all) > 0 {
 			n := min(len(all), perStatement)
 			args := make([]any, 0, 4*n)
@@ -200,9 +203,29 @@ func (t *table) add(ctx context.Context, all []row) error {
 	})
 }
 
+// holdRing keeps others from wrapping keys anew until the transaction ends. What was wrapped for another generation may be wrapped by
+// a secret that is gone.
+func (t *table) holdRing(ctx context.Context, tx *sql.Tx, generation int64) error {
+	text := `SELECT generation FROM KeyRings WHERE id = 1 FOR UPDATE`
+	if t.driver == "sqlite" { // its transaction holds the database
+		text = `SELECT generation FROM KeyRings WHERE id = 1`
+	}
+	var now int64
+	if err := tx.QueryRowContext(ctx, text).Scan(&now); err != nil {
+		return err
+	}
+	if now != generation {
+		return errChanged
+	}
+	return nil
+}
+
 // renew adds a version of a subject's key, from which on servers use it.
-func (t *table) renew(ctx context.Context, r row) error {
+func (t *table) renew(ctx context.Context, generation int64, r row) error {
 	return t.inTx(ctx, func(tx *sql.Tx) error {
+		if err := t.holdRing(ctx, tx, generation); err != nil {
+			return err
+		}
 		_, err := tx.ExecContext(ctx, t.bind(`INSERT INTO SubjectKeys (subject, version, wrapped, created_at) VALUES (?, ?, ?, ?)`),
 			r.subject, r.version, r.wrapped, r.created)
 		if err != nil {
@@ -212,15 +235,13 @@ func (t *table) renew(ctx context.Context, r row) error {
 	})
 }
 
-// forget deletes the material of the versions of a subject's key that were made up to a time, and returns how many there were.
-func (t *table) forget(ctx context.Context, subject string, until, now int64) (forgotten int64, err error) {
+// forget deletes the material of the versions of a subject's key up to one, and returns how many there were.
+func (t *table) forget(ctx context.Context, subject string, upTo, now int64) (forgotten int64, err error) {
 	err = t.inTx(ctx, func(tx *sql.Tx) error {
-		if t.driver == "sqlite" { // overwrite what is deleted
-			if _, err := tx.ExecContext(ctx, `PRAGMA secure_delete = ON`); err != nil {
-				return err
-			}
+		if err := t.overwrite(ctx, tx); err != nil {
+			return err
 		}
-		result, err := tx.ExecContext(ctx, t.bind(`UPDATE SubjectKeys SET wrapped = NULL, forgotten_at = ? WHERE subject = ? AND forgotten_at = 0 AND created_at <= ?`), now, subject, until)
+		result, err := tx.ExecContext(ctx, t.bind(`UPDATE SubjectKeys SET wrapped = NULL, forgotten_at = ? WHERE subject = ? AND forgotten_at = 0 AND version <= ?`), now, subject, upTo)
 		if err == nil {
 			forgotten, err = result.RowsAffected()
 		}
@@ -235,20 +256,29 @@ func (t *table) forget(ctx context.Context, subject string, until, now int64) (f
 	return forgotten, t.scrub(ctx)
 }
 
-// scrub takes what was deleted out of the files of the database, as far as a client can.
+// bury adds the tombstone of a version that the table no longer knows.
+func (t *table) bury(ctx context.Context, r row) error {
+	_, err := t.write.ExecContext(ctx, t.bind(`INSERT INTO SubjectKeys (subject, version, created_at, forgotten_at) VALUES (?, ?, ?, ?)`),
+		r.subject, r.version, r.created, r.forgotten)
+	return err
+}
+
+// scrub takes what was deleted out of the files of the database. Only SQLite lets a client do it.
 func (t *table) scrub(ctx context.Context) error {
-	text := map[string]string{"sqlite": `PRAGMA wal_checkpoint(TRUNCATE)`, "postgres": `VACUUM SubjectKeys`}[t.driver]
-	if text == "" {
+	if t.driver != "sqlite" {
 		return nil
 	}
-	_, err := t.write.ExecContext(ctx, text)
+	_, err := t.write.ExecContext(ctx, `PRAGMA wal_checkpoint(TRUNCATE)`)
 	return err
 }
 
 // rewrap replaces the wrapped secret of the ring, and the material of all keys, in one transaction.
-func (t *table) rewrap(ctx context.Context, from *ring, wrapped []byte, now int64, each func(*row) error) (keys int, err error) {
+func (t *table) rewrap(ctx context.Context, generation int64, wrapped []byte, now int64, each func(*row) error) (keys int, err error) {
 	err = t.inTx(ctx, func(tx *sql.Tx) error {
-		result, err := tx.ExecContext(ctx, t.bind(`UPDATE KeyRings SET generation = generation + 1, wrapped = ?, wrapped_at = ? WHERE id = 1 AND generation = ?`), wrapped, now, from.generation)
+		if err := t.overwrite(ctx, tx); err != nil {
+			return err
+		}
+		result, err := tx.ExecContext(ctx, t.bind(`UPDATE KeyRings SET generation = generation + 1, wrapped = ?, wrapped_at = ? WHERE id = 1 AND generation = ?`), wrapped, now, generation)
 		if err != nil {
 			return err
 		}
@@ -280,7 +310,16 @@ func (t *table) rewrap(ctx context.Context, from *ring, wrapped []byte, now int6
 	return keys, t.scrub(ctx)
 }
 
-// errChanged means that keys were forgotten or renewed meanwhile.
+// overwrite makes SQLite overwrite what the transaction deletes.
+func (t *table) overwrite(ctx context.Context, tx *sql.Tx) error {
+	if t.driver != "sqlite" {
+		return nil
+	}
+	_, err := tx.ExecContext(ctx, `PRAGMA secure_delete = ON`)
+	return err
+}
+
+// errChanged means that keys were forgotten or renewed meanwhile, or all were wrapped anew.
 var errChanged = errors.New("the key table changed meanwhile: try again")
 
 func nextGeneration(ctx context.Context, tx *sql.Tx) error {

@@ -38,6 +38,9 @@ type target struct {
 
 func newTarget(o config.Options, report int, out io.Writer) (*target, error) {
 	events, err := eventlog.NewEvents(o.Events)
+	if err == nil && events.Encrypt() {
+		err = errors.New("encrypt: an import stores messages as they are, so they would stay readable: leave encrypt out for the import, or publish them through a server")
+	}
 	if err != nil {
 		return nil, err
 	}

@@ -117,7 +117,7 @@ func TestDefaults(t *testing.T) {
 	t.Parallel()
 	prose := map[string]string{ // set where they are needed, not in the options
 		"keys_driver": "that of the events",
-		"store": config.StoreFile, "dir": "./data", "sql_max_open_conns": fmt.Sprint(defaultOptions().Store.Connections()), "aggregate_cache": "32MB",
+		"store":       config.StoreFile, "dir": "./data", "sql_max_open_conns": fmt.Sprint(defaultOptions().Store.Connections()), "aggregate_cache": "32MB",
 		"grpc_port": "no API", "grpc_host": "that of NATS, -a", "grpc_origins": "none", "console_servers": "none", "grpc_max_connections": "4096, at most half of the file descriptors",
 		"console": "true if the API listens on this machine only", "event_versions": "strict", "publish_dir": "the system's temporary directory",
 	}
