@@ -14,6 +14,7 @@ import (
 	"github.com/nats-io/nats-streaming-server/spb"
 
 	"github.com/nats-eventstore/nats-eventstore/server/config"
+	"github.com/nats-eventstore/nats-eventstore/server/keys"
 	"github.com/nats-eventstore/nats-eventstore/server/monitor"
 	"github.com/nats-eventstore/nats-eventstore/server/natsconn"
 	"github.com/nats-eventstore/nats-eventstore/server/offline"
@@ -39,7 +40,11 @@ func Check(ctx context.Context, o config.Options) (warnings []string, err error)
 		warnings = append(warnings, fmt.Sprintf("the schema of the database is newer than this server, and has everything that it needs: version %d, known %d", database.Version, database.Needed))
 	}
 	natsErr := checkNATS(ctx, &o, database)
-	return append(warnings, busy...), errors.Join(checkFiles(&o), expired(&o), where.Validate(o.NATS.TLSConfig), portErr, natsErr, databaseErr)
+	var keysErr error
+	if !o.Keys.IsZero() {
+		keysErr = keys.Check(ctx, o.KeyOptions())
+	}
+	return append(warnings, busy...), errors.Join(keysErr, checkFiles(&o), expired(&o), where.Validate(o.NATS.TLSConfig), portErr, natsErr, databaseErr)
 }
 
 // checkFiles asks for the files and directories that a start needs.

@@ -8,6 +8,7 @@ import (
 	"github.com/nats-eventstore/nats-eventstore/server/api"
 	"github.com/nats-eventstore/nats-eventstore/server/config"
 	"github.com/nats-eventstore/nats-eventstore/server/keys"
+	"github.com/nats-eventstore/nats-eventstore/server/monitor"
 )
 
 // openKeys opens the keys of encrypted fields, if there are any.
@@ -16,6 +17,12 @@ func openKeys(ctx context.Context, o *config.Options, log *slog.Logger) (*keys.R
 		return nil, nil
 	}
 	return keys.Open(ctx, o.KeyOptions(), log)
+}
+
+// encryption is what monitoring shows of a ring.
+func encryption(ring *keys.Ring) monitor.Encryption {
+	n := ring.Counts()
+	return monitor.Encryption{Encrypted: n.Sealed, Decrypted: n.Opened, Failed: n.Failed, Keys: n.Cached, Locked: n.Locked}
 }
 
 // Keys implements api.Administration.

@@ -121,6 +121,7 @@ func run(ctx context.Context, o *config.Options, natsLog *natsconn.Logger, log *
 	}
 	if ring != nil {
 		defer ring.Close()
+		mon.Encrypts(func() monitor.Encryption { return encryption(ring) })
 	}
 	conns, err := natsconn.Connect(o.NATSOptions(), ns, log)
 	if err != nil {

@@ -348,8 +348,9 @@ func TestMetricsOfCertificatesAndClock(t *testing.T) {
 func TestMetricsAreDocumented(t *testing.T) {
 	t.Parallel()
 	file := filepath.Join(t.TempDir(), "server.conf")
-	// A relay has its own metrics, and so has a consumer with settings.
-	if err := os.WriteFile(file, []byte(`streaming { routes { stream: ORDERS, subject: "ORDERS.{event_type}" }, consumers { max_deliveries: 1000 } }`), 0o600); err != nil {
+	// A relay has its own metrics, and so have a consumer with settings and encrypted fields.
+	if err := os.WriteFile(file, []byte(`streaming { routes { stream: ORDERS, subject: "ORDERS.{event_type}" }, consumers { max_deliveries: 1000 }
+		keys { master: "env:PATH", source: "keys.db" } }`), 0o600); err != nil {
 		t.Fatal(err)
 	}
 	ca := authority.New(t)

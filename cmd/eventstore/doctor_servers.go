@@ -183,6 +183,24 @@ func (x *examination) rights(ctx context.Context, r *remote) {
 		x.fine("token", "it may not administer all channels, so this examination leaves out what needs that")
 	} else if err == nil {
 		x.fine("token", "it may administer all channels")
+		x.keys(ctx, r)
+	}
+}
+
+// keys asks whether fields can be encrypted and decrypted, if there are any.
+func (x *examination) keys(ctx context.Context, r *remote) {
+	var answer *eventstorev1.ListKeysResponse
+	err := r.call(ctx, func(ctx context.Context, s *server) (err error) {
+		answer, err = s.admin.ListKeys(ctx, &eventstorev1.ListKeysRequest{PageSize: 1})
+		return err
+	})
+	switch code := connect.CodeOf(err); {
+	case err == nil && answer.GetLocked() == "":
+		x.fine("keys", "fields can be encrypted and decrypted")
+	case err == nil:
+		x.add(fault, "keys", "nothing can be encrypted or decrypted: "+answer.GetLocked(), "bring the master key back: docs/operate/personal-data.md")
+	case code != connect.CodeFailedPrecondition && code != connect.CodeUnimplemented: // it has none
+		x.add(fault, "keys", textOf(err), "look into the log of the server, and at the database of the keys")
 	}
 }
 
@@ -235,6 +253,12 @@ func (x *examination) monitor(ctx context.Context, t *tool, r *remote) {
 		} else {
 			x.fine("version", "server and tool have %s", own)
 		}
+	}
+	if locked, there := m.value("keys_locked"); there && locked > 0 {
+		x.add(fault, "keys", "nothing can be encrypted or decrypted", "the log of the server says why: is the master key there, and the database of the keys?")
+	}
+	if n := m.sum("undecipherable_fields_total"); n > 0 {
+		x.add(warning, "keys", fmt.Sprintf("%.0f encrypted values did not decrypt although there is a key", n), "was a database of keys restored, or were ciphertexts moved? docs/operate/personal-data.md")
 	}
 	if n := m.sum("damaged_rows"); n > 0 {
 		x.add(fault, "database", fmt.Sprintf("%.0f rows are damaged", n), "eventstore verify --dsn lists them; docs/operate/operations.md says what to do")

@@ -236,9 +236,10 @@ type Counts struct {
 	Sealed, Opened uint64 // values
 	Failed         uint64 // values or keys that did not decrypt although there is a key
 	Cached         int    // keys in memory
+	Locked         bool   // the last look at the table or the master key failed
 }
 
 // Counts returns what was done.
 func (r *Ring) Counts() Counts {
-	return Counts{r.sealed.Load(), r.opened.Load(), r.failed.Load(), r.byName.Len()}
+	return Counts{r.sealed.Load(), r.opened.Load(), r.failed.Load(), r.byName.Len(), r.failing.Load()}
 }

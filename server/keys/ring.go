@@ -77,6 +77,7 @@ type Ring struct {
 	current *lru.Cache[string, string]    // names by subject digest
 
 	sealed, opened, failed atomic.Uint64
+	failing                atomic.Bool // why is not nil
 }
 
 // secret is what the master key wraps.
@@ -151,10 +152,12 @@ func (r *Ring) refresh(ctx context.Context) error {
 			r.log.Info("Fields are encrypted and decrypted again")
 		}
 		r.why, r.told = nil, ""
+		r.failing.Store(false)
 		return nil
 	}
 	if ctx.Err() == nil { // otherwise the caller gave up
 		r.why, r.tried = err, time.Now()
+		r.failing.Store(true)
 		if text := err.Error(); text != r.told {
 			r.told = text
 			r.log.Error("Events with fields to encrypt are refused, and encrypted fields stay so", "error", err)

@@ -3,6 +3,7 @@ package personal_test
 import (
 	"fmt"
 	"os"
+	"os/exec"
 	"strings"
 	"testing"
 
@@ -42,6 +43,13 @@ func TestMasterKey(t *testing.T) {
 			h.Restart()
 			if !h.Log.Contains("Events with fields to encrypt are refused, and encrypted fields stay so") {
 				t.Errorf("the log does not say that the master key is missing:\n%s", h.Log)
+			}
+			// The check before a start, and doctor, say so.
+			if out, err := exec.Command(harness.Binary(), append([]string{"-t"}, h.Args...)...).CombinedOutput(); err == nil || !strings.Contains(string(out), "the master key of encrypted fields is not available") {
+				t.Errorf("-t prints %s: %v", out, err)
+			}
+			if out, err := exec.Command(harness.Tool(t), "doctor", "--url", "http://"+h.address, "--token", "admin").CombinedOutput(); err == nil || !strings.Contains(string(out), "nothing can be encrypted or decrypted: the master key") {
+				t.Errorf("doctor prints %s: %v", out, err)
 			}
 			writer, clerk := h.as(t, "writer"), h.as(t, "clerk")
 			if _, err := appendTo(t, writer, channel, event("", "c-1", "Annabella")); connect.CodeOf(err) != connect.CodeFailedPrecondition || !strings.Contains(err.Error(), "the master key of encrypted fields is not available") {
