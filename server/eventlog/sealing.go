@@ -107,6 +107,7 @@ func (c *Channel) Unseal(ctx context.Context, msgs []stores.Message) ([]stores.M
 	var (
 		all   []unsealing
 		names []string
+		known = make(map[string]bool)
 	)
 	for i := range msgs {
 		u, ok := c.unsealing(&msgs[i])
@@ -116,7 +117,8 @@ func (c *Channel) Unseal(ctx context.Context, msgs []stores.Message) ([]stores.M
 		u.at = i
 		all = append(all, u)
 		for _, name := range u.found.Keys() {
-			if !slices.Contains(names, name) {
+			if !known[name] {
+				known[name] = true
 				names = append(names, name)
 			}
 		}

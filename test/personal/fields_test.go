@@ -8,6 +8,7 @@ import (
 
 	"connectrpc.com/connect"
 	"github.com/nats-io/nats.go"
+	"google.golang.org/protobuf/encoding/protowire"
 
 	eventstorev1 "github.com/nats-eventstore/nats-eventstore/proto/eventstore/v1"
 	"github.com/nats-eventstore/nats-eventstore/test/databases"
@@ -136,4 +137,74 @@ func TestStream(t *testing.T) {
 	if got := string(m.Data); !strings.Contains(got, "$sealed") || strings.Contains(got, "Annabella") {
 		t.Errorf("the stream has %s", got)
 	}
+}
+
+// TestFormats: CloudEvents and protobuf messages are encrypted and decrypted as they were published, and are still what they were: with
+// columns, versions and duplicates.
+func TestFormats(t *testing.T) {
+	t.Parallel()
+	databases.Each(t, func(t *testing.T, driver, source string) {
+		h := start(t, driver, source)
+		_, sc := h.connect(t, "client")
+		cloud := `{"specversion":"1.0","id":"1","source":"shop","type":"Registered","subject":"c-1","data":{"customer":"c-1","name":"Annabella","city":"Oslo"}}`
+		order := func(id string, content ...byte) []byte {
+			header := protowire.AppendString(protowire.AppendTag(nil, 1, protowire.BytesType), "o-1")
+			header = protowire.AppendString(protowire.AppendTag(header, 2, protowire.BytesType), id)
+			return append(protowire.AppendBytes(protowire.AppendTag(nil, 1, protowire.BytesType), header), content...)
+		}
+		placed := protowire.AppendBytes(protowire.AppendTag(nil, 2, protowire.BytesType),
+			protowire.AppendString(protowire.AppendTag(nil, 1, protowire.BytesType), "Bartholomew"))
+		label := protowire.AppendBytes(protowire.AppendTag(nil, 2, protowire.BytesType), []byte{0xff, 0xfe, 'C', 'o', 'r', 'n', 'e', 'l', 'i', 'u', 's'})
+		shipped := protowire.AppendBytes(protowire.AppendTag(nil, 3, protowire.BytesType), protowire.AppendVarint(protowire.AppendTag(label, 3, protowire.VarintType), 7))
+		secrets := []string{"Annabella", "Bartholomew", "Cornelius"}
+		for range 2 { // the second ones are duplicates
+			for _, m := range []struct {
+				on      string
+				payload []byte
+			}{{"cloud.customers", []byte(cloud)}, {"orders.eu", order("1", placed...)}, {"orders.eu", order("2", shipped...)}} {
+				if err := sc.Publish(m.on, m.payload); err != nil {
+					t.Fatalf("%s: %v", m.on, err)
+				}
+			}
+		}
+		if err := sc.Publish("cloud.customers", []byte(strings.Replace(cloud, "Annabella", "Annalena", 1))); err == nil || !strings.Contains(err.Error(), "event_id") {
+			t.Errorf("other content with the same ID: %v", err)
+		}
+		if got := received(t, sc, "cloud.customers", 1)[0]; !strings.Contains(got, `"name":"Annabella"`) {
+			t.Errorf("plain subscribers get %s", got)
+		}
+		for i, want := range [][]byte{order("1", placed...), order("2", shipped...)} {
+			if got := received(t, sc, "orders.eu", 2)[i]; !strings.HasPrefix(got, string(want)) { // the version follows
+				t.Errorf("plain subscribers get %q, want %q", got, want)
+			}
+		}
+		if got := column(t, driver, source, "SELECT COUNT(*) FROM events"); got[0] != "3" {
+			t.Errorf("%s events", got[0])
+		}
+		for _, text := range []string{"SELECT data FROM Messages", "SELECT event_data FROM events"} {
+			for _, data := range column(t, driver, source, text) {
+				if !strings.Contains(data, "$sealed") && !strings.Contains(data, "JHNlYWxlZDp") { // in base64, as event_data has bytes
+					t.Errorf("%s: nothing is encrypted in %q", text, data)
+				}
+				for _, secret := range secrets {
+					if strings.Contains(data, secret) {
+						t.Errorf("%s: %q", text, data)
+					}
+				}
+			}
+		}
+		if got := read(t, h.as(t, "clerk"), "orders.eu", 1); !strings.Contains(got, `"customer_id":"Bartholomew"`) {
+			t.Errorf("with the right personal: %s", got)
+		}
+		if got := read(t, h.as(t, "reader"), "orders.eu", 1); !strings.Contains(got, `"customer_id":"$sealed:`) {
+			t.Errorf("without the right personal: %s", got)
+		}
+		for on, keep := range map[string]string{"cloud.customers": "c-1", "orders.eu": "o-1"} {
+			h.forget(t, keep)
+			if got := read(t, h.as(t, "clerk"), on, 1); !strings.Contains(got, "$sealed") {
+				t.Errorf("%s: after the subject was forgotten: %s", on, got)
+			}
+		}
+		verified(t, h)
+	})
 }

@@ -46,6 +46,10 @@ const configuration = `streaming {
 	events [
 		{ channels: ["open.>"] }
 		{ channels: ["eventstore.>"], encrypt: { subject: "$.customer_id", fields: ["$.name", "$.contact.email"] } }
+		{ channels: ["cloud.>"], format: cloudevents, plain_subscribers: true, encrypt: { subject: "$.data.customer", fields: ["$.data.name"] } }
+		{ channels: ["orders.>"], descriptor_set: "%s", message: "acme.orders.v1.OrderEvent", aggregate_id: header.order_id, event_type: "oneof:event"
+		  event_id: header.event_id, event_data: "oneof:event", event_version: version, plain_subscribers: true
+		  encrypt: { subject: header.order_id, fields: [order_placed.customer_id, order_shipped.carrier, order_shipped.label] } }
 		{ channels: ["people.>"], format: json, aggregate_id: "$.id", event_type: "$.type", event_id: "$.event", event_data: "$"
 		  encrypt: [{ subject: "$.id", fields: ["$.name"] }, { subject: "$.agent", fields: ["$.agent_phone"] }], plain_subscribers: true }
 	]
@@ -98,7 +102,11 @@ func (h *house) launch(t testing.TB, args ...string) (*harness.Server, string) {
 	if slices.Contains(args, "-js") {
 		streams = `, { from: ["eventstore.customers"], stream: CUSTOMERS, subject: "CUSTOMERS.{event_type}" }`
 	}
-	write(t, h.conf, fmt.Sprintf(configuration, h.master, h.driver, h.keys, streams))
+	set, err := filepath.Abs("../../proto/testdata/acme.binpb")
+	if err != nil {
+		t.Fatal(err)
+	}
+	write(t, h.conf, fmt.Sprintf(configuration, h.master, h.driver, h.keys, set, streams))
 	// A machine that is busy with other tests must not look like an unavailable database.
 	s := harness.New(t, harness.Binary(), append([]string{"-store", "SQL", "-sql_driver", h.driver, "-sql_source", h.source, "-c", h.conf, "-store_timeout", "20s",
 		"-access_file", h.access, "-grpc_host", "127.0.0.1", "-grpc_port", strconv.Itoa(port)}, args...)...)
