@@ -172,6 +172,9 @@ func (d *sealedDocuments) find(payload []byte) (*Found, error) {
 	if i := w.value(skipSpace(doc, 0), d.root, maxDepth); w.err == nil && (i < 0 || skipSpace(doc, i) != len(doc)) {
 		w.err = &InvalidError{Field: d.name(), Reason: "is not JSON that every database accepts, so its fields cannot be encrypted"}
 	}
+	if w.err == nil && bytes.Contains(doc, []byte(markStart)) {
+		w.err = errSealedAlready(d.name()) // elsewhere; readers would look for its key
+	}
 	if w.err != nil {
 		return nil, w.err
 	}
@@ -333,7 +336,7 @@ func (w *sealWalk) field(i int, n *sealNode, depth int) int {
 	end := scanValue(w.doc, i, depth)
 	switch {
 	case end < 0 || w.doc[i] == 'n':
-	case bytes.Contains(w.doc[i:end], []byte(`$sealed`)):
+	case bytes.Contains(w.doc[i:end], []byte(`"$sealed"`)):
 		w.err = errSealedAlready(shownPath(w.path))
 		return -1
 	default:

@@ -99,25 +99,29 @@ func TestSealJSON(t *testing.T) {
 func TestSealRefuses(t *testing.T) {
 	seals := newSeals(t, jsonMapping, SealConfig{Subject: "$.who", Fields: []string{"$.name"}})
 	for payload, want := range map[string]string{
-		`{"name":"Ann"}`:                                  "$.name cannot be encrypted: $.who, which says whose it is, is absent",
-		`{"name":"Ann","who":null}`:                       "$.name cannot be encrypted",
-		`{"name":"Ann","who":""}`:                         "$.name cannot be encrypted",
-		`{"name":"Ann","who":[1]}`:                        "$.who must be a text or an integer",
-		`{"name":"Ann","who":1,"who":2}`:                  "$.who has several values",
-		`{"name":{"$sealed":"QQ=="},"who":1}`:             "$.name is encrypted already",
-		`{"name":[{"$sealed":"QQ==","key":"k"}],"who":1}`: "$.name is encrypted already",
-		`{"name":"Ann","who":1`:                           "payload is not JSON",
-		`{"name":"\u0000","who":1}`:                       "payload is not JSON",
+		`{"name":"Ann"}`:                                   "$.name cannot be encrypted: $.who, which says whose it is, is absent",
+		`{"name":"Ann","who":null}`:                        "$.name cannot be encrypted",
+		`{"name":"Ann","who":""}`:                          "$.name cannot be encrypted",
+		`{"name":"Ann","who":[1]}`:                         "$.who must be a text or an integer",
+		`{"name":"Ann","who":1,"who":2}`:                   "$.who has several values",
+		`{"name":{"$sealed":"QQ=="},"who":1}`:              "$.name is encrypted already",
+		`{"name":[{"$sealed":"QQ==","key":"k"}],"who":1}`:  "$.name is encrypted already",
+		`{"name":"Ann","who":1`:                            "payload is not JSON",
+		`{"other":[{"$sealed":"QQ==","key":"k"}],"who":1}`: "payload is encrypted already",
+		`{"name":"\u0000","who":1}`:                        "payload is not JSON",
 	} {
 		found, err := seals.Find([]byte(payload))
 		if found != nil || !errors.Is(err, ErrInvalid) || !strings.Contains(err.Error(), want) {
 			t.Errorf("%s: %v, want %s", payload, err, want)
 		}
 	}
-	for _, payload := range []string{`{}`, `{"name":null}`, `{"other":"Ann"}`, `{"list":[{"name":"Ann"}]}`} {
+	for _, payload := range []string{`{}`, `{"name":null}`, `{"other":"Ann"}`, `{"list":[{"name":"Ann"}]}`, `{"a":"{\"$sealed\":\"QQ==\"}"}`} {
 		if found, err := seals.Find([]byte(payload)); found != nil || err != nil {
 			t.Errorf("%s: %v %v", payload, found, err)
 		}
+	}
+	if found, err := seals.Find([]byte(`{"name":"\"$sealed\" $sealed: by Ann","who":1}`)); found == nil || err != nil {
+		t.Errorf("a text about encryption: %v", err)
 	}
 	// What looks encrypted only nearly is left alone.
 	for _, payload := range []string{

@@ -71,7 +71,7 @@ func (r *Ring) ForgetAgain(ctx context.Context, names []string) (int, error) {
 	known, alive := map[string]int64{}, map[string]bool{}
 	rows, err := r.table.all(ctx, slices.Collect(maps.Keys(newest)))
 	if err != nil {
-		return 0, r.failure(err)
+		return 0, r.unavailable(err)
 	}
 	for _, row := range rows {
 		known[row.subject] = row.version
@@ -83,13 +83,13 @@ func (r *Ring) ForgetAgain(ctx context.Context, names []string) (int, error) {
 		if alive[digest] {
 			n, err := r.table.forget(ctx, digest, version, now)
 			if err != nil {
-				return forgotten, r.failure(err)
+				return forgotten, r.unavailable(err)
 			}
 			forgotten += int(n)
 		}
 		if known[digest] < version {
 			if err := r.table.bury(ctx, row{subject: digest, version: version, created: now, forgotten: now}); err != nil {
-				return forgotten, r.failure(err)
+				return forgotten, r.unavailable(err)
 			}
 		}
 	}
@@ -114,7 +114,7 @@ func (r *Ring) Show(ctx context.Context, subject string) ([]Description, error) 
 	}
 	rows, err := r.table.all(ctx, []string{digest})
 	if err != nil {
-		return nil, r.failure(err)
+		return nil, r.unavailable(err)
 	}
 	if len(rows) == 0 {
 		return nil, ErrUnknownSubject
@@ -137,7 +137,7 @@ func (r *Ring) List(ctx context.Context, after string, n int) ([]Description, er
 	}
 	rows, err := r.table.after(ctx, subject, version, n)
 	if err != nil {
-		return nil, r.failure(err)
+		return nil, r.unavailable(err)
 	}
 	var all []Description
 	for i := range rows {
@@ -156,7 +156,7 @@ func (r *Ring) Forget(ctx context.Context, subject string) ([]Description, error
 	_, err = r.table.forget(ctx, digest, math.MaxInt64, time.Now().UnixNano())
 	r.invalidate()
 	if err != nil {
-		return nil, r.failure(err)
+		return nil, r.unavailable(err)
 	}
 	return r.Show(ctx, "key:"+digest)
 }
@@ -173,7 +173,7 @@ func (r *Ring) Renew(ctx context.Context, subject string) ([]Description, error)
 	}
 	rows, err := r.table.all(ctx, []string{digest})
 	if err != nil {
-		return nil, r.failure(err)
+		return nil, r.unavailable(err)
 	}
 	if len(rows) == 0 {
 		return nil, ErrUnknownSubject
@@ -185,7 +185,7 @@ func (r *Ring) Renew(ctx context.Context, subject string) ([]Description, error)
 	err = r.table.renew(ctx, s.generation, fresh)
 	r.invalidate()
 	if err != nil {
-		return nil, r.failure(err)
+		return nil, r.unavailable(err)
 	}
 	return r.Show(ctx, "key:"+digest)
 }
@@ -217,7 +217,7 @@ func (r *Ring) Rotate(ctx context.Context) (int, error) {
 	})
 	r.invalidate()
 	if err != nil {
-		return 0, r.failure(err)
+		return 0, r.unavailable(err)
 	}
 	return n, nil
 }
@@ -227,7 +227,8 @@ func (r *Ring) invalidate() {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.lock()
-	r.row, r.why = nil, nil
+	r.row = nil
+	r.failed.Store(nil)
 	r.checked.Store(-int64(time.Hour))
 }
 
@@ -241,5 +242,5 @@ type Counts struct {
 
 // Counts returns what was done.
 func (r *Ring) Counts() Counts {
-	return Counts{r.sealed.Load(), r.opened.Load(), r.failed.Load(), r.byName.Len(), r.failing.Load()}
+	return Counts{r.sealed.Load(), r.opened.Load(), r.undecipherable.Load(), r.byName.Len(), r.Locked() != nil}
 }

@@ -62,10 +62,10 @@ type Ring struct {
 
 	mu      sync.Mutex // held while the table is looked at for the state below
 	created bool       // the tables exist
-	tried   time.Time  // when unlocking failed
-	why     error      // of that
 	told    string     // the failure that the log has
 	row     *ring      // as last read
+
+	failed atomic.Pointer[failure] // the last look; nil if it did not fail
 
 	unlocked atomic.Pointer[secret] // nil while the master key is not available
 	checked  atomic.Int64           // when the generation was read, in ns of the monotonic clock since start
@@ -76,8 +76,24 @@ type Ring struct {
 	byName  *lru.Cache[string, tink.AEAD] // nil for a key that is known not to be there
 	current *lru.Cache[string, string]    // names by subject digest
 
-	sealed, opened, failed atomic.Uint64
-	failing                atomic.Bool // why is not nil
+	sealed, opened, undecipherable atomic.Uint64
+}
+
+// failure is why a look at the table and the master key failed, and when.
+type failure struct {
+	err error
+	at  time.Time
+}
+
+// recent reports whether it is too early to look again. Those who wait for the same look fail with it.
+func (f *failure) recent() bool {
+	if f == nil {
+		return false
+	}
+	if errors.Is(f.err, ErrLocked) {
+		return time.Since(f.at) < retryAfter
+	}
+	return time.Since(f.at) < freshFor
 }
 
 // secret is what the master key wraps.
@@ -119,12 +135,10 @@ func (r *Ring) Close() { r.table.close() }
 
 // Locked returns why nothing can be encrypted or decrypted, or nil.
 func (r *Ring) Locked() error {
-	if r.unlocked.Load() != nil {
-		return nil
+	if f := r.failed.Load(); f != nil {
+		return f.err
 	}
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	return r.why
+	return nil
 }
 
 func (r *Ring) fresh() bool {
@@ -136,13 +150,16 @@ func (r *Ring) refresh(ctx context.Context) error {
 	if r.fresh() && r.unlocked.Load() != nil {
 		return nil
 	}
+	if f := r.failed.Load(); f.recent() {
+		return f.err
+	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if r.fresh() && r.unlocked.Load() != nil {
 		return nil
 	}
-	if r.why != nil && time.Since(r.tried) < retryAfter && r.unlocked.Load() == nil {
-		return r.why
+	if f := r.failed.Load(); f.recent() {
+		return f.err
 	}
 	began := time.Since(r.start)
 	err := r.look(ctx)
@@ -151,13 +168,12 @@ func (r *Ring) refresh(ctx context.Context) error {
 		if r.told != "" {
 			r.log.Info("Fields are encrypted and decrypted again")
 		}
-		r.why, r.told = nil, ""
-		r.failing.Store(false)
+		r.told = ""
+		r.failed.Store(nil)
 		return nil
 	}
 	if ctx.Err() == nil { // otherwise the caller gave up
-		r.why, r.tried = err, time.Now()
-		r.failing.Store(true)
+		r.failed.Store(&failure{err, time.Now()})
 		if text := err.Error(); text != r.told {
 			r.told = text
 			r.log.Error("Events with fields to encrypt are refused, and encrypted fields stay so", "error", err)
@@ -170,13 +186,13 @@ func (r *Ring) refresh(ctx context.Context) error {
 func (r *Ring) look(ctx context.Context) error {
 	if !r.created {
 		if err := r.table.create(ctx); err != nil {
-			return r.failure(err)
+			return r.unavailable(err)
 		}
 		r.created = true
 	}
 	row, err := r.table.readRing(ctx)
 	if err != nil {
-		return r.failure(err)
+		return r.unavailable(err)
 	}
 	if row == nil {
 		if row, err = r.firstRing(ctx); err != nil {
@@ -241,9 +257,9 @@ func (r *Ring) firstRing(ctx context.Context) (*ring, error) {
 	row, err := r.table.readRing(ctx) // that of another server, if it was faster
 	switch {
 	case err != nil:
-		return nil, r.failure(err)
+		return nil, r.unavailable(err)
 	case row == nil:
-		return nil, r.failure(added)
+		return nil, r.unavailable(added)
 	case added == nil:
 		r.log.Info("Made a key ring for encrypted fields", "master", r.master.String())
 	}
@@ -265,8 +281,8 @@ func (r *Ring) unwrap(ctx context.Context, row *ring) (*secret, error) {
 	return &secret{raw: raw, wraps: wraps, digest: raw[keySize:], generation: row.generation}, nil
 }
 
-// failure makes an error of the database ErrUnavailable.
-func (r *Ring) failure(err error) error {
+// unavailable makes an error of the database ErrUnavailable.
+func (r *Ring) unavailable(err error) error {
 	if errors.Is(err, errSameDatabase) {
 		return err
 	}
@@ -344,7 +360,7 @@ func (r *Ring) forSubjects(ctx context.Context, subjects []string) (*Set, error)
 		}
 	}
 	if err != nil {
-		return nil, r.failure(err)
+		return nil, r.unavailable(err)
 	}
 	set := r.newSet(len(subjects))
 	for i, id := range subjects {
@@ -457,7 +473,7 @@ func (r *Ring) forKeys(ctx context.Context, names []string) (set *Set, whole boo
 	since := r.since()
 	rows, err := r.table.all(ctx, subjects)
 	if err != nil {
-		return nil, true, r.failure(err)
+		return nil, true, r.unavailable(err)
 	}
 	for i := range rows {
 		name := rows[i].name()
@@ -465,7 +481,7 @@ func (r *Ring) forKeys(ctx context.Context, names []string) (set *Set, whole boo
 			continue
 		}
 		if err := r.use(s, set, &rows[i]); err != nil {
-			r.failed.Add(1) // what it encrypted stays so
+			r.undecipherable.Add(1) // what it encrypted stays so
 			whole = false
 			continue
 		}
@@ -482,7 +498,7 @@ func (r *Ring) forKeys(ctx context.Context, names []string) (set *Set, whole boo
 // that is so, too.
 func (r *Ring) Remembered(names []string) (set *Set, known bool) {
 	set, known = r.newSet(len(names)), true
-	locked := r.unlocked.Load() == nil && errors.Is(r.Locked(), ErrLocked)
+	locked := errors.Is(r.Locked(), ErrLocked)
 	for _, name := range names {
 		known = (set.addCached(name) || locked) && known
 	}

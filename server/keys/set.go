@@ -45,7 +45,7 @@ func (s *Set) Open(channel string, found *proto.Found) (payload []byte, all bool
 		clear, err := s.byName[sealed.Key].Decrypt(sealed.Ciphertext, fieldData(channel, path, sealed.Key))
 		if err != nil {
 			all = false
-			s.ring.failed.Add(1)
+			s.ring.undecipherable.Add(1)
 			return nil, false
 		}
 		return clear, true
