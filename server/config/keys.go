@@ -42,7 +42,7 @@ func (o *Options) validateKeys(events eventlog.Events) error {
 }
 
 // checkIndexes refuses an index on what is encrypted: it would find nothing.
-func (o *Options) checkIndexes(b *eventlog.EventBlock, entry proto.SealConfig) error {
+func (o *Options) checkIndexes(b *eventlog.EventBlock, entry eventlog.EncryptedFields) error {
 	data := b.Payload.EventData
 	if b.Payload.Format == proto.FormatCloudEvents {
 		data = cmp.Or(data, "$.data")

@@ -25,10 +25,13 @@ type EventBlock struct {
 	// Delays lets events ask, by DeliverAt in their metadata, to be delivered to consumers later.
 	Delays bool
 	// Encrypt says which values of the events are encrypted, and whose they are.
-	Encrypt []proto.SealConfig
+	Encrypt []EncryptedFields
 	// PlainSubscribers gives clients of NATS Streaming those values decrypted.
 	PlainSubscribers bool
 }
+
+// EncryptedFields are values of events that are encrypted with the key of a person.
+type EncryptedFields = proto.SealConfig
 
 // Block is a validated EventBlock.
 type Block struct {

@@ -1,6 +1,7 @@
 package keys
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -154,7 +155,7 @@ func (r *Ring) Forget(ctx context.Context, subject string) ([]Description, error
 		return nil, err
 	}
 	_, err = r.table.forget(ctx, digest, math.MaxInt64, time.Now().UnixNano())
-	r.invalidate()
+	r.adopt(ctx, digest)
 	if err != nil {
 		return nil, r.unavailable(err)
 	}
@@ -183,7 +184,7 @@ func (r *Ring) Renew(ctx context.Context, subject string) ([]Description, error)
 		return nil, err
 	}
 	err = r.table.renew(ctx, s.generation, fresh)
-	r.invalidate()
+	r.adopt(ctx, digest)
 	if err != nil {
 		return nil, r.unavailable(err)
 	}
@@ -222,10 +223,44 @@ func (r *Ring) Rotate(ctx context.Context) (int, error) {
 	return n, nil
 }
 
+// adopt takes over what this server has just done to the keys of a subject. The keys of others stay in memory, unless another server
+// changed the table, too.
+func (r *Ring) adopt(ctx context.Context, digest string) {
+	rows, err := r.table.all(ctx, []string{digest})
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	s, row := r.unlocked.Load(), (*ring)(nil)
+	if err == nil {
+		row, err = r.table.readRing(ctx)
+	}
+	if err != nil || row == nil || s == nil || r.row == nil || row.generation != r.row.generation+1 || !bytes.Equal(row.wrapped, r.row.wrapped) {
+		r.forgetAll()
+		return
+	}
+	r.cache.Lock()
+	defer r.cache.Unlock()
+	r.epoch++
+	r.current.Remove(digest)
+	for i := range rows {
+		if rows[i].wrapped == nil {
+			r.byName.Add(rows[i].name(), nil)
+		}
+	}
+	next := *s
+	next.generation = row.generation
+	r.row = row
+	r.unlocked.Store(&next)
+}
+
 // invalidate makes this server look at the table before it uses a key again.
 func (r *Ring) invalidate() {
 	r.mu.Lock()
 	defer r.mu.Unlock()
+	r.forgetAll()
+}
+
+// forgetAll is invalidate for a caller that holds r.mu.
+func (r *Ring) forgetAll() {
 	r.lock()
 	r.row = nil
 	r.failed.Store(nil)

@@ -127,6 +127,12 @@ func TestForget(t *testing.T) {
 				t.Fatal("another server still decrypts")
 			}
 		}
+		for subject, payload := range map[string][]byte{"ann": a, "bob": b} {
+			set, known := r.Remembered(seals.Sealed(payload).Keys())
+			if _, all := set.Open(channel, seals.Sealed(payload)); !known || all != (subject == "bob") {
+				t.Errorf("in memory, %s: known %v, decrypts %v", subject, known, all)
+			}
+		}
 		if got, all := unseal(t, r, channel, b); got != bob || !all {
 			t.Errorf("somebody else: %s", got)
 		}

@@ -3,7 +3,7 @@ package settings
 import (
 	"errors"
 
-	"github.com/nats-eventstore/nats-eventstore/proto"
+	"github.com/nats-eventstore/nats-eventstore/server/eventlog"
 )
 
 // encryptKey is the key of a block, or a list of blocks, that says what an events block encrypts.
@@ -68,7 +68,7 @@ func (o *Options) applyEncrypt(b blockOf, name string, tk any) error {
 	}
 	b.prefix = encryptKey + "."
 	defer func() { o.seal = nil }()
-	o.block.Encrypt = make([]proto.SealConfig, len(blocks))
+	o.block.Encrypt = make([]eventlog.EncryptedFields, len(blocks))
 	var errs []error
 	for i, tk := range blocks {
 		content, ok := value(tk).(map[string]any)

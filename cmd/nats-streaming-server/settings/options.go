@@ -9,7 +9,6 @@ import (
 	"path/filepath"
 	"strings"
 
-	"github.com/nats-eventstore/nats-eventstore/proto"
 	"github.com/nats-eventstore/nats-eventstore/server/access"
 	"github.com/nats-eventstore/nats-eventstore/server/config"
 	"github.com/nats-eventstore/nats-eventstore/server/consumers"
@@ -31,11 +30,11 @@ type Options struct {
 
 	secrets map[string]bool // those given in the place that is being read: whether by a file
 
-	block *eventlog.EventBlock // the element of Events that the configuration file sets; nil for flags
-	seal  *proto.SealConfig    // the element of Encrypt of block that the configuration file sets
-	route *config.Route        // the element of Routes that the configuration file sets
-	rule  *consumers.Rule      // the element of Consumers that the configuration file sets
-	index int                  // of that element
+	block *eventlog.EventBlock      // the element of Events that the configuration file sets; nil for flags
+	seal  *eventlog.EncryptedFields // the element of Encrypt of block that the configuration file sets
+	route *config.Route             // the element of Routes that the configuration file sets
+	rule  *consumers.Rule           // the element of Consumers that the configuration file sets
+	index int                       // of that element
 }
 
 // Importing is a suffix of the database file during an import. The server treats a database without it as complete.
