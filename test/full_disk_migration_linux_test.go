@@ -29,7 +29,8 @@ func TestFullDiskOfMigration(t *testing.T) {
 	s.Stop()
 	// As an earlier release left it. The migrations before that of positions can run more than once.
 	for _, text := range []string{"DROP INDEX Idx_MsgsTime", "DROP INDEX Idx_MsgsTypeTime", "DROP INDEX Idx_MsgsPosition", "DROP INDEX Idx_MsgsTypePosition",
-		"DROP VIEW events", "DROP VIEW consumer_status", "DROP VIEW parked_messages", "DROP TRIGGER events_are_immutable_update", "DROP TABLE EventTags", "DROP TABLE TimeSteps",
+		"DROP VIEW events", "DROP VIEW consumer_status", "DROP VIEW parked_messages", "DROP VIEW erasure_log", "DROP TRIGGER events_are_immutable_update", "DROP TRIGGER tags_are_immutable_delete",
+		"DROP TABLE EventTags", "DROP TABLE TimeSteps", "DROP TABLE Erasures", "DROP TABLE ErasedMessages", "ALTER TABLE Messages DROP COLUMN erased",
 		"ALTER TABLE Messages DROP COLUMN position", "ALTER TABLE Messages DROP COLUMN tags", "ALTER TABLE StoreLock DROP COLUMN position",
 		"ALTER TABLE Subscriptions DROP COLUMN client", "ALTER TABLE Subscriptions DROP COLUMN name", "ALTER TABLE Subscriptions DROP COLUMN kind",
 		"DELETE FROM goose_db_version WHERE version_id > 3"} {

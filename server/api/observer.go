@@ -64,6 +64,8 @@ var operations = map[string]string{
 	eventstorev1connect.AdminRenewSubjectKeyProcedure:     opAdmin,
 	eventstorev1connect.AdminRotateMasterKeyProcedure:     opAdmin,
 	eventstorev1connect.AdminListAuditProcedure:           opAdmin,
+	eventstorev1connect.AdminEraseEventsProcedure:         opAdmin,
+	eventstorev1connect.AdminListErasuresProcedure:        opAdmin,
 	eventstoreconnect.EventStoreCreateEventProcedure:      opAppend,
 	eventstoreconnect.EventStoreGetEventsProcedure:        opRead,
 	eventstoreconnect.EventStoreGetEventsStreamProcedure:  opRead,
