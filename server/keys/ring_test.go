@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"net/url"
 	"os"
 	"path/filepath"
 	"strings"
@@ -428,6 +429,54 @@ func TestAtOnce(t *testing.T) {
 			}
 		}
 	})
+}
+
+// Once the tables are there, a role that can read, add and change rows is enough.
+func TestLeastRights(t *testing.T) {
+	t.Parallel()
+	source := databases.Postgres(t)
+	master := "file:" + masterFile(t, masterKey('a'))
+	a := seal(t, open(t, "postgres", source, master), ann)
+	db, err := sql.Open("postgres", source)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer db.Close()
+	for _, text := range []string{
+		`CREATE ROLE keeper LOGIN PASSWORD 'keeper'`, `REVOKE CREATE ON SCHEMA public FROM PUBLIC`, `GRANT SELECT, INSERT, UPDATE ON KeyRings, SubjectKeys TO keeper`,
+	} {
+		if _, err := db.Exec(text); err != nil {
+			t.Fatal(err)
+		}
+	}
+	defer func() {
+		if _, err := db.Exec(`DROP OWNED BY keeper; DROP ROLE keeper`); err != nil {
+			t.Error(err)
+		}
+	}()
+	as, err := url.Parse(source)
+	if err != nil {
+		t.Fatal(err)
+	}
+	as.User = url.UserPassword("keeper", "keeper")
+	r, err := keys.Open(t.Context(), keys.Options{Driver: "postgres", Source: as.String(), Master: master}, slog.New(slog.DiscardHandler))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer r.Close()
+	if got, all := unseal(t, r, channel, a); got != ann || !all {
+		t.Errorf("decrypted: %s", got)
+	}
+	seal(t, r, bob)
+	if _, err := r.Renew(t.Context(), "bob"); err != nil {
+		t.Error(err)
+	}
+	if _, err := r.Rotate(t.Context()); err != nil {
+		t.Error(err)
+	}
+	if _, err := r.Forget(t.Context(), "ann"); err != nil {
+		t.Error(err)
+	}
 }
 
 // A database of events is no place for keys.
