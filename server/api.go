@@ -91,7 +91,7 @@ func (l apiLog) error(err error) error {
 }
 
 // Append implements api.Log.
-func (l apiLog) Append(ctx context.Context, events []api.Encoded, as *stores.Group) ([]stores.Result, error) {
+func (l apiLog) Append(ctx context.Context, by stores.Appender, events []api.Encoded, as *stores.Group) ([]stores.Result, error) {
 	messages := make([]eventlog.Message, len(events))
 	for i := range events {
 		ch := events[i].To.(apiChannel).Channel
@@ -107,6 +107,10 @@ func (l apiLog) Append(ctx context.Context, events []api.Encoded, as *stores.Gro
 	answered := make(chan []stores.Result, 1)
 	received := time.Now()
 	release := api.Retain(ctx)
+	var recorded *stores.Appender
+	if l.opts.RecordAppenders {
+		recorded = &by
+	}
 	l.eventlog.Submit(eventlog.Submission{
 		Channel:  messages[0].Channel,
 		From:     peer(ctx),
@@ -114,6 +118,7 @@ func (l apiLog) Append(ctx context.Context, events []api.Encoded, as *stores.Gro
 		Trace:    l.trace(ctx, messages[0].Channel, received),
 		Decode:   func(*eventlog.Channel) ([]eventlog.Message, error) { return messages, nil },
 		Group:    as,
+		By:       recorded,
 		Answer: func(results []stores.Result) {
 			release()
 			answered <- results

@@ -80,6 +80,14 @@ func (l apiReads) AggregatesWithID(ctx context.Context, id string) ([]stores.Agg
 	return l.store.AggregatesWithID(ctx, id)
 }
 
+// AppenderOf implements api.Log.
+func (l apiReads) AppenderOf(ctx context.Context, ch *stores.Channel, sequence uint64) (*stores.Appender, error) {
+	if l.isDone() {
+		return nil, api.ErrStandby
+	}
+	return l.store.AppenderOf(ctx, ch, sequence)
+}
+
 // ReadAggregate implements api.Log.
 func (l apiReads) ReadAggregate(ctx context.Context, a stores.Aggregate, from uint64, backward bool, maxMsgs, maxBytes int) ([]stores.Message, error) {
 	if l.isDone() {

@@ -112,6 +112,7 @@ func (t *term) build() error {
 		StoreTimeout:      o.StoreTimeout,
 		ReplaceDurables:   o.ReplaceDurables,
 		Wildcards:         o.Wildcards,
+		RecordAppenders:   o.RecordAppenders,
 		SpoolDir:          o.PublishDir,
 		InboxPrefixes:     o.InboxPrefixes,
 		MayConsume:        t.mayConsume,

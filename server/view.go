@@ -159,6 +159,6 @@ func (v *view) Open(ctx context.Context, name string) (api.Channel, error) {
 func (v *view) Administration() api.Administration { return nil }
 
 // Append implements api.Log.
-func (v *view) Append(context.Context, []api.Encoded, *stores.Group) ([]stores.Result, error) {
+func (v *view) Append(context.Context, stores.Appender, []api.Encoded, *stores.Group) ([]stores.Result, error) {
 	return nil, api.ErrStandby
 }

@@ -23,6 +23,8 @@ type Append struct {
 	Versions Versions
 	// Copies are stored if and only if this message is. A duplicate stores none.
 	Copies []Copy
+	// By is who appends it; nil if that is not to be recorded.
+	By *Appender
 	// Group joins this message with its neighbours of the same Group: all are stored, or none. nil means it stands
 	// alone.
 	Group *Group
@@ -76,6 +78,9 @@ func (s *Store) Append(ctx context.Context, messages []Append) ([]Result, error)
 	_, err := s.held()
 	if err == nil {
 		err = s.resolveUnknown(ctx)
+	}
+	if err == nil {
+		err = b.fillAppenders(ctx)
 	}
 	if err == nil {
 		err = b.run(ctx, items)

@@ -70,10 +70,10 @@ func (m *mysql) fillEvents(ctx context.Context, tx *transaction, rows []*row) er
 			n++
 		}
 		args := make([]any, 0, 11*n)
-		var all [14]any
+		var all [rowColumns]any
 		for _, r := range rows[:n] {
 			columns := r.columns(all[:0])
-			args = append(append(args, columns[:2]...), columns[5:]...)
+			args = append(append(args, columns[:2]...), columns[eventColumnsFrom:eventColumnsTo]...)
 		}
 		text := mysqlFillEvents + repeat(mysqlFillEventsRow, "", n-1) + mysqlFillEventsEnd
 		if n == 1 {

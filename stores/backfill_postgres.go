@@ -57,7 +57,6 @@ func (*postgres) fillEvents(ctx context.Context, tx *transaction, rows []*row) e
 		size += len(r.document)
 	}
 	columns := messageArrays(rows, size)
-	// Skip timestamp, size and data.
-	_, err := tx.exec(ctx, postgresFillEvents, append(columns[:2:2], columns[5:]...)...)
+	_, err := tx.exec(ctx, postgresFillEvents, append(columns[:2:2], columns[eventColumnsFrom:eventColumnsTo]...)...)
 	return err
 }

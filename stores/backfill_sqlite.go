@@ -57,10 +57,10 @@ func (*sqlite) fillEvents(ctx context.Context, tx *transaction, rows []*row) err
 		return err
 	}
 	defer stmt.Close()
-	var all [14]any
+	var all [rowColumns]any
 	for _, r := range rows {
 		columns := r.columns(all[:0])
-		if _, err := stmt.ExecContext(ctx, append(columns[5:14:14], columns[0], columns[1])...); err != nil {
+		if _, err := stmt.ExecContext(ctx, append(columns[eventColumnsFrom:eventColumnsTo:eventColumnsTo], columns[0], columns[1])...); err != nil {
 			return err
 		}
 	}

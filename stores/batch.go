@@ -13,6 +13,8 @@ type batch struct {
 	versions map[versionKey]bool       // looked-up versions: true if an event has it
 	matches  map[*Condition]firstMatch // looked-up conditions
 	known    map[eventKey]*stored      // looked-up events: nil if the database does not hold it
+
+	appenders map[*Appender]uint64 // IDs; nil if none is to be recorded
 }
 
 func (s *Store) newBatch(messages []Append) *batch {

@@ -39,7 +39,7 @@ func (m *mysql) writeBatch(ctx context.Context, to *single, lease lease, p *plan
 	if len(rows) >= mysqlTextRows || len(advances) > mysqlKeys || size+512*(1+len(advances)) > m.packet {
 		return errNeedsTransaction
 	}
-	args := append(make([]any, 0, 5+14*len(rows)+2*len(tags)+7*len(advances)), lease.id, lease.epoch, p.before.given)
+	args := append(make([]any, 0, 5+rowColumns*len(rows)+2*len(tags)+7*len(advances)), lease.id, lease.epoch, p.before.given)
 	for _, a := range advances {
 		args = append(args, a.channel.id)
 	}

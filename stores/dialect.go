@@ -142,15 +142,29 @@ func repeat(placeholder, separator string, n int) string {
 }
 
 // columns appends the values of a row of Messages: id, seq, timestamp, size, data, event_id, aggregate_type,
-// aggregate_id, event_version, event_type, event_data, metadata, position, tags.
+// aggregate_id, event_version, event_type, event_data, metadata, position, tags, appender.
 func (r *row) columns(args []any) []any {
 	args = append(args, r.channel.id, r.sequence, r.timestamp, len(r.data), r.data)
 	if r.event == nil {
-		return append(args, nil, nil, nil, nil, nil, nil, nil, nil, nil)
+		return append(args, nil, nil, nil, nil, nil, nil, nil, nil, nil, nullNumber(r.appender))
 	}
 	return append(args,
 		nullText(r.event.ID), r.event.AggregateType, r.event.AggregateID, r.version, r.event.Type,
-		nullText(string(r.document)), nullText(string(r.event.Metadata)), r.position, nullText(string(r.tags())))
+		nullText(string(r.document)), nullText(string(r.event.Metadata)), r.position, nullText(string(r.tags())), nullNumber(r.appender))
+}
+
+// rowColumns is the number of values of columns; those of an event are from eventColumnsFrom to eventColumnsTo.
+const (
+	rowColumns       = 15
+	eventColumnsFrom = 5
+	eventColumnsTo   = 14
+)
+
+func nullNumber(n uint64) any {
+	if n == 0 {
+		return nil
+	}
+	return n
 }
 
 // nullText maps the empty text to NULL: an event without event_id is never a duplicate.

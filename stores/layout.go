@@ -82,6 +82,11 @@ var layout = []column{
 	{"consumersredelivered", "counts", 12, "text", "mediumtext", ""},
 	{"cancelleddeliveries", "id", 12, "integer", "int", ""},
 	{"cancelleddeliveries", "seq", 12, "bigint", "bigint", ""},
+	{"messages", "appender", 15, "bigint", "bigint", ""},
+	{"appenders", "id", 15, "bigint", "bigint", ""},
+	{"appenders", "principal", 15, "text", "varchar(255)", ""},
+	{"appenders", "client_id", 15, "text", "varchar(255)", ""},
+	{"appenders", "address", 15, "text", "varchar(255)", ""},
 	{"auditentries", "id", 12, "bigint", "bigint", ""},
 	{"auditentries", "time", 12, "bigint", "bigint", ""},
 	{"auditentries", "principal", 12, "text", "text", ""},
@@ -236,7 +241,7 @@ func checkLayout(ctx context.Context, d dialect, driver string, q querier, versi
 }
 
 // ourRelations are the names in layout, in SQL.
-const ourRelations = `('serverinfo', 'clients', 'channels', 'messages', 'subscriptions', 'subspending', 'storelock', 'relays', 'consumers', 'consumerspending', 'eventtags', 'timesteps', 'wildcards', 'namedconsumers', 'parked', 'consumersredelivered', 'cancelleddeliveries', 'auditentries', 'erasures', 'erasedmessages', 'events', 'consumer_status', 'parked_messages', 'audit_log', 'erasure_log', 'goose_db_version')`
+const ourRelations = `('serverinfo', 'clients', 'channels', 'messages', 'subscriptions', 'subspending', 'storelock', 'relays', 'consumers', 'consumerspending', 'eventtags', 'timesteps', 'wildcards', 'namedconsumers', 'parked', 'consumersredelivered', 'cancelleddeliveries', 'auditentries', 'appenders', 'erasures', 'erasedmessages', 'events', 'consumer_status', 'parked_messages', 'audit_log', 'erasure_log', 'goose_db_version')`
 
 func (*postgres) layout() string {
 	return `SELECT c.relname, a.attname, format_type(a.atttypid, a.atttypmod), c.relkind IN ('v', 'm')

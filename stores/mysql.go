@@ -110,8 +110,8 @@ func (*mysql) snapshot() *sql.TxOptions {
 func (*mysql) statements() *statements { return &mysqlStatements }
 
 const (
-	mysqlInsertMessages    = "INSERT INTO Messages (id, seq, timestamp, size, data, event_id, aggregate_type, aggregate_id, event_version, event_type, event_data, metadata, position, tags) VALUES "
-	mysqlInsertMessagesRow = "(?,?,?,?,?,?,?,?,?,?,?,?,?,?)"
+	mysqlInsertMessages    = "INSERT INTO Messages (id, seq, timestamp, size, data, event_id, aggregate_type, aggregate_id, event_version, event_type, event_data, metadata, position, tags, appender) VALUES "
+	mysqlInsertMessagesRow = "(?,?,?,?,?,?,?,?,?,?,?,?,?,?,?)"
 
 	mysqlInsertTags    = "INSERT INTO EventTags (tag, position) VALUES "
 	mysqlInsertTagsRow = "(?,?)"
@@ -205,7 +205,7 @@ func (m *mysql) insertMessages(ctx context.Context, tx *transaction, rows []*row
 	}
 	for chunks := len(rows) >= mysqlTextRows; len(rows) > 0; {
 		if chunks && len(rows) >= mysqlChunk {
-			args := make([]any, 0, 14*mysqlChunk)
+			args := make([]any, 0, rowColumns*mysqlChunk)
 			for _, r := range rows[:mysqlChunk] {
 				args = r.columns(args)
 			}
@@ -224,7 +224,7 @@ func (m *mysql) insertMessages(ctx context.Context, tx *transaction, rows []*row
 			size += bytes
 			n++
 		}
-		args := make([]any, 0, 14*n)
+		args := make([]any, 0, rowColumns*n)
 		for _, r := range rows[:n] {
 			args = r.columns(args)
 		}

@@ -25,6 +25,7 @@ type row struct {
 	document  []byte       // event_data as JSON
 	copied    bool         // a copy of the item
 	erased    uint64       // the erasure that replaced it; only in copies of other databases
+	appender  uint64       // ID of who appended it; 0 if that is not recorded
 }
 
 // carried returns the version that readers see: that of the payload, otherwise that of the column.
@@ -144,6 +145,9 @@ func (p *plan) put(b *batch, item int, ask *questions, now int64) (refused, err 
 		return refused, nil
 	}
 	r := &row{item: item, channel: a.Channel, payload: a.Payload, event: a.Event}
+	if a.By != nil {
+		r.appender = b.appenders[a.By]
+	}
 	if a.Event != nil {
 		key := a.eventKey()
 		if a.Event.ID != "" && p.ids[key] != nil {
@@ -172,7 +176,7 @@ func (p *plan) put(b *batch, item int, ask *questions, now int64) (refused, err 
 		return nil, err
 	}
 	for _, c := range a.Copies {
-		copied := &row{item: item, channel: c.Channel, payload: r.payload, copied: true}
+		copied := &row{item: item, channel: c.Channel, payload: r.payload, copied: true, appender: r.appender}
 		if c.Kind == CopyData {
 			copied.payload = r.event.Data
 		}

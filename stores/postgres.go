@@ -84,10 +84,10 @@ func (*postgres) snapshot() *sql.TxOptions {
 func (*postgres) statements() *statements { return &postgresStatements }
 
 const (
-	postgresInsertMessages = `INSERT INTO Messages (id, seq, timestamp, size, data, event_id, aggregate_type, aggregate_id, event_version, event_type, event_data, metadata, position, tags)
-SELECT id, seq, timestamp, size, data, event_id, aggregate_type, aggregate_id, event_version, event_type, event_data::jsonb, metadata::jsonb, position, tags::jsonb
-FROM unnest($1::integer[], $2::bigint[], $3::bigint[], $4::integer[], $5::bytea[], $6::text[], $7::text[], $8::text[], $9::bigint[], $10::text[], $11::text[], $12::text[], $13::bigint[], $14::text[])
-AS r (id, seq, timestamp, size, data, event_id, aggregate_type, aggregate_id, event_version, event_type, event_data, metadata, position, tags)`
+	postgresInsertMessages = `INSERT INTO Messages (id, seq, timestamp, size, data, event_id, aggregate_type, aggregate_id, event_version, event_type, event_data, metadata, position, tags, appender)
+SELECT id, seq, timestamp, size, data, event_id, aggregate_type, aggregate_id, event_version, event_type, event_data::jsonb, metadata::jsonb, position, tags::jsonb, appender
+FROM unnest($1::integer[], $2::bigint[], $3::bigint[], $4::integer[], $5::bytea[], $6::text[], $7::text[], $8::text[], $9::bigint[], $10::text[], $11::text[], $12::text[], $13::bigint[], $14::text[], $15::bigint[])
+AS r (id, seq, timestamp, size, data, event_id, aggregate_type, aggregate_id, event_version, event_type, event_data, metadata, position, tags, appender)`
 
 	postgresInsertTags = "INSERT INTO EventTags (tag, position) SELECT tag, position FROM unnest($1::text[], $2::bigint[]) AS t (tag, position)"
 
@@ -147,12 +147,14 @@ func messageArrays(rows []*row, size int) []any {
 	version, eventType := newArray(oidInt8, n, 8*n), newArray(oidText, n, 24*n)
 	document, metadata := newArray(oidText, n, size), newArray(oidText, n, 0)
 	position, tags := newArray(oidInt8, n, 8*n), newArray(oidText, n, 0)
+	appender := newArray(oidInt8, n, 8*n)
 	for _, r := range rows {
 		id.int4(int32(r.channel.id))
 		seq.int8(int64(r.sequence))
 		timestamp.int8(r.timestamp)
 		length.int4(int32(len(r.data)))
 		data.bytes(r.data)
+		appender.int8OrNull(r.appender)
 		if r.event == nil {
 			for _, column := range []*array{eventID, aggregateType, aggregateID, version, eventType, document, metadata, position, tags} {
 				column.null()
@@ -169,8 +171,8 @@ func messageArrays(rows []*row, size int) []any {
 		position.int8(int64(r.position))
 		tags.bytesOrNull(r.tags())
 	}
-	columns := make([]any, 0, 14)
-	for _, column := range []*array{id, seq, timestamp, length, data, eventID, aggregateType, aggregateID, version, eventType, document, metadata, position, tags} {
+	columns := make([]any, 0, rowColumns)
+	for _, column := range []*array{id, seq, timestamp, length, data, eventID, aggregateType, aggregateID, version, eventType, document, metadata, position, tags, appender} {
 		columns = append(columns, column.buf)
 	}
 	return columns

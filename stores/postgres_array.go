@@ -39,6 +39,15 @@ func (a *array) int8(v int64) {
 	a.buf = binary.BigEndian.AppendUint64(a.buf, uint64(v))
 }
 
+// int8OrNull adds NULL for 0.
+func (a *array) int8OrNull(v uint64) {
+	if v == 0 {
+		a.null()
+		return
+	}
+	a.int8(int64(v))
+}
+
 func (a *array) bytes(v []byte) {
 	a.buf = binary.BigEndian.AppendUint32(a.buf, uint32(len(v)))
 	a.buf = append(a.buf, v...)

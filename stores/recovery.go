@@ -89,6 +89,7 @@ func (s *Store) Recover(ctx context.Context) (*State, error) {
 	}
 	s.progressed = map[uint64]struct{}{}
 	s.heads.clear()
+	s.appenders.lru.Purge()
 	s.recent = nil
 	s.recentFrom.Store(0)
 	s.unresolved, s.maybeDeleted = nil, nil

@@ -23,6 +23,7 @@ type StoredRow struct {
 	Sequence  uint64
 	Timestamp int64
 	Data      []byte // encoded pb.MsgProto
+	Appender  uint64 // ID of who appended it; 0 for NULL
 	// The fields below are those of an event; Type is empty if the message is not one.
 	ID, AggregateType, AggregateID, Type string
 	Version, Position                    uint64
@@ -35,7 +36,7 @@ type StoredRow struct {
 const (
 	sourceChannels = "SELECT id, name, maxseq, msgs, bytes FROM Channels WHERE deleted = FALSE ORDER BY id"
 	sourceFirst    = "SELECT MIN(seq) FROM Messages WHERE id = ?"
-	sourceRows     = "SELECT seq, timestamp, data, event_id, aggregate_type, aggregate_id, event_version, event_type, event_data, metadata, position, tags, erased FROM Messages WHERE id = ? AND seq >= ? AND seq <= ? ORDER BY seq LIMIT ?"
+	sourceRows     = "SELECT seq, timestamp, data, event_id, aggregate_type, aggregate_id, event_version, event_type, event_data, metadata, position, tags, erased, appender FROM Messages WHERE id = ? AND seq >= ? AND seq <= ? ORDER BY seq LIMIT ?"
 )
 
 var (
@@ -115,14 +116,15 @@ func (s *Snapshot) Rows(ctx context.Context, channel int64, from, to uint64, lim
 	err := s.Query(ctx, text, func(rows *sql.Rows) error {
 		var r StoredRow
 		var id, aggregateType, aggregateID, typ sql.NullString
-		var version, position sql.NullInt64
+		var version, position, appender sql.NullInt64
 		var tags sql.RawBytes
-		if err := rows.Scan(&r.Sequence, &r.Timestamp, &r.Data, &id, &aggregateType, &aggregateID, &version, &typ, &r.Document, &r.Metadata, &position, &tags, (*eventNumber)(&r.Erased)); err != nil {
+		if err := rows.Scan(&r.Sequence, &r.Timestamp, &r.Data, &id, &aggregateType, &aggregateID, &version, &typ, &r.Document, &r.Metadata, &position, &tags, (*eventNumber)(&r.Erased), &appender); err != nil {
 			return err
 		}
 		if size += len(r.Data) + len(r.Document); size > maxBytes && len(all) > 0 {
 			return errStop
 		}
+		r.Appender = uint64(max(appender.Int64, 0))
 		if typ.Valid {
 			r.ID, r.AggregateType, r.AggregateID, r.Type = id.String, aggregateType.String, aggregateID.String, typ.String
 			r.Version, r.Position = uint64(max(version.Int64, 0)), uint64(max(position.Int64, 0))

@@ -97,6 +97,11 @@ type sharedStatements struct {
 	aggregatesWithID  string // (aggregate_id) → id, aggregate_type of each aggregate
 	eventsWithID      string // (event_id) → id, seq, timestamp, data, event_version, position, erased, by id
 
+	maxAppender    string // () → id
+	appenderID     string // (principal, client_id, address) → id
+	insertAppender string // (id, principal, client_id, address)
+	appenderOf     string // (id, seq) → principal, client_id, address
+
 	audit string // (id before, limit) → id, time, principal, address, action, target, detail, by id descending
 
 	maxErasureID  string // () → id
@@ -190,6 +195,11 @@ func newSharedStatements(text func(string) string) sharedStatements {
 		aggregatesWithID:  text("SELECT DISTINCT id, aggregate_type FROM Messages WHERE aggregate_id = ? ORDER BY id, aggregate_type"),
 		eventsWithID:      text("SELECT id, seq, timestamp, data, event_version, position, erased FROM Messages WHERE event_id = ? ORDER BY id"),
 
+		maxAppender:    "SELECT COALESCE(MAX(id), 0) FROM Appenders",
+		appenderID:     text("SELECT id FROM Appenders WHERE principal = ? AND client_id = ? AND address = ?"),
+		insertAppender: text("INSERT INTO Appenders (id, principal, client_id, address) VALUES (?, ?, ?, ?)"),
+		appenderOf:     text("SELECT a.principal, a.client_id, a.address FROM Messages AS m JOIN Appenders AS a ON a.id = m.appender WHERE m.id = ? AND m.seq = ?"),
+
 		audit: text("SELECT id, time, principal, address, action, target, detail FROM AuditEntries WHERE id < ? ORDER BY id DESC LIMIT ?"),
 
 		maxErasureID:  "SELECT COALESCE(MAX(id), 0) FROM Erasures",
@@ -239,7 +249,7 @@ func (s *statements) all() []string {
 		s.pendings, s.deletePending, s.deleteOldPending,
 		s.consumers, s.consumersPending, s.deleteConsumer, s.deleteConsumerPending, s.deleteConsumersOf, s.deleteConsumersPendingOf,
 		s.wildcards, s.putWildcard, s.deleteWildcard,
-		s.audit,
+		s.audit, s.maxAppender, s.appenderID, s.insertAppender, s.appenderOf,
 		s.named, s.putNamed, s.deleteNamed, s.deleteNamedOf,
 		s.parkedKeys, s.parked, s.deleteParked, s.deleteParkedOf,
 		s.redelivered, s.deleteConsumerRedelivered, s.deleteConsumersRedeliveredOf,

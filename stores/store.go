@@ -131,6 +131,7 @@ type Store struct {
 	recentFrom   atomic.Uint64 // recent.from, for others; 0 while recent is nil
 	recent       *recent       // the last events; nil until a condition asks for them; owned by the goroutine of Append
 	heads        *headCache    // owned by the goroutine of Append
+	appenders    appenderCache // owned by the goroutine of Append
 	unresolved   []*Channel    // channels of commits with an unknown outcome; owned by the goroutine of Append
 	told         string        // the last failure of a commit that the log tells, until one succeeds; owned by the goroutine of Append
 	clockWarned  time.Time     // last warning of warnOfClock; owned by the goroutine of Append
@@ -181,6 +182,7 @@ func Open(ctx context.Context, o Options) (*Store, error) {
 		reader:     &handle{db: reader, timeout: o.StatementTimeout, dialect: d},
 		own:        &handle{db: writer, timeout: o.StatementTimeout, dialect: d},
 		heads:      newHeadCache(o.HeadBytes),
+		appenders:  newAppenderCache(),
 		byName:     map[string]*Channel{},
 		progressed: map[uint64]struct{}{},
 	}

@@ -19,6 +19,7 @@ type CopiedRow struct {
 	Version, Position uint64       // of the event
 	Erased            uint64       // the erasure that replaced the message; 0 without one
 	Document          []byte       // event_data as JSON, which nests no deeper than JSONDepth; nil for NULL
+	Appender          uint64       // ID of who appended it; 0 for NULL
 }
 
 // JSONDepth returns the deepest nesting of a JSON document that the database accepts.
@@ -73,7 +74,7 @@ func (s *Store) CopyRows(ctx context.Context, c *Channel, copied []CopiedRow, la
 		}
 		rows[i] = &row{
 			channel: c, sequence: m.Sequence, timestamp: m.Timestamp, data: m.Data,
-			event: m.Event, version: m.Version, position: m.Position, document: m.Document, erased: m.Erased,
+			event: m.Event, version: m.Version, position: m.Position, document: m.Document, erased: m.Erased, appender: m.Appender,
 		}
 		adv.add(rows[i])
 	}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"database/sql"
 	"fmt"
+	"slices"
 )
 
 // kind is the type of a column of a copied table, as the databases' drivers take it.
@@ -29,7 +30,7 @@ type copiedTable struct {
 }
 
 // copiedTables are all tables of the schema but Messages, EventTags and Channels, whose rows CopyRows and CopyChannel write; ServerInfo and
-// the position of StoreLock, which FinishCopy writes; the lease in StoreLock, which is that of each database; AuditEntries; Erasures; and
+// the position of StoreLock, which FinishCopy writes; the lease in StoreLock, which is that of each database; those of keptTables; and
 // goose_db_version, which tells of the schema.
 var copiedTables = []copiedTable{
 	{
@@ -101,21 +102,23 @@ var copiedTables = []copiedTable{
 	},
 }
 
-// copiedAudit is AuditEntries, whose rows nobody can delete: what an interrupted copy left is part of this one.
-var copiedAudit = copiedTable{
+// keptTables are those whose rows nobody can delete: what an interrupted copy left is part of this one.
+var keptTables = []copiedTable{{
 	name: "AuditEntries", read: "SELECT id, time, principal, address, action, target, detail FROM AuditEntries ORDER BY id",
 	insert: "INSERT INTO AuditEntries (id, time, principal, address, action, target, detail) VALUES ", row: "(?, ?, ?, ?, ?, ?, ?)",
 	has: "SELECT 1 FROM AuditEntries WHERE id = ?", keys: 1,
 	kinds: []kind{kindNumber, kindNumber, kindText, kindText, kindText, kindText, kindText},
-}
-
-// copiedErasures is Erasures, likewise.
-var copiedErasures = copiedTable{
+}, {
+	name: "Appenders", read: "SELECT id, principal, client_id, address FROM Appenders ORDER BY id",
+	insert: "INSERT INTO Appenders (id, principal, client_id, address) VALUES ", row: "(?, ?, ?, ?)",
+	has: "SELECT 1 FROM Appenders WHERE id = ?", keys: 1,
+	kinds: []kind{kindNumber, kindText, kindText, kindText},
+}, {
 	name: "Erasures", read: "SELECT id, requested, principal, reason, selector, state, events, copies, erased FROM Erasures ORDER BY id",
 	insert: "INSERT INTO Erasures (id, requested, principal, reason, selector, state, events, copies, erased) VALUES ", row: "(?, ?, ?, ?, ?, ?, ?, ?, ?)",
 	has: "SELECT 1 FROM Erasures WHERE id = ?", keys: 1,
 	kinds: []kind{kindNumber, kindNumber, kindText, kindText, kindText, kindText, kindNumber, kindNumber, kindNumber},
-}
+}}
 
 // copiedChunk is how many rows one transaction writes.
 const copiedChunk = 200
@@ -128,7 +131,7 @@ func (s *Store) CopyTables(ctx context.Context, from *Snapshot, counted func(tab
 			return fmt.Errorf("clear table %s: %w", copiedTables[i].name, err)
 		}
 	}
-	for _, table := range append(copiedTables[:len(copiedTables):len(copiedTables)], copiedAudit, copiedErasures) {
+	for _, table := range slices.Concat(copiedTables, keptTables) {
 		n, err := s.copyTable(ctx, &table, from)
 		if err != nil {
 			return fmt.Errorf("copy table %s: %w", table.name, err)

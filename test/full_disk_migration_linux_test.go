@@ -33,6 +33,7 @@ func TestFullDiskOfMigration(t *testing.T) {
 		"DROP TABLE EventTags", "DROP TABLE TimeSteps", "DROP TABLE Erasures", "DROP TABLE ErasedMessages", "ALTER TABLE Messages DROP COLUMN erased",
 		"ALTER TABLE Messages DROP COLUMN position", "ALTER TABLE Messages DROP COLUMN tags", "ALTER TABLE StoreLock DROP COLUMN position",
 		"ALTER TABLE Subscriptions DROP COLUMN client", "ALTER TABLE Subscriptions DROP COLUMN name", "ALTER TABLE Subscriptions DROP COLUMN kind",
+		"ALTER TABLE Messages DROP COLUMN appender", "DROP TABLE Appenders",
 		"DELETE FROM goose_db_version WHERE version_id > 3"} {
 		query(t, "sqlite", source, text)
 	}

@@ -205,7 +205,10 @@ var expectedRows = map[string]func(n int) []string{
 	},
 	"Reasons for parking":         func(int) []string { return []string{"no such customer|1|1", "behind sequence 1|1|2"} },
 	"Payload of a parked message": func(int) []string { return []string{`{"customer_id":"c1","total":12.5}`} },
-	"Administrative acts":         func(int) []string { return []string{"ops|pause|eventstore.read projector|"} },
+	"Who appended": func(int) []string {
+		return []string{"1|Read||reader|127.0.0.1", "2|Read||reader|127.0.0.1", "3|Read||reader|127.0.0.1"}
+	},
+	"Administrative acts": func(int) []string { return []string{"ops|pause|eventstore.read projector|"} },
 	"By a field of the data": func(n int) []string {
 		return latest(5, showFacts(n, func(f orderFact) bool { return f.version() == 1 && f.order()%5000 == 42 },
 			func(f orderFact) []any { return []any{f.time(), f.aggregate(), f.kind()} }))
@@ -405,7 +408,7 @@ func TestQueries(t *testing.T) {
 		if err := os.WriteFile(file, []byte(shown.configuration), 0o600); err != nil {
 			t.Fatal(err)
 		}
-		s := start(t, driver, source)
+		s := start(t, driver, source, "-record_appenders")
 		sc := s.connect("reader")
 		sub, in := subscribe(t, sc, "eventstore.read", stan.DurableName("projector"), stan.MaxInflight(1), stan.SetManualAckMode())
 		for _, tags := range [][]string{{"customer:c-9"}, {"region:eu", "customer:c-9"}, {"customer:c-9"}, {"customer:C-9", "region:eu"}, nil} {

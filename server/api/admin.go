@@ -169,6 +169,12 @@ func (c *caller) actor() (consumers.Actor, error) {
 	return by, nil
 }
 
+// appender returns who appends. Who needs no credentials has no name.
+func (c *caller) appender() stores.Appender {
+	by, _ := c.actor() // its error is about administration
+	return stores.Appender{Principal: by.Principal, Address: by.Address}
+}
+
 // local reports whether a request comes from this machine, and to a name of it. A web page can send requests to the machine that
 // shows it, but only to names of its own.
 func (c *caller) local() bool { return isLoopback(c.address) && isLoopback(c.host) }

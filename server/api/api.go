@@ -39,11 +39,13 @@ type Log interface {
 	// PositionAt does what stores.Store documents.
 	PositionAt(ctx context.Context, ns int64) (uint64, error)
 	// Append stores all events or none. After a context error, the outcome is unknown.
-	Append(ctx context.Context, events []Encoded, as *stores.Group) ([]stores.Result, error)
+	Append(ctx context.Context, by stores.Appender, events []Encoded, as *stores.Group) ([]stores.Result, error)
 	// EventsWithID and AggregatesWithID do what stores.Store documents.
 	EventsWithID(ctx context.Context, id string) ([]stores.FoundEvent, error)
 	AggregatesWithID(ctx context.Context, id string) ([]stores.Aggregate, error)
 	ReadAggregate(ctx context.Context, a stores.Aggregate, from uint64, backward bool, maxMsgs, maxBytes int) ([]stores.Message, error)
+	// AppenderOf does what stores.Store documents.
+	AppenderOf(ctx context.Context, ch *stores.Channel, sequence uint64) (*stores.Appender, error)
 	// Delivered is told that events of a channel were sent to a subscriber.
 	Delivered(ctx context.Context, channel string, events []*eventstorev1.RecordedEvent, began time.Time)
 	// Admission bounds the memory of requests.

@@ -127,7 +127,19 @@ func (g guarded) append(ctx context.Context, events []Encoded, as *stores.Group)
 			return nil, err
 		}
 	}
-	return g.log.Append(ctx, events, as)
+	return g.log.Append(ctx, g.caller.appender(), events, as)
+}
+
+// appenderOf is Log.AppenderOf for administrators of the channel, and nil for others.
+func (g guarded) appenderOf(ctx context.Context, ch Channel, sequence uint64) (*eventstorev1.Appender, error) {
+	if !g.allows(ch.Stored().Name(), access.Admin) {
+		return nil, nil
+	}
+	by, err := g.log.AppenderOf(ctx, ch.Stored(), sequence)
+	if by == nil || err != nil {
+		return nil, err
+	}
+	return &eventstorev1.Appender{Principal: by.Principal, ClientId: by.ClientID, Address: by.Address}, nil
 }
 
 // delivered is Log.Delivered.

@@ -254,7 +254,16 @@ func (s *service) GetEvent(ctx context.Context, req *eventstorev1.GetEventReques
 	if err != nil {
 		return nil, status(err)
 	}
-	return &eventstorev1.GetEventResponse{Event: event}, nil
+	if ch == nil {
+		if ch, err = log.channel(event.GetChannel(), access.Read); err != nil {
+			return nil, status(err)
+		}
+	}
+	by, err := log.appenderOf(ctx, ch, event.GetSequence())
+	if err != nil {
+		return nil, status(err)
+	}
+	return &eventstorev1.GetEventResponse{Event: event, Appender: by}, nil
 }
 
 // eventWithID returns the event with an event_id. If ch is nil, only one channel may have it.

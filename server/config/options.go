@@ -80,6 +80,8 @@ type Options struct {
 	ReplaceDurables bool
 	// Wildcards lets clients of NATS Streaming subscribe to patterns of event channels.
 	Wildcards bool
+	// RecordAppenders records who appended each message: principal, client ID and address, in the table Appenders.
+	RecordAppenders bool
 	// FTGroup, if set, declares that several servers share the database. It only changes the state that monitoring
 	// reports; the servers find each other through the database.
 	FTGroup string

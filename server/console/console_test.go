@@ -29,6 +29,7 @@ type door struct {
 	eventstorev1connect.UnimplementedEventStoreHandler
 	token     string // "" asks nobody
 	event     *eventstorev1.RecordedEvent
+	appender  *eventstorev1.Appender
 	refusals  int
 	encrypted bool
 }
@@ -47,6 +48,9 @@ func (d *door) Read(_ context.Context, _ *eventstorev1.ReadRequest, send func(*e
 		return nil
 	}
 	return send(&eventstorev1.ReadResponse{Events: []*eventstorev1.RecordedEvent{d.event}, CheckpointPosition: d.event.GetPosition()})
+}
+func (d *door) GetEvent(context.Context, *eventstorev1.GetEventRequest) (*eventstorev1.GetEventResponse, error) {
+	return &eventstorev1.GetEventResponse{Event: d.event, Appender: d.appender}, nil
 }
 func (d *door) ReadAggregate(context.Context, *eventstorev1.ReadAggregateRequest, func(*eventstorev1.ReadAggregateResponse) error) error {
 	return connect.NewError(connect.CodeUnimplemented, nil)
@@ -157,7 +161,7 @@ func TestPagesHaveNoScript(t *testing.T) {
 // TestHostileEvent shows an event whose every field is hostile.
 func TestHostileEvent(t *testing.T) {
 	const evil = "\"'><script>alert(1)</script>\u202e\u0000\u001b[2J\u200b{{.}}"
-	d := &door{event: &eventstorev1.RecordedEvent{
+	d := &door{appender: &eventstorev1.Appender{Principal: evil, ClientId: evil, Address: evil}, event: &eventstorev1.RecordedEvent{
 		Channel: evil, Sequence: 1, Position: 7, RecordedAt: timestamppb.Now(),
 		Event: &eventstorev1.Event{
 			EventId: evil, EventType: evil, AggregateId: evil, AggregateType: evil, EventData: []byte(evil), ContentType: evil, Stream: evil,

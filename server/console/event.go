@@ -13,8 +13,9 @@ import (
 type eventBody struct {
 	*eventstorev1.RecordedEvent
 	Contents  contents
-	Payload   *contents // the message as it was published, where a mapping made the event of it
-	Aggregate string    // its address
+	Payload   *contents              // the message as it was published, where a mapping made the event of it
+	Aggregate string                 // its address
+	Appender  *eventstorev1.Appender // nil if it was not recorded, or is not for the visitor
 	// Addresses of the neighbours; "" without one.
 	Before, After               string // of all events that the visitor may read
 	ChannelBefore, ChannelAfter string
@@ -38,6 +39,10 @@ func (c *Console) event(v *visit) error {
 	if len(e.GetPayload()) > 0 {
 		payload := c.contentsOf("", c.opts.PayloadType(e.GetChannel()), e.GetPayload())
 		body.Payload = &payload
+	}
+	found, err := c.api.GetEvent(v.ctx, &eventstorev1.GetEventRequest{Channel: e.GetChannel(), Key: &eventstorev1.GetEventRequest_Sequence{Sequence: e.GetSequence()}})
+	if err == nil { // otherwise its channel is not an event channel any more, and the page shows the rest
+		body.Appender = found.GetAppender()
 	}
 	on := &eventstorev1.Query{Items: []*eventstorev1.QueryItem{{Channels: []string{e.GetChannel()}}}}
 	for _, it := range []struct {

@@ -83,6 +83,8 @@ type Submission struct {
 	// in Submit. For one channel, one Decode runs at a time, in order. An error refuses the submission.
 	Decode func(ch *Channel) ([]Message, error)
 	Group  *stores.Group // nil: a single message
+	// By is who submits it, if that is to be recorded.
+	By *stores.Appender
 	// Answer is called exactly once and must not block. It gets one result per message; a refused submission gets a
 	// single result with Err.
 	Answer func(results []stores.Result)

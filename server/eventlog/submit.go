@@ -164,7 +164,7 @@ func (l *Log) prepareMessage(e *entry, i int) (missing string, err error) {
 	if !l.deliverable(ch.name, m.Reply, len(m.Payload)+growth) {
 		return "", errMessageTooLarge
 	}
-	*a = stores.Append{Channel: ch.stored, Reply: m.Reply, Payload: m.Payload, Event: m.Event, Versions: ch.versions, Group: e.Group}
+	*a = stores.Append{Channel: ch.stored, Reply: m.Reply, Payload: m.Payload, Event: m.Event, Versions: ch.versions, Group: e.Group, By: e.By}
 	size := len(m.Payload)
 	if ch.block != nil {
 		if a.Mapping = ch.block.Mapping; a.Event == nil {

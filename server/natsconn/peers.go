@@ -16,6 +16,7 @@ import (
 type Peer struct {
 	ID   uint64 // cid in /connz
 	User string // user name or public nkey; empty if NATS has not checked one
+	Host string // address of the client, without a port
 }
 
 // Peers finds out whose inbox a subject is. NATS does not tell who sent a message, but it knows who listens to the subject on
@@ -81,7 +82,7 @@ func (p *Peers) scan(batch []*lookup) {
 	for _, c := range conns {
 		for _, subscribed := range c.Subs {
 			for _, found := range wanted[subscribed] {
-				*found = append(*found, Peer{ID: c.Cid, User: p.user(c)})
+				*found = append(*found, Peer{ID: c.Cid, User: p.user(c), Host: c.IP})
 			}
 		}
 	}

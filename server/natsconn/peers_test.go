@@ -35,11 +35,12 @@ func TestListening(t *testing.T) {
 	a := dial("a", "_INBOX.own", "_INBOX.mux.*", "_INBOX.deep.er.>")
 	b := dial("b", "_INBOX.>", "_INBOX.*", "_INBOX.shared")
 	again := dial("a", "_INBOX.shared")
+	const here = "127.0.0.1"
 	want := map[string]string{
-		"_INBOX.own":       fmt.Sprint([]Peer{{a, "a"}}), // who listens to everything listens to nothing of its own
-		"_INBOX.mux.1":     fmt.Sprint([]Peer{{a, "a"}}),
-		"_INBOX.deep.er.1": fmt.Sprint([]Peer{{a, "a"}}),
-		"_INBOX.shared":    fmt.Sprint([]Peer{{b, "b"}, {again, "a"}}),
+		"_INBOX.own":       fmt.Sprint([]Peer{{a, "a", here}}), // who listens to everything listens to nothing of its own
+		"_INBOX.mux.1":     fmt.Sprint([]Peer{{a, "a", here}}),
+		"_INBOX.deep.er.1": fmt.Sprint([]Peer{{a, "a", here}}),
+		"_INBOX.shared":    fmt.Sprint([]Peer{{b, "b", here}, {again, "a", here}}),
 		"_INBOX.nobody":    "[]",
 		"_INBOX.mux":       "[]",
 	}

@@ -61,7 +61,7 @@ func TestUsersOfPeers(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			if want := []Peer{{ID: id, User: it.want}}; !slices.Equal(found[0], want) || len(found[1]) != 0 {
+			if want := []Peer{{ID: id, User: it.want, Host: "127.0.0.1"}}; !slices.Equal(found[0], want) || len(found[1]) != 0 {
 				t.Errorf("found %v, want %v", found, want)
 			}
 		})

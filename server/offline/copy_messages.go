@@ -189,7 +189,7 @@ func (c *copying) readPart(ctx context.Context, s *stores.Snapshot, from stores.
 // convert gives a row the columns of the target. Databases keep JSON in their own ways, so that event_data is made anew of the message
 // where the message says what the columns say; otherwise the channel has a mapping that this program does not know.
 func (c *copying) convert(r *stores.StoredRow, mapping *proto.Mapping) (stores.CopiedRow, error) {
-	row := stores.CopiedRow{Sequence: r.Sequence, Timestamp: r.Timestamp, Data: r.Data, Erased: r.Erased}
+	row := stores.CopiedRow{Sequence: r.Sequence, Timestamp: r.Timestamp, Data: r.Data, Erased: r.Erased, Appender: r.Appender}
 	if r.Type == "" {
 		return row, nil
 	}
@@ -298,6 +298,7 @@ func digest(rows []stores.StoredRow) (sum [sha256.Size]byte) {
 		buffer = binary.BigEndian.AppendUint64(buffer, r.Version)
 		buffer = binary.BigEndian.AppendUint64(buffer, r.Position)
 		buffer = binary.BigEndian.AppendUint64(buffer, r.Erased)
+		buffer = binary.BigEndian.AppendUint64(buffer, r.Appender)
 		for _, text := range append([]string{r.ID, r.Type, r.AggregateType, r.AggregateID}, r.Tags...) {
 			buffer = binary.BigEndian.AppendUint64(buffer, uint64(len(text)))
 			buffer = append(buffer, text...)

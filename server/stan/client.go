@@ -25,6 +25,10 @@ type client struct {
 	arriving atomic.Bool
 	// beatNow asks for a heartbeat before it is time. It has one slot and carries no data.
 	beatNow chan struct{}
+	// named is who publishes by the client ID alone, and identity who does with the connection ID: what NATS said of the connection
+	// that registered the client.
+	named    *stores.Appender
+	identity atomic.Pointer[stores.Appender]
 
 	mu      sync.Mutex                     // guards what follows
 	members map[*consumers.Member]origin   // of the subscribe request
@@ -39,7 +43,10 @@ type client struct {
 var _ consumers.Client = (*client)(nil)
 
 func newClient(info *spb.ClientInfo) *client {
-	return &client{info: info, beatNow: make(chan struct{}, 1), members: make(map[*consumers.Member]origin), hears: make(map[string][]*consumers.Member)}
+	c := &client{info: info, beatNow: make(chan struct{}, 1), members: make(map[*consumers.Member]origin), hears: make(map[string][]*consumers.Member)}
+	c.named = &stores.Appender{ClientID: info.ID}
+	c.identity.Store(c.named)
+	return c
 }
 
 // ID implements consumers.Client.

@@ -114,6 +114,7 @@ func (s *Server) replace(ctx context.Context, holder *client, info *spb.ClientIn
 
 // connected answers a registered client and starts its heartbeats.
 func (s *Server) connected(ctx context.Context, c *client, reply string) {
+	s.identify(c, reply)
 	resp := &pb.ConnectResponse{
 		PubPrefix:        s.subjects.publish,
 		SubRequests:      s.subjects.subscribe,

@@ -89,6 +89,7 @@ func (s *Server) arrived(c *client) {
 	s.handle(func() {
 		s.requests.Go(func() {
 			s.enforce(c) // who its user is can be known only now
+			s.identify(c, "")
 			c.away.Store(false)
 			s.consumers.Wake(c)
 		})

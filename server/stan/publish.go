@@ -43,6 +43,7 @@ func (s *Server) publish(in received) {
 		Trace:    trace,
 		Channel:  req.Subject,
 		From:     submitter(c, &req),
+		By:       s.appender(c, &req),
 		Held:     in.held(),
 		Received: in.at,
 		Decode:   func(*eventlog.Channel) ([]eventlog.Message, error) { return message, nil },

@@ -46,6 +46,8 @@ type Options struct {
 	// MayConsume returns what says whether a user of NATS may receive the messages of a channel, or of all channels that match a
 	// pattern; nil if every user may.
 	MayConsume func() func(user, channel string) bool
+	// RecordAppenders records who published a message.
+	RecordAppenders bool
 	// Trace, if set, begins the trace of a published message.
 	Trace func(channel, client, guid string, received time.Time) eventlog.Trace
 	// LeaseExpiry is after how long without a sign of its holder another server may have taken the lease.

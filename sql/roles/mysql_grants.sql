@@ -21,6 +21,7 @@ GRANT SELECT, INSERT, UPDATE ON eventstore.Erasures TO 'eventstore_server'@'%';
 GRANT SELECT, INSERT, DELETE ON eventstore.ErasedMessages TO 'eventstore_server'@'%';
 GRANT SELECT, INSERT ON eventstore.TimeSteps TO 'eventstore_server'@'%';
 GRANT SELECT, INSERT ON eventstore.AuditEntries TO 'eventstore_server'@'%';
+GRANT SELECT, INSERT ON eventstore.Appenders TO 'eventstore_server'@'%';
 -- All columns: MariaDB wants UPDATE of the key for ON DUPLICATE KEY UPDATE. The triggers keep the channels of events.
 GRANT SELECT, INSERT, UPDATE, DELETE ON eventstore.Channels TO 'eventstore_server'@'%';
 GRANT SELECT, UPDATE ON eventstore.StoreLock TO 'eventstore_server'@'%';

@@ -10,7 +10,7 @@ GRANT SELECT, INSERT, DELETE ON CancelledDeliveries TO eventstore_server;
 GRANT SELECT, INSERT, DELETE, UPDATE (position, size, data, event_data, metadata, tags, erased) ON Messages TO eventstore_server;
 GRANT SELECT, INSERT, DELETE ON EventTags, ErasedMessages TO eventstore_server;
 GRANT SELECT, INSERT, UPDATE ON Erasures TO eventstore_server;
-GRANT SELECT, INSERT ON TimeSteps, AuditEntries TO eventstore_server;
+GRANT SELECT, INSERT ON TimeSteps, AuditEntries, Appenders TO eventstore_server;
 GRANT SELECT, DELETE, INSERT (id, name), UPDATE (maxseq, msgs, bytes, deleted) ON Channels TO eventstore_server;
 GRANT SELECT, UPDATE ON StoreLock TO eventstore_server;
 

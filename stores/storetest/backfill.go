@@ -232,7 +232,7 @@ func testInspect(t *testing.T, o stores.Options) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if i := look(); i.Version != 0 || len(i.Files) != len(files) || len(i.Channels) != 0 {
+		if i := look(); i.Version != 0 || len(i.Files) != len(files) || i.Needed != files[len(files)-1].Version || len(i.Channels) != 0 {
 			t.Errorf("empty database: %+v", i)
 		}
 		if again := look(); again.Version != 0 {

@@ -79,6 +79,7 @@ func Run(t *testing.T, open func(t *testing.T) stores.Options) {
 		{"ConsumersDamaged", testConsumersDamaged},
 		{"Parked", testParked},
 		{"Audit", testAudit},
+		{"Appenders", testAppenders},
 		{"ParkedMany", testParkedMany},
 		{"ParkedDamaged", testParkedDamaged},
 		{"Views", testViews},

@@ -40,6 +40,10 @@ SELECT consumer, pattern FROM Wildcards
 INSERT INTO Wildcards (consumer, pattern) VALUES ($1, $2) ON CONFLICT (consumer) DO UPDATE SET pattern = excluded.pattern
 DELETE FROM Wildcards WHERE consumer = $1
 SELECT id, time, principal, address, action, target, detail FROM AuditEntries WHERE id < $1 ORDER BY id DESC LIMIT $2
+SELECT COALESCE(MAX(id), 0) FROM Appenders
+SELECT id FROM Appenders WHERE principal = $1 AND client_id = $2 AND address = $3
+INSERT INTO Appenders (id, principal, client_id, address) VALUES ($1, $2, $3, $4)
+SELECT a.principal, a.client_id, a.address FROM Messages AS m JOIN Appenders AS a ON a.id = m.appender WHERE m.id = $1 AND m.seq = $2
 SELECT consumer, channel, client, name, settings FROM NamedConsumers ORDER BY consumer
 INSERT INTO NamedConsumers (consumer, channel, client, name, settings) VALUES ($1, $2, $3, $4, $5) ON CONFLICT (consumer) DO UPDATE SET channel = excluded.channel, client = excluded.client, name = excluded.name, settings = excluded.settings
 DELETE FROM NamedConsumers WHERE consumer = $1

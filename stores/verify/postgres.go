@@ -44,7 +44,7 @@ SELECT 'view', lower(relname), lower(relname), '' FROM pg_class WHERE relnamespa
 		"trigger events_are_immutable", "trigger events_are_not_deleted", "trigger events_are_not_truncated",
 		"trigger events_are_erased", "trigger tags_are_immutable", "trigger tags_are_not_updated", "trigger tags_are_not_truncated",
 		"trigger channels_keep_events_update", "trigger channels_keep_events_delete", "trigger channels_keep_events_truncate",
-		"trigger audit_is_immutable", "trigger audit_is_not_truncated",
+		"trigger audit_is_immutable", "trigger audit_is_not_truncated", "trigger appenders_are_immutable", "trigger appenders_are_not_truncated",
 		"trigger erasures_are_immutable", "trigger erasures_are_not_deleted", "trigger erasures_are_not_truncated",
 	},
 	// PostgreSQL shows its own wording of a trigger.
@@ -60,6 +60,8 @@ SELECT 'view', lower(relname), lower(relname), '' FROM pg_class WHERE relnamespa
 		"trigger channels_keep_events_delete":   "CREATE TRIGGER channels_keep_events_delete BEFORE DELETE ON channels FOR EACH ROW EXECUTE FUNCTION eventstore_keep_channel()",
 		"trigger channels_keep_events_truncate": "CREATE TRIGGER channels_keep_events_truncate BEFORE TRUNCATE ON channels FOR EACH STATEMENT EXECUTE FUNCTION eventstore_keep_channels()",
 		"trigger audit_is_immutable":            "CREATE TRIGGER audit_is_immutable BEFORE DELETE OR UPDATE ON auditentries FOR EACH ROW EXECUTE FUNCTION eventstore_keep_audit()",
+		"trigger appenders_are_immutable":       "CREATE TRIGGER appenders_are_immutable BEFORE DELETE OR UPDATE ON appenders FOR EACH ROW EXECUTE FUNCTION eventstore_keep_audit()",
+		"trigger appenders_are_not_truncated":   "CREATE TRIGGER appenders_are_not_truncated BEFORE TRUNCATE ON appenders FOR EACH STATEMENT EXECUTE FUNCTION eventstore_keep_audit()",
 		"trigger audit_is_not_truncated":        "CREATE TRIGGER audit_is_not_truncated BEFORE TRUNCATE ON auditentries FOR EACH STATEMENT EXECUTE FUNCTION eventstore_keep_audit()",
 		"trigger erasures_are_immutable":        "CREATE TRIGGER erasures_are_immutable BEFORE UPDATE ON erasures FOR EACH ROW WHEN (old.id IS DISTINCT FROM new.id OR old.requested IS DISTINCT FROM new.requested OR old.principal IS DISTINCT FROM new.principal OR old.reason IS DISTINCT FROM new.reason OR old.state = 'done'::text OR old.state = 'erased'::text AND new.state = 'pending'::text) EXECUTE FUNCTION eventstore_keep_erasure()",
 		"trigger erasures_are_not_deleted":      "CREATE TRIGGER erasures_are_not_deleted BEFORE DELETE ON erasures FOR EACH ROW EXECUTE FUNCTION eventstore_keep_erasure()",

@@ -98,6 +98,7 @@ func (c *check) run(ctx context.Context) error {
 		{"state of clients and subscriptions", c.state},
 		{"messages", c.messages},
 		{"messages without a channel", c.orphans},
+		{"who appended", c.appenders},
 		{"versions", c.chains},
 		{"event_ids", c.eventIDs},
 		{"order of events", c.positions},

@@ -17,7 +17,7 @@ import (
 func rich(t *testing.T, p place) {
 	t.Helper()
 	conf := config(t, `limits { channels { "plain": { max_msgs: 3 } } }, routes: [ { types: "OrderPaid", channel: "paid" } ]`)
-	s, at := server(t, p, "-wildcards", "-c", conf)
+	s, at := server(t, p, "-wildcards", "-record_appenders", "-c", conf)
 	do := func(args ...string) string { t.Helper(); return run(t, 0, append(args, at...)...) }
 	deep := strings.Repeat(`{"a":`, 40) + "1" + strings.Repeat("}", 40)
 	for i, data := range []string{`{"amount": 12.50, "big": 123456789012345678901234567890, "b": 1, "a": 2}`, deep, `{"nul":"\u0000","ü":"\ud83d\ude00"}`, `1e400`, `"text"`, ``} {

@@ -116,7 +116,7 @@ var tables = []string{
 	"SELECT id, proto, version FROM ServerInfo ORDER BY id",
 	"SELECT position FROM StoreLock",
 	"SELECT id, name, maxseq, msgs, bytes FROM Channels WHERE deleted = FALSE ORDER BY id",
-	"SELECT id, seq, timestamp, size, data, event_id, aggregate_type, aggregate_id, event_version, event_type, position FROM Messages ORDER BY id, seq",
+	"SELECT id, seq, timestamp, size, data, event_id, aggregate_type, aggregate_id, event_version, event_type, position, appender FROM Messages ORDER BY id, seq",
 	"SELECT tag, position FROM EventTags ORDER BY position, tag",
 	"SELECT position FROM TimeSteps ORDER BY position",
 	"SELECT id, hbinbox, proto FROM Clients ORDER BY id",
@@ -130,6 +130,7 @@ var tables = []string{
 	"SELECT consumer, seq, deliveries, first_delivery, last_delivery, ordering_key, reason FROM Parked ORDER BY consumer, seq",
 	"SELECT id, seq FROM CancelledDeliveries ORDER BY id, seq",
 	"SELECT id, time, principal, address, action, target, detail FROM AuditEntries ORDER BY id",
+	"SELECT id, principal, client_id, address FROM Appenders ORDER BY id",
 	"SELECT stream, position FROM Relays ORDER BY stream",
 }
 

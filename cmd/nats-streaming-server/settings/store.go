@@ -66,6 +66,12 @@ var storeSettings = []setting{
 		set:   setDuration(func(o *Options) *time.Duration { return &o.StoreTimeout }),
 	},
 	{
+		flags: []string{"record_appenders"}, keys: []string{"record_appenders"}, kind: toggle,
+		usage: "Record who appended each message: principal, client ID and address (docs/operate/proof.md)",
+		state: added,
+		set:   setBool(func(o *Options) *bool { return &o.RecordAppenders }),
+	},
+	{
 		flags: []string{"tail_bytes"}, keys: []string{"tail_bytes"}, kind: size,
 		usage: "Memory for the latest messages of all channels, which live subscribers read", def: "64MB",
 		state: added,

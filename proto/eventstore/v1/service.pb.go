@@ -199,7 +199,7 @@ func (x ConsumeRequest_Nack_Action) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use ConsumeRequest_Nack_Action.Descriptor instead.
 func (ConsumeRequest_Nack_Action) EnumDescriptor() ([]byte, []int) {
-	return file_eventstore_v1_service_proto_rawDescGZIP(), []int{21, 3, 0}
+	return file_eventstore_v1_service_proto_rawDescGZIP(), []int{22, 3, 0}
 }
 
 // RecordedEvent is an event with its place in the log.
@@ -1494,8 +1494,10 @@ func (*GetEventRequest_EventId) isGetEventRequest_Key() {}
 func (*GetEventRequest_Sequence) isGetEventRequest_Key() {}
 
 type GetEventResponse struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Event         *RecordedEvent         `protobuf:"bytes,1,opt,name=event,proto3" json:"event,omitempty"`
+	state protoimpl.MessageState `protogen:"open.v1"`
+	Event *RecordedEvent         `protobuf:"bytes,1,opt,name=event,proto3" json:"event,omitempty"`
+	// Who appended it, if the server recorded that (record_appenders). Only callers with the right admin on the channel get it.
+	Appender      *Appender `protobuf:"bytes,2,opt,name=appender,proto3" json:"appender,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1537,6 +1539,77 @@ func (x *GetEventResponse) GetEvent() *RecordedEvent {
 	return nil
 }
 
+func (x *GetEventResponse) GetAppender() *Appender {
+	if x != nil {
+		return x.Appender
+	}
+	return nil
+}
+
+// Appender is who appended an event, as far as the server knew. What it did not know is empty.
+type Appender struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Name in the access file, user of NATS, or subject of a client certificate; "grpc_token" is everybody who has that token.
+	Principal string `protobuf:"bytes,1,opt,name=principal,proto3" json:"principal,omitempty"`
+	// Client ID of NATS Streaming.
+	ClientId string `protobuf:"bytes,2,opt,name=client_id,json=clientId,proto3" json:"client_id,omitempty"`
+	// Address of the client, without a port.
+	Address       string `protobuf:"bytes,3,opt,name=address,proto3" json:"address,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Appender) Reset() {
+	*x = Appender{}
+	mi := &file_eventstore_v1_service_proto_msgTypes[18]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Appender) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Appender) ProtoMessage() {}
+
+func (x *Appender) ProtoReflect() protoreflect.Message {
+	mi := &file_eventstore_v1_service_proto_msgTypes[18]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Appender.ProtoReflect.Descriptor instead.
+func (*Appender) Descriptor() ([]byte, []int) {
+	return file_eventstore_v1_service_proto_rawDescGZIP(), []int{18}
+}
+
+func (x *Appender) GetPrincipal() string {
+	if x != nil {
+		return x.Principal
+	}
+	return ""
+}
+
+func (x *Appender) GetClientId() string {
+	if x != nil {
+		return x.ClientId
+	}
+	return ""
+}
+
+func (x *Appender) GetAddress() string {
+	if x != nil {
+		return x.Address
+	}
+	return ""
+}
+
 type SubscribeRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Event channel. Empty in a request with a query.
@@ -1560,7 +1633,7 @@ type SubscribeRequest struct {
 
 func (x *SubscribeRequest) Reset() {
 	*x = SubscribeRequest{}
-	mi := &file_eventstore_v1_service_proto_msgTypes[18]
+	mi := &file_eventstore_v1_service_proto_msgTypes[19]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1572,7 +1645,7 @@ func (x *SubscribeRequest) String() string {
 func (*SubscribeRequest) ProtoMessage() {}
 
 func (x *SubscribeRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_eventstore_v1_service_proto_msgTypes[18]
+	mi := &file_eventstore_v1_service_proto_msgTypes[19]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1585,7 +1658,7 @@ func (x *SubscribeRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SubscribeRequest.ProtoReflect.Descriptor instead.
 func (*SubscribeRequest) Descriptor() ([]byte, []int) {
-	return file_eventstore_v1_service_proto_rawDescGZIP(), []int{18}
+	return file_eventstore_v1_service_proto_rawDescGZIP(), []int{19}
 }
 
 func (x *SubscribeRequest) GetChannel() string {
@@ -1706,7 +1779,7 @@ type SubscribeResponse struct {
 
 func (x *SubscribeResponse) Reset() {
 	*x = SubscribeResponse{}
-	mi := &file_eventstore_v1_service_proto_msgTypes[19]
+	mi := &file_eventstore_v1_service_proto_msgTypes[20]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1718,7 +1791,7 @@ func (x *SubscribeResponse) String() string {
 func (*SubscribeResponse) ProtoMessage() {}
 
 func (x *SubscribeResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_eventstore_v1_service_proto_msgTypes[19]
+	mi := &file_eventstore_v1_service_proto_msgTypes[20]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1731,7 +1804,7 @@ func (x *SubscribeResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SubscribeResponse.ProtoReflect.Descriptor instead.
 func (*SubscribeResponse) Descriptor() ([]byte, []int) {
-	return file_eventstore_v1_service_proto_rawDescGZIP(), []int{19}
+	return file_eventstore_v1_service_proto_rawDescGZIP(), []int{20}
 }
 
 func (x *SubscribeResponse) GetEvents() []*RecordedEvent {
@@ -1789,7 +1862,7 @@ type Staleness struct {
 
 func (x *Staleness) Reset() {
 	*x = Staleness{}
-	mi := &file_eventstore_v1_service_proto_msgTypes[20]
+	mi := &file_eventstore_v1_service_proto_msgTypes[21]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1801,7 +1874,7 @@ func (x *Staleness) String() string {
 func (*Staleness) ProtoMessage() {}
 
 func (x *Staleness) ProtoReflect() protoreflect.Message {
-	mi := &file_eventstore_v1_service_proto_msgTypes[20]
+	mi := &file_eventstore_v1_service_proto_msgTypes[21]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1814,7 +1887,7 @@ func (x *Staleness) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Staleness.ProtoReflect.Descriptor instead.
 func (*Staleness) Descriptor() ([]byte, []int) {
-	return file_eventstore_v1_service_proto_rawDescGZIP(), []int{20}
+	return file_eventstore_v1_service_proto_rawDescGZIP(), []int{21}
 }
 
 func (x *Staleness) GetPosition() uint64 {
@@ -1848,7 +1921,7 @@ type ConsumeRequest struct {
 
 func (x *ConsumeRequest) Reset() {
 	*x = ConsumeRequest{}
-	mi := &file_eventstore_v1_service_proto_msgTypes[21]
+	mi := &file_eventstore_v1_service_proto_msgTypes[22]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1860,7 +1933,7 @@ func (x *ConsumeRequest) String() string {
 func (*ConsumeRequest) ProtoMessage() {}
 
 func (x *ConsumeRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_eventstore_v1_service_proto_msgTypes[21]
+	mi := &file_eventstore_v1_service_proto_msgTypes[22]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1873,7 +1946,7 @@ func (x *ConsumeRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ConsumeRequest.ProtoReflect.Descriptor instead.
 func (*ConsumeRequest) Descriptor() ([]byte, []int) {
-	return file_eventstore_v1_service_proto_rawDescGZIP(), []int{21}
+	return file_eventstore_v1_service_proto_rawDescGZIP(), []int{22}
 }
 
 func (x *ConsumeRequest) GetRequest() isConsumeRequest_Request {
@@ -1959,7 +2032,7 @@ type ConsumeResponse struct {
 
 func (x *ConsumeResponse) Reset() {
 	*x = ConsumeResponse{}
-	mi := &file_eventstore_v1_service_proto_msgTypes[22]
+	mi := &file_eventstore_v1_service_proto_msgTypes[23]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1971,7 +2044,7 @@ func (x *ConsumeResponse) String() string {
 func (*ConsumeResponse) ProtoMessage() {}
 
 func (x *ConsumeResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_eventstore_v1_service_proto_msgTypes[22]
+	mi := &file_eventstore_v1_service_proto_msgTypes[23]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1984,7 +2057,7 @@ func (x *ConsumeResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ConsumeResponse.ProtoReflect.Descriptor instead.
 func (*ConsumeResponse) Descriptor() ([]byte, []int) {
-	return file_eventstore_v1_service_proto_rawDescGZIP(), []int{22}
+	return file_eventstore_v1_service_proto_rawDescGZIP(), []int{23}
 }
 
 func (x *ConsumeResponse) GetOpened() *ConsumeResponse_Opened {
@@ -2015,7 +2088,7 @@ type ListChannelsRequest struct {
 
 func (x *ListChannelsRequest) Reset() {
 	*x = ListChannelsRequest{}
-	mi := &file_eventstore_v1_service_proto_msgTypes[23]
+	mi := &file_eventstore_v1_service_proto_msgTypes[24]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2027,7 +2100,7 @@ func (x *ListChannelsRequest) String() string {
 func (*ListChannelsRequest) ProtoMessage() {}
 
 func (x *ListChannelsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_eventstore_v1_service_proto_msgTypes[23]
+	mi := &file_eventstore_v1_service_proto_msgTypes[24]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2040,7 +2113,7 @@ func (x *ListChannelsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListChannelsRequest.ProtoReflect.Descriptor instead.
 func (*ListChannelsRequest) Descriptor() ([]byte, []int) {
-	return file_eventstore_v1_service_proto_rawDescGZIP(), []int{23}
+	return file_eventstore_v1_service_proto_rawDescGZIP(), []int{24}
 }
 
 func (x *ListChannelsRequest) GetPrefix() string {
@@ -2077,7 +2150,7 @@ type ListChannelsResponse struct {
 
 func (x *ListChannelsResponse) Reset() {
 	*x = ListChannelsResponse{}
-	mi := &file_eventstore_v1_service_proto_msgTypes[24]
+	mi := &file_eventstore_v1_service_proto_msgTypes[25]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2089,7 +2162,7 @@ func (x *ListChannelsResponse) String() string {
 func (*ListChannelsResponse) ProtoMessage() {}
 
 func (x *ListChannelsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_eventstore_v1_service_proto_msgTypes[24]
+	mi := &file_eventstore_v1_service_proto_msgTypes[25]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2102,7 +2175,7 @@ func (x *ListChannelsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListChannelsResponse.ProtoReflect.Descriptor instead.
 func (*ListChannelsResponse) Descriptor() ([]byte, []int) {
-	return file_eventstore_v1_service_proto_rawDescGZIP(), []int{24}
+	return file_eventstore_v1_service_proto_rawDescGZIP(), []int{25}
 }
 
 func (x *ListChannelsResponse) GetChannels() []*Channel {
@@ -2146,7 +2219,7 @@ type Channel struct {
 
 func (x *Channel) Reset() {
 	*x = Channel{}
-	mi := &file_eventstore_v1_service_proto_msgTypes[25]
+	mi := &file_eventstore_v1_service_proto_msgTypes[26]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2158,7 +2231,7 @@ func (x *Channel) String() string {
 func (*Channel) ProtoMessage() {}
 
 func (x *Channel) ProtoReflect() protoreflect.Message {
-	mi := &file_eventstore_v1_service_proto_msgTypes[25]
+	mi := &file_eventstore_v1_service_proto_msgTypes[26]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2171,7 +2244,7 @@ func (x *Channel) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Channel.ProtoReflect.Descriptor instead.
 func (*Channel) Descriptor() ([]byte, []int) {
-	return file_eventstore_v1_service_proto_rawDescGZIP(), []int{25}
+	return file_eventstore_v1_service_proto_rawDescGZIP(), []int{26}
 }
 
 func (x *Channel) GetName() string {
@@ -2249,7 +2322,7 @@ type ConsumeRequest_Open struct {
 
 func (x *ConsumeRequest_Open) Reset() {
 	*x = ConsumeRequest_Open{}
-	mi := &file_eventstore_v1_service_proto_msgTypes[27]
+	mi := &file_eventstore_v1_service_proto_msgTypes[28]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2261,7 +2334,7 @@ func (x *ConsumeRequest_Open) String() string {
 func (*ConsumeRequest_Open) ProtoMessage() {}
 
 func (x *ConsumeRequest_Open) ProtoReflect() protoreflect.Message {
-	mi := &file_eventstore_v1_service_proto_msgTypes[27]
+	mi := &file_eventstore_v1_service_proto_msgTypes[28]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2274,7 +2347,7 @@ func (x *ConsumeRequest_Open) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ConsumeRequest_Open.ProtoReflect.Descriptor instead.
 func (*ConsumeRequest_Open) Descriptor() ([]byte, []int) {
-	return file_eventstore_v1_service_proto_rawDescGZIP(), []int{21, 0}
+	return file_eventstore_v1_service_proto_rawDescGZIP(), []int{22, 0}
 }
 
 func (x *ConsumeRequest_Open) GetChannel() string {
@@ -2404,7 +2477,7 @@ type ConsumeRequest_Credit struct {
 
 func (x *ConsumeRequest_Credit) Reset() {
 	*x = ConsumeRequest_Credit{}
-	mi := &file_eventstore_v1_service_proto_msgTypes[28]
+	mi := &file_eventstore_v1_service_proto_msgTypes[29]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2416,7 +2489,7 @@ func (x *ConsumeRequest_Credit) String() string {
 func (*ConsumeRequest_Credit) ProtoMessage() {}
 
 func (x *ConsumeRequest_Credit) ProtoReflect() protoreflect.Message {
-	mi := &file_eventstore_v1_service_proto_msgTypes[28]
+	mi := &file_eventstore_v1_service_proto_msgTypes[29]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2429,7 +2502,7 @@ func (x *ConsumeRequest_Credit) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ConsumeRequest_Credit.ProtoReflect.Descriptor instead.
 func (*ConsumeRequest_Credit) Descriptor() ([]byte, []int) {
-	return file_eventstore_v1_service_proto_rawDescGZIP(), []int{21, 1}
+	return file_eventstore_v1_service_proto_rawDescGZIP(), []int{22, 1}
 }
 
 func (x *ConsumeRequest_Credit) GetCredit() uint32 {
@@ -2450,7 +2523,7 @@ type ConsumeRequest_Ack struct {
 
 func (x *ConsumeRequest_Ack) Reset() {
 	*x = ConsumeRequest_Ack{}
-	mi := &file_eventstore_v1_service_proto_msgTypes[29]
+	mi := &file_eventstore_v1_service_proto_msgTypes[30]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2462,7 +2535,7 @@ func (x *ConsumeRequest_Ack) String() string {
 func (*ConsumeRequest_Ack) ProtoMessage() {}
 
 func (x *ConsumeRequest_Ack) ProtoReflect() protoreflect.Message {
-	mi := &file_eventstore_v1_service_proto_msgTypes[29]
+	mi := &file_eventstore_v1_service_proto_msgTypes[30]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2475,7 +2548,7 @@ func (x *ConsumeRequest_Ack) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ConsumeRequest_Ack.ProtoReflect.Descriptor instead.
 func (*ConsumeRequest_Ack) Descriptor() ([]byte, []int) {
-	return file_eventstore_v1_service_proto_rawDescGZIP(), []int{21, 2}
+	return file_eventstore_v1_service_proto_rawDescGZIP(), []int{22, 2}
 }
 
 func (x *ConsumeRequest_Ack) GetSequences() []uint64 {
@@ -2501,7 +2574,7 @@ type ConsumeRequest_Nack struct {
 
 func (x *ConsumeRequest_Nack) Reset() {
 	*x = ConsumeRequest_Nack{}
-	mi := &file_eventstore_v1_service_proto_msgTypes[30]
+	mi := &file_eventstore_v1_service_proto_msgTypes[31]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2513,7 +2586,7 @@ func (x *ConsumeRequest_Nack) String() string {
 func (*ConsumeRequest_Nack) ProtoMessage() {}
 
 func (x *ConsumeRequest_Nack) ProtoReflect() protoreflect.Message {
-	mi := &file_eventstore_v1_service_proto_msgTypes[30]
+	mi := &file_eventstore_v1_service_proto_msgTypes[31]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2526,7 +2599,7 @@ func (x *ConsumeRequest_Nack) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ConsumeRequest_Nack.ProtoReflect.Descriptor instead.
 func (*ConsumeRequest_Nack) Descriptor() ([]byte, []int) {
-	return file_eventstore_v1_service_proto_rawDescGZIP(), []int{21, 3}
+	return file_eventstore_v1_service_proto_rawDescGZIP(), []int{22, 3}
 }
 
 func (x *ConsumeRequest_Nack) GetSequences() []uint64 {
@@ -2572,7 +2645,7 @@ type ConsumeResponse_Opened struct {
 
 func (x *ConsumeResponse_Opened) Reset() {
 	*x = ConsumeResponse_Opened{}
-	mi := &file_eventstore_v1_service_proto_msgTypes[31]
+	mi := &file_eventstore_v1_service_proto_msgTypes[32]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2584,7 +2657,7 @@ func (x *ConsumeResponse_Opened) String() string {
 func (*ConsumeResponse_Opened) ProtoMessage() {}
 
 func (x *ConsumeResponse_Opened) ProtoReflect() protoreflect.Message {
-	mi := &file_eventstore_v1_service_proto_msgTypes[31]
+	mi := &file_eventstore_v1_service_proto_msgTypes[32]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2597,7 +2670,7 @@ func (x *ConsumeResponse_Opened) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ConsumeResponse_Opened.ProtoReflect.Descriptor instead.
 func (*ConsumeResponse_Opened) Descriptor() ([]byte, []int) {
-	return file_eventstore_v1_service_proto_rawDescGZIP(), []int{22, 0}
+	return file_eventstore_v1_service_proto_rawDescGZIP(), []int{23, 0}
 }
 
 func (x *ConsumeResponse_Opened) GetResumed() bool {
@@ -2633,7 +2706,7 @@ type ConsumeResponse_Delivery struct {
 
 func (x *ConsumeResponse_Delivery) Reset() {
 	*x = ConsumeResponse_Delivery{}
-	mi := &file_eventstore_v1_service_proto_msgTypes[32]
+	mi := &file_eventstore_v1_service_proto_msgTypes[33]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2645,7 +2718,7 @@ func (x *ConsumeResponse_Delivery) String() string {
 func (*ConsumeResponse_Delivery) ProtoMessage() {}
 
 func (x *ConsumeResponse_Delivery) ProtoReflect() protoreflect.Message {
-	mi := &file_eventstore_v1_service_proto_msgTypes[32]
+	mi := &file_eventstore_v1_service_proto_msgTypes[33]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2658,7 +2731,7 @@ func (x *ConsumeResponse_Delivery) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ConsumeResponse_Delivery.ProtoReflect.Descriptor instead.
 func (*ConsumeResponse_Delivery) Descriptor() ([]byte, []int) {
-	return file_eventstore_v1_service_proto_rawDescGZIP(), []int{22, 1}
+	return file_eventstore_v1_service_proto_rawDescGZIP(), []int{23, 1}
 }
 
 func (x *ConsumeResponse_Delivery) GetEvent() *RecordedEvent {
@@ -2781,9 +2854,14 @@ const file_eventstore_v1_service_proto_rawDesc = "" +
 	"\achannel\x18\x01 \x01(\tR\achannel\x12\x1b\n" +
 	"\bevent_id\x18\x02 \x01(\tH\x00R\aeventId\x12\x1c\n" +
 	"\bsequence\x18\x03 \x01(\x04H\x00R\bsequenceB\x05\n" +
-	"\x03key\"F\n" +
+	"\x03key\"{\n" +
 	"\x10GetEventResponse\x122\n" +
-	"\x05event\x18\x01 \x01(\v2\x1c.eventstore.v1.RecordedEventR\x05event\"\xb6\x02\n" +
+	"\x05event\x18\x01 \x01(\v2\x1c.eventstore.v1.RecordedEventR\x05event\x123\n" +
+	"\bappender\x18\x02 \x01(\v2\x17.eventstore.v1.AppenderR\bappender\"_\n" +
+	"\bAppender\x12\x1c\n" +
+	"\tprincipal\x18\x01 \x01(\tR\tprincipal\x12\x1b\n" +
+	"\tclient_id\x18\x02 \x01(\tR\bclientId\x12\x18\n" +
+	"\aaddress\x18\x03 \x01(\tR\aaddress\"\xb6\x02\n" +
 	"\x10SubscribeRequest\x12\x18\n" +
 	"\achannel\x18\x01 \x01(\tR\achannel\x12%\n" +
 	"\rfrom_sequence\x18\x02 \x01(\x04H\x00R\ffromSequence\x129\n" +
@@ -2896,7 +2974,7 @@ func file_eventstore_v1_service_proto_rawDescGZIP() []byte {
 }
 
 var file_eventstore_v1_service_proto_enumTypes = make([]protoimpl.EnumInfo, 3)
-var file_eventstore_v1_service_proto_msgTypes = make([]protoimpl.MessageInfo, 33)
+var file_eventstore_v1_service_proto_msgTypes = make([]protoimpl.MessageInfo, 34)
 var file_eventstore_v1_service_proto_goTypes = []any{
 	(Direction)(0),                   // 0: eventstore.v1.Direction
 	(Expectation_State)(0),           // 1: eventstore.v1.Expectation.State
@@ -2919,34 +2997,35 @@ var file_eventstore_v1_service_proto_goTypes = []any{
 	(*ReadResponse)(nil),             // 18: eventstore.v1.ReadResponse
 	(*GetEventRequest)(nil),          // 19: eventstore.v1.GetEventRequest
 	(*GetEventResponse)(nil),         // 20: eventstore.v1.GetEventResponse
-	(*SubscribeRequest)(nil),         // 21: eventstore.v1.SubscribeRequest
-	(*SubscribeResponse)(nil),        // 22: eventstore.v1.SubscribeResponse
-	(*Staleness)(nil),                // 23: eventstore.v1.Staleness
-	(*ConsumeRequest)(nil),           // 24: eventstore.v1.ConsumeRequest
-	(*ConsumeResponse)(nil),          // 25: eventstore.v1.ConsumeResponse
-	(*ListChannelsRequest)(nil),      // 26: eventstore.v1.ListChannelsRequest
-	(*ListChannelsResponse)(nil),     // 27: eventstore.v1.ListChannelsResponse
-	(*Channel)(nil),                  // 28: eventstore.v1.Channel
-	nil,                              // 29: eventstore.v1.QueryItem.MetadataEntry
-	(*ConsumeRequest_Open)(nil),      // 30: eventstore.v1.ConsumeRequest.Open
-	(*ConsumeRequest_Credit)(nil),    // 31: eventstore.v1.ConsumeRequest.Credit
-	(*ConsumeRequest_Ack)(nil),       // 32: eventstore.v1.ConsumeRequest.Ack
-	(*ConsumeRequest_Nack)(nil),      // 33: eventstore.v1.ConsumeRequest.Nack
-	(*ConsumeResponse_Opened)(nil),   // 34: eventstore.v1.ConsumeResponse.Opened
-	(*ConsumeResponse_Delivery)(nil), // 35: eventstore.v1.ConsumeResponse.Delivery
-	(*Event)(nil),                    // 36: eventstore.v1.Event
-	(*timestamppb.Timestamp)(nil),    // 37: google.protobuf.Timestamp
-	(*durationpb.Duration)(nil),      // 38: google.protobuf.Duration
+	(*Appender)(nil),                 // 21: eventstore.v1.Appender
+	(*SubscribeRequest)(nil),         // 22: eventstore.v1.SubscribeRequest
+	(*SubscribeResponse)(nil),        // 23: eventstore.v1.SubscribeResponse
+	(*Staleness)(nil),                // 24: eventstore.v1.Staleness
+	(*ConsumeRequest)(nil),           // 25: eventstore.v1.ConsumeRequest
+	(*ConsumeResponse)(nil),          // 26: eventstore.v1.ConsumeResponse
+	(*ListChannelsRequest)(nil),      // 27: eventstore.v1.ListChannelsRequest
+	(*ListChannelsResponse)(nil),     // 28: eventstore.v1.ListChannelsResponse
+	(*Channel)(nil),                  // 29: eventstore.v1.Channel
+	nil,                              // 30: eventstore.v1.QueryItem.MetadataEntry
+	(*ConsumeRequest_Open)(nil),      // 31: eventstore.v1.ConsumeRequest.Open
+	(*ConsumeRequest_Credit)(nil),    // 32: eventstore.v1.ConsumeRequest.Credit
+	(*ConsumeRequest_Ack)(nil),       // 33: eventstore.v1.ConsumeRequest.Ack
+	(*ConsumeRequest_Nack)(nil),      // 34: eventstore.v1.ConsumeRequest.Nack
+	(*ConsumeResponse_Opened)(nil),   // 35: eventstore.v1.ConsumeResponse.Opened
+	(*ConsumeResponse_Delivery)(nil), // 36: eventstore.v1.ConsumeResponse.Delivery
+	(*Event)(nil),                    // 37: eventstore.v1.Event
+	(*timestamppb.Timestamp)(nil),    // 38: google.protobuf.Timestamp
+	(*durationpb.Duration)(nil),      // 39: google.protobuf.Duration
 }
 var file_eventstore_v1_service_proto_depIdxs = []int32{
-	36, // 0: eventstore.v1.RecordedEvent.event:type_name -> eventstore.v1.Event
-	37, // 1: eventstore.v1.RecordedEvent.recorded_at:type_name -> google.protobuf.Timestamp
+	37, // 0: eventstore.v1.RecordedEvent.event:type_name -> eventstore.v1.Event
+	38, // 1: eventstore.v1.RecordedEvent.recorded_at:type_name -> google.protobuf.Timestamp
 	1,  // 2: eventstore.v1.Expectation.state:type_name -> eventstore.v1.Expectation.State
 	4,  // 3: eventstore.v1.VersionConflict.expected:type_name -> eventstore.v1.Expectation
 	15, // 4: eventstore.v1.Condition.query:type_name -> eventstore.v1.Query
-	36, // 5: eventstore.v1.ChannelEvents.events:type_name -> eventstore.v1.Event
+	37, // 5: eventstore.v1.ChannelEvents.events:type_name -> eventstore.v1.Event
 	4,  // 6: eventstore.v1.ChannelEvents.expectations:type_name -> eventstore.v1.Expectation
-	36, // 7: eventstore.v1.AppendRequest.events:type_name -> eventstore.v1.Event
+	37, // 7: eventstore.v1.AppendRequest.events:type_name -> eventstore.v1.Event
 	4,  // 8: eventstore.v1.AppendRequest.expectations:type_name -> eventstore.v1.Expectation
 	6,  // 9: eventstore.v1.AppendRequest.conditions:type_name -> eventstore.v1.Condition
 	8,  // 10: eventstore.v1.AppendRequest.more:type_name -> eventstore.v1.ChannelEvents
@@ -2954,51 +3033,52 @@ var file_eventstore_v1_service_proto_depIdxs = []int32{
 	0,  // 12: eventstore.v1.ReadAggregateRequest.direction:type_name -> eventstore.v1.Direction
 	3,  // 13: eventstore.v1.ReadAggregateResponse.events:type_name -> eventstore.v1.RecordedEvent
 	16, // 14: eventstore.v1.Query.items:type_name -> eventstore.v1.QueryItem
-	29, // 15: eventstore.v1.QueryItem.metadata:type_name -> eventstore.v1.QueryItem.MetadataEntry
-	37, // 16: eventstore.v1.ReadRequest.from_time:type_name -> google.protobuf.Timestamp
+	30, // 15: eventstore.v1.QueryItem.metadata:type_name -> eventstore.v1.QueryItem.MetadataEntry
+	38, // 16: eventstore.v1.ReadRequest.from_time:type_name -> google.protobuf.Timestamp
 	14, // 17: eventstore.v1.ReadRequest.filter:type_name -> eventstore.v1.Filter
 	15, // 18: eventstore.v1.ReadRequest.query:type_name -> eventstore.v1.Query
 	0,  // 19: eventstore.v1.ReadRequest.direction:type_name -> eventstore.v1.Direction
 	3,  // 20: eventstore.v1.ReadResponse.events:type_name -> eventstore.v1.RecordedEvent
 	3,  // 21: eventstore.v1.GetEventResponse.event:type_name -> eventstore.v1.RecordedEvent
-	37, // 22: eventstore.v1.SubscribeRequest.from_time:type_name -> google.protobuf.Timestamp
-	14, // 23: eventstore.v1.SubscribeRequest.filter:type_name -> eventstore.v1.Filter
-	15, // 24: eventstore.v1.SubscribeRequest.query:type_name -> eventstore.v1.Query
-	3,  // 25: eventstore.v1.SubscribeResponse.events:type_name -> eventstore.v1.RecordedEvent
-	23, // 26: eventstore.v1.SubscribeResponse.staleness:type_name -> eventstore.v1.Staleness
-	38, // 27: eventstore.v1.Staleness.age:type_name -> google.protobuf.Duration
-	30, // 28: eventstore.v1.ConsumeRequest.open:type_name -> eventstore.v1.ConsumeRequest.Open
-	31, // 29: eventstore.v1.ConsumeRequest.credit:type_name -> eventstore.v1.ConsumeRequest.Credit
-	32, // 30: eventstore.v1.ConsumeRequest.ack:type_name -> eventstore.v1.ConsumeRequest.Ack
-	33, // 31: eventstore.v1.ConsumeRequest.nack:type_name -> eventstore.v1.ConsumeRequest.Nack
-	34, // 32: eventstore.v1.ConsumeResponse.opened:type_name -> eventstore.v1.ConsumeResponse.Opened
-	35, // 33: eventstore.v1.ConsumeResponse.deliveries:type_name -> eventstore.v1.ConsumeResponse.Delivery
-	28, // 34: eventstore.v1.ListChannelsResponse.channels:type_name -> eventstore.v1.Channel
-	37, // 35: eventstore.v1.Channel.last_recorded_at:type_name -> google.protobuf.Timestamp
-	37, // 36: eventstore.v1.ConsumeRequest.Open.from_time:type_name -> google.protobuf.Timestamp
-	38, // 37: eventstore.v1.ConsumeRequest.Open.ack_wait:type_name -> google.protobuf.Duration
-	2,  // 38: eventstore.v1.ConsumeRequest.Nack.action:type_name -> eventstore.v1.ConsumeRequest.Nack.Action
-	38, // 39: eventstore.v1.ConsumeRequest.Nack.delay:type_name -> google.protobuf.Duration
-	3,  // 40: eventstore.v1.ConsumeResponse.Delivery.event:type_name -> eventstore.v1.RecordedEvent
-	9,  // 41: eventstore.v1.EventStore.Append:input_type -> eventstore.v1.AppendRequest
-	12, // 42: eventstore.v1.EventStore.ReadAggregate:input_type -> eventstore.v1.ReadAggregateRequest
-	17, // 43: eventstore.v1.EventStore.Read:input_type -> eventstore.v1.ReadRequest
-	19, // 44: eventstore.v1.EventStore.GetEvent:input_type -> eventstore.v1.GetEventRequest
-	21, // 45: eventstore.v1.EventStore.Subscribe:input_type -> eventstore.v1.SubscribeRequest
-	24, // 46: eventstore.v1.EventStore.Consume:input_type -> eventstore.v1.ConsumeRequest
-	26, // 47: eventstore.v1.EventStore.ListChannels:input_type -> eventstore.v1.ListChannelsRequest
-	10, // 48: eventstore.v1.EventStore.Append:output_type -> eventstore.v1.AppendResponse
-	13, // 49: eventstore.v1.EventStore.ReadAggregate:output_type -> eventstore.v1.ReadAggregateResponse
-	18, // 50: eventstore.v1.EventStore.Read:output_type -> eventstore.v1.ReadResponse
-	20, // 51: eventstore.v1.EventStore.GetEvent:output_type -> eventstore.v1.GetEventResponse
-	22, // 52: eventstore.v1.EventStore.Subscribe:output_type -> eventstore.v1.SubscribeResponse
-	25, // 53: eventstore.v1.EventStore.Consume:output_type -> eventstore.v1.ConsumeResponse
-	27, // 54: eventstore.v1.EventStore.ListChannels:output_type -> eventstore.v1.ListChannelsResponse
-	48, // [48:55] is the sub-list for method output_type
-	41, // [41:48] is the sub-list for method input_type
-	41, // [41:41] is the sub-list for extension type_name
-	41, // [41:41] is the sub-list for extension extendee
-	0,  // [0:41] is the sub-list for field type_name
+	21, // 22: eventstore.v1.GetEventResponse.appender:type_name -> eventstore.v1.Appender
+	38, // 23: eventstore.v1.SubscribeRequest.from_time:type_name -> google.protobuf.Timestamp
+	14, // 24: eventstore.v1.SubscribeRequest.filter:type_name -> eventstore.v1.Filter
+	15, // 25: eventstore.v1.SubscribeRequest.query:type_name -> eventstore.v1.Query
+	3,  // 26: eventstore.v1.SubscribeResponse.events:type_name -> eventstore.v1.RecordedEvent
+	24, // 27: eventstore.v1.SubscribeResponse.staleness:type_name -> eventstore.v1.Staleness
+	39, // 28: eventstore.v1.Staleness.age:type_name -> google.protobuf.Duration
+	31, // 29: eventstore.v1.ConsumeRequest.open:type_name -> eventstore.v1.ConsumeRequest.Open
+	32, // 30: eventstore.v1.ConsumeRequest.credit:type_name -> eventstore.v1.ConsumeRequest.Credit
+	33, // 31: eventstore.v1.ConsumeRequest.ack:type_name -> eventstore.v1.ConsumeRequest.Ack
+	34, // 32: eventstore.v1.ConsumeRequest.nack:type_name -> eventstore.v1.ConsumeRequest.Nack
+	35, // 33: eventstore.v1.ConsumeResponse.opened:type_name -> eventstore.v1.ConsumeResponse.Opened
+	36, // 34: eventstore.v1.ConsumeResponse.deliveries:type_name -> eventstore.v1.ConsumeResponse.Delivery
+	29, // 35: eventstore.v1.ListChannelsResponse.channels:type_name -> eventstore.v1.Channel
+	38, // 36: eventstore.v1.Channel.last_recorded_at:type_name -> google.protobuf.Timestamp
+	38, // 37: eventstore.v1.ConsumeRequest.Open.from_time:type_name -> google.protobuf.Timestamp
+	39, // 38: eventstore.v1.ConsumeRequest.Open.ack_wait:type_name -> google.protobuf.Duration
+	2,  // 39: eventstore.v1.ConsumeRequest.Nack.action:type_name -> eventstore.v1.ConsumeRequest.Nack.Action
+	39, // 40: eventstore.v1.ConsumeRequest.Nack.delay:type_name -> google.protobuf.Duration
+	3,  // 41: eventstore.v1.ConsumeResponse.Delivery.event:type_name -> eventstore.v1.RecordedEvent
+	9,  // 42: eventstore.v1.EventStore.Append:input_type -> eventstore.v1.AppendRequest
+	12, // 43: eventstore.v1.EventStore.ReadAggregate:input_type -> eventstore.v1.ReadAggregateRequest
+	17, // 44: eventstore.v1.EventStore.Read:input_type -> eventstore.v1.ReadRequest
+	19, // 45: eventstore.v1.EventStore.GetEvent:input_type -> eventstore.v1.GetEventRequest
+	22, // 46: eventstore.v1.EventStore.Subscribe:input_type -> eventstore.v1.SubscribeRequest
+	25, // 47: eventstore.v1.EventStore.Consume:input_type -> eventstore.v1.ConsumeRequest
+	27, // 48: eventstore.v1.EventStore.ListChannels:input_type -> eventstore.v1.ListChannelsRequest
+	10, // 49: eventstore.v1.EventStore.Append:output_type -> eventstore.v1.AppendResponse
+	13, // 50: eventstore.v1.EventStore.ReadAggregate:output_type -> eventstore.v1.ReadAggregateResponse
+	18, // 51: eventstore.v1.EventStore.Read:output_type -> eventstore.v1.ReadResponse
+	20, // 52: eventstore.v1.EventStore.GetEvent:output_type -> eventstore.v1.GetEventResponse
+	23, // 53: eventstore.v1.EventStore.Subscribe:output_type -> eventstore.v1.SubscribeResponse
+	26, // 54: eventstore.v1.EventStore.Consume:output_type -> eventstore.v1.ConsumeResponse
+	28, // 55: eventstore.v1.EventStore.ListChannels:output_type -> eventstore.v1.ListChannelsResponse
+	49, // [49:56] is the sub-list for method output_type
+	42, // [42:49] is the sub-list for method input_type
+	42, // [42:42] is the sub-list for extension type_name
+	42, // [42:42] is the sub-list for extension extendee
+	0,  // [0:42] is the sub-list for field type_name
 }
 
 func init() { file_eventstore_v1_service_proto_init() }
@@ -3016,19 +3096,19 @@ func file_eventstore_v1_service_proto_init() {
 		(*GetEventRequest_EventId)(nil),
 		(*GetEventRequest_Sequence)(nil),
 	}
-	file_eventstore_v1_service_proto_msgTypes[18].OneofWrappers = []any{
+	file_eventstore_v1_service_proto_msgTypes[19].OneofWrappers = []any{
 		(*SubscribeRequest_FromSequence)(nil),
 		(*SubscribeRequest_FromTime)(nil),
 		(*SubscribeRequest_FromEnd)(nil),
 		(*SubscribeRequest_FromPosition)(nil),
 	}
-	file_eventstore_v1_service_proto_msgTypes[21].OneofWrappers = []any{
+	file_eventstore_v1_service_proto_msgTypes[22].OneofWrappers = []any{
 		(*ConsumeRequest_Open_)(nil),
 		(*ConsumeRequest_Credit_)(nil),
 		(*ConsumeRequest_Ack_)(nil),
 		(*ConsumeRequest_Nack_)(nil),
 	}
-	file_eventstore_v1_service_proto_msgTypes[27].OneofWrappers = []any{
+	file_eventstore_v1_service_proto_msgTypes[28].OneofWrappers = []any{
 		(*ConsumeRequest_Open_FromSequence)(nil),
 		(*ConsumeRequest_Open_FromTime)(nil),
 		(*ConsumeRequest_Open_FromLast)(nil),
@@ -3040,7 +3120,7 @@ func file_eventstore_v1_service_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_eventstore_v1_service_proto_rawDesc), len(file_eventstore_v1_service_proto_rawDesc)),
 			NumEnums:      3,
-			NumMessages:   33,
+			NumMessages:   34,
 			NumExtensions: 0,
 			NumServices:   1,
 		},
