@@ -35,7 +35,7 @@ func mismatch(ctx context.Context, url string, err error) error {
 // its reads and writes the client sees fail is a matter of chance.
 func brokeOff(err error) bool {
 	var network *net.OpError
-	return connect.CodeOf(err) == connect.CodeUnavailable && !connect.IsWireError(err) && !(errors.As(err, &network) && network.Op == "dial")
+	return connect.CodeOf(err) == connect.CodeUnavailable && !connect.IsWireError(err) && (!errors.As(err, &network) || network.Op != "dial")
 }
 
 const useHTTPS = "use https://: the server has TLS"

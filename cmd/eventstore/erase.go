@@ -116,18 +116,18 @@ func (e *erasing) send(ctx context.Context, r *remote, req *eventstorev1.EraseEv
 }
 
 func countsText(answer *eventstorev1.EraseEventsResponse) string {
-	var parts []string
+	var channels []string
 	for _, c := range answer.GetChannels() {
-		text := c.GetChannel() + ": "
+		var counts []string
 		if c.GetEvents() > 0 {
-			text += number(c.GetEvents()) + " events"
+			counts = append(counts, number(c.GetEvents())+" events")
 		}
 		if c.GetCopies() > 0 {
-			text += number(c.GetCopies()) + " copies"
+			counts = append(counts, number(c.GetCopies())+" copies")
 		}
-		parts = append(parts, text)
+		channels = append(channels, c.GetChannel()+": "+strings.Join(counts, " and "))
 	}
-	return strings.Join(parts, ", ")
+	return strings.Join(channels, ", ")
 }
 
 // show prints what was erased.

@@ -94,6 +94,8 @@ func aggregateName(kind, id string) string {
 // dataOf is event_data for people: JSON as it is, other data as text if it is that, or its size.
 func dataOf(e *eventjson.Event) string {
 	switch {
+	case e.Erased != 0:
+		return "(erased)"
 	case e.Data != nil:
 		return string(e.Data)
 	case e.DataBase64 != nil && utf8.Valid(e.DataBase64):

@@ -33,7 +33,7 @@ func (c *Console) event(v *visit) error {
 		return err
 	}
 	if e.GetPosition() != position {
-		return &pageError{http.StatusNotFound, fmt.Sprintf("there is no event at position %d that you may read: it was erased, is not yet stored, or is on a channel without the right to read for you", position)}
+		return &pageError{http.StatusNotFound, fmt.Sprintf("there is no event at position %d that you may read: it was deleted, is not yet stored, or is on a channel without the right to read for you", position)}
 	}
 	body := eventBody{RecordedEvent: e, Contents: c.contentsOf(e.GetEvent().GetContentType(), c.typeOf(e.GetEvent()), e.GetEvent().GetEventData()), Aggregate: aggregatePath(e)}
 	if len(e.GetPayload()) > 0 {

@@ -34,6 +34,9 @@ type row struct {
 }
 
 func (c *Console) rowOf(e *eventstorev1.RecordedEvent) row {
+	if e.GetEvent().GetErased() != nil {
+		return row{e, "(erased)"}
+	}
 	data := c.previewed(e)
 	if len(data) > previewBytes {
 		data = data[:previewBytes]

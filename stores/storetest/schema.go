@@ -215,7 +215,7 @@ func takePositions(t *testing.T, o stores.Options) {
 	texts := []string{"DROP VIEW events", "DROP VIEW consumer_status", "DROP VIEW parked_messages", "DROP VIEW erasure_log"}
 	switch o.Driver {
 	case "postgres":
-		texts = append(texts, "DROP TRIGGER events_are_immutable ON Messages", "DROP TRIGGER events_are_not_deleted ON Messages")
+		texts = append(texts, "DROP TRIGGER events_are_immutable ON Messages", "DROP TRIGGER events_are_not_deleted ON Messages", "DROP TRIGGER events_are_erased ON Messages")
 	case "mysql":
 		texts = append(texts, "DROP TRIGGER events_are_immutable_update", "DROP TRIGGER tags_are_immutable_delete", "ALTER TABLE Messages DROP INDEX Idx_MsgsPosition, DROP INDEX Idx_MsgsTypePosition")
 	case "sqlite":

@@ -191,7 +191,7 @@ func execute(t *testing.T, driver, source, text string) {
 func (s *server) erasedBehindDoors(t *testing.T, driver, source string) {
 	t.Helper()
 	sc := s.connect(t, "door-"+strconv.FormatInt(time.Now().UnixNano(), 36))
-	defer sc.Close()
+	defer func() { _ = sc.Close() }()
 	events, tombstones := make(inbox, 100_000), 0
 	if _, err := sc.Subscribe(orders, func(m *stan.Msg) { events <- m }, stan.DeliverAllAvailable(), stan.MaxInflight(1000)); err != nil {
 		t.Fatal(err)
@@ -278,7 +278,7 @@ func (s *server) read(t *testing.T, request *eventstorev1.ReadRequest) string {
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer stream.Close()
+	defer func() { _ = stream.Close() }()
 	var all strings.Builder
 	for stream.Receive() {
 		for _, e := range stream.Msg().GetEvents() {

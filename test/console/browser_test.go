@@ -116,6 +116,9 @@ func (p *tab) listen(ev any) {
 	}
 }
 
+// replaced is the browser's answer when a live page has put another node in the place of the one that was found.
+const replaced = "Could not find node with given id"
+
 // do runs actions, or fails the test with what the page shows.
 func (p *tab) do(actions ...chromedp.Action[chromedp.Void]) {
 	p.t.Helper()
@@ -124,7 +127,11 @@ func (p *tab) do(actions ...chromedp.Action[chromedp.Void]) {
 	if p.ctx.Err() == nil && len(actions) == 0 {
 		ctx = p.ctx // the first call makes the tab, which lives as long as the context
 	}
-	if err := chromedp.Do(ctx, actions...); err != nil {
+	err := chromedp.Do(ctx, actions...)
+	for err != nil && strings.Contains(err.Error(), replaced) {
+		err = chromedp.Do(ctx, actions...)
+	}
+	if err != nil {
 		p.t.Fatalf("%v; the page shows:\n%s", err, p.text())
 	}
 }

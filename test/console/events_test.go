@@ -41,10 +41,17 @@ func TestEvents(t *testing.T) {
 		p.open("/console/find?id=o1-created")
 		p.sees("Event 1")
 
+		s.call(t, "Admin/EraseEvents", object{"channel": "eventstore.parcels", "sequence": "1", "reason": "request 7"})
+		p.open("/console/events/3")
+		p.sees("Event 3", "Erased", "by erasure 1", "ParcelSent", "p1")
+		p.lacks("00000000")
+		p.open("/console/events")
+		p.sees("(erased)", "EventsErased")
+
 		p.open("/console/")
 		p.sees("Leader", "serves clients", "Messages stored")
 		s.store(t, "eventstore.orders", order("o2", "OrderCreated", `{}`))
-		p.until(`[...document.querySelectorAll('.figures div')].some(d => d.innerText.includes('Messages stored') && d.innerText.includes('4'))`, "is not live")
+		p.until(`[...document.querySelectorAll('.figures div')].some(d => d.innerText.includes('Messages stored') && d.innerText.includes('5'))`, "is not live")
 		p.open("/console/nothing")
 		p.sees("Not found")
 	})
