@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"testing"
 
 	"github.com/nats-eventstore/nats-eventstore/test/databases"
@@ -35,14 +36,20 @@ var acts = []struct {
 	{"RenewSubjectKey", false, m{"subject": "s"}},
 	{"RotateMasterKey", false, m{}},
 	{"ListAudit", false, nil},
+	{"EraseEvents", true, m{"sequence": 1, "reason": "r"}},
+	{"EraseEvents", false, m{"aggregateId": "a", "reason": "r"}},
+	{"ListErasures", false, nil},
 }
+
+// ofChannel are methods about one channel and none of its consumers.
+var ofChannel = []string{"CancelDelivery", "EraseEvents"}
 
 // request returns a request about the consumer of a channel.
 func request(method, channel string, more m) m {
 	req := m{}
 	if channel != "" {
 		req["channel"] = channel
-		if method != "CancelDelivery" {
+		if !slices.Contains(ofChannel, method) {
 			req["name"] = "workers"
 		}
 	}
@@ -77,7 +84,7 @@ func TestRights(t *testing.T) {
 			for _, channel := range []string{mine, other, "eventstore.*.bills"} {
 				if !it.channel {
 					channel = ""
-				} else if who == "billing" && channel == mine || it.method == "CancelDelivery" && channel == "eventstore.*.bills" {
+				} else if who == "billing" && channel == mine || slices.Contains(ofChannel, it.method) && channel == "eventstore.*.bills" {
 					continue
 				}
 				s.refused(t, it.method, request(it.method, channel, it.more), "permission_denied", fmt.Sprintf(`permissions violation: principal %q has no right "admin" on `, who))

@@ -1,6 +1,7 @@
 package tool_test
 
 import (
+	"path/filepath"
 	"testing"
 )
 
@@ -26,6 +27,12 @@ func TestErase(t *testing.T) {
 			if e := all[i]; e["erased"] != erasure || (e["data"] == nil) != (erasure != nil) || (erasure != nil && (e["tags"] != nil || e["metadata"] != nil)) {
 				t.Errorf("event %d: %v", i, e)
 			}
+		}
+		// An import does not make an event of a tombstone.
+		for _, format := range []string{"ndjson", "csv", "cloudevents"} {
+			file := filepath.Join(t.TempDir(), "export")
+			u.ok("export", "--format", format, "-o", file)
+			u.fails(usage, "erased is set by the server", "import", file, "--channel", "eventstore.imported")
 		}
 		if got := column(u.objects("erase", "ls"), "reason"); got != "request 2 request 1" {
 			t.Errorf("erasures %s", got)

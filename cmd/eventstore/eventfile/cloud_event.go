@@ -31,12 +31,15 @@ type cloudAttributes struct {
 	OccurredAt       string `json:"occurredat,omitempty"`
 	Tags             string `json:"tags,omitempty"`
 	Metadata         string `json:"metadata,omitempty"`
+	Erased           bool   `json:"erased,omitempty"`
+	Erasure          string `json:"erasure,omitempty"`
 }
 
 // cloudKnown are the names of cloudAttributes.
 var cloudKnown = map[string]bool{
 	"specversion": true, "id": true, "source": true, "type": true, "subject": true, "time": true, "datacontenttype": true, "dataschema": true,
 	"data": true, "data_base64": true, "aggregatetype": true, "aggregateversion": true, "position": true, "sequence": true, "occurredat": true, "tags": true, "metadata": true,
+	"erased": true, "erasure": true,
 }
 
 // isExtension reports whether CloudEvents allows a name for an extension: letters and digits, of which there should not be more than 20.
@@ -58,6 +61,7 @@ func cloudEvent(e *eventjson.Event) ([]byte, error) {
 		SpecVersion: "1.0", ID: e.ID, Source: "/" + e.Channel, Type: e.Type, Subject: e.AggregateID, DataContentType: e.ContentType, Data: e.Data, DataBase64: e.DataBase64,
 		AggregateType: e.AggregateType, Position: strconv.FormatUint(e.Position, 10), Sequence: strconv.FormatUint(e.Sequence, 10),
 		Time: timeCell(e.RecordedAt), OccurredAt: timeCell(e.OccurredAt), AggregateVersion: numberCell(e.Version),
+		Erased: e.Erased > 0, Erasure: numberCell(e.Erased),
 	}
 	if c.ID == "" { // which is required, and unique in the source
 		c.ID = c.Sequence
@@ -106,7 +110,7 @@ func parseCloudEvent(text []byte) (*eventjson.Event, error) {
 		return nil, err
 	}
 	numbers := map[string]string{}
-	for _, name := range []string{"aggregateversion", "position", "sequence"} { // integers, or texts of them
+	for _, name := range []string{"aggregateversion", "position", "sequence", "erasure"} { // integers, or texts of them
 		if raw, there := members[name]; there {
 			numbers[name] = strings.Trim(string(raw), `"`)
 			delete(members, name)
@@ -140,7 +144,7 @@ func parseCloudEvent(text []byte) (*eventjson.Event, error) {
 	for _, number := range []struct {
 		name string
 		to   *uint64
-	}{{"aggregateversion", &e.Version}, {"position", &e.Position}, {"sequence", &e.Sequence}} {
+	}{{"aggregateversion", &e.Version}, {"position", &e.Position}, {"sequence", &e.Sequence}, {"erasure", &e.Erased}} {
 		if text := numbers[number.name]; text != "" {
 			if *number.to, err = strconv.ParseUint(text, 10, 64); err != nil {
 				return nil, fmt.Errorf("%s %q is not a number", number.name, text)

@@ -19,7 +19,7 @@ import (
 // csvColumns are the columns of a file, by the names that its first record has.
 var csvColumns = []string{
 	"position", "recorded_at", "channel", "sequence", "id", "type", "aggregate_type", "aggregate_id", "version", "occurred_at",
-	"tags", "metadata", "content_type", "stream", "data", "data_base64", "payload_base64",
+	"tags", "metadata", "content_type", "stream", "data", "data_base64", "payload_base64", "erased",
 }
 
 // formulas are first characters by which spreadsheets take a cell for a formula, or which would be taken for our own mark.
@@ -69,7 +69,7 @@ func csvEvent(e *eventjson.Event, raw bool) ([]byte, error) {
 	}
 	cells := []string{
 		strconv.FormatUint(e.Position, 10), timeCell(e.RecordedAt), e.Channel, strconv.FormatUint(e.Sequence, 10), e.ID, e.Type, e.AggregateType, e.AggregateID,
-		numberCell(e.Version), timeCell(e.OccurredAt), tags, metadata, e.ContentType, e.Stream, data, binary, base64.StdEncoding.EncodeToString(e.PayloadBase64),
+		numberCell(e.Version), timeCell(e.OccurredAt), tags, metadata, e.ContentType, e.Stream, data, binary, base64.StdEncoding.EncodeToString(e.PayloadBase64), numberCell(e.Erased),
 	}
 	for i, cell := range cells {
 		if strings.ContainsRune(cell, '\r') {
@@ -234,6 +234,8 @@ func setField(e *eventjson.Event, field, cell string) (err error) {
 		e.Sequence, err = strconv.ParseUint(cell, 10, 64)
 	case "version":
 		e.Version, err = strconv.ParseUint(cell, 10, 64)
+	case "erased":
+		e.Erased, err = strconv.ParseUint(cell, 10, 64)
 	case "recorded_at":
 		e.RecordedAt, err = timeOf(cell)
 	case "occurred_at":

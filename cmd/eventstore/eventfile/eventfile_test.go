@@ -41,7 +41,9 @@ func randomEvent(r *rand.Rand, position uint64) *eventjson.Event {
 		}
 		e.Metadata["k"+pick(r)] = pick(r)
 	}
-	switch r.IntN(5) {
+	switch r.IntN(6) {
+	case 5:
+		e.Erased, e.Tags, e.Metadata = 1+r.Uint64N(9), nil, nil
 	case 4:
 		e.SetPayload([]byte("{\"a\":[1.0,1e400,\"<b>&\u2028\\u0000\",{\"a\":1,\"a\":2}]}"))
 	case 0:
