@@ -307,7 +307,7 @@ func TestPauseStallFilterMove(t *testing.T) {
 	until(t, f.raw(), 5, "SELECT COUNT(*) FROM AuditEntries")
 }
 
-// An act during an outage fails, and does nothing.
+// An act during an outage fails, and does nothing by half.
 func TestActsDuringOutage(t *testing.T) {
 	t.Parallel()
 	f := open(t, nil, Options{StoreTimeout: 100 * time.Millisecond}, nil)
