@@ -30,15 +30,9 @@ func TestUnackedOrdersByExpiryThenSequence(t *testing.T) {
 	if at, ok := u.next(m); !ok || at != 30 {
 		t.Errorf("next = %v, %v, want 30", at, ok)
 	}
-	// Each is due again a wait after its own time or, if that has passed, too, after the limit.
-	if got, want := u.byExpiry(m), []uint64{1, 5, 3, 4}; !slices.Equal(got, want) || u.held[5].at != 110 || u.held[3].at != 120 {
-		t.Errorf("after takeDue: %v due at %v and %v, want %v at 110 and 120", got, u.held[5].at, u.held[3].at, want)
-	}
-	var late unacked
-	other := &Member{}
-	late.put(other, 7, 10)
-	if late.takeDue(other, 1000, every(100)); late.held[7].at != 1100 {
-		t.Errorf("long overdue: due again at %v, want 1100", late.held[7].at)
+	// Each is due again a wait after the limit.
+	if got, want := u.byExpiry(m), []uint64{1, 3, 4, 5}; !slices.Equal(got, want) || u.held[5].at != 120 || u.held[3].at != 120 {
+		t.Errorf("after takeDue: %v due at %v and %v, want %v at 120", got, u.held[5].at, u.held[3].at, want)
 	}
 	if u.remove(1) != m || u.remove(1) != nil {
 		t.Error("remove must return the former holder")
@@ -47,6 +41,42 @@ func TestUnackedOrdersByExpiryThenSequence(t *testing.T) {
 	want = []uint64{4}
 	if got, _ := u.takeDue(m, 60, every(100)); !slices.Equal(got, want) {
 		t.Errorf("takeDue after put = %v, want %v", got, want)
+	}
+}
+
+// What was sent over some time, and comes due to a server that is late, is sent in the same order in each round: also where the rate cuts
+// a round in two.
+func TestUnackedKeepsItsOrder(t *testing.T) {
+	t.Parallel()
+	const n, ackWait = 20, 200
+	for _, late := range []time.Duration{0, 10, ackWait - 10, ackWait, ackWait + 10, 5 * ackWait} {
+		for _, atOnce := range []int{3, n} {
+			var u unacked
+			m := &Member{}
+			var want []uint64
+			for seq := uint64(1); seq <= n; seq++ {
+				u.put(m, seq, ackWait+time.Duration(seq))
+				want = append(want, seq)
+			}
+			now := time.Duration(ackWait + n)
+			for round := range 4 {
+				var got []uint64
+				now += late
+				for len(got) < n {
+					left := atOnce
+					due, _ := u.takeDue(m, now, func(uint64) (time.Duration, bool) {
+						left--
+						return ackWait, left >= 0
+					})
+					got = append(got, due...)
+					now++
+				}
+				if !slices.Equal(got, want) {
+					t.Fatalf("%v late, %d at once, round %d: %v", late, atOnce, round, got)
+				}
+				now += ackWait
+			}
+		}
 	}
 }
 
