@@ -55,7 +55,8 @@ func TestMistakesOfAdministrators(t *testing.T) {
 			if it.driver == "postgres" {
 				t.Cleanup(func() { change([]string{"DROP OWNED BY server_DB", "DROP ROLE server_DB"}) })
 			}
-			s := start(t, it.driver, strings.Replace(admin, "eventstore:secret@", here.Replace("server_DB:secret@"), 1), "-store_timeout", "1s")
+			// Long enough for one try on a slow machine: else nobody knows more than that it ended.
+			s := start(t, it.driver, strings.Replace(admin, "eventstore:secret@", here.Replace("server_DB:secret@"), 1), "-store_timeout", "5s")
 			sc := s.connect("client")
 			publish(t, sc, orders, event(t, "A", "T"))
 			change(it.begin)

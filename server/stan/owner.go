@@ -149,7 +149,7 @@ func (s *Server) enforce(c *client) {
 		if err == nil {
 			continue
 		}
-		s.log.Warn("Closed a subscription", "client", c.info.ID, "channel", m.Line().Name(), "error", strings.TrimPrefix(err.Error(), "stan: "))
 		s.failed(s.leave(context.Background(), m, false))
+		s.log.Warn("Closed a subscription", "client", c.info.ID, "channel", m.Line().Name(), "error", strings.TrimPrefix(err.Error(), "stan: "))
 	}
 }

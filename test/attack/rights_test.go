@@ -141,7 +141,7 @@ func TestRightsAreTakenAway(t *testing.T) {
 		t.Fatal(err)
 	}
 	s.server.Restart()
-	s.server.WaitLog(t, "Closed a subscription")                                               // as soon as mallory is back
+	s.server.WaitLog(t, "Closed a subscription client=mallory channel=mallory.a")              // as soon as mallory is back
 	for channel, client := range map[string]stan.Conn{"mallory.a": mallory, "shared": admin} { // each comes back in its own time
 		for deadline := time.Now().Add(wire.Patience); client.Publish(channel, []byte("three")) != nil; {
 			if time.Now().After(deadline) {
