@@ -184,6 +184,8 @@ func (t *term) run(ctx context.Context, members []*consumers.Member) error {
 	working, stopWork := context.WithCancel(background)
 	var work sync.WaitGroup
 	t.startWork(working, &work)
+	heads := &heads{term: t}
+	work.Go(func() { heads.run(working) })
 
 	err := t.door.Run(ctx, hurry.ctx, t.consumers, members, func() {
 		t.monitor.Serving(&monitor.Term{
@@ -200,6 +202,7 @@ func (t *term) run(ctx context.Context, members []*consumers.Member) error {
 	work.Wait()
 	stopAppending()
 	log.Wait()
+	heads.add(hurry.ctx) // of the last events
 	stopDelivery()
 	delivery.Wait()
 	release()

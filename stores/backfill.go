@@ -113,7 +113,7 @@ func (f *backfill) batch(ctx context.Context, from, last uint64) (uint64, error)
 			f.Left(m.sequence, err)
 			continue
 		}
-		places = append(places, unnumbered{channel: f.c, sequence: m.sequence, timestamp: timestamp})
+		places = append(places, unnumbered{channel: f.c, sequence: m.sequence, timestamp: timestamp, data: m.data})
 		appends = append(appends, Append{Channel: f.c, Payload: payload, Event: &ev, Mapping: f.Mapping, Versions: f.Versions})
 	}
 	return next, f.fill(ctx, appends, places)
@@ -205,7 +205,7 @@ func (f *backfill) fillBatch(ctx context.Context, b *batch, places []unnumbered)
 		f.Left(places[d.item].sequence, &RepeatedError{d.of.event.ID, places[d.of.item].sequence})
 	}
 	for _, r := range p.rows {
-		r.sequence, r.timestamp = places[r.item].sequence, places[r.item].timestamp
+		r.sequence, r.timestamp, r.data = places[r.item].sequence, places[r.item].timestamp, places[r.item].data
 	}
 	return f.store(ctx, p.rows)
 }
@@ -235,6 +235,7 @@ func (f *backfill) store(ctx context.Context, rows []*row) error {
 	for _, r := range rows {
 		r.position = end.follow(r.timestamp, &steps)
 	}
+	f.s.chain(rows, &end)
 	err := f.s.write(ctx, func(t *transaction) error {
 		done, err := f.s.advanceOrder(ctx, t, before, end)
 		if err != nil || done {

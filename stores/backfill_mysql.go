@@ -3,6 +3,7 @@ package stores
 import (
 	"context"
 	"database/sql"
+	"slices"
 )
 
 const (
@@ -12,10 +13,10 @@ const (
 	mysqlHasTable  = "SELECT 1 FROM information_schema.tables WHERE table_schema = DATABASE() AND lower(table_name) = lower(?)"
 
 	// One round trip for many rows; the join finds each one by its key.
-	mysqlFillEvents      = "UPDATE (SELECT ? AS id, ? AS seq, ? AS event_id, ? AS aggregate_type, ? AS aggregate_id, ? AS event_version, ? AS event_type, ? AS event_data, ? AS metadata, ? AS position, ? AS tags"
-	mysqlFillEventsRow   = " UNION ALL SELECT ?,?,?,?,?,?,?,?,?,?,?"
-	mysqlFillEventsEnd   = ") AS r STRAIGHT_JOIN Messages AS m ON m.id = r.id AND m.seq = r.seq SET m.event_id = r.event_id, m.aggregate_type = r.aggregate_type, m.aggregate_id = r.aggregate_id, m.event_version = r.event_version, m.event_type = r.event_type, m.event_data = r.event_data, m.metadata = r.metadata, m.position = r.position, m.tags = r.tags WHERE m.event_type IS NULL"
-	mysqlFillEventsAtOne = "UPDATE Messages SET event_id = ?, aggregate_type = ?, aggregate_id = ?, event_version = ?, event_type = ?, event_data = ?, metadata = ?, position = ?, tags = ? WHERE id = ? AND seq = ? AND event_type IS NULL"
+	mysqlFillEvents      = "UPDATE (SELECT ? AS id, ? AS seq, ? AS event_id, ? AS aggregate_type, ? AS aggregate_id, ? AS event_version, ? AS event_type, ? AS event_data, ? AS metadata, ? AS position, ? AS tags, ? AS chain"
+	mysqlFillEventsRow   = " UNION ALL SELECT ?,?,?,?,?,?,?,?,?,?,?,?"
+	mysqlFillEventsEnd   = ") AS r STRAIGHT_JOIN Messages AS m ON m.id = r.id AND m.seq = r.seq SET m.event_id = r.event_id, m.aggregate_type = r.aggregate_type, m.aggregate_id = r.aggregate_id, m.event_version = r.event_version, m.event_type = r.event_type, m.event_data = r.event_data, m.metadata = r.metadata, m.position = r.position, m.tags = r.tags, m.chain = r.chain WHERE m.event_type IS NULL"
+	mysqlFillEventsAtOne = "UPDATE Messages SET event_id = ?, aggregate_type = ?, aggregate_id = ?, event_version = ?, event_type = ?, event_data = ?, metadata = ?, position = ?, tags = ?, chain = ? WHERE id = ? AND seq = ? AND event_type IS NULL"
 	mysqlFillRows        = 500
 )
 
@@ -69,11 +70,11 @@ func (m *mysql) fillEvents(ctx context.Context, tx *transaction, rows []*row) er
 			size += bytes
 			n++
 		}
-		args := make([]any, 0, 11*n)
+		args := make([]any, 0, 12*n)
 		var all [rowColumns]any
 		for _, r := range rows[:n] {
 			columns := r.columns(all[:0])
-			args = append(append(args, columns[:2]...), columns[eventColumnsFrom:eventColumnsTo]...)
+			args = append(append(args, columns[:2]...), filled(columns)...)
 		}
 		text := mysqlFillEvents + repeat(mysqlFillEventsRow, "", n-1) + mysqlFillEventsEnd
 		if n == 1 {
@@ -84,6 +85,25 @@ func (m *mysql) fillEvents(ctx context.Context, tx *transaction, rows []*row) er
 			return err
 		}
 		rows = rows[n:]
+	}
+	return nil
+}
+
+const (
+	mysqlFillChain    = "UPDATE (SELECT ? AS position, ? AS chain"
+	mysqlFillChainRow = " UNION ALL SELECT ?,?"
+	mysqlFillChainEnd = ") AS r STRAIGHT_JOIN Messages AS m ON m.position = r.position SET m.chain = r.chain WHERE m.chain IS NULL"
+)
+
+func (*mysql) fillChain(ctx context.Context, tx *transaction, events []chained) error {
+	for part := range slices.Chunk(events, mysqlFillRows) {
+		args := make([]any, 0, 2*len(part))
+		for i := range part {
+			args = append(args, part[i].Position, []byte(part[i].link))
+		}
+		if _, err := tx.exec(ctx, mysqlFillChain+repeat(mysqlFillChainRow, "", len(part)-1)+mysqlFillChainEnd, args...); err != nil {
+			return err
+		}
 	}
 	return nil
 }

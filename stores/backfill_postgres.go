@@ -3,6 +3,8 @@ package stores
 import (
 	"context"
 	"database/sql"
+
+	"github.com/nats-eventstore/nats-eventstore/stores/chain"
 )
 
 const (
@@ -12,9 +14,9 @@ const (
 	postgresHasTable  = "SELECT 1 FROM pg_tables WHERE schemaname = current_schema() AND tablename = lower($1)"
 
 	postgresFillEvents = `UPDATE Messages AS m
-SET event_id = r.event_id, aggregate_type = r.aggregate_type, aggregate_id = r.aggregate_id, event_version = r.event_version, event_type = r.event_type, event_data = r.event_data::jsonb, metadata = r.metadata::jsonb, position = r.position, tags = r.tags::jsonb
-FROM unnest($1::integer[], $2::bigint[], $3::text[], $4::text[], $5::text[], $6::bigint[], $7::text[], $8::text[], $9::text[], $10::bigint[], $11::text[])
-AS r (id, seq, event_id, aggregate_type, aggregate_id, event_version, event_type, event_data, metadata, position, tags)
+SET event_id = r.event_id, aggregate_type = r.aggregate_type, aggregate_id = r.aggregate_id, event_version = r.event_version, event_type = r.event_type, event_data = r.event_data::jsonb, metadata = r.metadata::jsonb, position = r.position, tags = r.tags::jsonb, chain = r.chain
+FROM unnest($1::integer[], $2::bigint[], $3::text[], $4::text[], $5::text[], $6::bigint[], $7::text[], $8::text[], $9::text[], $10::bigint[], $11::text[], $12::bytea[])
+AS r (id, seq, event_id, aggregate_type, aggregate_id, event_version, event_type, event_data, metadata, position, tags, chain)
 WHERE m.id = r.id AND m.seq = r.seq AND m.event_type IS NULL`
 )
 
@@ -57,6 +59,22 @@ func (*postgres) fillEvents(ctx context.Context, tx *transaction, rows []*row) e
 		size += len(r.document)
 	}
 	columns := messageArrays(rows, size)
-	_, err := tx.exec(ctx, postgresFillEvents, append(columns[:2:2], columns[eventColumnsFrom:eventColumnsTo]...)...)
+	_, err := tx.exec(ctx, postgresFillEvents, append(columns[:2:2], filled(columns)...)...)
+	return err
+}
+
+const postgresFillChain = `UPDATE Messages AS m SET chain = r.chain
+FROM unnest($1::bigint[], $2::bytea[]) AS r (position, chain)
+WHERE m.position = r.position AND m.chain IS NULL`
+
+func (*postgres) fillChain(ctx context.Context, tx *transaction, events []chained) error {
+	n := len(events)
+	position, link := newArray(oidInt8, n, 8*n), newArray(oidBytea, n, chain.LinkSize*n)
+	for i := range events {
+		e := &events[i]
+		position.int8(int64(e.Position))
+		link.bytes(e.link)
+	}
+	_, err := tx.exec(ctx, postgresFillChain, position.buf, link.buf)
 	return err
 }

@@ -17,34 +17,34 @@ const (
 	postgresWriteBatch = `WITH fence AS (
     UPDATE StoreLock SET tick = tick + 1, position = $4::bigint WHERE id = $1 AND epoch = $2 AND position = $3::bigint RETURNING id
 ), inserted AS (
-    INSERT INTO Messages (id, seq, timestamp, size, data, event_id, aggregate_type, aggregate_id, event_version, event_type, event_data, metadata, position, tags, appender)
-    SELECT id, seq, timestamp, size, data, event_id, aggregate_type, aggregate_id, event_version, event_type, event_data::jsonb, metadata::jsonb, position, tags::jsonb, appender
-    FROM unnest($5::integer[], $6::bigint[], $7::bigint[], $8::integer[], $9::bytea[], $10::text[], $11::text[], $12::text[], $13::bigint[], $14::text[], $15::text[], $16::text[], $17::bigint[], $18::text[], $19::bigint[])
-    AS r (id, seq, timestamp, size, data, event_id, aggregate_type, aggregate_id, event_version, event_type, event_data, metadata, position, tags, appender)
+    INSERT INTO Messages (id, seq, timestamp, size, data, event_id, aggregate_type, aggregate_id, event_version, event_type, event_data, metadata, position, tags, appender, chain)
+    SELECT id, seq, timestamp, size, data, event_id, aggregate_type, aggregate_id, event_version, event_type, event_data::jsonb, metadata::jsonb, position, tags::jsonb, appender, chain
+    FROM unnest($5::integer[], $6::bigint[], $7::bigint[], $8::integer[], $9::bytea[], $10::text[], $11::text[], $12::text[], $13::bigint[], $14::text[], $15::text[], $16::text[], $17::bigint[], $18::text[], $19::bigint[], $20::bytea[])
+    AS r (id, seq, timestamp, size, data, event_id, aggregate_type, aggregate_id, event_version, event_type, event_data, metadata, position, tags, appender, chain)
     WHERE EXISTS (SELECT 1 FROM fence)
 ), tagged AS (
     INSERT INTO EventTags (tag, position)
-    SELECT tag, position FROM unnest($20::text[], $21::bigint[]) AS t (tag, position)
+    SELECT tag, position FROM unnest($21::text[], $22::bigint[]) AS t (tag, position)
     WHERE EXISTS (SELECT 1 FROM fence)
 ), advanced AS (
     UPDATE Channels SET maxseq = a.maxseq, msgs = Channels.msgs + a.msgs, bytes = Channels.bytes + a.bytes
-    FROM unnest($22::integer[], $23::bigint[], $24::bigint[], $25::bigint[], $26::bigint[]) AS a (id, before, maxseq, msgs, bytes)
+    FROM unnest($23::integer[], $24::bigint[], $25::bigint[], $26::bigint[], $27::bigint[]) AS a (id, before, maxseq, msgs, bytes)
     WHERE Channels.id = a.id AND Channels.maxseq = a.before AND EXISTS (SELECT 1 FROM fence)
     RETURNING Channels.id
 )
-SELECT (SELECT COUNT(*) FROM fence), 1 / (CASE WHEN NOT EXISTS (SELECT 1 FROM fence) OR (SELECT COUNT(*) FROM advanced) = cardinality($22::integer[]) THEN 1 ELSE 0 END)`
+SELECT (SELECT COUNT(*) FROM fence), 1 / (CASE WHEN NOT EXISTS (SELECT 1 FROM fence) OR (SELECT COUNT(*) FROM advanced) = cardinality($23::integer[]) THEN 1 ELSE 0 END)`
 
 	// A batch of one row without tags: arrays of one element would take half as long again. The columns are those of
 	// row.columns.
 	postgresWriteOne = `WITH fence AS (
-    UPDATE StoreLock SET tick = tick + 1, position = $19::bigint WHERE id = $16 AND epoch = $17 AND position = $18::bigint RETURNING id
+    UPDATE StoreLock SET tick = tick + 1, position = $20::bigint WHERE id = $17 AND epoch = $18 AND position = $19::bigint RETURNING id
 ), advanced AS (
-    UPDATE Channels SET maxseq = $2, msgs = msgs + 1, bytes = bytes + $20::bigint
-    WHERE id = $1 AND maxseq = $21::bigint AND EXISTS (SELECT 1 FROM fence)
+    UPDATE Channels SET maxseq = $2, msgs = msgs + 1, bytes = bytes + $21::bigint
+    WHERE id = $1 AND maxseq = $22::bigint AND EXISTS (SELECT 1 FROM fence)
     RETURNING id
 ), inserted AS (
-    INSERT INTO Messages (id, seq, timestamp, size, data, event_id, aggregate_type, aggregate_id, event_version, event_type, event_data, metadata, position, tags, appender)
-    SELECT id, $2::bigint, $3, $4, $5, $6, $7, $8, $9, $10, $11::text::jsonb, $12::text::jsonb, $13::bigint, $14::text::jsonb, $15::bigint FROM advanced
+    INSERT INTO Messages (id, seq, timestamp, size, data, event_id, aggregate_type, aggregate_id, event_version, event_type, event_data, metadata, position, tags, appender, chain)
+    SELECT id, $2::bigint, $3, $4, $5, $6, $7, $8, $9, $10, $11::text::jsonb, $12::text::jsonb, $13::bigint, $14::text::jsonb, $15::bigint, $16::bytea FROM advanced
 )
 SELECT (SELECT COUNT(*) FROM fence), (SELECT COUNT(*) FROM advanced)`
 )

@@ -88,6 +88,8 @@ type dialect interface {
 	lastEvent() string
 	// fillPositions writes the positions of events that do not have them yet.
 	fillPositions(ctx context.Context, tx *transaction, events []unnumbered) error
+	// fillChain writes the links of events that have none yet.
+	fillChain(ctx context.Context, tx *transaction, events []chained) error
 	// fillEvents writes the event columns of rows that do not have them yet.
 	fillEvents(ctx context.Context, tx *transaction, rows []*row) error
 	// hasTable reports whether a table of that name exists, ignoring case.
@@ -142,23 +144,24 @@ func repeat(placeholder, separator string, n int) string {
 }
 
 // columns appends the values of a row of Messages: id, seq, timestamp, size, data, event_id, aggregate_type,
-// aggregate_id, event_version, event_type, event_data, metadata, position, tags, appender.
+// aggregate_id, event_version, event_type, event_data, metadata, position, tags, appender, chain.
 func (r *row) columns(args []any) []any {
 	args = append(args, r.channel.id, r.sequence, r.timestamp, len(r.data), r.data)
 	if r.event == nil {
-		return append(args, nil, nil, nil, nil, nil, nil, nil, nil, nil, nullNumber(r.appender))
+		return append(args, nil, nil, nil, nil, nil, nil, nil, nil, nil, nullNumber(r.appender), nil)
 	}
 	return append(args,
 		nullText(r.event.ID), r.event.AggregateType, r.event.AggregateID, r.version, r.event.Type,
-		nullText(string(r.document)), nullText(string(r.event.Metadata)), r.position, nullText(string(r.tags())), nullNumber(r.appender))
+		nullText(string(r.document)), nullText(string(r.event.Metadata)), r.position, nullText(string(r.tags())), nullNumber(r.appender), nullBytes(r.link))
 }
 
-// rowColumns is the number of values of columns; those of an event are from eventColumnsFrom to eventColumnsTo.
-const (
-	rowColumns       = 15
-	eventColumnsFrom = 5
-	eventColumnsTo   = 14
-)
+// rowColumns is the number of values of columns.
+const rowColumns = 16
+
+// filled returns those values of columns that make an event of a message.
+func filled[T any](columns []T) []T {
+	return append(columns[5:14:14], columns[15])
+}
 
 func nullNumber(n uint64) any {
 	if n == 0 {

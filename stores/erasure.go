@@ -9,6 +9,8 @@ import (
 	"math"
 	"slices"
 	"strings"
+
+	"github.com/nats-eventstore/nats-eventstore/stores/chain"
 )
 
 // States of an erasure, in their order.
@@ -41,21 +43,24 @@ type ErasedMessage struct {
 
 // erasing are the texts of erasures that differ between databases.
 type erasing struct {
-	list, listEnd string // before and after rows (?, ?, ?, ?, ?, ?) of ErasedMessages, which may be there already
+	list, listEnd string // before and after rows (?, ?, ?, ?, ?, ?, ?) of ErasedMessages, which may be there already
 	replace       string // (erasure, id, from seq, to seq): replaces listed messages of a channel
 }
 
 // Texts that work on every database, once placeholders are its own.
 const (
-	erasedRow     = "(?, ?, ?, ?, ?, ?)"
+	erasedRow     = "(?, ?, ?, ?, ?, ?, ?)"
 	erasedListed  = "SELECT id, seq, position FROM ErasedMessages WHERE erasure = ? ORDER BY id, seq"
 	erasedTags    = "SELECT m.position, m.tags FROM ErasedMessages AS e JOIN Messages AS m ON m.id = e.id AND m.seq = e.seq WHERE e.erasure = ? AND m.tags IS NOT NULL"
 	erasedTag     = "(tag = ? AND position = ?)"
 	dropErasedTag = "DELETE FROM EventTags WHERE "
 	shrinkChannel = "UPDATE Channels SET bytes = bytes - (SELECT COALESCE(SUM(m.size - e.size), 0) FROM ErasedMessages AS e JOIN Messages AS m ON m.id = e.id AND m.seq = e.seq WHERE e.erasure = ? AND e.id = ?) WHERE id = ?"
+	contentOf     = "SELECT data, chain FROM Messages WHERE id = ? AND seq = ? AND chain IS NOT NULL"
+	chainedSince  = "SELECT e.id, e.seq, e.position, e.data, m.data, m.chain FROM ErasedMessages AS e JOIN Messages AS m ON m.id = e.id AND m.seq = e.seq WHERE e.erasure = ? AND e.chain IS NULL AND m.chain IS NOT NULL"
+	dropListed    = "DELETE FROM ErasedMessages WHERE erasure = ? AND id = ? AND seq = ?"
 	parkedPlaces  = "SELECT p.consumer, p.seq, n.channel FROM Parked AS p JOIN NamedConsumers AS n ON n.consumer = p.consumer"
 	blankParked   = "UPDATE Parked SET reason = '', ordering_key = CASE WHEN ordering_key = (SELECT m.aggregate_id FROM Messages AS m WHERE m.id = ? AND m.seq = ?) THEN ordering_key ELSE '' END WHERE consumer = ? AND seq = ?"
-	insertErased  = "INSERT INTO Messages (id, seq, timestamp, size, data, event_id, aggregate_type, aggregate_id, event_version, event_type, position, erased) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
+	insertErased  = "INSERT INTO Messages (id, seq, timestamp, size, data, event_id, aggregate_type, aggregate_id, event_version, event_type, position, erased, appender, chain) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
 )
 
 const (
@@ -104,20 +109,66 @@ func (s *Store) BeginErasure(ctx context.Context, e Erasure, act AuditEntry) err
 func (s *Store) ListErased(ctx context.Context, erasure uint64, messages []ErasedMessage) error {
 	texts := s.dialect.erasing()
 	for part := range slices.Chunk(messages, erasedChunk) {
-		args := make([]any, 0, 6*len(part))
-		for _, m := range part {
-			var position any
-			if m.Position > 0 {
-				position = m.Position
-			}
-			args = append(args, erasure, m.Channel.id, m.Sequence, position, len(m.Data), m.Data)
-		}
 		err := s.write(ctx, func(t *transaction) error {
+			args := make([]any, 0, 7*len(part))
+			for _, m := range part {
+				var link chain.Link
+				if m.Position > 0 {
+					err := t.query(ctx, s.placed(contentOf), func(rows *sql.Rows) (err error) {
+						link, err = scanLink(rows)
+						return err
+					}, m.Channel.id, m.Sequence)
+					if err != nil {
+						return err
+					}
+				}
+				args = append(args, erasure, m.Channel.id, m.Sequence, nullNumber(m.Position), len(m.Data), m.Data, nullBytes(link))
+			}
 			_, err := t.exec(ctx, s.placed(texts.list+repeat(erasedRow, ", ", len(part))+texts.listEnd), args...)
 			return err
 		})
 		if err != nil {
 			return fmt.Errorf("list messages of erasure %d: %w", erasure, err)
+		}
+	}
+	return nil
+}
+
+// scanLink returns the link that an event has once it is erased. before are the columns before those of contentOf.
+func scanLink(rows *sql.Rows, before ...any) (chain.Link, error) {
+	var data []byte
+	var link chain.Link
+	if err := rows.Scan(append(before, &data, (*[]byte)(&link))...); err != nil {
+		return nil, err
+	}
+	return link.Erase(chain.NewHasher(), data), nil
+}
+
+// listChained lists messages anew that entered the chain after they were listed: a server has taken over in between.
+func (s *Store) listChained(ctx context.Context, t *transaction, erasure uint64) error {
+	type since struct {
+		id            int64
+		seq, position uint64
+		data          []byte
+		link          chain.Link
+	}
+	var all []since
+	err := t.query(ctx, s.placed(chainedSince), func(rows *sql.Rows) (err error) {
+		var m since
+		m.link, err = scanLink(rows, &m.id, &m.seq, (*eventNumber)(&m.position), &m.data)
+		all = append(all, m)
+		return err
+	}, erasure)
+	if err != nil {
+		return err
+	}
+	texts := s.dialect.erasing()
+	for _, m := range all {
+		if _, err := t.exec(ctx, s.placed(dropListed), erasure, m.id, m.seq); err != nil {
+			return err
+		}
+		if _, err := t.exec(ctx, s.placed(texts.list+erasedRow+texts.listEnd), erasure, m.id, m.seq, nullNumber(m.position), len(m.data), m.data, nullBytes(m.link)); err != nil {
+			return err
 		}
 	}
 	return nil
@@ -196,6 +247,9 @@ func (s *Store) replace(ctx context.Context, t *transaction, erasure uint64, at 
 	channels := s.channelsOf(order)
 	if !pending { // an attempt with an unknown outcome was committed
 		return channels, nil
+	}
+	if err := s.listChained(ctx, t, erasure); err != nil {
+		return nil, err
 	}
 	if err := s.blankParked(ctx, t, listed); err != nil {
 		return nil, err
@@ -419,7 +473,7 @@ func (s *Store) restoreErased(ctx context.Context, t *transaction, rows []*row) 
 		} else {
 			args, position = append(args, nullText(event.ID), event.AggregateType, event.AggregateID, r.version, event.Type), r.position
 		}
-		if _, err := t.exec(ctx, s.placed(insertErased), append(args, position, r.erased)...); err != nil {
+		if _, err := t.exec(ctx, s.placed(insertErased), append(args, position, r.erased, nullNumber(r.appender), nullBytes(r.link))...); err != nil {
 			return err
 		}
 	}

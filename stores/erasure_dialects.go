@@ -8,16 +8,16 @@ import (
 
 var (
 	sqliteErasing = erasing{
-		list: "INSERT INTO ErasedMessages (erasure, id, seq, position, size, data) VALUES ", listEnd: " ON CONFLICT (erasure, id, seq) DO NOTHING",
-		replace: "UPDATE Messages SET size = e.size, data = e.data, event_data = NULL, metadata = NULL, tags = NULL, erased = e.erasure FROM ErasedMessages AS e WHERE e.erasure = ? AND e.id = ? AND e.seq >= ? AND e.seq <= ? AND Messages.id = e.id AND Messages.seq = e.seq",
+		list: "INSERT INTO ErasedMessages (erasure, id, seq, position, size, data, chain) VALUES ", listEnd: " ON CONFLICT (erasure, id, seq) DO NOTHING",
+		replace: "UPDATE Messages SET size = e.size, data = e.data, event_data = NULL, metadata = NULL, tags = NULL, erased = e.erasure, chain = e.chain FROM ErasedMessages AS e WHERE e.erasure = ? AND e.id = ? AND e.seq >= ? AND e.seq <= ? AND Messages.id = e.id AND Messages.seq = e.seq",
 	}
 	postgresErasing = erasing{
 		list: sqliteErasing.list, listEnd: sqliteErasing.listEnd,
-		replace: "UPDATE Messages AS m SET size = e.size, data = e.data, event_data = NULL, metadata = NULL, tags = NULL, erased = e.erasure FROM ErasedMessages AS e WHERE e.erasure = $1 AND e.id = $2 AND e.seq >= $3 AND e.seq <= $4 AND m.id = e.id AND m.seq = e.seq",
+		replace: "UPDATE Messages AS m SET size = e.size, data = e.data, event_data = NULL, metadata = NULL, tags = NULL, erased = e.erasure, chain = e.chain FROM ErasedMessages AS e WHERE e.erasure = $1 AND e.id = $2 AND e.seq >= $3 AND e.seq <= $4 AND m.id = e.id AND m.seq = e.seq",
 	}
 	mysqlErasing = erasing{
-		list:    "INSERT IGNORE INTO ErasedMessages (erasure, id, seq, position, size, data) VALUES ",
-		replace: "UPDATE Messages AS m JOIN ErasedMessages AS e ON e.id = m.id AND e.seq = m.seq SET m.size = e.size, m.data = e.data, m.event_data = NULL, m.metadata = NULL, m.tags = NULL, m.erased = e.erasure WHERE e.erasure = ? AND e.id = ? AND e.seq >= ? AND e.seq <= ?",
+		list:    "INSERT IGNORE INTO ErasedMessages (erasure, id, seq, position, size, data, chain) VALUES ",
+		replace: "UPDATE Messages AS m JOIN ErasedMessages AS e ON e.id = m.id AND e.seq = m.seq SET m.size = e.size, m.data = e.data, m.event_data = NULL, m.metadata = NULL, m.tags = NULL, m.erased = e.erasure, m.chain = e.chain WHERE e.erasure = ? AND e.id = ? AND e.seq >= ? AND e.seq <= ?",
 	}
 )
 

@@ -110,6 +110,14 @@ var layout = []column{
 	{"erasedmessages", "position", 14, "bigint", "bigint", ""},
 	{"erasedmessages", "size", 14, "integer", "int", ""},
 	{"erasedmessages", "data", 14, "bytea", "longblob", ""},
+	{"messages", "chain", 16, "bytea", "varbinary", ""},
+	{"erasedmessages", "chain", 16, "bytea", "varbinary", ""},
+	{"chainheads", "position", 16, "bigint", "bigint", ""},
+	{"chainheads", "hash", 16, "bytea", "varbinary", ""},
+	{"chainheads", "time", 16, "bigint", "bigint", ""},
+	{"chainheads", "cluster_id", 16, "text", "text", ""},
+	{"chainheads", "public_key", 16, "bytea", "varbinary", ""},
+	{"chainheads", "signature", 16, "bytea", "varbinary", ""},
 }
 
 // views are those of the schema, with columns by which they are known.
@@ -152,8 +160,9 @@ func conflicts(driver string, version int64, migrated bool, found map[string]rel
 	}
 	born := map[string]int64{} // by table
 	for i := range layout {
-		if table := layout[i].table; born[table] == 0 {
-			born[table] = layout[i].since
+		c := &layout[i]
+		if since, listed := born[c.table]; !listed || c.since < since {
+			born[c.table] = c.since
 		}
 	}
 	for table, since := range born {
@@ -241,7 +250,7 @@ func checkLayout(ctx context.Context, d dialect, driver string, q querier, versi
 }
 
 // ourRelations are the names in layout, in SQL.
-const ourRelations = `('serverinfo', 'clients', 'channels', 'messages', 'subscriptions', 'subspending', 'storelock', 'relays', 'consumers', 'consumerspending', 'eventtags', 'timesteps', 'wildcards', 'namedconsumers', 'parked', 'consumersredelivered', 'cancelleddeliveries', 'auditentries', 'appenders', 'erasures', 'erasedmessages', 'events', 'consumer_status', 'parked_messages', 'audit_log', 'erasure_log', 'goose_db_version')`
+const ourRelations = `('serverinfo', 'clients', 'channels', 'messages', 'subscriptions', 'subspending', 'storelock', 'relays', 'consumers', 'consumerspending', 'eventtags', 'timesteps', 'wildcards', 'namedconsumers', 'parked', 'consumersredelivered', 'cancelleddeliveries', 'auditentries', 'appenders', 'chainheads', 'erasures', 'erasedmessages', 'events', 'consumer_status', 'parked_messages', 'audit_log', 'erasure_log', 'goose_db_version')`
 
 func (*postgres) layout() string {
 	return `SELECT c.relname, a.attname, format_type(a.atttypid, a.atttypmod), c.relkind IN ('v', 'm')

@@ -110,8 +110,8 @@ func (*mysql) snapshot() *sql.TxOptions {
 func (*mysql) statements() *statements { return &mysqlStatements }
 
 const (
-	mysqlInsertMessages    = "INSERT INTO Messages (id, seq, timestamp, size, data, event_id, aggregate_type, aggregate_id, event_version, event_type, event_data, metadata, position, tags, appender) VALUES "
-	mysqlInsertMessagesRow = "(?,?,?,?,?,?,?,?,?,?,?,?,?,?,?)"
+	mysqlInsertMessages    = "INSERT INTO Messages (id, seq, timestamp, size, data, event_id, aggregate_type, aggregate_id, event_version, event_type, event_data, metadata, position, tags, appender, chain) VALUES "
+	mysqlInsertMessagesRow = "(?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?)"
 
 	mysqlInsertTags    = "INSERT INTO EventTags (tag, position) VALUES "
 	mysqlInsertTagsRow = "(?,?)"
@@ -168,7 +168,7 @@ const (
 
 // mysqlSize returns an upper bound of a row's length in a text. Each byte may need an escape.
 func mysqlSize(r *row) int {
-	size := 512 + 2*(len(r.data)+len(r.document))
+	size := 700 + 2*(len(r.data)+len(r.document))
 	if r.event != nil {
 		size += 2 * (4*255 + len(r.event.Metadata))
 		for _, text := range r.event.Tags {

@@ -14,6 +14,7 @@ type unnumbered struct {
 	sequence  uint64
 	timestamp int64
 	position  uint64
+	data      []byte // encoded pb.MsgProto, if it becomes an event only now
 }
 
 const (

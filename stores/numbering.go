@@ -5,12 +5,13 @@ import (
 	"time"
 )
 
-// Numbering says how far Recover is with events that have no position.
+// Numbering says how far Recover is with events that have no position or, if Chaining is set, no hash.
 type Numbering struct {
 	Done     uint64 // events that have got one
 	Most     uint64 // events that need one, at most: messages that are not events count as well
 	Took     time.Duration
 	Finished bool
+	Chaining bool
 }
 
 // Rate returns the events per second.
@@ -23,7 +24,14 @@ func (n Numbering) Left() time.Duration {
 }
 
 func (n Numbering) log(log *slog.Logger) {
-	if n.Finished {
+	switch {
+	case n.Chaining && n.Finished:
+		log.Info("chained events: each has a hash", "events", n.Done, "took", n.Took.Round(time.Millisecond), "per_second", int(n.Rate()))
+		return
+	case n.Chaining:
+		log.Info("chaining events, so that each has a hash", "done", n.Done, "of_at_most", n.Most, "per_second", int(n.Rate()), "left_at_most", n.Left())
+		return
+	case n.Finished:
 		log.Info("numbered events: each has a position", "events", n.Done, "took", n.Took.Round(time.Millisecond), "per_second", int(n.Rate()))
 		return
 	}

@@ -5,13 +5,17 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
+
+	"github.com/nats-eventstore/nats-eventstore/stores/chain"
 )
 
 // order is the end of the one order of all events.
 type order struct {
-	position uint64 // of the last event; 0 if there is none
-	time     int64  // timestamp of the last event that is there
-	given    uint64 // StoreLock.position, which each batch asserts; it may be behind after an incomplete restore
+	position uint64     // of the last event; 0 if there is none
+	time     int64      // timestamp of the last event that is there
+	given    uint64     // StoreLock.position, which each batch asserts; it may be behind after an incomplete restore
+	hash     chain.Hash // of the last event in the chain
+	linked   uint64     // position of that event
 }
 
 // Position returns the position of the last committed event, 0 if there is none. Positions have no gaps, so it is also
@@ -24,7 +28,8 @@ func (o *order) follow(timestamp int64, steps *[]uint64) uint64 {
 	if timestamp < o.time {
 		*steps = append(*steps, o.position+1)
 	}
-	*o = order{o.position + 1, timestamp, o.position + 1}
+	o.position, o.time = o.position+1, timestamp
+	o.given = o.position
 	return o.position
 }
 
@@ -45,16 +50,34 @@ type orderColumns struct {
 	given sql.NullInt64 // StoreLock.position; NULL until all events that other programs wrote are numbered
 	last  sql.NullInt64 // highest position of an event
 	time  sql.NullInt64 // timestamp of that event
+	link  chain.Link    // of that event
 }
 
-func (c *orderColumns) scan(rows *sql.Rows) error { return rows.Scan(&c.given, &c.last, &c.time) }
+func (c *orderColumns) scan(rows *sql.Rows) error {
+	return rows.Scan(&c.given, &c.last, &c.time, (*[]byte)(&c.link))
+}
+
+// unchained reports whether the last event is not in the chain.
+func (c *orderColumns) unchained() bool { return c.last.Valid && !c.link.Valid() }
+
+// hash returns the hash of the last event, which is in the chain; the zero Hash if there is none.
+func (c *orderColumns) hash() (hash chain.Hash) {
+	if c.link.Valid() {
+		hash = c.link.Hash()
+	}
+	return hash
+}
 
 // order returns the end of the order. The last event may have been erased.
 func (c *orderColumns) order() (order, error) {
 	if min(c.given.Int64, c.last.Int64) < 0 {
 		return order{}, fmt.Errorf("a position in table StoreLock or Messages is negative: %w", errCorrupt)
 	}
-	return order{uint64(max(c.given.Int64, c.last.Int64)), c.time.Int64, uint64(c.given.Int64)}, nil
+	end := order{position: uint64(max(c.given.Int64, c.last.Int64)), time: c.time.Int64, given: uint64(c.given.Int64)}
+	if !c.unchained() {
+		end.linked, end.hash = uint64(c.last.Int64), c.hash()
+	}
+	return end, nil
 }
 
 // errNotOrdered means that the lease row does not have the last position that memory expects.
@@ -89,6 +112,11 @@ func (s *Store) reloadOrder(ctx context.Context, q querier) error {
 	found, err := columns.order()
 	if err != nil {
 		return fmt.Errorf("reload the last position: %w", err)
+	}
+	if columns.unchained() { // another program stored it: the chain goes on without it, and verify tells
+		if found.linked, found.hash, err = s.lastChained(ctx, q); err != nil {
+			return err
+		}
 	}
 	if before := s.Position(); found.position < before {
 		return s.rewound("the log", "position", before, found.position)

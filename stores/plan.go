@@ -8,6 +8,7 @@ import (
 	"github.com/nats-io/stan.go/pb"
 
 	"github.com/nats-eventstore/nats-eventstore/proto"
+	"github.com/nats-eventstore/nats-eventstore/stores/chain"
 )
 
 // row is a message with its planned place.
@@ -26,6 +27,8 @@ type row struct {
 	copied    bool         // a copy of the item
 	erased    uint64       // the erasure that replaced it; only in copies of other databases
 	appender  uint64       // ID of who appended it; 0 if that is not recorded
+
+	link chain.Link // in the chain, of an event
 }
 
 // carried returns the version that readers see: that of the payload, otherwise that of the column.
@@ -81,8 +84,12 @@ func (b *batch) plan(ctx context.Context, items []int) (*plan, error) {
 	}
 	for {
 		p, ask, err := b.simulate(items)
-		if err != nil || ask.none() {
+		if err != nil {
 			return p, err
+		}
+		if ask.none() {
+			b.s.chain(p.rows, &p.end)
+			return p, nil
 		}
 		if err := b.answer(ctx, ask); err != nil {
 			return nil, err
@@ -210,7 +217,7 @@ func (p *plan) place(r *row, reply string, now int64) error {
 	if r.event != nil {
 		r.timestamp = max(r.timestamp, p.end.time)
 		r.position = p.end.position + 1
-		p.end = order{r.position, r.timestamp, r.position}
+		p.end.position, p.end.time, p.end.given = r.position, r.timestamp, r.position
 	}
 	if r.timestamp-now > int64(clockTolerance) && p.aheadOfClock == nil {
 		p.aheadOfClock = r

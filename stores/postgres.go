@@ -9,6 +9,7 @@ import (
 
 	"github.com/lib/pq"
 
+	"github.com/nats-eventstore/nats-eventstore/stores/chain"
 	"github.com/nats-eventstore/nats-eventstore/stores/sqlconn"
 )
 
@@ -84,10 +85,10 @@ func (*postgres) snapshot() *sql.TxOptions {
 func (*postgres) statements() *statements { return &postgresStatements }
 
 const (
-	postgresInsertMessages = `INSERT INTO Messages (id, seq, timestamp, size, data, event_id, aggregate_type, aggregate_id, event_version, event_type, event_data, metadata, position, tags, appender)
-SELECT id, seq, timestamp, size, data, event_id, aggregate_type, aggregate_id, event_version, event_type, event_data::jsonb, metadata::jsonb, position, tags::jsonb, appender
-FROM unnest($1::integer[], $2::bigint[], $3::bigint[], $4::integer[], $5::bytea[], $6::text[], $7::text[], $8::text[], $9::bigint[], $10::text[], $11::text[], $12::text[], $13::bigint[], $14::text[], $15::bigint[])
-AS r (id, seq, timestamp, size, data, event_id, aggregate_type, aggregate_id, event_version, event_type, event_data, metadata, position, tags, appender)`
+	postgresInsertMessages = `INSERT INTO Messages (id, seq, timestamp, size, data, event_id, aggregate_type, aggregate_id, event_version, event_type, event_data, metadata, position, tags, appender, chain)
+SELECT id, seq, timestamp, size, data, event_id, aggregate_type, aggregate_id, event_version, event_type, event_data::jsonb, metadata::jsonb, position, tags::jsonb, appender, chain
+FROM unnest($1::integer[], $2::bigint[], $3::bigint[], $4::integer[], $5::bytea[], $6::text[], $7::text[], $8::text[], $9::bigint[], $10::text[], $11::text[], $12::text[], $13::bigint[], $14::text[], $15::bigint[], $16::bytea[])
+AS r (id, seq, timestamp, size, data, event_id, aggregate_type, aggregate_id, event_version, event_type, event_data, metadata, position, tags, appender, chain)`
 
 	postgresInsertTags = "INSERT INTO EventTags (tag, position) SELECT tag, position FROM unnest($1::text[], $2::bigint[]) AS t (tag, position)"
 
@@ -148,6 +149,7 @@ func messageArrays(rows []*row, size int) []any {
 	document, metadata := newArray(oidText, n, size), newArray(oidText, n, 0)
 	position, tags := newArray(oidInt8, n, 8*n), newArray(oidText, n, 0)
 	appender := newArray(oidInt8, n, 8*n)
+	link := newArray(oidBytea, n, chain.LinkSize*n)
 	for _, r := range rows {
 		id.int4(int32(r.channel.id))
 		seq.int8(int64(r.sequence))
@@ -156,7 +158,7 @@ func messageArrays(rows []*row, size int) []any {
 		data.bytes(r.data)
 		appender.int8OrNull(r.appender)
 		if r.event == nil {
-			for _, column := range []*array{eventID, aggregateType, aggregateID, version, eventType, document, metadata, position, tags} {
+			for _, column := range []*array{eventID, aggregateType, aggregateID, version, eventType, document, metadata, position, tags, link} {
 				column.null()
 			}
 			continue
@@ -170,9 +172,10 @@ func messageArrays(rows []*row, size int) []any {
 		metadata.bytesOrNull(r.event.Metadata)
 		position.int8(int64(r.position))
 		tags.bytesOrNull(r.tags())
+		link.bytesOrNull(r.link)
 	}
 	columns := make([]any, 0, rowColumns)
-	for _, column := range []*array{id, seq, timestamp, length, data, eventID, aggregateType, aggregateID, version, eventType, document, metadata, position, tags, appender} {
+	for _, column := range []*array{id, seq, timestamp, length, data, eventID, aggregateType, aggregateID, version, eventType, document, metadata, position, tags, appender, link} {
 		columns = append(columns, column.buf)
 	}
 	return columns

@@ -79,6 +79,9 @@ func (s *Store) Recover(ctx context.Context) (*State, error) {
 	if err != nil {
 		return nil, s.readError(ctx, fmt.Errorf("recover the order of events: %w", err))
 	}
+	if err := s.chainOld(ctx, r.names(), &last); err != nil {
+		return nil, s.readError(ctx, fmt.Errorf("recover the chain of events: %w", err))
+	}
 
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -165,6 +168,15 @@ type recovery struct {
 	namedID map[ConsumerName]uint64
 	namedAt map[uint64]int // index in state.Named, by ID
 	orphans map[string]int // parked messages of other consumers, by key of the row
+}
+
+// names returns the names of channels by ID.
+func (r *recovery) names() map[int64]string {
+	all := make(map[int64]string, len(r.state.Channels))
+	for _, c := range r.state.Channels {
+		all[c.Channel.id] = c.Channel.name
+	}
+	return all
 }
 
 // damaged notes a row that cannot be read.

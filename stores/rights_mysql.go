@@ -32,6 +32,7 @@ func (m *mysql) checkRights(ctx context.Context, db *sql.DB) error {
 		mysqlInsertChannels + mysqlInsertChannelsRow,
 		mysqlInsertTags + mysqlInsertTagsRow,
 		mysqlFillPositions + mysqlFillPositionsEnd,
+		mysqlFillChain + mysqlFillChainEnd,
 		mysqlAdvanceChannels + mysqlAdvanceChannelsRow + mysqlAdvanceChannelsEnd,
 		mysqlSaveProgress + mysqlSaveProgressRow + mysqlSaveProgressEnd,
 		mysqlPutConsumers + mysqlPutConsumersRow + mysqlPutConsumersEnd,

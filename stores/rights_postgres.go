@@ -18,7 +18,7 @@ FROM (VALUES ('goose_db_version', 'SELECT'),
     ('Subscriptions', 'SELECT,INSERT,UPDATE,DELETE'), ('SubsPending', 'SELECT,INSERT,UPDATE,DELETE'),
     ('Consumers', 'SELECT,INSERT,UPDATE,DELETE'), ('ConsumersPending', 'SELECT,INSERT,UPDATE,DELETE'), ('Wildcards', 'SELECT,INSERT,UPDATE,DELETE'),
     ('NamedConsumers', 'SELECT,INSERT,UPDATE,DELETE'), ('Parked', 'SELECT,INSERT,UPDATE,DELETE'), ('ConsumersRedelivered', 'SELECT,INSERT,UPDATE,DELETE'),
-    ('CancelledDeliveries', 'SELECT,INSERT,DELETE'), ('AuditEntries', 'SELECT,INSERT'), ('Appenders', 'SELECT,INSERT'), ('Erasures', 'SELECT,INSERT,UPDATE'), ('ErasedMessages', 'SELECT,INSERT,DELETE')) AS t (name, rights)
+    ('CancelledDeliveries', 'SELECT,INSERT,DELETE'), ('AuditEntries', 'SELECT,INSERT'), ('Appenders', 'SELECT,INSERT'), ('ChainHeads', 'SELECT,INSERT'), ('Erasures', 'SELECT,INSERT,UPDATE'), ('ErasedMessages', 'SELECT,INSERT,DELETE')) AS t (name, rights)
 CROSS JOIN LATERAL unnest(string_to_array(t.rights, ',')) AS r (name)
 WHERE NOT CASE r.name WHEN 'DELETE' THEN has_table_privilege(t.name, r.name) ELSE has_any_column_privilege(t.name, r.name) END
 ORDER BY t.name, r.name`

@@ -7,6 +7,8 @@ import (
 	"fmt"
 
 	"github.com/nats-io/nats-streaming-server/spb"
+
+	"github.com/nats-eventstore/nats-eventstore/stores/chain"
 )
 
 // SourceChannel is a channel of a snapshot that is copied.
@@ -22,8 +24,9 @@ type SourceChannel struct {
 type StoredRow struct {
 	Sequence  uint64
 	Timestamp int64
-	Data      []byte // encoded pb.MsgProto
-	Appender  uint64 // ID of who appended it; 0 for NULL
+	Data      []byte     // encoded pb.MsgProto
+	Appender  uint64     // ID of who appended it; 0 for NULL
+	Link      chain.Link // in the chain; nil for NULL
 	// The fields below are those of an event; Type is empty if the message is not one.
 	ID, AggregateType, AggregateID, Type string
 	Version, Position                    uint64
@@ -36,7 +39,7 @@ type StoredRow struct {
 const (
 	sourceChannels = "SELECT id, name, maxseq, msgs, bytes FROM Channels WHERE deleted = FALSE ORDER BY id"
 	sourceFirst    = "SELECT MIN(seq) FROM Messages WHERE id = ?"
-	sourceRows     = "SELECT seq, timestamp, data, event_id, aggregate_type, aggregate_id, event_version, event_type, event_data, metadata, position, tags, erased, appender FROM Messages WHERE id = ? AND seq >= ? AND seq <= ? ORDER BY seq LIMIT ?"
+	sourceRows     = "SELECT seq, timestamp, data, event_id, aggregate_type, aggregate_id, event_version, event_type, event_data, metadata, position, tags, erased, appender, chain FROM Messages WHERE id = ? AND seq >= ? AND seq <= ? ORDER BY seq LIMIT ?"
 )
 
 var (
@@ -118,7 +121,7 @@ func (s *Snapshot) Rows(ctx context.Context, channel int64, from, to uint64, lim
 		var id, aggregateType, aggregateID, typ sql.NullString
 		var version, position, appender sql.NullInt64
 		var tags sql.RawBytes
-		if err := rows.Scan(&r.Sequence, &r.Timestamp, &r.Data, &id, &aggregateType, &aggregateID, &version, &typ, &r.Document, &r.Metadata, &position, &tags, (*eventNumber)(&r.Erased), &appender); err != nil {
+		if err := rows.Scan(&r.Sequence, &r.Timestamp, &r.Data, &id, &aggregateType, &aggregateID, &version, &typ, &r.Document, &r.Metadata, &position, &tags, (*eventNumber)(&r.Erased), &appender, (*[]byte)(&r.Link)); err != nil {
 			return err
 		}
 		if size += len(r.Data) + len(r.Document); size > maxBytes && len(all) > 0 {

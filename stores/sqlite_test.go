@@ -165,7 +165,7 @@ func TestSQLiteCorruptFile(t *testing.T) {
 		t.Fatal(err)
 	}
 	const page = 4096
-	for i := int64(60); i < 80; i++ {
+	for i := int64(100); i < 120; i++ { // behind those of the schema
 		if _, err := file.WriteAt(bytes.Repeat([]byte{0xa5}, page), i*page); err != nil {
 			t.Fatal(err)
 		}

@@ -35,7 +35,7 @@ type sharedStatements struct {
 
 	// Order.
 	givenPosition string // () → position
-	lastPosition  string // () → position given, highest position, its timestamp
+	lastPosition  string // () → position given, highest position, its timestamp and chain
 	advanceOrder  string // (new position, old position)
 	beginOrder    string // (last position)
 	hasStep       string // (position) → a row if time steps back there
@@ -97,6 +97,11 @@ type sharedStatements struct {
 	aggregatesWithID  string // (aggregate_id) → id, aggregate_type of each aggregate
 	eventsWithID      string // (event_id) → id, seq, timestamp, data, event_version, position, erased, by id
 
+	lastChained string // () → position and chain of the last event that has one
+	unchained   string // (after, limit) → position, id, seq, timestamp, event_id, event_type, aggregate_type, aggregate_id, event_version, appender, data of events, by position
+	insertHead  string // (position, hash, time, cluster_id, public_key, signature)
+	lastHead    string // () → the same
+
 	maxAppender    string // () → id
 	appenderID     string // (principal, client_id, address) → id
 	insertAppender string // (id, principal, client_id, address)
@@ -133,7 +138,7 @@ func newSharedStatements(text func(string) string) sharedStatements {
 		releaseLease: text("UPDATE StoreLock SET id = '', tick = tick + 1 WHERE id = ?"),
 
 		givenPosition: "SELECT position FROM StoreLock",
-		lastPosition:  "SELECT l.position, m.position, m.timestamp FROM StoreLock AS l LEFT JOIN Messages AS m ON m.position = (SELECT MAX(position) FROM Messages WHERE position IS NOT NULL)",
+		lastPosition:  "SELECT l.position, m.position, m.timestamp, m.chain FROM StoreLock AS l LEFT JOIN Messages AS m ON m.position = (SELECT MAX(position) FROM Messages WHERE position IS NOT NULL)",
 		advanceOrder:  text("UPDATE StoreLock SET position = ? WHERE position = ?"),
 		beginOrder:    text("UPDATE StoreLock SET position = ? WHERE position IS NULL"),
 		hasStep:       text("SELECT 1 FROM TimeSteps WHERE position = ?"),
@@ -195,6 +200,11 @@ func newSharedStatements(text func(string) string) sharedStatements {
 		aggregatesWithID:  text("SELECT DISTINCT id, aggregate_type FROM Messages WHERE aggregate_id = ? ORDER BY id, aggregate_type"),
 		eventsWithID:      text("SELECT id, seq, timestamp, data, event_version, position, erased FROM Messages WHERE event_id = ? ORDER BY id"),
 
+		lastChained: "SELECT position, chain FROM Messages WHERE position IS NOT NULL AND chain IS NOT NULL ORDER BY position DESC LIMIT 1",
+		unchained:   text("SELECT position, id, seq, timestamp, event_id, event_type, aggregate_type, aggregate_id, event_version, appender, data FROM Messages WHERE position > ? ORDER BY position LIMIT ?"),
+		insertHead:  text("INSERT INTO ChainHeads (position, hash, time, cluster_id, public_key, signature) VALUES (?, ?, ?, ?, ?, ?)"),
+		lastHead:    "SELECT position, hash, time, cluster_id, public_key, signature FROM ChainHeads ORDER BY position DESC LIMIT 1",
+
 		maxAppender:    "SELECT COALESCE(MAX(id), 0) FROM Appenders",
 		appenderID:     text("SELECT id FROM Appenders WHERE principal = ? AND client_id = ? AND address = ?"),
 		insertAppender: text("INSERT INTO Appenders (id, principal, client_id, address) VALUES (?, ?, ?, ?)"),
@@ -249,6 +259,7 @@ func (s *statements) all() []string {
 		s.pendings, s.deletePending, s.deleteOldPending,
 		s.consumers, s.consumersPending, s.deleteConsumer, s.deleteConsumerPending, s.deleteConsumersOf, s.deleteConsumersPendingOf,
 		s.wildcards, s.putWildcard, s.deleteWildcard,
+		s.lastChained, s.unchained, s.insertHead, s.lastHead,
 		s.audit, s.maxAppender, s.appenderID, s.insertAppender, s.appenderOf,
 		s.named, s.putNamed, s.deleteNamed, s.deleteNamedOf,
 		s.parkedKeys, s.parked, s.deleteParked, s.deleteParkedOf,

@@ -20,6 +20,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/nats-eventstore/nats-eventstore/stores/chain"
 	"github.com/nats-eventstore/nats-eventstore/stores/sqlconn"
 )
 
@@ -131,6 +132,7 @@ type Store struct {
 	recentFrom   atomic.Uint64 // recent.from, for others; 0 while recent is nil
 	recent       *recent       // the last events; nil until a condition asks for them; owned by the goroutine of Append
 	heads        *headCache    // owned by the goroutine of Append
+	hasher       *chain.Hasher // owned by the goroutine of Append
 	appenders    appenderCache // owned by the goroutine of Append
 	unresolved   []*Channel    // channels of commits with an unknown outcome; owned by the goroutine of Append
 	told         string        // the last failure of a commit that the log tells, until one succeeds; owned by the goroutine of Append
@@ -183,6 +185,7 @@ func Open(ctx context.Context, o Options) (*Store, error) {
 		own:        &handle{db: writer, timeout: o.StatementTimeout, dialect: d},
 		heads:      newHeadCache(o.HeadBytes),
 		appenders:  newAppenderCache(),
+		hasher:     chain.NewHasher(),
 		byName:     map[string]*Channel{},
 		progressed: map[uint64]struct{}{},
 	}

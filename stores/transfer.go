@@ -8,6 +8,7 @@ import (
 	"github.com/nats-io/nats-streaming-server/spb"
 
 	"github.com/nats-eventstore/nats-eventstore/proto"
+	"github.com/nats-eventstore/nats-eventstore/stores/chain"
 )
 
 // CopiedRow is a row of Messages of another database, with the columns that it gets in this one.
@@ -20,6 +21,7 @@ type CopiedRow struct {
 	Erased            uint64       // the erasure that replaced the message; 0 without one
 	Document          []byte       // event_data as JSON, which nests no deeper than JSONDepth; nil for NULL
 	Appender          uint64       // ID of who appended it; 0 for NULL
+	Link              chain.Link   // in the chain; nil for NULL
 }
 
 // JSONDepth returns the deepest nesting of a JSON document that the database accepts.
@@ -74,7 +76,7 @@ func (s *Store) CopyRows(ctx context.Context, c *Channel, copied []CopiedRow, la
 		}
 		rows[i] = &row{
 			channel: c, sequence: m.Sequence, timestamp: m.Timestamp, data: m.Data,
-			event: m.Event, version: m.Version, position: m.Position, document: m.Document, erased: m.Erased, appender: m.Appender,
+			event: m.Event, version: m.Version, position: m.Position, document: m.Document, erased: m.Erased, appender: m.Appender, link: m.Link,
 		}
 		adv.add(rows[i])
 	}

@@ -109,6 +109,11 @@ var keptTables = []copiedTable{{
 	has: "SELECT 1 FROM AuditEntries WHERE id = ?", keys: 1,
 	kinds: []kind{kindNumber, kindNumber, kindText, kindText, kindText, kindText, kindText},
 }, {
+	name: "ChainHeads", read: "SELECT position, hash, time, cluster_id, public_key, signature FROM ChainHeads ORDER BY position",
+	insert: "INSERT INTO ChainHeads (position, hash, time, cluster_id, public_key, signature) VALUES ", row: "(?, ?, ?, ?, ?, ?)",
+	has: "SELECT 1 FROM ChainHeads WHERE position = ?", keys: 1,
+	kinds: []kind{kindNumber, kindBytes, kindNumber, kindText, kindBytes, kindBytes},
+}, {
 	name: "Appenders", read: "SELECT id, principal, client_id, address FROM Appenders ORDER BY id",
 	insert: "INSERT INTO Appenders (id, principal, client_id, address) VALUES ", row: "(?, ?, ?, ?)",
 	has: "SELECT 1 FROM Appenders WHERE id = ?", keys: 1,

@@ -34,6 +34,7 @@ func TestFullDiskOfMigration(t *testing.T) {
 		"ALTER TABLE Messages DROP COLUMN position", "ALTER TABLE Messages DROP COLUMN tags", "ALTER TABLE StoreLock DROP COLUMN position",
 		"ALTER TABLE Subscriptions DROP COLUMN client", "ALTER TABLE Subscriptions DROP COLUMN name", "ALTER TABLE Subscriptions DROP COLUMN kind",
 		"ALTER TABLE Messages DROP COLUMN appender", "DROP TABLE Appenders",
+		"ALTER TABLE Messages DROP COLUMN chain", "DROP TABLE ChainHeads",
 		"DELETE FROM goose_db_version WHERE version_id > 3"} {
 		query(t, "sqlite", source, text)
 	}

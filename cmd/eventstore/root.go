@@ -83,7 +83,7 @@ Commands that only read also work without a server, on its database: --dsn.`,
 	}
 	add("events", readCommand(t), tailCommand(t), getCommand(t), aggregateCommand(t), appendCommand(t), exportCommand(t), importCommand(t), projectCommand(t))
 	add("watch", channelsCommand(t), typesCommand(t), statsCommand(t),
-		routesCommand(t), relaysCommand(t), doctorCommand(t), verifyCommand(t), topCommand(t), benchCommand(t))
+		routesCommand(t), relaysCommand(t), doctorCommand(t), verifyCommand(t), chainCommand(t), topCommand(t), benchCommand(t))
 	add("admin", consumersCommand(t), clientsCommand(t), deliveryCommand(t), eraseCommand(t), keysCommand(t), auditCommand(t))
 	add("setup", copyCommand(t), contextCommand(t), manCommand(t))
 	return root

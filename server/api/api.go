@@ -12,6 +12,7 @@ import (
 	eventstorev1 "github.com/nats-eventstore/nats-eventstore/proto/eventstore/v1"
 	"github.com/nats-eventstore/nats-eventstore/server/eventlog"
 	"github.com/nats-eventstore/nats-eventstore/stores"
+	"github.com/nats-eventstore/nats-eventstore/stores/chain"
 )
 
 // Log is the event log of the server that leads, or a Follower. It returns the errors of package stores, proto.InvalidError and those
@@ -46,6 +47,8 @@ type Log interface {
 	ReadAggregate(ctx context.Context, a stores.Aggregate, from uint64, backward bool, maxMsgs, maxBytes int) ([]stores.Message, error)
 	// AppenderOf does what stores.Store documents.
 	AppenderOf(ctx context.Context, ch *stores.Channel, sequence uint64) (*stores.Appender, error)
+	// Head is the last head of the chain of hashes, or nil.
+	Head(ctx context.Context) (*chain.Head, error)
 	// Delivered is told that events of a channel were sent to a subscriber.
 	Delivered(ctx context.Context, channel string, events []*eventstorev1.RecordedEvent, began time.Time)
 	// Admission bounds the memory of requests.

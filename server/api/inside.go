@@ -82,6 +82,11 @@ func (i Inside) GetEvent(ctx context.Context, req *eventstorev1.GetEventRequest)
 	return i.service.GetEvent(ctx, req)
 }
 
+// GetHead is that of eventstore.v1.EventStore.
+func (i Inside) GetHead(ctx context.Context, req *eventstorev1.GetHeadRequest) (*eventstorev1.GetHeadResponse, error) {
+	return i.service.GetHead(ctx, req)
+}
+
 // Read calls send with the events that match a query.
 func (i Inside) Read(ctx context.Context, req *eventstorev1.ReadRequest, send func(*eventstorev1.ReadResponse) error) error {
 	return i.service.readQuery(ctx, req, send)

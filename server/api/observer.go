@@ -41,6 +41,7 @@ var operations = map[string]string{
 	eventstorev1connect.EventStoreReadProcedure:           opRead,
 	eventstorev1connect.EventStoreReadAggregateProcedure:  opRead,
 	eventstorev1connect.EventStoreGetEventProcedure:       opRead,
+	eventstorev1connect.EventStoreGetHeadProcedure:        opRead,
 	eventstorev1connect.EventStoreListChannelsProcedure:   opRead,
 	eventstorev1connect.EventStoreSubscribeProcedure:      opSubscribe,
 	eventstorev1connect.EventStoreConsumeProcedure:        opSubscribe,

@@ -2,6 +2,7 @@
 package config
 
 import (
+	"crypto/ed25519"
 	"errors"
 	"fmt"
 	"io"
@@ -82,6 +83,13 @@ type Options struct {
 	Wildcards bool
 	// RecordAppenders records who appended each message: principal, client ID and address, in the table Appenders.
 	RecordAppenders bool
+	// ChainKey signs heads of the chain of hashes; nil: they are not signed. It comes from ChainKeyFile.
+	ChainKey     ed25519.PrivateKey
+	ChainKeyFile string
+	// ChainFile, if set, gets a line for each head.
+	ChainFile string
+	// ChainInterval is how often a head is made, if there is a new event.
+	ChainInterval time.Duration
 	// FTGroup, if set, declares that several servers share the database. It only changes the state that monitoring
 	// reports; the servers find each other through the database.
 	FTGroup string
@@ -179,6 +187,7 @@ func DefaultOptions() Options {
 		HeartbeatTimeout:  10 * time.Second,
 		HeartbeatFailures: 10,
 		StoreTimeout:      5 * time.Second,
+		ChainInterval:     time.Minute,
 		MaxBatchMsgs:      4096,
 		MaxBatchBytes:     8 << 20,
 		TailBytes:         64 << 20,
@@ -223,6 +232,7 @@ func (o *Options) Validate() error {
 		{"progress interval", o.ProgressInterval > 0, "positive"},
 		{"publish_memory", o.PublishMemory > 0, "positive"},
 		{"batch bounds", o.MaxBatchMsgs > 0 && o.MaxBatchBytes > 0, "positive"},
+		{"chain_interval", o.ChainInterval > 0, "positive"},
 		{"max_inflight", o.MaxInflight > 0, "positive"},
 		{"redelivery_rate", o.RedeliveryRate >= 0, "0 or more"},
 		{"metrics_series", o.MetricsSeries >= 0, "0 or more"},

@@ -29,6 +29,7 @@ type API interface {
 	Refused(r *http.Request, err error)
 	Admin() eventstorev1connect.AdminHandler
 	ListChannels(ctx context.Context, req *eventstorev1.ListChannelsRequest) (*eventstorev1.ListChannelsResponse, error)
+	GetHead(ctx context.Context, req *eventstorev1.GetHeadRequest) (*eventstorev1.GetHeadResponse, error)
 	GetEvent(ctx context.Context, req *eventstorev1.GetEventRequest) (*eventstorev1.GetEventResponse, error)
 	Read(ctx context.Context, req *eventstorev1.ReadRequest, send func(*eventstorev1.ReadResponse) error) error
 	ReadAggregate(ctx context.Context, req *eventstorev1.ReadAggregateRequest, send func(*eventstorev1.ReadAggregateResponse) error) error

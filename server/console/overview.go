@@ -22,7 +22,8 @@ type overviewBody struct {
 	Lagging  []*eventstorev1.Consumer
 	Admin    bool
 	Leads    bool
-	Counts   bool // the visitor may see rates and sizes
+	Head     *eventstorev1.GetHeadResponse // of the chain of hashes; nil if there is none, or it is not for the visitor
+	Counts   bool                          // the visitor may see rates and sizes
 }
 
 // figure is a number with its name and unit.
@@ -72,6 +73,9 @@ func (c *Console) overviewBody(v *visit) overviewBody {
 	body := overviewBody{About: c.opts.About, Now: now, Role: roleOf(now.State), Uptime: ago(now.Since), Admin: v.visitor.Admin(everywhere), Counts: v.visitor.Counts}
 	if now.Unready != nil {
 		body.Health = now.Unready.Error()
+	}
+	if head, err := c.api.GetHead(v.ctx, &eventstorev1.GetHeadRequest{}); err == nil {
+		body.Head = head
 	}
 	body.Leads = c.opts.Monitor.Term() != nil
 	c.worry(v, &body)

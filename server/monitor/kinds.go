@@ -127,6 +127,7 @@ var errorSeries = func() map[string][]string {
 		"progress":  database,
 		"retention": database,
 		"lease":     database,
+		"head":      database,
 
 		"publish": slices.Concat(database, event, []string{"subject_mismatch", "limit"}),
 		"connect": slices.Concat(database, []string{kindInvalidRequest, "not_inbox", "client_registered"}),

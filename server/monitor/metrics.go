@@ -180,7 +180,7 @@ func (m *Metrics) Slowed() { m.slowed.Add(1) }
 func (m *Metrics) Replayed(messages int) { m.replayed.Add(uint64(messages)) }
 
 // Failed counts an error of an operation of the server itself: delivery (reads for subscribers), progress (writes of
-// subscription state), retention (enforcing limits) and lease (renewals).
+// subscription state), retention (enforcing limits), lease (renewals) and head (of the chain).
 func (m *Metrics) Failed(operation string, err error) {
 	m.errors.WithLabelValues(operation, errorKind(err)).Inc()
 }

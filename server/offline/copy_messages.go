@@ -189,12 +189,15 @@ func (c *copying) readPart(ctx context.Context, s *stores.Snapshot, from stores.
 // convert gives a row the columns of the target. Databases keep JSON in their own ways, so that event_data is made anew of the message
 // where the message says what the columns say; otherwise the channel has a mapping that this program does not know.
 func (c *copying) convert(r *stores.StoredRow, mapping *proto.Mapping) (stores.CopiedRow, error) {
-	row := stores.CopiedRow{Sequence: r.Sequence, Timestamp: r.Timestamp, Data: r.Data, Erased: r.Erased, Appender: r.Appender}
+	row := stores.CopiedRow{Sequence: r.Sequence, Timestamp: r.Timestamp, Data: r.Data, Erased: r.Erased, Appender: r.Appender, Link: r.Link}
 	if r.Type == "" {
 		return row, nil
 	}
 	if r.Position == 0 {
 		return row, fmt.Errorf("the event with sequence %d has no position: run nats-streaming-server migrate on the source", r.Sequence)
+	}
+	if len(r.Link) == 0 {
+		return row, fmt.Errorf("the event with sequence %d is not in the chain of hashes: run nats-streaming-server migrate on the source", r.Sequence)
 	}
 	row.Version, row.Position = r.Version, r.Position
 	ev := &proto.Event{ID: r.ID, Type: r.Type, AggregateType: r.AggregateType, AggregateID: r.AggregateID, Metadata: r.Metadata, Tags: r.Tags}
@@ -303,6 +306,7 @@ func digest(rows []stores.StoredRow) (sum [sha256.Size]byte) {
 			buffer = binary.BigEndian.AppendUint64(buffer, uint64(len(text)))
 			buffer = append(buffer, text...)
 		}
+		buffer = append(binary.BigEndian.AppendUint64(buffer, uint64(len(r.Link))), r.Link...)
 		buffer = binary.BigEndian.AppendUint64(buffer, uint64(len(r.Data)))
 		add(h, buffer)
 		add(h, r.Data)

@@ -69,6 +69,9 @@ func ImportEvents(ctx context.Context, o config.Options, run func(context.Contex
 	if err := m.target.store.ApplyIndexes(ctx); err != nil {
 		return fmt.Errorf("event data indexes: %w", err)
 	}
+	if err := m.target.store.ChainImported(ctx); err != nil {
+		return err
+	}
 	return m.target.store.FinishCopy(ctx, info, m.position)
 }
 

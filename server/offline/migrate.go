@@ -41,7 +41,14 @@ func migrate(ctx context.Context, o config.Options, m MigrateOptions, events eve
 	out := &progressLines{to: m.Out}
 	o.Store.NumberAll = true
 	o.Store.Numbering = func(n stores.Numbering) {
-		if n.Finished {
+		switch {
+		case n.Chaining && n.Finished:
+			out.line("%d events got their hashes in %v (%.0f/s).", n.Done, n.Took.Round(time.Millisecond), n.Rate())
+			return
+		case n.Chaining:
+			out.line("Chaining events: %d of at most %d, %.0f/s, %v left at most.", n.Done, n.Most, n.Rate(), n.Left())
+			return
+		case n.Finished:
 			out.line("%d events got their positions in %v (%.0f/s).", n.Done, n.Took.Round(time.Millisecond), n.Rate())
 			return
 		}

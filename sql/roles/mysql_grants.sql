@@ -1,7 +1,7 @@
 -- What the server and readers may do. Run it as an administrator, after each migration.
 
 -- Whoever serves may add messages, and remove those that are not events: retention does. It may not change an event, but for the
--- position of one that has none, and what an erasure lists: triggers see to it, which it may not change. Nor may it TRUNCATE, which needs DROP.
+-- position and the hash of one that has none, and what an erasure lists: triggers see to it, which it may not change. Nor may it TRUNCATE, which needs DROP.
 GRANT SELECT ON eventstore.goose_db_version TO 'eventstore_server'@'%';
 GRANT SELECT, INSERT, UPDATE ON eventstore.ServerInfo TO 'eventstore_server'@'%';
 GRANT SELECT, INSERT, UPDATE ON eventstore.Relays TO 'eventstore_server'@'%';
@@ -15,13 +15,14 @@ GRANT SELECT, INSERT, UPDATE, DELETE ON eventstore.NamedConsumers TO 'eventstore
 GRANT SELECT, INSERT, UPDATE, DELETE ON eventstore.Parked TO 'eventstore_server'@'%';
 GRANT SELECT, INSERT, UPDATE, DELETE ON eventstore.ConsumersRedelivered TO 'eventstore_server'@'%';
 GRANT SELECT, INSERT, DELETE ON eventstore.CancelledDeliveries TO 'eventstore_server'@'%';
-GRANT SELECT, INSERT, DELETE, UPDATE (position, size, data, event_data, metadata, tags, erased) ON eventstore.Messages TO 'eventstore_server'@'%';
+GRANT SELECT, INSERT, DELETE, UPDATE (position, size, data, event_data, metadata, tags, erased, chain) ON eventstore.Messages TO 'eventstore_server'@'%';
 GRANT SELECT, INSERT, DELETE ON eventstore.EventTags TO 'eventstore_server'@'%';
 GRANT SELECT, INSERT, UPDATE ON eventstore.Erasures TO 'eventstore_server'@'%';
 GRANT SELECT, INSERT, DELETE ON eventstore.ErasedMessages TO 'eventstore_server'@'%';
 GRANT SELECT, INSERT ON eventstore.TimeSteps TO 'eventstore_server'@'%';
 GRANT SELECT, INSERT ON eventstore.AuditEntries TO 'eventstore_server'@'%';
 GRANT SELECT, INSERT ON eventstore.Appenders TO 'eventstore_server'@'%';
+GRANT SELECT, INSERT ON eventstore.ChainHeads TO 'eventstore_server'@'%';
 -- All columns: MariaDB wants UPDATE of the key for ON DUPLICATE KEY UPDATE. The triggers keep the channels of events.
 GRANT SELECT, INSERT, UPDATE, DELETE ON eventstore.Channels TO 'eventstore_server'@'%';
 GRANT SELECT, UPDATE ON eventstore.StoreLock TO 'eventstore_server'@'%';

@@ -206,7 +206,7 @@ func testMigrationWaits(t *testing.T, o stores.Options) {
 }
 
 // withoutColumns is the version of the last migration that adds a column in SQLite, which can not add one "if it is absent".
-const withoutColumns = 15
+const withoutColumns = 16
 
 // takePositions undoes what migration 10 added, and the columns of later ones, as if they had never run.
 func takePositions(t *testing.T, o stores.Options) {
@@ -224,7 +224,8 @@ func takePositions(t *testing.T, o stores.Options) {
 	for _, text := range append(texts,
 		"ALTER TABLE Messages DROP COLUMN position", "ALTER TABLE Messages DROP COLUMN tags", "ALTER TABLE StoreLock DROP COLUMN position",
 		"ALTER TABLE Messages DROP COLUMN erased", "ALTER TABLE Messages DROP COLUMN appender", "DROP TABLE Appenders", "DROP TABLE EventTags", "DROP TABLE TimeSteps", "DROP TABLE Erasures", "DROP TABLE ErasedMessages",
-		"ALTER TABLE Subscriptions DROP COLUMN client", "ALTER TABLE Subscriptions DROP COLUMN name", "ALTER TABLE Subscriptions DROP COLUMN kind") {
+		"ALTER TABLE Subscriptions DROP COLUMN client", "ALTER TABLE Subscriptions DROP COLUMN name", "ALTER TABLE Subscriptions DROP COLUMN kind",
+		"ALTER TABLE Messages DROP COLUMN chain", "DROP TABLE ChainHeads") {
 		exec(t, db, text)
 	}
 }

@@ -3,7 +3,7 @@ UPDATE StoreLock SET id = $1, tick = tick + 1 WHERE id = $2 AND tick = $3
 UPDATE StoreLock SET tick = tick + 1 WHERE id = $1
 UPDATE StoreLock SET id = '', tick = tick + 1 WHERE id = $1
 SELECT position FROM StoreLock
-SELECT l.position, m.position, m.timestamp FROM StoreLock AS l LEFT JOIN Messages AS m ON m.position = (SELECT MAX(position) FROM Messages WHERE position IS NOT NULL)
+SELECT l.position, m.position, m.timestamp, m.chain FROM StoreLock AS l LEFT JOIN Messages AS m ON m.position = (SELECT MAX(position) FROM Messages WHERE position IS NOT NULL)
 UPDATE StoreLock SET position = $1 WHERE position = $2
 UPDATE StoreLock SET position = $1 WHERE position IS NULL
 SELECT 1 FROM TimeSteps WHERE position = $1
@@ -39,6 +39,10 @@ DELETE FROM ConsumersPending WHERE consumer IN (SELECT consumer FROM Consumers W
 SELECT consumer, pattern FROM Wildcards
 INSERT INTO Wildcards (consumer, pattern) VALUES ($1, $2) ON CONFLICT (consumer) DO UPDATE SET pattern = excluded.pattern
 DELETE FROM Wildcards WHERE consumer = $1
+SELECT position, chain FROM Messages WHERE position IS NOT NULL AND chain IS NOT NULL ORDER BY position DESC LIMIT 1
+SELECT position, id, seq, timestamp, event_id, event_type, aggregate_type, aggregate_id, event_version, appender, data FROM Messages WHERE position > $1 ORDER BY position LIMIT $2
+INSERT INTO ChainHeads (position, hash, time, cluster_id, public_key, signature) VALUES ($1, $2, $3, $4, $5, $6)
+SELECT position, hash, time, cluster_id, public_key, signature FROM ChainHeads ORDER BY position DESC LIMIT 1
 SELECT id, time, principal, address, action, target, detail FROM AuditEntries WHERE id < $1 ORDER BY id DESC LIMIT $2
 SELECT COALESCE(MAX(id), 0) FROM Appenders
 SELECT id FROM Appenders WHERE principal = $1 AND client_id = $2 AND address = $3

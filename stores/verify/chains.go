@@ -14,14 +14,14 @@ const (
 	eventIDsText = "SELECT event_id, id, COUNT(*), MIN(seq), MAX(seq) FROM Messages WHERE event_id IS NOT NULL GROUP BY event_id, id HAVING COUNT(*) > 1"
 )
 
-// chain is the latest version of an aggregate on one channel.
-type chain struct{ version, sequence int64 }
+// latest is the latest version of an aggregate on one channel.
+type latest struct{ version, sequence int64 }
 
 // chains checks that the versions of each aggregate follow the channel's rules. They are in the order of sequences
 // without a gap or, if they must only be unique, all different.
 func (c *check) chains(ctx context.Context) error {
-	var id, typ sql.NullString // of the aggregate whose rows are read
-	heads := map[int64]chain{} // of that aggregate, by channel
+	var id, typ sql.NullString  // of the aggregate whose rows are read
+	heads := map[int64]latest{} // of that aggregate, by channel
 	done := uint64(0)
 	return c.snapshot.Query(ctx, chainsText, func(rows *sql.Rows) error {
 		var aggregate, aggregateType sql.NullString
@@ -42,7 +42,7 @@ func (c *check) chains(ctx context.Context) error {
 		if !known {
 			c.report.Aggregates++
 		}
-		heads[channel] = chain{version.Int64, sequence}
+		heads[channel] = latest{version.Int64, sequence}
 		ch := c.channels[channel]
 		if ch == nil || ch.deleted || !ch.rules.Events || !version.Valid || version.Int64 < 1 {
 			return nil // another check reports it

@@ -22,4 +22,4 @@ type texts struct {
 }
 
 // ourTables are the tables of the schema, in lower case.
-const ourTables = "('serverinfo', 'clients', 'channels', 'messages', 'eventtags', 'timesteps', 'subscriptions', 'subspending', 'consumers', 'consumerspending', 'consumersredelivered', 'wildcards', 'namedconsumers', 'parked', 'cancelleddeliveries', 'auditentries', 'appenders', 'erasures', 'erasedmessages', 'relays', 'storelock', 'goose_db_version')"
+const ourTables = "('serverinfo', 'clients', 'channels', 'messages', 'eventtags', 'timesteps', 'subscriptions', 'subspending', 'consumers', 'consumerspending', 'consumersredelivered', 'wildcards', 'namedconsumers', 'parked', 'cancelleddeliveries', 'auditentries', 'appenders', 'chainheads', 'erasures', 'erasedmessages', 'relays', 'storelock', 'goose_db_version')"

@@ -27,6 +27,7 @@ type Options struct {
 	Rules func(channel string) Rules
 	// Erased are missing messages that are no fault. It may be nil.
 	Erased Erased
+	Chain  Chain
 	Limit  int // how many findings of a kind to keep; all are counted
 	// Progress is called after each step of some thousand rows. It may be nil.
 	Progress func(phase string, done, total uint64)
@@ -102,7 +103,11 @@ func (c *check) run(ctx context.Context) error {
 		{"versions", c.chains},
 		{"event_ids", c.eventIDs},
 		{"order of events", c.positions},
+		{"chain of hashes", c.hashes},
 	} {
+		if c.Chain.Only && step.what != "chain of hashes" {
+			continue
+		}
 		err := step.run(ctx)
 		if corruptFile(err) {
 			c.findings.add("file", "", step.what, "%v", err) // other steps may not meet it

@@ -13,11 +13,11 @@ import (
 )
 
 // rich fills every table: events of all kinds, ordinary messages with a limit, copies, consumers with unacknowledged, redelivered and parked
-// messages, patterns, clients, administrative acts; then erased events and what only older releases and relays write.
+// messages, patterns, clients, administrative acts, an erased event; then deleted events and what only older releases and relays write.
 func rich(t *testing.T, p place) {
 	t.Helper()
 	conf := config(t, `limits { channels { "plain": { max_msgs: 3 } } }, routes: [ { types: "OrderPaid", channel: "paid" } ]`)
-	s, at := server(t, p, "-wildcards", "-record_appenders", "-c", conf)
+	s, at := server(t, p, "-wildcards", "-record_appenders", "-chain_interval", "50ms", "-c", conf)
 	do := func(args ...string) string { t.Helper(); return run(t, 0, append(args, at...)...) }
 	deep := strings.Repeat(`{"a":`, 40) + "1" + strings.Repeat("}", 40)
 	for i, data := range []string{`{"amount": 12.50, "big": 123456789012345678901234567890, "b": 1, "a": 2}`, deep, `{"nul":"\u0000","ü":"\ud83d\ude00"}`, `1e400`, `"text"`, ``} {
@@ -58,6 +58,8 @@ func rich(t *testing.T, p place) {
 	for !receive(t, slow).Redelivered { // so that redeliveries are counted
 	}
 	do("consumers", "pause", orders, "d:g")
+	do("append", "eventstore.users", "-t", "UserAdded", "-a", "u2", "-d", `{"name":"Ada"}`)
+	do("erase", "aggregate", "u2", "--reason", "request 1", "--yes")
 	s.Stop()
 	p.exec(t,
 		"INSERT INTO TimeSteps (position) VALUES (4)",
@@ -97,7 +99,7 @@ func TestCopyKeepsEverything(t *testing.T) {
 		from = to
 	}
 	s, at := server(t, from, "-wildcards")
-	contains(t, run(t, 0, append([]string{"append", orders, "-t", "OrderPaid", "-a", "o1", "--aggregate-type", "Order", "--expect", "6"}, at...)...), "8 ")
+	contains(t, run(t, 0, append([]string{"append", orders, "-t", "OrderPaid", "-a", "o1", "--aggregate-type", "Order", "--expect", "6"}, at...)...), "10 ")
 	s.Stop()
 }
 

@@ -116,7 +116,7 @@ var tables = []string{
 	"SELECT id, proto, version FROM ServerInfo ORDER BY id",
 	"SELECT position FROM StoreLock",
 	"SELECT id, name, maxseq, msgs, bytes FROM Channels WHERE deleted = FALSE ORDER BY id",
-	"SELECT id, seq, timestamp, size, data, event_id, aggregate_type, aggregate_id, event_version, event_type, position, appender FROM Messages ORDER BY id, seq",
+	"SELECT id, seq, timestamp, size, data, event_id, aggregate_type, aggregate_id, event_version, event_type, position, appender, erased, chain FROM Messages ORDER BY id, seq",
 	"SELECT tag, position FROM EventTags ORDER BY position, tag",
 	"SELECT position FROM TimeSteps ORDER BY position",
 	"SELECT id, hbinbox, proto FROM Clients ORDER BY id",
@@ -131,6 +131,8 @@ var tables = []string{
 	"SELECT id, seq FROM CancelledDeliveries ORDER BY id, seq",
 	"SELECT id, time, principal, address, action, target, detail FROM AuditEntries ORDER BY id",
 	"SELECT id, principal, client_id, address FROM Appenders ORDER BY id",
+	"SELECT id, requested, principal, reason, state, events, copies, erased FROM Erasures ORDER BY id",
+	"SELECT position, hash, time, cluster_id, public_key, signature FROM ChainHeads ORDER BY position",
 	"SELECT stream, position FROM Relays ORDER BY stream",
 }
 

@@ -105,6 +105,12 @@ func read(args []string) (Options, error) {
 			errs = append(errs, err)
 		}
 	}
+	if o.ChainKeyFile != "" {
+		var err error
+		if o.ChainKey, err = readChainKey(o.ChainKeyFile); err != nil {
+			errs = append(errs, err)
+		}
+	}
 	o.Tracing, err = tracing.Environment()
 	errs = append(errs, err)
 	if err := errors.Join(errs...); err != nil {

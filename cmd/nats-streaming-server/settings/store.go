@@ -72,6 +72,24 @@ var storeSettings = []setting{
 		set:   setBool(func(o *Options) *bool { return &o.RecordAppenders }),
 	},
 	{
+		flags: []string{"chain_key"}, keys: []string{"chain_key"}, value: "<file>",
+		usage: "Private key that signs heads of the chain of hashes; eventstore chain keygen makes one (docs/operate/proof.md)",
+		state: added,
+		set:   setString(func(o *Options) *string { return &o.ChainKeyFile }),
+	},
+	{
+		flags: []string{"chain_file"}, keys: []string{"chain_file"}, value: "<file>",
+		usage: "File that gets a line for each head of the chain of hashes",
+		state: added,
+		set:   setString(func(o *Options) *string { return &o.ChainFile }),
+	},
+	{
+		flags: []string{"chain_interval"}, keys: []string{"chain_interval"}, kind: duration,
+		usage: "How often a head of the chain of hashes is made, if there are new events", def: "1m",
+		state: added,
+		set:   setDuration(func(o *Options) *time.Duration { return &o.ChainInterval }),
+	},
+	{
 		flags: []string{"tail_bytes"}, keys: []string{"tail_bytes"}, kind: size,
 		usage: "Memory for the latest messages of all channels, which live subscribers read", def: "64MB",
 		state: added,

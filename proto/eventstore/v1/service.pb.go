@@ -199,7 +199,7 @@ func (x ConsumeRequest_Nack_Action) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use ConsumeRequest_Nack_Action.Descriptor instead.
 func (ConsumeRequest_Nack_Action) EnumDescriptor() ([]byte, []int) {
-	return file_eventstore_v1_service_proto_rawDescGZIP(), []int{22, 3, 0}
+	return file_eventstore_v1_service_proto_rawDescGZIP(), []int{24, 3, 0}
 }
 
 // RecordedEvent is an event with its place in the log.
@@ -1546,6 +1546,130 @@ func (x *GetEventResponse) GetAppender() *Appender {
 	return nil
 }
 
+type GetHeadRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *GetHeadRequest) Reset() {
+	*x = GetHeadRequest{}
+	mi := &file_eventstore_v1_service_proto_msgTypes[18]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *GetHeadRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*GetHeadRequest) ProtoMessage() {}
+
+func (x *GetHeadRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_eventstore_v1_service_proto_msgTypes[18]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use GetHeadRequest.ProtoReflect.Descriptor instead.
+func (*GetHeadRequest) Descriptor() ([]byte, []int) {
+	return file_eventstore_v1_service_proto_rawDescGZIP(), []int{18}
+}
+
+// GetHeadResponse is a head of the chain of hashes. docs/reference/chain.md specifies hash and signature.
+type GetHeadResponse struct {
+	state     protoimpl.MessageState `protogen:"open.v1"`
+	ClusterId string                 `protobuf:"bytes,1,opt,name=cluster_id,json=clusterId,proto3" json:"cluster_id,omitempty"`
+	// Position of the last event at that time.
+	Position uint64 `protobuf:"varint,2,opt,name=position,proto3" json:"position,omitempty"`
+	// Its hash, which is over all events up to it.
+	Hash []byte                 `protobuf:"bytes,3,opt,name=hash,proto3" json:"hash,omitempty"`
+	Time *timestamppb.Timestamp `protobuf:"bytes,4,opt,name=time,proto3" json:"time,omitempty"`
+	// Ed25519. Both are empty if the server has no chain_key.
+	PublicKey     []byte `protobuf:"bytes,5,opt,name=public_key,json=publicKey,proto3" json:"public_key,omitempty"`
+	Signature     []byte `protobuf:"bytes,6,opt,name=signature,proto3" json:"signature,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *GetHeadResponse) Reset() {
+	*x = GetHeadResponse{}
+	mi := &file_eventstore_v1_service_proto_msgTypes[19]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *GetHeadResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*GetHeadResponse) ProtoMessage() {}
+
+func (x *GetHeadResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_eventstore_v1_service_proto_msgTypes[19]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use GetHeadResponse.ProtoReflect.Descriptor instead.
+func (*GetHeadResponse) Descriptor() ([]byte, []int) {
+	return file_eventstore_v1_service_proto_rawDescGZIP(), []int{19}
+}
+
+func (x *GetHeadResponse) GetClusterId() string {
+	if x != nil {
+		return x.ClusterId
+	}
+	return ""
+}
+
+func (x *GetHeadResponse) GetPosition() uint64 {
+	if x != nil {
+		return x.Position
+	}
+	return 0
+}
+
+func (x *GetHeadResponse) GetHash() []byte {
+	if x != nil {
+		return x.Hash
+	}
+	return nil
+}
+
+func (x *GetHeadResponse) GetTime() *timestamppb.Timestamp {
+	if x != nil {
+		return x.Time
+	}
+	return nil
+}
+
+func (x *GetHeadResponse) GetPublicKey() []byte {
+	if x != nil {
+		return x.PublicKey
+	}
+	return nil
+}
+
+func (x *GetHeadResponse) GetSignature() []byte {
+	if x != nil {
+		return x.Signature
+	}
+	return nil
+}
+
 // Appender is who appended an event, as far as the server knew. What it did not know is empty.
 type Appender struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -1561,7 +1685,7 @@ type Appender struct {
 
 func (x *Appender) Reset() {
 	*x = Appender{}
-	mi := &file_eventstore_v1_service_proto_msgTypes[18]
+	mi := &file_eventstore_v1_service_proto_msgTypes[20]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1573,7 +1697,7 @@ func (x *Appender) String() string {
 func (*Appender) ProtoMessage() {}
 
 func (x *Appender) ProtoReflect() protoreflect.Message {
-	mi := &file_eventstore_v1_service_proto_msgTypes[18]
+	mi := &file_eventstore_v1_service_proto_msgTypes[20]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1586,7 +1710,7 @@ func (x *Appender) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Appender.ProtoReflect.Descriptor instead.
 func (*Appender) Descriptor() ([]byte, []int) {
-	return file_eventstore_v1_service_proto_rawDescGZIP(), []int{18}
+	return file_eventstore_v1_service_proto_rawDescGZIP(), []int{20}
 }
 
 func (x *Appender) GetPrincipal() string {
@@ -1633,7 +1757,7 @@ type SubscribeRequest struct {
 
 func (x *SubscribeRequest) Reset() {
 	*x = SubscribeRequest{}
-	mi := &file_eventstore_v1_service_proto_msgTypes[19]
+	mi := &file_eventstore_v1_service_proto_msgTypes[21]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1645,7 +1769,7 @@ func (x *SubscribeRequest) String() string {
 func (*SubscribeRequest) ProtoMessage() {}
 
 func (x *SubscribeRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_eventstore_v1_service_proto_msgTypes[19]
+	mi := &file_eventstore_v1_service_proto_msgTypes[21]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1658,7 +1782,7 @@ func (x *SubscribeRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SubscribeRequest.ProtoReflect.Descriptor instead.
 func (*SubscribeRequest) Descriptor() ([]byte, []int) {
-	return file_eventstore_v1_service_proto_rawDescGZIP(), []int{19}
+	return file_eventstore_v1_service_proto_rawDescGZIP(), []int{21}
 }
 
 func (x *SubscribeRequest) GetChannel() string {
@@ -1779,7 +1903,7 @@ type SubscribeResponse struct {
 
 func (x *SubscribeResponse) Reset() {
 	*x = SubscribeResponse{}
-	mi := &file_eventstore_v1_service_proto_msgTypes[20]
+	mi := &file_eventstore_v1_service_proto_msgTypes[22]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1791,7 +1915,7 @@ func (x *SubscribeResponse) String() string {
 func (*SubscribeResponse) ProtoMessage() {}
 
 func (x *SubscribeResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_eventstore_v1_service_proto_msgTypes[20]
+	mi := &file_eventstore_v1_service_proto_msgTypes[22]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1804,7 +1928,7 @@ func (x *SubscribeResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SubscribeResponse.ProtoReflect.Descriptor instead.
 func (*SubscribeResponse) Descriptor() ([]byte, []int) {
-	return file_eventstore_v1_service_proto_rawDescGZIP(), []int{20}
+	return file_eventstore_v1_service_proto_rawDescGZIP(), []int{22}
 }
 
 func (x *SubscribeResponse) GetEvents() []*RecordedEvent {
@@ -1862,7 +1986,7 @@ type Staleness struct {
 
 func (x *Staleness) Reset() {
 	*x = Staleness{}
-	mi := &file_eventstore_v1_service_proto_msgTypes[21]
+	mi := &file_eventstore_v1_service_proto_msgTypes[23]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1874,7 +1998,7 @@ func (x *Staleness) String() string {
 func (*Staleness) ProtoMessage() {}
 
 func (x *Staleness) ProtoReflect() protoreflect.Message {
-	mi := &file_eventstore_v1_service_proto_msgTypes[21]
+	mi := &file_eventstore_v1_service_proto_msgTypes[23]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1887,7 +2011,7 @@ func (x *Staleness) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Staleness.ProtoReflect.Descriptor instead.
 func (*Staleness) Descriptor() ([]byte, []int) {
-	return file_eventstore_v1_service_proto_rawDescGZIP(), []int{21}
+	return file_eventstore_v1_service_proto_rawDescGZIP(), []int{23}
 }
 
 func (x *Staleness) GetPosition() uint64 {
@@ -1921,7 +2045,7 @@ type ConsumeRequest struct {
 
 func (x *ConsumeRequest) Reset() {
 	*x = ConsumeRequest{}
-	mi := &file_eventstore_v1_service_proto_msgTypes[22]
+	mi := &file_eventstore_v1_service_proto_msgTypes[24]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1933,7 +2057,7 @@ func (x *ConsumeRequest) String() string {
 func (*ConsumeRequest) ProtoMessage() {}
 
 func (x *ConsumeRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_eventstore_v1_service_proto_msgTypes[22]
+	mi := &file_eventstore_v1_service_proto_msgTypes[24]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1946,7 +2070,7 @@ func (x *ConsumeRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ConsumeRequest.ProtoReflect.Descriptor instead.
 func (*ConsumeRequest) Descriptor() ([]byte, []int) {
-	return file_eventstore_v1_service_proto_rawDescGZIP(), []int{22}
+	return file_eventstore_v1_service_proto_rawDescGZIP(), []int{24}
 }
 
 func (x *ConsumeRequest) GetRequest() isConsumeRequest_Request {
@@ -2032,7 +2156,7 @@ type ConsumeResponse struct {
 
 func (x *ConsumeResponse) Reset() {
 	*x = ConsumeResponse{}
-	mi := &file_eventstore_v1_service_proto_msgTypes[23]
+	mi := &file_eventstore_v1_service_proto_msgTypes[25]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2044,7 +2168,7 @@ func (x *ConsumeResponse) String() string {
 func (*ConsumeResponse) ProtoMessage() {}
 
 func (x *ConsumeResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_eventstore_v1_service_proto_msgTypes[23]
+	mi := &file_eventstore_v1_service_proto_msgTypes[25]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2057,7 +2181,7 @@ func (x *ConsumeResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ConsumeResponse.ProtoReflect.Descriptor instead.
 func (*ConsumeResponse) Descriptor() ([]byte, []int) {
-	return file_eventstore_v1_service_proto_rawDescGZIP(), []int{23}
+	return file_eventstore_v1_service_proto_rawDescGZIP(), []int{25}
 }
 
 func (x *ConsumeResponse) GetOpened() *ConsumeResponse_Opened {
@@ -2088,7 +2212,7 @@ type ListChannelsRequest struct {
 
 func (x *ListChannelsRequest) Reset() {
 	*x = ListChannelsRequest{}
-	mi := &file_eventstore_v1_service_proto_msgTypes[24]
+	mi := &file_eventstore_v1_service_proto_msgTypes[26]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2100,7 +2224,7 @@ func (x *ListChannelsRequest) String() string {
 func (*ListChannelsRequest) ProtoMessage() {}
 
 func (x *ListChannelsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_eventstore_v1_service_proto_msgTypes[24]
+	mi := &file_eventstore_v1_service_proto_msgTypes[26]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2113,7 +2237,7 @@ func (x *ListChannelsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListChannelsRequest.ProtoReflect.Descriptor instead.
 func (*ListChannelsRequest) Descriptor() ([]byte, []int) {
-	return file_eventstore_v1_service_proto_rawDescGZIP(), []int{24}
+	return file_eventstore_v1_service_proto_rawDescGZIP(), []int{26}
 }
 
 func (x *ListChannelsRequest) GetPrefix() string {
@@ -2150,7 +2274,7 @@ type ListChannelsResponse struct {
 
 func (x *ListChannelsResponse) Reset() {
 	*x = ListChannelsResponse{}
-	mi := &file_eventstore_v1_service_proto_msgTypes[25]
+	mi := &file_eventstore_v1_service_proto_msgTypes[27]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2162,7 +2286,7 @@ func (x *ListChannelsResponse) String() string {
 func (*ListChannelsResponse) ProtoMessage() {}
 
 func (x *ListChannelsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_eventstore_v1_service_proto_msgTypes[25]
+	mi := &file_eventstore_v1_service_proto_msgTypes[27]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2175,7 +2299,7 @@ func (x *ListChannelsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListChannelsResponse.ProtoReflect.Descriptor instead.
 func (*ListChannelsResponse) Descriptor() ([]byte, []int) {
-	return file_eventstore_v1_service_proto_rawDescGZIP(), []int{25}
+	return file_eventstore_v1_service_proto_rawDescGZIP(), []int{27}
 }
 
 func (x *ListChannelsResponse) GetChannels() []*Channel {
@@ -2219,7 +2343,7 @@ type Channel struct {
 
 func (x *Channel) Reset() {
 	*x = Channel{}
-	mi := &file_eventstore_v1_service_proto_msgTypes[26]
+	mi := &file_eventstore_v1_service_proto_msgTypes[28]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2231,7 +2355,7 @@ func (x *Channel) String() string {
 func (*Channel) ProtoMessage() {}
 
 func (x *Channel) ProtoReflect() protoreflect.Message {
-	mi := &file_eventstore_v1_service_proto_msgTypes[26]
+	mi := &file_eventstore_v1_service_proto_msgTypes[28]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2244,7 +2368,7 @@ func (x *Channel) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Channel.ProtoReflect.Descriptor instead.
 func (*Channel) Descriptor() ([]byte, []int) {
-	return file_eventstore_v1_service_proto_rawDescGZIP(), []int{26}
+	return file_eventstore_v1_service_proto_rawDescGZIP(), []int{28}
 }
 
 func (x *Channel) GetName() string {
@@ -2322,7 +2446,7 @@ type ConsumeRequest_Open struct {
 
 func (x *ConsumeRequest_Open) Reset() {
 	*x = ConsumeRequest_Open{}
-	mi := &file_eventstore_v1_service_proto_msgTypes[28]
+	mi := &file_eventstore_v1_service_proto_msgTypes[30]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2334,7 +2458,7 @@ func (x *ConsumeRequest_Open) String() string {
 func (*ConsumeRequest_Open) ProtoMessage() {}
 
 func (x *ConsumeRequest_Open) ProtoReflect() protoreflect.Message {
-	mi := &file_eventstore_v1_service_proto_msgTypes[28]
+	mi := &file_eventstore_v1_service_proto_msgTypes[30]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2347,7 +2471,7 @@ func (x *ConsumeRequest_Open) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ConsumeRequest_Open.ProtoReflect.Descriptor instead.
 func (*ConsumeRequest_Open) Descriptor() ([]byte, []int) {
-	return file_eventstore_v1_service_proto_rawDescGZIP(), []int{22, 0}
+	return file_eventstore_v1_service_proto_rawDescGZIP(), []int{24, 0}
 }
 
 func (x *ConsumeRequest_Open) GetChannel() string {
@@ -2477,7 +2601,7 @@ type ConsumeRequest_Credit struct {
 
 func (x *ConsumeRequest_Credit) Reset() {
 	*x = ConsumeRequest_Credit{}
-	mi := &file_eventstore_v1_service_proto_msgTypes[29]
+	mi := &file_eventstore_v1_service_proto_msgTypes[31]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2489,7 +2613,7 @@ func (x *ConsumeRequest_Credit) String() string {
 func (*ConsumeRequest_Credit) ProtoMessage() {}
 
 func (x *ConsumeRequest_Credit) ProtoReflect() protoreflect.Message {
-	mi := &file_eventstore_v1_service_proto_msgTypes[29]
+	mi := &file_eventstore_v1_service_proto_msgTypes[31]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2502,7 +2626,7 @@ func (x *ConsumeRequest_Credit) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ConsumeRequest_Credit.ProtoReflect.Descriptor instead.
 func (*ConsumeRequest_Credit) Descriptor() ([]byte, []int) {
-	return file_eventstore_v1_service_proto_rawDescGZIP(), []int{22, 1}
+	return file_eventstore_v1_service_proto_rawDescGZIP(), []int{24, 1}
 }
 
 func (x *ConsumeRequest_Credit) GetCredit() uint32 {
@@ -2523,7 +2647,7 @@ type ConsumeRequest_Ack struct {
 
 func (x *ConsumeRequest_Ack) Reset() {
 	*x = ConsumeRequest_Ack{}
-	mi := &file_eventstore_v1_service_proto_msgTypes[30]
+	mi := &file_eventstore_v1_service_proto_msgTypes[32]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2535,7 +2659,7 @@ func (x *ConsumeRequest_Ack) String() string {
 func (*ConsumeRequest_Ack) ProtoMessage() {}
 
 func (x *ConsumeRequest_Ack) ProtoReflect() protoreflect.Message {
-	mi := &file_eventstore_v1_service_proto_msgTypes[30]
+	mi := &file_eventstore_v1_service_proto_msgTypes[32]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2548,7 +2672,7 @@ func (x *ConsumeRequest_Ack) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ConsumeRequest_Ack.ProtoReflect.Descriptor instead.
 func (*ConsumeRequest_Ack) Descriptor() ([]byte, []int) {
-	return file_eventstore_v1_service_proto_rawDescGZIP(), []int{22, 2}
+	return file_eventstore_v1_service_proto_rawDescGZIP(), []int{24, 2}
 }
 
 func (x *ConsumeRequest_Ack) GetSequences() []uint64 {
@@ -2574,7 +2698,7 @@ type ConsumeRequest_Nack struct {
 
 func (x *ConsumeRequest_Nack) Reset() {
 	*x = ConsumeRequest_Nack{}
-	mi := &file_eventstore_v1_service_proto_msgTypes[31]
+	mi := &file_eventstore_v1_service_proto_msgTypes[33]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2586,7 +2710,7 @@ func (x *ConsumeRequest_Nack) String() string {
 func (*ConsumeRequest_Nack) ProtoMessage() {}
 
 func (x *ConsumeRequest_Nack) ProtoReflect() protoreflect.Message {
-	mi := &file_eventstore_v1_service_proto_msgTypes[31]
+	mi := &file_eventstore_v1_service_proto_msgTypes[33]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2599,7 +2723,7 @@ func (x *ConsumeRequest_Nack) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ConsumeRequest_Nack.ProtoReflect.Descriptor instead.
 func (*ConsumeRequest_Nack) Descriptor() ([]byte, []int) {
-	return file_eventstore_v1_service_proto_rawDescGZIP(), []int{22, 3}
+	return file_eventstore_v1_service_proto_rawDescGZIP(), []int{24, 3}
 }
 
 func (x *ConsumeRequest_Nack) GetSequences() []uint64 {
@@ -2645,7 +2769,7 @@ type ConsumeResponse_Opened struct {
 
 func (x *ConsumeResponse_Opened) Reset() {
 	*x = ConsumeResponse_Opened{}
-	mi := &file_eventstore_v1_service_proto_msgTypes[32]
+	mi := &file_eventstore_v1_service_proto_msgTypes[34]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2657,7 +2781,7 @@ func (x *ConsumeResponse_Opened) String() string {
 func (*ConsumeResponse_Opened) ProtoMessage() {}
 
 func (x *ConsumeResponse_Opened) ProtoReflect() protoreflect.Message {
-	mi := &file_eventstore_v1_service_proto_msgTypes[32]
+	mi := &file_eventstore_v1_service_proto_msgTypes[34]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2670,7 +2794,7 @@ func (x *ConsumeResponse_Opened) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ConsumeResponse_Opened.ProtoReflect.Descriptor instead.
 func (*ConsumeResponse_Opened) Descriptor() ([]byte, []int) {
-	return file_eventstore_v1_service_proto_rawDescGZIP(), []int{23, 0}
+	return file_eventstore_v1_service_proto_rawDescGZIP(), []int{25, 0}
 }
 
 func (x *ConsumeResponse_Opened) GetResumed() bool {
@@ -2706,7 +2830,7 @@ type ConsumeResponse_Delivery struct {
 
 func (x *ConsumeResponse_Delivery) Reset() {
 	*x = ConsumeResponse_Delivery{}
-	mi := &file_eventstore_v1_service_proto_msgTypes[33]
+	mi := &file_eventstore_v1_service_proto_msgTypes[35]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2718,7 +2842,7 @@ func (x *ConsumeResponse_Delivery) String() string {
 func (*ConsumeResponse_Delivery) ProtoMessage() {}
 
 func (x *ConsumeResponse_Delivery) ProtoReflect() protoreflect.Message {
-	mi := &file_eventstore_v1_service_proto_msgTypes[33]
+	mi := &file_eventstore_v1_service_proto_msgTypes[35]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2731,7 +2855,7 @@ func (x *ConsumeResponse_Delivery) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ConsumeResponse_Delivery.ProtoReflect.Descriptor instead.
 func (*ConsumeResponse_Delivery) Descriptor() ([]byte, []int) {
-	return file_eventstore_v1_service_proto_rawDescGZIP(), []int{23, 1}
+	return file_eventstore_v1_service_proto_rawDescGZIP(), []int{25, 1}
 }
 
 func (x *ConsumeResponse_Delivery) GetEvent() *RecordedEvent {
@@ -2857,7 +2981,17 @@ const file_eventstore_v1_service_proto_rawDesc = "" +
 	"\x03key\"{\n" +
 	"\x10GetEventResponse\x122\n" +
 	"\x05event\x18\x01 \x01(\v2\x1c.eventstore.v1.RecordedEventR\x05event\x123\n" +
-	"\bappender\x18\x02 \x01(\v2\x17.eventstore.v1.AppenderR\bappender\"_\n" +
+	"\bappender\x18\x02 \x01(\v2\x17.eventstore.v1.AppenderR\bappender\"\x10\n" +
+	"\x0eGetHeadRequest\"\xcd\x01\n" +
+	"\x0fGetHeadResponse\x12\x1d\n" +
+	"\n" +
+	"cluster_id\x18\x01 \x01(\tR\tclusterId\x12\x1a\n" +
+	"\bposition\x18\x02 \x01(\x04R\bposition\x12\x12\n" +
+	"\x04hash\x18\x03 \x01(\fR\x04hash\x12.\n" +
+	"\x04time\x18\x04 \x01(\v2\x1a.google.protobuf.TimestampR\x04time\x12\x1d\n" +
+	"\n" +
+	"public_key\x18\x05 \x01(\fR\tpublicKey\x12\x1c\n" +
+	"\tsignature\x18\x06 \x01(\fR\tsignature\"_\n" +
 	"\bAppender\x12\x1c\n" +
 	"\tprincipal\x18\x01 \x01(\tR\tprincipal\x12\x1b\n" +
 	"\tclient_id\x18\x02 \x01(\tR\bclientId\x12\x18\n" +
@@ -2950,7 +3084,7 @@ const file_eventstore_v1_service_proto_rawDesc = "" +
 	"\tDirection\x12\x19\n" +
 	"\x15DIRECTION_UNSPECIFIED\x10\x00\x12\x15\n" +
 	"\x11DIRECTION_FORWARD\x10\x01\x12\x16\n" +
-	"\x12DIRECTION_BACKWARD\x10\x022\xba\x04\n" +
+	"\x12DIRECTION_BACKWARD\x10\x022\x84\x05\n" +
 	"\n" +
 	"EventStore\x12E\n" +
 	"\x06Append\x12\x1c.eventstore.v1.AppendRequest\x1a\x1d.eventstore.v1.AppendResponse\x12\\\n" +
@@ -2958,7 +3092,8 @@ const file_eventstore_v1_service_proto_rawDesc = "" +
 	"\x04Read\x12\x1a.eventstore.v1.ReadRequest\x1a\x1b.eventstore.v1.ReadResponse0\x01\x12K\n" +
 	"\bGetEvent\x12\x1e.eventstore.v1.GetEventRequest\x1a\x1f.eventstore.v1.GetEventResponse\x12P\n" +
 	"\tSubscribe\x12\x1f.eventstore.v1.SubscribeRequest\x1a .eventstore.v1.SubscribeResponse0\x01\x12L\n" +
-	"\aConsume\x12\x1d.eventstore.v1.ConsumeRequest\x1a\x1e.eventstore.v1.ConsumeResponse(\x010\x01\x12W\n" +
+	"\aConsume\x12\x1d.eventstore.v1.ConsumeRequest\x1a\x1e.eventstore.v1.ConsumeResponse(\x010\x01\x12H\n" +
+	"\aGetHead\x12\x1d.eventstore.v1.GetHeadRequest\x1a\x1e.eventstore.v1.GetHeadResponse\x12W\n" +
 	"\fListChannels\x12\".eventstore.v1.ListChannelsRequest\x1a#.eventstore.v1.ListChannelsResponseBMZKgithub.com/nats-eventstore/nats-eventstore/proto/eventstore/v1;eventstorev1b\x06proto3"
 
 var (
@@ -2974,7 +3109,7 @@ func file_eventstore_v1_service_proto_rawDescGZIP() []byte {
 }
 
 var file_eventstore_v1_service_proto_enumTypes = make([]protoimpl.EnumInfo, 3)
-var file_eventstore_v1_service_proto_msgTypes = make([]protoimpl.MessageInfo, 34)
+var file_eventstore_v1_service_proto_msgTypes = make([]protoimpl.MessageInfo, 36)
 var file_eventstore_v1_service_proto_goTypes = []any{
 	(Direction)(0),                   // 0: eventstore.v1.Direction
 	(Expectation_State)(0),           // 1: eventstore.v1.Expectation.State
@@ -2997,35 +3132,37 @@ var file_eventstore_v1_service_proto_goTypes = []any{
 	(*ReadResponse)(nil),             // 18: eventstore.v1.ReadResponse
 	(*GetEventRequest)(nil),          // 19: eventstore.v1.GetEventRequest
 	(*GetEventResponse)(nil),         // 20: eventstore.v1.GetEventResponse
-	(*Appender)(nil),                 // 21: eventstore.v1.Appender
-	(*SubscribeRequest)(nil),         // 22: eventstore.v1.SubscribeRequest
-	(*SubscribeResponse)(nil),        // 23: eventstore.v1.SubscribeResponse
-	(*Staleness)(nil),                // 24: eventstore.v1.Staleness
-	(*ConsumeRequest)(nil),           // 25: eventstore.v1.ConsumeRequest
-	(*ConsumeResponse)(nil),          // 26: eventstore.v1.ConsumeResponse
-	(*ListChannelsRequest)(nil),      // 27: eventstore.v1.ListChannelsRequest
-	(*ListChannelsResponse)(nil),     // 28: eventstore.v1.ListChannelsResponse
-	(*Channel)(nil),                  // 29: eventstore.v1.Channel
-	nil,                              // 30: eventstore.v1.QueryItem.MetadataEntry
-	(*ConsumeRequest_Open)(nil),      // 31: eventstore.v1.ConsumeRequest.Open
-	(*ConsumeRequest_Credit)(nil),    // 32: eventstore.v1.ConsumeRequest.Credit
-	(*ConsumeRequest_Ack)(nil),       // 33: eventstore.v1.ConsumeRequest.Ack
-	(*ConsumeRequest_Nack)(nil),      // 34: eventstore.v1.ConsumeRequest.Nack
-	(*ConsumeResponse_Opened)(nil),   // 35: eventstore.v1.ConsumeResponse.Opened
-	(*ConsumeResponse_Delivery)(nil), // 36: eventstore.v1.ConsumeResponse.Delivery
-	(*Event)(nil),                    // 37: eventstore.v1.Event
-	(*timestamppb.Timestamp)(nil),    // 38: google.protobuf.Timestamp
-	(*durationpb.Duration)(nil),      // 39: google.protobuf.Duration
+	(*GetHeadRequest)(nil),           // 21: eventstore.v1.GetHeadRequest
+	(*GetHeadResponse)(nil),          // 22: eventstore.v1.GetHeadResponse
+	(*Appender)(nil),                 // 23: eventstore.v1.Appender
+	(*SubscribeRequest)(nil),         // 24: eventstore.v1.SubscribeRequest
+	(*SubscribeResponse)(nil),        // 25: eventstore.v1.SubscribeResponse
+	(*Staleness)(nil),                // 26: eventstore.v1.Staleness
+	(*ConsumeRequest)(nil),           // 27: eventstore.v1.ConsumeRequest
+	(*ConsumeResponse)(nil),          // 28: eventstore.v1.ConsumeResponse
+	(*ListChannelsRequest)(nil),      // 29: eventstore.v1.ListChannelsRequest
+	(*ListChannelsResponse)(nil),     // 30: eventstore.v1.ListChannelsResponse
+	(*Channel)(nil),                  // 31: eventstore.v1.Channel
+	nil,                              // 32: eventstore.v1.QueryItem.MetadataEntry
+	(*ConsumeRequest_Open)(nil),      // 33: eventstore.v1.ConsumeRequest.Open
+	(*ConsumeRequest_Credit)(nil),    // 34: eventstore.v1.ConsumeRequest.Credit
+	(*ConsumeRequest_Ack)(nil),       // 35: eventstore.v1.ConsumeRequest.Ack
+	(*ConsumeRequest_Nack)(nil),      // 36: eventstore.v1.ConsumeRequest.Nack
+	(*ConsumeResponse_Opened)(nil),   // 37: eventstore.v1.ConsumeResponse.Opened
+	(*ConsumeResponse_Delivery)(nil), // 38: eventstore.v1.ConsumeResponse.Delivery
+	(*Event)(nil),                    // 39: eventstore.v1.Event
+	(*timestamppb.Timestamp)(nil),    // 40: google.protobuf.Timestamp
+	(*durationpb.Duration)(nil),      // 41: google.protobuf.Duration
 }
 var file_eventstore_v1_service_proto_depIdxs = []int32{
-	37, // 0: eventstore.v1.RecordedEvent.event:type_name -> eventstore.v1.Event
-	38, // 1: eventstore.v1.RecordedEvent.recorded_at:type_name -> google.protobuf.Timestamp
+	39, // 0: eventstore.v1.RecordedEvent.event:type_name -> eventstore.v1.Event
+	40, // 1: eventstore.v1.RecordedEvent.recorded_at:type_name -> google.protobuf.Timestamp
 	1,  // 2: eventstore.v1.Expectation.state:type_name -> eventstore.v1.Expectation.State
 	4,  // 3: eventstore.v1.VersionConflict.expected:type_name -> eventstore.v1.Expectation
 	15, // 4: eventstore.v1.Condition.query:type_name -> eventstore.v1.Query
-	37, // 5: eventstore.v1.ChannelEvents.events:type_name -> eventstore.v1.Event
+	39, // 5: eventstore.v1.ChannelEvents.events:type_name -> eventstore.v1.Event
 	4,  // 6: eventstore.v1.ChannelEvents.expectations:type_name -> eventstore.v1.Expectation
-	37, // 7: eventstore.v1.AppendRequest.events:type_name -> eventstore.v1.Event
+	39, // 7: eventstore.v1.AppendRequest.events:type_name -> eventstore.v1.Event
 	4,  // 8: eventstore.v1.AppendRequest.expectations:type_name -> eventstore.v1.Expectation
 	6,  // 9: eventstore.v1.AppendRequest.conditions:type_name -> eventstore.v1.Condition
 	8,  // 10: eventstore.v1.AppendRequest.more:type_name -> eventstore.v1.ChannelEvents
@@ -3033,52 +3170,55 @@ var file_eventstore_v1_service_proto_depIdxs = []int32{
 	0,  // 12: eventstore.v1.ReadAggregateRequest.direction:type_name -> eventstore.v1.Direction
 	3,  // 13: eventstore.v1.ReadAggregateResponse.events:type_name -> eventstore.v1.RecordedEvent
 	16, // 14: eventstore.v1.Query.items:type_name -> eventstore.v1.QueryItem
-	30, // 15: eventstore.v1.QueryItem.metadata:type_name -> eventstore.v1.QueryItem.MetadataEntry
-	38, // 16: eventstore.v1.ReadRequest.from_time:type_name -> google.protobuf.Timestamp
+	32, // 15: eventstore.v1.QueryItem.metadata:type_name -> eventstore.v1.QueryItem.MetadataEntry
+	40, // 16: eventstore.v1.ReadRequest.from_time:type_name -> google.protobuf.Timestamp
 	14, // 17: eventstore.v1.ReadRequest.filter:type_name -> eventstore.v1.Filter
 	15, // 18: eventstore.v1.ReadRequest.query:type_name -> eventstore.v1.Query
 	0,  // 19: eventstore.v1.ReadRequest.direction:type_name -> eventstore.v1.Direction
 	3,  // 20: eventstore.v1.ReadResponse.events:type_name -> eventstore.v1.RecordedEvent
 	3,  // 21: eventstore.v1.GetEventResponse.event:type_name -> eventstore.v1.RecordedEvent
-	21, // 22: eventstore.v1.GetEventResponse.appender:type_name -> eventstore.v1.Appender
-	38, // 23: eventstore.v1.SubscribeRequest.from_time:type_name -> google.protobuf.Timestamp
-	14, // 24: eventstore.v1.SubscribeRequest.filter:type_name -> eventstore.v1.Filter
-	15, // 25: eventstore.v1.SubscribeRequest.query:type_name -> eventstore.v1.Query
-	3,  // 26: eventstore.v1.SubscribeResponse.events:type_name -> eventstore.v1.RecordedEvent
-	24, // 27: eventstore.v1.SubscribeResponse.staleness:type_name -> eventstore.v1.Staleness
-	39, // 28: eventstore.v1.Staleness.age:type_name -> google.protobuf.Duration
-	31, // 29: eventstore.v1.ConsumeRequest.open:type_name -> eventstore.v1.ConsumeRequest.Open
-	32, // 30: eventstore.v1.ConsumeRequest.credit:type_name -> eventstore.v1.ConsumeRequest.Credit
-	33, // 31: eventstore.v1.ConsumeRequest.ack:type_name -> eventstore.v1.ConsumeRequest.Ack
-	34, // 32: eventstore.v1.ConsumeRequest.nack:type_name -> eventstore.v1.ConsumeRequest.Nack
-	35, // 33: eventstore.v1.ConsumeResponse.opened:type_name -> eventstore.v1.ConsumeResponse.Opened
-	36, // 34: eventstore.v1.ConsumeResponse.deliveries:type_name -> eventstore.v1.ConsumeResponse.Delivery
-	29, // 35: eventstore.v1.ListChannelsResponse.channels:type_name -> eventstore.v1.Channel
-	38, // 36: eventstore.v1.Channel.last_recorded_at:type_name -> google.protobuf.Timestamp
-	38, // 37: eventstore.v1.ConsumeRequest.Open.from_time:type_name -> google.protobuf.Timestamp
-	39, // 38: eventstore.v1.ConsumeRequest.Open.ack_wait:type_name -> google.protobuf.Duration
-	2,  // 39: eventstore.v1.ConsumeRequest.Nack.action:type_name -> eventstore.v1.ConsumeRequest.Nack.Action
-	39, // 40: eventstore.v1.ConsumeRequest.Nack.delay:type_name -> google.protobuf.Duration
-	3,  // 41: eventstore.v1.ConsumeResponse.Delivery.event:type_name -> eventstore.v1.RecordedEvent
-	9,  // 42: eventstore.v1.EventStore.Append:input_type -> eventstore.v1.AppendRequest
-	12, // 43: eventstore.v1.EventStore.ReadAggregate:input_type -> eventstore.v1.ReadAggregateRequest
-	17, // 44: eventstore.v1.EventStore.Read:input_type -> eventstore.v1.ReadRequest
-	19, // 45: eventstore.v1.EventStore.GetEvent:input_type -> eventstore.v1.GetEventRequest
-	22, // 46: eventstore.v1.EventStore.Subscribe:input_type -> eventstore.v1.SubscribeRequest
-	25, // 47: eventstore.v1.EventStore.Consume:input_type -> eventstore.v1.ConsumeRequest
-	27, // 48: eventstore.v1.EventStore.ListChannels:input_type -> eventstore.v1.ListChannelsRequest
-	10, // 49: eventstore.v1.EventStore.Append:output_type -> eventstore.v1.AppendResponse
-	13, // 50: eventstore.v1.EventStore.ReadAggregate:output_type -> eventstore.v1.ReadAggregateResponse
-	18, // 51: eventstore.v1.EventStore.Read:output_type -> eventstore.v1.ReadResponse
-	20, // 52: eventstore.v1.EventStore.GetEvent:output_type -> eventstore.v1.GetEventResponse
-	23, // 53: eventstore.v1.EventStore.Subscribe:output_type -> eventstore.v1.SubscribeResponse
-	26, // 54: eventstore.v1.EventStore.Consume:output_type -> eventstore.v1.ConsumeResponse
-	28, // 55: eventstore.v1.EventStore.ListChannels:output_type -> eventstore.v1.ListChannelsResponse
-	49, // [49:56] is the sub-list for method output_type
-	42, // [42:49] is the sub-list for method input_type
-	42, // [42:42] is the sub-list for extension type_name
-	42, // [42:42] is the sub-list for extension extendee
-	0,  // [0:42] is the sub-list for field type_name
+	23, // 22: eventstore.v1.GetEventResponse.appender:type_name -> eventstore.v1.Appender
+	40, // 23: eventstore.v1.GetHeadResponse.time:type_name -> google.protobuf.Timestamp
+	40, // 24: eventstore.v1.SubscribeRequest.from_time:type_name -> google.protobuf.Timestamp
+	14, // 25: eventstore.v1.SubscribeRequest.filter:type_name -> eventstore.v1.Filter
+	15, // 26: eventstore.v1.SubscribeRequest.query:type_name -> eventstore.v1.Query
+	3,  // 27: eventstore.v1.SubscribeResponse.events:type_name -> eventstore.v1.RecordedEvent
+	26, // 28: eventstore.v1.SubscribeResponse.staleness:type_name -> eventstore.v1.Staleness
+	41, // 29: eventstore.v1.Staleness.age:type_name -> google.protobuf.Duration
+	33, // 30: eventstore.v1.ConsumeRequest.open:type_name -> eventstore.v1.ConsumeRequest.Open
+	34, // 31: eventstore.v1.ConsumeRequest.credit:type_name -> eventstore.v1.ConsumeRequest.Credit
+	35, // 32: eventstore.v1.ConsumeRequest.ack:type_name -> eventstore.v1.ConsumeRequest.Ack
+	36, // 33: eventstore.v1.ConsumeRequest.nack:type_name -> eventstore.v1.ConsumeRequest.Nack
+	37, // 34: eventstore.v1.ConsumeResponse.opened:type_name -> eventstore.v1.ConsumeResponse.Opened
+	38, // 35: eventstore.v1.ConsumeResponse.deliveries:type_name -> eventstore.v1.ConsumeResponse.Delivery
+	31, // 36: eventstore.v1.ListChannelsResponse.channels:type_name -> eventstore.v1.Channel
+	40, // 37: eventstore.v1.Channel.last_recorded_at:type_name -> google.protobuf.Timestamp
+	40, // 38: eventstore.v1.ConsumeRequest.Open.from_time:type_name -> google.protobuf.Timestamp
+	41, // 39: eventstore.v1.ConsumeRequest.Open.ack_wait:type_name -> google.protobuf.Duration
+	2,  // 40: eventstore.v1.ConsumeRequest.Nack.action:type_name -> eventstore.v1.ConsumeRequest.Nack.Action
+	41, // 41: eventstore.v1.ConsumeRequest.Nack.delay:type_name -> google.protobuf.Duration
+	3,  // 42: eventstore.v1.ConsumeResponse.Delivery.event:type_name -> eventstore.v1.RecordedEvent
+	9,  // 43: eventstore.v1.EventStore.Append:input_type -> eventstore.v1.AppendRequest
+	12, // 44: eventstore.v1.EventStore.ReadAggregate:input_type -> eventstore.v1.ReadAggregateRequest
+	17, // 45: eventstore.v1.EventStore.Read:input_type -> eventstore.v1.ReadRequest
+	19, // 46: eventstore.v1.EventStore.GetEvent:input_type -> eventstore.v1.GetEventRequest
+	24, // 47: eventstore.v1.EventStore.Subscribe:input_type -> eventstore.v1.SubscribeRequest
+	27, // 48: eventstore.v1.EventStore.Consume:input_type -> eventstore.v1.ConsumeRequest
+	21, // 49: eventstore.v1.EventStore.GetHead:input_type -> eventstore.v1.GetHeadRequest
+	29, // 50: eventstore.v1.EventStore.ListChannels:input_type -> eventstore.v1.ListChannelsRequest
+	10, // 51: eventstore.v1.EventStore.Append:output_type -> eventstore.v1.AppendResponse
+	13, // 52: eventstore.v1.EventStore.ReadAggregate:output_type -> eventstore.v1.ReadAggregateResponse
+	18, // 53: eventstore.v1.EventStore.Read:output_type -> eventstore.v1.ReadResponse
+	20, // 54: eventstore.v1.EventStore.GetEvent:output_type -> eventstore.v1.GetEventResponse
+	25, // 55: eventstore.v1.EventStore.Subscribe:output_type -> eventstore.v1.SubscribeResponse
+	28, // 56: eventstore.v1.EventStore.Consume:output_type -> eventstore.v1.ConsumeResponse
+	22, // 57: eventstore.v1.EventStore.GetHead:output_type -> eventstore.v1.GetHeadResponse
+	30, // 58: eventstore.v1.EventStore.ListChannels:output_type -> eventstore.v1.ListChannelsResponse
+	51, // [51:59] is the sub-list for method output_type
+	43, // [43:51] is the sub-list for method input_type
+	43, // [43:43] is the sub-list for extension type_name
+	43, // [43:43] is the sub-list for extension extendee
+	0,  // [0:43] is the sub-list for field type_name
 }
 
 func init() { file_eventstore_v1_service_proto_init() }
@@ -3096,19 +3236,19 @@ func file_eventstore_v1_service_proto_init() {
 		(*GetEventRequest_EventId)(nil),
 		(*GetEventRequest_Sequence)(nil),
 	}
-	file_eventstore_v1_service_proto_msgTypes[19].OneofWrappers = []any{
+	file_eventstore_v1_service_proto_msgTypes[21].OneofWrappers = []any{
 		(*SubscribeRequest_FromSequence)(nil),
 		(*SubscribeRequest_FromTime)(nil),
 		(*SubscribeRequest_FromEnd)(nil),
 		(*SubscribeRequest_FromPosition)(nil),
 	}
-	file_eventstore_v1_service_proto_msgTypes[22].OneofWrappers = []any{
+	file_eventstore_v1_service_proto_msgTypes[24].OneofWrappers = []any{
 		(*ConsumeRequest_Open_)(nil),
 		(*ConsumeRequest_Credit_)(nil),
 		(*ConsumeRequest_Ack_)(nil),
 		(*ConsumeRequest_Nack_)(nil),
 	}
-	file_eventstore_v1_service_proto_msgTypes[28].OneofWrappers = []any{
+	file_eventstore_v1_service_proto_msgTypes[30].OneofWrappers = []any{
 		(*ConsumeRequest_Open_FromSequence)(nil),
 		(*ConsumeRequest_Open_FromTime)(nil),
 		(*ConsumeRequest_Open_FromLast)(nil),
@@ -3120,7 +3260,7 @@ func file_eventstore_v1_service_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_eventstore_v1_service_proto_rawDesc), len(file_eventstore_v1_service_proto_rawDesc)),
 			NumEnums:      3,
-			NumMessages:   34,
+			NumMessages:   36,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

@@ -53,6 +53,8 @@ const (
 	EventStoreSubscribeProcedure = "/eventstore.v1.EventStore/Subscribe"
 	// EventStoreConsumeProcedure is the fully-qualified name of the EventStore's Consume RPC.
 	EventStoreConsumeProcedure = "/eventstore.v1.EventStore/Consume"
+	// EventStoreGetHeadProcedure is the fully-qualified name of the EventStore's GetHead RPC.
+	EventStoreGetHeadProcedure = "/eventstore.v1.EventStore/GetHead"
 	// EventStoreListChannelsProcedure is the fully-qualified name of the EventStore's ListChannels RPC.
 	EventStoreListChannelsProcedure = "/eventstore.v1.EventStore/ListChannels"
 )
@@ -90,6 +92,9 @@ type EventStoreClient interface {
 	//
 	// Only the server that leads serves it. It creates the channel if it does not exist.
 	Consume(context.Context) (*connect.BidiStreamForClientSimple[v1.ConsumeRequest, v1.ConsumeResponse], error)
+	// GetHead returns the last head of the chain of hashes over all events, or the error NOT_FOUND. Keep it elsewhere: it proves later that
+	// nothing before it has changed. It needs the right monitor, or read on all channels.
+	GetHead(context.Context, *v1.GetHeadRequest) (*v1.GetHeadResponse, error)
 	// ListChannels returns the event channels sorted by name, one page at a time.
 	ListChannels(context.Context, *v1.ListChannelsRequest) (*v1.ListChannelsResponse, error)
 }
@@ -141,6 +146,12 @@ func NewEventStoreClient(httpClient connect.HTTPClient, baseURL string, opts ...
 			connect.WithSchema(eventStoreMethods.ByName("Consume")),
 			connect.WithClientOptions(opts...),
 		),
+		getHead: connect.NewClient[v1.GetHeadRequest, v1.GetHeadResponse](
+			httpClient,
+			baseURL+EventStoreGetHeadProcedure,
+			connect.WithSchema(eventStoreMethods.ByName("GetHead")),
+			connect.WithClientOptions(opts...),
+		),
 		listChannels: connect.NewClient[v1.ListChannelsRequest, v1.ListChannelsResponse](
 			httpClient,
 			baseURL+EventStoreListChannelsProcedure,
@@ -158,6 +169,7 @@ type eventStoreClient struct {
 	getEvent      *connect.Client[v1.GetEventRequest, v1.GetEventResponse]
 	subscribe     *connect.Client[v1.SubscribeRequest, v1.SubscribeResponse]
 	consume       *connect.Client[v1.ConsumeRequest, v1.ConsumeResponse]
+	getHead       *connect.Client[v1.GetHeadRequest, v1.GetHeadResponse]
 	listChannels  *connect.Client[v1.ListChannelsRequest, v1.ListChannelsResponse]
 }
 
@@ -197,6 +209,15 @@ func (c *eventStoreClient) Subscribe(ctx context.Context, req *v1.SubscribeReque
 // Consume calls eventstore.v1.EventStore.Consume.
 func (c *eventStoreClient) Consume(ctx context.Context) (*connect.BidiStreamForClientSimple[v1.ConsumeRequest, v1.ConsumeResponse], error) {
 	return c.consume.CallBidiStreamSimple(ctx)
+}
+
+// GetHead calls eventstore.v1.EventStore.GetHead.
+func (c *eventStoreClient) GetHead(ctx context.Context, req *v1.GetHeadRequest) (*v1.GetHeadResponse, error) {
+	response, err := c.getHead.CallUnary(ctx, connect.NewRequest(req))
+	if response != nil {
+		return response.Msg, err
+	}
+	return nil, err
 }
 
 // ListChannels calls eventstore.v1.EventStore.ListChannels.
@@ -241,6 +262,9 @@ type EventStoreHandler interface {
 	//
 	// Only the server that leads serves it. It creates the channel if it does not exist.
 	Consume(context.Context, *connect.BidiStream[v1.ConsumeRequest, v1.ConsumeResponse]) error
+	// GetHead returns the last head of the chain of hashes over all events, or the error NOT_FOUND. Keep it elsewhere: it proves later that
+	// nothing before it has changed. It needs the right monitor, or read on all channels.
+	GetHead(context.Context, *v1.GetHeadRequest) (*v1.GetHeadResponse, error)
 	// ListChannels returns the event channels sorted by name, one page at a time.
 	ListChannels(context.Context, *v1.ListChannelsRequest) (*v1.ListChannelsResponse, error)
 }
@@ -288,6 +312,12 @@ func NewEventStoreHandler(svc EventStoreHandler, opts ...connect.HandlerOption) 
 		connect.WithSchema(eventStoreMethods.ByName("Consume")),
 		connect.WithHandlerOptions(opts...),
 	)
+	eventStoreGetHeadHandler := connect.NewUnaryHandlerSimple(
+		EventStoreGetHeadProcedure,
+		svc.GetHead,
+		connect.WithSchema(eventStoreMethods.ByName("GetHead")),
+		connect.WithHandlerOptions(opts...),
+	)
 	eventStoreListChannelsHandler := connect.NewUnaryHandlerSimple(
 		EventStoreListChannelsProcedure,
 		svc.ListChannels,
@@ -308,6 +338,8 @@ func NewEventStoreHandler(svc EventStoreHandler, opts ...connect.HandlerOption) 
 			eventStoreSubscribeHandler.ServeHTTP(w, r)
 		case EventStoreConsumeProcedure:
 			eventStoreConsumeHandler.ServeHTTP(w, r)
+		case EventStoreGetHeadProcedure:
+			eventStoreGetHeadHandler.ServeHTTP(w, r)
 		case EventStoreListChannelsProcedure:
 			eventStoreListChannelsHandler.ServeHTTP(w, r)
 		default:
@@ -341,6 +373,10 @@ func (UnimplementedEventStoreHandler) Subscribe(context.Context, *v1.SubscribeRe
 
 func (UnimplementedEventStoreHandler) Consume(context.Context, *connect.BidiStream[v1.ConsumeRequest, v1.ConsumeResponse]) error {
 	return connect.NewError(connect.CodeUnimplemented, errors.New("eventstore.v1.EventStore.Consume is not implemented"))
+}
+
+func (UnimplementedEventStoreHandler) GetHead(context.Context, *v1.GetHeadRequest) (*v1.GetHeadResponse, error) {
+	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("eventstore.v1.EventStore.GetHead is not implemented"))
 }
 
 func (UnimplementedEventStoreHandler) ListChannels(context.Context, *v1.ListChannelsRequest) (*v1.ListChannelsResponse, error) {
