@@ -14,7 +14,7 @@ RACE = -race -gcflags=modernc.org/sqlite/lib=-race=false -gcflags=modernc.org/li
 MODULES  = ./... ./client/... ./client/streaming/... ./proto/...
 
 .DEFAULT_GOAL := build
-.PHONY: build man release-packages cross release-rehearsal packages test cover show-bank show-clients show-consumers show-databases show-orders show-setups chaos test-clock test-postgres test-mysql test-figures test-sql-million dashboard-picture console-pictures lint generate deployments check-generated vulns bench sizing profile fuzz clean
+.PHONY: build man release-packages cross release-rehearsal packages test cover show-bank show-clients show-consumers show-databases show-orders show-personal show-setups chaos test-clock test-postgres test-mysql test-figures test-sql-million dashboard-picture console-pictures lint generate deployments check-generated vulns bench sizing profile fuzz clean
 
 # Two static binaries, the server and the tool. Go records the commit of a checkout in it. Without a checkout, say what is built:
 # make build VERSION=1.2.3 COMMIT=0123abc… DATE=2026-11-26T05:50:58Z
@@ -188,6 +188,11 @@ show-orders:
 show-setups:
 	test/databases/install
 	$(GO) test -json -count=1 -timeout $(TIMEOUT) -run '^TestWrong' ./test ./cmd/nats-streaming-server/settings $(RESULTS)
+
+# A person is erased from a serving system on each database, and looked for behind every door, in files, and in yesterday's backup.
+show-personal:
+	test/databases/install
+	$(GO) test -json -count=1 -timeout $(TIMEOUT) -run '^TestPersonErased$$' ./test/personal -args -overwrite $(RESULTS)
 
 # A queue group that is ordered by aggregate: a million deliveries, with members and servers that are killed, on each of two databases.
 # Again as it was: make show-consumers CONSUMERS='-deliveries 1000000 -order_seed 7'

@@ -25,10 +25,10 @@ func (h *house) forget(t *testing.T, subject string) {
 	}
 }
 
-func verified(t *testing.T, h *house) {
+func verified(t *testing.T, h *house, args ...string) {
 	t.Helper()
 	h.Stop()
-	harness.Verify(t, h.driver, h.source, "-c", h.conf)
+	harness.Verify(t, h.driver, h.source, append([]string{"-c", h.conf}, args...)...)
 }
 
 // TestForget: nobody reads the fields of a forgotten person, through any door, on any server, and after a restart. Others' are readable.

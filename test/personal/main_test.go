@@ -39,6 +39,8 @@ const (
 	channel = "eventstore.customers" // eventstore.v1.Event; subscribers get what is stored
 	people  = "people.eu"            // JSON; subscribers get it decrypted
 	copies  = "copies"               // of channel
+	visits  = "open.visits"          // eventstore.v1.Event, without encryption
+	visited = "visited"              // copies of visits
 )
 
 const configuration = `streaming {
@@ -53,7 +55,7 @@ const configuration = `streaming {
 		{ channels: ["people.>"], format: json, aggregate_id: "$.id", event_type: "$.type", event_id: "$.event", event_data: "$"
 		  encrypt: [{ subject: "$.id", fields: ["$.name"] }, { subject: "$.agent", fields: ["$.agent_phone"] }], plain_subscribers: true }
 	]
-	routes [ { from: ["eventstore.customers"], channel: copies }%s ]
+	routes [ { from: ["eventstore.customers"], channel: copies }, { from: ["open.visits"], channel: visited }%s ]
 }`
 
 // house is a server whose events have encrypted fields.
@@ -100,7 +102,7 @@ func (h *house) launch(t testing.TB, args ...string) (*harness.Server, string) {
 	h.conf = filepath.Join(t.TempDir(), "server.conf")
 	streams := ""
 	if slices.Contains(args, "-js") {
-		streams = `, { from: ["eventstore.customers"], stream: CUSTOMERS, subject: "CUSTOMERS.{event_type}" }`
+		streams = `, { from: ["eventstore.customers", "open.visits"], stream: CUSTOMERS, subject: "CUSTOMERS.{event_type}" }`
 	}
 	set, err := filepath.Abs("../../proto/testdata/acme.binpb")
 	if err != nil {
