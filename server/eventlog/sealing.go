@@ -126,15 +126,22 @@ func (c *Channel) Unseal(ctx context.Context, msgs []stores.Message) ([]stores.M
 	if len(all) == 0 {
 		return msgs, nil
 	}
-	set, err := c.log.o.Keys.ForKeys(ctx, names)
+	msgs = slices.Clone(msgs)
+	var failed error
+	err := c.log.o.Keys.Use(ctx, names, func(set *keys.Set) {
+		for _, u := range all {
+			data, err := c.unseal(set, &u)
+			if err != nil {
+				failed = err
+			}
+			msgs[u.at].Data = data
+		}
+	})
 	if err != nil {
 		return nil, fmt.Errorf("decrypt messages of channel %q: %w", c.name, err)
 	}
-	msgs = slices.Clone(msgs)
-	for _, u := range all {
-		if msgs[u.at].Data, err = c.unseal(set, &u); err != nil {
-			return nil, err
-		}
+	if failed != nil {
+		return nil, failed
 	}
 	return msgs, nil
 }
@@ -168,12 +175,13 @@ func (c *Channel) Plain(data []byte) ([]byte, bool) {
 	if !ok {
 		return data, true
 	}
-	set, known := c.log.o.Keys.Remembered(u.found.Keys())
-	if !known {
+	var plain []byte
+	var err error
+	known := c.log.o.Keys.UseRemembered(u.found.Keys(), func(set *keys.Set) { plain, err = c.unseal(set, &u) })
+	if !known || err != nil {
 		return nil, false
 	}
-	plain, err := c.unseal(set, &u)
-	return plain, err == nil
+	return plain, true
 }
 
 // unsealing is a message with encrypted values.
@@ -195,8 +203,9 @@ func (c *Channel) unsealing(m *stores.Message) (unsealing, bool) {
 
 // unseal returns an encoded message with its values decrypted.
 func (c *Channel) unseal(set *keys.Set, u *unsealing) ([]byte, error) {
-	u.msg.Data, _ = set.Open(c.name, u.found)
-	return u.msg.Marshal()
+	msg := u.msg
+	msg.Data, _ = set.Open(c.name, u.found)
+	return msg.Marshal()
 }
 
 // PlainToSubscribers reports whether clients of NATS Streaming get the channel's encrypted values decrypted.

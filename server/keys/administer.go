@@ -147,17 +147,25 @@ func (r *Ring) List(ctx context.Context, after string, n int) ([]Description, er
 	return all, nil
 }
 
-// Forget deletes all versions of a subject's key, and returns their descriptions. What they encrypted can never be read again. A subject
-// without keys is ErrUnknownSubject; one that was forgotten already is not an error.
+// Forget deletes all versions of a subject's key, and returns their descriptions, once no server uses them any more: others, which do not
+// know of it, have read the table again by then. What the keys encrypted can never be read again. If ctx ends before, the keys are
+// deleted, too. A subject without keys is ErrUnknownSubject; one that was forgotten already is not an error.
 func (r *Ring) Forget(ctx context.Context, subject string) ([]Description, error) {
 	digest, err := r.digest(ctx, subject)
 	if err != nil {
 		return nil, err
 	}
 	_, err = r.table.forget(ctx, digest, math.MaxInt64, time.Now().UnixNano())
+	expired := time.NewTimer(freshFor)
+	defer expired.Stop()
 	r.adopt(ctx, digest)
 	if err != nil {
 		return nil, r.unavailable(err)
+	}
+	select {
+	case <-expired.C:
+	case <-ctx.Done():
+		return nil, context.Cause(ctx)
 	}
 	return r.Show(ctx, "key:"+digest)
 }

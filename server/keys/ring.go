@@ -22,7 +22,7 @@ import (
 const (
 	// cachedKeys bounds the keys in memory, about 2 KB each.
 	cachedKeys = 20_000
-	// freshFor is how long a server may use keys of which it does not know whether they were forgotten meanwhile.
+	// freshFor is how long a server may use keys of which it does not know whether they were forgotten meanwhile. Forget waits for it.
 	freshFor = time.Second
 	// retryAfter is how long after a failure the master key is asked for again.
 	retryAfter = 5 * time.Second
@@ -313,8 +313,12 @@ func (r *Ring) Cached(subjects []string) *Set {
 	return set
 }
 
+// newSet returns an empty set, to which keys are added that are looked for from now on.
 func (r *Ring) newSet(n int) *Set {
-	return &Set{ring: r, byName: make(map[string]tink.AEAD, n), current: make(map[string]string, n)}
+	return &Set{
+		ring: r, byName: make(map[string]tink.AEAD, n), current: make(map[string]string, n),
+		epoch: r.since(), until: time.Duration(r.checked.Load()) + freshFor,
+	}
 }
 
 // addCached adds a key that is in memory, and reports whether it, or that it is not there, is known.
@@ -349,7 +353,7 @@ func (r *Ring) forSubjects(ctx context.Context, subjects []string) (*Set, error)
 	for i, id := range subjects {
 		digests[i] = s.subject(id)
 	}
-	since := r.since()
+	set := r.newSet(len(subjects))
 	found, err := r.table.current(ctx, digests)
 	if err == nil && len(found) < len(digests) {
 		if found, err = r.add(ctx, s, digests, found); err != nil && !errors.Is(err, errChanged) {
@@ -362,14 +366,13 @@ func (r *Ring) forSubjects(ctx context.Context, subjects []string) (*Set, error)
 	if err != nil {
 		return nil, r.unavailable(err)
 	}
-	set := r.newSet(len(subjects))
 	for i, id := range subjects {
 		row := found[digests[i]]
 		if err := r.use(s, set, &row); err != nil {
 			return nil, err
 		}
 		set.current[id] = row.name()
-		r.keep(since, row.name(), set.byName[row.name()], digests[i])
+		r.keep(set.epoch, row.name(), set.byName[row.name()], digests[i])
 	}
 	return set, nil
 }
@@ -470,7 +473,6 @@ func (r *Ring) forKeys(ctx context.Context, names []string) (set *Set, whole boo
 	if len(subjects) == 0 {
 		return set, true, nil
 	}
-	since := r.since()
 	rows, err := r.table.all(ctx, subjects)
 	if err != nil {
 		return nil, true, r.unavailable(err)
@@ -486,16 +488,44 @@ func (r *Ring) forKeys(ctx context.Context, names []string) (set *Set, whole boo
 			continue
 		}
 		delete(wanted, name)
-		r.keep(since, name, set.byName[name], "")
+		r.keep(set.epoch, name, set.byName[name], "")
 	}
 	for name := range wanted {
-		r.keep(since, name, nil, "")
+		r.keep(set.epoch, name, nil, "")
 	}
 	return set, whole, nil
 }
 
-// Remembered returns those of the named keys that are in memory. known says that there are no others. Of a ring without its master key,
-// that is so, too.
+// Use calls use with those of the named keys that there are, and again if one of them may have been forgotten meanwhile: what the last
+// call has decrypted may be shown. The error is that of ForKeys.
+func (r *Ring) Use(ctx context.Context, names []string, use func(*Set)) error {
+	for {
+		set, err := r.ForKeys(ctx, names)
+		if err != nil {
+			return err
+		}
+		if use(set); set.Valid() {
+			return nil
+		}
+		if ctx.Err() != nil {
+			return context.Cause(ctx)
+		}
+	}
+}
+
+// UseRemembered is Use with the keys that are in memory, however long ago they were read: a server that leads learns of what it forgets
+// itself. It reports whether all of the named keys that there are are in memory.
+func (r *Ring) UseRemembered(names []string, use func(*Set)) (known bool) {
+	for {
+		set, known := r.Remembered(names)
+		if use(set); set.epoch == r.since() {
+			return known
+		}
+	}
+}
+
+// Remembered returns those of the named keys that are in memory, to compare what they decrypt. known says that there are no others. Of a
+// ring without its master key, that is so, too.
 func (r *Ring) Remembered(names []string) (set *Set, known bool) {
 	set, known = r.newSet(len(names)), true
 	locked := errors.Is(r.Locked(), ErrLocked)

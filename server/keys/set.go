@@ -2,6 +2,7 @@ package keys
 
 import (
 	"maps"
+	"time"
 
 	"github.com/tink-crypto/tink-go/v2/tink"
 
@@ -13,6 +14,17 @@ type Set struct {
 	ring    *Ring
 	byName  map[string]tink.AEAD
 	current map[string]string // names by subject
+	epoch   uint64            // of the ring, before the keys were looked for
+	until   time.Duration     // since the start of the ring
+}
+
+// Valid reports whether none of the keys can have been forgotten by an act that was answered before Valid was called. What a set decrypts
+// may be shown only if it is valid afterwards.
+func (s *Set) Valid() bool {
+	if s == nil || len(s.byName) == 0 {
+		return true
+	}
+	return time.Since(s.ring.start) < s.until && s.ring.since() == s.epoch
 }
 
 // Seal returns the payload with what was found in it encrypted. The set has the keys of all subjects.
@@ -74,5 +86,6 @@ func (s *Set) With(other *Set) *Set {
 	both := s.ring.newSet(len(s.byName) + len(other.byName))
 	maps.Copy(both.byName, s.byName)
 	maps.Copy(both.byName, other.byName)
+	both.epoch, both.until = min(s.epoch, other.epoch), min(s.until, other.until)
 	return both
 }
