@@ -102,7 +102,7 @@ func (t *term) build() error {
 	for i, r := range t.relays {
 		streams[i] = r
 	}
-	t.eraser = eventlog.NewEraser(t.eventlog, streams, t.log)
+	t.eraser = eventlog.NewEraser(t.eventlog, streams, metrics, t.log)
 	t.door = stan.New(t.store, t.eventlog, t.conns, stan.Options{
 		ClusterID:         o.ClusterID,
 		DiscoverPrefix:    o.DiscoverPrefix,

@@ -228,6 +228,9 @@ func eachEvent(events []*eventstorev1.RecordedEvent, f func(*eventstore.Event) e
 		if !utf8.ValidString(data) {
 			data = base64.StdEncoding.EncodeToString(e.GetEventData())
 		}
+		if erased := e.GetErased(); erased != nil { // their events have no other field for it
+			data = fmt.Sprintf(`{"erased":{"erasure":"%d"}}`, erased.GetErasure())
+		}
 		err := f(&eventstore.Event{
 			EventId: e.GetEventId(), EventType: e.GetEventType(), AggregateId: e.GetAggregateId(),
 			AggregateType: e.GetAggregateType(), EventData: data, Stream: stream,

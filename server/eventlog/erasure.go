@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"maps"
 	"slices"
 	"time"
 
@@ -68,6 +69,17 @@ type Stream interface {
 	Erase(ctx context.Context, channel string, sequences []uint64) (uint64, error)
 }
 
+// ErasureMetrics is what an Eraser counts.
+type ErasureMetrics interface {
+	// Erased counts messages that an erasure has replaced, and how long publishers waited for it.
+	Erased(events, copies uint64, waited time.Duration)
+	// OpenErasures sets how many erasures are not done: those that erase nothing yet, and those of which streams or readers have not been
+	// told.
+	OpenErasures(pending, untold int)
+	// NoErasures says that it is not known any more, since another server may lead.
+	NoErasures()
+}
+
 // Eraser erases events of a log, one erasure after the other.
 //
 // It lists what an erasure replaces while publishers continue. The writer then replaces all of it in one transaction between two
@@ -75,9 +87,11 @@ type Stream interface {
 type Eraser struct {
 	log      *Log
 	streams  []Stream
+	metrics  ErasureMetrics
 	logger   *slog.Logger
 	requests chan *erasureCall
-	ended    chan struct{} // closed when Run ends
+	ended    chan struct{}             // closed when Run ends
+	open     map[uint64]stores.Erasure // that are recorded and not done, by ID; of Run's goroutine
 }
 
 type erasureCall struct {
@@ -95,8 +109,11 @@ const (
 )
 
 // NewEraser returns an eraser of a log, which has copies in streams. Call Run.
-func NewEraser(l *Log, streams []Stream, log *slog.Logger) *Eraser {
-	return &Eraser{log: l, streams: streams, logger: log, requests: make(chan *erasureCall), ended: make(chan struct{})}
+func NewEraser(l *Log, streams []Stream, metrics ErasureMetrics, log *slog.Logger) *Eraser {
+	return &Eraser{
+		log: l, streams: streams, metrics: metrics, logger: log,
+		requests: make(chan *erasureCall), ended: make(chan struct{}), open: map[uint64]stores.Erasure{},
+	}
 }
 
 // Erase erases events, and returns once nobody can read them from the log any more. ctx bounds only the caller's wait.
@@ -117,38 +134,62 @@ func (e *Eraser) Erase(ctx context.Context, request ErasureRequest) (ErasureRepo
 	}
 }
 
-// Run resumes erasures that were interrupted, then erases what it is asked to, until ctx ends.
+// Run resumes erasures that were interrupted, then erases what it is asked to, until ctx ends. An erasure that is not done, for whatever
+// reason, is tried again.
 func (e *Eraser) Run(ctx context.Context) {
 	defer close(e.ended)
-	var open []stores.Erasure
+	defer e.metrics.NoErasures()
 	known := false // what was open at the start
 	retry := time.NewTimer(0)
 	defer retry.Stop()
-	for ctx.Err() == nil {
+	for waiting := true; ctx.Err() == nil; {
 		select {
 		case <-ctx.Done():
 			return
 		case c := <-e.requests:
 			c.report, c.err = e.serve(ctx, &c.request)
 			close(c.done)
-			if c.err == nil && c.report.State == stores.ErasureErased {
-				open = append(open, c.report.Erasure)
-			}
 		case <-retry.C:
+			waiting = false
 			if !known {
-				var err error
-				if open, err = e.log.store.OpenErasures(ctx); err != nil {
+				open, err := e.log.store.OpenErasures(ctx)
+				if err != nil {
 					e.failed(ctx, err)
 					break
 				}
+				for _, erasure := range open {
+					e.note(erasure)
+				}
+				e.count()
 				known = true
 			}
-			open = slices.DeleteFunc(open, func(erasure stores.Erasure) bool { return e.resume(ctx, erasure) })
+			for _, id := range slices.Sorted(maps.Keys(e.open)) {
+				e.resume(ctx, e.open[id])
+			}
 		}
-		if !known || len(open) > 0 {
+		if !waiting && (!known || len(e.open) > 0) {
+			waiting = true
 			retry.Reset(erasureRetry)
 		}
 	}
+}
+
+// note remembers how far an erasure is.
+func (e *Eraser) note(erasure stores.Erasure) {
+	if e.open[erasure.ID] = erasure; erasure.State == stores.ErasureDone {
+		delete(e.open, erasure.ID)
+	}
+	e.count()
+}
+
+func (e *Eraser) count() {
+	pending := 0
+	for _, open := range e.open {
+		if open.State == stores.ErasurePending {
+			pending++
+		}
+	}
+	e.metrics.OpenErasures(pending, len(e.open)-pending)
 }
 
 func (e *Eraser) failed(ctx context.Context, err error) {
@@ -158,21 +199,19 @@ func (e *Eraser) failed(ctx context.Context, err error) {
 	}
 }
 
-// resume continues an erasure, and reports whether it is done.
-func (e *Eraser) resume(ctx context.Context, erasure stores.Erasure) bool {
+// resume continues an erasure.
+func (e *Eraser) resume(ctx context.Context, erasure stores.Erasure) {
 	report := ErasureReport{Erasure: erasure}
 	if erasure.State == stores.ErasurePending {
 		e.logger.Info("Resuming an erasure", "erasure", erasure.ID)
 		if err := e.replace(ctx, &report); err != nil {
 			e.failed(ctx, err)
-			return false
+			return
 		}
 	}
 	if err := e.tell(ctx, &report); err != nil {
 		e.failed(ctx, err)
-		return false
 	}
-	return report.State == stores.ErasureDone
 }
 
 // serve answers a request.
@@ -200,6 +239,7 @@ func (e *Eraser) serve(ctx context.Context, request *ErasureRequest) (ErasureRep
 	if err := e.log.store.BeginErasure(ctx, report.Erasure, request.Act(report.ID)); err != nil {
 		return report, err
 	}
+	e.note(report.Erasure)
 	if err := e.replace(ctx, &report); err != nil {
 		return report, fmt.Errorf("erasure %d is recorded and will be resumed: %w", report.ID, err)
 	}
@@ -245,6 +285,8 @@ func (e *Eraser) replace(ctx context.Context, report *ErasureReport) error {
 		return err
 	}
 	report.State, report.Selector = stores.ErasureErased, ""
+	e.note(report.Erasure)
+	e.metrics.Erased(report.Events, report.Copies, report.Took)
 	l.log.Info("Events have been erased", "erasure", report.ID, "events", report.Events, "copies", report.Copies, "principal", report.Principal, "reason", report.Reason,
 		"publishers_waited", report.Took.Round(time.Millisecond))
 	return nil
@@ -342,6 +384,7 @@ func (e *Eraser) tell(ctx context.Context, report *ErasureReport) error {
 		return err
 	}
 	report.State = stores.ErasureDone
+	e.note(report.Erasure)
 	return nil
 }
 

@@ -36,6 +36,7 @@ type Metrics struct {
 	replayed                atomic.Uint64 // messages read from the database for subscribers
 
 	refusals *refusals
+	erasures erasures
 
 	errors        *prometheus.CounterVec
 	apiRequests   *prometheus.CounterVec
@@ -48,6 +49,7 @@ type Metrics struct {
 func newMetrics(log *slog.Logger) *Metrics {
 	m := &Metrics{
 		refusals: newRefusals(log),
+		erasures: newErasures(),
 		registry: prometheus.NewRegistry(),
 		errors: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: metricsPrefix + "errors_total",
@@ -88,7 +90,7 @@ func newMetrics(log *slog.Logger) *Metrics {
 	for _, action := range []string{consumers.LimitPark, consumers.LimitSkip, consumers.LimitStall} {
 		m.limited.WithLabelValues(action)
 	}
-	m.registry.MustRegister(m.limited, m.errors, m.apiRequests, m.connections, m.certificates, m.commitSeconds, m.commitMsgs,
+	m.registry.MustRegister(m.erasures.open, m.erasures.erased, m.erasures.waits, m.limited, m.errors, m.apiRequests, m.connections, m.certificates, m.commitSeconds, m.commitMsgs,
 		collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	for _, it := range []struct {
 		name, help string

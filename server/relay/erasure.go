@@ -51,6 +51,9 @@ func (r *Relay) Erase(ctx context.Context, channel string, sequences []uint64) (
 		if h.Get(headerCluster) != escapeHeader(r.Cluster) || h.Get(headerChannel) != src.key {
 			return false, false
 		}
+		if h.Get(headerErased) != "" || len(h["ce-erased"]) > 0 {
+			return false, false // of a stream that was filled again
+		}
 		sequence, err := strconv.ParseUint(h.Get(headerSequence), 10, 64)
 		if err != nil {
 			return false, false

@@ -39,6 +39,7 @@ const (
 	headerCluster  = "Nats-Streaming-Cluster"
 	headerChannel  = "Nats-Streaming-Channel"
 	headerSequence = "Nats-Streaming-Sequence"
+	headerErased   = "Event-Erased" // the number of the erasure; ce-erased among the headers of a CloudEvent
 )
 
 // headerTag has one value for each tag.
@@ -102,7 +103,7 @@ func (e *event) headers(names Headers) nats.Header {
 		set("Event-Version", version)
 		set("Event-Time", at)
 		set("Event-Position", position)
-		set("Event-Erased", erased)
+		set(headerErased, erased)
 		set("Aggregate-Type", e.AggregateType)
 		set("Aggregate-Id", e.AggregateID)
 		for _, tag := range e.Tags {
