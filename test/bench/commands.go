@@ -32,7 +32,7 @@ func init() { children[commandsChild] = commands }
 func commandsTrials(s *setup, _ context.Context) ([]trial, error) {
 	var all []trial
 	for _, database := range allDatabases {
-		if s.databases.has(database) && s.peers.has(ours) {
+		if s.databases.Has(database) && s.peers.Has(ours) {
 			all = append(all, trial{commandsName, peerID{ours, database}, eventBytes, func(ctx context.Context) ([]figure, error) { return s.commands(ctx, database) }})
 		}
 	}
@@ -65,7 +65,7 @@ func (s *setup) commands(ctx context.Context, database string) (figures []figure
 	if err != nil {
 		return nil, err
 	}
-	defer func() { err = errors.Join(err, p.stop()) }()
+	defer func() { err = errors.Join(err, p.Stop()) }()
 	url := "http://" + net.JoinHostPort("127.0.0.1", strconv.Itoa(port))
 	for _, it := range []struct {
 		what               string

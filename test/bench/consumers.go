@@ -48,11 +48,11 @@ const consumersConfig = `streaming {
 // consumersTrials measure what the settings of consumers cost, and what is left of a core while consumers do not acknowledge.
 func consumersTrials(s *setup, _ context.Context) ([]trial, error) {
 	var all []trial
-	if !s.peers.has(ours) {
+	if !s.peers.Has(ours) {
 		return nil, nil
 	}
 	for _, database := range allDatabases {
-		if !s.databases.has(database) {
+		if !s.databases.Has(database) {
 			continue
 		}
 		id := peerID{ours, database}
@@ -104,7 +104,7 @@ func (s *setup) withConsumers(ctx context.Context, database string, rate int, st
 			return nil, err
 		}
 		figures, err := step(ctx, newStreaming(p, s.options))
-		if err = errors.Join(err, p.stop()); err != nil {
+		if err = errors.Join(err, p.Stop()); err != nil {
 			return nil, err
 		}
 		all = append(all, figures...)

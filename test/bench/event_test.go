@@ -32,11 +32,3 @@ func TestEventsHaveTheSizeOfTheReport(t *testing.T) {
 		}
 	}
 }
-
-func TestNumber(t *testing.T) {
-	for v, want := range map[float64]string{0: "0", 0.1234: "0.12", 99.94: "99.9", 999.4: "999", 1000: "1,000", 1234567.8: "1,234,568"} {
-		if got := number(v); got != want {
-			t.Errorf("number(%v) = %q, want %q", v, got, want)
-		}
-	}
-}

@@ -105,7 +105,7 @@ func (s *setup) besideChild(ctx context.Context, c *streaming, measure func(cont
 			return nil, 0, err
 		}
 		p, err := s.begin(ctx, child, childReady, func(string) *exec.Cmd {
-			cmd := exec.Command(self, c.url)
+			cmd := exec.Command(self, c.URL)
 			cmd.Env = append(os.Environ(), childVariable+"="+child)
 			return cmd
 		})
@@ -113,8 +113,8 @@ func (s *setup) besideChild(ctx context.Context, c *streaming, measure func(cont
 			return nil, 0, err
 		}
 		defer func() {
-			err = errors.Join(err, p.stop())
-			if _, told, ok := strings.Cut(p.log.tail(), childRate); ok && err == nil {
+			err = errors.Join(err, p.Stop())
+			if _, told, ok := strings.Cut(p.Tail(), childRate); ok && err == nil {
 				_, err = fmt.Sscan(told, &rate)
 			}
 		}()
@@ -145,7 +145,7 @@ const childRate = "rate "
 
 // replays is a child: subscribers that read from the first event on, and then again, until it is ended.
 func replays() error {
-	c := newStreaming(&program{url: os.Args[1]}, options{})
+	c := newStreaming(&program{URL: os.Args[1]}, options{})
 	ended := make(chan os.Signal, 1)
 	signal.Notify(ended, syscall.SIGTERM)
 	var readers [fairReplayers]atomic.Pointer[reader] // current ones
@@ -156,7 +156,7 @@ func replays() error {
 	start := time.Now()
 	for i := range fairReplayers {
 		go func() {
-			conn, err := stan.Connect(cluster, "replays-"+strconv.Itoa(os.Getpid())+"-"+strconv.Itoa(i), stan.NatsURL(c.url), stan.ConnectWait(ackTimeout))
+			conn, err := stan.Connect(cluster, "replays-"+strconv.Itoa(os.Getpid())+"-"+strconv.Itoa(i), stan.NatsURL(c.URL), stan.ConnectWait(ackTimeout))
 			for first := true; err == nil; first = false {
 				var r *reader
 				r, err = c.subscribe(conn, channelOf(eventBytes), 1, fairLeastEvents, stan.DeliverAllAvailable())

@@ -3,6 +3,8 @@ package main
 import (
 	"fmt"
 	"strings"
+
+	"github.com/nats-eventstore/nats-eventstore/test/measure"
 )
 
 // A goal is a bound of a figure that the report is judged by.
@@ -105,7 +107,7 @@ func (r *report) goals(b *strings.Builder) {
 		if g.atLeast && v >= g.bound || !g.atLeast && v <= g.bound {
 			verdict = "yes"
 		}
-		fmt.Fprintf(&rows, "| %s | %s %s %s | %s %s | %s |\n", g.text, sign, number(g.bound), g.unit, number(v), g.unit, verdict)
+		fmt.Fprintf(&rows, "| %s | %s %s %s | %s %s | %s |\n", g.text, sign, measure.Number(g.bound), g.unit, measure.Number(v), g.unit, verdict)
 	}
 	if rows.Len() > 0 {
 		fmt.Fprintf(b, "\n## Goals\n\n| | goal | measured | reached |\n|---|--:|--:|---|\n%s", rows.String())

@@ -10,6 +10,8 @@ import (
 	"time"
 
 	"github.com/nats-io/stan.go"
+
+	"github.com/nats-eventstore/nats-eventstore/test/measure"
 )
 
 const microseconds = "µs"
@@ -35,7 +37,7 @@ func growthTrials(s *setup, ctx context.Context) ([]trial, error) {
 				what string
 				take func(context.Context, int) ([]figure, error)
 			}{{"channels", c.growChannels}, {"subscriptions of a channel", c.growSubscriptions}, {"unacknowledged messages of a subscription", c.growPending}} {
-				all = append(all, trial{grouped(strconv.Itoa(count)) + " " + g.what, id, eventBytes, func(ctx context.Context) ([]figure, error) {
+				all = append(all, trial{measure.Count(count) + " " + g.what, id, eventBytes, func(ctx context.Context) ([]figure, error) {
 					return g.take(ctx, count)
 				}})
 			}

@@ -53,7 +53,7 @@ func streamOf(size int) string  { return "EVENTS-" + strconv.Itoa(size) }
 func (c *streams) run(ctx context.Context, l load, size int) (float64, error) {
 	conns := make([]jetstream.JetStream, max(1, l.publishers)+l.subscribers)
 	for i := range conns {
-		nc, err := nats.Connect(c.url)
+		nc, err := nats.Connect(c.URL)
 		if err != nil {
 			return 0, err
 		}

@@ -12,6 +12,8 @@ import (
 	"os/signal"
 	"syscall"
 	"time"
+
+	"github.com/nats-eventstore/nats-eventstore/test/measure"
 )
 
 func main() {
@@ -57,12 +59,12 @@ func bench(ctx context.Context, o options) (err error) {
 		return s.profiles(ctx)
 	}
 	r := &report{options: o, results: map[cell]map[string][]float64{}}
-	if r.fsync, err = syncTime(dir); err != nil {
+	if r.fsync, err = measure.SyncTime(dir); err != nil {
 		return err
 	}
 	failed := 0
 	for _, sec := range sections {
-		if !o.only.has(sec.name) {
+		if !o.only.Has(sec.name) {
 			continue
 		}
 		n, err := s.measure(ctx, sec, r)
@@ -110,7 +112,7 @@ func (s *setup) measure(ctx context.Context, sec section, r *report) (failed int
 				continue
 			}
 			for _, f := range figures {
-				progress("%s: %s%s %s", at, f.detail(), number(f.value), f.unit)
+				progress("%s: %s%s %s", at, f.detail(), measure.Number(f.value), f.unit)
 				r.add(sec.name, t, f)
 			}
 		}

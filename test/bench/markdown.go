@@ -6,11 +6,9 @@ import (
 	"strings"
 	"time"
 
+	"github.com/nats-eventstore/nats-eventstore/test/measure"
 	"github.com/nats-eventstore/nats-eventstore/test/upstream"
 )
-
-// cachedSync is less than most disks take to store something for good.
-const cachedSync = 100 * time.Microsecond
 
 func (r *report) markdown() string {
 	var b strings.Builder
@@ -18,7 +16,7 @@ func (r *report) markdown() string {
 	if r.interrupted != "" {
 		fmt.Fprintf(&b, "**Interrupted in section %s:** what comes after it is missing.\n\n", r.interrupted)
 	}
-	if r.fsync < cachedSync {
+	if r.fsync < measure.CachedSync {
 		fmt.Fprintf(&b, "**An fsync this fast is probably answered by a cache:** where a sync costs more, synchronous figures are lower, and group commit gains more. Whether the cache survives a power failure, this run cannot tell.\n\n")
 	}
 	if r.commitDelay > 0 {
@@ -83,7 +81,7 @@ func (r *report) section(b *strings.Builder, s section) {
 			for _, p := range columns[1:] {
 				text := ""
 				if v, ok := r.median(at, p); ok && v != 0 && o != 0 {
-					text = number(o / v)
+					text = measure.Number(o / v)
 				}
 				fmt.Fprintf(b, " %s |", text)
 			}
@@ -91,7 +89,7 @@ func (r *report) section(b *strings.Builder, s section) {
 		for _, p := range columns {
 			text := ""
 			if v, ok := r.median(at, p); ok {
-				text = number(v)
+				text = measure.Number(v)
 			}
 			fmt.Fprintf(b, " %s |", text)
 		}

@@ -4,15 +4,16 @@ import (
 	"errors"
 	"flag"
 	"fmt"
-	"slices"
 	"strconv"
 	"strings"
 	"time"
+
+	"github.com/nats-eventstore/nats-eventstore/test/measure"
 )
 
 // options are the flags.
 type options struct {
-	only, databases, peers names
+	only, databases, peers measure.Names
 	sizes                  sizes
 	runs                   int
 	n                      int
@@ -24,23 +25,6 @@ type options struct {
 	out, csv, svg          string
 	queriesSVG             string
 }
-
-// names is a list of names separated by commas; empty, it has all.
-type names []string
-
-func (l *names) String() string { return strings.Join(*l, ",") }
-
-func (l *names) Set(text string) error {
-	*l = nil
-	for _, name := range strings.Split(text, ",") {
-		if name = strings.TrimSpace(name); name != "" {
-			*l = append(*l, name)
-		}
-	}
-	return nil
-}
-
-func (l *names) has(name string) bool { return len(*l) == 0 || slices.Contains(*l, name) }
 
 // sizes are sizes of encoded events in bytes, separated by commas.
 type sizes []int
@@ -112,16 +96,5 @@ func (o *options) validate() error {
 	if o.runs < 1 || o.n < 1 || o.limit <= 0 {
 		return errors.New("-runs, -n and -limit must be positive")
 	}
-	for _, list := range []struct {
-		flag string
-		got  names
-		all  []string
-	}{{"-only", o.only, sectionNames()}, {"-db", o.databases, allDatabases}, {"-peers", o.peers, peerNames()}} {
-		for _, name := range list.got {
-			if !slices.Contains(list.all, name) {
-				return fmt.Errorf("%s: unknown %q, there are %s", list.flag, name, strings.Join(list.all, ", "))
-			}
-		}
-	}
-	return nil
+	return errors.Join(o.only.Check("-only", sectionNames()), o.databases.Check("-db", allDatabases), o.peers.Check("-peers", peerNames()))
 }

@@ -69,11 +69,11 @@ type peer interface {
 // chosen are the peers of the flags, those on one database side by side.
 func (s *setup) chosen() (list []peerID) {
 	for _, database := range append(allDatabases, noDatabase) {
-		if database != noDatabase && !s.databases.has(database) || database == noDatabase && s.commitDelay > 0 {
+		if database != noDatabase && !s.databases.Has(database) || database == noDatabase && s.commitDelay > 0 {
 			continue // those without database would not be delayed
 		}
 		for _, p := range peers {
-			if exists(p.name, database) && s.peers.has(p.name) && (p.name != before || s.before != "") {
+			if exists(p.name, database) && s.peers.Has(p.name) && (p.name != before || s.before != "") {
 				list = append(list, peerID{p.name, database})
 			}
 		}

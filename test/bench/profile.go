@@ -14,6 +14,8 @@ import (
 	"time"
 
 	"github.com/nats-eventstore/nats-eventstore/test/databases"
+	"github.com/nats-eventstore/nats-eventstore/test/launch"
+	"github.com/nats-eventstore/nats-eventstore/test/measure"
 )
 
 // profileTime is how long a load is profiled. The NATS server's profiling port ends a request after five seconds.
@@ -57,7 +59,7 @@ func (s *setup) profiles(ctx context.Context) error {
 		name string
 		load load
 	}{{"publish", publishLoads[0]}, {"sync", syncLoads[1]}, {"replay", replayLoads[0]}} {
-		if !s.only.has(l.name) && l.name != "publish" { // the others read what it publishes
+		if !s.only.Has(l.name) && l.name != "publish" { // the others read what it publishes
 			continue
 		}
 		progress("profile %s on %s", l.name, database)
@@ -65,7 +67,7 @@ func (s *setup) profiles(ctx context.Context) error {
 		if err != nil {
 			return fmt.Errorf("profile %s: %w", l.name, err)
 		}
-		progress("%s: %s/s while it was profiled", l.name, number(rate))
+		progress("%s: %s/s while it was profiled", l.name, measure.Number(rate))
 		if err := s.top(ctx, l.name); err != nil {
 			return err
 		}
@@ -145,7 +147,7 @@ func (s *setup) top(ctx context.Context, name string) error {
 		if kind == "allocs" {
 			args = append(args, "-sample_index=alloc_space")
 		}
-		text, err := output(ctx, "", nil, "go", append(args, s.fileOf(name, kind))...)
+		text, err := launch.Output(ctx, "", nil, "go", append(args, s.fileOf(name, kind))...)
 		if err != nil {
 			return err
 		}

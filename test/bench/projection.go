@@ -49,7 +49,7 @@ var projectionTotals = map[string]string{
 func projectionTrials(s *setup, _ context.Context) ([]trial, error) {
 	var all []trial
 	for _, database := range allDatabases {
-		if s.databases.has(database) && s.peers.has(ours) {
+		if s.databases.Has(database) && s.peers.Has(ours) {
 			all = append(all, trial{projectionName, peerID{ours, database}, projectionBytes, func(ctx context.Context) ([]figure, error) {
 				return s.projections(ctx, database)
 			}})
@@ -84,7 +84,7 @@ func (s *setup) projections(ctx context.Context, database string) (figures []fig
 	if err != nil {
 		return nil, err
 	}
-	defer func() { err = errors.Join(err, p.stop()) }()
+	defer func() { err = errors.Join(err, p.Stop()) }()
 	client, err := eventstore.New(eventstore.Options{URLs: []string{fmt.Sprintf("http://127.0.0.1:%d", port)}})
 	if err != nil {
 		return nil, err

@@ -20,6 +20,7 @@ import (
 	eventstorev1 "github.com/nats-eventstore/nats-eventstore/proto/eventstore/v1"
 	"github.com/nats-eventstore/nats-eventstore/proto/eventstore/v1/eventstorev1connect"
 	"github.com/nats-eventstore/nats-eventstore/test/databases"
+	"github.com/nats-eventstore/nats-eventstore/test/measure"
 )
 
 const (
@@ -84,7 +85,7 @@ func queryRow(args []any, channel int, sequence, position int64) ([]any, error) 
 func queryTrials(s *setup, ctx context.Context) ([]trial, error) {
 	var all []trial
 	for _, database := range allDatabases {
-		if !s.databases.has(database) || !s.peers.has(ours) {
+		if !s.databases.Has(database) || !s.peers.Has(ours) {
 			continue
 		}
 		for _, count := range s.queryCounts() {
@@ -119,7 +120,7 @@ func (s *setup) queryAll(ctx context.Context, args []string) (figures []figure, 
 	if err != nil {
 		return nil, err
 	}
-	defer func() { err = errors.Join(err, p.stop()) }()
+	defer func() { err = errors.Join(err, p.Stop()) }()
 	protocols := new(http.Protocols)
 	protocols.SetUnencryptedHTTP2(true)
 	api := eventstorev1connect.NewEventStoreClient(&http.Client{Transport: &http.Transport{Protocols: protocols}}, "http://"+address, connect.WithGRPC())
@@ -168,7 +169,7 @@ func readQuery(ctx context.Context, api eventstorev1connect.EventStoreClient, qu
 	}
 	return []figure{
 		{"to the first", float64(first.Microseconds()) / 1e3, milliseconds},
-		{"all " + grouped(strconv.Itoa(n)), float64(took.Microseconds()) / 1e3, milliseconds},
+		{"all " + measure.Count(n), float64(took.Microseconds()) / 1e3, milliseconds},
 		{"rate", float64(n) / took.Seconds(), perSecond},
 	}, nil
 }

@@ -7,6 +7,8 @@ import (
 	"html"
 	"math"
 	"strings"
+
+	"github.com/nats-eventstore/nats-eventstore/test/measure"
 )
 
 // queryPlot draws how long the queries took, to the first event and to the last, on the largest databases measured. The
@@ -56,9 +58,9 @@ func (r *report) queryPlot() ([]byte, error) {
 			width := func(v float64) float64 { return max(1, decade*math.Log10(max(v, 1))) }
 			fmt.Fprintf(&b, `<text x="%.0f" y="%.1f" text-anchor="end">%s</text>`+"\n", left-8, y+barHeight, html.EscapeString(kind))
 			fmt.Fprintf(&b, `<rect x="%.0f" y="%.1f" width="%.1f" height="%.0f" fill="#0b62a4"/><text x="%.1f" y="%.1f" font-size="10">%s</text>`+"\n",
-				left, y, width(toFirst), barHeight/1.2, left+width(toFirst)+4, y+9, number(toFirst)+" ms")
+				left, y, width(toFirst), barHeight/1.2, left+width(toFirst)+4, y+9, measure.Number(toFirst)+" ms")
 			fmt.Fprintf(&b, `<rect x="%.0f" y="%.1f" width="%.1f" height="%.0f" fill="#bbbbbb"/><text x="%.1f" y="%.1f" font-size="10">%s</text>`+"\n",
-				left, y+barHeight, width(all), barHeight/1.2, left+width(all)+4, y+barHeight+9, number(all)+" ms")
+				left, y+barHeight, width(all), barHeight/1.2, left+width(all)+4, y+barHeight+9, measure.Number(all)+" ms")
 			y += 2*barHeight + gap
 		}
 	}

@@ -7,9 +7,9 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
-	"strconv"
-	"strings"
 	"time"
+
+	"github.com/nats-eventstore/nats-eventstore/test/measure"
 )
 
 // report collects the figures of all runs.
@@ -53,11 +53,7 @@ func (r *report) median(at cell, peer string) (float64, bool) {
 	if len(values) == 0 {
 		return 0, false
 	}
-	slices.Sort(values)
-	if len(values)%2 == 1 {
-		return values[len(values)/2], true
-	}
-	return (values[len(values)/2-1] + values[len(values)/2]) / 2, true
+	return measure.Median(values), true
 }
 
 // write prints the report and writes its files.
@@ -92,38 +88,5 @@ func (r *report) page(text string) ([]byte, error) {
 	if r.csv != "" && r.svg != "" {
 		links = fmt.Sprintf("Each figure of each run: [%[1]s](%[1]s).\n\n![cost against size](%[2]s)\n\n", filepath.Base(r.csv), filepath.Base(r.svg))
 	}
-	return []byte("# Benchmarks\n\nWritten by `make bench BENCH=-full`; `make bench BENCH=-help` tells how to measure less.\n\n" + links + text + notesOf(old)), nil
-}
-
-// notesOf is the part of a page that is written by hand.
-func notesOf(page []byte) string {
-	_, notes, ok := strings.Cut(string(page), notesHeading)
-	if !ok {
-		return ""
-	}
-	return notesHeading + notes
-}
-
-const notesHeading = "\n## Notes\n"
-
-// number writes 12345.6 as "12,346", 1.234 as "1.23".
-func number(v float64) string {
-	digits := 0
-	switch {
-	case v != 0 && v < 9.995:
-		digits = 2
-	case v != 0 && v < 99.95:
-		digits = 1
-	}
-	s := strconv.FormatFloat(v, 'f', digits, 64)
-	return grouped(s)
-}
-
-// grouped separates thousands.
-func grouped(s string) string {
-	whole, _, _ := strings.Cut(s, ".")
-	for i := len(whole) - 3; i > 0; i -= 3 {
-		s = s[:i] + "," + s[i:]
-	}
-	return s
+	return []byte("# Benchmarks\n\nWritten by `make bench BENCH=-full`; `make bench BENCH=-help` tells how to measure less.\n\n" + links + text + measure.Notes(old)), nil
 }

@@ -59,13 +59,3 @@ func TestPlotIsXML(t *testing.T) {
 		t.Errorf("%d points, want 4", circles)
 	}
 }
-
-func TestNotesStay(t *testing.T) {
-	const notes = "\n## Notes\n\nWritten by hand.\n"
-	if got := notesOf([]byte("# Old\n\nFigures.\n" + notes)); got != notes {
-		t.Errorf("kept %q, want %q", got, notes)
-	}
-	if got := notesOf([]byte("# Old\n")); got != "" {
-		t.Errorf("kept %q of a report without notes", got)
-	}
-}

@@ -9,6 +9,8 @@ import (
 	"time"
 
 	"github.com/nats-io/stan.go"
+
+	"github.com/nats-eventstore/nats-eventstore/test/measure"
 )
 
 const (
@@ -29,13 +31,13 @@ func (s *setup) scaleCounts() []int {
 	return []int{1000, 100_000}
 }
 
-func scaleName(count int) string { return grouped(strconv.Itoa(count)) + " events" }
+func scaleName(count int) string { return measure.Count(count) + " events" }
 
 // scaleTrials start our server on databases that hold many events.
 func scaleTrials(s *setup, ctx context.Context) ([]trial, error) {
 	var all []trial
 	for _, database := range allDatabases {
-		if !s.databases.has(database) || !s.peers.has(ours) {
+		if !s.databases.Has(database) || !s.peers.Has(ours) {
 			continue
 		}
 		for _, count := range s.scaleCounts() {
@@ -67,7 +69,7 @@ func (s *setup) scale(ctx context.Context, args []string) (_ []figure, err error
 	if err != nil {
 		return nil, err
 	}
-	defer func() { err = errors.Join(err, p.stop()) }()
+	defer func() { err = errors.Join(err, p.Stop()) }()
 	figures := []figure{{scaleReady, float64(time.Since(start).Microseconds()) / 1e3, milliseconds}}
 	resident := func(what string) error {
 		mib, err := memory(p.PID(), "VmRSS")
@@ -134,7 +136,7 @@ func (s *setup) fill(ctx context.Context, id peerID, name string, with filling) 
 	if err != nil {
 		return nil, err
 	}
-	if err := p.stop(); err != nil {
+	if err := p.Stop(); err != nil {
 		return nil, err
 	}
 	if id.database == "sqlite" {

@@ -2,16 +2,13 @@ package main
 
 import (
 	"context"
-	"database/sql"
 	"errors"
-	"fmt"
-	"os"
 	"path/filepath"
-	"runtime"
 	"slices"
 	"strings"
 
 	"github.com/nats-eventstore/nats-eventstore/test/databases"
+	"github.com/nats-eventstore/nats-eventstore/test/measure"
 	"github.com/nats-eventstore/nats-eventstore/test/upstream"
 )
 
@@ -158,46 +155,15 @@ func (s *setup) binaryOf(ctx context.Context, name string) (string, error) {
 
 // machine describes where the figures come from.
 func (s *setup) machine() string {
-	parts := []string{fmt.Sprintf("%d CPUs (%s), %s/%s, %s", runtime.NumCPU(), processor(), runtime.GOOS, runtime.GOARCH, runtime.Version())}
+	parts := []string{measure.Machine()}
 	for _, kind := range allDatabases {
 		server := s.servers[kind]
 		if server == nil {
 			continue
 		}
-		if v, err := version(kind, server.DSN(kind)); err == nil { // each has a database of that name
+		if v, err := measure.DatabaseVersion(kind, server.DSN(kind)); err == nil { // each has a database of that name
 			parts = append(parts, v)
 		}
 	}
 	return strings.Join(parts, "; ")
-}
-
-// processor is what Linux calls the CPU.
-func processor() string {
-	b, err := os.ReadFile("/proc/cpuinfo")
-	if err != nil {
-		return "unknown"
-	}
-	for line := range strings.Lines(string(b)) {
-		if key, value, ok := strings.Cut(line, ":"); ok && strings.TrimSpace(key) == "model name" {
-			return strings.TrimSpace(value)
-		}
-	}
-	return "unknown"
-}
-
-func version(driver, source string) (string, error) {
-	db, err := sql.Open(driver, source)
-	if err != nil {
-		return "", err
-	}
-	defer db.Close()
-	var v string
-	if err := db.QueryRow("SELECT version()").Scan(&v); err != nil {
-		return "", err
-	}
-	v, _, _ = strings.Cut(v, " (") // PostgreSQL goes on about its compiler
-	if number, _, ok := strings.Cut(v, "-MariaDB"); driver == "mysql" && ok {
-		v = "MariaDB " + number
-	}
-	return v, nil
 }

@@ -13,6 +13,8 @@ import (
 	"time"
 
 	"github.com/nats-io/stan.go"
+
+	"github.com/nats-eventstore/nats-eventstore/test/measure"
 )
 
 const (
@@ -29,16 +31,16 @@ func sizingTrials(s *setup, _ context.Context) ([]trial, error) {
 	var all []trial
 	for _, database := range allDatabases {
 		id := peerID{ours, database}
-		if !s.databases.has(database) || !s.peers.has(ours) {
+		if !s.databases.Has(database) || !s.peers.Has(ours) {
 			continue
 		}
 		for _, size := range sizingSizes {
-			all = append(all, trial{grouped(strconv.Itoa(s.n)) + " events", id, size, func(ctx context.Context) ([]figure, error) {
+			all = append(all, trial{measure.Count(s.n) + " events", id, size, func(ctx context.Context) ([]figure, error) {
 				return s.sizeOnDisk(ctx, database, size)
 			}})
 		}
 	}
-	if s.databases.has("sqlite") && s.peers.has(ours) {
+	if s.databases.Has("sqlite") && s.peers.Has(ours) {
 		all = append(all, trial{"memory of the server", peerID{ours, "sqlite"}, eventBytes, s.sizeInMemory})
 	}
 	return all, nil
@@ -103,7 +105,7 @@ func (s *setup) sizeOnDisk(ctx context.Context, kind string, size int) (figures 
 	running := true
 	defer func() {
 		if running {
-			err = errors.Join(err, p.stop())
+			err = errors.Join(err, p.Stop())
 		}
 	}()
 	conn, err := newStreaming(p, s.options).connect(wideWindow)
@@ -141,7 +143,7 @@ func (s *setup) sizeOnDisk(ctx context.Context, kind string, size int) (figures 
 	n := float64(s.n)
 	if kind == "sqlite" {
 		running = false
-		if err := p.stop(); err != nil { // what is in the log goes to the file
+		if err := p.Stop(); err != nil { // what is in the log goes to the file
 			return nil, err
 		}
 		info, err := os.Stat(filepath.Join(dir, "eventstore.db"))
@@ -240,7 +242,7 @@ func (s *setup) sizeInMemory(ctx context.Context) (figures []figure, err error) 
 			return nil, err
 		}
 		grown, idle, err := s.grow(p, step.count, step.make)
-		if err = errors.Join(err, p.stop()); err != nil {
+		if err = errors.Join(err, p.Stop()); err != nil {
 			return nil, fmt.Errorf("%s: %w", step.what, err)
 		}
 		if i == 0 {

@@ -32,7 +32,7 @@ func standIn() error {
 	ns.Start()
 	defer ns.WaitForShutdown()
 	defer ns.Shutdown()
-	if !ns.ReadyForConnections(readyTimeout) {
+	if !ns.ReadyForConnections(time.Minute) {
 		return errors.New("NATS server is not ready")
 	}
 	s := &stand{}

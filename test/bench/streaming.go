@@ -48,7 +48,7 @@ func (c *streaming) run(ctx context.Context, l load, size int) (float64, error) 
 }
 
 func (c *streaming) connect(window int) (stan.Conn, error) {
-	return stan.Connect(cluster, "bench-"+strconv.FormatInt(c.ids.Add(1), 10), stan.NatsURL(c.url),
+	return stan.Connect(cluster, "bench-"+strconv.FormatInt(c.ids.Add(1), 10), stan.NatsURL(c.URL),
 		stan.MaxPubAcksInflight(window), stan.PubAckWait(ackTimeout), stan.ConnectWait(ackTimeout))
 }
 
