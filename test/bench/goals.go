@@ -45,6 +45,13 @@ func projectedOf(what, database string) func(*report) (float64, bool) {
 	}
 }
 
+// latencyOf is a median latency of our server.
+func latencyOf(section, name, database string) func(*report) (float64, bool) {
+	return func(r *report) (float64, bool) {
+		return r.median(cell{section, name + " p50", database, eventBytes, milliseconds}, ours)
+	}
+}
+
 // divided is a ratio of two figures, which are there or not.
 func divided(a, b func(*report) (float64, bool)) func(*report) (float64, bool) {
 	return func(r *report) (float64, bool) {
@@ -76,10 +83,21 @@ func goals() []goal {
 	}
 	for _, database := range allDatabases {
 		one := func(peer string) func(*report) (float64, bool) { return rateOf("sync", sync1, database, peer) }
+		followed := func(what string) func(*report) (float64, bool) {
+			return latencyOf("following", followingName+", "+followingOne+what, database)
+		}
+		kept := func(what string) func(*report) (float64, bool) {
+			return rateOf("retention", retentionName+", "+retentionAsync+", "+what, database, ours)
+		}
 		list = append(list,
 			goal{database + ", latency of one synchronous publisher ÷ one-row commit", false, 1.5, "×", divided(one(raw), one(ours))},
 			goal{database + ", 64 synchronous publishers ÷ one", true, 20, "×", divided(rateOf("sync", sync64, database, ours), one(ours))},
 			goal{database + ", latency of a synchronous publisher beside 20 replays ÷ alone", false, 2, "×", divided(fairOf(fairReplays, database), fairOf(fairIdle, database))},
+			goal{database + ", latency of a synchronous publisher beside 20 API subscriptions that catch up ÷ alone", false, 2, "×", divided(followed(followingCatchUp), followed(followingIdle))},
+			goal{database + ", latency of a synchronous publisher beside a relay that catches up ÷ alone", false, 2, "×", divided(followed(followingRelay), followed(followingIdle))},
+			goal{database + ", cost of a message at max_msgs ÷ in an unlimited channel", false, 1.2, "×", divided(kept(retentionUnlimited), kept(retentionAt))},
+			goal{database + ", ReadAggregate of 10 events, p50", false, 5, "ms", latencyOf("aggregates", aggregatesName+", "+aggregateOf(10), database)},
+			goal{database + ", ReadAggregate of 1,000 events, p50", false, 50, "ms", latencyOf("aggregates", aggregatesName+", "+aggregateOf(1000), database)},
 			goal{database + ", ordered queue group ÷ unordered, backlog", true, 0.8, "×", divided(groupOf(groupBacklog, orderedGroup, database), groupOf(groupBacklog, unordered, database))},
 			goal{database + ", ordered queue group ÷ unordered, live", true, 0.8, "×", divided(groupOf(groupLive, orderedGroup, database), groupOf(groupLive, unordered, database))},
 			goal{database + ", SQL projection, one row for each event", true, 20_000, "/s", projectedOf(projectionInsert, database)},
