@@ -150,35 +150,48 @@ func (s *Store) isKnown(c *Channel) bool {
 // reload reads the state of channels again. A channel whose row is damaged goes out of service; the others do not.
 func (s *Store) reload(ctx context.Context, q querier, channels []*Channel) error {
 	for _, c := range channels {
-		found := false
-		err := q.query(ctx, s.text.channel, func(rows *sql.Rows) error {
-			var id int64
-			var info channelState
-			if err := scanChannel(rows, &id, nil, &info); err != nil {
-				return err
-			}
-			found = true
-			before := c.state()
-			if info.maxseq < before.maxseq {
-				return s.rewound(fmt.Sprintf("channel %q", c.name), "sequence", before.maxseq, info.maxseq)
-			}
-			// Keep what only subscriptions remember, or a message that is gone.
-			info.Last, info.LastTime = max(info.Last, before.Last), max(info.LastTime, before.LastTime)
-			c.setState(info)
-			return nil
-		}, c.id)
-		if err == nil && !found {
-			err = &DamagedError{Table: "Channels", Key: fmt.Sprintf("id %d", c.id), Reason: "it is missing"}
+		if err := s.reloadFrom(ctx, q, c, s.text.channel, c.id); err != nil {
+			return err
 		}
-		var damaged *DamagedError
-		switch {
-		case errors.As(err, &damaged):
-			damaged.Channel = c.name
-			s.log.Error("channel is out of service", "channel", c.name, "error", damaged)
-			c.damage(damaged)
-		case err != nil:
-			return fmt.Errorf("reload channel %q: %w", c.name, err)
+	}
+	return nil
+}
+
+// reloadAfter is reload of a channel whose messages up to a sequence were removed.
+func (s *Store) reloadAfter(ctx context.Context, q querier, c *Channel, removed uint64) error {
+	return s.reloadFrom(ctx, q, c, s.text.channelAfter, int64(removed), c.id)
+}
+
+// reloadFrom reads the state of a channel with a text.
+func (s *Store) reloadFrom(ctx context.Context, q querier, c *Channel, text string, args ...any) error {
+	found := false
+	err := q.query(ctx, text, func(rows *sql.Rows) error {
+		var id int64
+		var info channelState
+		if err := scanChannel(rows, &id, nil, &info); err != nil {
+			return err
 		}
+		found = true
+		before := c.state()
+		if info.maxseq < before.maxseq {
+			return s.rewound(fmt.Sprintf("channel %q", c.name), "sequence", before.maxseq, info.maxseq)
+		}
+		// Keep what only subscriptions remember, or a message that is gone.
+		info.Last, info.LastTime = max(info.Last, before.Last), max(info.LastTime, before.LastTime)
+		c.setState(info)
+		return nil
+	}, args...)
+	if err == nil && !found {
+		err = &DamagedError{Table: "Channels", Key: fmt.Sprintf("id %d", c.id), Reason: "it is missing"}
+	}
+	var damaged *DamagedError
+	switch {
+	case errors.As(err, &damaged):
+		damaged.Channel = c.name
+		s.log.Error("channel is out of service", "channel", c.name, "error", damaged)
+		c.damage(damaged)
+	case err != nil:
+		return fmt.Errorf("reload channel %q: %w", c.name, err)
 	}
 	return nil
 }

@@ -19,23 +19,24 @@ func (s *Store) Prune(ctx context.Context, c *Channel, upTo uint64) error {
 	if !s.isKnown(c) {
 		return ErrUnknownChannel
 	}
-	if err := s.removeUpTo(ctx, c.id, c.Info().First, min(upTo, c.Info().Last)); err != nil {
+	upTo = min(upTo, c.Info().Last)
+	if err := s.removeRange(ctx, c.id, c.Info().First, upTo); err != nil {
 		return fmt.Errorf("prune channel %q: %w", c.name, err)
 	}
-	return s.retryRead(ctx, func() error { return s.reload(ctx, s.own, []*Channel{c}) })
+	return s.retryRead(ctx, func() error { return s.reloadAfter(ctx, s.own, c, upTo) })
 }
 
-// removeUpTo removes message rows and subtracts them from the channel's counters.
-func (s *Store) removeUpTo(ctx context.Context, id int64, first, last uint64) error {
+// removeRange removes message rows and subtracts them from the channel's counters.
+func (s *Store) removeRange(ctx context.Context, id int64, first, last uint64) error {
 	for to := first + pruneRows - 1; first <= last; first, to = to+1, to+pruneRows {
 		to = min(to, last)
 		err := s.write(ctx, func(t *transaction) error {
 			var msgs, bytes int64
-			err := t.query(ctx, s.text.countUpTo, func(rows *sql.Rows) error { return rows.Scan(&msgs, &bytes) }, id, to)
+			err := t.query(ctx, s.text.countRange, func(rows *sql.Rows) error { return rows.Scan(&msgs, &bytes) }, id, first, to)
 			if err != nil || msgs == 0 {
 				return err
 			}
-			if _, err := t.exec(ctx, s.text.deleteUpTo, id, to); err != nil {
+			if _, err := t.exec(ctx, s.text.deleteRange, id, first, to); err != nil {
 				return err
 			}
 			_, err = t.exec(ctx, s.text.reduceChannel, msgs, bytes, id)
@@ -147,7 +148,7 @@ func (s *Store) PurgeDeleted(ctx context.Context) error {
 // purge removes a channel's rows, its own last.
 func (s *Store) purge(ctx context.Context, id int64, info ChannelInfo) error {
 	if info.First > 0 {
-		if err := s.removeUpTo(ctx, id, info.First, info.Last); err != nil {
+		if err := s.removeRange(ctx, id, info.First, info.Last); err != nil {
 			return err
 		}
 	}

@@ -58,6 +58,7 @@ type sharedStatements struct {
 	changedChannels string // (position after, to, to - after, id after, to, to - after)
 	logEnd          string // () → holder of the lease, last position, highest channel ID
 	channel         string // (id) → the same without name
+	channelAfter    string // (sequence, id) → the same of a channel that has no messages up to a sequence
 
 	maxSubscriptionID  string // () → subid
 	subscriptions      string // () → id, subid, lastsent, proto, kind, by subid
@@ -118,8 +119,8 @@ type sharedStatements struct {
 	openErasures  string // () → the same, by id, of those that are not done
 
 	hasEvents        string // (id) → a row if the channel holds an event
-	countUpTo        string // (id, to) → number and bytes of the messages up to a sequence
-	deleteUpTo       string // (id, to)
+	countRange       string // (id, from, to) → number and bytes of the messages in a range of sequences
+	deleteRange      string // (id, from, to)
 	reduceChannel    string // (number, bytes, id)
 	deletedChannels  string // () → id of channels marked as deleted
 	markDeleted      string // (id)
@@ -160,6 +161,8 @@ func newSharedStatements(text func(string) string) sharedStatements {
 		changedChannels: text("SELECT n.id, COALESCE((SELECT name FROM Channels WHERE id = n.id AND deleted = FALSE), ''), (SELECT maxseq FROM Channels WHERE id = n.id), (SELECT msgs FROM Channels WHERE id = n.id), (SELECT bytes FROM Channels WHERE id = n.id), (SELECT seq FROM Messages WHERE id = n.id ORDER BY seq LIMIT 1), (SELECT seq FROM Messages WHERE id = n.id ORDER BY seq DESC LIMIT 1), (SELECT timestamp FROM Messages WHERE id = n.id ORDER BY seq DESC LIMIT 1) FROM (SELECT id FROM (SELECT id FROM Messages WHERE position > ? AND position <= ? ORDER BY position LIMIT ?) AS e UNION SELECT id FROM (SELECT id FROM Channels WHERE id > ? AND id <= ? ORDER BY id LIMIT ?) AS c) AS n ORDER BY n.id"),
 		logEnd:          "SELECT id, position, (SELECT MAX(id) FROM Channels) FROM StoreLock",
 		channel:         text("SELECT c.id, c.maxseq, c.msgs, c.bytes, (SELECT seq FROM Messages WHERE id = c.id ORDER BY seq LIMIT 1), (SELECT seq FROM Messages WHERE id = c.id ORDER BY seq DESC LIMIT 1), (SELECT timestamp FROM Messages WHERE id = c.id ORDER BY seq DESC LIMIT 1) FROM Channels AS c WHERE c.id = ?"),
+		// Without the lower bound, a database reads again what it has deleted and not yet cleaned up.
+		channelAfter: text("SELECT c.id, c.maxseq, c.msgs, c.bytes, (SELECT seq FROM Messages WHERE id = c.id AND seq > ? ORDER BY seq LIMIT 1), (SELECT seq FROM Messages WHERE id = c.id ORDER BY seq DESC LIMIT 1), (SELECT timestamp FROM Messages WHERE id = c.id ORDER BY seq DESC LIMIT 1) FROM Channels AS c WHERE c.id = ?"),
 
 		maxSubscriptionID:  "SELECT COALESCE(MAX(subid), 0) FROM (SELECT MAX(subid) AS subid FROM Subscriptions UNION ALL SELECT MAX(subid) AS subid FROM SubsPending UNION ALL SELECT MAX(consumer) AS subid FROM Consumers UNION ALL SELECT MAX(consumer) AS subid FROM ConsumersRedelivered UNION ALL SELECT MAX(consumer) AS subid FROM NamedConsumers UNION ALL SELECT MAX(consumer) AS subid FROM Parked) AS ids",
 		subscriptions:      "SELECT id, subid, lastsent, proto, kind FROM Subscriptions WHERE deleted = FALSE ORDER BY subid",
@@ -221,8 +224,8 @@ func newSharedStatements(text func(string) string) sharedStatements {
 		openErasures:  "SELECT id, requested, principal, reason, selector, state, events, copies, erased FROM Erasures WHERE state <> 'done' ORDER BY id",
 
 		hasEvents:        text("SELECT 1 FROM Messages WHERE id = ? AND event_type IS NOT NULL LIMIT 1"),
-		countUpTo:        text("SELECT COUNT(*), COALESCE(SUM(size), 0) FROM Messages WHERE id = ? AND seq <= ?"),
-		deleteUpTo:       text("DELETE FROM Messages WHERE id = ? AND seq <= ?"),
+		countRange:       text("SELECT COUNT(*), COALESCE(SUM(size), 0) FROM Messages WHERE id = ? AND seq >= ? AND seq <= ?"),
+		deleteRange:      text("DELETE FROM Messages WHERE id = ? AND seq >= ? AND seq <= ?"),
 		reduceChannel:    text("UPDATE Channels SET msgs = msgs - ?, bytes = bytes - ? WHERE id = ?"),
 		deletedChannels:  "SELECT id FROM Channels WHERE deleted = TRUE ORDER BY id",
 		markDeleted:      text("UPDATE Channels SET deleted = TRUE WHERE id = ?"),
@@ -254,7 +257,7 @@ func (s *statements) all() []string {
 		s.serverInfo, s.putServerInfo,
 		s.clients, s.putClient, s.deleteClient,
 		s.relay, s.putRelay,
-		s.maxChannelID, s.channels, s.changedChannels, s.logEnd, s.channel,
+		s.maxChannelID, s.channels, s.changedChannels, s.logEnd, s.channel, s.channelAfter,
 		s.maxSubscriptionID, s.subscriptions, s.putSubscription, s.deleteSubscription,
 		s.pendings, s.deletePending, s.deleteOldPending,
 		s.consumers, s.consumersPending, s.deleteConsumer, s.deleteConsumerPending, s.deleteConsumersOf, s.deleteConsumersPendingOf,
@@ -268,7 +271,7 @@ func (s *statements) all() []string {
 		s.maxErasureID, s.putErasure, s.erasureState, s.endErasure, s.dropErased, s.finishErasure, s.erasures, s.openErasures,
 		s.read, s.timeFrom,
 		s.aggregateForward, s.aggregateBackward, s.aggregatesWithID, s.eventsWithID,
-		s.hasEvents, s.countUpTo, s.deleteUpTo, s.reduceChannel,
+		s.hasEvents, s.countRange, s.deleteRange, s.reduceChannel,
 		s.deletedChannels, s.markDeleted, s.deletePendingsOf, s.deleteSubsOf, s.deleteChannel,
 	}, append(s.queryStatements.all(), s.more...)...)
 }

@@ -19,7 +19,7 @@ import (
 type retention struct {
 	log     *Log
 	users   Users
-	step    int           // most messages of the next removal: see pruneUpTo
+	step    int           // most messages that a removal may take when nothing is published: see pruneUpTo
 	wake    chan struct{} // one slot: trim at once
 	soon    chan struct{} // one slot: trim soon
 	failing atomic.Bool   // an error was logged since the last success
@@ -33,9 +33,10 @@ const (
 	pruneAtOnce = 256
 	// pruneInterval is how long a removal waits for more messages.
 	pruneInterval = 200 * time.Millisecond
-	// shortStep is the approximate time that a removal may delay publishers. leastStep and mostStep bound its messages.
+	// shortStep is the approximate time that a removal may delay a lone publisher. leastStep and mostStep bound its messages; fewer
+	// would take no less time.
 	shortStep = 10 * time.Millisecond
-	leastStep = 64
+	leastStep = 256
 	mostStep  = 10_000
 	// retentionInterval is how often ages are checked, unless a channel's limit needs it more often.
 	retentionInterval    = time.Second
@@ -154,8 +155,8 @@ func (r *retention) measure(ctx context.Context, ch *Channel) bool {
 	}
 }
 
-// prune removes the rows that the limits have removed until now, and reports whether it did. What they remove meanwhile waits for the next
-// call: where a removal takes as long as a publish, each would be one of a single message otherwise.
+// prune removes the rows that the limits have removed until now, and reports whether it did. It ends although they remove more meanwhile:
+// where a removal takes as long as a publish, each would be one of a single message otherwise.
 func (r *retention) prune(ctx context.Context, ch *Channel) bool {
 	first := ch.window.firstRemaining()
 	for ctx.Err() == nil {
@@ -163,9 +164,8 @@ func (r *retention) prune(ctx context.Context, ch *Channel) bool {
 		if info.First == 0 || first <= info.First {
 			return true
 		}
-		upTo := min(first-1, info.First+uint64(r.step)-1)
 		var err error
-		if called := r.log.writer.onWriter(ctx, func() { err = r.pruneUpTo(ctx, ch, upTo) }); called != nil {
+		if called := r.log.writer.onWriter(ctx, func() { err = r.pruneStep(ctx, ch) }); called != nil {
 			return false
 		}
 		if err != nil {
@@ -177,20 +177,31 @@ func (r *retention) prune(ctx context.Context, ch *Channel) bool {
 	return false
 }
 
-// pruneUpTo removes rows in one step. It runs on the writer's goroutine.
-func (r *retention) pruneUpTo(ctx context.Context, ch *Channel, upTo uint64) error {
+// pruneStep removes rows in one step. It runs on the writer's goroutine.
+//
+// A step is short, for the sake of whoever publishes next. But it may always take as many messages as were stored since the last one, so
+// that a channel which is published to without a pause stays near its limits: what was stored took longer than its removal takes.
+func (r *retention) pruneStep(ctx context.Context, ch *Channel) error {
 	ctx, cancel := context.WithTimeout(ctx, r.log.o.StoreTimeout)
 	defer cancel()
 	before, start := ch.stored.Info(), time.Now()
+	first := ch.window.firstRemaining()
+	if before.First == 0 || first <= before.First {
+		return nil
+	}
+	most := uint64(min(r.step+r.log.writer.stored, mostStep))
+	n := min(first-before.First, most)
+	upTo := before.First + n - 1
 	if err := r.log.store.Prune(ctx, ch.stored, upTo); err != nil {
 		return err
 	}
+	r.log.writer.stored -= min(int(n), r.log.writer.stored)
 	after, took := ch.stored.Info(), time.Since(start)
 	ch.window.pruned(upTo, before.Msgs-min(after.Msgs, before.Msgs), before.Bytes-min(after.Bytes, before.Bytes))
-	switch whole := upTo-before.First+1 >= uint64(r.step); {
-	case took > shortStep:
+	switch step := uint64(r.step); {
+	case n <= step && took > shortStep:
 		r.step = max(r.step/2, leastStep)
-	case whole && took < shortStep/3:
+	case n >= step && took < shortStep/3:
 		r.step = min(2*r.step, mostStep)
 	}
 	return nil

@@ -209,6 +209,40 @@ func TestInactiveChannels(t *testing.T) {
 	}
 }
 
+// A channel that is published to without a pause stays near its limit: a removal takes what was stored since the last one, and more,
+// however short a removal for the sake of a lone publisher is.
+func TestRemovalKeepsUp(t *testing.T) {
+	t.Parallel()
+	f := setup{bare: true, options: limited(ChannelLimits{MaxMsgs: 10})}.open(t)
+	step := func(ch *Channel) {
+		f.retention.step = leastStep // as after a slow removal
+		var err error
+		if called := f.writer.onWriter(t.Context(), func() { err = f.retention.pruneStep(t.Context(), ch) }); called != nil || err != nil {
+			t.Fatal(called, err)
+		}
+	}
+	const published = 8 * leastStep
+	for round := range 3 {
+		f.publish(t, "full", published)
+		f.publish(t, "other", published) // a channel with a limit of its own
+		for _, name := range []string{"full", "other"} {
+			ch := f.Channel(name)
+			if step(ch); ch.stored.Info().Msgs != 10 {
+				t.Errorf("round %d: %d rows of %q are left after %d messages and one removal", round, ch.stored.Info().Msgs, name, published)
+			}
+		}
+	}
+	if left := f.writer.stored; left > 20 {
+		t.Errorf("%d messages still count as not removed", left)
+	}
+	// Once nothing is published, removals are short again.
+	f.publish(t, "full", published)
+	f.writer.stored = 0
+	if step(f.Channel("full")); f.Channel("full").stored.Info().Msgs != 10+published-leastStep {
+		t.Errorf("a removal without publishers takes %d messages", 10+published-f.Channel("full").stored.Info().Msgs)
+	}
+}
+
 // Retention on its own goroutine brings the database below the limits, whatever is published meanwhile.
 func TestRetentionRuns(t *testing.T) {
 	t.Parallel()

@@ -23,6 +23,7 @@ type writer struct {
 	maxMsgs  int
 	maxBytes int
 	fit      int // most messages of the next batch, up to maxMsgs: see adapt
+	stored   int // messages stored in channels with limits since as many were removed, up to mostStep: see retention.pruneStep
 	pace     *pacing
 	timeout  time.Duration // see Options.StoreTimeout
 	calls    chan *call
@@ -189,6 +190,9 @@ func (w *writer) commit(ctx context.Context, batch []*entry) error {
 		w.log.traced(batch, Batch{Messages: len(appends), Began: start, Ended: start.Add(took), Err: err})
 	}
 	for ch, msgs := range stored {
+		if ch.limits.prunes() {
+			w.stored = min(w.stored+len(msgs), mostStep)
+		}
 		ch.committed(msgs)
 	}
 	w.log.order.committed(events)

@@ -23,6 +23,7 @@ SELECT c.id, c.name, c.maxseq, c.msgs, c.bytes, (SELECT seq FROM Messages WHERE 
 SELECT n.id, COALESCE((SELECT name FROM Channels WHERE id = n.id AND deleted = FALSE), ''), (SELECT maxseq FROM Channels WHERE id = n.id), (SELECT msgs FROM Channels WHERE id = n.id), (SELECT bytes FROM Channels WHERE id = n.id), (SELECT seq FROM Messages WHERE id = n.id ORDER BY seq LIMIT 1), (SELECT seq FROM Messages WHERE id = n.id ORDER BY seq DESC LIMIT 1), (SELECT timestamp FROM Messages WHERE id = n.id ORDER BY seq DESC LIMIT 1) FROM (SELECT id FROM (SELECT id FROM Messages WHERE position > $1 AND position <= $2 ORDER BY position LIMIT $3) AS e UNION SELECT id FROM (SELECT id FROM Channels WHERE id > $4 AND id <= $5 ORDER BY id LIMIT $6) AS c) AS n ORDER BY n.id
 SELECT id, position, (SELECT MAX(id) FROM Channels) FROM StoreLock
 SELECT c.id, c.maxseq, c.msgs, c.bytes, (SELECT seq FROM Messages WHERE id = c.id ORDER BY seq LIMIT 1), (SELECT seq FROM Messages WHERE id = c.id ORDER BY seq DESC LIMIT 1), (SELECT timestamp FROM Messages WHERE id = c.id ORDER BY seq DESC LIMIT 1) FROM Channels AS c WHERE c.id = $1
+SELECT c.id, c.maxseq, c.msgs, c.bytes, (SELECT seq FROM Messages WHERE id = c.id AND seq > $1 ORDER BY seq LIMIT 1), (SELECT seq FROM Messages WHERE id = c.id ORDER BY seq DESC LIMIT 1), (SELECT timestamp FROM Messages WHERE id = c.id ORDER BY seq DESC LIMIT 1) FROM Channels AS c WHERE c.id = $2
 SELECT COALESCE(MAX(subid), 0) FROM (SELECT MAX(subid) AS subid FROM Subscriptions UNION ALL SELECT MAX(subid) AS subid FROM SubsPending UNION ALL SELECT MAX(consumer) AS subid FROM Consumers UNION ALL SELECT MAX(consumer) AS subid FROM ConsumersRedelivered UNION ALL SELECT MAX(consumer) AS subid FROM NamedConsumers UNION ALL SELECT MAX(consumer) AS subid FROM Parked) AS ids
 SELECT id, subid, lastsent, proto, kind FROM Subscriptions WHERE deleted = FALSE ORDER BY subid
 INSERT INTO Subscriptions (id, subid, proto, client, name, kind) VALUES ($1, $2, $3, $4, $5, $6) ON CONFLICT (id, subid) DO UPDATE SET proto = excluded.proto, client = excluded.client, name = excluded.name, kind = excluded.kind
@@ -79,8 +80,8 @@ SELECT seq, timestamp, data, event_version, position, erased FROM Messages WHERE
 SELECT DISTINCT id, aggregate_type FROM Messages WHERE aggregate_id = $1 ORDER BY id, aggregate_type
 SELECT id, seq, timestamp, data, event_version, position, erased FROM Messages WHERE event_id = $1 ORDER BY id
 SELECT 1 FROM Messages WHERE id = $1 AND event_type IS NOT NULL LIMIT 1
-SELECT COUNT(*), COALESCE(SUM(size), 0) FROM Messages WHERE id = $1 AND seq <= $2
-DELETE FROM Messages WHERE id = $1 AND seq <= $2
+SELECT COUNT(*), COALESCE(SUM(size), 0) FROM Messages WHERE id = $1 AND seq >= $2 AND seq <= $3
+DELETE FROM Messages WHERE id = $1 AND seq >= $2 AND seq <= $3
 UPDATE Channels SET msgs = msgs - $1, bytes = bytes - $2 WHERE id = $3
 SELECT id FROM Channels WHERE deleted = TRUE ORDER BY id
 UPDATE Channels SET deleted = TRUE WHERE id = $1
