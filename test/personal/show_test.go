@@ -93,6 +93,7 @@ func TestPersonErased(t *testing.T) {
 			s.files(t)
 			s.yesterday(t, backup)
 			verified(t, s.house, "-js")
+			s.rewritten(t)
 			for _, line := range s.report {
 				t.Log(line)
 			}
