@@ -14,7 +14,7 @@ RACE = -race -gcflags=modernc.org/sqlite/lib=-race=false -gcflags=modernc.org/li
 MODULES  = ./... ./client/... ./client/streaming/... ./proto/...
 
 .DEFAULT_GOAL := build
-.PHONY: build man release-packages cross release-rehearsal packages test cover show-bank show-clients show-consumers show-databases show-orders show-personal show-setups chaos test-clock test-postgres test-mysql test-figures test-sql-million dashboard-picture console-pictures lint generate deployments check-generated vulns bench sizing profile fuzz clean
+.PHONY: build man release-packages cross release-rehearsal packages test cover show-bank show-clients show-consumers show-databases show-orders show-erasure show-personal show-setups chaos test-clock test-postgres test-mysql test-figures test-sql-million dashboard-picture console-pictures lint generate deployments check-generated vulns bench sizing profile fuzz clean
 
 # Two static binaries, the server and the tool. Go records the commit of a checkout in it. Without a checkout, say what is built:
 # make build VERSION=1.2.3 COMMIT=0123abc… DATE=2026-11-26T05:50:58Z
@@ -193,6 +193,11 @@ show-setups:
 show-personal:
 	test/databases/install
 	$(GO) test -json -count=1 -timeout $(TIMEOUT) -run '^TestPersonErased$$' ./test/personal -args -overwrite $(RESULTS)
+
+# The server is killed again and again in the transaction that erases 100,000 events.
+show-erasure:
+	test/databases/install
+	$(GO) test -v -count=1 -timeout 1h -parallel 1 -run '^TestEraseKilledWhileReplacing$$' ./test/admin -args -erased_events 100000
 
 # A queue group that is ordered by aggregate: a million deliveries, with members and servers that are killed, on each of two databases.
 # Again as it was: make show-consumers CONSUMERS='-deliveries 1000000 -order_seed 7'
