@@ -99,10 +99,12 @@ func (f *File) CheckDatabase(ctx context.Context, db *sql.DB, dialect eventstore
 	if err := a.inTx(ctx, db, a.create); err != nil {
 		return []error{err}, nil
 	}
-	for _, kind := range slices.Sorted(maps.Keys(f.events)) {
-		for i, s := range f.events[kind] {
-			if err := prepares(ctx, db, s.text(dialect, trial)); err != nil {
-				problems = append(problems, fmt.Errorf("events: %s, statement %d: %w", kind, i+1, err))
+	for key, statements := range map[string]map[string][]*statement{"erased": f.erased, "events": f.events} {
+		for _, kind := range slices.Sorted(maps.Keys(statements)) {
+			for i, s := range statements[kind] {
+				if err := prepares(ctx, db, s.text(dialect, trial)); err != nil {
+					problems = append(problems, fmt.Errorf("%s: %s, statement %d: %w", key, kind, i+1, err))
+				}
 			}
 		}
 	}
@@ -117,7 +119,9 @@ func (f *File) CheckDatabase(ctx context.Context, db *sql.DB, dialect eventstore
 	samples = slices.Concat(f.Samples, samples)
 	for i := range samples {
 		e := samples[i].event(i)
-		if err := a.apply(ctx, tx, []*eventstore.Event{e}); err != nil { // PostgreSQL runs nothing more in this transaction
+		gone := *e
+		gone.Erased, gone.Payload, gone.Metadata, gone.Tags = 1, nil, nil, nil
+		if err := a.apply(ctx, tx, []*eventstore.Event{e, &gone}); err != nil { // PostgreSQL runs nothing more in this transaction
 			return append(problems, fmt.Errorf("sample %d (%s): %w", i+1, e.Type, err)), nil
 		}
 	}

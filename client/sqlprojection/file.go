@@ -30,6 +30,10 @@ type File struct {
 	// Events are the statements to run for each type of event, in order. The key type@2 is for events of schema version 2 only, and takes
 	// precedence over the key type.
 	Events map[string]Statements `yaml:"events"`
+	// Erased are the statements to run for each type of event in place of those of Events, once an event was erased. They run where the event
+	// is, and for events that were applied before, when the projection learns of the erasure. Nothing is left of the data, metadata and
+	// tags. A type without them is passed over.
+	Erased map[string]Statements `yaml:"erased"`
 	// OnError is what becomes of an event that a statement fails for: stop, the default, skip or park.
 	OnError string `yaml:"on_error"`
 	// Samples are events to check the file with.
@@ -37,6 +41,7 @@ type File struct {
 
 	tables map[string][]*statement
 	events map[string][]*statement
+	erased map[string][]*statement
 }
 
 // Selection selects events. Each field that is set must match.
@@ -121,7 +126,7 @@ func (f *File) compile() error {
 	if _, err := f.decision(); err != nil {
 		return err
 	}
-	f.tables, f.events = map[string][]*statement{}, map[string][]*statement{}
+	f.tables = map[string][]*statement{}
 	for name, texts := range f.Tables {
 		if !tableName.MatchString(name) {
 			return fmt.Errorf("tables: %q is not a possible name: use at most 50 letters, digits and _", name)
@@ -140,9 +145,35 @@ func (f *File) compile() error {
 			f.tables[name] = append(f.tables[name], s)
 		}
 	}
-	for kind, texts := range f.Events {
+	var err error
+	if f.events, err = f.changes("events", f.Events); err != nil {
+		return err
+	}
+	if f.erased, err = f.changes("erased", f.Erased); err != nil {
+		return err
+	}
+	types := f.types()
+	for kind, statements := range f.erased {
+		if !slices.Contains(types, kind) {
+			return fmt.Errorf("erased: %s is not among events, so none is read", kind)
+		}
+		for i, s := range statements {
+			for _, p := range s.parameters {
+				if len(p.path) > 0 || p.metadata != "" {
+					return fmt.Errorf("erased: %s, statement %d: an erased event has no %s: use $event and $aggregate_id", kind, i+1, p)
+				}
+			}
+		}
+	}
+	return nil
+}
+
+// changes parses the statements for types of events.
+func (f *File) changes(key string, of map[string]Statements) (map[string][]*statement, error) {
+	all := map[string][]*statement{}
+	for kind, texts := range of {
 		if len(texts) == 0 {
-			return fmt.Errorf("events: %s has no statement", kind)
+			return nil, fmt.Errorf("%s: %s has no statement", key, kind)
 		}
 		for i, text := range texts {
 			s, err := f.statement(text)
@@ -150,12 +181,12 @@ func (f *File) compile() error {
 				err = errors.New("begin with INSERT, UPDATE, DELETE, REPLACE, MERGE, WITH, SELECT or CALL: others, such as TRUNCATE and COMMIT, may end the transaction, and an event would take effect twice")
 			}
 			if err != nil {
-				return fmt.Errorf("events: %s, statement %d: %w", kind, i+1, err)
+				return nil, fmt.Errorf("%s: %s, statement %d: %w", key, kind, i+1, err)
 			}
-			f.events[kind] = append(f.events[kind], s)
+			all[kind] = append(all[kind], s)
 		}
 	}
-	return nil
+	return all, nil
 }
 
 // statement parses a statement and checks the tables that it refers to.
@@ -187,6 +218,9 @@ func (f *File) types() []string {
 
 // statementsOf returns the statements for an event, nil if the file has none.
 func (f *File) statementsOf(e *eventstore.Event) []*statement {
+	if e.Erased > 0 {
+		return f.erased[e.Type]
+	}
 	version := cmp.Or(e.Metadata[eventstore.MetadataSchemaVersion], "1")
 	if s, ok := f.events[e.Type+"@"+version]; ok {
 		return s
@@ -213,6 +247,9 @@ func (f *File) query() eventstore.Query {
 		q.Items = append(q.Items, eventstore.QueryItem{
 			EventTypes: types, Channels: f.Source.Channels, AggregateTypes: f.Source.AggregateTypes, Tags: f.Source.Tags,
 		})
+	}
+	if len(f.erased) > 0 {
+		q.Items = append(q.Items, eventstore.QueryItem{Channels: []string{eventstore.ErasuresChannel}, EventTypes: []string{typeEventsErased}})
 	}
 	return q
 }

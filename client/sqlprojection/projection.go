@@ -20,7 +20,7 @@ func (f *File) Projector(client *eventstore.Client, db *sql.DB, dialect eventsto
 	if f.events == nil {
 		return nil, errors.New("sqlprojection: make the File with Read or Parse")
 	}
-	a := &applier{file: f, dialect: dialect}
+	a := &applier{file: f, dialect: dialect, client: client}
 	p := &eventstore.Projector{
 		Name: f.Name, DB: db, Dialect: dialect, Version: f.Version, Source: client.SourceAll(f.query()),
 		ApplyBatch: a.apply, Create: a.create, Live: a.live, Drop: a.drop,
@@ -35,6 +35,7 @@ func (f *File) Projector(client *eventstore.Client, db *sql.DB, dialect eventsto
 type applier struct {
 	file    *File
 	dialect eventstore.Dialect
+	client  *eventstore.Client // nil in a check
 }
 
 // apply runs the statements for events, in order, except that rows for different tables need not be inserted in turn.
@@ -42,16 +43,11 @@ func (a *applier) apply(ctx context.Context, tx *sql.Tx, events []*eventstore.Ev
 	r := &run{applier: a, tx: tx, generation: eventstore.Generation(ctx), prepared: map[*statement]*sql.Stmt{}}
 	defer r.close()
 	for _, e := range events {
-		if e.Erased > 0 {
-			continue // nothing is left to apply
+		if err := r.event(ctx, e); err != nil {
+			return err
 		}
-		d := &document{event: e, dialect: a.dialect}
-		for i, s := range a.file.statementsOf(e) {
-			values, err := s.values(nil, d)
-			if err != nil {
-				return fmt.Errorf("statement %d: %w", i+1, err)
-			}
-			if err := r.exec(ctx, s, i+1, values); err != nil {
+		if e.Channel == eventstore.ErasuresChannel && e.Type == typeEventsErased && a.client != nil {
+			if err := a.erased(ctx, e, func(e *eventstore.Event) error { return r.event(ctx, e) }); err != nil {
 				return err
 			}
 		}

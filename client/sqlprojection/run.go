@@ -41,6 +41,21 @@ func (r *run) close() {
 	}
 }
 
+// event runs the statements for an event.
+func (r *run) event(ctx context.Context, e *eventstore.Event) error {
+	d := &document{event: e, dialect: r.dialect}
+	for i, s := range r.file.statementsOf(e) {
+		values, err := s.values(nil, d)
+		if err != nil {
+			return fmt.Errorf("statement %d: %w", i+1, err)
+		}
+		if err := r.exec(ctx, s, i+1, values); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
 // exec runs a statement, or holds its row back. An error names the number of the statement that failed, which may be an earlier one.
 func (r *run) exec(ctx context.Context, s *statement, number int, row []any) error {
 	in := s.insert
