@@ -11,10 +11,10 @@ export CGO_ENABLED = 0
 RACE = -race -gcflags=modernc.org/sqlite/lib=-race=false -gcflags=modernc.org/libc=-race=false
 
 # The packages of the modules in go.work.
-MODULES  = ./... ./client/... ./client/streaming/... ./proto/...
+MODULES  = ./... ./client/... ./client/streaming/... ./proto/... ./test/neutral/...
 
 .DEFAULT_GOAL := build
-.PHONY: build man release-packages cross release-rehearsal packages test cover show-bank show-clients show-consumers show-databases show-orders show-erasure show-personal show-setups chaos test-clock test-postgres test-mysql test-figures test-sql-million dashboard-picture console-pictures lint generate deployments check-generated vulns bench sizing profile fuzz clean
+.PHONY: build man release-packages cross release-rehearsal packages test cover show-bank show-clients show-consumers show-databases show-orders show-erasure show-personal show-setups chaos test-clock test-postgres test-mysql test-figures test-sql-million dashboard-picture console-pictures lint generate deployments check-generated vulns bench neutral sizing profile fuzz clean
 
 # Two static binaries, the server and the tool. Go records the commit of a checkout in it. Without a checkout, say what is built:
 # make build VERSION=1.2.3 COMMIT=0123abc… DATE=2026-11-26T05:50:58Z
@@ -158,6 +158,13 @@ vulns:
 # all: make bench BENCH='-only publish,replay -db postgres -peers ours,raw', everything: make bench BENCH=-full
 bench:
 	$(GO) run ./test/bench $(BENCH)
+
+# Our server beside a table made by hand, Message DB, JetStream and NATS Streaming, with the workloads of a neutral benchmark: docs/reference/neutral.md.
+# A look in minutes: make neutral NEUTRAL=-quick. The page anew: make neutral NEUTRAL=-write. Less: make neutral NEUTRAL='-only write-1-256,hot-16 -peers ours-postgres,table'
+neutral:
+	test/databases/install
+	test/clients/install
+	$(GO) run ./test/neutral $(NEUTRAL)
 
 # What an operator plans with, docs/operate/sizing.md: place on disk, syncs, processor, memory.
 sizing:

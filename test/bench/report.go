@@ -1,11 +1,7 @@
 package main
 
 import (
-	"errors"
 	"fmt"
-	"io/fs"
-	"os"
-	"path/filepath"
 	"slices"
 	"time"
 
@@ -60,33 +56,17 @@ func (r *report) median(at cell, peer string) (float64, bool) {
 func (r *report) write() error {
 	text := r.markdown()
 	fmt.Print(text)
-	for _, f := range []struct {
-		name string
-		make func() ([]byte, error)
-	}{{r.out, func() ([]byte, error) { return r.page(text) }}, {r.csv, r.table}, {r.svg, r.plot}, {r.queriesSVG, r.queryPlot}} {
-		if f.name == "" {
-			continue
-		}
-		b, err := f.make()
-		if err == nil {
-			err = os.WriteFile(f.name, b, 0o644)
-		}
-		if err != nil {
-			return err
-		}
-	}
-	return nil
+	return measure.WriteFiles(
+		measure.Output{Name: r.out, Make: func() ([]byte, error) { return r.page(text) }}, measure.Output{Name: r.csv, Make: r.table},
+		measure.Output{Name: r.svg, Make: r.plot}, measure.Output{Name: r.queriesSVG, Make: r.queryPlot})
 }
 
 // page is the report as a page of the documentation. What people wrote at its end stays.
 func (r *report) page(text string) ([]byte, error) {
-	old, err := os.ReadFile(r.out)
-	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+	notes, err := measure.NotesOf(r.out)
+	if err != nil {
 		return nil, err
 	}
-	links := ""
-	if r.csv != "" && r.svg != "" {
-		links = fmt.Sprintf("Each figure of each run: [%[1]s](%[1]s).\n\n![cost against size](%[2]s)\n\n", filepath.Base(r.csv), filepath.Base(r.svg))
-	}
-	return []byte("# Benchmarks\n\nWritten by `make bench BENCH=-full`; `make bench BENCH=-help` tells how to measure less.\n\n" + links + text + measure.Notes(old)), nil
+	return []byte("# Benchmarks\n\nWritten by `make bench BENCH=-full`; `make bench BENCH=-help` tells how to measure less.\n\n" +
+		measure.Links(r.csv, r.svg, "cost against size") + text + notes), nil
 }
