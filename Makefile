@@ -14,7 +14,7 @@ RACE = -race -gcflags=modernc.org/sqlite/lib=-race=false -gcflags=modernc.org/li
 MODULES  = ./... ./client/... ./client/streaming/... ./proto/... ./test/neutral/...
 
 .DEFAULT_GOAL := build
-.PHONY: build man release-packages cross release-rehearsal packages test cover show-bank show-clients show-consumers show-databases show-orders show-erasure show-personal show-setups chaos test-clock test-postgres test-mysql test-figures test-sql-million dashboard-picture console-pictures lint generate deployments check-generated vulns bench neutral sizing profile fuzz clean
+.PHONY: build man release-packages cross release-rehearsal packages test cover show-bank show-clients show-consumers show-databases show-orders show-erasure show-personal show-setups chaos test-clock test-postgres test-mysql test-figures test-sql-million dashboard-picture console-pictures lint generate deployments check-generated vulns bench bench-check neutral sizing profile fuzz clean
 
 # Two static binaries, the server and the tool. Go records the commit of a checkout in it. Without a checkout, say what is built:
 # make build VERSION=1.2.3 COMMIT=0123abc… DATE=2026-11-26T05:50:58Z
@@ -165,6 +165,12 @@ neutral:
 	test/databases/install
 	test/clients/install
 	$(GO) run ./test/neutral $(NEUTRAL)
+
+# Fails if this build's server has become slower than that of the last release, of which benchstat is sure: by hand, and nightly (.ci/nightly).
+# Another commit, and more runs: make bench-check BASE=v1.2.3 RUNS=20
+bench-check:
+	test/databases/install
+	GO='$(GO)' test/neutral/bench-check
 
 # What an operator plans with, docs/operate/sizing.md: place on disk, syncs, processor, memory.
 sizing:

@@ -57,6 +57,9 @@ func measureAll(ctx context.Context, o options) (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, at.close()) }()
+	if o.check != "" {
+		return check(ctx, o, at)
+	}
 	s := newSheet(o)
 	if s.fsync, err = measure.SyncTime(at.dir); err != nil {
 		return err
@@ -76,6 +79,7 @@ func measureAll(ctx context.Context, o options) (err error) {
 			s.add(w, p, r)
 		}
 	})
+	s.interrupted = ctx.Err() != nil
 	if s.machine, err = at.machine(); err != nil {
 		return err
 	}

@@ -91,8 +91,11 @@ func (s *sheet) ratios(b *strings.Builder) {
 func (s *sheet) settings(b *strings.Builder) {
 	fmt.Fprintf(b, "\n## Peers and settings\n\nMedians of %d interleaved runs of %v each on %s. %s; fsync of 8 KiB: %v. Each client has a connection of its own, in one process on the same machine as the stores.\n",
 		s.runs, s.duration, time.Now().Format(time.DateOnly), s.machine, s.fsync.Round(time.Microsecond))
+	if s.interrupted {
+		b.WriteString("\n**Interrupted:** the last of the runs are missing.\n")
+	}
 	if s.scale != 1 {
-		fmt.Fprintf(b, "\n**A short run:** %g of the prefilled streams. Its figures are a look, no more.\n", s.scale)
+		fmt.Fprintf(b, "\n**A short run:** %g of the prefilled streams. Its figures are a look.\n", s.scale)
 	}
 	if s.fsync < measure.CachedSync {
 		b.WriteString("\n**An fsync this fast is probably answered by a cache:** where a sync costs more, lone writers are slower, and sharing commits gains more.\n")

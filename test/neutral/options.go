@@ -18,6 +18,7 @@ type options struct {
 	workers       int // at most, for each kind of operations; 0 has all
 	quick, write  bool
 	binary        string
+	check, base   string
 	out, csv, svg string
 }
 
@@ -36,6 +37,8 @@ func (o *options) register(f *flag.FlagSet) {
 	f.BoolVar(&o.quick, "quick", false, "one run of 300ms each with few streams: a look, no figures to keep")
 	f.BoolVar(&o.write, "write", false, "write docs/reference/neutral.md, .csv and .svg; needs all workloads and peers")
 	f.StringVar(&o.binary, "binary", "", "our server's `file`, instead of building it")
+	f.StringVar(&o.check, "check", "", "compare two builds of this server, and write base.txt and new.txt for benchstat into this `directory`: see make bench-check")
+	f.StringVar(&o.base, "base", "", "the earlier build's `file`, for -check")
 	f.StringVar(&o.out, "out", "", "`file` to write the report to, besides standard output")
 	f.StringVar(&o.csv, "csv", "", "`file` to write the figures of each run to")
 	f.StringVar(&o.svg, "svg", "", "`file` to write the plot to")
@@ -45,6 +48,11 @@ func (o *options) register(f *flag.FlagSet) {
 func (o *options) complete() error {
 	if err := errors.Join(o.only.Check("-only", workloadNames()), o.peers.Check("-peers", peerNames())); err != nil {
 		return err
+	}
+	if o.check != "" {
+		if err := o.completeCheck(); err != nil {
+			return err
+		}
 	}
 	if o.quick {
 		o.runs, o.duration, o.scale = quickRuns, quickDuration, quickScale

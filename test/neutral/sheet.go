@@ -12,8 +12,10 @@ type sheet struct {
 	options
 	machine string
 	fsync   time.Duration
-	rows    []row
-	figures map[key][]figures // by run
+	// interrupted is set if not all runs were taken.
+	interrupted bool
+	rows        []row
+	figures     map[key][]figures // by run
 }
 
 // A row is what all peers can be compared by.
