@@ -106,7 +106,7 @@ type jetClient struct {
 
 func (s stream) subject() string { return jetSubject + "." + s.category + "." + s.id }
 
-func (c *jetClient) append(ctx context.Context, to stream, at version, events [][]byte) (version, error) {
+func (c *jetClient) append(ctx context.Context, to stream, at version, events [][]byte) (last version, err error) {
 	for _, data := range events {
 		var expected []jetstream.PublishOpt
 		if at != anyVersion {
@@ -120,11 +120,11 @@ func (c *jetClient) append(ctx context.Context, to stream, at version, events []
 		if err != nil {
 			return 0, err
 		}
-		if at != anyVersion || len(events) == 1 {
-			at = version(ack.Sequence)
+		if last = version(ack.Sequence); at != anyVersion {
+			at = last
 		}
 	}
-	return at, nil
+	return last, nil
 }
 
 func (c *jetClient) read(ctx context.Context, of stream, limit int) ([][]byte, error) {

@@ -121,8 +121,9 @@ func (c *tableClient) category(ctx context.Context, name string, limit int) ([][
 func (c *tableClient) follow(ctx context.Context, category string, handle func([]byte) error) error {
 	transaction, position := "0", int64(0)
 	return poll(ctx, func() (n int, err error) {
+		// Without its table, ORDER BY would take the text, in which 1000 comes before 999.
 		rows, err := c.Query(ctx, "SELECT transaction::text, position, data::text "+tableOfCategory+
-			" AND (transaction, position) > ($2::text::xid8, $3) ORDER BY transaction, position LIMIT $4", category, transaction, position, pageSize)
+			" AND (transaction, position) > ($2::text::xid8, $3) ORDER BY events.transaction, position LIMIT $4", category, transaction, position, pageSize)
 		if err != nil {
 			return 0, err
 		}
