@@ -200,5 +200,3 @@ func (c *jetClient) follow(ctx context.Context, category string, handle func([]b
 }
 
 func (c *jetClient) close() { c.nc.Close() }
-
-var _, _, _, _, _ client = (*oursClient)(nil), (*tableClient)(nil), (*messageClient)(nil), (*jetClient)(nil), (*streamingClient)(nil)

@@ -8,17 +8,18 @@ import (
 	"github.com/nats-eventstore/nats-eventstore/test/databases"
 )
 
-// TestWorkloads takes each workload with each peer, with a handful of operations: what they wrote must be there, and nothing may fail.
-func TestWorkloads(t *testing.T) {
+// TestPeers checks what each peer promises, and takes each workload with each peer, with a handful of operations: what they wrote must be
+// there, and nothing may fail. No speed is asserted.
+func TestPeers(t *testing.T) {
 	for _, disk := range []string{onPostgres, onFiles} {
 		t.Run(disk, func(t *testing.T) {
 			t.Parallel()
-			testWorkloads(t, disk)
+			testPeers(t, disk)
 		})
 	}
 }
 
-func testWorkloads(t *testing.T, disk string) {
+func testPeers(t *testing.T, disk string) {
 	at, err := newPlace(t.Context(), "", databases.Fast)
 	if err != nil {
 		t.Fatal(err)
@@ -38,6 +39,13 @@ func testWorkloads(t *testing.T, disk string) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	for i, p := range h.peers {
+		t.Run(p.name, func(t *testing.T) { testStore(t, p, h.stores[i]) })
+	}
+	testWorkloads(t, h)
+}
+
+func testWorkloads(t *testing.T, h *harness) {
 	taken, want := 0, 0
 	for _, w := range workloads {
 		for _, p := range h.peers {

@@ -25,6 +25,7 @@ type program struct {
 	command     func(port string) *exec.Cmd
 	running     *launch.Program
 	postgres    *databases.Server // nil: it has files
+	source      string            // of its database
 }
 
 func (p *program) restart(ctx context.Context) (err error) {
@@ -35,6 +36,13 @@ func (p *program) restart(ctx context.Context) (err error) {
 	}
 	p.running, err = launch.Start(ctx, p.dir, p.name, p.ready, p.command)
 	return err
+}
+
+func (p *program) settle(ctx context.Context) error {
+	if p.source == "" {
+		return nil
+	}
+	return analyze(ctx, p.source)
 }
 
 func (p *program) kill() error {
@@ -55,9 +63,14 @@ func (p *program) close() error {
 	return nil
 }
 
-// newProgram starts a NATS Streaming server with the store that its arguments say.
-func newProgram(ctx context.Context, at *place, name, binary string, postgres *databases.Server, args ...string) (*program, error) {
-	p := &program{name: name, ready: launch.StreamingReady, dir: at.dir, postgres: postgres, command: launch.Streaming(binary, cluster, args)}
+// newProgram starts a NATS Streaming server on a database or, without a source, with the store that its arguments say.
+func newProgram(ctx context.Context, at *place, name, binary string, source string, args ...string) (*program, error) {
+	p := &program{name: name, ready: launch.StreamingReady, dir: at.dir, source: source}
+	if source != "" {
+		p.postgres = at.postgres
+		args = append(args, "-store", "SQL", "-sql_driver", "postgres", "-sql_source", source)
+	}
+	p.command = launch.Streaming(binary, cluster, args)
 	return p, p.restart(ctx)
 }
 
@@ -72,7 +85,7 @@ func startOursOnPostgres(ctx context.Context, at *place) (store, error) {
 	if err != nil {
 		return nil, err
 	}
-	return startOurs(ctx, at, oursPostgres, at.postgres, "-store", "SQL", "-sql_driver", "postgres", "-sql_source", source)
+	return startOurs(ctx, at, oursPostgres, source)
 }
 
 func startOursOnSQLite(ctx context.Context, at *place) (store, error) {
@@ -80,17 +93,17 @@ func startOursOnSQLite(ctx context.Context, at *place) (store, error) {
 	if err != nil {
 		return nil, err
 	}
-	return startOurs(ctx, at, oursSQLite, nil, "-store", "FILE", "-dir", dir)
+	return startOurs(ctx, at, oursSQLite, "", "-store", "FILE", "-dir", dir)
 }
 
-func startOurs(ctx context.Context, at *place, name string, postgres *databases.Server, args ...string) (store, error) {
+func startOurs(ctx context.Context, at *place, name, source string, args ...string) (store, error) {
 	port, err := databases.FreePort()
 	if err != nil {
 		return nil, err
 	}
 	const host = "127.0.0.1"
 	api := strconv.Itoa(port)
-	p, err := newProgram(ctx, at, name, at.server, postgres, append(args, "-grpc_host", host, "-grpc_port", api)...)
+	p, err := newProgram(ctx, at, name, at.server, source, append(args, "-grpc_host", host, "-grpc_port", api)...)
 	return &ours{p, "http://" + net.JoinHostPort(host, api)}, err
 }
 

@@ -19,7 +19,7 @@ type place struct {
 	server     string // the program of ours
 	durability databases.Durability
 	postgres   *databases.Server // started when it is first asked for
-	sources    []string          // of its databases
+	databases  int
 	folders    int
 }
 
@@ -45,18 +45,15 @@ func (p *place) database() (string, error) {
 		}
 		p.postgres = server
 	}
-	name := fmt.Sprintf("neutral_%d", len(p.sources)+1)
-	source := p.postgres.DSN(name)
-	p.sources = append(p.sources, source)
-	return source, p.postgres.CreateDatabase(name)
+	p.databases++
+	name := fmt.Sprintf("neutral_%d", p.databases)
+	return p.postgres.DSN(name), p.postgres.CreateDatabase(name)
 }
 
-// settle gives the planner its statistics, as autovacuum does some time after a load.
-func (p *place) settle(ctx context.Context) error {
-	for _, source := range p.sources {
-		if err := execute(ctx, source, "ANALYZE"); err != nil {
-			return fmt.Errorf("analyze: %w", err)
-		}
+// analyze gives the planner its statistics, as autovacuum does some time after a load.
+func analyze(ctx context.Context, source string) error {
+	if err := execute(ctx, source, "ANALYZE"); err != nil {
+		return fmt.Errorf("analyze: %w", err)
 	}
 	return nil
 }

@@ -30,9 +30,10 @@ func (s *inPostgres) connect(ctx context.Context) (client, error) {
 	return s.client(conn), nil
 }
 
-func (s *inPostgres) kill() error                   { return s.server.Kill() }
-func (s *inPostgres) restart(context.Context) error { return s.server.Restart() }
-func (s *inPostgres) close() error                  { return nil } // the place stops the server
+func (s *inPostgres) settle(ctx context.Context) error { return analyze(ctx, s.source) }
+func (s *inPostgres) kill() error                      { return s.server.Kill() }
+func (s *inPostgres) restart(context.Context) error    { return s.server.Restart() }
+func (s *inPostgres) close() error                     { return nil } // the place stops the server
 
 // poll calls page, which returns how many events it has handled, again and again, at once after a full one.
 func poll(ctx context.Context, page func() (int, error)) error {

@@ -10,6 +10,8 @@ import (
 type store interface {
 	// connect returns a client with a connection of its own.
 	connect(ctx context.Context) (client, error)
+	// settle does what happens some time after a load.
+	settle(ctx context.Context) error
 	// kill ends all processes of the store, its database included, with kill -9.
 	kill() error
 	// restart starts them again.
@@ -55,3 +57,5 @@ const (
 	reads   ability = 1 << iota // a stream, or a category that is one of many in the log
 	expects                     // versions of streams
 )
+
+var _, _, _, _, _ client = (*oursClient)(nil), (*tableClient)(nil), (*messageClient)(nil), (*jetClient)(nil), (*streamingClient)(nil)

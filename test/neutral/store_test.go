@@ -6,47 +6,28 @@ import (
 	"fmt"
 	"slices"
 	"testing"
-
-	"github.com/nats-eventstore/nats-eventstore/test/databases"
 )
 
-// TestStores checks what the interface of a client promises, with each peer.
-func TestStores(t *testing.T) {
-	at, err := newPlace(t.Context(), "", databases.Fast)
-	if err != nil {
-		t.Fatal(err)
-	}
-	h, err := startAll(t.Context(), options{}, at)
-	t.Cleanup(func() {
-		if err := errors.Join(h.close(), at.close()); err != nil {
-			t.Error(err)
+// testStore checks what the interface of a client promises.
+func testStore(t *testing.T, p peer, s store) {
+	var clients [2]client
+	for n := range clients {
+		c, err := s.connect(t.Context())
+		if err != nil {
+			t.Fatal(err)
 		}
-	})
-	if err != nil {
-		t.Fatal(err)
+		defer c.close()
+		clients[n] = c
 	}
-	for i, p := range h.peers {
-		t.Run(p.name, func(t *testing.T) {
-			var clients [2]client
-			for n := range clients {
-				c, err := h.stores[i].connect(t.Context())
-				if err != nil {
-					t.Fatal(err)
-				}
-				defer c.close()
-				clients[n] = c
-			}
-			if sql, ok := h.stores[i].(*inPostgres); ok {
-				// The next transactions' numbers get one digit more, as they do in time.
-				if err := execute(t.Context(), sql.source, `DO $$ BEGIN WHILE pg_current_xact_id()::text::int < 9800 LOOP COMMIT; END LOOP; END $$`); err != nil {
-					t.Fatal(err)
-				}
-			}
-			testFollow(t, clients[0], clients[1])
-			if p.abilities&reads != 0 {
-				testStream(t, clients[0])
-			}
-		})
+	if sql, ok := s.(*inPostgres); ok {
+		// The next transactions' numbers get one digit more, as they do in time.
+		if err := execute(t.Context(), sql.source, `DO $$ BEGIN WHILE pg_current_xact_id()::text::int < 9800 LOOP COMMIT; END LOOP; END $$`); err != nil {
+			t.Fatal(err)
+		}
+	}
+	testFollow(t, clients[0], clients[1])
+	if p.abilities&reads != 0 {
+		testStream(t, clients[0])
 	}
 }
 
@@ -58,7 +39,7 @@ func testFollow(t *testing.T, writer, follower client) {
 	r := random(1)
 	put := func(from, to int64) error {
 		for n := from; n < to; n++ {
-			if _, err := writer.append(ctx, stream{"followed", newStream(r).id}, anyVersion, [][]byte{newEvent(r, n, 100)}); err != nil {
+			if _, err := writer.append(ctx, stream{"inorder", newStream(r).id}, anyVersion, [][]byte{newEvent(r, n, 100)}); err != nil {
 				return err
 			}
 		}
@@ -68,7 +49,7 @@ func testFollow(t *testing.T, writer, follower client) {
 		t.Fatal(err)
 	}
 	next, more := int64(0), make(chan error, 1)
-	err := follower.follow(ctx, "followed", func(event []byte) error {
+	err := follower.follow(ctx, "inorder", func(event []byte) error {
 		n, err := numberOf(event)
 		if err == nil && n != next {
 			err = fmt.Errorf("received event %d, want %d", n, next)

@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"database/sql"
+	"slices"
 	"strconv"
 	"sync/atomic"
 	"time"
@@ -39,7 +40,7 @@ func startReference(ctx context.Context, at *place) (store, error) {
 	if err := upstream.CreateTables(ctx, "postgres", db); err != nil {
 		return nil, err
 	}
-	p, err := newProgram(ctx, at, "reference", binary, at.postgres, append(unlimited, "-store", "SQL", "-sql_driver", "postgres", "-sql_source", source, "-sql_no_caching")...)
+	p, err := newProgram(ctx, at, "reference", binary, source, append(slices.Clip(unlimited), "-sql_no_caching")...)
 	return &reference{program: p}, err
 }
 
@@ -52,7 +53,7 @@ func startReferenceFile(ctx context.Context, at *place) (store, error) {
 	if err != nil {
 		return nil, err
 	}
-	p, err := newProgram(ctx, at, "reference-file", binary, nil, append(unlimited, "-store", "FILE", "-dir", dir, "-file_sync")...)
+	p, err := newProgram(ctx, at, "reference-file", binary, "", append(slices.Clip(unlimited), "-store", "FILE", "-dir", dir, "-file_sync")...)
 	return &reference{program: p}, err
 }
 

@@ -60,8 +60,8 @@ func (t *trial) connect(n int) ([]client, error) {
 
 // atMost is a number of workers, or fewer for a short run.
 func (t *trial) atMost(n int) int {
-	if t.options.workers > 0 {
-		return min(n, t.options.workers)
+	if t.workers > 0 {
+		return min(n, t.workers)
 	}
 	return n
 }
@@ -129,7 +129,7 @@ func (t *trial) fill(key string, p prefilled, size int, category func(r *rand.Ra
 	if err := errors.Join(errs...); err != nil {
 		return nil, fmt.Errorf("prefill: %w", err)
 	}
-	if err := t.at.settle(t); err != nil {
+	if err := t.store.settle(t); err != nil {
 		return nil, err
 	}
 	t.filled[key] = streams
@@ -138,7 +138,7 @@ func (t *trial) fill(key string, p prefilled, size int, category func(r *rand.Ra
 
 // closed measures workers with a client each.
 func (t *trial) closed(n int, worker func(int, client) operation) (*record, error) {
-	workers, err := t.workers(n, worker)
+	workers, err := t.operations(n, worker)
 	if err != nil {
 		return nil, err
 	}
@@ -147,14 +147,14 @@ func (t *trial) closed(n int, worker func(int, client) operation) (*record, erro
 
 // open measures arrivals at a rate.
 func (t *trial) open(n int, rate float64, worker func(int, client) operation) (*record, error) {
-	workers, err := t.workers(n, worker)
+	workers, err := t.operations(n, worker)
 	if err != nil {
 		return nil, err
 	}
 	return open(t, workers, rate, t.duration), nil
 }
 
-func (t *trial) workers(n int, worker func(int, client) operation) ([]operation, error) {
+func (t *trial) operations(n int, worker func(int, client) operation) ([]operation, error) {
 	clients, err := t.connect(t.atMost(n))
 	if err != nil {
 		return nil, err
