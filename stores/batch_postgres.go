@@ -6,6 +6,8 @@ import (
 	"errors"
 
 	"github.com/lib/pq"
+
+	"github.com/nats-eventstore/nats-eventstore/stores/sqlconn"
 )
 
 var _ batchWriter = (*postgres)(nil)
@@ -34,22 +36,41 @@ const (
 )
 SELECT (SELECT COUNT(*) FROM fence), 1 / (CASE WHEN NOT EXISTS (SELECT 1 FROM fence) OR (SELECT COUNT(*) FROM advanced) = cardinality($23::integer[]) THEN 1 ELSE 0 END)`
 
-	// A batch of one row without tags: arrays of one element would take half as long again. The columns are those of
-	// row.columns.
+	// A batch of one row without tags: arrays of one element would take half as long again. Each step takes the row of the one
+	// before, so that it writes nothing unless that did; subqueries for that would take longer. The columns are those of row.columns.
 	postgresWriteOne = `WITH fence AS (
-    UPDATE StoreLock SET tick = tick + 1, position = $20::bigint WHERE id = $17 AND epoch = $18 AND position = $19::bigint RETURNING id
+    UPDATE StoreLock SET tick = tick + 1, position = $20::bigint WHERE id = $17 AND epoch = $18 AND position = $19::bigint RETURNING 1
 ), advanced AS (
     UPDATE Channels SET maxseq = $2, msgs = msgs + 1, bytes = bytes + $21::bigint
-    WHERE id = $1 AND maxseq = $22::bigint AND EXISTS (SELECT 1 FROM fence)
-    RETURNING id
+    FROM fence
+    WHERE Channels.id = $1 AND Channels.maxseq = $22::bigint
+    RETURNING Channels.id
 ), inserted AS (
     INSERT INTO Messages (id, seq, timestamp, size, data, event_id, aggregate_type, aggregate_id, event_version, event_type, event_data, metadata, position, tags, appender, chain)
     SELECT id, $2::bigint, $3, $4, $5, $6, $7, $8, $9, $10, $11::text::jsonb, $12::text::jsonb, $13::bigint, $14::text::jsonb, $15::bigint, $16::bytea FROM advanced
+    RETURNING 1
 )
-SELECT (SELECT COUNT(*) FROM fence), (SELECT COUNT(*) FROM advanced)`
+SELECT 1, 1 FROM inserted`
 )
 
 func (*postgres) openBatches(_ Options, writer *sql.DB) (*sql.DB, error) { return writer, nil }
+
+// postgresInterrupt cancels what a session does, on the host that has it.
+const postgresInterrupt = "SELECT pg_cancel_backend(pid) FROM pg_stat_activity WHERE pid || ' ' || backend_start = $1"
+
+// interrupter has the server cancel the statement, which may wait for a lock with the lease row locked. If the server does not answer,
+// the connection ends a moment later.
+func (*postgres) interrupter(ctx context.Context, conn *sql.Conn, pool *sql.DB) (func(), error) {
+	var session string
+	if err := conn.QueryRowContext(ctx, postgresSession).Scan(&session); err != nil {
+		return nil, err
+	}
+	return func() {
+		ctx, cancel := context.WithTimeout(context.Background(), sqlconn.AnswerGrace)
+		defer cancel()
+		_, _ = pool.ExecContext(ctx, postgresInterrupt, session) // otherwise the connection ends
+	}, nil
+}
 
 func (*postgres) writeBatch(ctx context.Context, to *single, lease lease, p *plan) error {
 	rows, advances, tags := p.rows, p.advances, tagsOf(p.rows)
@@ -77,7 +98,7 @@ func (*postgres) writeBatch(ctx context.Context, to *single, lease lease, p *pla
 		return errNeedsTransaction
 	case err != nil:
 		return err
-	case fences == 0:
+	case fences == 0: // or, without a row, the channel is not where memory has it
 		return errMaybeFenced
 	case whole == 0:
 		return errNeedsTransaction

@@ -117,6 +117,9 @@ type batchWriter interface {
 	// has ended, or if a channel or the order is not where memory has it. It returns errNeedsTransaction if the batch must go in a
 	// transaction of several statements, which then finds out why.
 	writeBatch(ctx context.Context, to *single, lease lease, p *plan) error
+	// interrupter returns a function that ends what runs on the batch connection, which came from pool. It returns nil if the driver
+	// has to.
+	interrupter(ctx context.Context, conn *sql.Conn, pool *sql.DB) (func(), error)
 }
 
 var (

@@ -7,6 +7,8 @@ import (
 	"errors"
 	"sync"
 	"time"
+
+	"github.com/nats-eventstore/nats-eventstore/stores/sqlconn"
 )
 
 // single is the connection that sends each batch in one round trip, as a text that commits itself. It stays open from
@@ -14,6 +16,7 @@ import (
 // it would send the text twice when a connection breaks, although the first may have committed.
 type single struct {
 	db       *sql.DB       // the source of the connection
+	writer   batchWriter   // the dialect
 	lifetime time.Duration // age at which the connection is replaced
 	timeout  time.Duration // of a text
 
@@ -21,6 +24,7 @@ type single struct {
 	closed     bool
 	conn       *sql.Conn // nil if none is open
 	prepared   map[string]*sql.Stmt
+	interrupt  func() // see batchWriter
 	made, used time.Time
 }
 
@@ -38,7 +42,7 @@ func (s *single) run(ctx context.Context, store *Store, fn func(ctx context.Cont
 		return store.txError(err, false)
 	}
 	began := time.Now()
-	err := fn(ctx)
+	err := s.unwatched(ctx, fn)
 	s.used = time.Now()
 	if err == nil {
 		store.proved(began)
@@ -47,6 +51,25 @@ func (s *single) run(ctx context.Context, store *Store, fn func(ctx context.Cont
 	err = store.txError(err, true)
 	if failed := (*txError)(nil); errors.As(err, &failed) && failed.kind == failedUnavailable {
 		s.drop()
+	}
+	return err
+}
+
+// unwatched calls fn with a context that no driver needs to watch: that would take two goroutines for each statement, which cost a
+// lone publisher more than the statement's own work here. When ctx ends, the statement is interrupted, if it still runs.
+func (s *single) unwatched(ctx context.Context, fn func(ctx context.Context) error) error {
+	if s.interrupt == nil {
+		return fn(ctx)
+	}
+	interrupted := make(chan struct{})
+	interrupt := s.interrupt
+	finish := context.AfterFunc(ctx, func() {
+		interrupt()
+		close(interrupted)
+	})
+	err := fn(sqlconn.WithoutCancel(ctx))
+	if !finish() {
+		<-interrupted // it must not hit the next statement
 	}
 	return err
 }
@@ -66,7 +89,12 @@ func (s *single) connect(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	s.conn, s.prepared, s.made = conn, map[string]*sql.Stmt{}, now
+	interrupt, err := s.writer.interrupter(ctx, conn, s.db)
+	if err != nil {
+		_ = conn.Close()
+		return err
+	}
+	s.conn, s.prepared, s.interrupt, s.made = conn, map[string]*sql.Stmt{}, interrupt, now
 	return nil
 }
 

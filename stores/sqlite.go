@@ -22,6 +22,7 @@ type sqlite struct {
 	path   string         // of the file; "" for a database in memory
 	files  [3]os.FileInfo // sqliteFiles when first seen; owned by the user of the writer's connection
 	wal    sqliteWAL
+	busy   sqliteBusy
 	leader sqliteLock // held while the store holds the lease
 }
 
@@ -91,13 +92,37 @@ func (d *sqlite) beforeBegin(ctx context.Context, conn *sql.Conn) error {
 	if err := d.checkFiles(); err != nil {
 		return err
 	}
-	d.wal.shrink(context.WithoutCancel(ctx), conn)
+	if d.wal.shrink(context.WithoutCancel(ctx), conn) {
+		d.busy = sqliteBusy{}
+	}
 	wait := sqliteWait
 	if deadline, ok := ctx.Deadline(); ok {
 		wait = max(time.Millisecond, min(sqliteBegin, time.Until(deadline)))
 	}
-	_, err := conn.ExecContext(context.WithoutCancel(ctx), fmt.Sprintf("PRAGMA busy_timeout = %d", wait.Milliseconds()))
-	return err
+	return d.busy.set(context.WithoutCancel(ctx), conn, wait.Milliseconds())
+}
+
+// sqliteBusy is the wait for a lock that was last set on the writer's connection. To set it anew costs a tenth of a lone event.
+type sqliteBusy struct {
+	conn         any // the driver's
+	milliseconds int64
+}
+
+func (b *sqliteBusy) set(ctx context.Context, conn *sql.Conn, milliseconds int64) error {
+	var now sqliteBusy
+	err := conn.Raw(func(bare any) error {
+		now = sqliteBusy{bare, milliseconds}
+		return nil
+	})
+	if err != nil || now == *b {
+		return err
+	}
+	*b = sqliteBusy{}
+	if _, err := conn.ExecContext(ctx, fmt.Sprintf("PRAGMA busy_timeout = %d", milliseconds)); err != nil {
+		return err
+	}
+	*b = now
+	return nil
 }
 
 // retryBegin repeats a BEGIN that waited for sqliteBegin, unless its context has ended.

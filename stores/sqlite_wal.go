@@ -32,10 +32,10 @@ type sqliteWAL struct {
 }
 
 // shrink moves a large log into the database and truncates it, unless a reader is in the way. Failing at that never
-// stops a write.
-func (w *sqliteWAL) shrink(ctx context.Context, conn *sql.Conn) {
+// stops a write. It reports whether it tried, and so changed the connection's wait for locks.
+func (w *sqliteWAL) shrink(ctx context.Context, conn *sql.Conn) (tried bool) {
 	if w.size <= w.limit || time.Since(w.tried) < w.pause {
-		return
+		return false
 	}
 	w.tried = time.Now()
 	busy, pages, moved := 1, 0, 0
@@ -44,9 +44,10 @@ func (w *sqliteWAL) shrink(ctx context.Context, conn *sql.Conn) {
 		err = conn.QueryRowContext(ctx, "PRAGMA wal_checkpoint(TRUNCATE)").Scan(&busy, &pages, &moved)
 	}
 	if busy == 0 && err == nil || w.size <= w.warning || !w.warned.IsZero() && time.Since(w.warned) < time.Hour {
-		return
+		return true
 	}
 	w.warned = time.Now()
 	w.log.Warn("SQLite's write-ahead log is large, and grows until a long-running reader ends",
 		"megabytes", w.size>>20, "pages", pages, "pages_in_database", moved, "error", err)
+	return true
 }

@@ -117,6 +117,7 @@ type Store struct {
 	text    *statements
 	log     *slog.Logger
 	timeout time.Duration // of each statement
+	local   bool          // the database is in this process
 	options Options
 
 	writer *sql.DB
@@ -189,6 +190,7 @@ func Open(ctx context.Context, o Options) (*Store, error) {
 		byName:     map[string]*Channel{},
 		progressed: map[uint64]struct{}{},
 	}
+	_, s.local = d.(*sqlite)
 	if err := s.openWriters(o); err != nil {
 		s.Close()
 		return nil, openError(o, err)
@@ -217,7 +219,7 @@ func (s *Store) openWriters(o Options) error {
 	if err != nil {
 		return err
 	}
-	s.batches = &single{db: db, lifetime: o.ConnMaxLifetime, timeout: o.StatementTimeout}
+	s.batches = &single{db: db, writer: w, lifetime: o.ConnMaxLifetime, timeout: o.StatementTimeout}
 	return nil
 }
 

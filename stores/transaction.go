@@ -67,11 +67,24 @@ type transaction struct {
 	tx       *sql.Tx
 	prepared map[string]*sql.Stmt
 	timeout  time.Duration
+	local    bool // the database is in this process: a change waits for nothing
+}
+
+// bounded returns the context of a change. The driver of a local database would watch a context that can end, on a goroutine for each
+// statement.
+func (t *transaction) bounded(ctx context.Context) (context.Context, context.CancelFunc) {
+	if t.local {
+		return context.WithoutCancel(ctx), func() {}
+	}
+	return context.WithTimeout(ctx, t.timeout)
 }
 
 // exec executes a text with its own deadline and returns the number of rows that it changed.
 func (t *transaction) exec(ctx context.Context, text string, args ...any) (int64, error) {
-	ctx, cancel := context.WithTimeout(ctx, t.timeout)
+	if err := ctx.Err(); err != nil {
+		return 0, err
+	}
+	ctx, cancel := t.bounded(ctx)
 	defer cancel()
 	var result sql.Result
 	var err error
@@ -90,12 +103,16 @@ func (t *transaction) exec(ctx context.Context, text string, args ...any) (int64
 
 // execEach executes a prepared statement n times, under one deadline. args fills the slice that it receives.
 func (t *transaction) execEach(ctx context.Context, text string, n int, args func(i int, to []any) []any) error {
-	ctx, cancel := context.WithTimeout(ctx, t.timeout)
+	caller := ctx
+	ctx, cancel := t.bounded(ctx)
 	defer cancel()
 	stmt := t.tx.StmtContext(ctx, t.prepared[text])
 	defer stmt.Close()
 	var values []any
 	for i := range n {
+		if err := caller.Err(); err != nil {
+			return err
+		}
 		values = args(i, values[:0])
 		if _, err := stmt.ExecContext(ctx, values...); err != nil {
 			return err
@@ -163,7 +180,7 @@ func (s *Store) attempt(ctx context.Context, fn func(*transaction) error) (err e
 	if err != nil {
 		return s.txError(err, false)
 	}
-	if err := fn(&transaction{tx: tx, prepared: s.prepared, timeout: s.timeout}); err != nil {
+	if err := fn(&transaction{tx: tx, prepared: s.prepared, timeout: s.timeout, local: s.local}); err != nil {
 		_ = tx.Rollback() // if this fails, the connection is lost and the transaction with it
 		return s.txError(err, false)
 	}

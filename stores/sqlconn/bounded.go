@@ -14,9 +14,9 @@ import (
 // waits without a context. A silent database or network never answers, and nothing ends the connection. The connection
 // therefore keeps the caller's deadline itself.
 
-// answerGrace is how much longer than a context the connection waits for the answer to a cancelled statement, or to a
+// AnswerGrace is how much longer than a context the connection waits for the answer to a cancelled statement, or to a
 // COMMIT sent in time. After that it is lost.
-const answerGrace = time.Second
+const AnswerGrace = time.Second
 
 // lineConn is a network connection whose reads and writes have deadlines.
 type lineConn struct {
@@ -33,7 +33,7 @@ func dialLine(ctx context.Context, network, address string, read, write time.Dur
 	if !ok {
 		// The driver wants to cancel a statement, and the caller waits for that.
 		var cancel context.CancelFunc
-		ctx, cancel = context.WithTimeout(ctx, answerGrace)
+		ctx, cancel = context.WithTimeout(ctx, AnswerGrace)
 		defer cancel()
 	}
 	conn, err := (&net.Dialer{}).DialContext(ctx, network, address)
@@ -111,7 +111,8 @@ type dialledKey struct{}
 // while COMMIT is on its way.
 type answerKey struct{}
 
-// WithoutCancel returns a context that does not end, for a transaction. The deadline of ctx bounds the answer to BEGIN.
+// WithoutCancel returns a context that does not end, for a transaction, or for a statement that the caller interrupts itself. The
+// deadline of ctx bounds the answer to BEGIN, or to the statement.
 func WithoutCancel(ctx context.Context) context.Context {
 	endless := context.WithoutCancel(ctx)
 	if deadline, ok := ctx.Deadline(); ok {
@@ -140,8 +141,19 @@ func (c *boundedConn) bound(ctx context.Context) {
 }
 
 func (c *boundedConn) boundBy(deadline time.Time) {
-	deadline = deadline.Add(answerGrace)
+	deadline = deadline.Add(AnswerGrace)
 	c.line.until.Store(&deadline)
+}
+
+// Breaker is a connection that another goroutine can end while a statement runs on it. The connections of this package to servers
+// are.
+type Breaker interface{ Break() }
+
+// Break ends the connection. What runs on it fails at once.
+func (c *boundedConn) Break() {
+	past := time.Unix(1, 0)
+	c.line.until.Store(&past)
+	_ = c.line.Conn.SetDeadline(past) // if this fails, the line is closed
 }
 
 // Close says goodbye to the database.

@@ -165,6 +165,9 @@ type conn struct {
 	late   bool // the server still has it: a goroutine finishes the work
 }
 
+// Break lets the store end the connection as it does in production.
+func (c *conn) Break() { c.Conn.(interface{ Break() }).Break() }
+
 func (c *conn) PrepareContext(ctx context.Context, text string) (driver.Stmt, error) {
 	inner, err := c.Conn.(driver.ConnPrepareContext).PrepareContext(ctx, text)
 	if err != nil {

@@ -103,6 +103,8 @@ func Run(t *testing.T, open func(t *testing.T) stores.Options) {
 		{"LateAfterReread", testLateAfterReread},
 		{"LateOfDeleted", testLateOfDeleted},
 		{"LateRefused", testLateRefused},
+		{"RowsGone", testRowsGone},
+		{"Interrupted", testInterrupted},
 		{"OtherEpoch", testOtherEpoch},
 		{"Rewound", testRewound},
 		{"RewoundInDoubt", testRewoundInDoubt},
