@@ -20,6 +20,8 @@ func init() { // refers to itself through the flags
 	sections = []section{
 		{"publish", "Events of 512 bytes; each is acknowledged when it is durable, as the peer understands it.", false, loads(publishLoads, eventBytes)},
 		{"sync", "A synchronous publisher waits for each acknowledgement before it publishes the next event.", false, loads(syncLoads, eventBytes)},
+		{"delayed", "The same where each sync of a file takes 4 ms longer, as on a slow disk; strace delays them.", false, delayedTrials},
+		{"diskless", "The same with all files in memory, where a sync costs nothing.", false, disklessTrials},
 		{"live", "Until the last of ten subscribers has received the last event.", false, loads(liveLoads, eventBytes)},
 		{"replay", "Events of a channel from the first on, up to 1,024 of them unacknowledged; all are acknowledged.", false, loads(replayLoads, eventBytes)},
 		{"memory", "Most resident memory of each server's process for the loads of the sections before, and one more; PostgreSQL and MariaDB have their own beside it.", true, memoryTrials},

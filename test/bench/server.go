@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"os/exec"
+	"slices"
 
 	"github.com/nats-eventstore/nats-eventstore/test/launch"
 )
@@ -19,7 +20,13 @@ type program = launch.Program
 // serve starts a NATS Streaming server and returns when it says that it is ready. It ends with the setup.
 func (s *setup) serve(ctx context.Context, name, binary string, args []string) (*program, error) {
 	progress("start %s", name)
-	return s.launch(ctx, name, readyLine, streamingCommand(binary, args))
+	return s.launch(ctx, name, readyLine, func(port string) *exec.Cmd {
+		cmd := streamingCommand(binary, args)(port)
+		if len(s.through) > 0 {
+			cmd = exec.Command(s.through[0], slices.Concat(s.through[1:], cmd.Args)...)
+		}
+		return cmd
+	})
 }
 
 // streamingCommand runs a NATS Streaming server on a port.

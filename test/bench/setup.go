@@ -16,6 +16,8 @@ import (
 type setup struct {
 	options
 	dir      string
+	parent   string                       // of the directories of database servers; "": that for temporary files
+	through  []string                     // the command that starts each program that syncs files; none if empty
 	servers  map[string]*databases.Server // by database; none: SQLite
 	running  map[peerID]peer
 	binaries map[string]string // by peer
@@ -102,9 +104,9 @@ func (s *setup) arguments(ctx context.Context, id peerID) ([]string, error) {
 func (s *setup) database(kind, peer string) (string, error) {
 	server := s.servers[kind]
 	if server == nil {
-		progress("start %s, durable", kind)
+		progress("start %s, durable", strings.Join(append(s.through[:min(1, len(s.through)):1], kind), " "))
 		var err error
-		if server, err = databases.Start(databases.Kind(kind), databases.Durable); err != nil {
+		if server, err = databases.StartThrough(s.parent, databases.Kind(kind), databases.Durable, s.through...); err != nil {
 			return "", err
 		}
 		s.servers[kind] = server
