@@ -37,7 +37,7 @@ const (
 SELECT (SELECT COUNT(*) FROM fence), 1 / (CASE WHEN NOT EXISTS (SELECT 1 FROM fence) OR (SELECT COUNT(*) FROM advanced) = cardinality($23::integer[]) THEN 1 ELSE 0 END)`
 
 	// A batch of one row without tags: arrays of one element would take half as long again. Each step takes the row of the one
-	// before, so that it writes nothing unless that did; subqueries for that would take longer. The columns are those of row.columns.
+	// before, and nothing is written without the last one; subqueries for that would take longer. The columns are those of row.columns.
 	postgresWriteOne = `WITH fence AS (
     UPDATE StoreLock SET tick = tick + 1, position = $20::bigint WHERE id = $17 AND epoch = $18 AND position = $19::bigint RETURNING 1
 ), advanced AS (
@@ -50,7 +50,7 @@ SELECT (SELECT COUNT(*) FROM fence), 1 / (CASE WHEN NOT EXISTS (SELECT 1 FROM fe
     SELECT id, $2::bigint, $3, $4, $5, $6, $7, $8, $9, $10, $11::text::jsonb, $12::text::jsonb, $13::bigint, $14::text::jsonb, $15::bigint, $16::bytea FROM advanced
     RETURNING 1
 )
-SELECT 1, 1 FROM inserted`
+SELECT 1, 1 / COUNT(*) FROM inserted`
 )
 
 func (*postgres) openBatches(_ Options, writer *sql.DB) (*sql.DB, error) { return writer, nil }
@@ -95,16 +95,14 @@ func (*postgres) writeBatch(ctx context.Context, to *single, lease lease, p *pla
 	var failed *pq.Error
 	switch {
 	case errors.As(err, &failed) && failed.Code == pqDivisionByZero:
-		return errNeedsTransaction
+		return errMaybeFenced
 	case err != nil:
 		return err
-	case fences == 0: // or, without a row, the channel is not where memory has it
+	case fences == 0:
 		return errMaybeFenced
-	case whole == 0:
-		return errNeedsTransaction
 	}
 	return nil
 }
 
-// pqDivisionByZero is the SQLSTATE by which postgresWriteBatch says that a channel was not advanced.
+// pqDivisionByZero is the SQLSTATE by which a statement says that a channel was not advanced, which of one row it also says if the lease has ended.
 const pqDivisionByZero = "22012"

@@ -44,6 +44,27 @@ func testRowsGone(t *testing.T, o stores.Options) {
 	}
 }
 
+// testChannelMoved: a batch that finds its channel elsewhere writes nothing, so that no position is left out: it is planned anew.
+func testChannelMoved(t *testing.T, o stores.Options) {
+	s, _ := lead(t, o)
+	c := channel(t, s, "eventstore.c")
+	db := raw(t, o)
+	appendAll(t, s, event{aggregate: "a"}.on(t, c))
+	for n := uint64(1); n < 3; n++ {
+		exec(t, db, "UPDATE Channels SET maxseq = maxseq + 5")
+		var all []stores.Append
+		for range n {
+			all = append(all, event{aggregate: "a"}.on(t, c))
+		}
+		before := s.Position()
+		for i, position := range positions(appendAll(t, s, all...)) {
+			if want := before + uint64(i) + 1; position != want {
+				t.Errorf("%d events: position %d, want %d", n, position, want)
+			}
+		}
+	}
+}
+
 // testInterrupted: a batch that waits for a lock of somebody else ends with its context, and leaves no lock behind.
 func testInterrupted(t *testing.T, o stores.Options) {
 	if o.Driver == "sqlite" {

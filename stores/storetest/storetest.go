@@ -104,6 +104,7 @@ func Run(t *testing.T, open func(t *testing.T) stores.Options) {
 		{"LateOfDeleted", testLateOfDeleted},
 		{"LateRefused", testLateRefused},
 		{"RowsGone", testRowsGone},
+		{"ChannelMoved", testChannelMoved},
 		{"Interrupted", testInterrupted},
 		{"OtherEpoch", testOtherEpoch},
 		{"Rewound", testRewound},
