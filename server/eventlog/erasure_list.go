@@ -145,9 +145,10 @@ func (f *erasureList) tagged(ctx context.Context, selected *ErasedEvents) error 
 	return nil
 }
 
-// add adds an event, unless it was erased before.
+// add adds an event, unless it was erased before. What tells readers of erasures is never erased: its aggregates are numbers, which those of
+// applications may be, too.
 func (f *erasureList) add(stored *stores.Channel, m *stores.Message) error {
-	if m.Erased > 0 || m.Position == 0 {
+	if m.Erased > 0 || m.Position == 0 || stored.Name() == ErasuresChannel {
 		return nil
 	}
 	var mapping *proto.Mapping
