@@ -53,6 +53,9 @@ func (d *sqlite) emptyLog(ctx context.Context, db *sql.DB) error {
 		return err
 	}
 	defer conn.Close()
+	if _, err := conn.ExecContext(ctx, "PRAGMA secure_delete = FAST"); err != nil { // as before the erasure
+		return err
+	}
 	if _, err := conn.ExecContext(ctx, fmt.Sprintf("PRAGMA busy_timeout = %d", walWait.Milliseconds())); err != nil {
 		return err
 	}

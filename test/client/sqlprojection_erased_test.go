@@ -2,6 +2,7 @@ package client
 
 import (
 	"context"
+	"database/sql"
 	"errors"
 	"fmt"
 	"net/http"
@@ -85,20 +86,11 @@ samples:
 		model := func() string {
 			var lines []string
 			for _, text := range []string{"SELECT id, COALESCE(name, '-') FROM customers ORDER BY id", "SELECT id, note FROM visits ORDER BY position"} {
-				rows, err := db.QueryContext(t.Context(), text)
+				pairs, err := pairs(t.Context(), db, text)
 				if err != nil {
 					return err.Error()
 				}
-				for rows.Next() {
-					var id, value string
-					if err := rows.Scan(&id, &value); err != nil {
-						return err.Error()
-					}
-					lines = append(lines, id+" "+value)
-				}
-				if err := errors.Join(rows.Err(), rows.Close()); err != nil {
-					return err.Error()
-				}
+				lines = append(lines, pairs...)
 			}
 			return strings.Join(lines, ", ")
 		}
@@ -126,6 +118,23 @@ samples:
 			t.Error(err)
 		}
 	})
+}
+
+// pairs returns the rows of a query with two columns.
+func pairs(ctx context.Context, db *sql.DB, text string) (all []string, err error) {
+	rows, err := db.QueryContext(ctx, text)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	for rows.Next() {
+		var a, b string
+		if err := rows.Scan(&a, &b); err != nil {
+			return nil, err
+		}
+		all = append(all, a+" "+b)
+	}
+	return all, rows.Err()
 }
 
 // What a file cannot mean is an error that says so.

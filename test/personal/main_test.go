@@ -188,16 +188,6 @@ func mustAppend(t testing.TB, c client, on string, events ...*eventstorev1.Event
 	return resp
 }
 
-// get returns the data of the event at a sequence.
-func get(t testing.TB, c client, on string, sequence uint64) string {
-	t.Helper()
-	one, err := c.GetEvent(patient(t), &eventstorev1.GetEventRequest{Channel: on, Key: &eventstorev1.GetEventRequest_Sequence{Sequence: sequence}})
-	if err != nil {
-		t.Fatal(err)
-	}
-	return string(one.GetEvent().GetEvent().GetEventData())
-}
-
 // read returns the data of the event at a sequence by every method that returns it. They must agree.
 func read(t testing.TB, c client, on string, sequence uint64) string {
 	t.Helper()
