@@ -13,6 +13,8 @@ import (
 
 	"github.com/nats-io/stan.go"
 	"github.com/nats-io/stan.go/pb"
+
+	"github.com/nats-eventstore/nats-eventstore/test/measure"
 )
 
 const (
@@ -140,12 +142,12 @@ func (s *setup) orderedGroups(ctx context.Context, c *streaming) (all []figure, 
 		{groupLive, orderedGroup, "ordered-", stan.StartAt(pb.StartPosition_NewOnly), s.n},
 	} {
 		g := &benchGroup{name: it.group + it.what, done: make(chan struct{}), target: int64(s.n)}
-		before := processorTime(c.PID())
+		before := measure.ProcessorTime(c.PID())
 		took, err := g.run(ctx, conns, it.start, func() error { return publishKeyed(ctx, conns[0], it.publish) })
 		if err != nil {
 			return nil, fmt.Errorf("%s, %s: %w", it.what, it.order, err)
 		}
-		used := processorTime(c.PID()) - before
+		used := measure.ProcessorTime(c.PID()) - before
 		all = append(all, figure{it.what + ", " + it.order, float64(s.n) / took.Seconds(), perSecond},
 			figure{it.what + ", " + it.order + ", processor of the server", float64(used.Microseconds()) / float64(s.n), microseconds})
 	}
@@ -196,13 +198,13 @@ func (g *benchGroup) run(ctx context.Context, conns []stan.Conn, start stan.Subs
 
 // busy returns how much of a core a process uses in a while.
 func busy(ctx context.Context, pid int, while time.Duration) (float64, error) {
-	before, start := processorTime(pid), time.Now()
+	before, start := measure.ProcessorTime(pid), time.Now()
 	select {
 	case <-time.After(while):
 	case <-ctx.Done():
 		return 0, ctx.Err()
 	}
-	return 100 * (processorTime(pid) - before).Seconds() / time.Since(start).Seconds(), nil
+	return 100 * (measure.ProcessorTime(pid) - before).Seconds() / time.Since(start).Seconds(), nil
 }
 
 // idleConsumers measures durables, with names that begin with a text, that have nothing to do.

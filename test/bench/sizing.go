@@ -9,7 +9,6 @@ import (
 	"os"
 	"path/filepath"
 	"strconv"
-	"strings"
 	"time"
 
 	"github.com/nats-io/stan.go"
@@ -128,13 +127,13 @@ func (s *setup) sizeOnDisk(ctx context.Context, kind string, size int) (figures 
 	if err != nil {
 		return nil, err
 	}
-	cpu := processorTime(p.PID())
+	cpu := measure.ProcessorTime(p.PID())
 	start := time.Now()
 	if err := publishTo(ctx, conn, s.n, of, channel); err != nil {
 		return nil, err
 	}
 	figures = append(figures,
-		figure{"processor of the server", float64((processorTime(p.PID()) - cpu).Microseconds()) / float64(s.n), microseconds},
+		figure{"processor of the server", float64((measure.ProcessorTime(p.PID()) - cpu).Microseconds()) / float64(s.n), microseconds},
 		figure{"published", float64(s.n) / time.Since(start).Seconds(), perSecond})
 	after, err := look()
 	if err != nil {
@@ -182,28 +181,6 @@ func unlikeText(length int) string {
 		text[i] = letters[random.IntN(len(letters))]
 	}
 	return string(text)
-}
-
-// processorTime is what a process has used of the processors: proc(5), stat, in ticks of 10 ms.
-func processorTime(pid int) time.Duration {
-	b, err := os.ReadFile("/proc/" + strconv.Itoa(pid) + "/stat")
-	if err != nil {
-		return 0
-	}
-	_, rest, _ := strings.Cut(string(b), ") ") // the name may have spaces
-	fields := strings.Fields(rest)
-	if len(fields) < 13 {
-		return 0
-	}
-	var ticks time.Duration
-	for _, field := range fields[11:13] { // utime, stime
-		n, err := strconv.ParseInt(field, 10, 64)
-		if err != nil {
-			return 0
-		}
-		ticks += time.Duration(n)
-	}
-	return ticks * 10 * time.Millisecond
 }
 
 // sizeInMemory is what the resident memory of an idle server grows by for each of what it keeps.

@@ -7,6 +7,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"time"
 
 	"github.com/nats-eventstore/nats-eventstore/test/measure"
 )
@@ -43,7 +44,10 @@ func check(ctx context.Context, o options, at *place) error {
 			for p := range h[0].peers {
 				for i := range builds {
 					i = (i + turn) % len(builds) // base, new, new, base: what drifts meets both alike
+					pid := h[i].stores[p].(*ours).running.PID()
+					used := measure.ProcessorTime(pid)
 					results, err := h[i].take(ctx, w, p)
+					used = measure.ProcessorTime(pid) - used
 					if err != nil {
 						return fmt.Errorf("%s: %s of %s: %w", builds[i].name, w.name, h[i].peers[p].name, err)
 					}
@@ -54,6 +58,7 @@ func check(ctx context.Context, o options, at *place) error {
 						}
 						lines[i].WriteString(r.benchmark(w, h[i].peers[p]))
 					}
+					lines[i].WriteString(processorOf(w, h[i].peers[p], results, used))
 				}
 				turn++
 			}
@@ -78,6 +83,16 @@ func (r result) benchmark(w workload, p peer) string {
 		return fmt.Sprintf("%s/closed %d %.0f ns/op\n", line, r.n, float64(r.elapsed.Nanoseconds())/float64(r.n))
 	}
 	return fmt.Sprintf("%s/latency %d %.0f ns/op\n", line, r.n, r.milliseconds(50)*1e6)
+}
+
+// processorOf is what the server's process used of the processors for each operation: it tells builds apart where a busy machine hides it
+// from the times. The warm-up is in it, for both builds alike.
+func processorOf(w workload, p peer, results []result, used time.Duration) string {
+	var n int64
+	for _, r := range results {
+		n += r.n
+	}
+	return fmt.Sprintf("BenchmarkStore/%s/%s/processor %d %.0f ns/op\n", p.name, w.name, n, float64(used.Nanoseconds())/float64(n))
 }
 
 // completeCheck sets what -check measures.

@@ -146,9 +146,8 @@ func (c *oursClient) read(ctx context.Context, of stream, limit int) ([][]byte, 
 }
 
 func (c *oursClient) head(ctx context.Context, of stream) (at version, err error) {
-	query := eventstore.AllOf(eventstore.QueryItem{
-		Channels: []string{channelOf(of.category)}, AggregateTypes: []string{of.category}, AggregateIDs: []string{of.id},
-	})
+	// A channel beside the aggregate makes the server look through the whole channel.
+	query := eventstore.AllOf(eventstore.QueryItem{AggregateTypes: []string{of.category}, AggregateIDs: []string{of.id}})
 	err = c.ReadAll(ctx, query, eventstore.ReadOptions{Backward: true, Limit: 1}, func(e *eventstore.Event) error {
 		at = version(e.Version)
 		return nil
