@@ -15,7 +15,7 @@ type appendStore interface {
 }
 
 // writer commits submissions in groups. It takes what was queued during the previous commit, stores it in one
-// transaction, passes it to readers and then answers. There is no timer: an idle writer commits a lone message at once.
+// transaction, passes it to readers and then answers. An idle writer commits a lone message at once.
 type writer struct {
 	log      *Log
 	store    appendStore
@@ -25,6 +25,7 @@ type writer struct {
 	fit      int // most messages of the next batch, up to maxMsgs: see adapt
 	stored   int // messages stored in channels with limits since as many were removed, up to mostStep: see retention.pruneStep
 	pace     *pacing
+	gather   gathering
 	timeout  time.Duration // see Options.StoreTimeout
 	calls    chan *call
 	batch    []*entry        // reused
@@ -53,6 +54,7 @@ func (w *writer) run(ctx context.Context) {
 	for {
 		select {
 		case <-w.queue.ready:
+			w.await()
 			var open bool
 			if w.batch, open = w.queue.nextBatch(w.batch[:0], w.fit, w.maxBytes); !open {
 				return
@@ -73,6 +75,17 @@ func (w *writer) run(ctx context.Context) {
 				resolve = time.After(resolveInterval)
 			}
 		}
+	}
+}
+
+// await waits for those that were answered after the last commit, if that is worth it.
+func (w *writer) await() {
+	for {
+		pause := w.gather.next(w.queue.unanswered(), time.Now())
+		if pause == 0 {
+			return
+		}
+		time.Sleep(pause)
 	}
 }
 
@@ -155,6 +168,8 @@ func (w *writer) commit(ctx context.Context, batch []*entry) error {
 	if err != nil {
 		w.log.failed(err)
 		signal(w.queue.due)
+	} else {
+		w.gather.committed(w.queue.unanswered(), start.Add(took), took)
 	}
 	stored := make(map[*Channel][]stores.Message)
 	var events []Event
