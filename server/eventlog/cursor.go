@@ -29,6 +29,7 @@ type reader[M any, K kind[M]] struct {
 	running *read[M] // the running read, or nil
 	erased  uint64   // erasures before msgs were read
 
+	weight  int         // of a message in ReadTo: see pacing.wait
 	granted int         // messages of msgs that may be taken
 	timer   *time.Timer // signals ready after a pause
 	until   time.Time   // end of the pause, or zero
@@ -49,8 +50,15 @@ func (c *Channel) Cursor(next uint64) *Cursor {
 	return newReader[stores.Message, bySequence](c.log, c, next)
 }
 
+// RelayCursor is Cursor for a relay, whose messages cost more than those of others: see pacing.
+func (c *Channel) RelayCursor(next uint64) *Cursor {
+	r := c.Cursor(next)
+	r.weight = relayWeight
+	return r
+}
+
 func newReader[M any, K kind[M]](log *Log, line readable[M], next uint64) *reader[M, K] {
-	r := &reader[M, K]{log: log, line: line, ready: make(chan struct{}, 1), next: max(next, 1), erased: log.erased.Load()}
+	r := &reader[M, K]{log: log, line: line, ready: make(chan struct{}, 1), next: max(next, 1), weight: 1, erased: log.erased.Load()}
 	r.stop = line.Watch(func() { signal(r.ready) })
 	signal(r.ready)
 	return r
@@ -293,7 +301,7 @@ func (c *reader[M, K]) ReadTo(ctx context.Context, to uint64, max int) ([]M, err
 			if part, err = c.line.load(ctx, c.next, last, min(max, batchMsgs), batchBytes); err != nil {
 				return nil, err
 			}
-			if err := c.log.pace.wait(ctx, len(part.msgs)); err != nil {
+			if err := c.log.pace.wait(ctx, len(part.msgs), c.weight); err != nil {
 				return nil, err
 			}
 		}

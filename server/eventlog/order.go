@@ -191,7 +191,7 @@ func (c *BackwardCursor) ReadTo(ctx context.Context, to uint64, max int) ([]Even
 	if err != nil {
 		return nil, err
 	}
-	if err := c.log.pace.wait(ctx, len(part.msgs)); err != nil {
+	if err := c.log.pace.wait(ctx, len(part.msgs), 1); err != nil {
 		return nil, err
 	}
 	c.next, c.plan = part.through-1, part.plan

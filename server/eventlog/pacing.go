@@ -13,14 +13,17 @@ import (
 // for their goroutines, or for a database busy with their reads. So pacing watches commits: slow ones lower the replay
 // limit, fast ones raise it.
 type pacing struct {
-	limiter *rate.Limiter // messages per second of all replays together
-	sent    atomic.Int64  // messages sent by replays since rate was measured
+	limiter *rate.Limiter // messages per second of all replays together, by their weight
+	sent    atomic.Int64  // messages sent by replays since rate was measured, by their weight
 	last    atomic.Int64  // time of the last watched commit, on the clock of monotonic
 
 	// Only the writer uses the fields below.
 	base  time.Duration // shortest recent commit, approximately; 0 before the first
 	since time.Duration // when rate was measured
 	rate  float64       // messages sent by replays per second
+	// stored counts messages stored since rate was measured; published is their rate.
+	stored    int
+	published float64
 }
 
 const (
@@ -35,6 +38,10 @@ const (
 	slower, faster = 0.8, 1.1
 	// leastRate is the lowest limit.
 	leastRate = 12_800
+	// relayWeight is how many messages of a replay take as much of the processor as one that a relay publishes.
+	relayWeight = 4
+	// catchUp times as many messages as are stored can be relayed, whatever the limit: a relay that is behind gets nearer.
+	catchUp = 2
 	// rateWindow is the shortest time over which rate is measured.
 	rateWindow = 50 * time.Millisecond
 	// publisherPause is the time without a watched commit after which replays are unlimited.
@@ -59,8 +66,9 @@ func (p *pacing) grant(max int) (messages int, wait time.Duration) {
 	return messages, wait
 }
 
-// wait waits until a replay may send the messages.
-func (p *pacing) wait(ctx context.Context, messages int) error {
+// wait waits until a reader may send the messages, each of which counts as weight messages of a replay.
+func (p *pacing) wait(ctx context.Context, messages, weight int) error {
+	messages *= weight
 	for messages > 0 {
 		granted, wait := p.grant(messages)
 		messages -= granted
@@ -91,6 +99,7 @@ func (p *pacing) idle() bool {
 
 // committed records a commit that stored at least one message. Only the writer calls it.
 func (p *pacing) committed(messages int, took time.Duration) {
+	p.stored += messages
 	if messages > pacedMsgs {
 		return
 	}
@@ -102,12 +111,13 @@ func (p *pacing) committed(messages int, took time.Duration) {
 		p.base += p.base / 512 // adapts to a database that became slower
 	}
 	if d := now - p.since; d >= rateWindow {
-		p.rate, p.since = float64(p.sent.Swap(0))/d.Seconds(), now
+		p.rate, p.published, p.since = float64(p.sent.Swap(0))/d.Seconds(), float64(p.stored)/d.Seconds(), now
+		p.stored = 0
 	}
 	limit := float64(p.limiter.Limit())
 	switch {
 	case took > slowCommit*p.base && p.rate > 0:
-		limit = max(leastRate, slower*min(limit, p.rate))
+		limit = max(leastRate, catchUp*relayWeight*p.published, slower*min(limit, p.rate))
 	case limit < 4*p.rate:
 		limit *= faster
 	default:

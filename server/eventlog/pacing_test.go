@@ -18,7 +18,7 @@ func TestPacing(t *testing.T) {
 		send := func(messages int) time.Duration {
 			start := time.Now()
 			for range messages / pacedStep {
-				if err := p.wait(t.Context(), pacedStep); err != nil {
+				if err := p.wait(t.Context(), pacedStep, 1); err != nil {
 					t.Fatal(err)
 				}
 			}
@@ -61,6 +61,56 @@ func TestPacing(t *testing.T) {
 		}
 		if took := send(1_000_000); took != 0 {
 			t.Errorf("after publishers stopped, replays waited %v", took)
+		}
+	})
+}
+
+// A relay gives way by what its messages cost, and yet gets nearer to a publisher that is faster than its least rate.
+func TestPacingOfRelays(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		p := newPacing()
+		// relayed lets a relay run beside commits of so many messages, and returns how many messages per second it sends.
+		relayed := func(commits, messages int, took time.Duration) float64 {
+			sent, stop := 0, make(chan struct{})
+			done := make(chan struct{})
+			go func() {
+				defer close(done)
+				for {
+					select {
+					case <-stop:
+						return
+					default:
+					}
+					if err := p.wait(t.Context(), 512, relayWeight); err != nil {
+						t.Error(err)
+					}
+					time.Sleep(20 * time.Millisecond) // JetStream stores them
+					sent += 512
+				}
+			}()
+			start := time.Now()
+			for range commits {
+				time.Sleep(took)
+				p.committed(messages, took)
+			}
+			close(stop)
+			elapsed := time.Since(start)
+			<-done
+			return float64(sent) / elapsed.Seconds()
+		}
+		if got := relayed(500, 1, time.Millisecond); got < 20_000 {
+			t.Errorf("beside fast commits, a relay sends %.0f messages per second", got)
+		}
+		relayed(100, 1, 20*time.Millisecond)
+		if got := relayed(500, 1, 20*time.Millisecond); got < 0.8*leastRate/relayWeight || got > 1.2*leastRate/relayWeight {
+			t.Errorf("beside slow commits, a relay sends %.0f messages per second", got)
+		}
+		const stored = 16 / 0.004 // 4,000 messages per second
+		p = newPacing()
+		p.committed(1, time.Millisecond/2)
+		relayed(100, 16, 4*time.Millisecond)
+		if got := relayed(250, 16, 4*time.Millisecond); got < 1.5*stored || got > 3*stored {
+			t.Errorf("a relay sends %.0f messages per second, while %.0f are stored", got, stored)
 		}
 	})
 }

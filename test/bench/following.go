@@ -20,6 +20,7 @@ import (
 
 	eventstorev1 "github.com/nats-eventstore/nats-eventstore/proto/eventstore/v1"
 	"github.com/nats-eventstore/nats-eventstore/proto/eventstore/v1/eventstorev1connect"
+	"github.com/nats-eventstore/nats-eventstore/test/measure"
 )
 
 const (
@@ -76,6 +77,16 @@ func (s *setup) following(ctx context.Context, database string) (figures []figur
 		if err := publishTo(ctx, conns[0], count, templateOf(eventBytes), func(int) string { return followedChannel }); err != nil {
 			return err
 		}
+		var cpu, elapsed time.Duration
+		_, rate, err := s.besideSubscriptions(ctx, f, followedChannel, func(ctx context.Context) (_ []figure, err error) {
+			cpu, elapsed, err = f.working(ctx, 5*s.limit)
+			return nil, err
+		})
+		if err != nil {
+			return err
+		}
+		figures = append(figures, figure{followingCaught + ", without publishers", rate, perSecond},
+			figure{"processor of the server for each", float64(cpu.Microseconds()) / (rate * elapsed.Seconds()), microseconds})
 		for _, step := range []struct {
 			what, from string // "": there are no subscriptions
 		}{{followingIdle, ""}, {followingCatchUp, followedChannel}, {followingLive, followingChannel}} {
@@ -199,17 +210,39 @@ func (s *setup) besideRelay(ctx context.Context, f *freshServer, count uint64) (
 		}
 		time.Sleep(time.Millisecond)
 	}
+	cpu, elapsed, err := f.working(ctx, 2*s.limit)
+	if err != nil {
+		return nil, err
+	}
+	alone, err := relayed()
+	if err != nil {
+		return nil, err
+	}
+	figures := []figure{{followingRelayed + ", without publishers", float64(alone-before) / elapsed.Seconds(), perSecond},
+		{"processor of the server for each of them", float64(cpu.Microseconds()) / float64(alone-before), microseconds}}
 	start := time.Now()
 	took, err := latencies(ctx, conn, []string{followingChannel}, eventBytes, 5*s.limit)
 	if err != nil {
 		return nil, err
 	}
-	elapsed := time.Since(start)
+	elapsed = time.Since(start)
 	after, err := relayed()
 	if err == nil && after >= count {
 		err = fmt.Errorf("the relay had caught up with %d events before %v were over: choose a shorter -limit", count, elapsed)
 	}
-	return append(percentiles(followingOne+followingRelay, took), figure{followingRelayed, float64(after-before) / elapsed.Seconds(), perSecond}), err
+	figures = append(figures, percentiles(followingOne+followingRelay, took)...)
+	return append(figures, figure{followingRelayed, float64(after-alone) / elapsed.Seconds(), perSecond}), err
+}
+
+// working returns how much processor time the server uses in a while.
+func (f *freshServer) working(ctx context.Context, while time.Duration) (cpu, elapsed time.Duration, err error) {
+	before, start := measure.ProcessorTime(f.PID()), time.Now()
+	select {
+	case <-time.After(while):
+	case <-ctx.Done():
+		return 0, 0, ctx.Err()
+	}
+	return measure.ProcessorTime(f.PID()) - before, time.Since(start), nil
 }
 
 // subscriptions is a child: subscriptions of the API that follow a channel, or read it from the first event on, and then again.

@@ -90,12 +90,12 @@ func (s *setup) publishLimited(ctx context.Context, f *freshServer) ([]figure, e
 	latency := make([][]time.Duration, len(retentionChannels))
 	for range retentionRounds {
 		for i, c := range retentionChannels {
-			busy, start := processorTime(f.PID()), time.Now()
+			busy, start := measure.ProcessorTime(f.PID()), time.Now()
 			if err := publish(c.channel, n); err != nil {
 				return nil, err
 			}
 			rates[i] = append(rates[i], float64(n)/time.Since(start).Seconds())
-			cpu[i] += processorTime(f.PID()) - busy
+			cpu[i] += measure.ProcessorTime(f.PID()) - busy
 			took, err := latencies(ctx, conn, []string{c.channel}, eventBytes, s.limit)
 			if err != nil {
 				return nil, err
