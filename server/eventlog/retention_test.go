@@ -1,9 +1,12 @@
 package eventlog
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"slices"
+	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -240,6 +243,44 @@ func TestRemovalKeepsUp(t *testing.T) {
 	f.writer.stored = 0
 	if step(f.Channel("full")); f.Channel("full").stored.Info().Msgs != 10+published-leastStep {
 		t.Errorf("a removal without publishers takes %d messages", 10+published-f.Channel("full").stored.Info().Msgs)
+	}
+}
+
+// Between two batches, the writer runs a call that waits for it, such as a removal, however many batches are ready.
+func TestCallsRunBetweenBatches(t *testing.T) {
+	t.Parallel()
+	var order []byte // b: a batch, c: a call; written on the writer's goroutine
+	f := setup{bare: true, options: Options{MaxBatchMsgs: 1, Stored: func() { order = append(order, 'b') }}}.open(t)
+	f.publish(t, "c", 1) // creates the channel
+	const n = 100
+	var waiting sync.WaitGroup
+	var results []<-chan stores.Result
+	var failed atomic.Int64
+	if err := f.writer.onWriter(t.Context(), func() { // holds the writer until all wait
+		for range n {
+			results = append(results, f.submit("c", nil))
+			waiting.Go(func() {
+				if f.writer.onWriter(t.Context(), func() { order = append(order, 'c') }) != nil {
+					failed.Add(1)
+				}
+			})
+		}
+		time.Sleep(50 * time.Millisecond) // a call that comes later only costs one of the batches below
+		order = nil
+	}); err != nil {
+		t.Fatal(err)
+	}
+	waiting.Wait()
+	for _, r := range results {
+		<-r
+	}
+	var got []byte
+	if err := f.writer.onWriter(t.Context(), func() { got = slices.Clone(order) }); err != nil || failed.Load() > 0 {
+		t.Fatal(err, failed.Load())
+	}
+	last := bytes.LastIndexByte(got, 'c')
+	if rows := bytes.Count(got[:last], []byte("bb")); rows > n/10 {
+		t.Errorf("%d times a batch follows another while calls wait: %s", rows, got)
 	}
 }
 

@@ -38,6 +38,11 @@ type call struct {
 	done chan struct{}
 }
 
+func (c *call) run() {
+	c.f()
+	close(c.done)
+}
+
 const (
 	// leastFit is the lowest bound of a batch, however slow the database is. Smaller batches spend their time on the
 	// commit, not on rows.
@@ -67,9 +72,13 @@ func (w *writer) run(ctx context.Context) {
 			if err != nil && !w.awaitDatabase(ctx, err) {
 				resolve = time.After(resolveInterval)
 			}
+			select {
+			case c := <-w.calls: // such as a removal: batches that are always ready must not keep it waiting
+				c.run()
+			default:
+			}
 		case c := <-w.calls:
-			c.f()
-			close(c.done)
+			c.run()
 		case <-resolve:
 			if resolve = nil; !w.awaitDatabase(ctx, nil) {
 				resolve = time.After(resolveInterval)

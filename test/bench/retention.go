@@ -85,7 +85,7 @@ func (s *setup) publishLimited(ctx context.Context, f *freshServer) ([]figure, e
 		}
 	}
 	left = 0
-	n := max(1, min(s.n, 4*retentionLimit))
+	n := max(1, min(s.n, 20*retentionLimit))
 	rates, cpu := make([][]float64, len(retentionChannels)), make([]time.Duration, len(retentionChannels))
 	latency := make([][]time.Duration, len(retentionChannels))
 	for range retentionRounds {
