@@ -191,7 +191,7 @@ func delivery(rate float64) workload {
 				break
 			}
 			cancel()
-			<-followed
+			_ = <-followed // it was told to end
 			r.fail(max(0, acknowledged.Load()-r.n), errors.New("not delivered"))
 			r.elapsed = written.elapsed
 			t.report("", byMedian, r)
