@@ -82,7 +82,7 @@ func (r result) benchmark(w workload, p peer) string {
 	if r.better == byRate {
 		return fmt.Sprintf("%s/closed %d %.0f ns/op\n", line, r.n, float64(r.elapsed.Nanoseconds())/float64(r.n))
 	}
-	return fmt.Sprintf("%s/latency %d %.0f ns/op\n", line, r.n, r.milliseconds(50)*1e6)
+	return fmt.Sprintf("%s/latency %d %.0f ns/op\n", line, r.n, r.better.of(r.figures())*1e6)
 }
 
 // processorOf is what the server's process used of the processors for each operation: it tells builds apart where a busy machine hides it
@@ -90,7 +90,9 @@ func (r result) benchmark(w workload, p peer) string {
 func processorOf(w workload, p peer, results []result, used time.Duration) string {
 	var n int64
 	for _, r := range results {
-		n += r.n
+		if r.what != tail {
+			n += r.n
+		}
 	}
 	return fmt.Sprintf("BenchmarkStore/%s/%s/processor %d %.0f ns/op\n", p.name, w.name, n, float64(used.Nanoseconds())/float64(n))
 }

@@ -195,7 +195,7 @@ func delivery(rate float64) workload {
 			r.fail(max(0, acknowledged.Load()-r.n), errors.New("not delivered"))
 			r.elapsed = written.elapsed
 			t.report("", byMedian, r)
-			t.report("tail", byTail, r)
+			t.report(tail, byTail, r)
 			return nil
 		},
 	}

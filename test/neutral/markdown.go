@@ -114,7 +114,7 @@ func (s *sheet) details(b *strings.Builder) {
 	for _, part := range []string{writing, reading, mixing, ourOwn, crashing} {
 		var rows []row
 		for _, at := range s.rows {
-			if at.part == part && at.what != "tail" { // the same operations, compared by another figure
+			if at.part == part && at.what != tail {
 				rows = append(rows, at)
 			}
 		}

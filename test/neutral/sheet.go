@@ -50,10 +50,14 @@ func (s *sheet) add(w workload, p peer, r result) {
 		s.rows = append(s.rows, at)
 	}
 	k := key{at, p.name}
-	s.figures[k] = append(s.figures[k], figures{
+	s.figures[k] = append(s.figures[k], r.figures())
+}
+
+func (r *record) figures() figures {
+	return figures{
 		rate: r.rate(), p50: r.milliseconds(50), p95: r.milliseconds(95), p99: r.milliseconds(99), p999: r.milliseconds(99.9),
 		most: float64(r.took.Max()) / 1e3, n: float64(r.n), conflicts: float64(r.conflicts), failures: float64(r.failed),
-	})
+	}
 }
 
 // median is that of a figure over the runs of a peer.

@@ -31,6 +31,9 @@ type result struct {
 	*record
 }
 
+// tail are operations that were reported before, compared by another figure.
+const tail = "tail"
+
 // better says by which figure peers are compared.
 type better int
 
