@@ -191,7 +191,9 @@ func delivery(rate float64) workload {
 				break
 			}
 			cancel()
-			_ = <-followed // it was told to end
+			if err := <-followed; err == nil {
+				return errors.New("the follower ended without being told to")
+			}
 			r.fail(max(0, acknowledged.Load()-r.n), errors.New("not delivered"))
 			r.elapsed = written.elapsed
 			t.report("", byMedian, r)
