@@ -104,7 +104,7 @@ func (s *setup) arguments(ctx context.Context, id peerID) ([]string, error) {
 func (s *setup) database(kind, peer string) (string, error) {
 	server := s.servers[kind]
 	if server == nil {
-		progress("start %s, durable", strings.Join(append(s.through[:min(1, len(s.through)):1], kind), " "))
+		progress("start %s, durable", kind)
 		var err error
 		if server, err = databases.StartThrough(s.parent, databases.Kind(kind), databases.Durable, s.through...); err != nil {
 			return "", err
