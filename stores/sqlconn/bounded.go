@@ -151,9 +151,7 @@ type Breaker interface{ Break() }
 
 // Break ends the connection. What runs on it fails at once.
 func (c *boundedConn) Break() {
-	past := time.Unix(1, 0)
-	c.line.until.Store(&past)
-	_ = c.line.Conn.SetDeadline(past) // if this fails, the line is closed
+	_ = c.line.Close() // a deadline could be replaced by that of a read which begins now
 }
 
 // Close says goodbye to the database.
