@@ -74,7 +74,7 @@ var _ relay.Source = relaySource{}
 
 func (s relaySource) Last() uint64 { return s.Info().Last }
 
-func (s relaySource) Cursor(next uint64) relay.Cursor { return s.Channel.RelayCursor(next) }
+func (s relaySource) Cursor(next uint64) relay.Cursor { return s.RelayCursor(next) }
 
 func (s relaySource) Extract(payload []byte) (proto.Event, error) {
 	return s.Mapping().Extract(payload)
