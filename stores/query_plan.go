@@ -85,7 +85,7 @@ func (r *QueryReader) alternatives(it *QueryItem) (all []*alternative) {
 			}
 		}
 	}
-	if a := r.ofChannels(it.Channels); a != nil {
+	if a := r.ofChannels(it.Channels); a != nil { // costly ones come last
 		all = append(all, a)
 	}
 	return all
@@ -104,7 +104,7 @@ func (r *QueryReader) ofChannels(patterns []string) *alternative {
 	if len(patterns) == 0 {
 		return nil
 	}
-	a := &alternative{name: "channels"}
+	a := &alternative{name: "channels", costly: true}
 	cost, most := uint64(0), r.s.Position()/denseGap
 	for _, c := range r.s.channelsMatching(patterns) {
 		msgs := c.Info().Msgs

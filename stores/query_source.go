@@ -66,6 +66,7 @@ func (s *source) fill(ctx context.Context, q querier, d direction, from, to uint
 type alternative struct {
 	name    string // for people
 	sources []*source
+	costly  bool // each part read costs all messages of a channel
 
 	positions []uint64 // of the sources together, without repetitions
 	through   uint64
@@ -117,12 +118,16 @@ type finder struct {
 	use *alternative // nil: compare all of them first
 }
 
-// fill reads positions with the most selective alternative.
+// fill reads positions with the most selective alternative. A costly one is not asked where another has few positions up to the end:
+// fewer could save less than it costs.
 func (f *finder) fill(ctx context.Context, q querier, d direction, from, to uint64, size int) error {
 	if f.use != nil {
 		return f.use.fill(ctx, q, d, from, to, size)
 	}
 	for _, a := range f.all {
+		if a.costly && f.use != nil && f.use.through == to && len(f.use.positions) <= size {
+			continue
+		}
 		if err := a.fill(ctx, q, d, from, to, size); err != nil {
 			return err
 		}
