@@ -301,7 +301,7 @@ func (s *state) takeDue(now time.Duration, n *int) (all []due, more bool) {
 			continue // its messages wait until it is reachable
 		}
 		quiet := !s.queue && !m.healthy() && !m.resuming // do not flood a client that does not answer
-		seqs, rest := s.unacked.takeDue(m, now+ackSlack, func(seq uint64) (time.Duration, bool) {
+		seqs, rest := s.unacked.takeDue(m, now, now+ackSlack, func(seq uint64) (time.Duration, bool) {
 			t, tried := s.tries[seq]
 			if tried && t.again > 0 && !quiet && !m.resuming {
 				if *n == 0 {

@@ -67,7 +67,7 @@ func TestUnackedChangesHolder(t *testing.T) {
 	if got := u.sequences(a); !slices.Equal(got, []uint64{1}) {
 		t.Errorf("sequences = %v, want [1]", got)
 	}
-	if due, _ := u.takeDue(a, 15, every(100)); !slices.Equal(due, []uint64{1}) {
+	if due, _ := u.takeDue(a, 15, 15, every(100)); !slices.Equal(due, []uint64{1}) {
 		t.Errorf("takeDue = %v, want [1]", due)
 	}
 	if _, ok := u.next(b); ok {

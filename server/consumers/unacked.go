@@ -107,9 +107,9 @@ func (u *unacked) next(m *Member) (time.Duration, bool) {
 }
 
 // takeDue returns the member's messages due by limit, ordered by due time, then sequence. The member keeps them. Each
-// is due again a wait after limit, which never goes back: what is sent first is due first again, however late the caller
-// is. It stops where wait refuses a message: more is true then.
-func (u *unacked) takeDue(m *Member, limit time.Duration, wait func(seq uint64) (time.Duration, bool)) (due []uint64, more bool) {
+// is due again a wait after now, which never goes back: what is sent first is due first again, however late the caller
+// is. It stops where wait refuses a message: more is true then. A wait ends after limit.
+func (u *unacked) takeDue(m *Member, now, limit time.Duration, wait func(seq uint64) (time.Duration, bool)) (due []uint64, more bool) {
 	for len(m.due.heap) > 0 && m.due.heap[0].at <= limit {
 		e := m.due.heap[0]
 		if u.stale(m, e) {
@@ -121,7 +121,7 @@ func (u *unacked) takeDue(m *Member, limit time.Duration, wait func(seq uint64) 
 			return due, true
 		}
 		due = append(due, e.seq)
-		e.at = limit + d
+		e.at = now + d
 		u.held[e.seq] = holding{m, e.at}
 		m.due.heap[0] = e
 		heap.Fix(&m.due.heap, 0)

@@ -21,7 +21,7 @@ func TestUnackedOrdersByExpiryThenSequence(t *testing.T) {
 		t.Errorf("sequences = %v, want %v", got, want)
 	}
 	want := []uint64{5, 3, 4}
-	if got, _ := u.takeDue(m, 20, every(100)); !slices.Equal(got, want) {
+	if got, _ := u.takeDue(m, 20, 20, every(100)); !slices.Equal(got, want) {
 		t.Errorf("takeDue = %v, want %v", got, want)
 	}
 	if u.len() != 4 {
@@ -30,7 +30,7 @@ func TestUnackedOrdersByExpiryThenSequence(t *testing.T) {
 	if at, ok := u.next(m); !ok || at != 30 {
 		t.Errorf("next = %v, %v, want 30", at, ok)
 	}
-	// Each is due again a wait after the limit.
+	// Each is due again a wait after now.
 	if got, want := u.byExpiry(m), []uint64{1, 3, 4, 5}; !slices.Equal(got, want) || u.held[5].at != 120 || u.held[3].at != 120 {
 		t.Errorf("after takeDue: %v due at %v and %v, want %v at 120", got, u.held[5].at, u.held[3].at, want)
 	}
@@ -39,7 +39,7 @@ func TestUnackedOrdersByExpiryThenSequence(t *testing.T) {
 	}
 	u.put(m, 4, 50)
 	want = []uint64{4}
-	if got, _ := u.takeDue(m, 60, every(100)); !slices.Equal(got, want) {
+	if got, _ := u.takeDue(m, 60, 60, every(100)); !slices.Equal(got, want) {
 		t.Errorf("takeDue after put = %v, want %v", got, want)
 	}
 }
@@ -64,7 +64,7 @@ func TestUnackedKeepsItsOrder(t *testing.T) {
 				now += late
 				for len(got) < n {
 					left := atOnce
-					due, _ := u.takeDue(m, now, func(uint64) (time.Duration, bool) {
+					due, _ := u.takeDue(m, now, now, func(uint64) (time.Duration, bool) {
 						left--
 						return ackWait, left >= 0
 					})
@@ -98,7 +98,7 @@ func TestUnackedForgetsTheAcknowledged(t *testing.T) {
 	if at, ok := u.next(m); !ok || at != total-window+1 {
 		t.Errorf("next = %v, %v, want %v", at, ok, total-window+1)
 	}
-	if due, _ := u.takeDue(m, total, every(total)); len(due) != window || due[0] != total-window+1 || due[window-1] != total {
+	if due, _ := u.takeDue(m, total, total, every(total)); len(due) != window || due[0] != total-window+1 || due[window-1] != total {
 		t.Errorf("takeDue = %d messages, want the last %d", len(due), window)
 	}
 	for seq := range uint64(total) {
@@ -107,7 +107,7 @@ func TestUnackedForgetsTheAcknowledged(t *testing.T) {
 	if u.len() != window+1 || len(m.due.heap) > 3*window {
 		t.Errorf("%d messages and %d entries after repeated changes of one message", u.len(), len(m.due.heap))
 	}
-	if due, _ := u.takeDue(m, total-1, every(1)); !slices.Equal(due, []uint64{5}) {
+	if due, _ := u.takeDue(m, total-1, total-1, every(1)); !slices.Equal(due, []uint64{5}) {
 		t.Errorf("takeDue = %v, want [5]", due)
 	}
 }
