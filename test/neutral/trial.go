@@ -20,8 +20,10 @@ type trial struct {
 	apart   *place // where stores are killed
 	store   store
 	filled  map[string][]stream // what earlier trials of the peer have prefilled
-	clients []client
 	results []result
+
+	mu      sync.Mutex // two kinds of operations connect at a time
+	clients []client
 }
 
 // A result is what the operations of one kind did.
@@ -56,7 +58,9 @@ func (t *trial) connect(n int) ([]client, error) {
 			return nil, fmt.Errorf("connect: %w", err)
 		}
 		list = append(list, c)
+		t.mu.Lock()
 		t.clients = append(t.clients, c)
+		t.mu.Unlock()
 	}
 	return list, nil
 }
