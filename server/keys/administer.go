@@ -1,7 +1,6 @@
 package keys
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -82,7 +81,7 @@ func (r *Ring) ForgetAgain(ctx context.Context, names []string) (int, error) {
 	now := time.Now().UnixNano()
 	for digest, version := range newest {
 		if alive[digest] {
-			n, err := r.table.forget(ctx, digest, version, now)
+			n, _, err := r.table.forget(ctx, digest, version, now)
 			if err != nil {
 				return forgotten, r.unavailable(err)
 			}
@@ -155,10 +154,10 @@ func (r *Ring) Forget(ctx context.Context, subject string) ([]Description, error
 	if err != nil {
 		return nil, err
 	}
-	_, err = r.table.forget(ctx, digest, math.MaxInt64, time.Now().UnixNano())
+	_, generation, err := r.table.forget(ctx, digest, math.MaxInt64, time.Now().UnixNano())
 	expired := time.NewTimer(freshFor)
 	defer expired.Stop()
-	r.adopt(ctx, digest)
+	r.adopt(ctx, digest, generation)
 	if err != nil {
 		return nil, r.unavailable(err)
 	}
@@ -191,8 +190,8 @@ func (r *Ring) Renew(ctx context.Context, subject string) ([]Description, error)
 	if err != nil {
 		return nil, err
 	}
-	err = r.table.renew(ctx, s.generation, fresh)
-	r.adopt(ctx, digest)
+	generation, err := r.table.renew(ctx, s.generation, fresh)
+	r.adopt(ctx, digest, generation)
 	if err != nil {
 		return nil, r.unavailable(err)
 	}
@@ -231,17 +230,14 @@ func (r *Ring) Rotate(ctx context.Context) (int, error) {
 	return n, nil
 }
 
-// adopt takes over what this server has just done to the keys of a subject. The keys of others stay in memory, unless another server
-// changed the table, too.
-func (r *Ring) adopt(ctx context.Context, digest string) {
+// adopt takes over what this server has just done to the keys of a subject, by which the ring got a generation; 0 if nothing was done, or
+// nobody knows. The keys of others stay in memory if this follows what the server knows: otherwise another server changed the table, too.
+func (r *Ring) adopt(ctx context.Context, digest string, generation int64) {
 	rows, err := r.table.all(ctx, []string{digest})
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	s, row := r.unlocked.Load(), (*ring)(nil)
-	if err == nil {
-		row, err = r.table.readRing(ctx)
-	}
-	if err != nil || row == nil || s == nil || r.row == nil || row.generation != r.row.generation+1 || !bytes.Equal(row.wrapped, r.row.wrapped) {
+	s := r.unlocked.Load()
+	if err != nil || s == nil || r.row == nil || generation != r.row.generation+1 {
 		r.forgetAll()
 		return
 	}
@@ -254,9 +250,9 @@ func (r *Ring) adopt(ctx context.Context, digest string) {
 			r.byName.Add(rows[i].name(), nil)
 		}
 	}
-	next := *s
-	next.generation = row.generation
-	r.row = row
+	next, row := *s, *r.row
+	next.generation, row.generation = generation, generation
+	r.row = &row
 	r.unlocked.Store(&next)
 }
 

@@ -220,9 +220,9 @@ func (t *table) holdRing(ctx context.Context, tx *sql.Tx, generation int64) erro
 	return nil
 }
 
-// renew adds a version of a subject's key, from which on servers use it.
-func (t *table) renew(ctx context.Context, generation int64, r row) error {
-	return t.inTx(ctx, func(tx *sql.Tx) error {
+// renew adds a version of a subject's key, from which on servers use it, and returns the generation of the ring then.
+func (t *table) renew(ctx context.Context, generation int64, r row) (next int64, err error) {
+	err = t.inTx(ctx, func(tx *sql.Tx) error {
 		if err := t.holdRing(ctx, tx, generation); err != nil {
 			return err
 		}
@@ -231,12 +231,18 @@ func (t *table) renew(ctx context.Context, generation int64, r row) error {
 		if err != nil {
 			return err
 		}
-		return nextGeneration(ctx, tx)
+		next, err = nextGeneration(ctx, tx)
+		return err
 	})
+	if err != nil {
+		return 0, err
+	}
+	return next, nil
 }
 
-// forget deletes the material of the versions of a subject's key up to one, and returns how many there were.
-func (t *table) forget(ctx context.Context, subject string, upTo, now int64) (forgotten int64, err error) {
+// forget deletes the material of the versions of a subject's key up to one. It returns how many there were, and the generation of the ring
+// then; 0 if there were none.
+func (t *table) forget(ctx context.Context, subject string, upTo, now int64) (forgotten, generation int64, err error) {
 	err = t.inTx(ctx, func(tx *sql.Tx) error {
 		if err := t.overwrite(ctx, tx); err != nil {
 			return err
@@ -248,12 +254,16 @@ func (t *table) forget(ctx context.Context, subject string, upTo, now int64) (fo
 		if err != nil || forgotten == 0 {
 			return err
 		}
-		return nextGeneration(ctx, tx)
+		generation, err = nextGeneration(ctx, tx)
+		return err
 	})
-	if err != nil || forgotten == 0 {
-		return forgotten, err
+	if err != nil {
+		return 0, 0, err
 	}
-	return forgotten, t.scrub(ctx)
+	if forgotten > 0 {
+		err = t.scrub(ctx)
+	}
+	return forgotten, generation, err
 }
 
 // bury adds the tombstone of a version that the table no longer knows.
@@ -322,9 +332,13 @@ func (t *table) overwrite(ctx context.Context, tx *sql.Tx) error {
 // errChanged means that keys were forgotten or renewed meanwhile, or all were wrapped anew.
 var errChanged = errors.New("the key table changed meanwhile: try again")
 
-func nextGeneration(ctx context.Context, tx *sql.Tx) error {
-	_, err := tx.ExecContext(ctx, `UPDATE KeyRings SET generation = generation + 1 WHERE id = 1`)
-	return err
+// nextGeneration begins a generation of the ring, whose row is locked until the transaction ends, and returns it.
+func nextGeneration(ctx context.Context, tx *sql.Tx) (generation int64, err error) {
+	if _, err := tx.ExecContext(ctx, `UPDATE KeyRings SET generation = generation + 1 WHERE id = 1`); err != nil {
+		return 0, err
+	}
+	err = tx.QueryRowContext(ctx, `SELECT generation FROM KeyRings WHERE id = 1`).Scan(&generation)
+	return generation, err
 }
 
 func (t *table) inTx(ctx context.Context, work func(*sql.Tx) error) error {

@@ -209,7 +209,10 @@ func TestReloadWhileAway(t *testing.T) {
 	s.publish(s.client("admin", "admin"), "shared", "one")
 	s.next(in)
 	way.lower()
-	sub.Expect(1, "1")
+	// It may have been sent before a slow server had found out that the client is away: then it is sent again.
+	if m := sub.Next(); m.Sequence != 1 {
+		t.Errorf("received %d, want 1", m.Sequence)
+	}
 }
 
 // drawbridge dials connections that it can cut, and then no more until it is lowered.

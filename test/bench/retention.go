@@ -45,7 +45,7 @@ func (s *setup) retention(ctx context.Context, database string) (figures []figur
 	return figures, err
 }
 
-// retentionChannels by what is said of them. They are no event channels, which have no limits.
+// retentionChannels by what is said of them. They are not event channels, which have no limits.
 var retentionChannels = []struct{ what, channel string }{{retentionUnlimited, "unlimited"}, {retentionAt, "limited"}}
 
 func (s *setup) publishLimited(ctx context.Context, f *freshServer) ([]figure, error) {

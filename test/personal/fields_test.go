@@ -106,7 +106,7 @@ func TestFields(t *testing.T) {
 		h.Stop()
 		if driver == "sqlite" {
 			wantNoFile(t, filepath.Dir(source), "Annabella", "annabella", "Bartholomew", "Cornelius", "5550123", "Dorothea")
-			wantNoFile(t, filepath.Dir(h.keys), "c-1", "c-2", "many-299")
+			wantNoFile(t, filepath.Dir(h.keys), "many-150", "many-299") // shorter ones are in random bytes now and then
 		}
 		h.run(t)
 		if got := read(t, h.as(t, "clerk"), channel, 2); got != dataOf("c-2", "Bartholomew") {
