@@ -55,7 +55,7 @@ const (
 	erasedTag     = "(tag = ? AND position = ?)"
 	dropErasedTag = "DELETE FROM EventTags WHERE "
 	shrinkChannel = "UPDATE Channels SET bytes = bytes - (SELECT COALESCE(SUM(m.size - e.size), 0) FROM ErasedMessages AS e JOIN Messages AS m ON m.id = e.id AND m.seq = e.seq WHERE e.erasure = ? AND e.id = ?) WHERE id = ?"
-	contentOf     = "SELECT data, chain FROM Messages WHERE id = ? AND seq = ? AND chain IS NOT NULL"
+	contentsOf    = "SELECT seq, data, chain FROM Messages WHERE id = ? AND chain IS NOT NULL AND seq IN ("
 	chainedSince  = "SELECT e.id, e.seq, e.position, e.data, m.data, m.chain FROM ErasedMessages AS e JOIN Messages AS m ON m.id = e.id AND m.seq = e.seq WHERE e.erasure = ? AND e.chain IS NULL AND m.chain IS NOT NULL"
 	dropListed    = "DELETE FROM ErasedMessages WHERE erasure = ? AND id = ? AND seq = ?"
 	parkedPlaces  = "SELECT p.consumer, p.seq, n.channel FROM Parked AS p JOIN NamedConsumers AS n ON n.consumer = p.consumer"
@@ -110,21 +110,15 @@ func (s *Store) ListErased(ctx context.Context, erasure uint64, messages []Erase
 	texts := s.dialect.erasing()
 	for part := range slices.Chunk(messages, erasedChunk) {
 		err := s.write(ctx, func(t *transaction) error {
-			args := make([]any, 0, 7*len(part))
-			for _, m := range part {
-				var link chain.Link
-				if m.Position > 0 {
-					err := t.query(ctx, s.placed(contentOf), func(rows *sql.Rows) (err error) {
-						link, err = scanLink(rows)
-						return err
-					}, m.Channel.id, m.Sequence)
-					if err != nil {
-						return err
-					}
-				}
-				args = append(args, erasure, m.Channel.id, m.Sequence, nullNumber(m.Position), len(m.Data), m.Data, nullBytes(link))
+			links, err := s.erasedLinks(ctx, t, part)
+			if err != nil {
+				return err
 			}
-			_, err := t.exec(ctx, s.placed(texts.list+repeat(erasedRow, ", ", len(part))+texts.listEnd), args...)
+			args := make([]any, 0, 7*len(part))
+			for i, m := range part {
+				args = append(args, erasure, m.Channel.id, m.Sequence, nullNumber(m.Position), len(m.Data), m.Data, nullBytes(links[i]))
+			}
+			_, err = t.exec(ctx, s.placed(texts.list+repeat(erasedRow, ", ", len(part))+texts.listEnd), args...)
 			return err
 		})
 		if err != nil {
@@ -134,7 +128,33 @@ func (s *Store) ListErased(ctx context.Context, erasure uint64, messages []Erase
 	return nil
 }
 
-// scanLink returns the link that an event has once it is erased. before are the columns before those of contentOf.
+// erasedLinks returns the links that messages have once they are erased; nil for those that are not in the chain.
+func (s *Store) erasedLinks(ctx context.Context, t *transaction, messages []ErasedMessage) ([]chain.Link, error) {
+	links := make([]chain.Link, len(messages))
+	for from := 0; from < len(messages); {
+		id, to := messages[from].Channel.id, from
+		args, at := []any{id}, map[uint64]int{}
+		for ; to < len(messages) && messages[to].Channel.id == id; to++ {
+			args, at[messages[to].Sequence] = append(args, messages[to].Sequence), to
+		}
+		text := s.placed(contentsOf + repeat("?", ", ", to-from) + ")")
+		from = to
+		err := t.query(ctx, text, func(rows *sql.Rows) error {
+			var seq uint64
+			link, err := scanLink(rows, &seq)
+			if err == nil {
+				links[at[seq]] = link
+			}
+			return err
+		}, args...)
+		if err != nil {
+			return nil, err
+		}
+	}
+	return links, nil
+}
+
+// scanLink returns the link that an event has once it is erased. before are the columns before its data and chain.
 func scanLink(rows *sql.Rows, before ...any) (chain.Link, error) {
 	var data []byte
 	var link chain.Link
