@@ -62,19 +62,21 @@ func TestPoisonFromFirstToReplay(t *testing.T) {
 }
 
 func (s *server) poison(t *testing.T, door, driver, source string) {
+	// A delivery is answered within backoff, however busy the machine is: few are on their way at a time.
+	const inflight, backoff = 50, 2 * time.Second
 	events := *poisonEvents
 	a := &attempts{poison: uint64(events / 2), done: make(chan struct{})}
 	limit := uint32(3)
 	name := &eventstorev1.ConfigureConsumerRequest{
 		Channel: orders, Name: "d:" + door,
-		Settings: &eventstorev1.ConsumerSettings{MaxDeliveries: &limit, Backoff: []*durationpb.Duration{durationpb.New(time.Second)}},
+		Settings: &eventstorev1.ConsumerSettings{MaxDeliveries: &limit, Backoff: []*durationpb.Duration{durationpb.New(backoff)}},
 	}
 	if _, err := s.admin().ConfigureConsumer(t.Context(), name); err != nil {
 		t.Fatal(err)
 	}
 	began := time.Now()
 	if door == "gRPC" {
-		m := s.join(&open{Channel: orders, ClientId: "grpc", Group: door, Durable: "d", Credit: 1000})
+		m := s.join(&open{Channel: orders, ClientId: "grpc", Group: door, Durable: "d", Credit: inflight})
 		var receiving sync.WaitGroup
 		receiving.Go(func() {
 			for {
@@ -100,7 +102,7 @@ func (s *server) poison(t *testing.T, door, driver, source string) {
 			if a.handle(m.Sequence, events) {
 				_ = m.Ack() // it comes again otherwise
 			}
-		}, stan.DurableName("d"), stan.SetManualAckMode(), stan.MaxInflight(1000), stan.AckWait(30*time.Second), stan.DeliverAllAvailable())
+		}, stan.DurableName("d"), stan.SetManualAckMode(), stan.MaxInflight(inflight), stan.AckWait(30*time.Second), stan.DeliverAllAvailable())
 		if err != nil {
 			t.Fatal(err)
 		}
