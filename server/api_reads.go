@@ -89,9 +89,9 @@ func (l apiReads) AppenderOf(ctx context.Context, ch *stores.Channel, sequence u
 }
 
 // ReadAggregate implements api.Log.
-func (l apiReads) ReadAggregate(ctx context.Context, a stores.Aggregate, from uint64, backward bool, maxMsgs, maxBytes int) ([]stores.Message, error) {
+func (l apiReads) ReadAggregate(ctx context.Context, a stores.Aggregate, from uint64, backward bool, maxMsgs, maxBytes int) (messages []stores.Message, more bool, err error) {
 	if l.isDone() {
-		return nil, api.ErrStandby
+		return nil, false, api.ErrStandby
 	}
 	return l.store.ReadAggregate(ctx, a, from, backward, maxMsgs, maxBytes)
 }

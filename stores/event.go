@@ -13,13 +13,13 @@ type Aggregate struct {
 }
 
 // ReadAggregate returns events of an aggregate in the order of their versions: upwards from version "from", or
-// downwards if backward is set. It stops as Read does. It reads through the index of aggregates, whatever the size of
-// the channel.
+// downwards if backward is set. It stops as Read does; more is false if these are the last ones. It reads through the
+// index of aggregates, whatever the size of the channel.
 //
 // The error is ErrUnavailable. ReadAggregate does not retry.
-func (s *Store) ReadAggregate(ctx context.Context, a Aggregate, from uint64, backward bool, maxMsgs, maxBytes int) ([]Message, error) {
+func (s *Store) ReadAggregate(ctx context.Context, a Aggregate, from uint64, backward bool, maxMsgs, maxBytes int) (messages []Message, more bool, err error) {
 	if !s.isKnown(a.Channel) {
-		return nil, ErrUnknownChannel
+		return nil, false, ErrUnknownChannel
 	}
 	text := s.text.aggregateForward
 	if backward {
@@ -27,27 +27,27 @@ func (s *Store) ReadAggregate(ctx context.Context, a Aggregate, from uint64, bac
 		from = min(from, maxVersion)
 	}
 	if from > maxVersion {
-		return nil, nil
+		return nil, false, nil
 	}
 	limit := a.Channel.rowLimit(maxMsgs, maxBytes)
-	var messages []Message
 	bytes := 0
-	err := s.reader.query(ctx, text, func(rows *sql.Rows) error {
+	err = s.reader.query(ctx, text, func(rows *sql.Rows) error {
 		var m Message
 		if err := rows.Scan(&m.Sequence, &m.Timestamp, &m.Data, &m.Version, (*eventNumber)(&m.Position), (*eventNumber)(&m.Erased)); err != nil {
 			return err
 		}
 		bytes += len(m.Data)
 		if len(messages) > 0 && bytes > maxBytes {
+			more = true
 			return errStop
 		}
 		messages = append(messages, m)
 		return nil
 	}, a.ID, a.Type, a.Channel.id, from, limit)
 	if err != nil {
-		return nil, fmt.Errorf("read aggregate %q of channel %q: %w", a.ID, a.Channel.name, s.readError(ctx, err))
+		return nil, false, fmt.Errorf("read aggregate %q of channel %q: %w", a.ID, a.Channel.name, s.readError(ctx, err))
 	}
-	return messages, nil
+	return messages, more || len(messages) == limit, nil
 }
 
 // AggregatesWithID returns the aggregates that have an ID, on all channels and of all types, by channel and type.

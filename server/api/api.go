@@ -44,7 +44,7 @@ type Log interface {
 	// EventsWithID and AggregatesWithID do what stores.Store documents.
 	EventsWithID(ctx context.Context, id string) ([]stores.FoundEvent, error)
 	AggregatesWithID(ctx context.Context, id string) ([]stores.Aggregate, error)
-	ReadAggregate(ctx context.Context, a stores.Aggregate, from uint64, backward bool, maxMsgs, maxBytes int) ([]stores.Message, error)
+	ReadAggregate(ctx context.Context, a stores.Aggregate, from uint64, backward bool, maxMsgs, maxBytes int) (messages []stores.Message, more bool, err error)
 	// AppenderOf does what stores.Store documents.
 	AppenderOf(ctx context.Context, ch *stores.Channel, sequence uint64) (*stores.Appender, error)
 	// Head is the last head of the chain of hashes, or nil.

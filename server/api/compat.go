@@ -199,7 +199,7 @@ func findByAggregate(ctx context.Context, log guarded, id string, f func(*events
 		if err != nil {
 			continue
 		}
-		err = readAggregate(ctx, log, a, 0, false, func(m stores.Message) (bool, error) {
+		err = readAggregate(ctx, log, a, 0, false, readMsgs, func(m stores.Message) (bool, error) {
 			event, err := recorded(a.Channel.Name(), ch.Mapping(), m)
 			if err != nil {
 				return false, err

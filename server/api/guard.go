@@ -172,19 +172,20 @@ func (g guarded) aggregatesWithID(ctx context.Context, id string) ([]stores.Aggr
 	return slices.DeleteFunc(found, func(a stores.Aggregate) bool { return !g.allows(a.Channel.Name(), access.Read) }), err
 }
 
-func (g guarded) readAggregate(ctx context.Context, a stores.Aggregate, from uint64, backward bool, maxMsgs, maxBytes int) ([]stores.Message, error) {
+func (g guarded) readAggregate(ctx context.Context, a stores.Aggregate, from uint64, backward bool, maxMsgs, maxBytes int) (messages []stores.Message, more bool, err error) {
 	if err := g.permit(a.Channel.Name(), access.Read); err != nil {
-		return nil, err
+		return nil, false, err
 	}
-	msgs, err := g.log.ReadAggregate(ctx, a, from, backward, maxMsgs, maxBytes)
+	messages, more, err = g.log.ReadAggregate(ctx, a, from, backward, maxMsgs, maxBytes)
 	if err != nil {
-		return nil, err
+		return nil, false, err
 	}
 	ch, err := g.log.Channel(a.Channel.Name())
 	if err != nil {
-		return nil, err
+		return nil, false, err
 	}
-	return g.unseal(ctx, ch, msgs)
+	messages, err = g.unseal(ctx, ch, messages)
+	return messages, more, err
 }
 
 // done is Log.Done.

@@ -54,7 +54,7 @@ func (s *service) readAggregate(ctx context.Context, req *eventstorev1.ReadAggre
 		return send(&eventstorev1.ReadAggregateResponse{Events: events})
 	}}
 	a := stores.Aggregate{Channel: ch.Stored(), Type: req.GetAggregateType(), ID: req.GetAggregateId()}
-	err = readAggregate(ctx, log, a, req.GetFromVersion(), backward, func(m stores.Message) (bool, error) {
+	err = readAggregate(ctx, log, a, req.GetFromVersion(), backward, b.wanted(), func(m stores.Message) (bool, error) {
 		event, err := recorded(ch.Stored().Name(), ch.Mapping(), m)
 		if err != nil {
 			return false, err
@@ -67,8 +67,8 @@ func (s *service) readAggregate(ctx context.Context, req *eventstorev1.ReadAggre
 	return status(err)
 }
 
-// readAggregate calls f with the events of an aggregate until f returns false.
-func readAggregate(ctx context.Context, log guarded, a stores.Aggregate, from uint64, backward bool, f func(stores.Message) (bool, error)) error {
+// readAggregate calls f with the events of an aggregate until f returns false. It reads them in parts of a number of events.
+func readAggregate(ctx context.Context, log guarded, a stores.Aggregate, from uint64, backward bool, part int, f func(stores.Message) (bool, error)) error {
 	if backward && from == 0 {
 		from = math.MaxInt64
 	}
@@ -76,8 +76,8 @@ func readAggregate(ctx context.Context, log guarded, a stores.Aggregate, from ui
 		from = max(from, 1)
 	}
 	for {
-		msgs, err := log.readAggregate(ctx, a, from, backward, readMsgs, readBytes)
-		if err != nil || len(msgs) == 0 {
+		msgs, more, err := log.readAggregate(ctx, a, from, backward, part, readBytes)
+		if err != nil {
 			return err
 		}
 		for _, m := range msgs {
@@ -85,10 +85,10 @@ func readAggregate(ctx context.Context, log guarded, a stores.Aggregate, from ui
 				return err
 			}
 		}
-		last := msgs[len(msgs)-1].Version
-		if backward && last <= 1 {
+		if !more {
 			return nil
 		}
+		last := msgs[len(msgs)-1].Version
 		if from = last + 1; backward {
 			from = last - 1
 		}
@@ -193,6 +193,14 @@ type responses struct {
 
 // checkpointEvery is the number of unselected events after which a response reports progress.
 const checkpointEvery = 10_000
+
+// wanted returns how many events to read at a time: readMsgs, or as many as the request still wants.
+func (r *responses) wanted() int {
+	if r.maxEvents == 0 {
+		return readMsgs
+	}
+	return int(min(r.maxEvents-r.added, readMsgs))
+}
 
 // add reports whether the request wants more events.
 func (r *responses) add(e *eventstorev1.RecordedEvent, place uint64) (bool, error) {

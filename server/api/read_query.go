@@ -104,15 +104,17 @@ func (q *byQuery) start(ctx context.Context, log guarded, last uint64) (uint64, 
 
 // scan adds the events up to a position and advances the checkpoint.
 func (q *byQuery) scan(ctx context.Context, reader EventReader, to uint64, b *responses) error {
+	part := b.wanted()
 	for {
 		next := reader.Position()
 		if q.backward && next < max(to, 1) || !q.backward && next > to {
 			return nil
 		}
-		events, err := reader.ReadTo(ctx, to, readMsgs)
+		events, err := reader.ReadTo(ctx, to, part)
 		if err != nil {
 			return err
 		}
+		part = min(2*part, readMsgs) // few of those that an index has may match
 		for _, e := range events {
 			if q.waiting = q.waiting && e.Timestamp < q.since; q.waiting {
 				continue

@@ -86,13 +86,11 @@ func (f *erasureList) aggregates(ctx context.Context, selected *ErasedEvents) er
 		if selected.Channel != "" && a.Channel.Name() != selected.Channel || selected.AggregateType != nil && a.Type != *selected.AggregateType {
 			continue
 		}
-		for !f.full() {
-			events, err := f.log.store.ReadAggregate(ctx, a, max(f.versions[a], 1), false, batchMsgs, batchBytes)
+		for more := true; more && !f.full(); {
+			var events []stores.Message
+			events, more, err = f.log.store.ReadAggregate(ctx, a, max(f.versions[a], 1), false, batchMsgs, batchBytes)
 			if err != nil {
 				return err
-			}
-			if len(events) == 0 {
-				break
 			}
 			for i := range events {
 				if err := f.add(a.Channel, &events[i]); err != nil {

@@ -52,7 +52,7 @@ func Encoding(t *testing.T, o stores.Options, good, bad string) {
 	}
 	readAll(t, s, c)
 
-	_, err := s.ReadAggregate(testContext(t), stores.Aggregate{Channel: c, ID: bad}, 1, false, 1, 1)
+	_, _, err := s.ReadAggregate(testContext(t), stores.Aggregate{Channel: c, ID: bad}, 1, false, 1, 1)
 	expectError(t, err, stores.ErrRefused)
 	_, err = s.EventsWithID(testContext(t), bad)
 	expectError(t, err, stores.ErrRefused)

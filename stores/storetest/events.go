@@ -3,6 +3,8 @@ package storetest
 import (
 	"encoding/json"
 	"fmt"
+	"math"
+	"slices"
 	"strings"
 	"testing"
 
@@ -224,4 +226,41 @@ func rowsText(t *testing.T, o stores.Options, text string) string {
 		t.Fatal(err)
 	}
 	return all.String()
+}
+
+// testAggregatesInParts: a part of an aggregate says whether there are others, so that the last one is not asked for again.
+func testAggregatesInParts(t *testing.T, o stores.Options) {
+	s, _ := lead(t, o)
+	c := channel(t, s, "eventstore.c")
+	appendAll(t, s, slices.Repeat([]stores.Append{event{aggregate: "A"}.on(t, c)}, 5)...)
+	a := stores.Aggregate{Channel: c, ID: "A"}
+	for _, it := range []struct {
+		from      uint64
+		backward  bool
+		max, size int
+		versions  string
+		more      bool
+	}{
+		{1, false, 10, 1 << 20, "[1 2 3 4 5]", false},
+		{4, false, 3, 1 << 20, "[4 5]", false},
+		{1, false, 3, 1 << 20, "[1 2 3]", true},
+		{1, false, 10, 1, "[1]", true},
+		{6, false, 10, 1 << 20, "[]", false},
+		{math.MaxInt64, true, 10, 1 << 20, "[5 4 3 2 1]", false},
+		{math.MaxInt64, true, 1, 1 << 20, "[5]", true},
+		{2, true, 10, 1, "[2]", true},
+		{0, true, 10, 1 << 20, "[]", false},
+	} {
+		found, more, err := s.ReadAggregate(testContext(t), a, it.from, it.backward, it.max, it.size)
+		if err != nil {
+			t.Fatal(err)
+		}
+		versions := []uint64{}
+		for _, m := range found {
+			versions = append(versions, m.Version)
+		}
+		if fmt.Sprint(versions) != it.versions || more != it.more {
+			t.Errorf("%+v: %v, more %v", it, versions, more)
+		}
+	}
 }

@@ -91,7 +91,7 @@ func testFollower(t *testing.T, o stores.Options) {
 	if err != nil || len(found) != 1 || found[0].Channel != f.Store.Channel("eventstore.a") {
 		t.Errorf("event by ID: %v %v", found, err)
 	}
-	events, err := f.Store.ReadAggregate(testContext(t), stores.Aggregate{Channel: f.Store.Channel("eventstore.a"), ID: "A"}, 1, false, 10, 1<<20)
+	events, _, err := f.Store.ReadAggregate(testContext(t), stores.Aggregate{Channel: f.Store.Channel("eventstore.a"), ID: "A"}, 1, false, 10, 1<<20)
 	if err != nil || len(events) != 3 {
 		t.Errorf("aggregate: %v %v", events, err)
 	}

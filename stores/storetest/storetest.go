@@ -55,6 +55,7 @@ func Run(t *testing.T, open func(t *testing.T) stores.Options) {
 		{"EmptyChannels", testEmptyChannels},
 		{"Identifiers", testIdentifiers},
 		{"Documents", testDocuments},
+		{"AggregatesInParts", testAggregatesInParts},
 		{"Lease", testLease},
 		{"LeaseIsTakenOnce", testLeaseIsTakenOnce},
 		{"Fencing", testFencing},
