@@ -104,7 +104,8 @@ func (c *Client) ReadAll(ctx context.Context, q Query, o ReadOptions, handle fun
 			return err
 		}
 		defer func() { _ = stream.Close() }() // stream.Err returns the error
-		for stream.Receive() {
+		complete := false
+		for stream.Receive() { // to the end, since a stream that is given up costs more
 			for _, e := range stream.Msg().GetEvents() {
 				if handled = handle(FromRecorded(e)); handled != nil {
 					return nil
@@ -115,10 +116,12 @@ func (c *Client) ReadAll(ctx context.Context, q Query, o ReadOptions, handle fun
 			if o.Backward {
 				next -= 2
 			}
-			if next == 0 || o.Limit > 0 && read == o.Limit {
-				return nil
+			if complete = next == 0 || o.Limit > 0 && read == o.Limit; !complete {
+				o.Start = FromPosition(next)
 			}
-			o.Start = FromPosition(next)
+		}
+		if complete {
+			return nil
 		}
 		return stream.Err()
 	})

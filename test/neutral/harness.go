@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 )
 
 // A harness is peers that run.
@@ -79,7 +80,9 @@ func (h *harness) run(ctx context.Context, tell func(w workload, p peer, run int
 	return failed
 }
 
-func (p peer) takes(w workload) bool { return p.abilities&w.needs == w.needs }
+func (p peer) takes(w workload) bool {
+	return p.abilities&w.needs == w.needs && (p.parts == nil || slices.Contains(p.parts, w.part))
+}
 
 func (h *harness) take(ctx context.Context, w workload, n int) ([]result, error) {
 	t := &trial{Context: ctx, options: h.options, peer: h.peers[n], at: h.at, apart: h.apart, store: h.stores[n], filled: h.filled[n]}

@@ -127,6 +127,8 @@ func (c *jetClient) append(ctx context.Context, to stream, at version, events []
 	return last, nil
 }
 
+func (c *jetClient) call(ctx context.Context) error { return c.nc.FlushWithContext(ctx) }
+
 func (c *jetClient) read(ctx context.Context, of stream, limit int) ([][]byte, error) {
 	return c.get(ctx, of.subject(), limit)
 }

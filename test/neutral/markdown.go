@@ -65,12 +65,14 @@ func (s *sheet) ratios(b *strings.Builder) {
 	for _, p := range s.measured(s.rows) {
 		switch p.name {
 		case oursPostgres, oursSQLite:
+		case oursSQL:
+			pairs = append(pairs, pair{oursSQL, byHand})
 		default:
 			pairs = append(pairs, pair{map[string]string{onPostgres: oursPostgres, onFiles: oursSQLite}[p.disk], p.name})
 		}
 	}
 	b.WriteString("How many times better this server is than each peer: above 1 it has the higher rate or the lower latency. Peers in PostgreSQL are compared with this server " +
-		"on the same PostgreSQL, peers with files with this server on SQLite. A peer without the operation has no figure.\n\n| workload | compared by |")
+		"on the same PostgreSQL, peers with files with this server on SQLite; `sql` is this server whose readers ask the database. A peer without the operation has no figure.\n\n| workload | compared by |")
 	for _, p := range pairs {
 		fmt.Fprintf(b, " %s ÷ %s |", strings.TrimPrefix(p.ours, "ours-"), p.peer)
 	}
@@ -111,7 +113,7 @@ func (s *sheet) settings(b *strings.Builder) {
 func (s *sheet) details(b *strings.Builder) {
 	b.WriteString("\n## Figures\n\nOperations a second (p50 / p99 in ms). In open loops the rate is that of the arrivals, unless a store cannot keep up.\n")
 	var failed []string
-	for _, part := range []string{writing, reading, mixing, ourOwn, crashing} {
+	for _, part := range []string{calling, writing, reading, mixing, ourOwn, crashing} {
 		var rows []row
 		for _, at := range s.rows {
 			if at.part == part && at.what != tail {

@@ -173,6 +173,8 @@ func (c *messageClient) append(ctx context.Context, to stream, at version, event
 	return version(last + 1), err
 }
 
+func (c *messageClient) call(ctx context.Context) error { return ask(ctx, c.Conn) }
+
 func (c *messageClient) read(ctx context.Context, of stream, limit int) ([][]byte, error) {
 	return dataOf(c.Query(ctx, "SELECT data FROM get_stream_messages($1, 0, $2)", of.key(), limit))
 }

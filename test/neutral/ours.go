@@ -4,11 +4,13 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math"
 	"net"
 	"os/exec"
 	"strconv"
 
 	"github.com/google/uuid"
+	"github.com/jackc/pgx/v5"
 
 	eventstore "github.com/nats-eventstore/nats-eventstore/client"
 	"github.com/nats-eventstore/nats-eventstore/test/databases"
@@ -88,6 +90,30 @@ func startOursOnPostgres(ctx context.Context, at *place) (store, error) {
 	return startOurs(ctx, at, oursPostgres, source)
 }
 
+// oursWithSQL is this server whose readers ask the database.
+type oursWithSQL struct{ *ours }
+
+func startOursWithSQL(ctx context.Context, at *place) (store, error) {
+	o, err := startOursOnPostgres(ctx, at)
+	if o == nil {
+		return nil, err
+	}
+	return oursWithSQL{o.(*ours)}, err
+}
+
+func (o oursWithSQL) connect(ctx context.Context) (client, error) {
+	c, err := o.ours.connect(ctx)
+	if err != nil {
+		return nil, err
+	}
+	conn, err := pgx.Connect(ctx, o.source)
+	if err != nil {
+		c.close()
+		return nil, err
+	}
+	return &sqlClient{c.(*oursClient), conn}, nil
+}
+
 func startOursOnSQLite(ctx context.Context, at *place) (store, error) {
 	dir, err := at.folder()
 	if err != nil {
@@ -136,6 +162,13 @@ func (c *oursClient) append(ctx context.Context, to stream, at version, events [
 	return version(positions[len(positions)-1].Version), nil
 }
 
+// call reads behind the last event, where nothing is asked of the database.
+func (c *oursClient) call(ctx context.Context) error {
+	return c.ReadAll(ctx, eventstore.Query{}, eventstore.ReadOptions{Start: eventstore.FromPosition(math.MaxInt64)}, func(*eventstore.Event) error {
+		return errors.New("an event behind the last one")
+	})
+}
+
 func (c *oursClient) read(ctx context.Context, of stream, limit int) ([][]byte, error) {
 	events, err := c.Load(ctx, channelOf(of.category), of.category, of.id, 0)
 	var list [][]byte
@@ -171,3 +204,29 @@ func (c *oursClient) follow(ctx context.Context, category string, handle func([]
 }
 
 func (c *oursClient) close() { c.Close() }
+
+type sqlClient struct {
+	*oursClient
+	database *pgx.Conn
+}
+
+func (c *sqlClient) call(ctx context.Context) error { return ask(ctx, c.database) }
+
+func (c *sqlClient) read(ctx context.Context, of stream, limit int) ([][]byte, error) {
+	return dataOf(c.database.Query(ctx, "SELECT event_data::text FROM events WHERE aggregate_id = $1 AND aggregate_type = $2 ORDER BY event_version LIMIT $3", of.id, of.category, limit))
+}
+
+func (c *sqlClient) head(ctx context.Context, of stream) (version, error) {
+	var v int64
+	err := c.database.QueryRow(ctx, "SELECT coalesce(max(event_version), 0) FROM events WHERE aggregate_id = $1 AND aggregate_type = $2", of.id, of.category).Scan(&v)
+	return version(v), err
+}
+
+func (c *sqlClient) category(ctx context.Context, name string, limit int) ([][]byte, error) {
+	return dataOf(c.database.Query(ctx, "SELECT event_data::text FROM events WHERE channel = $1 ORDER BY sequence LIMIT $2", channelOf(name), limit))
+}
+
+func (c *sqlClient) close() {
+	c.oursClient.close()
+	_ = c.database.Close(context.Background()) // nothing is under way
+}

@@ -9,6 +9,7 @@ type peer struct {
 	durability string // what an acknowledgement means
 	disk       string // where the events are: peers of one disk are compared
 	abilities  ability
+	parts      []string // of the report that it takes; nil: all
 	start      func(context.Context, *place) (store, error)
 }
 
@@ -20,7 +21,9 @@ const (
 
 const (
 	oursPostgres = "ours-postgres"
+	oursSQL      = "ours-sql"
 	oursSQLite   = "ours-sqlite"
+	byHand       = "table"
 
 	durablePostgres = "PostgreSQL has `fsync=on`, `synchronous_commit=on`, `full_page_writes=on`: its log is synced before a commit is acknowledged."
 )
@@ -34,13 +37,19 @@ var peers = []peer{
 		disk:       onPostgres, abilities: reads | expects, start: startOursOnPostgres,
 	},
 	{
+		name:       oursSQL,
+		about:      "the same, but readers ask PostgreSQL through pgx: SQL on the view `events`, as any program may.",
+		durability: durablePostgres,
+		disk:       onPostgres, abilities: reads | expects, parts: []string{calling, reading, mixing}, start: startOursWithSQL,
+	},
+	{
 		name:       oursSQLite,
-		about:      "the same on SQLite.",
+		about:      "as `ours-postgres`, on SQLite.",
 		durability: "SQLite has a WAL and `synchronous=FULL`: the WAL is synced before a commit is acknowledged.",
 		disk:       onFiles, abilities: reads | expects, start: startOursOnSQLite,
 	},
 	{
-		name: "table",
+		name: byHand,
 		about: "a table of events made by hand, as a careful team makes it, through pgx: `UNIQUE (id, version)`, and an index by category and transaction, " +
 			"since readers in the order of an identity column alone would miss events that commit late. Followers ask every 10 ms when there is nothing.",
 		durability: durablePostgres,

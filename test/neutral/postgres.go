@@ -35,6 +35,9 @@ func (s *inPostgres) kill() error                      { return s.server.Kill() 
 func (s *inPostgres) restart(context.Context) error    { return s.server.Restart() }
 func (s *inPostgres) close() error                     { return nil } // the place stops the server
 
+// ask is a call of PostgreSQL.
+func ask(ctx context.Context, c *pgx.Conn) error { return c.QueryRow(ctx, "SELECT 1").Scan(new(int)) }
+
 // poll calls page, which returns how many events it has handled, again and again, at once after a full one.
 func poll(ctx context.Context, page func() (int, error)) error {
 	tick := time.NewTicker(pollInterval)

@@ -21,6 +21,8 @@ type store interface {
 
 // A client does what an event-sourced application asks of a store. One goroutine uses it.
 type client interface {
+	// call asks the store for nothing: it is the way there and back.
+	call(ctx context.Context) error
 	// append stores events at the end of a stream if that is at a version, and returns the new one. anyVersion asks for none.
 	// If the stream is at another version, the error is errConflict.
 	append(ctx context.Context, to stream, at version, events [][]byte) (version, error)
@@ -58,4 +60,4 @@ const (
 	expects                     // versions of streams
 )
 
-var _, _, _, _, _ client = (*oursClient)(nil), (*tableClient)(nil), (*messageClient)(nil), (*jetClient)(nil), (*streamingClient)(nil)
+var _, _, _, _, _, _ client = (*oursClient)(nil), (*sqlClient)(nil), (*tableClient)(nil), (*messageClient)(nil), (*jetClient)(nil), (*streamingClient)(nil)

@@ -88,6 +88,8 @@ func (c *streamingClient) append(ctx context.Context, to stream, at version, eve
 	return anyVersion, nil
 }
 
+func (c *streamingClient) call(ctx context.Context) error { return c.NatsConn().FlushWithContext(ctx) }
+
 func (*streamingClient) read(context.Context, stream, int) ([][]byte, error) { return nil, errLacks }
 func (*streamingClient) head(context.Context, stream) (version, error)       { return 0, errLacks }
 func (*streamingClient) category(context.Context, string, int) ([][]byte, error) {

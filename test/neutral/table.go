@@ -89,6 +89,8 @@ func (c *tableClient) insert(ctx context.Context, statement string, args []any) 
 // key is the stream's identifier among all streams.
 func (s stream) key() string { return s.category + "-" + s.id }
 
+func (c *tableClient) call(ctx context.Context) error { return ask(ctx, c.Conn) }
+
 func (c *tableClient) read(ctx context.Context, of stream, limit int) ([][]byte, error) {
 	return dataOf(c.Query(ctx, "SELECT data::text FROM events WHERE id = $1 ORDER BY version LIMIT $2", of.key(), limit))
 }

@@ -13,6 +13,7 @@ type workload struct {
 
 // The parts of the report.
 const (
+	calling  = "Call"
 	writing  = "Write"
 	reading  = "Read"
 	mixing   = "Mixed"
@@ -36,6 +37,7 @@ var (
 
 // workloads are in the order in which they are measured: what kills is last.
 var workloads = func() (list []workload) {
+	list = append(list, call(1), call(16))
 	for _, writers := range writerCounts {
 		list = append(list, write(writers, mediumEvent, ""))
 	}
