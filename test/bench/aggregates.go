@@ -53,7 +53,7 @@ func (s *setup) aggregates(ctx context.Context, database string) (figures []figu
 			var took []time.Duration
 			for start := time.Now(); time.Since(start) < 5*s.limit; {
 				began := time.Now()
-				n, err := readAggregate(ctx, api, kind.events, rand.IntN(kind.aggregates)) //nolint:gosec // any will do
+				n, err := readAggregate(ctx, api, aggregatesChannel, aggregateID(kind.events, rand.IntN(kind.aggregates))) //nolint:gosec // any will do
 				if err == nil && n != kind.events {
 					err = fmt.Errorf("%d of %d events", n, kind.events)
 				}
@@ -92,9 +92,9 @@ func appendAggregates(ctx context.Context, api eventstorev1connect.EventStoreCli
 }
 
 // readAggregate returns how many events an aggregate has.
-func readAggregate(ctx context.Context, api eventstorev1connect.EventStoreClient, events, number int) (n int, err error) {
+func readAggregate(ctx context.Context, api eventstorev1connect.EventStoreClient, channel, id string) (n int, err error) {
 	stream, err := api.ReadAggregate(ctx, &eventstorev1.ReadAggregateRequest{
-		Channel: aggregatesChannel, AggregateType: "Order", AggregateId: aggregateID(events, number),
+		Channel: channel, AggregateType: "Order", AggregateId: id,
 	})
 	if err != nil {
 		return 0, err

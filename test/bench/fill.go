@@ -56,7 +56,7 @@ type filling struct {
 }
 
 // filledColumns are those of a row that fill inserts.
-var filledColumns = append(slices.Clip(rawColumns), "position", "tags")
+var filledColumns = append(slices.Clip(rawColumns), "position", "tags", "chain")
 
 // fill makes the rows.
 func (f filling) fill(ctx context.Context, kind, source string) error {
@@ -112,12 +112,13 @@ func pairs(ctx context.Context, conn *sql.Conn, query string) (first, second []s
 // fillChannels makes the channels, one after the other, each in a transaction.
 func (f filling) fillChannels(ctx context.Context, conn *sql.Conn, kind string) error {
 	events := f.count / scaleChannels
+	var of chain
 	for id := 1; id <= scaleChannels; id++ {
 		tx, err := conn.BeginTx(ctx, nil)
 		if err != nil {
 			return err
 		}
-		bytes, err := f.fillChannel(ctx, tx, kind, id, events)
+		bytes, err := f.fillChannel(ctx, tx, kind, id, events, &of)
 		if err == nil {
 			_, err = tx.ExecContext(ctx, fmt.Sprintf("INSERT INTO Channels (id, name, maxseq, msgs, bytes) VALUES (%d, '%s', %d, %d, %d)",
 				id, scaleChannel(id), events, events, bytes))
@@ -140,7 +141,7 @@ func (f filling) fillChannels(ctx context.Context, conn *sql.Conn, kind string) 
 }
 
 // fillChannel inserts the events of a channel and returns the size of their messages.
-func (f filling) fillChannel(ctx context.Context, tx *sql.Tx, kind string, id, events int) (bytes int64, err error) {
+func (f filling) fillChannel(ctx context.Context, tx *sql.Tx, kind string, id, events int, of *chain) (bytes int64, err error) {
 	rows := min(fillRows, events)
 	text := "INSERT INTO Messages (" + strings.Join(filledColumns, ", ") + ") VALUES " + placeholders(kind, len(filledColumns), rows)
 	if kind == "postgres" {
@@ -159,11 +160,16 @@ func (f filling) fillChannel(ctx context.Context, tx *sql.Tx, kind string, id, e
 			if args, err = f.row(args, id, int64(seq), position); err != nil {
 				return 0, err
 			}
-			bytes += int64(args[len(args)-len(rawColumns)+3].(int))
-			args = append(args, position, nil)
+			row := args[len(args)-len(rawColumns):]
+			bytes += int64(row[3].(int))
+			var tags any
 			if tag := f.tagAt(position); tag != "" {
-				args[len(args)-1] = fmt.Sprintf("[%q]", tag)
+				tags = fmt.Sprintf("[%q]", tag)
 			}
+			args = append(args, position, tags, of.next(chained{
+				position: position, sequence: row[1].(int64), timestamp: row[2].(int64), data: row[4].([]byte), channel: scaleChannel(id),
+				id: row[5].(string), aggregateType: row[6].(string), aggregate: row[7].(string), typ: row[8].(string), version: row[9].(int64),
+			}))
 			seq++
 		}
 		if _, err := stmt.ExecContext(ctx, args...); err != nil {

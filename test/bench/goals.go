@@ -109,6 +109,7 @@ func goals() []goal {
 			goal{database + ", start on 10 million events", false, 1000, "ms", scaleOf(10_000_000, scaleReady, milliseconds, database)},
 			goal{database + ", start on 10 million events ÷ on 1,000", false, 1, "×", divided(scaleOf(10_000_000, scaleReady, milliseconds, database), scaleOf(1000, scaleReady, milliseconds, database))},
 			goal{database + ", append p99 at 10 million events ÷ at 100,000", false, 1.25, "×", divided(scaleOf(10_000_000, scaleAppend+" p99", milliseconds, database), scaleOf(100_000, scaleAppend+" p99", milliseconds, database))},
+			goal{database + ", read of an aggregate, p99 at 10 million events ÷ at 100,000", false, 1.25, "×", divided(scaleOf(10_000_000, scaleRead+" p99", milliseconds, database), scaleOf(100_000, scaleRead+" p99", milliseconds, database))},
 			goal{database + ", memory with 10 million events in 1,000 channels", false, 512, "MiB", scaleOf(10_000_000, scaleBusy, mebibytes, database)},
 		)
 	}

@@ -4,12 +4,16 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math/rand/v2"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"time"
 
 	"github.com/nats-io/stan.go"
 
+	"github.com/nats-eventstore/nats-eventstore/proto/eventstore/v1/eventstorev1connect"
+	"github.com/nats-eventstore/nats-eventstore/test/databases"
 	"github.com/nats-eventstore/nats-eventstore/test/measure"
 )
 
@@ -19,6 +23,7 @@ const (
 	scaleReady    = "ready"
 	scaleFirst    = "first appends" // of each channel after the start, which read its pages from disk
 	scaleAppend   = "append"
+	scaleRead     = "read of an aggregate of 10 events"
 	scaleIdle     = "memory when ready"
 	scaleBusy     = "memory at the end"
 )
@@ -42,6 +47,7 @@ func scaleTrials(s *setup, ctx context.Context) ([]trial, error) {
 		}
 		for _, count := range s.scaleCounts() {
 			id := peerID{ours, database}
+			before := events.Load()
 			args, err := s.fill(ctx, id, "scale", filling{count: count, row: func(args []any, channel int, sequence, _ int64) ([]any, error) {
 				return appendRow(args, channel, sequence, scaleBytes, scaleChannel(channel))
 			}})
@@ -49,23 +55,60 @@ func scaleTrials(s *setup, ctx context.Context) ([]trial, error) {
 				return nil, fmt.Errorf("fill %s with %d events: %w", database, count, err)
 			}
 			all = append(all, trial{scaleName(count), id, scaleBytes, func(ctx context.Context) ([]figure, error) {
-				return s.scale(ctx, args)
+				return s.scale(ctx, args, filledAggregates{before, int64(count)})
 			}})
 		}
 	}
 	return all, nil
 }
 
+// filledAggregates are those of so many filled events, before which so many were made.
+type filledAggregates struct{ before, events int64 }
+
+// random returns one whose events are all in one channel, and that.
+func (f filledAggregates) random() (channel, id string) {
+	for {
+		n := (f.before + rand.Int64N(f.events)) / eventsPerAggregate //nolint:gosec // any will do
+		first := n*eventsPerAggregate - f.before - 1                 // events that stand before it
+		each := f.events / scaleChannels
+		if at := first / each; first >= 0 && at == (first+eventsPerAggregate-1)/each && at < scaleChannels {
+			return scaleChannel(int(at) + 1), fmt.Sprintf("order-%012d", n)
+		}
+	}
+}
+
+// read reads aggregates at random, one after the other, and returns how long each took, ascending.
+func (f filledAggregates) read(ctx context.Context, api eventstorev1connect.EventStoreClient, limit time.Duration) (took []time.Duration, err error) {
+	for start := time.Now(); time.Since(start) < limit; {
+		channel, id := f.random()
+		began := time.Now()
+		n, err := readAggregate(ctx, api, channel, id)
+		if err == nil && n != eventsPerAggregate {
+			err = fmt.Errorf("aggregate %s of %s: %d events", id, channel, n)
+		}
+		if err != nil {
+			return nil, err
+		}
+		took = append(took, time.Since(began))
+	}
+	slices.Sort(took)
+	return took, nil
+}
+
 func scaleChannel(id int) string { return "eventstore.scale." + strconv.Itoa(id) }
 
 // scale starts the server, publishes and replays, and stops it.
-func (s *setup) scale(ctx context.Context, args []string) (_ []figure, err error) {
+func (s *setup) scale(ctx context.Context, args []string, filled filledAggregates) (_ []figure, err error) {
+	port, err := databases.FreePort()
+	if err != nil {
+		return nil, err
+	}
 	binary, err := s.binaryOf(ctx, ours)
 	if err != nil {
 		return nil, err
 	}
 	start := time.Now()
-	p, err := s.begin(ctx, ours, readyLine, streamingCommand(binary, args))
+	p, err := s.begin(ctx, ours, readyLine, streamingCommand(binary, append(slices.Clip(args), "-grpc_host", "127.0.0.1", "-grpc_port", strconv.Itoa(port))))
 	if err != nil {
 		return nil, err
 	}
@@ -98,6 +141,13 @@ func (s *setup) scale(ctx context.Context, args []string) (_ []figure, err error
 			return nil, err
 		}
 		figures = append(figures, percentiles(part.what, took)...)
+	}
+	if filled.events >= 10*eventsPerAggregate*scaleChannels { // of fewer, most are in several channels
+		took, err := filled.read(ctx, eventStore(fmt.Sprintf("http://127.0.0.1:%d", port)), 5*s.limit)
+		if err != nil {
+			return nil, err
+		}
+		figures = append(figures, percentiles(scaleRead, took)...)
 	}
 	if err := publishTo(ctx, conns[1], grownMessages, templateOf(eventBytes), func(i int) string { return channels[i%len(channels)] }); err != nil {
 		return nil, err

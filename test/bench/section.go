@@ -31,7 +31,7 @@ func init() { // refers to itself through the flags
 		{"retention", "Publishing to a channel that loses its oldest message for each new one, in turns with one that keeps all.", false, retentionTrials},
 		{"aggregates", "All events of one of many aggregates through the API, read one aggregate after the other.", false, aggregatesTrials},
 		{"growth", "What one operation costs among many of its kind; one run.", true, growthTrials},
-		{"scale", "Start and append of this server on databases that hold many events, in 1,000 channels, and its resident memory: when it is ready, and after appends to all channels and replays of 100.", false, scaleTrials},
+		{"scale", "Start, appends and reads of this server on databases that hold many events, in 1,000 channels, and its resident memory: when it is ready, and after appends to all channels and replays of 100.", false, scaleTrials},
 		{"queries", "Events of all channels through the API, by query, from databases that hold many events in 1,000 channels; and appends with conditions to them; one run.", true, queryTrials},
 		{"consumers", "What order by key costs a queue group, what idle durables cost, and what those cost that never acknowledge.", false, consumersTrials},
 		{"commands", "Commands of the Go library that all change the same aggregate, one after the other from each of 32 writers: how many a second, and how long each takes.", false, commandsTrials},
