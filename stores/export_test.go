@@ -90,6 +90,9 @@ func PostgresPlans(t *testing.T, o Options) map[string]string {
 // MySQLLookUps are the texts that look up aggregates and events.
 var MySQLLookUps = []string{mysqlHead, mysqlEventByID}
 
+// EndTexts are the texts that look up the end of the order and of the chain.
+func (s *Store) EndTexts() []string { return []string{s.text.lastPosition, s.text.lastChained} }
+
 // MySQLView returns the view events without columns for paths.
 func MySQLView() string { return fmt.Sprintf(mysqlView, "") }
 

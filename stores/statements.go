@@ -139,7 +139,7 @@ func newSharedStatements(text func(string) string) sharedStatements {
 		releaseLease: text("UPDATE StoreLock SET id = '', tick = tick + 1 WHERE id = ?"),
 
 		givenPosition: "SELECT position FROM StoreLock",
-		lastPosition:  "SELECT l.position, m.position, m.timestamp, m.chain FROM StoreLock AS l LEFT JOIN Messages AS m ON m.position = (SELECT MAX(position) FROM Messages WHERE position IS NOT NULL)",
+		lastPosition:  "SELECT l.position, m.position, m.timestamp, m.chain FROM StoreLock AS l LEFT JOIN Messages AS m ON m.position = (SELECT position FROM Messages WHERE position IS NOT NULL ORDER BY position DESC LIMIT 1)",
 		advanceOrder:  text("UPDATE StoreLock SET position = ? WHERE position = ?"),
 		beginOrder:    text("UPDATE StoreLock SET position = ? WHERE position IS NULL"),
 		hasStep:       text("SELECT 1 FROM TimeSteps WHERE position = ?"),

@@ -3,7 +3,7 @@ UPDATE StoreLock SET id = $1, tick = tick + 1 WHERE id = $2 AND tick = $3
 UPDATE StoreLock SET tick = tick + 1 WHERE id = $1
 UPDATE StoreLock SET id = '', tick = tick + 1 WHERE id = $1
 SELECT position FROM StoreLock
-SELECT l.position, m.position, m.timestamp, m.chain FROM StoreLock AS l LEFT JOIN Messages AS m ON m.position = (SELECT MAX(position) FROM Messages WHERE position IS NOT NULL)
+SELECT l.position, m.position, m.timestamp, m.chain FROM StoreLock AS l LEFT JOIN Messages AS m ON m.position = (SELECT position FROM Messages WHERE position IS NOT NULL ORDER BY position DESC LIMIT 1)
 UPDATE StoreLock SET position = $1 WHERE position = $2
 UPDATE StoreLock SET position = $1 WHERE position IS NULL
 SELECT 1 FROM TimeSteps WHERE position = $1
