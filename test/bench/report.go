@@ -3,6 +3,7 @@ package main
 import (
 	"fmt"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/nats-eventstore/nats-eventstore/test/measure"
@@ -67,6 +68,10 @@ func (r *report) page(text string) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	return []byte("# Benchmarks\n\nWritten by `make bench BENCH=-full`; `make bench BENCH=-help` tells how to measure less.\n\n" +
+	title, flags := "Benchmarks", "-full"
+	if len(r.only) > 0 {
+		title, flags = title+": "+strings.Join(r.only, ", "), fmt.Sprintf("'-full -only %s -out …'", &r.only)
+	}
+	return []byte("# " + title + "\n\nWritten by `make bench BENCH=" + flags + "`; `make bench BENCH=-help` tells how to measure less.\n\n" +
 		measure.Links(r.csv, r.svg, "cost against size") + text + notes), nil
 }
