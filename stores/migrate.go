@@ -171,7 +171,9 @@ func checkMigration(ctx context.Context, d dialect, db *dbsql.DB, o Options, ver
 	return nil
 }
 
+// runMigrations runs the missing migrations, each of them once, whoever else runs them at the same time.
 func runMigrations(ctx context.Context, d dialect, db *dbsql.DB, o Options) error {
+	up := func(ctx context.Context) error { return migrateSQLite(ctx, db) }
 	if o.Driver != "sqlite" {
 		// Building an index on a large table takes a long time.
 		o.StatementTimeout, o.patient = 7*24*time.Hour, true
@@ -182,40 +184,18 @@ func runMigrations(ctx context.Context, d dialect, db *dbsql.DB, o Options) erro
 		}
 		defer own.Close()
 		defer read.Close()
-		db = own
-	}
-	dir, err := sql.Dir(o.Driver)
-	if err != nil {
-		return err
-	}
-	store, err := versionStore(o.Driver)
-	if err != nil {
-		return err
-	}
-	options := []goose.ProviderOption{
-		goose.WithStore(store), goose.WithDisableGlobalRegistry(true), goose.WithSlog(o.Logger),
-	}
-	if o.Driver != "sqlite" { // SQLite's transactions exclude each other, so each file runs once
-		locker, err := tableLocker(o.Driver, o.Logger)
+		provider, err := migrationProvider(own, o)
 		if err != nil {
 			return err
 		}
-		options = append(options, goose.WithLocker(locker))
-	}
-	provider, err := goose.NewProvider(goose.DialectCustom, db, dir, options...)
-	if err != nil {
-		return err
+		up = func(ctx context.Context) error {
+			_, err := provider.Up(ctx)
+			return err
+		}
 	}
 	for {
-		_, err = provider.Up(ctx)
-		if err == nil {
-			return nil
-		}
-		// On SQLite, whose migrations need no lock, another server that started together with this one may have been faster.
-		if now, readErr := readSchema(ctx, d, db, o.Driver); readErr == nil && !now.behind() {
-			return nil
-		}
-		if d.classify(err) != failedConflict {
+		err := up(ctx)
+		if err == nil || d.classify(err) != failedConflict {
 			return err
 		}
 		o.Logger.Warn("failed to lock a table for a migration, retrying", "error", oneLine(err))
@@ -225,6 +205,24 @@ func runMigrations(ctx context.Context, d dialect, db *dbsql.DB, o Options) erro
 		case <-time.After(migratePause):
 		}
 	}
+}
+
+// migrationProvider returns what runs the missing migrations of a database with a server of its own.
+func migrationProvider(db *dbsql.DB, o Options) (*goose.Provider, error) {
+	dir, err := sql.Dir(o.Driver)
+	if err != nil {
+		return nil, err
+	}
+	store, err := versionStore(o.Driver)
+	if err != nil {
+		return nil, err
+	}
+	locker, err := tableLocker(o.Driver, o.Logger)
+	if err != nil {
+		return nil, err
+	}
+	return goose.NewProvider(goose.DialectCustom, db, dir, goose.WithStore(store), goose.WithDisableGlobalRegistry(true),
+		goose.WithSlog(o.Logger), goose.WithLocker(locker))
 }
 
 // migrationConns gives the writer enough connections for a migration and its lock.
@@ -252,7 +250,7 @@ type selfRecording struct{ database.StoreExtender }
 
 func versionStore(driver string) (database.Store, error) {
 	dialect := map[string]database.Dialect{
-		"postgres": database.DialectPostgres, "mysql": database.DialectMySQL, "sqlite": database.DialectSQLite3,
+		"postgres": database.DialectPostgres, "mysql": database.DialectMySQL,
 	}[driver]
 	store, err := database.NewStore(dialect, goose.DefaultTablename)
 	if err != nil {

@@ -161,15 +161,7 @@ func (d *sqlite) checkFiles() error {
 }
 
 func (*sqlite) version(ctx context.Context, db *sql.DB) (int64, error) {
-	var tables int
-	err := db.QueryRowContext(ctx,
-		"SELECT COUNT(*) FROM sqlite_master WHERE type = 'table' AND name = 'goose_db_version'").Scan(&tables)
-	if err != nil || tables == 0 {
-		return 0, err
-	}
-	var version sql.NullInt64
-	err = db.QueryRowContext(ctx, "SELECT MAX(version_id) FROM goose_db_version WHERE is_applied").Scan(&version)
-	return version.Int64, err
+	return sqliteSchemaVersion(ctx, db)
 }
 
 // A whole row has at most 1e9 bytes; data and event_data are nearly all of it.
