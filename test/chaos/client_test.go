@@ -66,15 +66,18 @@ func newClient(t *testing.T, c *cluster, number int, random *rand.Rand) *client 
 		}
 		cl.conns = append(cl.conns, nc)
 	}
-	var resp pb.ConnectResponse
 	request := &pb.ConnectRequest{ClientID: cl.id, HeartbeatInbox: heartbeats, Protocol: 1, ConnID: []byte(cl.connID), PingInterval: 5, PingMaxOut: 3}
-	msg, err := cl.conns[0].Request(wire.Discover, wire.Encode(t, request), wire.Patience)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := resp.Unmarshal(msg.Data); err != nil || resp.Error != "" {
-		t.Fatal(err, resp.Error)
-	}
+	eventually(t, func() error {
+		msg, err := cl.conns[0].Request(wire.Discover, wire.Encode(t, request), wire.Patience)
+		if err != nil {
+			return err
+		}
+		var resp pb.ConnectResponse
+		if err := resp.Unmarshal(msg.Data); err != nil || resp.Error == "" {
+			return err
+		}
+		return errors.New(resp.Error)
+	})
 	return cl
 }
 

@@ -119,6 +119,19 @@ func (c *cluster) longestSilence() time.Duration {
 	return silence
 }
 
+// eventually repeats one of the first requests until it succeeds: the route between the servers may not exist yet, and on a slow
+// machine a statement takes longer than the servers' short limits.
+func eventually(t *testing.T, do func() error) {
+	t.Helper()
+	err := do()
+	for deadline := time.Now().Add(harness.Patience); err != nil && time.Now().Before(deadline); {
+		err = do()
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
 // await waits for that many more good and bad publishes.
 func (c *cluster) await(good, bad int) {
 	c.t.Helper()

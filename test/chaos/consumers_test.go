@@ -89,22 +89,25 @@ func (c *cluster) startConsumers(ctx context.Context) (keyed *keyedReader, picky
 	picky = &pickyReader{reader: newReader("durable that parks", false, 1), admin: newAdministrator(c)}
 	for _, client := range []string{"keyed-1", "keyed-2"} {
 		sc := c.mustConnect(client)
-		if _, err := sc.QueueSubscribe(shared, "keyed", func(m *stan.Msg) {
-			keyed.receive(m)
-			keyed.order(m)
-			keyed.acknowledge(m)
-		}, stan.DurableName("d"), stan.DeliverAllAvailable(), stan.SetManualAckMode(), stan.AckWait(ackWait), stan.MaxInflight(16)); err != nil {
-			c.t.Fatal(err)
-		}
+		eventually(c.t, func() error {
+			_, err := sc.QueueSubscribe(shared, "keyed", func(m *stan.Msg) {
+				keyed.receive(m)
+				keyed.order(m)
+				keyed.acknowledge(m)
+			}, stan.DurableName("d"), stan.DeliverAllAvailable(), stan.SetManualAckMode(), stan.AckWait(ackWait), stan.MaxInflight(16))
+			return err
+		})
 	}
-	if _, err := c.mustConnect("picky").Subscribe(shared, func(m *stan.Msg) {
-		picky.receive(m)
-		if picky.takes(m) {
-			picky.acknowledge(m)
-		}
-	}, stan.DurableName("picky"), stan.DeliverAllAvailable(), stan.SetManualAckMode()); err != nil {
-		c.t.Fatal(err)
-	}
+	sc := c.mustConnect("picky")
+	eventually(c.t, func() error {
+		_, err := sc.Subscribe(shared, func(m *stan.Msg) {
+			picky.receive(m)
+			if picky.takes(m) {
+				picky.acknowledge(m)
+			}
+		}, stan.DurableName("picky"), stan.DeliverAllAvailable(), stan.SetManualAckMode())
+		return err
+	})
 	ctx, cancel := context.WithCancel(ctx)
 	var pausing sync.WaitGroup
 	pausing.Go(func() {
@@ -171,20 +174,6 @@ func (c *cluster) parked() map[uint64]bool {
 		all[seq] = true
 	}
 	return all
-}
-
-// mustConnect connects a client, once the routes between the servers exist.
-func (c *cluster) mustConnect(client string) stan.Conn {
-	c.t.Helper()
-	sc, nc, err := c.connect(client)
-	for deadline := time.Now().Add(harness.Patience); err != nil && time.Now().Before(deadline); {
-		sc, nc, err = c.connect(client)
-	}
-	if err != nil {
-		c.t.Fatal(err)
-	}
-	c.t.Cleanup(nc.Close)
-	return sc
 }
 
 // administrator acts on whichever server leads.

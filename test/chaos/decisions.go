@@ -18,6 +18,8 @@ type decision struct {
 	pair  bool     // it stores an event on each of two channels, otherwise one
 	none  []string // no event after after may have all of these
 	after uint64
+	// before is how many events of the epoch precede its own in the end, -1 if it has none: see settleDecisions.
+	before int
 }
 
 // decided is the outcome of a decision.
@@ -114,7 +116,7 @@ func decide(state *decisions, op decision, out decided) (bool, *decisions) {
 		return false, state
 	case at != 0: // an earlier attempt stored it
 		return at == out.position, state
-	case match != 0 || out.position <= state.position:
+	case match != 0 || out.position <= state.position || op.before != state.length:
 		return false, state
 	}
 	state = state.append(out.position, op)
@@ -138,23 +140,33 @@ func partitionDecisions(history []porcupine.Operation) [][]porcupine.Operation {
 }
 
 // settleDecisions prepares a history for the checker, given what the final reads in it found: an unanswered decision that is
-// not stored did not happen. One that is stored happened at some time after its call.
+// not stored did not happen. One that is stored happened at some time after its call. Each decision learns the place of its
+// events: without it, the checker tries every order of those without an answer, and does not finish if there are many.
 func settleDecisions(history []porcupine.Operation) []porcupine.Operation {
-	places := map[string]uint64{}
+	type place struct {
+		position uint64
+		before   int
+	}
+	places := map[string]place{}
 	for _, op := range history {
-		for _, e := range slices.Backward(op.Output.(decided).events) {
-			places[e.id] = e.position
+		for i, e := range slices.Backward(op.Output.(decided).events) {
+			places[e.id] = place{e.position, i}
 		}
 	}
 	var kept []porcupine.Operation
 	for _, op := range history {
+		in := op.Input.(decision)
+		at, found := places[in.id]
+		if in.before = at.before; !found {
+			in.before = -1
+		}
 		if op.Output.(decided).kind == unknown {
-			place := places[op.Input.(decision).id]
-			if place == 0 {
+			if !found {
 				continue
 			}
-			op.Output, op.Return = decided{kind: stored, position: place}, math.MaxInt64
+			op.Output, op.Return = decided{kind: stored, position: at.position}, math.MaxInt64
 		}
+		op.Input = in
 		kept = append(kept, op)
 	}
 	return kept

@@ -1,7 +1,9 @@
 package chaos
 
 import (
+	"fmt"
 	"testing"
+	"time"
 
 	"github.com/anishathalye/porcupine"
 )
@@ -70,5 +72,26 @@ func TestDecisionsCanFail(t *testing.T) {
 		if check(history) {
 			t.Errorf("%s: the checker accepts the history", name)
 		}
+	}
+}
+
+// The checker finishes although a slow server left many decisions without an answer.
+func TestManyUnansweredDecisions(t *testing.T) {
+	t.Parallel()
+	const unanswered = 60
+	var history []porcupine.Operation
+	var events []decidedEvent
+	for i := range unanswered {
+		id := fmt.Sprint(i)
+		history = append(history, decides(0, 1, decision{id: id, tags: []string{id}, none: []string{id}}, decided{}))
+		events = append(events, decidedEvent{uint64(i) + 1, fmt.Sprint(i * 37 % unanswered)})
+	}
+	history = append(history, decides(30, 31, decision{read: true}, decided{kind: all, events: events}))
+	if found := porcupine.CheckOperationsTimeout(decisionModel, settleDecisions(history), time.Minute); found != porcupine.Ok {
+		t.Error("sound decisions:", found)
+	}
+	history[unanswered-1].Call = 40 // stored before its call
+	if found := porcupine.CheckOperationsTimeout(decisionModel, settleDecisions(history), time.Minute); found != porcupine.Illegal {
+		t.Error("a decision that is stored before its call:", found)
 	}
 }

@@ -19,6 +19,7 @@ type operation struct {
 	read      bool   // of all events with SQL, or of the last event from the server
 	id        string // event_id of the published event
 	version   uint64 // expected version; 0: any
+	place     uint64 // version of the event in the end, 0 if there is none: see dropLost
 }
 
 // result is the outcome of an operation.
@@ -105,16 +106,11 @@ func step(state *events, op operation, r result) (bool, *events) {
 	duplicate := at != 0 && (op.version == 0 || op.version == at)
 	next := at == 0 && (op.version == 0 || op.version == state.version+1)
 	switch r.kind {
-	case unknown:
-		if next {
+	case unknown, stored:
+		if next && op.place == state.version+1 {
 			return true, state.append(op.id)
 		}
-		return true, state
-	case stored:
-		if next {
-			return true, state.append(op.id)
-		}
-		return duplicate, state
+		return duplicate || at != 0 && r.kind == unknown, state
 	case conflict:
 		return at == 0 && !next && r.head == state.version, state
 	case different:
@@ -142,23 +138,27 @@ func partition(history []porcupine.Operation) [][]porcupine.Operation {
 
 // dropLost prepares a history for the checker, given the events that exist after all operations have ended. Events are
 // never removed. So an unanswered publish whose event is missing did not happen and is dropped. One whose event exists
-// happened at some time after its call.
+// happened at some time after its call. Each publish learns the place of its event: without it, the checker tries every order of
+// those without an answer, and does not finish if there are many.
 func dropLost(history []porcupine.Operation, final map[aggregate][]string) []porcupine.Operation {
-	present := map[aggregate]map[string]bool{}
+	places := map[aggregate]map[string]uint64{}
 	for key, ids := range final {
-		present[key] = map[string]bool{}
-		for _, id := range ids {
-			present[key][id] = true
+		places[key] = map[string]uint64{}
+		for i, id := range ids {
+			places[key][id] = uint64(i) + 1
 		}
 	}
 	var kept []porcupine.Operation
 	for _, op := range history {
-		if in := op.Input.(operation); op.Output.(result).kind == unknown {
-			if in.read || !present[in.aggregate][in.id] {
+		in := op.Input.(operation)
+		in.place = places[in.aggregate][in.id]
+		if op.Output.(result).kind == unknown {
+			if in.place == 0 {
 				continue
 			}
 			op.Return = math.MaxInt64
 		}
+		op.Input = in
 		kept = append(kept, op)
 	}
 	return kept

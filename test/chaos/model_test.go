@@ -1,7 +1,9 @@
 package chaos
 
 import (
+	"fmt"
 	"testing"
+	"time"
 
 	"github.com/anishathalye/porcupine"
 )
@@ -75,5 +77,25 @@ func TestCheckerCanFail(t *testing.T) {
 		if check(history) {
 			t.Errorf("%s: the checker accepts the history", name)
 		}
+	}
+}
+
+// The checker finishes although a slow server left many publishes without an answer.
+func TestManyUnansweredPublishes(t *testing.T) {
+	t.Parallel()
+	const unanswered = 60
+	var history []porcupine.Operation
+	var ids []string
+	for i := range unanswered {
+		history = append(history, publish(0, 1, fmt.Sprint(i), 0, result{kind: unknown}))
+		ids = append(ids, fmt.Sprint(i*37%unanswered))
+	}
+	history = append(history, read(30, 31, ids...))
+	if found := porcupine.CheckOperationsTimeout(model, dropLost(history, final(history)), time.Minute); found != porcupine.Ok {
+		t.Error("sound publishes:", found)
+	}
+	history[unanswered-1].Call = 40 // stored before its call
+	if found := porcupine.CheckOperationsTimeout(model, dropLost(history, final(history)), time.Minute); found != porcupine.Illegal {
+		t.Error("a publish whose event is stored before its call:", found)
 	}
 }

@@ -176,6 +176,19 @@ func (c *cluster) connect(id string) (stan.Conn, *nats.Conn, error) {
 	return sc, nc, nil
 }
 
+// mustConnect is connect for a client that stays until the end.
+func (c *cluster) mustConnect(id string) (sc stan.Conn) {
+	c.t.Helper()
+	eventually(c.t, func() (err error) {
+		var nc *nats.Conn
+		if sc, nc, err = c.connect(id); err == nil {
+			c.t.Cleanup(nc.Close)
+		}
+		return err
+	})
+	return sc
+}
+
 // everyChannel is a pattern that matches all channels.
 const everyChannel = ">"
 
@@ -199,14 +212,7 @@ func (c *cluster) startReaders() []*reader {
 		{client: "every", reader: every, forget: 500},
 		{client: "strict-every", reader: strictEvery, options: []stan.SubscriptionOption{stan.MaxInflight(1)}, forget: 2000},
 	} {
-		sc, nc, err := c.connect(s.client)
-		for deadline := time.Now().Add(harness.Patience); err != nil && time.Now().Before(deadline); {
-			sc, nc, err = c.connect(s.client) // the route between the servers may not exist yet
-		}
-		if err != nil {
-			c.t.Fatal(err)
-		}
-		c.t.Cleanup(nc.Close)
+		sc := c.mustConnect(s.client)
 		receive := func(m *stan.Msg) {
 			if s.reader.receive(m) && rand.IntN(s.forget) == 0 {
 				return // the event must be redelivered
@@ -214,17 +220,17 @@ func (c *cluster) startReaders() []*reader {
 			s.reader.acknowledge(m)
 		}
 		options := append(s.options, stan.DurableName("d"), stan.DeliverAllAvailable(), stan.SetManualAckMode(), stan.AckWait(ackWait))
-		switch {
-		case s.reader.everything:
-			_, err = sc.Subscribe(everyChannel, receive, options...)
-		case s.group == "":
-			_, err = sc.Subscribe(shared, receive, options...)
-		default:
-			_, err = sc.QueueSubscribe(shared, s.group, receive, options...)
-		}
-		if err != nil {
-			c.t.Fatalf("subscribe %s: %v", s.client, err)
-		}
+		eventually(c.t, func() (err error) {
+			switch {
+			case s.reader.everything:
+				_, err = sc.Subscribe(everyChannel, receive, options...)
+			case s.group == "":
+				_, err = sc.Subscribe(shared, receive, options...)
+			default:
+				_, err = sc.QueueSubscribe(shared, s.group, receive, options...)
+			}
+			return err
+		})
 	}
 	return []*reader{durable, strict, queue, every, strictEvery}
 }
