@@ -1,6 +1,7 @@
 package test
 
 import (
+	"slices"
 	"testing"
 	"time"
 
@@ -95,11 +96,23 @@ func (in inbox) none(t testing.TB) {
 	}
 }
 
-// subscribe subscribes with an inbox as handler.
+// subscribe subscribes with an inbox as handler. Without manual acknowledgements, a message in the inbox is acknowledged: the
+// client's own, sent after its handler, could come after a close by the test.
 func subscribe(t testing.TB, sc stan.Conn, channel string, opts ...stan.SubscriptionOption) (stan.Subscription, inbox) {
 	t.Helper()
 	in := newInbox()
-	sub, err := sc.Subscribe(channel, func(m *stan.Msg) { in <- m }, opts...)
+	chosen := stan.DefaultSubscriptionOptions
+	for _, option := range opts {
+		if err := option(&chosen); err != nil {
+			t.Fatal(err)
+		}
+	}
+	sub, err := sc.Subscribe(channel, func(m *stan.Msg) {
+		if !chosen.ManualAcks {
+			_ = m.Ack() // it fails once the connection is closed, as the client's own does
+		}
+		in <- m
+	}, append(slices.Clone(opts), stan.SetManualAckMode())...)
 	if err != nil {
 		t.Fatalf("subscribe to %s: %v", channel, err)
 	}
