@@ -5,13 +5,10 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
-	"math/rand/v2"
-	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"strings"
-	"sync"
 	"syscall"
 	"time"
 
@@ -163,26 +160,6 @@ func (s *Server) run(argv []string, die syscall.Signal) (*process.Process, error
 	cmd.Stdout, cmd.Stderr = log, log
 	return process.Start(cmd, s.directory.owner, die)
 }
-
-// FreePort returns a loopback port that nobody listens on, and never the same one twice. Another process may take it
-// before the caller does. It is below 32768, so systems do not assign it to outgoing connections.
-func FreePort() (int, error) {
-	const first, last = 10_000, 32_767
-	var err error
-	for range 1000 {
-		port := first + rand.N(last-first+1)
-		if _, given := ports.LoadOrStore(port, true); given {
-			continue
-		}
-		var l net.Listener
-		if l, err = net.Listen("tcp", fmt.Sprintf("127.0.0.1:%d", port)); err == nil {
-			return port, l.Close()
-		}
-	}
-	return 0, fmt.Errorf("no free port: %w", err)
-}
-
-var ports sync.Map // ports that FreePort returned
 
 // Restart restarts a server after Kill or Shutdown, on the same directory and port. It returns when the server accepts
 // connections.
